@@ -1,0 +1,28 @@
+"""Attribution for neural networks on DNA, RNA and protein sequences: one interface, five methods."""
+
+from attribution_bench import errors
+from attribution_bench._version import __version__
+from attribution_bench.attribution import Attribution, AttributionResult, RawAttribution, Request, Tags
+from attribution_bench.models import SequenceModel, as_sequence_model
+from attribution_bench.registry import get_method, get_model, list_methods, list_models
+from attribution_bench.sequences import DNA, PROTEIN, RNA, Alphabet
+
+__all__ = [
+    "DNA",
+    "PROTEIN",
+    "RNA",
+    "Alphabet",
+    "Attribution",
+    "AttributionResult",
+    "RawAttribution",
+    "Request",
+    "SequenceModel",
+    "Tags",
+    "__version__",
+    "as_sequence_model",
+    "errors",
+    "get_method",
+    "get_model",
+    "list_methods",
+    "list_models",
+]

@@ -1,0 +1,60 @@
+"""ISM score conventions: what a number in an ISM score array is relative to, and conversion from predictions."""
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.errors import InvalidInputError
+
+Convention = Literal["delta", "centred", "centred-alternatives", "max-abs", "l2"]
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
+DEFAULT_CONVENTION: Convention = "centred"
+
+
+def check_convention(convention: str) -> Convention:
+    """Return the convention, or raise InvalidInputError listing those there are."""
+    if convention not in CONVENTIONS:
+        raise InvalidInputError(f"unknown score convention {convention!r}; choose one of {', '.join(CONVENTIONS)}")
+    return convention
+
+
+def ism_scores(
+    predictions: NDArray[np.floating],
+    reference: NDArray[np.floating],
+    one_hot: NDArray[np.floating],
+    convention: Convention,
+) -> NDArray[np.floating]:
+    """Scores from the predictions of one output, or of several flattened and concatenated.
+
+    Parameters
+    ----------
+    predictions
+        (N, A, P, *output): the prediction with letter a at position p.
+    reference
+        (N, *output): the prediction of the sequence itself.
+    one_hot
+        (N, A, P): the letters that are there; all zero where unknown.
+    convention
+        ``delta``: alternative - reference. ``centred``: delta minus its mean over all A letters.
+        ``centred-alternatives``: delta minus its mean over the letters that are not there.
+        ``max-abs``, ``l2``: the largest absolute value, the Euclidean norm of delta over all outputs.
+
+    Returns
+    -------
+    (N, A, P, *output); (N, A, P) for ``max-abs`` and ``l2``.
+    """
+    delta = predictions - reference[:, None, None]
+    if convention == "delta":
+        return delta
+    if convention == "centred":
+        return delta - delta.mean(axis=1, keepdims=True)
+    if convention == "centred-alternatives":
+        # The letter that is there has a delta of exactly 0, so it adds nothing to the sum.
+        alternatives = (1 - one_hot).sum(axis=1, keepdims=True)
+        alternatives = alternatives.reshape(*alternatives.shape, *[1] * (delta.ndim - 3))
+        return delta - delta.sum(axis=1, keepdims=True) / alternatives
+    flat = delta.reshape(*delta.shape[:3], -1)
+    if convention == "max-abs":
+        return np.abs(flat).max(axis=-1)
+    return np.sqrt(np.square(flat).sum(axis=-1))

@@ -1,0 +1,69 @@
+"""The errors that callers may want to tell apart. Each message names what was wrong and what would do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AttributionBenchError(Exception):
+    """Base of every error that the suite raises on purpose."""
+
+
+class InvalidInputError(AttributionBenchError, ValueError):
+    """An argument, an option or a file does not hold what it should."""
+
+
+class SequenceError(InvalidInputError):
+    """Sequences that cannot be read or encoded."""
+
+
+class TargetError(InvalidInputError):
+    """A target that the model's outputs do not offer."""
+
+
+class ModelError(InvalidInputError):
+    """A model that cannot be used as a sequence model, or does not take the input given."""
+
+
+class DeviceError(InvalidInputError):
+    """A device that this machine or framework does not have."""
+
+
+class OutputError(AttributionBenchError, OSError):
+    """Results that cannot be written or read."""
+
+
+class UnsupportedError(AttributionBenchError):
+    """A combination of method, framework and model that is known not to work."""
+
+
+class MissingDependencyError(AttributionBenchError, ImportError):
+    """A package that an optional part of the suite needs is not installed."""
+
+    @classmethod
+    def of(cls, package: str, extra: str, purpose: str) -> "MissingDependencyError":
+        """State which package is missing, what it is for, and the extra that installs it."""
+        return cls(
+            f"{purpose} needs the package {package!r}; install it with: pip install 'attribution-bench[{extra}]'"
+        )
+
+
+class PluginError(AttributionBenchError):
+    """An installed plugin that cannot be loaded, breaks the contract, or clashes with another."""
+
+
+class UnknownNameError(AttributionBenchError, KeyError):
+    """A name that no installed plugin answers to."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        self.message = f"unknown {kind} {name!r}; {hint}known: {', '.join(known) or 'none'}"
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class SelfCheckError(AttributionBenchError):
+    """A fast path disagreed with the model itself; no result was returned."""

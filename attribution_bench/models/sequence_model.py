@@ -1,0 +1,211 @@
+"""SequenceModel: one view of a PyTorch or Keras model, in the canonical layout (N, A, L)."""
+
+import abc
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.errors import InvalidInputError, ModelError
+from attribution_bench.models.targets import OutputSpec, Selection
+from attribution_bench.sequences.alphabet import ALPHABETS, DNA, Alphabet
+
+Layout: TypeAlias = Literal["NAL", "NLA"]
+Tensor: TypeAlias = Any
+"""A tensor of the model's framework."""
+
+
+class SequenceModel(abc.ABC):
+    """A model as every method sees it: tensors (N, A, L) in, a dict of named outputs (N, ...) out.
+
+    Parameters
+    ----------
+    model
+        The user's model, used as it is and left as it was.
+    layout
+        The order in which the model takes a batch: ``NAL`` (PyTorch default) or ``NLA`` (Keras default).
+    alphabet
+        An Alphabet, or ``DNA``, ``RNA``, ``protein``.
+    device
+        Where to run: ``cpu``, ``cuda``, ``cuda:1``. By default where the model is.
+    output_names
+        Names for the outputs, in order. By default a dict's keys, Keras' output names, or ``output``
+        (``output_0``, ``output_1`` ... of several).
+    """
+
+    framework: ClassVar[Literal["torch", "keras"]]
+    default_layout: ClassVar[Layout]
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        layout: Layout | None = None,
+        alphabet: Alphabet | str = DNA,
+        device: str | None = None,
+        output_names: tuple[str, ...] | None = None,
+    ) -> None:
+        if layout not in (None, "NAL", "NLA"):
+            raise InvalidInputError(f"layout must be 'NAL' or 'NLA', not {layout!r}")
+        if isinstance(alphabet, str):
+            if alphabet not in ALPHABETS:
+                raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
+            alphabet = ALPHABETS[alphabet]
+        self.model = model
+        self.layout: Layout = layout or self.default_layout
+        self.alphabet = alphabet
+        self.output_names = output_names
+        self.device = self._resolve_device(device)
+
+    @property
+    @abc.abstractmethod
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """Precision of the model's parameters, as NumPy names it (float32 for half precisions)."""
+
+    @abc.abstractmethod
+    def inference(self) -> contextlib.AbstractContextManager[None]:
+        """Put the model in inference mode on its device; restore mode, place and gradients after, errors included."""
+
+    @abc.abstractmethod
+    def to_tensor(self, array: NDArray[Any]) -> Tensor:
+        """Return an array as a tensor on the model's device; floating arrays in the model's precision."""
+
+    @abc.abstractmethod
+    def to_numpy(self, tensor: Tensor) -> NDArray[Any]:
+        """Return a tensor as an array on the host."""
+
+    @abc.abstractmethod
+    def forward(self, x: Tensor, extras: tuple[Tensor, ...] = ()) -> dict[str, Tensor]:
+        """Run the model on (N, A, L) in the canonical layout; differentiable. Call it within `inference`."""
+
+    @abc.abstractmethod
+    def select(self, outputs: dict[str, Tensor], selection: Selection) -> Tensor:
+        """Return the selected part of the outputs, (N, *selection.shape), on the device; differentiable."""
+
+    @abc.abstractmethod
+    def no_gradient(self) -> contextlib.AbstractContextManager[Any]:
+        """Context in which nothing is recorded for differentiation."""
+
+    @abc.abstractmethod
+    def versions(self) -> dict[str, str]:
+        """Versions of the framework in use."""
+
+    @abc.abstractmethod
+    def precision_state(self) -> dict[str, Any]:
+        """What of the framework's state decides the precision of products: ``{"tf32": bool}``."""
+
+    @abc.abstractmethod
+    def _resolve_device(self, device: str | None) -> str:
+        """Return the device to use; raise DeviceError naming the devices there are."""
+
+    def outputs(self, length: int, extras: tuple[NDArray[Any], ...] = ()) -> tuple[OutputSpec, ...]:
+        """Return the outputs' names and shapes at a length, found by running two all-zero sequences.
+
+        Raises
+        ------
+        ModelError
+            The model does not take that length or those extra inputs.
+        """
+        x = np.zeros((2, len(self.alphabet), length), dtype=self.numpy_dtype)
+        rows = tuple(np.repeat(extra[:1], 2, axis=0) for extra in extras)
+        with self.inference(), self.no_gradient():
+            try:
+                outputs = self.forward(self.to_tensor(x), tuple(self.to_tensor(row) for row in rows))
+            except ModelError:
+                raise
+            except Exception as error:  # a model may fail in any way; the failure is named and re-raised
+                raise ModelError(
+                    f"the model does not take sequences of length {length} "
+                    f"(it was given {len(extras)} extra inputs, layout {self.layout}, {len(self.alphabet)} letters): "
+                    f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+                ) from error
+        specs = []
+        for name, value in outputs.items():
+            if len(value.shape) == 0 or value.shape[0] != 2:
+                raise ModelError(
+                    f"output {name!r} has shape {tuple(value.shape)} for 2 sequences; it needs a batch axis"
+                )
+            specs.append(OutputSpec(name, tuple(int(n) for n in value.shape[1:])))
+        return tuple(specs)
+
+    def predict(
+        self, one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...] = (), *, batch_size: int = 64
+    ) -> dict[str, NDArray[Any]]:
+        """Run the model on (N, A, L) in batches; returns output -> (N, *output)."""
+        parts: list[dict[str, NDArray[Any]]] = []
+        with self.inference(), self.no_gradient():
+            for start in range(0, len(one_hot), batch_size):
+                rows = slice(start, start + batch_size)
+                batch = self.forward(
+                    self.to_tensor(one_hot[rows]), tuple(self.to_tensor(extra[rows]) for extra in extras)
+                )
+                parts.append({name: self.to_numpy(value) for name, value in batch.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _named(self, outputs: Any, names: tuple[str, ...] | None) -> dict[str, Tensor]:
+        """Name a model's return value: a tensor, a tuple or list of tensors, or a dict of tensors."""
+        names = self.output_names or names
+        if isinstance(outputs, dict):
+            values = list(outputs.values())
+            names = names or tuple(str(key) for key in outputs)
+        else:
+            values = list(outputs) if isinstance(outputs, tuple | list) else [outputs]
+        if not names:
+            names = ("output",) if len(values) == 1 else tuple(f"output_{i}" for i in range(len(values)))
+        if not values or not all(hasattr(value, "shape") for value in values):
+            raise ModelError(
+                "the model must return a tensor, a tuple of tensors or a dict of tensors, not "
+                f"{type(outputs).__name__} of {[type(value).__name__ for value in values]}; wrap it in a model that does"
+            )
+        if len(names) != len(values) or len(set(names)) != len(names):
+            raise ModelError(f"the model returns {len(values)} outputs, which {names} does not name one by one")
+        return dict(zip(names, values, strict=True))
+
+
+def as_sequence_model(
+    model: Any,
+    *,
+    layout: Layout | None = None,
+    alphabet: Alphabet | str = DNA,
+    device: str | None = None,
+    output_names: tuple[str, ...] | None = None,
+) -> SequenceModel:
+    """Return a SequenceModel of a torch.nn.Module or a keras.Model; one that is a SequenceModel already is returned.
+
+    Raises
+    ------
+    ModelError
+        The object is none of these.
+    """
+    if isinstance(model, SequenceModel):
+        return model
+    options: dict[str, Any] = {
+        "layout": layout,
+        "alphabet": alphabet,
+        "device": device,
+        "output_names": output_names,
+    }
+    # A model of a framework can exist only once that framework has been imported. Keras comes first: with its torch
+    # backend a keras.Model is a torch.nn.Module as well.
+    keras = sys.modules.get("keras")
+    if keras is not None and isinstance(model, keras.Model):
+        from attribution_bench.models.keras_model import KerasSequenceModel
+
+        return KerasSequenceModel(model, **options)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        from attribution_bench.models.torch_model import TorchSequenceModel
+
+        return TorchSequenceModel(model, **options)
+    raise ModelError(
+        f"expected a torch.nn.Module or a keras.Model, not {type(model).__module__}.{type(model).__name__}"
+    )
+
+
+@contextlib.contextmanager
+def nothing() -> Iterator[None]:
+    """Do nothing; stands in where a framework needs no context."""
+    yield

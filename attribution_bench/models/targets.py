@@ -1,0 +1,104 @@
+"""Targets: what of a model's outputs is to be explained."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from attribution_bench.errors import TargetError
+
+Reducer: TypeAlias = Callable[[Any], Any]
+Target: TypeAlias = (
+    None | int | tuple[int, ...] | str | tuple[str, int] | tuple[str, tuple[int, ...]] | Reducer | tuple[str, Reducer]
+)
+REDUCERS = ("sum", "mean", "logsumexp")
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """One output of a model: its name, and the shape of one sequence's value (no batch axis)."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of scalars in one sequence's value."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A part of one output: an index into its axes, a reduction over all of them, or the whole."""
+
+    name: str
+    """Name of the output selected from."""
+    position: int
+    """Place of that output among the model's."""
+    shape: tuple[int, ...]
+    """What is left of the output's axes: () for a scalar."""
+    index: tuple[int, ...] | None = None
+    reducer: Literal["sum", "mean", "logsumexp"] | Reducer | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of scalars selected of one sequence's value."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+def select(target: Target, outputs: Sequence[OutputSpec]) -> tuple[Selection, ...]:
+    """Resolve a target against a model's outputs.
+
+    Raises
+    ------
+    TargetError
+        The target names no output, its index is out of range, or it leaves open which value is meant.
+    """
+    names = [output.name for output in outputs]
+    if isinstance(target, str) and target in names:
+        return (_whole(outputs, names.index(target)),)
+    if isinstance(target, str) and target == "all":
+        return tuple(_whole(outputs, i) for i in range(len(outputs)))
+    if isinstance(target, tuple) and len(target) == 2 and isinstance(target[0], str):
+        if target[0] not in names:
+            raise TargetError(f"the model has no output {target[0]!r}; its outputs are {_described(outputs)}")
+        return (_part(outputs, names.index(target[0]), target[1]),)
+    if isinstance(target, str) and target not in REDUCERS:
+        raise TargetError(
+            f"unknown target {target!r}; the outputs are {_described(outputs)}, the reducers {', '.join(REDUCERS)}"
+        )
+    if len(outputs) > 1:
+        raise TargetError(
+            f"target {target!r} leaves open which output is meant; give a name or (name, index) of "
+            f"{_described(outputs)}, or 'all'"
+        )
+    if target is None:
+        only = outputs[0]
+        if only.size != 1:
+            raise TargetError(
+                f"the output has shape {only.shape}; give target=an index, 'all', or one of {', '.join(REDUCERS)}"
+            )
+        return (Selection(only.name, 0, (), index=(0,) * len(only.shape)),)
+    return (_part(outputs, 0, target),)
+
+
+def _whole(outputs: Sequence[OutputSpec], position: int) -> Selection:
+    return Selection(outputs[position].name, position, outputs[position].shape)
+
+
+def _part(outputs: Sequence[OutputSpec], position: int, part: Any) -> Selection:
+    output = outputs[position]
+    if callable(part) or part in REDUCERS:
+        return Selection(output.name, position, (), reducer=part)
+    index = part if isinstance(part, tuple) else (part,)
+    if not all(isinstance(i, int | np.integer) for i in index):
+        raise TargetError(f"target {part!r} is neither an index nor a reducer ({', '.join(REDUCERS)}, or a function)")
+    if len(index) > len(output.shape) or any(not -n <= i < n for i, n in zip(index, output.shape, strict=False)):
+        raise TargetError(f"index {part!r} is out of range for output {output.name!r} of shape {output.shape}")
+    index = tuple(int(i) % n for i, n in zip(index, output.shape, strict=False))
+    return Selection(output.name, position, output.shape[len(index) :], index=index)
+
+
+def _described(outputs: Sequence[OutputSpec]) -> str:
+    return ", ".join(f"{output.name!r} {output.shape}" for output in outputs)

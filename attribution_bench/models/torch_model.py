@@ -1,0 +1,113 @@
+"""SequenceModel over a torch.nn.Module."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attribution_bench.errors import DeviceError
+from attribution_bench.models.sequence_model import Layout, SequenceModel
+from attribution_bench.models.targets import Selection
+
+
+class TorchSequenceModel(SequenceModel):
+    """A torch.nn.Module as a SequenceModel."""
+
+    framework: ClassVar[Literal["torch", "keras"]] = "torch"
+    default_layout: ClassVar[Layout] = "NAL"
+    model: torch.nn.Module
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the parameters and buffers; torch's default for a model without any."""
+        for tensor in (*self.model.parameters(), *self.model.buffers()):
+            if tensor.is_floating_point():
+                return tensor.dtype
+        return torch.get_default_dtype()
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:  # noqa: D102 - the base class says it
+        return np.dtype(np.float64 if self.dtype == torch.float64 else np.float32)
+
+    @contextlib.contextmanager
+    def inference(self) -> Iterator[None]:  # noqa: D102 - the base class says it
+        model = self.model
+        modes = [(module, module.training) for module in model.modules()]
+        tensors = [*model.parameters(), *model.buffers()]
+        places = [tensor.device for tensor in tensors]
+        gradients = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
+        moves = any(place != torch.device(self.device) for place in places)
+        try:
+            model.eval()
+            if moves:
+                model.to(self.device)
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+            if moves:
+                for tensor, place in zip(tensors, places, strict=True):
+                    tensor.data = tensor.data.to(place)
+            for parameter, requires_grad, gradient in gradients:
+                parameter.requires_grad_(requires_grad)
+                parameter.grad = gradient
+
+    def to_tensor(self, array: NDArray[Any]) -> torch.Tensor:  # noqa: D102 - the base class says it
+        tensor = torch.as_tensor(np.ascontiguousarray(array))
+        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
+
+    def to_numpy(self, tensor: torch.Tensor) -> NDArray[Any]:  # noqa: D102 - the base class says it
+        tensor = tensor.detach()
+        return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).cpu().numpy()
+
+    def forward(  # noqa: D102 - the base class says it
+        self, x: torch.Tensor, extras: tuple[torch.Tensor, ...] = ()
+    ) -> dict[str, torch.Tensor]:
+        return self._named(self.model(x.transpose(1, 2) if self.layout == "NLA" else x, *extras), None)
+
+    def select(  # noqa: D102 - the base class says it
+        self, outputs: dict[str, torch.Tensor], selection: Selection
+    ) -> torch.Tensor:
+        value = outputs[selection.name]
+        return select_tensor(value, selection)
+
+    def no_gradient(self) -> contextlib.AbstractContextManager[Any]:  # noqa: D102 - the base class says it
+        return torch.no_grad()
+
+    def versions(self) -> dict[str, str]:  # noqa: D102 - the base class says it
+        return {"torch": torch.__version__}
+
+    def precision_state(self) -> dict[str, Any]:  # noqa: D102 - the base class says it
+        on = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+        return {"tf32": self.device.startswith("cuda") and bool(on)}
+
+    def _resolve_device(self, device: str | None) -> str:
+        if device is None:
+            return str(next(self.model.parameters(), torch.empty(0)).device)
+        try:
+            place = torch.device(device)
+            torch.empty(0, device=place)
+        except (RuntimeError, AssertionError) as error:
+            found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+            if torch.backends.mps.is_available():
+                found.append("mps")
+            raise DeviceError(f"device {device!r} is not to be had here; PyTorch finds {', '.join(found)}") from error
+        return str(place)
+
+
+def select_tensor(value: torch.Tensor, selection: Selection) -> torch.Tensor:
+    """Return the selected part (rows, *selection.shape) of one output (rows, *output)."""
+    if selection.index is not None:
+        return value[(slice(None), *selection.index)]
+    if selection.reducer is None:
+        return value
+    if callable(selection.reducer):
+        reduced: torch.Tensor = selection.reducer(value)
+        return reduced
+    flat = value.flatten(1)
+    if selection.reducer == "sum":
+        return flat.sum(1)
+    return flat.mean(1) if selection.reducer == "mean" else flat.logsumexp(1)

@@ -1,0 +1,93 @@
+"""Methods and models found through entry points; nothing is imported until it is asked for."""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from attribution_bench.errors import MissingDependencyError, PluginError, UnknownNameError
+
+if TYPE_CHECKING:
+    from attribution_bench.attribution import Attribution
+
+METHODS = "attribution_bench.methods"
+MODELS = "attribution_bench.models"
+
+
+def list_methods() -> list[str]:
+    """Names of the installed attribution methods, sorted; imports none of them."""
+    return sorted(_entry_points(METHODS))
+
+
+def list_models() -> list[str]:
+    """Names of the installed model architectures, sorted; imports none of them."""
+    return sorted(_entry_points(MODELS))
+
+
+def get_method(name: str) -> "type[Attribution]":
+    """Return the method class registered under a name.
+
+    Raises
+    ------
+    UnknownNameError
+        No installed distribution registers the name; the message lists those that are.
+    PluginError
+        The plugin fails to import, is no ``Attribution``, or shares its name with another distribution's.
+    """
+    from attribution_bench.attribution import Attribution
+
+    method = _load(METHODS, "method", name)
+    if not (isinstance(method, type) and issubclass(method, Attribution)):
+        raise PluginError(f"method {name!r} is registered as {method!r}, which is no subclass of Attribution")
+    return method
+
+
+def get_model(name: str) -> Callable[..., Any]:
+    """Return the builder registered under an architecture's name; raises as `get_method` does."""
+    builder = _load(MODELS, "model", name)
+    if not callable(builder):
+        raise PluginError(f"model {name!r} is registered as {builder!r}, which cannot be called")
+    return builder  # type: ignore[no-any-return]
+
+
+def working_methods() -> "dict[str, type[Attribution]]":
+    """Load every installed method; one that cannot be loaded is named in a warning and left out."""
+    working = {}
+    for name in list_methods():
+        try:
+            working[name] = get_method(name)
+        except PluginError as error:
+            warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+    return working
+
+
+def _entry_points(group: str) -> dict[str, list[EntryPoint]]:
+    """Entry points of a group by name. One distribution seen twice on the path counts once."""
+    found: dict[str, dict[tuple[str, str], EntryPoint]] = defaultdict(dict)
+    for point in entry_points(group=group):
+        found[point.name][(_distribution(point), point.value)] = point
+    return {name: list(points.values()) for name, points in found.items()}
+
+
+def _load(group: str, kind: str, name: str) -> Any:
+    found = _entry_points(group)
+    if name not in found:
+        raise UnknownNameError(kind, name, found)
+    if len(found[name]) > 1:
+        owners = ", ".join(f"{point.value} of {_distribution(point)}" for point in found[name])
+        raise PluginError(f"two plugins register the {kind} {name!r}: {owners}; uninstall one of them")
+    point = found[name][0]
+    try:
+        return point.load()
+    except MissingDependencyError:
+        raise
+    except Exception as error:  # a plugin may fail in any way on import; it is named and re-raised
+        raise PluginError(
+            f"the {kind} {name!r} ({point.value} of {_distribution(point)}) cannot be loaded: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else "an unnamed distribution"

@@ -1,0 +1,1 @@
+"""Attribution methods that come with attribution-bench."""
