@@ -1,0 +1,27 @@
+"""The benchmark: workloads, a runner that measures them, and records that keep what was measured."""
+
+from attribution_bench.benchmark.results import (
+    BatchTiming,
+    Commit,
+    Machine,
+    OutputCheck,
+    Record,
+    SequenceSource,
+    Units,
+    Workload,
+    load_records,
+    save_record,
+)
+
+__all__ = [
+    "BatchTiming",
+    "Commit",
+    "Machine",
+    "OutputCheck",
+    "Record",
+    "SequenceSource",
+    "Units",
+    "Workload",
+    "load_records",
+    "save_record",
+]

@@ -1,0 +1,189 @@
+"""One real sequence scored by every method: what the logos of a report show. Scored and stored here, drawn elsewhere."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
+from attribution_bench.models import SequenceModel, as_sequence_model
+from attribution_bench.registry import get_method, get_model
+from attribution_bench.sequences import DNA
+
+SEED = 0
+"""Of the model's weights, so that a stored logo can be computed again."""
+
+
+@dataclass(frozen=True)
+class MethodScores:
+    """What one method says of the window, or why it says nothing."""
+
+    method: str
+    hypothetical: tuple[tuple[float, ...], ...] | None = None
+    """(A, P): what each letter would contribute at each position."""
+    convention: str | None = None
+    """ISM methods: what the scores are relative to."""
+    reason: str | None = None
+    """Why there are no scores."""
+
+
+@dataclass(frozen=True)
+class LogoScores:
+    """A window of one sequence, and the scores of each method there."""
+
+    architecture: str
+    length: int
+    """Of the whole sequence that the model saw."""
+    framework: str
+    device: str
+    sequence_name: str
+    letters: str
+    """(P,) the letters of the window."""
+    start: int
+    """0-based position of the window's first letter in the sequence."""
+    alphabet: str
+    """Letters in the order of the rows of the scores."""
+    methods: tuple[MethodScores, ...]
+
+    def observed(self, scores: MethodScores) -> NDArray[np.float64]:
+        """(A, P): the score of the letter that is there, and zero elsewhere.
+
+        Raises
+        ------
+        InvalidInputError
+            The method has no scores.
+        """
+        if scores.hypothetical is None:
+            raise InvalidInputError(f"{scores.method} has no scores here: {scores.reason}")
+        present = np.array([[letter == there for there in self.letters] for letter in self.alphabet])
+        return np.where(present, np.asarray(scores.hypothetical), 0.0)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``logos-<framework>-<device>.json`` into a results folder, whole or not at all; returns its path.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
+        """
+        path = Path(folder) / f"logos-{self.framework}-{self.device.replace(':', '')}.json"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".partial", delete=False) as file:
+                try:
+                    json.dump(asdict(self), file)
+                    file.close()
+                    os.replace(file.name, path)
+                except BaseException:
+                    os.unlink(file.name)
+                    raise
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {path}: {error.strerror or error}; choose a folder you can write"
+            ) from error
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "LogoScores":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be read, or does not hold such scores.
+        """
+        try:
+            stored = json.loads(Path(path).read_text())
+            methods = tuple(
+                MethodScores(**{**entry, "hypothetical": _rows(entry["hypothetical"])}) for entry in stored["methods"]
+            )
+            scores = cls(**{**stored, "methods": methods})
+            for method in methods:
+                if method.hypothetical is not None:
+                    scores.observed(method)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise OutputError(f"{os.fspath(path)} holds no logo scores that can be read: {error}") from error
+        return scores
+
+
+def find_logo_scores(folder: str | os.PathLike[str]) -> tuple[LogoScores, ...]:
+    """Load every file of logo scores in a results folder; raises as `LogoScores.load` does."""
+    return tuple(LogoScores.load(path) for path in sorted(Path(folder).glob("logos-*.json")))
+
+
+def measure_logo_scores(
+    methods: Sequence[str],
+    framework: str,
+    device: str | None = None,
+    *,
+    architecture: str = "basset",
+    length: int = 1000,
+    window: int = 120,
+    sequence: str | None = None,
+    sequence_name: str = "the first lambda phage window",
+) -> LogoScores:
+    """Score the centre of one sequence by each method with its default options.
+
+    Parameters
+    ----------
+    methods
+        Registered names. One that cannot be loaded, does not run on the framework or fails is kept with its reason.
+    framework, device
+        ``torch`` or ``keras``; the device is the model's own by default.
+    architecture, length
+        A registered architecture, built with one output and seeded random weights.
+    window
+        Positions that are stored, in the middle of the sequence.
+    sequence, sequence_name
+        What is scored; the first window tiled over the genome of phage lambda by default.
+
+    Raises
+    ------
+    InvalidInputError
+        The window is longer than the sequence, or the architecture does not take the length or the device.
+    MissingDependencyError
+        The framework is not installed.
+    """
+    if not 0 < window <= length:
+        raise InvalidInputError(f"the window must lie within the {length} positions of the sequence, not be {window}")
+    if sequence is None:
+        from attribution_bench.sequences import lambda_windows
+
+        sequence = lambda_windows(length, 1)[0]
+    if len(sequence) != length:
+        raise InvalidInputError(f"the sequence has {len(sequence)} letters, but the length asked for is {length}")
+    built = get_model(architecture)(length=length, framework=framework, outputs=1, seed=SEED)
+    model = as_sequence_model(built, device=device)
+    start = (length - window) // 2
+    one_hot = DNA.one_hot([sequence])
+    return LogoScores(
+        architecture=architecture,
+        length=length,
+        framework=framework,
+        device=model.device,
+        sequence_name=sequence_name,
+        letters=sequence[start : start + window].upper(),
+        start=start,
+        alphabet=DNA.letters,
+        methods=tuple(_score(name, model, one_hot, start, window) for name in methods),
+    )
+
+
+def _score(name: str, model: SequenceModel, one_hot: NDArray[np.float32], start: int, window: int) -> MethodScores:
+    try:
+        result = get_method(name)(model).attribute(one_hot, positions=slice(start, start + window))
+    except AttributionBenchError as error:
+        return MethodScores(name, reason=str(error))
+    except Exception as error:  # a method may fail in any way; the others are still drawn
+        return MethodScores(name, reason=f"{type(error).__name__}: {error}")
+    rows = _rows(result.scores[0].astype(float).tolist())
+    return MethodScores(name, rows, convention=result.metadata.get("convention"))
+
+
+def _rows(values: Sequence[Sequence[float]] | None) -> tuple[tuple[float, ...], ...] | None:
+    return None if values is None else tuple(tuple(row) for row in values)
