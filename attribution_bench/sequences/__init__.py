@@ -1,5 +1,18 @@
 """Sequences: alphabets and one-hot coding, FASTA, shuffles, and the bundled lambda phage windows."""
 
 from attribution_bench.sequences.alphabet import ALPHABETS, DNA, PROTEIN, RNA, Alphabet
+from attribution_bench.sequences.fasta import Sequences, read_fasta
+from attribution_bench.sequences.lambda_phage import lambda_windows
+from attribution_bench.sequences.shuffle import dinucleotide_shuffle
 
-__all__ = ["ALPHABETS", "DNA", "PROTEIN", "RNA", "Alphabet"]
+__all__ = [
+    "ALPHABETS",
+    "DNA",
+    "PROTEIN",
+    "RNA",
+    "Alphabet",
+    "Sequences",
+    "dinucleotide_shuffle",
+    "lambda_windows",
+    "read_fasta",
+]

@@ -55,7 +55,7 @@ class Alphabet:
         """Encode sequences of one length as (N, A, L); an unknown letter is an all-zero column. Raises as `indices`."""
         indices = self.indices(sequences)
         letters = np.arange(len(self), dtype=np.int8)
-        return (indices[:, None, :] == letters[None, :, None]).astype(np.float32)
+        return np.asarray(indices[:, None, :] == letters[None, :, None], dtype=np.float32)
 
     def decode(self, one_hot: NDArray[np.floating]) -> list[str]:
         """Sequences from (N, A, L) one-hot columns; an all-zero column becomes the first unknown letter."""
