@@ -95,7 +95,7 @@ class SequenceModel(abc.ABC):
 
     @abc.abstractmethod
     def precision_state(self) -> dict[str, Any]:
-        """What of the framework's state decides the precision of products: ``{"tf32": bool}``."""
+        """Return what of the framework's state decides the precision of products: ``{"tf32": bool}``."""
 
     @abc.abstractmethod
     def _resolve_device(self, device: str | None) -> str:
@@ -158,7 +158,8 @@ class SequenceModel(abc.ABC):
         if not values or not all(hasattr(value, "shape") for value in values):
             raise ModelError(
                 "the model must return a tensor, a tuple of tensors or a dict of tensors, not "
-                f"{type(outputs).__name__} of {[type(value).__name__ for value in values]}; wrap it in a model that does"
+                f"{type(outputs).__name__} of {[type(value).__name__ for value in values]}; "
+                "wrap it in a model that does"
             )
         if len(names) != len(values) or len(set(names)) != len(names):
             raise ModelError(f"the model returns {len(values)} outputs, which {names} does not name one by one")

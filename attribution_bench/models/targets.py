@@ -10,7 +10,7 @@ from attribution_bench.errors import TargetError
 
 Reducer: TypeAlias = Callable[[Any], Any]
 Target: TypeAlias = (
-    None | int | tuple[int, ...] | str | tuple[str, int] | tuple[str, tuple[int, ...]] | Reducer | tuple[str, Reducer]
+    int | tuple[int, ...] | str | tuple[str, int] | tuple[str, tuple[int, ...]] | Reducer | tuple[str, Reducer] | None
 )
 REDUCERS = ("sum", "mean", "logsumexp")
 

@@ -1,0 +1,60 @@
+"""BPNet (Avsec et al., Nature Genetics 2021), as the fastISM paper times it: one profile, one count, no bias track."""
+
+from typing import TYPE_CHECKING, Any
+
+from attribution_bench.models.architecture import LETTERS, build_model, check_length
+
+if TYPE_CHECKING:
+    from attribution_bench.models.bpnet_torch import BPNet
+
+CHANNELS = 64
+STEM_WIDTH = 25
+DILATIONS = tuple(2**i for i in range(9))
+DILATED_WIDTH = 3
+PROFILE_WIDTH = 25
+
+
+def build(length: int = 1000, *, framework: str = "torch", seed: int = 0) -> Any:
+    """Return BPNet with random weights: a torch.nn.Module (N, 4, L) or a Keras model (N, L, 4).
+
+    Its outputs are ``profile`` (N, L), logits, and ``count`` (N, 1): a dict in PyTorch, in Keras a list in that order.
+    Parameters and errors are those of Basset's `build`; the number of outputs is fixed, and the PyTorch module takes
+    any length.
+    """
+    check_length("BPNet", length, 1)
+    builders = {"torch": _torch, "keras": lambda: _keras(length)}
+    # Every residual block adds to the scale of the last, so that kernels are smaller here than in a plain chain.
+    return build_model(framework, builders, seed=seed, kernel_variance=0.5)
+
+
+def _torch() -> "BPNet":
+    from attribution_bench.models.bpnet_torch import BPNet
+
+    return BPNet()
+
+
+def _keras(length: int) -> Any:
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((length, LETTERS), name="sequence")
+    x = layers.Conv1D(CHANNELS, STEM_WIDTH, padding="same", kernel_initializer="zeros", name="stem")(inputs)
+    x = layers.ReLU(name="stem_relu")(x)
+    for dilation in DILATIONS:
+        y = layers.Conv1D(
+            CHANNELS,
+            DILATED_WIDTH,
+            padding="same",
+            dilation_rate=dilation,
+            kernel_initializer="zeros",
+            name=f"dilated_{dilation}",
+        )(x)
+        y = layers.ReLU(name=f"dilated_relu_{dilation}")(y)
+        x = layers.Add(name=f"residual_{dilation}")([x, y])
+    profile = layers.Conv1DTranspose(
+        1, PROFILE_WIDTH, padding="same", kernel_initializer="zeros", name="profile_transposed"
+    )(x)
+    profile = layers.Reshape((length,), name="profile")(profile)
+    count = layers.GlobalAveragePooling1D(name="mean_over_positions")(x)
+    count = layers.Dense(1, kernel_initializer="zeros", name="count")(count)
+    return keras.Model(inputs, [profile, count], name="bpnet")
