@@ -37,7 +37,7 @@ def dinucleotide_shuffle(one_hot: NDArray[Any], count: int, generator: np.random
         raise InvalidInputError(f"one sequence (A, L) is shuffled at a time, but the array has shape {one_hot.shape}")
     if count < 1:
         raise InvalidInputError(f"count must be at least 1, not {count}")
-    known = np.asarray(one_hot != 0).any(axis=0)
+    known = np.asarray(one_hot.any(axis=0))
     letters = one_hot.argmax(axis=0)
     edges = np.flatnonzero(np.diff(known, prepend=False, append=False))
     shuffled = np.tile(letters, (count, 1))
