@@ -1,8 +1,7 @@
-"""One real sequence scored by every method: what the logos of a report show. Scored and stored here, drawn elsewhere."""
+"""One real sequence scored by every method, for the logos of a report: scored and stored here, drawn elsewhere."""
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
+from attribution_bench.files import write_whole
 from attribution_bench.models import SequenceModel, as_sequence_model
 from attribution_bench.registry import get_method, get_model
 from attribution_bench.sequences import DNA
+from attribution_bench.sequences.fasta import Sequences
+from attribution_bench.sequences.lambda_phage import lambda_windows
 
 SEED = 0
 """Of the model's weights, so that a stored logo can be computed again."""
@@ -51,7 +53,7 @@ class LogoScores:
     methods: tuple[MethodScores, ...]
 
     def observed(self, scores: MethodScores) -> NDArray[np.float64]:
-        """(A, P): the score of the letter that is there, and zero elsewhere.
+        """Return the score of the letter that is there as (A, P), zero for the other letters.
 
         Raises
         ------
@@ -64,29 +66,14 @@ class LogoScores:
         return np.where(present, np.asarray(scores.hypothetical), 0.0)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``logos-<framework>-<device>.json`` into a results folder, whole or not at all; returns its path.
+        """Write ``logos-<framework>.json`` into a results folder, whole or not at all; returns its path.
 
         Raises
         ------
         OutputError
             The folder cannot be written.
         """
-        path = Path(folder) / f"logos-{self.framework}-{self.device.replace(':', '')}.json"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".partial", delete=False) as file:
-                try:
-                    json.dump(asdict(self), file)
-                    file.close()
-                    os.replace(file.name, path)
-                except BaseException:
-                    os.unlink(file.name)
-                    raise
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {path}: {error.strerror or error}; choose a folder you can write"
-            ) from error
-        return path
+        return write_whole(Path(folder) / f"logos-{self.framework}.json", json.dumps(asdict(self)) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "LogoScores":
@@ -124,10 +111,9 @@ def measure_logo_scores(
     architecture: str = "basset",
     length: int = 1000,
     window: int = 120,
-    sequence: str | None = None,
-    sequence_name: str = "the first lambda phage window",
+    sequences: Sequences | None = None,
 ) -> LogoScores:
-    """Score the centre of one sequence by each method with its default options.
+    """Score the middle of one sequence by each method with its default options.
 
     Parameters
     ----------
@@ -139,8 +125,8 @@ def measure_logo_scores(
         A registered architecture, built with one output and seeded random weights.
     window
         Positions that are stored, in the middle of the sequence.
-    sequence, sequence_name
-        What is scored; the first window tiled over the genome of phage lambda by default.
+    sequences
+        The first of these is scored; a window of the genome of phage lambda by default.
 
     Raises
     ------
@@ -151,12 +137,11 @@ def measure_logo_scores(
     """
     if not 0 < window <= length:
         raise InvalidInputError(f"the window must lie within the {length} positions of the sequence, not be {window}")
-    if sequence is None:
-        from attribution_bench.sequences import lambda_windows
-
-        sequence = lambda_windows(length, 1)[0]
+    if sequences is None:
+        sequences = lambda_windows(length, 1)
+    name, sequence = sequences.names[0], sequences.strings[0]
     if len(sequence) != length:
-        raise InvalidInputError(f"the sequence has {len(sequence)} letters, but the length asked for is {length}")
+        raise InvalidInputError(f"{name} has {len(sequence)} letters, but the model is built for {length}")
     built = get_model(architecture)(length=length, framework=framework, outputs=1, seed=SEED)
     model = as_sequence_model(built, device=device)
     start = (length - window) // 2
@@ -166,11 +151,11 @@ def measure_logo_scores(
         length=length,
         framework=framework,
         device=model.device,
-        sequence_name=sequence_name,
-        letters=sequence[start : start + window].upper(),
+        sequence_name=name,
+        letters=sequence[start : start + window],
         start=start,
         alphabet=DNA.letters,
-        methods=tuple(_score(name, model, one_hot, start, window) for name in methods),
+        methods=tuple(_score(method, model, one_hot, start, window) for method in methods),
     )
 
 
@@ -181,7 +166,7 @@ def _score(name: str, model: SequenceModel, one_hot: NDArray[np.float32], start:
         return MethodScores(name, reason=str(error))
     except Exception as error:  # a method may fail in any way; the others are still drawn
         return MethodScores(name, reason=f"{type(error).__name__}: {error}")
-    rows = _rows(result.scores[0].astype(float).tolist())
+    rows = tuple(tuple(float(f"{score:.6g}") for score in row) for row in result.scores[0])
     return MethodScores(name, rows, convention=result.metadata.get("convention"))
 
 

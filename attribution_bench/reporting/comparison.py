@@ -1,0 +1,148 @@
+"""The benchmark's table as data: every cell's figure, its ratio to fastISM, the paper's figure, and what to note of it.
+
+The renderers have nothing left to decide but the form.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attribution_bench.benchmark import paper
+from attribution_bench.benchmark.results import Record
+from attribution_bench.errors import InvalidInputError
+from attribution_bench.reporting.labels import ratio_text, seconds_text, share_text, short
+
+REFERENCE = "fastism"
+"""The method that ratios are relative to, as in the paper."""
+NOTE_LENGTH = 300
+"""Characters of an error that a footnote keeps; the record has all of it."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method in one row."""
+
+    method: str
+    record: Record | None
+    """None when the cell was not run."""
+    ratio: float | None
+    """How many times fastISM's seconds in the same row; None for fastISM, and where either has no figure."""
+    notes: tuple[str, ...]
+    """What a reader has to know of the figure, or of its absence."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds per 100 sequences; None unless measured."""
+        return self.record.seconds_per_100_sequences if self.record else None
+
+    @property
+    def text(self) -> str:
+        """The cell without its footnote marks: ``27.4 (10.1)``, a short error, a dash for what is not supported."""
+        if self.record is None:
+            return "not run"
+        if self.seconds is None:
+            if self.record.status == "unsupported":
+                return "–"
+            return f"failed: {short((self.record.error or 'error').split(':')[0], 30)}"
+        return seconds_text(self.seconds) + (f" ({ratio_text(self.ratio)})" if self.ratio is not None else "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One architecture at one length in one framework."""
+
+    architecture: str
+    length: int
+    framework: str
+    cells: tuple[Cell, ...]
+    paper: paper.PaperRow | None
+    """The paper's row for that architecture and length, if it has one."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every row, and the footnotes of all cells."""
+
+    methods: tuple[str, ...]
+    """Those of any record: the paper's first and in its order, then any others by name."""
+    rows: tuple[Row, ...]
+    """By architecture (the paper's first), length, framework."""
+    notes: tuple[str, ...]
+    """Distinct footnotes, in the order in which their marks appear."""
+
+    def marks(self, cell: Cell) -> str:
+        """Return the letters of a cell's footnotes, such as ``a,c``; empty without any."""
+        return ",".join(mark(self.notes.index(note)) for note in cell.notes)
+
+
+def compare(records: Sequence[Record]) -> Comparison:
+    """Arrange records as the paper's Table 1.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no record, or there are two of one cell.
+    """
+    if not records:
+        raise InvalidInputError("there are no records to show; give at least one")
+    by_workload = {record.workload: record for record in records}
+    if len(by_workload) < len(records):
+        raise InvalidInputError("two records are of the same cell; give one a cell")
+    methods = tuple(sorted({w.method for w in by_workload}, key=lambda name: _place(name, paper.METHODS)))
+    keys = sorted(
+        {(w.architecture, w.length, w.framework) for w in by_workload},
+        key=lambda key: (_place(key[0], paper.ARCHITECTURES), key[1], _place(key[2], ("torch", "keras"))),
+    )
+    rows = []
+    for architecture, length, framework in keys:
+        found = {
+            workload.method: record
+            for workload, record in by_workload.items()
+            if (workload.architecture, workload.length, workload.framework) == (architecture, length, framework)
+        }
+        cells = tuple(_cell(method, found) for method in methods)
+        rows.append(Row(architecture, length, framework, cells, paper_row(architecture, length)))
+    notes = dict.fromkeys(note for row in rows for cell in row.cells for note in cell.notes)
+    return Comparison(methods, tuple(rows), tuple(notes))
+
+
+def paper_row(architecture: str, length: int) -> paper.PaperRow | None:
+    """Return the paper's row for an architecture and length; None if it has none."""
+    return next((row for row in paper.TABLE_1 if (row.architecture, row.length) == (architecture, length)), None)
+
+
+def mark(index: int) -> str:
+    """Return the letters of a footnote: a, b ... z, aa, ab ..."""
+    return (mark(index // 26 - 1) if index >= 26 else "") + chr(ord("a") + index % 26)
+
+
+def _cell(method: str, found: dict[str, Record]) -> Cell:
+    record = found.get(method)
+    own = record.seconds_per_100_sequences if record else None
+    reference = found[REFERENCE].seconds_per_100_sequences if REFERENCE in found else None
+    ratio = own / reference if own is not None and reference and method != REFERENCE else None
+    return Cell(method, record, ratio, tuple(_notes(record)) if record else ())
+
+
+def _notes(record: Record) -> list[str]:
+    if record.status != "ok":
+        found = "not supported" if record.status == "unsupported" else "failed"
+        return [f"{found}: {short(record.error or 'no reason was recorded', NOTE_LENGTH)}"]
+    notes = []
+    if record.scaled and record.done and record.asked and record.measured_fraction is not None:
+        parts = [
+            f"{getattr(record.done, unit)} of {getattr(record.asked, unit)} {unit}"
+            for unit in ("sequences", "positions", "outputs")
+            if getattr(record.done, unit) != getattr(record.asked, unit)
+        ]
+        notes.append(
+            f"measured on {', '.join(parts)} ({share_text(record.measured_fraction)} of the work) and scaled up"
+        )
+    if record.check and not record.check.passed:
+        notes.append(f"the check of its output did not pass: {short(record.check.compared, NOTE_LENGTH)}")
+    notes += [f"warned: {short(warning, NOTE_LENGTH)}" for warning in record.warnings]
+    return notes
+
+
+def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
+    """Sort key: names in a known order first, then the others by name."""
+    return (order.index(name), "") if name in order else (len(order), name)

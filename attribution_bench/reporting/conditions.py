@@ -1,0 +1,128 @@
+"""How and where records were measured, in sentences made from the records alone."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from attribution_bench.benchmark import paper
+from attribution_bench.benchmark.results import Machine, Record
+from attribution_bench.reporting.comparison import paper_row
+from attribution_bench.reporting.labels import framework_label, method_label
+
+GIBIBYTE = 2**30
+
+
+def difference_sentence(records: Sequence[Record]) -> str:
+    """Say where the records were measured, where the paper's figures were, and what can be compared."""
+    setups: dict[str, list[str]] = {}
+    for record in records:
+        setups.setdefault(machine_text(record.machine), []).append(_setup(record))
+    measured = " ".join(f"Measured on {machine}: {_counted(found)}." for machine, found in sorted(setups.items()))
+    if not any(paper_row(record.workload.architecture, record.workload.length) for record in records):
+        return measured
+    return (
+        f"{measured} The paper's figures come from {paper.DEVICE}, so seconds differ with the hardware and the "
+        "framework; the ratios to fastISM on the same line are what compares, and they too shift with the device."
+    )
+
+
+def machine_text(machine: Machine) -> str:
+    """Describe a machine: processor, cores, memory, GPU, system."""
+    cores = f"{machine.cores} core{'s' * (machine.cores != 1)}"
+    gpu = machine.gpu or "no GPU"
+    return f"{machine.cpu} ({cores}, {machine.memory_bytes / GIBIBYTE:.3g} GiB memory, {gpu}), {machine.system}"
+
+
+def facts(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """List what a reader needs in order to measure the same again, as (name, value); several values are all named."""
+    commits = (
+        f"{r.commit.revision[:12]}{' with uncommitted changes' * r.commit.dirty}" if r.commit else "not from a checkout"
+        for r in records
+    )
+    days = sorted(record.date[:10] for record in records)
+    return [
+        ("machine", _distinct(machine_text(record.machine) for record in records)),
+        ("device and threads", _distinct(f"{r.device}, {r.threads} thread{'s' * (r.threads != 1)}" for r in records)),
+        ("sequences", _distinct(f"{r.sequences.description} (sha256 {r.sequences.sha256[:12]})" for r in records)),
+        ("rounds a cell", _rounds(records)),
+        ("batch sizes chosen", _batch_sizes(records)),
+        ("versions", _versions(records)),
+        ("commit", _distinct(commits)),
+        ("measured on", days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"),
+    ]
+
+
+def checks_sentence(records: Sequence[Record]) -> str:
+    """Say how the scores and predictions of the measured calls were checked, and how far off they were."""
+    checked = [(record, record.check) for record in records if record.check is not None]
+    if not checked:
+        return "No output was checked."
+    passed = sum(check.passed for _, check in checked)
+    sentence = f"The outputs of {passed} of {_cells(len(checked))} that were checked passed."
+    differences = [check.largest_difference for _, check in checked if check.largest_difference is not None]
+    if differences:
+        sentence += (
+            f" Predictions differ from plain forward passes by at most {max(differences):.1e} of the outputs' "
+            f"largest absolute value ({_cells(len(differences))})."
+        )
+    return sentence
+
+
+def convergence(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """List the largest convergence delta of each method that has one, as (method, delta in units of the output)."""
+    largest: dict[str, float] = {}
+    for record in records:
+        if record.check is not None and record.check.convergence_delta is not None:
+            method = record.workload.method
+            largest[method] = max(largest.get(method, 0.0), record.check.convergence_delta)
+    return [(method_label(method), f"{delta:.1e}") for method, delta in sorted(largest.items())]
+
+
+def _setup(record: Record) -> str:
+    framework = record.workload.framework
+    version = record.versions.get(framework, "")
+    backend = f" (TensorFlow {record.versions['tensorflow']})" * (
+        framework == "keras" and "tensorflow" in record.versions
+    )
+    threads = f"{record.threads} thread{'s' * (record.threads != 1)}"
+    name = " ".join(filter(None, (framework_label(framework), version)))
+    return f"{name}{backend}, device {record.device}, {threads}"
+
+
+def _counted(setups: Sequence[str]) -> str:
+    """List distinct set-ups, with the number of cells of each where there are several."""
+    counts = Counter(setups)
+    if len(counts) == 1:
+        return setups[0]
+    return "; ".join(f"{setup} ({_cells(count)})" for setup, count in sorted(counts.items()))
+
+
+def _rounds(records: Sequence[Record]) -> str:
+    counts = sorted({len(record.durations) for record in records if record.durations})
+    if not counts:
+        return "none: no cell was measured"
+    several = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{several}; the figure is their median at the best batch size"
+
+
+def _batch_sizes(records: Sequence[Record]) -> str:
+    chosen = sorted({record.batch_size for record in records if record.batch_size is not None})
+    names = [str(size) for size in chosen]
+    if any(record.status == "ok" and record.batch_size is None for record in records):
+        names.append("the method's own default")
+    return ", ".join(names) or "none"
+
+
+def _versions(records: Sequence[Record]) -> str:
+    found: dict[str, set[str]] = {}
+    for record in records:
+        for name, version in record.versions.items():
+            found.setdefault(name, set()).add(version)
+    return ", ".join(f"{name} {' and '.join(sorted(found[name]))}" for name in sorted(found))
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(values))
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' * (count != 1)}"

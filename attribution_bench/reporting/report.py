@@ -1,0 +1,151 @@
+"""A results folder rendered: table, figure, logos and a page that shows them, from its stored JSON alone."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attribution_bench.benchmark import paper
+from attribution_bench.benchmark.logo_scores import LogoScores, find_logo_scores
+from attribution_bench.benchmark.results import Record, load_records
+from attribution_bench.files import write_whole
+from attribution_bench.reporting.comparison import Comparison, compare
+from attribution_bench.reporting.conditions import checks_sentence, convergence, difference_sentence, facts
+from attribution_bench.reporting.labels import architecture_label, framework_label, method_label
+from attribution_bench.reporting.tables import csv_table, latex_table, markdown_table, markdown_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURE_KINDS = ("png", "svg")
+PROTOCOL = (
+    "A cell is one method on one architecture, length and framework, with weights drawn at random from a fixed seed: "
+    "time does not depend on what a model has learnt. After a warm-up, every batch size is timed and the best is "
+    "measured again; the figure is the median of the rounds, in seconds per 100 sequences. In-silico mutagenesis means "
+    "the three alternative letters at every position; Integrated Gradients takes 50 steps from zeros; DeepSHAP takes "
+    "10 dinucleotide-shuffled references a sequence; gradient methods on BPNet explain every profile position and the "
+    "count, one by one. A cell that does not fit its time budget is measured on a part of the sequences, positions or "
+    "outputs and scaled up, and its footnote says on how much."
+)
+
+
+def render_report(folder: Path) -> list[Path]:
+    """Render a results folder again from ``records/*.json`` and ``logos-*.json``; nothing is measured or computed.
+
+    Writes ``table.md``, ``table.csv``, ``table.tex``, ``seconds.png`` and ``.svg``, ``logos-<framework>.png`` and
+    ``.svg`` where logo scores are stored, and ``README.md``, which shows them all. Everything is rendered before the
+    first file is written, each file is written whole, and the same records give the same bytes.
+
+    Returns
+    -------
+    The files written, README.md last.
+
+    Raises
+    ------
+    InvalidInputError
+        The folder holds no records, or one that cannot be read.
+    OutputError
+        The stored logo scores cannot be read, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    records = load_records(folder)
+    logos = find_logo_scores(folder)
+    comparison = compare(records)
+    contents: dict[str, str | bytes] = {
+        "table.md": markdown_table(comparison),
+        "table.csv": csv_table(comparison),
+        "table.tex": latex_table(comparison, difference_sentence(records)),
+        **_figure_files(comparison),
+        **_logo_files(logos),
+    }
+    contents["README.md"] = _page(records, comparison, logos, contents)
+    return [write_whole(folder / name, content) for name, content in contents.items()]
+
+
+def _figure_files(comparison: Comparison) -> dict[str, bytes]:
+    from attribution_bench.reporting.figures import has_bars, seconds_figure
+
+    return _rendered("seconds", seconds_figure(comparison)) if has_bars(comparison) else {}
+
+
+def _logo_files(logos: Sequence[LogoScores]) -> dict[str, bytes]:
+    from attribution_bench.reporting.logos import logo_figure
+
+    files: dict[str, bytes] = {}
+    for scores in logos:
+        panels = {method_label(m.method): scores.observed(m) for m in scores.methods if m.hypothetical is not None}
+        if panels:
+            heading = f"{architecture_label(scores.architecture)} in {framework_label(scores.framework)}"
+            figure = logo_figure(panels, alphabet=scores.alphabet, start=scores.start, heading=heading)
+            files |= _rendered(_logo_name(scores), figure)
+    return files
+
+
+def _rendered(name: str, figure: "Figure") -> dict[str, bytes]:
+    from attribution_bench.reporting.figures import render
+
+    return {f"{name}.{kind}": render(figure, kind) for kind in FIGURE_KINDS}
+
+
+def _logo_name(scores: LogoScores) -> str:
+    return f"logos-{scores.framework}"
+
+
+def _page(
+    records: Sequence[Record], comparison: Comparison, logos: Sequence[LogoScores], files: Mapping[str, str | bytes]
+) -> str:
+    published = any(row.paper for row in comparison.rows)
+    parts = [
+        "# Table 1 of the fastISM paper, measured here" if published else "# Attribution methods, measured",
+        markdown_text(difference_sentence(records)),
+        str(files["table.md"]).strip(),
+    ]
+    if "seconds.png" in files:
+        parts += [
+            "## Figure",
+            f"![Seconds per 100 sequences of each method{', measured and in the paper' * published}](seconds.png)",
+        ]
+    for scores in logos:
+        parts += _logo_section(scores, files)
+    parts += [
+        "## How it was measured",
+        PROTOCOL,
+        markdown_text(checks_sentence(records)),
+        "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts(records)),
+    ]
+    deltas = "; ".join(f"{method} {delta}" for method, delta in convergence(records))
+    if deltas:
+        parts.append(
+            "Largest convergence delta, the difference between the sum of the attributions and what they should sum "
+            f"to, in units of the output: {markdown_text(deltas)}. That of Integrated Gradients is an approximation "
+            "error of its 50 steps."
+        )
+    if published:
+        parts.append(f"The paper's figures: {markdown_text(paper.CITATION)}")
+    parts += [
+        "## Files",
+        "`records/` holds one JSON file a cell, with the raw durations, the batch sizes tried, memory, machine and "
+        "versions; `table.csv` lists the cells with full precision; `table.tex` needs the LaTeX package booktabs. "
+        "To render everything again from the records, in this folder:",
+        "```bash\nattribution-bench report .\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _logo_section(scores: LogoScores, files: Mapping[str, str | bytes]) -> list[str]:
+    where = f"{framework_label(scores.framework)}, device {scores.device}"
+    parts = [markdown_text(f"## Logos: {architecture_label(scores.architecture)} in {where}")]
+    image = f"{_logo_name(scores)}.png"
+    if image in files:
+        stop = scores.start + len(scores.letters)
+        conventions = {m.convention for m in scores.methods if m.convention}
+        parts += [
+            f"![One sequence logo a method, below each other]({image})",
+            markdown_text(
+                f"Scores of the letters that are there, at positions {scores.start} to {stop} (0-based, half-open) of "
+                f"{scores.sequence_name} ({scores.length} letters), each method with its default options and on its "
+                f"own scale. The model's weights are random, so the logos show how far the methods agree, not biology."
+            )
+            + (f" ISM scores are {markdown_text(', '.join(sorted(conventions)))}." if conventions else ""),
+        ]
+    missing = [f"- {method_label(m.method)}: no logo; {m.reason}" for m in scores.methods if m.hypothetical is None]
+    return [*parts, "\n".join(markdown_text(line) for line in missing)] if missing else parts

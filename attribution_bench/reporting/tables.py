@@ -1,0 +1,198 @@
+"""The comparison as Markdown, CSV, LaTeX, and as a table for the terminal."""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from attribution_bench.benchmark.results import Record
+from attribution_bench.reporting.comparison import REFERENCE, Cell, Comparison, Row, compare, mark
+from attribution_bench.reporting.conditions import difference_sentence
+from attribution_bench.reporting.labels import (
+    architecture_label,
+    framework_label,
+    method_label,
+    paper_seconds_text,
+    ratio_text,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+CAPTION = "Seconds per 100 sequences; in parentheses how many times fastISM's seconds on the same line."
+HEADER = ("Architecture", "Length", "Measured")
+PAPER = "paper"
+CSV_COLUMNS = (
+    "architecture", "length", "framework", "method", "status", "seconds_per_100_sequences", "ratio_to_fastism",
+    "paper_seconds_per_100_sequences", "paper_ratio_to_fastism", "scaled", "measured_fraction", "batch_size", "device",
+    "threads", "peak_memory_bytes", "check_passed", "largest_difference", "convergence_delta", "error",
+)  # fmt: skip
+LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "&": r"\&", "%": r"\%",
+    "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "×": r"$\times$", "–": "--", "—": "---", "…": r"\ldots{}",
+    "’": "'", "‘": "`", "“": "``", "”": "''", "≤": r"$\leq$", "≥": r"$\geq$", "±": r"$\pm$", "µ": r"$\mu$",
+}  # fmt: skip
+
+
+def markdown_table(comparison: Comparison) -> str:
+    """Write the table for GitHub's Markdown, the footnotes as lines below it."""
+    header = [*HEADER, *map(method_label, comparison.methods)]
+    rule = ["---", "---:", "---", *["---:"] * len(comparison.methods)]
+    lines = [_markdown_line(map(markdown_text, header)), _markdown_line(rule)]
+    for line in _lines(comparison):
+        names = map(markdown_text, (line.architecture, line.length, line.source))
+        figures = [markdown_text(text) + (f" <sup>{marks}</sup>" if marks else "") for text, marks in line.figures]
+        lines.append(_markdown_line([*names, *figures]))
+    notes = [f"<sup>{mark(index)}</sup> {markdown_text(note)}" for index, note in enumerate(comparison.notes)]
+    return "\n".join([*lines, "", CAPTION, *(["", "  \n".join(notes)] if notes else [])]) + "\n"
+
+
+def markdown_text(text: str) -> str:
+    """Escape what Markdown would read as markup, a cell's border included."""
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(text.split()))
+
+
+def csv_table(comparison: Comparison) -> str:
+    """Write one line a cell that was run, with full precision, times in seconds; what is not known is left empty."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in comparison.rows:
+        for cell in row.cells:
+            if cell.record is not None:
+                writer.writerow(_csv_line(row, cell, cell.record))
+    return file.getvalue()
+
+
+def latex_table(comparison: Comparison, remark: str = "") -> str:
+    r"""Write a ``table*`` environment, which needs ``\usepackage{booktabs}`` only; the remark ends its caption."""
+    header = [*HEADER, *map(method_label, comparison.methods)]
+    lines = [
+        r"% Needs \usepackage{booktabs}.",
+        r"\begin{table*}",
+        r"\centering",
+        r"\footnotesize",
+        rf"\caption{{{_latex(' '.join(filter(None, (CAPTION, remark))))}}}",
+        rf"\begin{{tabular}}{{lrl{'r' * len(comparison.methods)}}}",
+        r"\toprule",
+        _latex_line(map(_latex, header)),
+    ]
+    for line in _lines(comparison):
+        if line.first:
+            lines.append(r"\midrule")
+        names = map(_latex, (line.architecture, line.length, line.source))
+        figures = [_latex(text) + (rf"\textsuperscript{{{marks}}}" if marks else "") for text, marks in line.figures]
+        lines.append(_latex_line([*names, *figures]))
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if comparison.notes:
+        notes = [rf"\textsuperscript{{{mark(index)}}}~{_latex(note)}" for index, note in enumerate(comparison.notes)]
+        lines += ["", r"\medskip", r"\parbox{\linewidth}{\raggedright\scriptsize " + "\\\\\n".join(notes) + "}"]
+    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+def terminal_table(records: Sequence[Record]) -> "RenderableType":
+    """Return the table, its footnotes and a sentence on how it was measured, for ``rich``; raises as `compare` does."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    comparison = compare(records)
+    table = Table(title="Seconds per 100 sequences (times fastISM's)", title_style="bold", header_style="bold")
+    for name in HEADER:
+        table.add_column(name, justify="right" if name == "Length" else "left")
+    for method in comparison.methods:
+        table.add_column(method_label(method), justify="right")
+    for line in _lines(comparison):
+        if line.first:
+            table.add_section()
+        figures = [Text(text + (f" [{marks}]" if marks else "")) for text, marks in line.figures]
+        style = "dim" if line.source == PAPER else ""
+        table.add_row(Text(line.architecture), line.length, line.source, *figures, style=style)
+    notes = [Text(f"[{mark(index)}] {note}", style="dim") for index, note in enumerate(comparison.notes)]
+    return Group(table, *notes, Text(difference_sentence(records)))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One printed line of the table."""
+
+    architecture: str
+    """Empty, as the length is, where it repeats the line above."""
+    length: str
+    source: str
+    """Framework, or the paper."""
+    figures: tuple[tuple[str, str], ...]
+    """(text, footnote marks) of each method."""
+    first: bool
+    """Whether an architecture and length begin here."""
+
+
+def _lines(comparison: Comparison) -> Iterator[Line]:
+    """Yield the frameworks' lines of one architecture and length, and the paper's below them."""
+    for (architecture, length), group in groupby(comparison.rows, key=lambda row: (row.architecture, row.length)):
+        rows = list(group)
+        for row in rows:
+            first = row is rows[0]
+            names = (architecture_label(architecture), str(length)) if first else ("", "")
+            figures = tuple((cell.text, comparison.marks(cell)) for cell in row.cells)
+            yield Line(*names, framework_label(row.framework), figures, first)
+        if rows[0].paper is not None:
+            yield Line("", "", PAPER, tuple((_paper_text(rows[0], m), "") for m in comparison.methods), False)
+
+
+def _paper_text(row: Row, method: str) -> str:
+    if row.paper is None or method not in row.paper.seconds_per_100_sequences:
+        return ""
+    seconds = paper_seconds_text(row.paper.seconds_per_100_sequences[method])
+    return seconds if method == REFERENCE else f"{seconds} ({ratio_text(row.paper.ratio_to_fastism(method))})"
+
+
+def _csv_line(row: Row, cell: Cell, record: Record) -> dict[str, object]:
+    in_paper = row.paper if row.paper and cell.method in row.paper.seconds_per_100_sequences else None
+    check = record.check
+    return {
+        "architecture": row.architecture,
+        "length": row.length,
+        "framework": row.framework,
+        "method": cell.method,
+        "status": record.status,
+        "seconds_per_100_sequences": cell.seconds,
+        "ratio_to_fastism": cell.ratio,
+        "paper_seconds_per_100_sequences": in_paper and in_paper.seconds_per_100_sequences[cell.method],
+        "paper_ratio_to_fastism": in_paper.ratio_to_fastism(cell.method)
+        if in_paper and cell.method != REFERENCE
+        else None,
+        "scaled": record.scaled if record.status == "ok" else None,
+        "measured_fraction": record.measured_fraction,
+        "batch_size": record.batch_size,
+        "device": record.device,
+        "threads": record.threads,
+        "peak_memory_bytes": record.peak_memory_bytes,
+        "check_passed": check and check.passed,
+        "largest_difference": check and check.largest_difference,
+        "convergence_delta": check and check.convergence_delta,
+        "error": record.error,
+    }
+
+
+def _markdown_line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _latex_line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _latex(text: str) -> str:
+    """Escape what LaTeX reads as commands; letters that its default fonts lack become their nearest ASCII, or ``?``."""
+    return "".join(LATEX_ESCAPES.get(letter) or _ascii(letter) for letter in text)
+
+
+def _ascii(letter: str) -> str:
+    plain = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
+    return plain or "?"

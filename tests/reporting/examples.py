@@ -1,0 +1,96 @@
+"""Records made by hand, so that every figure in a rendered table can be worked out on paper."""
+
+from typing import Any
+
+from attribution_bench.benchmark.results import (
+    BatchTiming,
+    Commit,
+    Machine,
+    OutputCheck,
+    Record,
+    SequenceSource,
+    Status,
+    Units,
+    Workload,
+)
+
+MACHINE = Machine("Linux 6.1", "Example CPU", cores=2, memory_bytes=8 * 2**30)
+VERSIONS = {"python": "3.12.1", "torch": "2.13.0", "keras": "3.15.1", "tensorflow": "2.21.0"}
+
+
+def record(
+    method: str,
+    seconds: float | None,
+    *,
+    architecture: str = "basset",
+    length: int = 1000,
+    framework: str = "torch",
+    done: tuple[int, int, int] = (100, 1000, 1),
+    asked: tuple[int, int, int] = (100, 1000, 1),
+    status: Status = "ok",
+    error: str | None = None,
+    check: OutputCheck | None = None,
+    **changes: Any,
+) -> Record:
+    """Return the record of a cell whose round took `seconds` for the work `done`."""
+    ok = status == "ok" and seconds is not None
+    values: dict[str, Any] = {
+        "workload": Workload(architecture, length, framework, method),
+        "status": status,
+        "error": error,
+        "durations": (seconds,) if ok else (),
+        "done": Units(*done) if ok else None,
+        "asked": Units(*asked) if ok else None,
+        "batch_sizes": (BatchTiming(8, seconds, Units(*done)),) if ok else (),
+        "batch_size": 8 if ok else None,
+        "device": "cpu",
+        "threads": 2,
+        "peak_memory_bytes": 2**30 if ok else None,
+        "memory_kind": "resident set" if ok else None,
+        "check": check,
+        "machine": MACHINE,
+        "versions": VERSIONS,
+        "commit": Commit("0123456789abcdef", dirty=False),
+        "sequences": SequenceSource("phage lambda, 100 windows", "f" * 64, 100, length),
+        "settings": {},
+        "date": "2026-01-02T03:04:05Z",
+    }
+    return Record(**{**values, **changes})
+
+
+def basset_row() -> list[Record]:
+    """One row with every kind of cell: measured, scaled, failed, unsupported, and one whose check did not pass."""
+    return [
+        record("fastism", 2.0, check=OutputCheck("fastISM with full passes", True, largest_difference=2e-7)),
+        # 3 s for 2 of 100 sequences at 500 of 1000 positions: 3 / 1000 * 1000 * 100 = 300 s for 100 sequences.
+        record("standard_ism", 3.0, done=(2, 500, 1)),
+        record("gradient_x_input", 0.04123, check=OutputCheck("scores_finite | one-hot", False)),
+        record("integrated_gradients", None, status="failed", error="OutOfMemoryError: 5 GiB_wanted & 100% used\nmore"),
+        record("deepshap", None, status="unsupported", error="deepshap does not run on torch models yet"),
+    ]
+
+
+def paper_like() -> list[Record]:
+    """Every cell of the paper's table in PyTorch, and the first two rows in Keras with one method missing."""
+    from attribution_bench.benchmark import paper
+
+    records = []
+    for row in paper.TABLE_1:
+        for method, seconds in row.seconds_per_100_sequences.items():
+            outputs = row.length + 1 if row.architecture == "bpnet" else 1
+            asked = (100, row.length, outputs)
+            done = (2, row.length, 8 if outputs > 1 else 1) if seconds > 1000 else asked
+            part = done[0] * done[2] / (asked[0] * asked[2])
+            place = {"architecture": row.architecture, "length": row.length, "done": done, "asked": asked}
+            records.append(record(method, seconds * 3.7 * part, **place))
+            if row.architecture == "basset" and method != "deepshap":
+                records.append(record(method, seconds * 5.1 * part, framework="keras", **place))
+            elif row.architecture == "basset":
+                reason = "deepshap does not run on keras models yet; it takes models of torch"
+                unsupported = record(method, None, framework="keras", status="unsupported", error=reason)
+                records.append(
+                    type(unsupported)(
+                        **{**vars(unsupported), "workload": Workload(row.architecture, row.length, "keras", method)}
+                    )
+                )
+    return records
