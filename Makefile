@@ -1,0 +1,51 @@
+# Needs Python 3.11 or newer and make; everything else goes into .venv, at the versions of constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Where the reproduction writes.
+OUTPUT ?= reports/reproduce-paper
+# Further arguments: make reproduce-paper ARGS="--lengths 1000", make test ARGS="-k fasta".
+ARGS ?=
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
+
+.PHONY: help reproduce-paper test test-long lint clean
+
+help:
+	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
+	@echo "make test              run the tests"
+	@echo "make test-long         run the tests that take minutes each"
+	@echo "make lint              check style, formatting and types"
+	@echo "make clean             remove .venv and what the tools cached"
+
+reproduce-paper: $(VENV)/.installed
+	$(BIN)/attribution-bench reproduce-paper --output $(OUTPUT) $(ARGS)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-long: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m long $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not; name one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing attribution-bench with PyTorch and TensorFlow into $(VENV); this takes some minutes."
+	$(INSTALL) '.[all]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing what the tests need."
+	$(INSTALL) '.[dev]'
+	@touch $@
