@@ -1,17 +1,17 @@
-"""Records: what was measured of one cell of the benchmark, as plain data and as JSON. Everything else derives from it."""
+"""Records: what was measured of one cell of the benchmark, as plain data and as JSON. The rest derives from it."""
 
 import json
 import math
 import os
 import re
 import statistics
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from attribution_bench.errors import InvalidInputError, OutputError
+from attribution_bench.errors import InvalidInputError
+from attribution_bench.files import write_whole
 
 SCHEMA = 1
 """Version of the JSON written here; it rises when a reader of the old one would misread the new one."""
@@ -147,6 +147,8 @@ class Record:
     """Budget, rounds, whether everything was measured, options of the method, targets."""
     date: str
     """When the cell ended, ISO 8601 in UTC."""
+    warnings: tuple[str, ...] = ()
+    """What the method warned of, each message once."""
     schema: int = field(default=SCHEMA)
 
     @property
@@ -193,6 +195,7 @@ class Record:
                     **data,
                     "workload": Workload(**data["workload"]),
                     "durations": tuple(data["durations"]),
+                    "warnings": tuple(data["warnings"]),
                     "done": data["done"] and Units(**data["done"]),
                     "asked": data["asked"] and Units(**data["asked"]),
                     "batch_sizes": tuple(
@@ -223,22 +226,14 @@ class Record:
 
 
 def save_record(record: Record, folder: str | os.PathLike[str]) -> Path:
-    """Write a record to ``folder/records/``, whole or not at all, over one of the same workload; returns its path."""
-    path = Path(folder) / RECORDS / record.workload.file_name
-    partial: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".partial", delete=False) as file:
-            partial = file.name
-            file.write(record.to_json())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write") from error
-    finally:
-        if partial is not None and os.path.exists(partial):
-            os.unlink(partial)
-    return path
+    """Write a record to ``folder/records/``, whole or not at all, over one of the same workload; returns its path.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    return write_whole(Path(folder) / RECORDS / record.workload.file_name, record.to_json())
 
 
 def load_records(folder: str | os.PathLike[str]) -> list[Record]:

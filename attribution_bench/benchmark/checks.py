@@ -1,0 +1,60 @@
+"""The check of what the measured calls gave: a figure for wrong or infinite results would mean nothing."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.benchmark.parts import spread
+from attribution_bench.benchmark.results import OutputCheck
+from attribution_bench.benchmark.workloads import Sample, Work
+from attribution_bench.models import SequenceModel
+from attribution_bench.models.targets import select
+
+POSITIONS = 4
+"""Positions of one sequence at which every letter is tried by plain forward passes."""
+
+
+def tolerance(model: SequenceModel) -> float:
+    """Largest difference allowed, over the outputs' scale, by the precision that products are computed in."""
+    if model.precision_state()["tf32"]:
+        return 1e-2
+    return 1e-10 if model.numpy_dtype == np.float64 else 1e-5
+
+
+def check_sample(work: Work, sample: Sample) -> OutputCheck:
+    """Compare an exact method's predictions with forward passes; look for values that are not finite in any result."""
+    result = sample.result
+    delta = result.convergence_delta
+    convergence = None if delta is None else float(np.abs(delta).max())
+    values = list(result.predictions.values()) or [result.scores]
+    if not all(np.isfinite(value).all() for value in values):
+        return OutputCheck("every value is finite", False, convergence_delta=convergence)
+    if not (work.method.tags.exact and result.predictions):
+        return OutputCheck("every value is finite", True, convergence_delta=convergence)
+    places = np.unique(spread(min(POSITIONS, len(result.positions)), len(result.positions)))
+    difference = _difference(work, sample, places)
+    allowed = tolerance(work.method.model)
+    compared = (
+        f"predictions of every letter at {len(places)} positions of one sequence with plain forward passes; "
+        f"at most {allowed:g} of the largest output is allowed; every value is finite"
+    )
+    return OutputCheck(compared, difference <= allowed, largest_difference=difference)
+
+
+def _difference(work: Work, sample: Sample, places: NDArray[np.int64]) -> float:
+    """Largest absolute difference from forward passes on the last sequence, over the largest absolute prediction."""
+    model, result, sequence = work.method.model, sample.result, sample.sequence
+    letters = sequence.shape[0]
+    mutated = np.repeat(sequence[None], len(places) * letters, axis=0)
+    for row, (place, letter) in enumerate((p, a) for p in places for a in range(letters)):
+        mutated[row, :, result.positions[place]] = np.eye(letters)[letter]
+    largest, scale = 0.0, np.finfo(float).tiny
+    selections = select(work.target, model.outputs(sequence.shape[1]))
+    with model.inference(), model.no_gradient():
+        outputs = model.forward(model.to_tensor(mutated.astype(model.numpy_dtype)))
+        for selection in selections:
+            plain = model.to_numpy(model.select(outputs, selection))
+            plain = np.moveaxis(plain.reshape(len(places), letters, *plain.shape[1:]), 0, 1)
+            found = result.predictions[selection.name][-1][:, places]
+            largest = max(largest, float(np.abs(found - plain).max()))
+            scale = max(scale, float(np.abs(result.predictions[selection.name]).max()))
+    return largest / scale

@@ -1,0 +1,176 @@
+"""Where and on what a benchmark runs: machine, versions, source commit, threads, devices."""
+
+import contextlib
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from attribution_bench._version import __version__
+from attribution_bench.benchmark.results import Commit, Machine
+from attribution_bench.errors import InvalidInputError, MissingDependencyError, UnsupportedError
+from attribution_bench.models import as_sequence_model
+
+FRAMEWORKS = {"torch": ("torch", "torch"), "keras": ("keras", "tensorflow")}
+"""Framework -> the package it needs, the extra that installs it."""
+RECORDED = ("torch", "captum", "tensorflow", "keras", "shap", "numpy")
+"""Packages whose versions decide what is measured."""
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe_machine(device: str) -> Machine:
+    """Return the machine, with its GPU when the device is one."""
+    return Machine(
+        system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        cpu=_cpu_name(),
+        cores=available_cores(),
+        memory_bytes=int(psutil.virtual_memory().total),
+        gpu=_gpu_name(device),
+    )
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the suite and of the libraries that it may call; nothing is imported."""
+    found = {"attribution-bench": __version__}
+    for package in RECORDED:
+        # TensorFlow's CPU-only build is a distribution of another name.
+        for distribution in (package, f"{package}-cpu"):
+            with contextlib.suppress(PackageNotFoundError):
+                found.setdefault(package, version(distribution))
+    return found
+
+
+def source_commit() -> Commit | None:
+    """Return the commit that the package runs from; None when it is installed, or its folder is not under git."""
+    package = Path(__file__).resolve().parents[1]
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    revision = _git(package, "rev-parse", "HEAD")
+    # Only what is measured counts: results written by the run itself do not make the source dirty.
+    changes = _git(package, "status", "--porcelain", "--", ":(top)attribution_bench", ":(top)plugins")
+    return None if revision is None or changes is None else Commit(revision.strip(), bool(changes.strip()))
+
+
+def check_framework(framework: str) -> None:
+    """Raise InvalidInputError for an unknown framework, MissingDependencyError for one that is not installed."""
+    if framework not in FRAMEWORKS:
+        raise InvalidInputError(f"unknown framework {framework!r}; choose one of {', '.join(FRAMEWORKS)}")
+    package, extra = FRAMEWORKS[framework]
+    if find_spec(package) is None or (package == "keras" and not _keras_backend_installed()):
+        raise MissingDependencyError.of(package, extra, f"the {framework} framework")
+
+
+def resolve_device(framework: str, device: str | None) -> str:
+    """Return a device as the framework names it (None: its default); raises DeviceError naming those there are."""
+    check_framework(framework)
+    probe: Any
+    if framework == "torch":
+        import torch
+
+        probe = torch.nn.Identity()
+    else:
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            _share_gpu_memory()
+        probe = keras.Sequential()
+    return as_sequence_model(probe, device=device).device
+
+
+@contextlib.contextmanager
+def thread_count(framework: str, threads: int) -> Iterator[None]:
+    """Run a framework on so many threads; PyTorch's former number comes back afterwards.
+
+    Raises
+    ------
+    UnsupportedError
+        TensorFlow has computed something already in this process with another number; it cannot change it then.
+    """
+    import sys
+
+    if framework == "keras" and "tensorflow" in sys.modules:
+        _set_tensorflow_threads(threads)
+    if framework == "torch" or "torch" in sys.modules:
+        import torch
+
+        former = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(former)
+    else:
+        yield
+
+
+def _set_tensorflow_threads(threads: int) -> None:
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        # 0 is TensorFlow's way to say: every core.
+        used = tf.config.threading.get_intra_op_parallelism_threads() or available_cores()
+        if used != threads:
+            raise UnsupportedError(
+                f"TensorFlow runs on {used} threads in this process already and cannot change to {threads}; "
+                "start a new process for another number"
+            ) from error
+
+
+def _share_gpu_memory() -> None:
+    """Keep TensorFlow from reserving the whole GPU, so that PyTorch can use it too and peaks mean something."""
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):  # TensorFlow is running already
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _keras_backend_installed() -> bool:
+    return find_spec(os.environ.get("KERAS_BACKEND", "tensorflow")) is not None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what a git command prints; None when it fails or there is no git."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu_name(device: str) -> str | None:
+    """Return the name of a CUDA device as the driver gives it."""
+    kind, _, index = device.partition(":")
+    if kind not in ("cuda", "gpu"):
+        return None
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", f"--id={index or 0}"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unnamed GPU"
+    return done.stdout.strip()
