@@ -1,0 +1,62 @@
+"""What a framework has to provide for DeepSHAP: DeepLIFT multipliers of pairs of a sequence and a reference."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.attribution import Request
+from attribution_bench.models import SequenceModel
+
+
+class Explainer(Protocol):
+    """DeepLIFT on one model, for the selections of one request; T selected scalars in all."""
+
+    def multipliers(
+        self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...], target: int
+    ) -> NDArray[np.floating]:
+        """Multipliers (B, A, L) of scalar `target` in [0, T), for B pairs of x (B, A, L) and references (B, A, L).
+
+        The multipliers m are exact where ``sum(m * (x - reference)) = f(x) - f(reference)``.
+        """
+        ...
+
+    def unruled(self) -> tuple[str, ...]:
+        """Operations that depend on the sequence, are not linear, and have no DeepLIFT rule; their gradient is used."""
+        ...
+
+
+def explainer_key(model: SequenceModel, request: Request) -> tuple[Any, ...]:
+    """Return what an explainer depends on. It holds the model's own tensors, so that their values may change."""
+    return (
+        request.one_hot.shape[1:],
+        request.one_hot.dtype,
+        request.selections,
+        tuple((extra.shape[1:], extra.dtype) for extra in request.extras),
+        model.layout,
+        model.device,
+        tuple(id(tensor) for tensor in _tensors(model)),
+    )
+
+
+def prepare(model: SequenceModel, request: Request) -> Explainer:
+    """Prepare the model for DeepLIFT.
+
+    Raises
+    ------
+    UnsupportedError
+        The model's graph cannot be captured, or its framework's backend is none that DeepSHAP runs on.
+    """
+    if model.framework == "torch":
+        from attribution_bench_plugins.deepshap.torch_explainer import TorchExplainer
+
+        return TorchExplainer(model, request)
+    from attribution_bench_plugins.deepshap.keras_explainer import KerasExplainer
+
+    return KerasExplainer(model, request)
+
+
+def _tensors(model: SequenceModel) -> list[Any]:
+    if model.framework == "torch":
+        return [*model.model.parameters(), *model.model.buffers()]
+    return list(model.model.variables)
