@@ -1,0 +1,5 @@
+"""Gradients of a model's selected values with respect to its one-hot input, in either framework."""
+
+from attribution_bench_plugins.gradients.base import Gradients, Scalar, gradients_of, scalars_of
+
+__all__ = ["Gradients", "Scalar", "gradients_of", "scalars_of"]
