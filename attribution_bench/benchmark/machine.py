@@ -19,6 +19,8 @@ from attribution_bench.models import as_sequence_model
 
 FRAMEWORKS = {"torch": ("torch", "torch"), "keras": ("keras", "tensorflow")}
 """Framework -> the package it needs, the extra that installs it."""
+GPU_BATCH_SIZES = (None, 64, 512, 4096)
+CPU_BATCH_SIZES = (None, 32, 256)
 RECORDED = ("torch", "captum", "tensorflow", "keras", "shap", "numpy")
 """Packages whose versions decide what is measured."""
 
@@ -71,13 +73,14 @@ def check_framework(framework: str) -> None:
 
 
 def resolve_device(framework: str, device: str | None) -> str:
-    """Return a device as the framework names it (None: its default); raises DeviceError naming those there are."""
+    """Return a device as the framework names it, by default a GPU where there is one; raises DeviceError otherwise."""
     check_framework(framework)
     probe: Any
     if framework == "torch":
         import torch
 
         probe = torch.nn.Identity()
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     else:
         import keras
 
@@ -85,6 +88,11 @@ def resolve_device(framework: str, device: str | None) -> str:
             _share_gpu_memory()
         probe = keras.Sequential()
     return as_sequence_model(probe, device=device).device
+
+
+def default_batch_sizes(device: str) -> tuple[int | None, ...]:
+    """Return the batch sizes worth trying on a device; None is each method's own default."""
+    return GPU_BATCH_SIZES if device.partition(":")[0] in ("cuda", "gpu") else CPU_BATCH_SIZES
 
 
 @contextlib.contextmanager

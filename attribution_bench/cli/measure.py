@@ -1,0 +1,70 @@
+"""What the commands that measure have in common: run with a progress bar, render, and the exit code."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from attribution_bench.cli.progress import BenchmarkProgress
+
+if TYPE_CHECKING:
+    from attribution_bench.benchmark.protocol import Settings
+    from attribution_bench.benchmark.results import Record
+    from attribution_bench.benchmark.workloads import Row
+    from attribution_bench.models import Target
+
+INTERRUPTED = 130
+SOME_FAILED = 1
+
+
+def measure(
+    rows: "Sequence[Row]",
+    output: Path,
+    settings: "Settings",
+    *,
+    target: "Target",
+    device: str | None,
+    threads: int | None,
+    fresh: bool,
+) -> "list[Record]":
+    """Run the benchmark with a progress bar; an interruption says what is kept, and exits with 130."""
+    from attribution_bench.benchmark.machine import available_cores
+    from attribution_bench.benchmark.runner import run_benchmark
+
+    with BenchmarkProgress(sum(len(row.methods) for row in rows)) as progress:
+        try:
+            return run_benchmark(
+                rows,
+                output,
+                settings,
+                target=target,
+                device=device,
+                threads=threads or available_cores(),
+                fresh=fresh,
+                observer=progress,
+            )
+        except KeyboardInterrupt as interruption:
+            progress.console.print(
+                f"interrupted: {progress.ended} finished cells are kept in {output}; the same command goes on from there",
+                soft_wrap=True,
+                markup=False,
+            )
+            raise typer.Exit(INTERRUPTED) from interruption
+
+
+def render(records: "list[Record]", output: Path) -> None:
+    """Render the results folder, print the table and what was written."""
+    from rich.console import Console
+
+    from attribution_bench.reporting import render_report, terminal_table
+
+    written = render_report(output)
+    Console().print(terminal_table(records))
+    for path in written:
+        print(path)
+
+
+def exit_code(records: "list[Record]") -> int:
+    """Return 1 when a cell failed; a combination that is known not to work is no failure."""
+    return SOME_FAILED if any(record.status == "failed" for record in records) else 0

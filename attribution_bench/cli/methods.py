@@ -1,0 +1,29 @@
+"""`attribution-bench methods`: what is installed, with tags."""
+
+
+def methods() -> None:
+    """List the installed attribution methods and what each needs and gives.
+
+    A plugin that cannot be loaded is named with the reason; the others are listed all the same.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from attribution_bench.attribution import Tags
+    from attribution_bench.errors import AttributionBenchError
+    from attribution_bench.registry import get_method, list_methods
+
+    table = Table("method", "frameworks", "gradient", "references", "predictions", "exact")
+    broken = []
+    for name in list_methods():
+        try:
+            tags: Tags = get_method(name).tags
+        except AttributionBenchError as error:
+            broken.append(str(error))
+            table.add_row(name, "cannot be loaded", style="red")
+            continue
+        flags = (tags.needs_gradient, tags.needs_references, tags.gives_predictions, tags.exact)
+        table.add_row(name, ", ".join(sorted(tags.frameworks)), *("yes" if flag else "" for flag in flags))
+    Console().print(table)
+    for reason in broken:
+        Console(stderr=True, soft_wrap=True).print(reason, style="red", markup=False, highlight=False)

@@ -1,0 +1,27 @@
+"""`attribution-bench report`: render stored results again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    results: Annotated[Path, typer.Argument(help="Folder that reproduce-paper or benchmark wrote.", metavar="RESULTS")],
+) -> None:
+    """Render tables, figures and logos again from a results folder. Nothing is measured.
+
+    \b
+    Example:
+      attribution-bench report reports/reproduce-paper
+    """
+    from rich.console import Console
+
+    from attribution_bench.benchmark import load_records
+    from attribution_bench.reporting import render_report, terminal_table
+
+    records = load_records(results)
+    written = render_report(results)
+    Console().print(terminal_table(records))
+    for path in written:
+        print(path)
