@@ -28,7 +28,7 @@ def difference_sentence(records: Sequence[Record]) -> str:
 def machine_text(machine: Machine) -> str:
     """Describe a machine: processor, cores, memory, GPU, system."""
     cores = f"{machine.cores} core{'s' * (machine.cores != 1)}"
-    gpu = machine.gpu or "no GPU"
+    gpu = machine.gpu or "no GPU used"
     return f"{machine.cpu} ({cores}, {machine.memory_bytes / GIBIBYTE:.3g} GiB memory, {gpu}), {machine.system}"
 
 
@@ -43,8 +43,10 @@ def facts(records: Sequence[Record]) -> list[tuple[str, str]]:
         ("machine", _distinct(machine_text(record.machine) for record in records)),
         ("device and threads", _distinct(f"{r.device}, {r.threads} thread{'s' * (r.threads != 1)}" for r in records)),
         ("sequences", _distinct(f"{r.sequences.description} (sha256 {r.sequences.sha256[:12]})" for r in records)),
+        ("time budget a cell", _distinct(_budget(record) for record in records)),
         ("rounds a cell", _rounds(records)),
-        ("batch sizes chosen", _batch_sizes(records)),
+        ("batch sizes tried", _sizes(timing.batch_size for record in records for timing in record.batch_sizes)),
+        ("batch sizes chosen", _sizes(record.batch_size for record in records if record.status == "ok")),
         ("versions", _versions(records)),
         ("commit", _distinct(commits)),
         ("measured on", days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"),
@@ -104,12 +106,17 @@ def _rounds(records: Sequence[Record]) -> str:
     return f"{several}; the figure is their median at the best batch size"
 
 
-def _batch_sizes(records: Sequence[Record]) -> str:
-    chosen = sorted({record.batch_size for record in records if record.batch_size is not None})
-    names = [str(size) for size in chosen]
-    if any(record.status == "ok" and record.batch_size is None for record in records):
-        names.append("the method's own default")
-    return ", ".join(names) or "none"
+def _budget(record: Record) -> str:
+    if record.settings.get("full"):
+        return "none: everything was measured"
+    budget = record.settings.get("budget")
+    return "not recorded" if budget is None else f"{budget:g} s, the warm-up not counted"
+
+
+def _sizes(sizes: Iterable[int | None]) -> str:
+    found = set(sizes)
+    names = [str(size) for size in sorted(size for size in found if size is not None)]
+    return ", ".join([*names, *["the method's own default"] * (None in found)]) or "none"
 
 
 def _versions(records: Sequence[Record]) -> str:

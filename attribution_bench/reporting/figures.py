@@ -24,7 +24,7 @@ from attribution_bench.reporting.labels import (
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73")
 """Of the frameworks in order; with the grey they stay apart for colour-blind readers (Okabe and Ito)."""
-PAPER_COLOUR = "#8C8C8C"
+PAPER_COLOUR = "#808080"
 PAPER_LABEL = "paper"
 SCALED_HATCH = "////"
 BAR_INCHES, GAP_INCHES, PANEL_INCHES = 0.17, 0.12, 0.75

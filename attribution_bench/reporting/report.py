@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 FIGURE_KINDS = ("png", "svg")
 PROTOCOL = (
-    "A cell is one method on one architecture, length and framework, with weights drawn at random from a fixed seed: "
-    "time does not depend on what a model has learnt. After a warm-up, every batch size is timed and the best is "
-    "measured again; the figure is the median of the rounds, in seconds per 100 sequences. In-silico mutagenesis means "
-    "the three alternative letters at every position; Integrated Gradients takes 50 steps from zeros; DeepSHAP takes "
-    "10 dinucleotide-shuffled references a sequence; gradient methods on BPNet explain every profile position and the "
-    "count, one by one. A cell that does not fit its time budget is measured on a part of the sequences, positions or "
-    "outputs and scaled up, and its footnote says on how much."
+    "A cell is one method on one model, length and framework. After a warm-up, batch sizes are tried within a share of "
+    "the cell's time budget; the best one is timed in rounds, taken in turns with the other methods on the same model. "
+    "The figure is the median of the rounds, in seconds per 100 sequences. A cell that does not fit its budget is "
+    "measured on a part of the sequences, positions or outputs and scaled up; its footnote says on how much."
+)
+PAPER_PROTOCOL = (
+    "In-silico mutagenesis means the three alternative letters at every position; Integrated Gradients takes 50 steps "
+    "from zeros; DeepSHAP takes 10 dinucleotide-shuffled references a sequence; gradient methods on BPNet explain "
+    "every profile position and the count, one by one. The weights are random, with a fixed seed: what a method costs does "
+    "not depend on what a model has learnt."
 )
 
 
@@ -83,6 +86,9 @@ def _logo_files(logos: Sequence[LogoScores]) -> dict[str, bytes]:
 def _rendered(name: str, figure: "Figure") -> dict[str, bytes]:
     from attribution_bench.reporting.figures import render
 
+    # Laying out takes as long as drawing, so it is done once for all kinds.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     return {f"{name}.{kind}": render(figure, kind) for kind in FIGURE_KINDS}
 
 
@@ -108,7 +114,7 @@ def _page(
         parts += _logo_section(scores, files)
     parts += [
         "## How it was measured",
-        PROTOCOL,
+        f"{PROTOCOL} {PAPER_PROTOCOL}" if published else PROTOCOL,
         markdown_text(checks_sentence(records)),
         "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts(records)),
     ]

@@ -1,0 +1,66 @@
+"""Numbers as the table prints them, against figures rounded by hand."""
+
+import pytest
+
+from attribution_bench.reporting.labels import (
+    architecture_label,
+    framework_label,
+    method_label,
+    paper_seconds_text,
+    ratio_text,
+    seconds_text,
+    share_text,
+    short,
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (27.36, "27.4"),
+        (2.7, "2.70"),
+        (0.04123, "0.0412"),
+        (9.996, "10.0"),
+        (99.96, "100"),
+        (262.24, "262"),
+        (12439.7, "12440"),
+        (0.000123456, "0.000123"),
+        (0.0000123, "1.23e-05"),
+        (0, "0"),
+    ],
+)
+def test_seconds_have_three_significant_figures(seconds: float, text: str) -> None:
+    assert seconds_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        *[(10.133, "10.1"), (1.591, "1.6"), (151.85, "152"), (99.94, "99.9"), (99.96, "100"), (1.0, "1.0")],
+        *[(0.996, "1.0"), (0.8667, "0.87"), (0.01481, "0.015"), (0.0096, "0.0096"), (0, "0.0")],
+    ],
+)
+def test_ratios_read_as_in_the_paper(ratio: float, text: str) -> None:
+    assert ratio_text(ratio) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.04"), (2.7, "2.70"), (262.24, "262.24"), (4399.0, "4399")])
+def test_the_papers_figures_are_printed_as_published(seconds: float, text: str) -> None:
+    assert paper_seconds_text(seconds) == text
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.01, "1%"), (1, "100%"), (0.000159, "0.016%"), (0.256, "26%")])
+def test_shares_are_per_cent(share: float, text: str) -> None:
+    assert share_text(share) == text
+
+
+def test_unknown_names_stay_readable() -> None:
+    assert method_label("standard_ism") == "Standard ISM"
+    assert method_label("my_new_method") == "my new method"
+    assert architecture_label("my_model.keras") == "my_model.keras"
+    assert framework_label("jax") == "jax"
+
+
+def test_short_keeps_one_line_within_the_limit() -> None:
+    assert short("one\n two", 20) == "one two"
+    assert short("abcdefghij", 5) == "abcd…"
