@@ -2,9 +2,11 @@
 
 import abc
 import contextlib
+import io
 import json
 import os
-import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from attribution_bench._version import __version__
 from attribution_bench.conventions import DEFAULT_CONVENTION, Convention, check_convention, ism_scores
 from attribution_bench.errors import InvalidInputError, OutputError, UnsupportedError
+from attribution_bench.files import write_whole
 from attribution_bench.models import OutputSpec, SequenceModel, Target, as_sequence_model
 from attribution_bench.models.targets import Selection, select
 
@@ -102,7 +105,8 @@ class AttributionResult:
     reference_predictions: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
     """ISM methods: output -> (N, *output)."""
     convergence_delta: NDArray[np.floating] | None = None
-    """Methods with a baseline: sum of attributions - (f(x) - f(baseline)); (N, *output), or (N, references, *output)."""
+    """Methods with a baseline: sum of attributions - (f(x) - f(baseline)).
+    (N, *output), or (N, references, *output)."""
     stored_scores: NDArray[np.floating] | None = None
     """Scores of methods that compute them; those of ISM methods derive from the predictions."""
 
@@ -124,7 +128,8 @@ class AttributionResult:
     @cached_property
     def observed(self) -> NDArray[np.floating]:
         """(N, P, *output): the score of the letter that is there; 0 where it is unknown."""
-        return np.einsum("nap...,nap->np...", self.scores, self.one_hot)
+        observed: NDArray[np.floating] = np.einsum("nap...,nap->np...", self.scores, self.one_hot)
+        return observed
 
     def with_convention(self, convention: Convention) -> "AttributionResult":
         """Return the same predictions read under another ISM score convention; nothing is lost in between.
@@ -147,8 +152,10 @@ class AttributionResult:
 
         letters = list(self.metadata["alphabet"])
         data: dict[str, Any] = {"one_hot": (("sequence", "letter", "position"), self.one_hot)}
-        data["scores"] = _variable(("sequence", "letter", "position"), self.scores, "output")
-        data["observed"] = _variable(("sequence", "position"), self.observed, "output")
+        # The axes of several outputs are one in the scores, so that it needs a name that none of them has.
+        selected = "+".join(output["name"] for output in self.metadata["outputs"])
+        data["scores"] = _variable(("sequence", "letter", "position"), self.scores, selected)
+        data["observed"] = _variable(("sequence", "position"), self.observed, selected)
         for name, values in self.predictions.items():
             data[f"predictions_{name}"] = _variable(("sequence", "letter", "position"), values, name)
         for name, values in self.reference_predictions.items():
@@ -159,9 +166,14 @@ class AttributionResult:
         return xarray.Dataset(data, coordinates, {"metadata": json.dumps(dict(self.metadata), sort_keys=True)})
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write one ``.npz`` file, whole or not at all; returns its path (the suffix is added when missing)."""
-        path = Path(path)
-        path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+        """Write one ``.npz`` file, whole or not at all; returns its path (the suffix is added when missing).
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written.
+        """
+        path = _with_suffix(path)
         arrays: dict[str, Any] = {"one_hot": self.one_hot, "positions": self.positions}
         if self.stored_scores is not None:
             arrays["scores"] = self.stored_scores
@@ -170,31 +182,28 @@ class AttributionResult:
         arrays |= {f"predictions/{name}": values for name, values in self.predictions.items()}
         arrays |= {f"reference_predictions/{name}": values for name, values in self.reference_predictions.items()}
         arrays["metadata"] = np.array(json.dumps(dict(self.metadata), sort_keys=True))
-        try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-                try:
-                    np.savez_compressed(file, **arrays)
-                    file.close()
-                    os.replace(file.name, path)
-                except BaseException:
-                    os.unlink(file.name)
-                    raise
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {path}: {error.strerror or error}; choose a folder you can write"
-            ) from error
-        return path
+        archive = io.BytesIO()
+        np.savez_compressed(archive, **arrays)
+        return write_whole(path, archive.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "AttributionResult":
-        """Read what `save` wrote. Nothing in the file is executed."""
+        """Read what `save` wrote; nothing in the file is executed.
+
+        Raises
+        ------
+        OutputError
+            There is no such file, it is damaged, or it is something else.
+        """
+        path = _with_suffix(path)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # zipfile takes nothing but an archive, where np.load would also read a bare array.
+            with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             metadata = json.loads(str(arrays["metadata"]))
             one_hot, positions = arrays["one_hot"], arrays["positions"]
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise OutputError(f"{os.fspath(path)} is no attribution result that can be read: {error}") from error
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise OutputError(f"{path} is no attribution result that can be read: {error}") from error
         return cls(
             one_hot,
             positions,
@@ -236,7 +245,7 @@ class Attribution(abc.ABC):
         *,
         target: Target = None,
         additional_forward_args: Any = None,
-        positions: slice | Sequence[int] | None = None,
+        positions: slice | Sequence[int] | NDArray[np.integer] | None = None,
         batch_size: int | None = None,
         progress: bool | Progress = False,
     ) -> AttributionResult:
@@ -343,14 +352,17 @@ def _extras(arguments: Any, count: int) -> tuple[NDArray[Any], ...]:
     return extras
 
 
-def _positions(positions: slice | Sequence[int] | None, length: int) -> NDArray[np.int64]:
+def _positions(positions: slice | Sequence[int] | NDArray[np.integer] | None, length: int) -> NDArray[np.int64]:
     every = np.arange(length)
     if positions is None:
         return every
     if isinstance(positions, slice):
         chosen = np.sort(every[positions])
     else:
-        chosen = np.unique(np.asarray(positions, dtype=np.int64).reshape(-1))
+        given = np.asarray(positions)
+        if given.size and not np.issubdtype(given.dtype, np.integer):
+            raise InvalidInputError(f"positions must be a slice or 0-based indices, not {positions!r}")
+        chosen = np.unique(given).astype(np.int64)
         if len(chosen) and (chosen[0] < 0 or chosen[-1] >= length):
             raise InvalidInputError(f"positions must lie in [0, {length}), but span {chosen[0]} to {chosen[-1]}")
     if not len(chosen):
@@ -376,6 +388,11 @@ def _variable(axes: tuple[str, ...], values: NDArray[Any], rest: str) -> tuple[t
     return (*axes, *(f"{rest}_{i}" for i in range(values.ndim - len(axes)))), values
 
 
+def _with_suffix(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+
+
 def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
 
@@ -386,6 +403,8 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} array of shape {value.shape}"
     if isinstance(value, Sequence):
         return [_plain(v) for v in value]
     return getattr(value, "__qualname__", repr(value))

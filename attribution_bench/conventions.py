@@ -44,17 +44,16 @@ def ism_scores(
     -------
     (N, A, P, *output); (N, A, P) for ``max-abs`` and ``l2``.
     """
-    delta = predictions - reference[:, None, None]
-    if convention == "delta":
-        return delta
+    delta: NDArray[np.floating] = predictions - reference[:, None, None]
+    if convention in ("max-abs", "l2"):
+        order = np.inf if convention == "max-abs" else 2
+        norm: NDArray[np.floating] = np.linalg.norm(delta.reshape(*delta.shape[:3], -1), ord=order, axis=-1)
+        return norm
     if convention == "centred":
-        return delta - delta.mean(axis=1, keepdims=True)
+        return np.asarray(delta - delta.mean(axis=1, keepdims=True))
     if convention == "centred-alternatives":
         # The letter that is there has a delta of exactly 0, so it adds nothing to the sum.
         alternatives = (1 - one_hot).sum(axis=1, keepdims=True)
         alternatives = alternatives.reshape(*alternatives.shape, *[1] * (delta.ndim - 3))
-        return delta - delta.sum(axis=1, keepdims=True) / alternatives
-    flat = delta.reshape(*delta.shape[:3], -1)
-    if convention == "max-abs":
-        return np.abs(flat).max(axis=-1)
-    return np.sqrt(np.square(flat).sum(axis=-1))
+        return np.asarray(delta - delta.sum(axis=1, keepdims=True) / alternatives)
+    return delta

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.errors import DeviceError
 from attribution_bench.models.sequence_model import Layout, SequenceModel, Tensor, nothing
-from attribution_bench.models.targets import Selection
+from attribution_bench.models.targets import Selection, check_reduced
 
 
 class KerasSequenceModel(SequenceModel):
@@ -58,7 +58,9 @@ class KerasSequenceModel(SequenceModel):
         if selection.reducer is None:
             return value
         if callable(selection.reducer):
-            return selection.reducer(value)
+            reduced = selection.reducer(value)
+            check_reduced(reduced, value)
+            return reduced
         flat = keras.ops.reshape(value, (value.shape[0], -1))
         reduce = {"sum": keras.ops.sum, "mean": keras.ops.mean, "logsumexp": keras.ops.logsumexp}[selection.reducer]
         return reduce(flat, axis=1)

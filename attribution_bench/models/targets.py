@@ -83,6 +83,22 @@ def select(target: Target, outputs: Sequence[OutputSpec]) -> tuple[Selection, ..
     return (_part(outputs, 0, target),)
 
 
+def check_reduced(reduced: Any, value: Any) -> None:
+    """Check what a caller's reducer made of one output's values (rows, *output).
+
+    Raises
+    ------
+    TargetError
+        It is no tensor (rows,).
+    """
+    shape, wanted = getattr(reduced, "shape", None), (value.shape[0],)
+    if shape is None or tuple(shape) != wanted:
+        raise TargetError(
+            f"a reducer must give one scalar a sequence: a tensor {wanted} of values {tuple(value.shape)}, but gave "
+            f"{type(reduced).__name__ if shape is None else tuple(shape)}"
+        )
+
+
 def _whole(outputs: Sequence[OutputSpec], position: int) -> Selection:
     return Selection(outputs[position].name, position, outputs[position].shape)
 

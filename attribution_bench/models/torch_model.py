@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.errors import DeviceError
 from attribution_bench.models.sequence_model import Layout, SequenceModel
-from attribution_bench.models.targets import Selection
+from attribution_bench.models.targets import Selection, check_reduced
 
 
 class TorchSequenceModel(SequenceModel):
@@ -36,24 +36,32 @@ class TorchSequenceModel(SequenceModel):
     def inference(self) -> Iterator[None]:  # noqa: D102 - the base class says it
         model = self.model
         modes = [(module, module.training) for module in model.modules()]
-        tensors = [*model.parameters(), *model.buffers()]
-        places = [tensor.device for tensor in tensors]
-        gradients = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
-        moves = any(place != torch.device(self.device) for place in places)
+        parameters = [(p, p.data, p.requires_grad, p.grad) for p in model.parameters()]
+        buffers = [
+            (module, name, buffer)
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False)
+        ]
+        device = torch.device(self.device)
+        tensors = [*(p.data for p in model.parameters()), *(buffer for _, _, buffer in buffers)]
+        moves = any(tensor.device != device for tensor in tensors)
         try:
             model.eval()
             if moves:
-                model.to(self.device)
+                # Copies go to the device; the originals stay where they are, and come back below.
+                model.to(device)
             yield
         finally:
             for module, training in modes:
                 module.training = training
-            if moves:
-                for tensor, place in zip(tensors, places, strict=True):
-                    tensor.data = tensor.data.to(place)
-            for parameter, requires_grad, gradient in gradients:
+            for parameter, data, requires_grad, gradient in parameters:
+                if moves:
+                    parameter.data = data
                 parameter.requires_grad_(requires_grad)
                 parameter.grad = gradient
+            if moves:
+                for module, name, buffer in buffers:
+                    setattr(module, name, buffer)
 
     def to_tensor(self, array: NDArray[Any]) -> torch.Tensor:  # noqa: D102 - the base class says it
         tensor = torch.as_tensor(np.ascontiguousarray(array))
@@ -101,11 +109,13 @@ class TorchSequenceModel(SequenceModel):
 def select_tensor(value: torch.Tensor, selection: Selection) -> torch.Tensor:
     """Return the selected part (rows, *selection.shape) of one output (rows, *output)."""
     if selection.index is not None:
-        return value[(slice(None), *selection.index)]
+        index: tuple[slice | int, ...] = (slice(None), *selection.index)
+        return value[index]
     if selection.reducer is None:
         return value
     if callable(selection.reducer):
         reduced: torch.Tensor = selection.reducer(value)
+        check_reduced(reduced, value)
         return reduced
     flat = value.flatten(1)
     if selection.reducer == "sum":

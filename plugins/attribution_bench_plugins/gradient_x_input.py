@@ -15,7 +15,7 @@ class GradientXInput(Attribution):
     """The gradient of the target at the sequence, times the input.
 
     ``scores`` (N, A, P, *output) hold the gradient at every letter of a column: what the letter would contribute if it
-    stood there and the gradient stayed what it is. ``observed`` is then gradient x input. Both are 0 at unknown letters.
+    stood there and the gradient stayed what it is. ``observed`` is then gradient x input. Unknown letters score 0.
 
     PyTorch models are differentiated by Captum, Keras models by tf.GradientTape (TensorFlow backend) or Captum
     (PyTorch backend). A target of several values takes one backward pass for each.

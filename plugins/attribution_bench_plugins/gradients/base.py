@@ -119,7 +119,7 @@ def not_differentiable() -> UnsupportedError:
 
 def zero_at_unknown(scores: NDArray[np.floating], one_hot: NDArray[np.floating]) -> NDArray[np.floating]:
     """Set scores (n, A, L, T) to 0 where the letter (n, A, L) is unknown."""
-    known = one_hot.any(axis=1)[:, None, :, None]
+    known = np.asarray(one_hot.any(axis=1))[:, None, :, None]
     return np.where(known, scores, np.zeros((), scores.dtype))
 
 
