@@ -88,7 +88,7 @@ def _check(panels: Mapping[str, NDArray[np.floating]], alphabet: str) -> int:
             raise InvalidInputError(f"the scores of {title!r} must be ({len(alphabet)}, positions), not shape {shape}")
         if not np.isfinite(scores).all():
             raise InvalidInputError(f"the scores of {title!r} are not all finite; a logo cannot show them")
-    widths = {np.shape(scores)[1] for scores in panels.values()}
+    widths: set[int] = {np.shape(scores)[1] for scores in panels.values()}
     if len(widths) > 1:
         raise InvalidInputError(f"panels share one axis of positions, but are {sorted(widths)} wide")
     return widths.pop()

@@ -26,8 +26,8 @@ PROTOCOL = (
 PAPER_PROTOCOL = (
     "In-silico mutagenesis means the three alternative letters at every position; Integrated Gradients takes 50 steps "
     "from zeros; DeepSHAP takes 10 dinucleotide-shuffled references a sequence; gradient methods on BPNet explain "
-    "every profile position and the count, one by one. The weights are random, with a fixed seed: what a method costs does "
-    "not depend on what a model has learnt."
+    "every profile position and the count, one by one. The weights are random, with a fixed seed: what a method costs "
+    "does not depend on what a model has learnt."
 )
 
 
