@@ -1,0 +1,232 @@
+"""From a request to predictions: capture, plan, groups of sequences, checks, and the fallback."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attribution_bench.attribution import RawAttribution, Request
+from attribution_bench.errors import SelfCheckError
+from attribution_bench.models.targets import Selection
+from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
+from attribution_bench_plugins.fastism.execute import choose_sizes, mutate
+from attribution_bench_plugins.fastism.graph.from_torch import CaptureError, capture
+from attribution_bench_plugins.fastism.graph.layout import labelled
+from attribution_bench_plugins.fastism.plan import Plan, make_plan
+from attribution_bench_plugins.fastism.references import ReferenceStore, run_graph
+from attribution_bench_plugins.standard_ism import StandardISM
+
+LARGEST_DEFAULT_BUDGET = 4 * 2**30
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""What the self-check allows, relative to the output's scale; wide enough for a full pass' own rounding."""
+COARSE_TOLERANCE = 3e-2
+"""The same for half precisions."""
+
+
+class FallbackWarning(RuntimeWarning):
+    """The model could not be captured, so that every mutation costs a full pass."""
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A model at one length: its plan, or why there is none."""
+
+    plan: Plan | None
+    reason: str
+
+
+def prepare(model: TorchSequenceModel, length: int, extras: tuple[Tensor, ...], names: tuple[str, ...]) -> Captured:
+    """Capture a model in inference mode and plan it; a model that cannot be captured has no plan but a reason."""
+    letters = len(model.alphabet)
+    canonical = model.layout == "NAL"
+    example = torch.zeros((1, letters, length) if canonical else (1, length, letters), dtype=model.dtype)
+    try:
+        graph = capture(model.model, example.to(model.device), extras, names)
+    except CaptureError as error:
+        return Captured(None, str(error))
+    return Captured(make_plan(graph, labelled(("n", "c", "p") if canonical else ("n", "p", "c"), letters, length)), "")
+
+
+def fingerprint(model: TorchSequenceModel) -> tuple[Any, ...]:
+    """Return what changes when the model's weights do."""
+    tensors = (*model.model.parameters(), *model.model.buffers())
+    return tuple((tensor.data_ptr(), tensor._version, tensor.device, tensor.dtype) for tensor in tensors)
+
+
+def attribute(
+    model: TorchSequenceModel,
+    request: Request,
+    engines: dict[Any, Captured],
+    *,
+    memory_budget: int | None,
+    self_check: bool,
+) -> RawAttribution:
+    """Compute the predictions of every mutation asked for."""
+    extras = tuple(model.to_tensor(extra) for extra in request.extras)
+    length = request.one_hot.shape[2]
+    key = (length, tuple((extra.shape[1:], extra.dtype) for extra in extras), fingerprint(model))
+    names = tuple(output.name for output in request.outputs)
+    if key not in engines:
+        engines.clear()  # weights that have changed will not come back
+        engines[key] = prepare(model, length, extras, names)
+    captured = engines[key]
+    if captured.plan is None:
+        warnings.warn(f"fastISM falls back to standard ISM: {captured.reason}", FallbackWarning, stacklevel=4)
+        raw = StandardISM(model)._attribute(request)
+        return RawAttribution(
+            predictions=raw.predictions,
+            reference_predictions=raw.reference_predictions,
+            metadata={"fallback": captured.reason},
+        )
+    with torch.inference_mode():
+        return _run(model, request, captured.plan, extras, memory_budget or default_budget(), self_check)
+
+
+def default_budget() -> int:
+    """Return a quarter of the free memory, at most 4 GiB, in bytes."""
+    return min(LARGEST_DEFAULT_BUDGET, int(psutil.virtual_memory().available) // 4)
+
+
+def _run(
+    model: TorchSequenceModel,
+    request: Request,
+    plan: Plan,
+    extras: tuple[Tensor, ...],
+    budget: int,
+    self_check: bool,
+) -> RawAttribution:
+    letters, count = request.letters, len(request.one_hot)
+    unknown = (letters < 0).any()
+    alternatives = plan.letters if unknown else plan.letters - 1
+    itemsize = torch.empty(0, dtype=model.dtype).element_size()
+    sizes = choose_sizes(plan, itemsize, alternatives, torch.device(model.device).type, budget)
+    group = min(sizes.sequences, request.batch_size or sizes.sequences)
+    positions = [int(position) for position in request.positions]
+    place = np.full(plan.length, -1)
+    place[request.positions] = np.arange(len(positions))
+    store = _Predictions(request, plan.letters)
+    total, done = count * len(positions), 0
+    by_output = {output.name: [s for s in request.selections if s.name == output.name] for output in request.outputs}
+    for first in range(0, count, group):
+        rows = slice(first, min(first + group, count))
+        there, instead = _letters(letters[rows], plan.letters, bool(unknown))
+        x = model.to_tensor(request.one_hot[rows])
+        x = x if model.layout == "NAL" else x.transpose(1, 2).contiguous()
+        inputs = {plan.graph.input: x, **dict(zip(plan.graph.extras, (e[rows] for e in extras), strict=True))}
+        references = ReferenceStore(plan, inputs)
+        for output, name in plan.graph.outputs.items():
+            for selection in by_output[output]:
+                store.reference(selection, rows, model.to_numpy(select_tensor(references.native[name], selection)))
+
+        def report(positions_done: int, sequences: int = rows.stop - rows.start) -> None:
+            nonlocal done
+            done += positions_done * sequences
+            request.progress(done, total)
+
+        device = torch.device(model.device)
+        mutations = mutate(
+            plan, references, there.to(device), instead.to(device), positions, sizes.positions, report
+        )
+        for emission in mutations:
+            at = np.asarray(emission.positions)
+            for selection in by_output[emission.output]:
+                values = emission.values
+                chosen = select_tensor(values.flatten(0, 2), selection)
+                chosen = chosen.reshape(*values.shape[:3], *chosen.shape[1:])
+                store.write(selection, rows, place[at], instead[:, at].numpy(), model.to_numpy(chosen))
+        if self_check and first == 0:
+            check_first_sequence(model, request, plan, extras, store.predictions)
+    return RawAttribution(predictions=store.predictions, reference_predictions=store.references)
+
+
+class _Predictions:
+    """The arrays of a result as they fill up."""
+
+    def __init__(self, request: Request, letters: int) -> None:
+        self.count, self.places, self.letters = len(request.one_hot), len(request.positions), letters
+        self.predictions: dict[str, NDArray[np.floating]] = {}
+        self.references: dict[str, NDArray[np.floating]] = {}
+
+    def reference(self, selection: Selection, rows: slice, values: NDArray[np.floating]) -> None:
+        """Store the reference predictions of some sequences, and let every letter have them to begin with."""
+        name, shape = selection.name, values.shape[1:]
+        if name not in self.references:
+            self.references[name] = np.empty((self.count, *shape), values.dtype)
+            self.predictions[name] = np.empty((self.count, self.letters, self.places, *shape), values.dtype)
+        self.references[name][rows] = values
+        self.predictions[name][rows] = values[:, None, None]
+
+    def write(
+        self,
+        selection: Selection,
+        rows: slice,
+        places: NDArray[np.int64],
+        instead: NDArray[np.int64],
+        values: NDArray[np.floating],
+    ) -> None:
+        """Store predictions (sequences, positions, alternatives, ...)."""
+        sequences = np.arange(rows.start, rows.stop)[:, None, None]
+        self.predictions[selection.name][sequences, instead, places[None, :, None]] = values
+
+
+def _letters(letters: NDArray[np.int64], count: int, unknown: bool) -> tuple[Tensor, Tensor]:
+    """Return the letters that are there (`count` where unknown), and those to put instead.
+
+    With an unknown letter anywhere every letter is put everywhere, the one that is there included: its delta is zero.
+    """
+    there = torch.as_tensor(np.where(letters < 0, count, letters))
+    if unknown:
+        return there, torch.arange(count).expand(*there.shape, count)
+    return there, (there[:, :, None] + torch.arange(1, count)) % count
+
+
+def check_first_sequence(
+    model: TorchSequenceModel,
+    request: Request,
+    plan: Plan,
+    extras: tuple[Tensor, ...],
+    predictions: dict[str, NDArray[np.floating]],
+) -> None:
+    """Compare mutations at both ends and in the middle of the first sequence with full passes of the model.
+
+    Raises
+    ------
+    SelfCheckError
+        They differ by more than rounding; the message names the first layer that does.
+    """
+    places = sorted({0, len(request.positions) // 2, len(request.positions) - 1})
+    letters = len(model.alphabet)
+    mutated = np.repeat(request.one_hot[:1], len(places) * letters, axis=0)
+    for row, (place, letter) in enumerate((p, a) for p in places for a in range(letters)):
+        mutated[row, :, request.positions[place]] = np.arange(letters) == letter
+    repeated = tuple(extra[:1].expand(len(mutated), *extra.shape[1:]) for extra in extras)
+    outputs = model.forward(model.to_tensor(mutated), repeated)
+    for selection in request.selections:
+        truth = model.to_numpy(model.select(outputs, selection))
+        found = predictions[selection.name][0][:, places].swapaxes(0, 1).reshape(truth.shape)
+        scale = max(float(np.abs(truth).max()), float(np.finfo(truth.dtype).tiny))
+        error = float(np.abs(found - truth).max()) / scale
+        if not error <= TOLERANCE.get(model.dtype, COARSE_TOLERANCE) and np.isfinite(truth).all():
+            layer = first_diverging_layer(model, request, plan, extras, places)
+            raise SelfCheckError(
+                f"fastISM's predictions of output {selection.name!r} differ from the model's own by {error:.1e} of "
+                f"their scale, first at layer {layer!r}; nothing was returned. Please report the model; "
+                "standard_ism gives exact results meanwhile"
+            )
+
+
+def first_diverging_layer(
+    model: TorchSequenceModel, request: Request, plan: Plan, extras: tuple[Tensor, ...], places: list[int]
+) -> str:
+    """Return the first layer at which windows and a full pass give different activations."""
+    from attribution_bench_plugins.fastism.trace import trace_mutation
+
+    return trace_mutation(model, request, plan, extras, places, TOLERANCE.get(model.dtype, COARSE_TOLERANCE))
+
+
+__all__ = ["Captured", "FallbackWarning", "attribute", "prepare", "run_graph"]

@@ -1,0 +1,252 @@
+"""One walk over the plan for each block of mutations."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.graph.ir import Node
+from attribution_bench_plugins.fastism.graph.layout import Layout
+from attribution_bench_plugins.fastism.ops.dense import FlattenedDense
+from attribution_bench_plugins.fastism.plan import Plan, Step, bytes_per_position, reached_window
+from attribution_bench_plugins.fastism.references import ReferenceStore
+from attribution_bench_plugins.fastism.values import Mutation, Windowed, regrid
+from attribution_bench_plugins.fastism.window import Positions, Window, whole
+
+CACHE_BYTES = {"cpu": 4 * 2**20}
+"""Size of the largest tensor of a block: on a CPU one that stays in the shared cache."""
+ACCELERATOR_BYTES = 512 * 2**20
+WHOLE_BYTES = 32 * 2**20
+"""The same for nodes that run whole, whose cost is in the model's own operations."""
+
+
+@dataclass(frozen=True)
+class Emission:
+    """Predictions of one output for some mutations of a group of sequences."""
+
+    output: str
+    positions: Sequence[int]
+    """Mutated positions, in the order of the second axis."""
+    values: Tensor
+    """(sequences, positions, alternatives, *output)."""
+
+
+class BlockRun:
+    """The state of one walk: which mutations, and what each node's activations are under them."""
+
+    def __init__(self, plan: Plan, references: ReferenceStore, count: int, alternatives: int) -> None:
+        self.plan, self.references, self.count, self.alternatives = plan, references, count, alternatives
+        self.windowed: dict[str, Windowed] = {}
+        self.native: dict[str, Any] = {}
+
+    @property
+    def rows(self) -> int:
+        """Mutated sequences in the block."""
+        return self.references.count * self.count * self.alternatives
+
+    def constant(self, name: str, like: Node, layout: Layout, window: Window) -> Tensor:
+        """Return an unreached operand as it is broadcast to `like`, on windows."""
+        return self.references.constant(name, like, layout, window, self.count)
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Run steps in order."""
+        for step in steps:
+            try:
+                if step.operation is not None:
+                    self._run_windowed(step)
+                else:
+                    operands = [self.framework_value(name) for name in step.node.inputs]
+                    self.native[step.node.name] = step.node.call(*operands)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                error.add_note(f"while fastISM ran {step.node.layer!r} ({step.node.op}, {step.mode})")
+                raise
+            for name in step.node.inputs:
+                self._release(name)
+
+    def _run_windowed(self, step: Step) -> None:
+        operation = step.operation
+        assert operation is not None
+        operands = [self.windowed.get(self.plan.steps[name].source) for name in step.node.inputs]
+        windows = [operand.window if operand is not None else None for operand in operands]
+        window = reached_window(operation, windows, self.count)
+        if window.width == 0:
+            like = next(operand for operand in operands if operand is not None).delta()
+            empty = like.new_zeros((*like.shape[:3], 0, operation.layout.channels))
+            result = operation.give(self, window, delta=empty, clean=True)
+        else:
+            result = operation.run(operands, window, self, step.form)
+        if result.window != window:
+            delta = regrid(result.take_delta(), result.window, window)
+            result = operation.give(self, window, delta=delta, clean=True)
+        result.uses = step.uses
+        self.windowed[step.node.name] = result
+
+    def _release(self, name: str) -> None:
+        source = self.plan.steps[name].source
+        operand = self.windowed.get(source)
+        if operand is not None:
+            operand.uses -= 1
+            if not operand.uses:
+                del self.windowed[source]
+
+    def framework_value(self, name: str) -> Any:
+        """Return a node's whole value for every mutated sequence, as the model itself would have it."""
+        if name in self.native:
+            return self.native[name]
+        step = self.plan.steps[name]
+        node = step.node
+        if step.mode in ("windowed", "vector"):
+            assert step.layout is not None and node.shape is not None
+            value = self._every_position(self.windowed[step.source])
+            self.native[name] = step.layout.to_framework(value.flatten(0, 2), node.shape)
+        elif node.op == "batch_size":
+            self.native[name] = self.rows
+        elif name in self.plan.graph.extras:
+            extra = self.references.inputs[name]
+            self.native[name] = extra.repeat_interleave(self.count * self.alternatives, 0)
+        else:
+            self.native[name] = node.call(*(self.framework_value(operand) for operand in node.inputs))
+        return self.native[name]
+
+    def _every_position(self, operand: Windowed) -> Tensor:
+        everywhere = whole(operand.length)
+        reference = self.references.view(operand.source, everywhere, self.count)
+        if operand.window == everywhere:
+            return operand.value()
+        value = reference.expand(*operand.shape[:3], *reference.shape[3:]).contiguous()
+        delta, window = operand.delta(), operand.window
+        if window.step == 0:
+            value[:, :, :, window.start : window.start + window.width] += delta
+            return value
+        for k in range(self.count):
+            start = window.at(k)
+            low, high = max(0, start), min(operand.length, start + window.width)
+            if low < high:
+                value[:, k, :, low:high] += delta[:, k, :, low - start : high - start]
+        return value
+
+    def outputs(self, positions: Sequence[int], *, late: bool) -> Iterator[Emission]:
+        """Yield the outputs that this walk has computed."""
+        for output, name in self.plan.graph.outputs.items():
+            step = self.plan.steps[name]
+            if step.late is late and step.mode != "constant":
+                value = self.framework_value(name)
+                shape = (self.references.count, self.count, self.alternatives, *value.shape[1:])
+                yield Emission(output, positions, value.reshape(shape))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much runs at once."""
+
+    sequences: int
+    positions: int
+
+
+def choose_sizes(plan: Plan, itemsize: int, alternatives: int, device: str, budget: int) -> Sizes:
+    """Return how many sequences and mutated positions make a block."""
+    windowed, entire = bytes_per_position(plan, itemsize, alternatives)
+    target = min(CACHE_BYTES.get(device, ACCELERATOR_BYTES), budget // 8)
+    positions = max(1, target // windowed)
+    if entire:
+        positions = min(positions, max(1, min(WHOLE_BYTES, budget // 8) // entire))
+    phase = -(-plan.length // plan.stride)
+    sequences = max(1, positions // phase)
+    return Sizes(sequences, min(positions, phase))
+
+
+def mutate(
+    plan: Plan,
+    references: ReferenceStore,
+    there: Tensor,
+    instead: Tensor,
+    positions: Sequence[int],
+    block_positions: int,
+    progress: Callable[[int], None],
+) -> Iterator[Emission]:
+    """Run every mutation of a group of sequences.
+
+    Parameters
+    ----------
+    there, instead
+        (sequences, L) and (sequences, L, alternatives): indices of the letter that is there and of those instead.
+    positions
+        The positions to mutate, ascending.
+    block_positions
+        Mutated positions in one block.
+    progress
+        Called with the number of positions done in each block.
+    """
+    early, late = plan.running(late=False), plan.running(late=True)
+    frontier = {
+        plan.steps[name].source
+        for step in late
+        for name in step.node.inputs
+        if not plan.steps[name].late and plan.steps[name].mode != "constant"
+    }
+    waiting: dict[str, list[Windowed]] = {name: [] for name in frontier}
+    done: list[int] = []
+    for block in phases(positions, plan.stride, block_positions):
+        index = torch.as_tensor(list(block.indices), device=there.device)
+        run = BlockRun(plan, references, block.count, instead.shape[2])
+        window = Window(block.start, block.stride, 1)
+        mutation = Mutation(
+            references, plan.graph.input, plan.length, window, there[:, index], instead[:, index], plan.letters
+        )
+        mutation.uses = plan.steps[plan.graph.input].uses
+        run.windowed[plan.graph.input] = mutation
+        run.run(early)
+        yield from run.outputs(block.indices, late=False)
+        for name in frontier:
+            waiting[name].append(run.windowed[name])
+        done.extend(block.indices)
+        progress(block.count)
+    if late:
+        yield from _run_late(plan, references, waiting, late, done, instead.shape[2])
+
+
+def _run_late(
+    plan: Plan,
+    references: ReferenceStore,
+    waiting: dict[str, list[Windowed]],
+    steps: Sequence[Step],
+    positions: Sequence[int],
+    alternatives: int,
+) -> Iterator[Emission]:
+    """Run the steps without positions for the mutations of every block together."""
+    run = BlockRun(plan, references, len(positions), alternatives)
+    for name, parts in waiting.items():
+        layout = plan.steps[name].layout
+        assert layout is not None
+        if not layout.positional:
+            delta = torch.cat([part.delta() for part in parts], 1)
+            merged = Windowed(references, name, 1, Window(0, 0, 1), delta=delta, clean=True)
+            merged.uses = plan.steps[name].uses
+            run.windowed[name] = merged
+    for step in steps:
+        operation = step.operation
+        if isinstance(operation, FlattenedDense):
+            result = operation.run_merged(waiting[plan.steps[step.node.inputs[0]].source], run)
+            result.uses = step.uses
+            run.windowed[step.node.name] = result
+        else:
+            run.run([step])
+    yield from run.outputs(positions, late=True)
+
+
+def phases(positions: Sequence[int], stride: int, most: int) -> Iterator[Positions]:
+    """Yield blocks of positions one stride apart, at most so many in each, that together are all of `positions`."""
+    wanted = sorted(positions)
+    by_phase: dict[int, list[int]] = {}
+    for position in wanted:
+        by_phase.setdefault(position % stride, []).append(position)
+    for members in by_phase.values():
+        start = 0
+        for i in range(1, len(members) + 1):
+            if i == len(members) or members[i] != members[i - 1] + stride or i - start == most:
+                yield Positions(members[start], stride, i - start)
+                start = i

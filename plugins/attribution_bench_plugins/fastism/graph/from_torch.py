@@ -1,0 +1,198 @@
+"""Capture of a torch.nn.Module through torch.export."""
+
+import operator
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind
+
+from attribution_bench_plugins.fastism.graph.ir import BATCH, Graph, Node
+from attribution_bench_plugins.fastism.graph.torch_ops import translate
+
+EXAMPLE_BATCH = 3
+"""Sequences in the example: one would specialise the graph to a batch of one."""
+
+
+class CaptureError(Exception):
+    """The model cannot be captured as a graph; the message is the reason in plain words."""
+
+
+def capture(
+    module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor], output_names: Sequence[str]
+) -> Graph:
+    """Return the graph of a module in inference mode.
+
+    Parameters
+    ----------
+    module
+        Called as ``module(x, *extras)``.
+    example
+        One or more sequences as the module takes them.
+    extras
+        Its further inputs, with as many rows.
+    output_names
+        Names for the tensors that it returns, in order.
+    """
+    batch = Dim("batch")
+    arguments = tuple(_rows(tensor) for tensor in (example, *extras))
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(module, arguments, dynamic_shapes=_dynamic(module, arguments, batch))
+            program = program.run_decompositions({})
+    except Exception as error:  # export fails in many ways; every one means that there is no graph
+        first = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise CaptureError(f"torch.export cannot capture the model: {type(error).__name__}: {first[:200]}") from error
+    return _Reader(program, module, output_names).graph().needed()
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """Return a few rows: of one row, copies."""
+    return tensor[:1].expand(EXAMPLE_BATCH, *tensor.shape[1:]).contiguous()
+
+
+def _dynamic(module: torch.nn.Module, arguments: Sequence[Tensor], batch: Any) -> Any:
+    return tuple({0: batch} for _ in arguments)
+
+
+class _Reader:
+    """Turns an exported program into a Graph, node by node."""
+
+    def __init__(self, program: ExportedProgram, module: torch.nn.Module, output_names: Sequence[str]) -> None:
+        self.program, self.output_names = program, output_names
+        self.nodes: dict[str, Node] = {}
+        self.constants: dict[str, Tensor] = {}
+        self.inputs: list[str] = []
+        self.batch: Any = None
+
+    def graph(self) -> Graph:
+        """Read the whole program."""
+        places = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
+        outputs: tuple[Any, ...] = ()
+        for node in self.program.graph.nodes:
+            if node.op == "placeholder":
+                self._placeholder(node, places[node.name])
+            elif node.op == "output":
+                outputs = node.args[0]
+            elif node.op == "call_function":
+                self._call(node)
+            else:
+                raise CaptureError(f"the captured graph holds a node of kind {node.op!r} ({node.name})")
+        if len(outputs) != len(self.output_names):
+            raise CaptureError(f"the graph returns {len(outputs)} tensors, the model {len(self.output_names)}")
+        named = {name: out.name for name, out in zip(self.output_names, outputs, strict=True)}
+        return Graph(self.nodes, self.inputs[0], tuple(self.inputs[1:]), named)
+
+    def _placeholder(self, node: fx.Node, spec: Any) -> None:
+        if spec.kind == InputKind.USER_INPUT:
+            value = node.meta["val"]
+            if not self.inputs:
+                self.batch = value.shape[0]
+            self.inputs.append(node.name)
+            kind = "input" if len(self.inputs) == 1 else "extra"
+            self.nodes[node.name] = Node(node.name, kind, (), _no_call, f"input {node.name}", self._shape(value))
+            return
+        table: Mapping[str, Any] = self.program.constants if spec.kind != InputKind.PARAMETER else {}
+        tensor = self.program.state_dict.get(spec.target)
+        if tensor is None:
+            tensor = table[spec.target]
+        self._constant(node.name, tensor.detach(), spec.target)
+
+    def _constant(self, name: str, value: Tensor, layer: str) -> None:
+        self.constants[name] = value
+        self.nodes[name] = Node(name, "constant", (), lambda: value, layer, tuple(value.shape))
+
+    def _call(self, node: fx.Node) -> None:
+        target = node.target
+        assert callable(target)
+        sources = tuple(dict.fromkeys(source.name for source in node.all_input_nodes))
+        layer = _layer(node)
+        call = _bound(target, node.args, node.kwargs, sources, self.constants)
+        random = isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
+        if random and not _is_inactive(node):
+            raise CaptureError(f"{layer} draws random numbers in inference")
+        if all(source in self.constants for source in sources) and isinstance(node.meta.get("val"), Tensor) and not random:
+            with torch.no_grad():
+                self._constant(node.name, call(*(self.constants[source] for source in sources)), layer)
+            return
+        value = node.meta.get("val")
+        if isinstance(value, torch.SymInt) and str(value) == str(self.batch):
+            self.nodes[node.name] = Node(node.name, "batch_size", (), _no_call, layer, None)
+            return
+        shape = self._shape(value) if isinstance(value, Tensor) else None
+        op, inputs, parameters = "opaque", sources, {}
+        if isinstance(target, torch._ops.OpOverload):
+            translated = translate(target, _arguments(node, target), self.constants, shape)
+            if translated is not None:
+                op, parameters = translated.op, translated.parameters
+                others = (s for s in sources if s not in translated.inputs and s not in self.constants)
+                inputs = (*translated.inputs, *others)
+                if inputs != sources:
+                    call = _bound(target, node.args, node.kwargs, inputs, self.constants)
+        elif target is operator.getitem and node.args[1] == 0 and self.nodes[sources[0]].op == "batch_norm":
+            # Batch norm in inference returns a tuple, of which only the first part is its output.
+            inner = self.nodes[sources[0]]
+            first = inner.call
+            self.nodes[node.name] = Node(
+                node.name, "batch_norm", inner.inputs, lambda *a: first(*a)[0], inner.layer, shape, inner.parameters
+            )
+            return
+        self.nodes[node.name] = Node(node.name, op, inputs, call, layer, shape, parameters)
+
+    def _shape(self, value: Tensor) -> tuple[int | None, ...] | None:
+        """Return a shape with BATCH for the batch; None where the batch is part of another size."""
+        shape: list[int | None] = []
+        for size in value.shape:
+            if isinstance(size, int):
+                shape.append(size)
+            elif str(size) == str(self.batch):
+                shape.append(BATCH)
+            else:
+                return None
+        return tuple(shape)
+
+
+def _bound(
+    target: Callable[..., Any], args: Any, kwargs: Any, sources: Sequence[str], constants: Mapping[str, Tensor]
+) -> Callable[..., Any]:
+    """Return the call as a function of the values of `sources`; its other arguments are constants."""
+    place = {name: i for i, name in enumerate(sources)}
+
+    def call(*values: Any) -> Any:
+        def fill(node: fx.Node) -> Any:
+            return values[place[node.name]] if node.name in place else constants[node.name]
+
+        return target(*fx.map_arg(args, fill), **fx.map_arg(kwargs, fill))
+
+    return call
+
+
+def _arguments(node: fx.Node, target: Any) -> dict[str, Any]:
+    """Return every argument by its name in the operator's schema, defaults filled in."""
+    schema = target._schema.arguments
+    named = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
+    named |= {argument.name: value for argument, value in zip(schema, node.args, strict=False)}
+    return named | dict(node.kwargs)
+
+
+def _layer(node: fx.Node) -> str:
+    """Return the module's path and the operation, as the user would find it."""
+    stack = node.meta.get("nn_module_stack")
+    path = next(iter(reversed(stack.values())))[0] if stack else ""
+    return f"{path}: {node.name}" if path else node.name
+
+
+def _is_inactive(node: fx.Node) -> bool:
+    """Whether a random operation is switched off, as dropout is in inference."""
+    arguments = _arguments(node, node.target)
+    return arguments.get("train") is False or arguments.get("p", arguments.get("dropout_p")) == 0 or (
+        arguments.get("training") is False
+    )
+
+
+def _no_call(*values: Any) -> Any:
+    raise AssertionError("an input has no call")

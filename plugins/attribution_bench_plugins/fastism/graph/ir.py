@@ -1,0 +1,56 @@
+"""A captured model as plain data."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+BATCH = None
+"""Stands for the number of sequences in a shape."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation of the model.
+
+    ``op`` names the family whose rule knows how to run it on windows; an op without a rule is ``opaque``, and can
+    still be called whole. ``parameters`` holds what the rule needs: weights as tensors, and plain settings.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    call: Callable[..., Any]
+    """Runs the operation as the model does, on the whole values of ``inputs``."""
+    layer: str
+    """The user's own name for it: module path and operation."""
+    shape: tuple[int | None, ...] | None
+    """Shape of the value, BATCH in place of the batch axis; None for what is no single tensor."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in an order in which they can be run; ``input`` and ``extras`` are nodes without inputs."""
+
+    nodes: Mapping[str, Node]
+    input: str
+    extras: tuple[str, ...]
+    outputs: Mapping[str, str]
+    """Output's name -> node."""
+
+    def reached(self) -> frozenset[str]:
+        """Names of the nodes that a change of the sequence can reach."""
+        reached = {self.input}
+        for node in self.nodes.values():
+            if any(name in reached for name in node.inputs):
+                reached.add(node.name)
+        return frozenset(reached)
+
+    def needed(self) -> "Graph":
+        """Return the graph without nodes that no output depends on."""
+        keep = {self.input, *self.extras, *self.outputs.values()}
+        for node in reversed(self.nodes.values()):
+            if node.name in keep:
+                keep.update(node.inputs)
+        nodes = {name: node for name, node in self.nodes.items() if name in keep}
+        return Graph(nodes, self.input, self.extras, self.outputs)

@@ -1,0 +1,39 @@
+"""The fastism method."""
+
+from typing import Any, ClassVar
+
+from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags
+from attribution_bench.errors import InvalidInputError
+
+DEFAULT_SELF_CHECK = True
+
+
+class FastISM(Attribution):
+    """Exact in-silico saturation mutagenesis that recomputes only what a mutation can reach.
+
+    Parameters
+    ----------
+    model
+        A torch.nn.Module or a SequenceModel over one.
+    memory_budget
+        Bytes that the engine may use beside the model and the results. By default a quarter of what is free, at most
+        4 GiB.
+    self_check
+        Compare a few mutations of the first sequence with full passes before anything is returned.
+    """
+
+    name: ClassVar[str] = "fastism"
+    tags: ClassVar[Tags] = Tags(frozenset({"torch"}), gives_predictions=True, exact=True)
+
+    def __init__(
+        self, model: Any, *, memory_budget: int | None = None, self_check: bool = DEFAULT_SELF_CHECK
+    ) -> None:
+        if memory_budget is not None and memory_budget < 2**20:
+            raise InvalidInputError(f"memory_budget must be at least 1 MiB (1048576), not {memory_budget} bytes")
+        super().__init__(model, memory_budget=memory_budget, self_check=self_check)
+        self._engines: dict[Any, Any] = {}
+
+    def _attribute(self, request: Request) -> RawAttribution:
+        from attribution_bench_plugins.fastism.engine import attribute
+
+        return attribute(self.model, request, self._engines, **self.options)

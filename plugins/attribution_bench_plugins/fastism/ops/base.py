@@ -1,0 +1,97 @@
+"""What an operation must say of itself for the engine to run it on windows."""
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar, Literal, Protocol
+
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.graph.ir import Node
+from attribution_bench_plugins.fastism.graph.layout import Layout
+from attribution_bench_plugins.fastism.values import References, Windowed
+from attribution_bench_plugins.fastism.window import Window
+
+Form = Literal["delta", "value"]
+
+
+class NoRuleError(Exception):
+    """A node that cannot run on windows; the message says why, in plain words. The engine then runs it whole."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An input of a node, as known before anything runs."""
+
+    name: str
+    layout: Layout | None
+    """None where the axes could not be followed."""
+    reached: bool
+    """Whether a mutation reaches it; otherwise it is what it was."""
+    node: Node
+
+
+class Block(Protocol):
+    """What an operation may ask for while a block of mutations runs."""
+
+    references: References
+    count: int
+    """Number of mutated positions."""
+
+    def constant(self, name: str, like: Node, layout: Layout, window: Window) -> Tensor:
+        """Return an unreached operand, broadcast as `like` is, on the windows: (n or 1, count, 1, width, channels)."""
+
+
+class Operation(abc.ABC):
+    """One node of the graph with its rule: the layout it gives, what it reaches, what it costs, how it runs.
+
+    The constructor prepares weights, and raises NoRuleError for a use that the rule does not cover.
+    """
+
+    layout: Layout
+    """Layout of the output."""
+    scale: Fraction = Fraction(1)
+    """Positions of the output for each of the input."""
+    merges: ClassVar[bool] = False
+    """Whether mutations of every phase are better taken together."""
+    wants: Form = "delta"
+    """The form in which it reads its operands; what gives it either form gives this one."""
+
+    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
+        self.node, self.operands = node, operands
+
+    @abc.abstractmethod
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return what the windows of the operands reach (None for an unreached operand)."""
+
+    @abc.abstractmethod
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on windows. `form` is what the consumers would rather have; either may be given."""
+
+    def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
+        """Return multiply-accumulates for one mutation on these windows."""
+        return 0
+
+    def multiply_accumulates_whole(self) -> int:
+        """Return multiply-accumulates for one sequence run as a whole."""
+        return 0
+
+    def give(self, block: Block, window: Window, **tensors: Any) -> Windowed:
+        """Return this node's windowed result."""
+        return Windowed(block.references, self.node.name, self.layout.length, window, **tensors)
+
+
+def sole_reached(node: Node, operands: Sequence[Operand]) -> Layout:
+    """Return the layout of the first operand, which must be the one that mutations reach."""
+    if any(operand.reached for operand in operands[1:]):
+        raise NoRuleError("its weights depend on the sequence")
+    if operands[0].layout is None:
+        raise NoRuleError("the axes of its input could not be followed")
+    return operands[0].layout
+
+
+def only(operands: Sequence[Windowed | None]) -> Windowed:
+    """Return the single reached operand."""
+    (operand,) = (operand for operand in operands if operand is not None)
+    return operand

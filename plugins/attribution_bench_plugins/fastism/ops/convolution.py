@@ -1,0 +1,251 @@
+"""Convolution, transposed convolution, and dense layers on the channel axis: linear maps with taps."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.graph.ir import Node
+from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
+from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
+from attribution_bench_plugins.fastism.values import Mutation, Windowed
+from attribution_bench_plugins.fastism.window import Window
+
+PRODUCT_BYTES = 2**21
+"""Size of the tile of products that is overlap-added at a time, so that it stays in a core's cache."""
+SCATTER_OVERHEAD = 40
+"""What adding up one product costs, in multiply-accumulates; measured on two CPUs."""
+
+
+class Taps(Operation):
+    """A linear map with taps at stride one: ``output[i * up + j * dilation + offset] += input[i] @ taps[j]``.
+
+    Two ways lead to the same numbers. Scatter: every input position times all taps in one product, then an overlap-add;
+    it multiplies nothing but the window. Gather: a convolution over the window padded with zeros; it multiplies the
+    flanks too, but needs no overlap-add. The cheaper one is taken for each window.
+    """
+
+    def __init__(
+        self, node: Node, operands: Sequence[Operand], layout: Layout, taps: Tensor, *, up: int, dilation: int, offset: int
+    ) -> None:
+        """Prepare taps of shape (groups, K, C_in / groups, C_out / groups)."""
+        super().__init__(node, operands)
+        self.layout, self.up, self.dilation, self.offset = layout, up, dilation, offset
+        self.scale = Fraction(up)
+        self.set_taps(taps)
+
+    def set_taps(self, taps: Tensor) -> None:
+        """Lay the taps out for products and look-ups."""
+        self.taps = taps
+        self.groups, self.kernel, self.c_in, self.c_out = taps.shape
+        self.matrix = taps.permute(0, 2, 1, 3).reshape(self.groups, self.c_in, self.kernel * self.c_out).contiguous()
+        self.pair_table: Tensor | None = None
+        self.kernel_2d: Tensor | None = None
+
+    def scale_outputs(self, scale: Tensor) -> None:
+        """Multiply every output channel, (C_out,): what follows is a linear map of channels, folded in here."""
+        self.set_taps(self.taps * scale.view(self.groups, 1, 1, self.c_out))
+
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return every position that a tap leads to."""
+        window = windows[0]
+        assert window is not None
+        reach = (self.kernel - 1) * self.dilation
+        start = window.start * self.up + self.offset
+        return Window(start, window.step * self.up, (window.width - 1) * self.up + reach + 1)
+
+    def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
+        """Return those of the cheaper way."""
+        (source,) = (w for w in windows if w is not None)
+        if isinstance(self.operands[0].layout, Layout) and source.width == 1 and self.operands[0].node.op == "input":
+            return 0  # a look-up
+        width = window.width if self._gathers(source, window) else source.width
+        return width * self.kernel * self.groups * self.c_in * self.c_out
+
+    def multiply_accumulates_whole(self) -> int:
+        """Return those of one sequence."""
+        length = self.layout.length // self.up
+        return length * self.kernel * self.groups * self.c_in * self.c_out
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on deltas."""
+        operand = only(operands)
+        rows = operand.shape[:3]
+        natural = self.window([operand.window])
+        if isinstance(operand, Mutation) and self.groups == 1:
+            out = self._look_up(operand).view(*rows, natural.width, self.c_out)
+            return self.give(block, natural, delta=out)
+        x = operand.delta()
+        if self.kernel == 1 and self.up == 1 and self.groups == 1:
+            return self.give(block, natural, delta=(x @ self.matrix[0]), clean=self.offset == 0)
+        window = window if window.step == natural.step else natural
+        x = x.reshape(-1, operand.window.width, x.shape[-1])
+        shift = natural.start - window.start
+        gathers = self._gathers(operand.window, window)
+        out = self._gather(x, window.width, shift) if gathers else self._scatter(x, window.width, shift)
+        return self.give(block, window, delta=out.view(*rows, window.width, out.shape[-1]))
+
+    def _gathers(self, source: Window, window: Window) -> bool:
+        if self.up != 1:
+            return False
+        if self.groups > 1:
+            return True
+        return window.width * self.c_in < source.width * (self.c_in + SCATTER_OVERHEAD)
+
+    def _look_up(self, mutation: Mutation) -> Tensor:
+        """Return the difference of two columns of taps for each pair of letters: the first layer multiplies nothing."""
+        if self.pair_table is None:
+            letters = F.pad(self.matrix[0], (0, 0, 0, 1))  # the unknown letter is all zero
+            self.pair_table = (letters[None] - letters[:, None]).flatten(0, 1)
+        return self.pair_table.index_select(0, mutation.pairs())
+
+    def _scatter(self, x: Tensor, width: int, shift: int) -> Tensor:
+        """Return (rows, width, C_out) from (rows, source width, C_in) by one product and an overlap-add."""
+        rows, source, _ = x.shape
+        channels = self.groups * self.c_out
+        out = x.new_zeros((rows, width, channels))
+        tile = max(1, PRODUCT_BYTES // (x.element_size() * source * self.kernel * channels)) if x.device.type == "cpu" else rows
+        for first in range(0, rows, tile):
+            part, into = x[first : first + tile], out[first : first + tile]
+            if self.groups == 1:
+                products = (part.reshape(-1, self.c_in) @ self.matrix[0]).view(-1, source, self.kernel, channels)
+            else:
+                products = torch.einsum(
+                    "rwgi,gio->rwgo", part.unflatten(2, (self.groups, self.c_in)), self.matrix
+                ).unflatten(3, (self.kernel, self.c_out))
+                products = products.transpose(2, 3).reshape(-1, source, self.kernel, channels)
+            self._overlap_add(products, into, shift)
+        return out
+
+    def _overlap_add(self, products: Tensor, into: Tensor, shift: int) -> None:
+        """Add products (rows, source, K, C) at ``i * up + j * dilation + shift`` of (rows, width, C), what fits in."""
+        source, width = products.shape[1], into.shape[1]
+        if self.dilation == 1 and source < self.kernel:
+            flat = into.flatten(1)
+            channels = into.shape[2]
+            for i in range(source):
+                at = i * self.up + shift
+                low, high = max(0, -at), min(self.kernel, width - at)
+                if low < high:
+                    flat[:, (at + low) * channels : (at + high) * channels] += products[:, i, low:high].flatten(1)
+            return
+        for j in range(self.kernel):
+            at = j * self.dilation + shift
+            low = max(0, -(at // self.up))  # the first i with i * up + at >= 0
+            high = min(source, -((at - width) // self.up))  # the first i past the end
+            if low < high:
+                into[:, low * self.up + at : (high - 1) * self.up + at + 1 : self.up] += products[:, low:high, j]
+
+    def _gather(self, x: Tensor, width: int, shift: int) -> Tensor:
+        """Return (rows, width, C_out) from (rows, source width, C_in) by a convolution."""
+        if self.kernel_2d is None:
+            kernel = self.taps.flip(1).permute(0, 3, 2, 1).reshape(self.groups * self.c_out, self.c_in, 1, self.kernel)
+            self.kernel_2d = kernel.contiguous(memory_format=torch.channels_last)
+        reach = (self.kernel - 1) * self.dilation
+        # Output w reads inputs from w - shift - reach to w - shift.
+        left, right = shift + reach, width - shift - x.shape[1]
+        if left < 0:
+            x, left = x[:, -left:], 0
+        if right < 0:
+            x, right = x[:, : x.shape[1] + right], 0
+        padding = max(left, right)
+        image = x.transpose(1, 2).unsqueeze(2)
+        out = F.conv2d(image, self.kernel_2d, None, 1, (0, padding), (1, self.dilation), self.groups)
+        out = out.squeeze(2).transpose(1, 2)
+        return out.narrow(1, padding - left, width)
+
+
+class StridedConvolution(Operation):
+    """A convolution with a stride above one: every output position gathers its inputs."""
+
+    def __init__(
+        self,
+        node: Node,
+        operands: Sequence[Operand],
+        layout: Layout,
+        weight: Tensor,
+        *,
+        stride: int,
+        dilation: int,
+        padding: int,
+        groups: int,
+    ) -> None:
+        super().__init__(node, operands)
+        self.layout, self.stride, self.dilation, self.padding, self.groups = layout, stride, dilation, padding, groups
+        self.weight = weight
+        self.kernel = weight.shape[2]
+        self.scale = Fraction(1, stride)
+
+    def scale_outputs(self, scale: Tensor) -> None:
+        """Multiply every output channel, (C_out,)."""
+        self.weight = self.weight * scale[:, None, None]
+
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return every output position whose taps touch the window."""
+        window = windows[0]
+        assert window is not None
+        reach = (self.kernel - 1) * self.dilation
+        start = -((reach - window.start - self.padding) // self.stride)
+        stop = (window.start + window.width - 1 + self.padding) // self.stride + 1
+        return Window(start, window.step // self.stride, max(0, stop - start))
+
+    def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
+        """Return those of every output position."""
+        return window.width * self.weight.numel()
+
+    def multiply_accumulates_whole(self) -> int:
+        """Return those of one sequence."""
+        return self.layout.length * self.weight.numel()
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on deltas."""
+        operand = only(operands)
+        x, rows = operand.delta(), operand.shape[:3]
+        natural = self.window([operand.window])
+        if natural.width == 0:
+            return self.give(block, natural, delta=x.new_zeros((*rows, 0, self.weight.shape[0])), clean=True)
+        # The first output of the window reads inputs from here on, relative to the input window.
+        first = natural.start * self.stride - self.padding - operand.window.start
+        last = first + (natural.width - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
+        x = F.pad(x, (0, 0, -first, last - operand.window.width)).flatten(0, 2)
+        out = F.conv1d(x.transpose(1, 2), self.weight, None, self.stride, 0, self.dilation, self.groups)
+        out = out.transpose(1, 2).contiguous()
+        return self.give(block, natural, delta=out.view(*rows, natural.width, out.shape[-1]))
+
+
+def convolution(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``conv``: weight (C_out, C_in / groups, K); stride, padding (left, right), dilation, groups."""
+    source = _channels_then_positions(node, operands)
+    p = node.parameters
+    weight, stride, dilation, groups = p["weight"], p["stride"], p["dilation"], p["groups"]
+    left, right = p["padding"]
+    reach = (weight.shape[2] - 1) * dilation
+    length = (source.length + left + right - reach - 1) // stride + 1
+    layout = labelled(("n", "c", "p"), weight.shape[0], length)
+    if stride > 1:
+        return StridedConvolution(
+            node, operands, layout, weight, stride=stride, dilation=dilation, padding=left, groups=groups
+        )
+    taps = weight.unflatten(0, (groups, -1)).flip(3).permute(0, 3, 2, 1)
+    return Taps(node, operands, layout, taps, up=1, dilation=dilation, offset=left - reach)
+
+
+def transposed_convolution(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``conv_transpose``: weight (C_in, C_out / groups, K); stride, padding, output_padding, dilation, groups."""
+    source = _channels_then_positions(node, operands)
+    p = node.parameters
+    weight, stride, dilation = p["weight"], p["stride"], p["dilation"]
+    reach = (weight.shape[2] - 1) * dilation
+    length = (source.length - 1) * stride - 2 * p["padding"] + reach + p["output_padding"] + 1
+    layout = labelled(("n", "c", "p"), weight.shape[1] * p["groups"], length)
+    taps = weight.unflatten(0, (p["groups"], -1)).permute(0, 3, 1, 2)
+    return Taps(node, operands, layout, taps, up=stride, dilation=dilation, offset=-p["padding"])
+
+
+def _channels_then_positions(node: Node, operands: Sequence[Operand]) -> Layout:
+    layout = sole_reached(node, operands)
+    if len(layout.axes) != 3 or layout.axes[0] != "n" or layout.axes[1] not in ("c", "") or layout.axes[2] not in ("p", ""):
+        raise NoRuleError(f"it runs over axes {layout.axes}, not over the positions of a batch of channels")
+    return layout

@@ -1,0 +1,94 @@
+"""Dense layers: on the channel axis at every position, and over flattened positions."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.graph.ir import Node
+from attribution_bench_plugins.fastism.graph.layout import labelled
+from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
+from attribution_bench_plugins.fastism.ops.convolution import Taps
+from attribution_bench_plugins.fastism.values import Windowed
+from attribution_bench_plugins.fastism.window import Window
+
+
+class FlattenedDense(Operation):
+    """A dense layer over flattened positions: only the rows of the positions that changed are multiplied.
+
+    Mutations whose windows coincide share one product, so it gains by taking every phase together.
+    """
+
+    merges: ClassVar[bool] = True
+
+    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
+        super().__init__(node, operands)
+        source = sole_reached(node, operands)
+        weight: Tensor = node.parameters["weight"]
+        outputs = weight.shape[0]
+        self.layout = labelled(("n", "c"), outputs, 1)
+        by_position = (
+            weight.view(outputs, source.length, source.channels).permute(1, 2, 0)
+            if source.axes[1] == "pc" or source.axes[1] == "p"
+            else weight.view(outputs, source.channels, source.length).permute(2, 1, 0)
+        )
+        self.rows = by_position.reshape(source.length * source.channels, outputs).contiguous()
+        self.source = source
+
+    def scale_outputs(self, scale: Tensor) -> None:
+        """Multiply every output, (C_out,)."""
+        self.rows = self.rows * scale
+
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return the one position that is left."""
+        return Window(0, 0, 1)
+
+    def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
+        """Return those of the rows that changed."""
+        (source,) = (w for w in windows if w is not None)
+        return min(source.width, self.source.length) * self.source.channels * self.layout.channels
+
+    def multiply_accumulates_whole(self) -> int:
+        """Return those of one sequence."""
+        return self.rows.numel()
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on the deltas of one block."""
+        operand = only(operands)
+        return self.run_merged([operand], block)
+
+    def run_merged(self, parts: Sequence[Windowed], block: Block) -> Windowed:
+        """Run on the deltas of several blocks, whose mutations follow each other in the result."""
+        together: dict[tuple[int, int], list[tuple[Tensor, int]]] = defaultdict(list)
+        first = 0
+        for part in parts:
+            delta = part.delta()
+            for k in range(delta.shape[1]):
+                start = part.window.at(k)
+                low, high = max(0, start), min(self.source.length, start + part.window.width)
+                if low < high:
+                    together[low, high].append((delta[:, k, :, low - start : high - start], first + k))
+            first += delta.shape[1]
+        sequences, _, alternatives = parts[0].shape[:3]
+        out = parts[0].delta().new_zeros((sequences, first, alternatives, 1, self.layout.channels))
+        channels = self.source.channels
+        for (low, high), deltas in together.items():
+            x = torch.stack([delta for delta, _ in deltas], 1).flatten(3).flatten(0, 2)
+            y = x @ self.rows[low * channels : high * channels]
+            out[:, [k for _, k in deltas]] = y.view(sequences, len(deltas), alternatives, 1, -1)
+        return self.give(block, Window(0, 0, 1), delta=out, clean=True)
+
+
+def dense(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``linear``: weight (outputs, inputs), applied to the last axis."""
+    source = sole_reached(node, operands)
+    weight: Tensor = node.parameters["weight"]
+    last = source.axes[-1]
+    if last in ("c", "") and source.channels == weight.shape[1]:
+        layout = labelled((*source.axes[:-1], "c"), weight.shape[0], source.length)
+        return Taps(node, operands, layout, weight.t()[None, None], up=1, dilation=1, offset=0)
+    if len(source.axes) == 2 and source.axes[0] == "n" and last in ("cp", "pc", "p"):
+        return FlattenedDense(node, operands)
+    raise NoRuleError(f"it multiplies the last of the axes {source.axes}")

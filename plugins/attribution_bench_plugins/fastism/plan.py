@@ -1,0 +1,245 @@
+"""What the engine will do with each node of a graph, decided before anything runs."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Literal
+
+from attribution_bench_plugins.fastism.graph.ir import Graph, Node
+from attribution_bench_plugins.fastism.graph.layout import Layout, elements
+from attribution_bench_plugins.fastism.ops import RULES, NoRuleError, Operand, Operation
+from attribution_bench_plugins.fastism.ops.base import Form
+from attribution_bench_plugins.fastism.ops.convolution import StridedConvolution, Taps
+from attribution_bench_plugins.fastism.ops.dense import FlattenedDense
+from attribution_bench_plugins.fastism.ops.normalisation import Affine
+from attribution_bench_plugins.fastism.ops.reshaping import Relabelling
+from attribution_bench_plugins.fastism.window import Positions, Window
+
+Mode = Literal["constant", "windowed", "vector", "whole"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of the plan."""
+
+    node: Node
+    mode: Mode
+    """``constant``: no mutation reaches it. ``windowed``: deltas on a window. ``vector``: it has no positions.
+    ``whole``: the model's own operation on every position."""
+    reason: str
+    """Why it runs whole; empty otherwise."""
+    operation: Operation | None
+    layout: Layout | None
+    source: str
+    """The node whose tensors it shares: its own name, but for a relabelling."""
+    form: Form
+    """What its consumers would rather have."""
+    late: bool
+    """Whether it runs once for mutations of all phases together, after the nodes with positions."""
+    uses: int
+    """How often its tensors are read."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order; pure data but for the operations' prepared weights."""
+
+    graph: Graph
+    steps: Mapping[str, Step]
+    length: int
+    letters: int
+    stride: int
+    """Mutated positions of one phase are this far apart, so that every window advances by a constant step."""
+
+    def running(self, *, late: bool) -> list[Step]:
+        """Return the steps that do something, early ones or late ones."""
+        return [
+            step
+            for step in self.steps.values()
+            if step.mode != "constant"
+            and step.source == step.node.name
+            and step.late is late
+            and step.node.name != self.graph.input
+        ]
+
+    def windows(self, positions: Positions) -> dict[str, Window]:
+        """Return for every windowed node the windows that mutations at these positions reach."""
+        windows = {self.graph.input: Window(positions.start, positions.stride, 1)}
+        for step in self.running(late=False):
+            if step.operation is not None:
+                inputs = [windows.get(self.steps[name].source) for name in step.node.inputs]
+                windows[step.node.name] = reached_window(step.operation, inputs, positions.count)
+        return windows
+
+    @property
+    def wholes(self) -> list[Step]:
+        """The steps that run whole."""
+        return [step for step in self.steps.values() if step.mode == "whole"]
+
+
+def reached_window(operation: Operation, windows: list[Window | None], count: int) -> Window:
+    """Return a node's window: the mutations' own ranges, or one range shared by all where that is no wider."""
+    length = operation.layout.length
+    known = [window for window in windows if window is not None]
+    if operation.layout.positional and all(window.width == 0 for window in known):
+        return Window(0, 0, 0)
+    natural = operation.window(windows)
+    shared = natural.shared(count, length)
+    return shared if shared.width <= natural.width else natural
+
+
+def make_plan(graph: Graph, layout: Layout) -> Plan:
+    """Decide for every node of a graph whose sequence input has this layout."""
+    reached = graph.reached()
+    steps: dict[str, Step] = {}
+    operations: dict[str, Operation | None] = {}
+    layouts: dict[str, Layout | None] = {graph.input: layout}
+    reasons: dict[str, str] = {}
+    source: dict[str, str] = {}
+    for name, node in graph.nodes.items():
+        source[name] = name
+        operations[name] = None
+        if name not in reached or name == graph.input:
+            continue
+        operands = [Operand(i, layouts.get(i), i in reached, graph.nodes[i]) for i in node.inputs]
+        try:
+            operation = _operation(node, operands, reasons)
+        except NoRuleError as error:
+            reasons[name] = str(error)
+            layouts[name] = None
+            continue
+        operations[name] = operation
+        layouts[name] = operation.layout
+        if isinstance(operation, Relabelling):
+            source[name] = source[node.inputs[0]]
+    consumers = _consumers(graph, source)
+    _absorb(graph, operations, source, consumers)
+    late = _late(graph, reached, operations, layouts, source)
+    for name, node in graph.nodes.items():
+        operation, where = operations[name], layouts.get(name)
+        mode: Mode = "constant"
+        if name in reached:
+            mode = "whole" if name in reasons else "windowed"
+            if mode == "windowed" and where is not None and not where.positional and name != graph.input:
+                mode = "vector"
+        readers = [operations[reader] for reader in consumers[source[name]]]
+        form: Form = "delta"
+        if readers and all(reader is not None and _prefers(reader, operations, consumers) == "value" for reader in readers):
+            form = "value"
+        uses = len(readers) + sum(source[output] == name for output in graph.outputs.values())
+        steps[name] = Step(
+            node, mode, reasons.get(name, ""), operation, where, source[name], form, name in late, uses
+        )
+    stride = _stride(graph, operations, source)
+    return Plan(graph, MappingProxyType(steps), layout.length, layout.channels, stride)
+
+
+def _operation(node: Node, operands: list[Operand], reasons: Mapping[str, str]) -> Operation:
+    whole = [operand.node.layer for operand in operands if operand.name in reasons]
+    if whole:
+        raise NoRuleError(f"it follows {whole[0]!r}, which runs whole")
+    if node.op not in RULES:
+        raise NoRuleError("there is no rule for this operation")
+    return RULES[node.op](node, operands)
+
+
+def _consumers(graph: Graph, source: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return for each source the nodes that read its tensors, once for each reading."""
+    consumers: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for name, node in graph.nodes.items():
+        if source[name] == name:
+            for operand in node.inputs:
+                consumers[source[operand]].append(name)
+    return consumers
+
+
+def _absorb(
+    graph: Graph,
+    operations: Mapping[str, Operation | None],
+    source: Mapping[str, str],
+    consumers: Mapping[str, list[str]],
+) -> None:
+    """Fold each batch norm into the linear map before it, where nothing else reads that map."""
+    outputs = {source[name] for name in graph.outputs.values()}
+    for operation in operations.values():
+        if not isinstance(operation, Affine):
+            continue
+        before = source[operation.node.inputs[0]]
+        linear = operations[before]
+        if isinstance(linear, Taps | StridedConvolution | FlattenedDense) and len(consumers[before]) == 1:
+            if before not in outputs:
+                linear.scale_outputs(operation.scale_by)
+                operation.absorbed = True
+
+
+def _prefers(
+    operation: Operation, operations: Mapping[str, Operation | None], consumers: Mapping[str, list[str]]
+) -> Form:
+    """Return the form that an operation reads; one that reads either passes on what its own readers prefer."""
+    if isinstance(operation, Affine) and not operation.absorbed:
+        readers = [operations[name] for name in consumers[operation.node.name]]
+        if readers and all(r is not None and _prefers(r, operations, consumers) == "value" for r in readers):
+            return "value"
+    return operation.wants
+
+
+def _late(
+    graph: Graph,
+    reached: frozenset[str],
+    operations: Mapping[str, Operation | None],
+    layouts: Mapping[str, Layout | None],
+    source: Mapping[str, str],
+) -> frozenset[str]:
+    """Return the nodes that run for mutations of all phases together: from where no positions are left.
+
+    None where a branch without positions joins one with positions again.
+    """
+
+    def vector(name: str) -> bool:
+        layout = layouts.get(name)
+        return layout is not None and not layout.positional
+
+    late: set[str] = set()
+    for name, node in graph.nodes.items():
+        if name not in reached or name == graph.input:
+            continue
+        inputs = [i for i in node.inputs if i in reached]
+        operation = operations[name]
+        merges = operation is not None and operation.merges
+        if isinstance(operation, Relabelling):
+            if source[name] in late:
+                late.add(name)
+        elif any(i in late for i in inputs) or merges or (vector(name) and all(vector(i) for i in inputs)):
+            if not merges and any(i not in late and not vector(i) for i in inputs):
+                return frozenset()
+            late.add(name)
+    return frozenset(late)
+
+
+def _stride(graph: Graph, operations: Mapping[str, Operation | None], source: Mapping[str, str]) -> int:
+    """Return the smallest distance of mutated positions at which every window's step is a whole number."""
+    scales: dict[str, Fraction] = {graph.input: Fraction(1)}
+    stride = 1
+    for name, node in graph.nodes.items():
+        operation = operations[name]
+        if operation is None or not operation.layout.positional:
+            continue
+        inputs = [scales[i] for i in node.inputs if i in scales]
+        scales[name] = max(inputs, default=Fraction(0)) * operation.scale
+        stride = math.lcm(stride, scales[name].denominator)
+    return stride
+
+
+def bytes_per_position(plan: Plan, itemsize: int, alternatives: int) -> tuple[int, int]:
+    """Return the bytes that one mutated position takes at the widest windowed node, and at the largest whole one."""
+    middle = plan.windows(Positions(plan.length // 2 // plan.stride * plan.stride, plan.stride, 1))
+    windowed = whole = 1
+    for step in plan.steps.values():
+        if step.mode == "whole" and step.node.shape is not None:
+            whole = max(whole, elements(step.node.shape))
+        window = middle.get(step.node.name)
+        if window is not None and step.layout is not None:
+            windowed = max(windowed, min(window.width, step.layout.length) * step.layout.channels)
+    return windowed * itemsize * alternatives, whole * itemsize * alternatives if whole > 1 else 0

@@ -1,0 +1,117 @@
+"""The unmutated pass: activations of a group of sequences, laid out so that every window is a strided view."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.graph.ir import BATCH, Graph, Node
+from attribution_bench_plugins.fastism.graph.layout import Layout
+from attribution_bench_plugins.fastism.plan import Plan
+from attribution_bench_plugins.fastism.window import Window
+
+
+class Padded:
+    """An activation (sequences, positions, channels) with zeros on both sides, wide enough for what was asked so far."""
+
+    def __init__(self, array: Tensor) -> None:
+        self.array, self.length, self.margin = array, array.shape[1], 0
+
+    def view(self, window: Window, count: int) -> Tensor:
+        """Return the windows of `count` mutations, (sequences, count, 1, width, channels), without a copy."""
+        if self.length == 1 and window.step == 0 and window.width == 1:
+            return self.array[:, None, None].expand(-1, count, -1, -1, -1)
+        low = min(window.start, window.at(count - 1))
+        high = max(window.start, window.at(count - 1)) + window.width
+        need = max(-low, high - self.length, 0)
+        if need > self.margin:
+            grow = max(need, 2 * self.margin) - self.margin
+            self.array, self.margin = F.pad(self.array, (0, 0, grow, grow)), self.margin + grow
+        part = self.array[:, self.margin + low : self.margin + high]
+        if window.step == 0:
+            return part[:, None, None].expand(-1, count, -1, -1, -1)
+        return part.unfold(1, window.width, window.step).transpose(2, 3)[:, :, None]
+
+
+class ReferenceStore:
+    """Activations of one group of sequences, made ready as they are asked for."""
+
+    def __init__(self, plan: Plan, inputs: Mapping[str, Tensor]) -> None:
+        self.plan, self.inputs = plan, inputs
+        self.count = next(iter(inputs.values())).shape[0]
+        self.native: dict[str, Any] = run_graph(plan.graph, inputs, self.count, _kept(plan))
+        self._padded: dict[tuple[str, str], Padded] = {}
+
+    def view(self, source: str, window: Window, count: int) -> Tensor:
+        """Return a node's reference on windows; see Padded."""
+        return self.padded(source).view(window, count)
+
+    def padded(self, source: str) -> Padded:
+        """Return a node's reference in the engine's order."""
+        key = (source, "")
+        if key not in self._padded:
+            layout = self.plan.steps[source].layout
+            assert layout is not None
+            self._padded[key] = Padded(layout.to_engine(self.native[source]))
+        return self._padded[key]
+
+    def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Padded:
+        """Return a function of a node's reference, computed once; it must keep zero at zero."""
+        key = (source, name)
+        if key not in self._padded:
+            layout = self.plan.steps[source].layout
+            assert layout is not None
+            self._padded[key] = Padded(function(layout.to_engine(self.native[source])))
+        return self._padded[key]
+
+    def constant(self, name: str, like: Node, layout: Layout, window: Window, count: int) -> Tensor:
+        """Return an unreached node as it is broadcast to another, on windows."""
+        key = (name, like.name)
+        if key not in self._padded:
+            value, labels, shape = self.native[name], list(layout.axes), like.shape
+            assert shape is not None
+            value = value.reshape((1,) * (len(shape) - value.dim()) + tuple(value.shape))
+            sizes = []
+            for axis, size in enumerate(shape):
+                alone = labels[axis] == "p" and value.shape[axis] == 1
+                labels[axis] = "" if alone else labels[axis]
+                sizes.append(1 if alone else value.shape[axis] if size is BATCH else size)
+            length = layout.length if any("p" in label for label in labels) else 1
+            known = Layout(tuple(labels), layout.channels, length)
+            self._padded[key] = Padded(known.to_engine(value.expand(sizes)))
+        padded = self._padded[key]
+        if padded.length == 1 and layout.length > 1:
+            return padded.view(Window(0, 0, 1), count)
+        return padded.view(window, count)
+
+
+def run_graph(graph: Graph, inputs: Mapping[str, Tensor], rows: int, keep: frozenset[str]) -> dict[str, Any]:
+    """Run every node as the model does; returns the values to keep."""
+    left = {name: 0 for name in graph.nodes}
+    for node in graph.nodes.values():
+        for name in node.inputs:
+            left[name] += 1
+    values: dict[str, Any] = {}
+    for name, node in graph.nodes.items():
+        if name in inputs:
+            values[name] = inputs[name]
+        elif node.op == "batch_size":
+            values[name] = rows
+        else:
+            values[name] = node.call(*(values[operand] for operand in node.inputs))
+        for operand in node.inputs:
+            left[operand] -= 1
+            if not left[operand] and operand not in keep:
+                values.pop(operand, None)
+    return {name: value for name, value in values.items() if name in keep}
+
+
+def _kept(plan: Plan) -> frozenset[str]:
+    """Return the nodes whose reference may be asked for: all that a windowed node or an output reads or gives."""
+    keep = {plan.graph.input, *plan.graph.extras, *plan.graph.outputs.values()}
+    for step in plan.steps.values():
+        if step.mode in ("windowed", "vector"):
+            keep.add(step.node.name)
+            keep.update(step.node.inputs)
+    return frozenset(keep)

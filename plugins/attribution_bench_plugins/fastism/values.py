@@ -1,0 +1,181 @@
+"""What flows along the graph while a block of mutations runs: tensors on windows, as deltas or as values."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.window import Window
+
+MASKED_AT_ONCE = 16
+"""Mutations whose window leaves the sequence: up to this many are zeroed one by one, more by one mask."""
+
+
+class References(Protocol):
+    """The unmutated activations of a group of sequences, in the engine's order."""
+
+    def view(self, source: str, window: Window, count: int) -> Tensor:
+        """Return a node's reference on the windows of `count` mutations, (n, count, 1, width, channels)."""
+
+
+class Windowed:
+    """A node's activations under the mutations of a block, restricted to the window that they reach.
+
+    Tensors are (sequences, mutated positions, letters, width, channels). ``delta`` is mutated minus reference, and is
+    zero outside the sequence once it is clean; ``value`` is mutated itself, and means nothing outside the sequence.
+    Either is derived from the other when it is asked for. An owner of the last use may overwrite what it takes.
+    """
+
+    def __init__(
+        self,
+        references: References,
+        source: str,
+        length: int,
+        window: Window,
+        *,
+        delta: Tensor | None = None,
+        value: Tensor | None = None,
+        clean: bool = False,
+        uses: int = 1,
+    ) -> None:
+        self.references, self.source, self.length, self.window = references, source, length, window
+        self._delta, self._value, self._clean = delta, value, clean
+        self.uses = uses
+        held = delta if delta is not None else value
+        self.shape = held.shape if held is not None else torch.Size()
+
+    @property
+    def holds_value(self) -> bool:
+        """Whether the value is at hand without a pass over the reference."""
+        return self._value is not None
+
+    def delta(self) -> Tensor:
+        """Return the delta, zero outside the sequence; not to be overwritten."""
+        if self._delta is None:
+            assert self._value is not None
+            self._delta = self._value - self._reference()
+            self._clean = False
+        if not self._clean:
+            mask_outside(self._delta, self.window, self.length)
+            self._clean = True
+        return self._delta
+
+    def value(self) -> Tensor:
+        """Return the value; not to be overwritten."""
+        if self._value is None:
+            assert self._delta is not None
+            self._value = self._delta + self._reference()
+        return self._value
+
+    def take_delta(self) -> Tensor:
+        """Return the delta, zero outside the sequence, for the caller to overwrite."""
+        if self.uses > 1:
+            return self.delta().clone()
+        if self._delta is None:
+            assert self._value is not None
+            self._delta, self._value = self._value.sub_(self._reference()), None
+            self._clean = False
+        return self.delta()
+
+    def take_raw_delta(self) -> tuple[Tensor, bool]:
+        """Return the delta for the caller to overwrite, and whether it is zero outside the sequence already."""
+        if self.uses > 1 or self._delta is None:
+            return self.take_delta(), True
+        return self._delta, self._clean
+
+    def take_value(self) -> Tensor:
+        """Return the value for the caller to overwrite."""
+        if self._value is not None:
+            return self._value if self.uses <= 1 else self._value.clone()
+        assert self._delta is not None
+        if self.uses > 1:
+            return self._delta + self._reference()
+        self._delta, taken = None, self._delta
+        return taken.add_(self._reference())
+
+    def _reference(self) -> Tensor:
+        return self.references.view(self.source, self.window, self.shape[1])
+
+
+class Mutation(Windowed):
+    """The mutated input itself: one position wide, one letter for another."""
+
+    def __init__(
+        self, references: References, source: str, length: int, window: Window, there: Tensor, instead: Tensor, letters: int
+    ) -> None:
+        super().__init__(references, source, length, window, clean=True)
+        self.there, self.instead, self.letters = there, instead, letters
+        """(n, positions) and (n, positions, alternatives): letter indices; `letters` where unknown."""
+        self.shape = torch.Size((*instead.shape, 1, letters))
+
+    def pairs(self) -> Tensor:
+        """Return the index of each (letter there, letter instead) pair among all (letters + 1) ** 2, flat."""
+        return (self.there[:, :, None] * (self.letters + 1) + self.instead).reshape(-1)
+
+    def delta(self) -> Tensor:
+        """Return the difference of two one-hot columns."""
+        if self._delta is None:
+            like = self.references.view(self.source, self.window, 1)
+            code = torch.eye(self.letters + 1, self.letters, dtype=like.dtype, device=like.device)
+            self._delta = (code[self.instead] - code[self.there][:, :, None])[:, :, :, None]
+        return self._delta
+
+    def value(self) -> Tensor:
+        """Return the one-hot column of the letter instead."""
+        self.delta()
+        return super().value()
+
+    def take_delta(self) -> Tensor:
+        """Return the difference of two one-hot columns, for the caller to overwrite."""
+        return self.delta().clone()
+
+    def take_raw_delta(self) -> tuple[Tensor, bool]:
+        """Return the difference of two one-hot columns, for the caller to overwrite."""
+        return self.take_delta(), True
+
+    def take_value(self) -> Tensor:
+        """Return the one-hot column of the letter instead, for the caller to overwrite."""
+        return self.value().clone()
+
+
+def mask_outside(tensor: Tensor, window: Window, length: int, fill: float = 0) -> None:
+    """Overwrite, in place, what lies outside ``[0, length)``."""
+    count, width = tensor.shape[1], tensor.shape[3]
+    if not window.overhangs(count, length):
+        return
+    outside = [k for k in range(count) if window.at(k) < 0 or window.at(k) + width > length]
+    if len(outside) > MASKED_AT_ONCE:
+        starts = window.start + window.step * torch.arange(count, device=tensor.device)[:, None]
+        index = starts + torch.arange(width, device=tensor.device)
+        outside_mask = (index < 0) | (index >= length)
+        tensor.masked_fill_(outside_mask[None, :, None, :, None], fill)
+        return
+    for k in outside:
+        start = window.at(k)
+        if start < 0:
+            tensor[:, k, :, : min(-start, width)].fill_(fill)
+        if start + width > length:
+            tensor[:, k, :, max(0, length - start) :].fill_(fill)
+
+
+def regrid(delta: Tensor, old: Window, new: Window) -> Tensor:
+    """Return deltas on another window; what the new one does not hold is dropped, what the old one lacks is zero."""
+    if old == new:
+        return delta
+    count, width = delta.shape[1], delta.shape[3]
+    if old.step == new.step:
+        offset = old.start - new.start
+        low, high = max(0, offset), min(new.width, offset + width)
+        if low == 0 and high == new.width:
+            return delta[:, :, :, low - offset : high - offset]
+        result = delta.new_zeros((*delta.shape[:3], new.width, delta.shape[4]))
+        if low < high:
+            result[:, :, :, low:high] = delta[:, :, :, low - offset : high - offset]
+        return result
+    result = delta.new_zeros((*delta.shape[:3], new.width, delta.shape[4]))
+    for k in range(count):
+        offset = old.at(k) - new.at(k)
+        low, high = max(0, offset), min(new.width, offset + width)
+        if low < high:
+            result[:, k, :, low:high] = delta[:, k, :, low - offset : high - offset]
+    return result

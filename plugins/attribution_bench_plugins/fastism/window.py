@@ -1,0 +1,59 @@
+"""Arithmetic of the ranges that mutations reach.
+
+A block holds mutations at positions that are one constant stride apart. At every node of the graph, the range that
+mutation k of the block reaches is ``[start + step * k, start + step * k + width)``: one width, advancing by one step.
+With step 0 all mutations of the block share one range.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Window:
+    """Half-open ranges ``[start + step * k, start + step * k + width)`` of the mutations k of a block."""
+
+    start: int
+    step: int
+    width: int
+
+    def at(self, k: int) -> int:
+        """Return where the range of mutation k starts."""
+        return self.start + self.step * k
+
+    def shared(self, count: int, length: int) -> "Window":
+        """Return the one range that holds all of `count` ranges, cut to the sequence; width 0 where that is empty."""
+        low = max(0, min(self.start, self.at(count - 1)))
+        high = min(length, max(self.start, self.at(count - 1)) + self.width)
+        return Window(min(low, length), 0, max(0, high - low))
+
+    def overhangs(self, count: int, length: int) -> bool:
+        """Whether any of `count` ranges leaves ``[0, length)``."""
+        return min(self.start, self.at(count - 1)) < 0 or max(self.start, self.at(count - 1)) + self.width > length
+
+
+def union(windows: Sequence[Window]) -> Window | None:
+    """Return the smallest window that holds all of these; None where their steps differ."""
+    if len({window.step for window in windows}) > 1:
+        return None
+    start = min(window.start for window in windows)
+    return Window(start, windows[0].step, max(window.start + window.width for window in windows) - start)
+
+
+def whole(length: int) -> Window:
+    """Return the window of every position."""
+    return Window(0, 0, length)
+
+
+@dataclass(frozen=True)
+class Positions:
+    """The mutated positions of a block: ``start, start + stride, ...``, `count` of them."""
+
+    start: int
+    stride: int
+    count: int
+
+    @property
+    def indices(self) -> range:
+        """The positions."""
+        return range(self.start, self.start + self.stride * self.count, self.stride)
