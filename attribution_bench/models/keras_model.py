@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -23,9 +24,11 @@ class KerasSequenceModel(SequenceModel):
     def numpy_dtype(self) -> np.dtype[Any]:  # noqa: D102 - the base class says it
         return np.dtype(np.float64 if self._dtype == "float64" else np.float32)
 
-    @property
+    @cached_property
     def _dtype(self) -> str:
-        return str(self.model.compute_dtype)
+        # Of the variables and not of the model's policy, which need not be that of its layers.
+        kinds = (keras.backend.standardize_dtype(weight.dtype) for weight in self.model.weights)
+        return next((kind for kind in kinds if "float" in kind), str(self.model.variable_dtype))
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:  # noqa: D102 - the base class says it
@@ -39,7 +42,8 @@ class KerasSequenceModel(SequenceModel):
         return keras.ops.convert_to_tensor(array, dtype=self._dtype if floating else None)
 
     def to_numpy(self, tensor: Tensor) -> NDArray[Any]:  # noqa: D102 - the base class says it
-        array: NDArray[Any] = keras.ops.convert_to_numpy(tensor)
+        half = keras.backend.standardize_dtype(tensor.dtype) in ("float16", "bfloat16")
+        array: NDArray[Any] = keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32") if half else tensor)
         return array
 
     def forward(  # noqa: D102 - the base class says it
