@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.reporting.comparison import Comparison, Row
@@ -112,7 +112,7 @@ def _draw_panel(axes: Axes, rows: list[Row], series: list[str], thickness: float
             _bar(axes, place + offsets[-1], seconds, paper_seconds_text(seconds), thickness, PAPER_COLOUR, False)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(numticks=12))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(axis="x", which="major", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
