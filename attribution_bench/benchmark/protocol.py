@@ -4,8 +4,9 @@ The sweep finds a part of the work that takes a fair share of the budget, and ti
 time as large a part as the rest of the budget holds, at the best batch size; the runner interleaves those of a row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from attribution_bench.benchmark.parts import Division
 from attribution_bench.benchmark.results import BatchTiming, Units
@@ -13,11 +14,15 @@ from attribution_bench.benchmark.timer import Clock, timed
 from attribution_bench.benchmark.workloads import Work
 from attribution_bench.errors import InvalidInputError
 
-FIRST_STEPS = {"positions": 32, "sequences": 1}
-"""Size of the warm-up, by the inner axis: a batch of mutations, or one sequence. No round does less."""
+FIRST_STEPS = {"positions": 8, "sequences": 1}
+"""Size of the warm-up and of the first probe, by the inner axis. No round does less."""
 GROWTH = 4
 WORTHWHILE = 1.5
 """The sweep's part grows only by at least this factor."""
+STEEPEST = 8
+"""Two probes may show a call's fixed cost to be so many times the cost of its steps, not more: timings are noisy."""
+LENIENCE = 1.1
+"""Rounds may take this much longer than was left of the budget."""
 SWEEP_SHARE = 0.4
 """Part of the budget for finding the sweep's part and for the sweep itself."""
 
@@ -53,7 +58,16 @@ class Plan:
     part: Units
     batch_size: int | None
     rounds: int
+    """At most so many."""
+    seconds: float
+    """What is left of the budget for all rounds together."""
     sweep: tuple[BatchTiming, ...]
+
+    def ended(self, durations: Sequence[float]) -> bool:
+        """Whether rounds that took so long are all: another would exceed the budget, or there are enough."""
+        if not durations:
+            return False
+        return len(durations) >= self.rounds or sum(durations) + max(durations) > self.seconds * LENIENCE
 
 
 @dataclass(frozen=True)
@@ -85,63 +99,63 @@ def plan_cell(work: Work, settings: Settings, clock: Clock, stage: Stage) -> Pla
     # What the batch size gained on this part is expected of every part.
     gain = (best.seconds or 0.0) / probes[-1].seconds if probes[-1].seconds else 1.0
     gained = [replace(probe, seconds=probe.seconds * gain) for probe in probes]
-    part, rounds = plan_rounds(work.division, settings, gained, settings.budget - spent)
-    return Plan(part, best.batch_size, rounds, tuple(sweep))
+    remaining = settings.budget - spent
+    return Plan(
+        plan_part(work.division, settings, gained, remaining), best.batch_size, settings.rounds, remaining, tuple(sweep)
+    )
 
 
-def plan_rounds(division: Division, settings: Settings, probes: list[Probe], remaining: float) -> tuple[Units, int]:
-    """Return the part that a round does and the number of rounds, from what probes of growing size took.
+def plan_part(division: Division, settings: Settings, probes: Sequence[Probe], remaining: float) -> Units:
+    """Return the part that a round does, from what probes of growing size took.
 
     Positions of a sequence are left out only where one whole sequence does not fit: methods that share work between
     the mutations of a sequence, or pay once a call, would look slower on a few positions than they are.
     """
-    rate = probes[-1].seconds / probes[-1].steps
-    smallest = division.steps_of(division.part(FIRST_STEPS[division.inner]))
-    affordable = remaining / settings.rounds / rate if rate > 0 else float(division.steps)
-    part = division.part(max(affordable, smallest))
-    cost = rate * division.steps_of(part)
-    whole = division.inner_steps
     if settings.full:
-        part, cost = division.asked, rate * division.steps
-    elif division.inner == "positions" and division.steps_of(part) < whole:
-        expected = _extrapolate(probes, whole)
-        if expected <= remaining:
-            part, cost = division.part(whole), expected
-    fitting = int(remaining / cost + 0.01) if cost > 0 else settings.rounds
-    return part, max(1, min(settings.rounds, fitting))
+        return division.asked
+    rate = probes[-1].seconds / probes[-1].steps
+    affordable = remaining / settings.rounds / rate if rate > 0 else division.steps
+    part = division.part(max(affordable, probes[0].steps))
+    whole = division.part(division.inner_steps)
+    if division.inner != "positions" or division.steps_of(part) >= division.inner_steps:
+        return part
+    return whole if _extrapolate(probes, division.inner_steps) <= remaining else part
 
 
 def _grow(work: Work, settings: Settings, size: int | None, smallest: Units, clock: Clock) -> list[Probe]:
-    """Time growing parts until the next would exceed its share of the budget; returns every timing."""
-    share = settings.budget * SWEEP_SHARE / (len(settings.batch_sizes) + 1)
+    """Time growing parts until the next would exceed its share of the budget; returns every timing.
+
+    The second may take half of the sweep's budget: it tells what a call costs at any size from what its steps cost.
+    """
+    sweep = settings.budget * SWEEP_SHARE
     probes: list[Probe] = []
     part = smallest
     while True:
         steps = work.division.steps_of(part)
-        seconds = timed(clock, lambda part=part: work.do(part, size)).seconds  # type: ignore[misc]
+        seconds = timed(clock, partial(work.do, part, size)).seconds
         probes.append(Probe(steps, seconds))
-        affordable = steps * share / seconds if seconds > 0 else steps * GROWTH
+        share = (sweep - seconds) / 2 if len(probes) == 1 else sweep / (len(settings.batch_sizes) + 1)
+        affordable = steps * share / seconds if seconds > 0 else work.division.steps
         part = work.division.part(min(steps * GROWTH, affordable))
-        if work.division.steps_of(part) < min(steps * WORTHWHILE, work.division.steps):
-            return probes
-        if steps == work.division.steps:
+        worthwhile = min(steps * WORTHWHILE, work.division.steps)
+        if steps == work.division.steps or work.division.steps_of(part) < worthwhile:
             return probes
 
 
 def _sweep_one(work: Work, part: Units, size: int | None, clock: Clock) -> BatchTiming:
     try:
-        return BatchTiming(size, timed(clock, lambda: work.do(part, size)).seconds, part)
+        return BatchTiming(size, timed(clock, partial(work.do, part, size)).seconds, part)
     except Exception as error:  # a batch may fail in many ways, above all for memory; another size may still do
         return BatchTiming(size, None, part, f"{type(error).__name__}: {error}")
 
 
-def _extrapolate(probes: list[Probe], steps: int) -> float:
+def _extrapolate(probes: Sequence[Probe], steps: int) -> float:
     """Return the seconds expected of more steps; what a call costs at any size is told apart where two probes allow."""
     last = probes[-1]
     rate = last.seconds / last.steps
     if len(probes) > 1 and last.steps > probes[-2].steps:
         slope = (last.seconds - probes[-2].seconds) / (last.steps - probes[-2].steps)
-        rate = min(rate, max(slope, 0.0))
+        rate = min(rate, max(slope, rate / STEEPEST))
     return last.seconds + rate * (steps - last.steps)
 
 

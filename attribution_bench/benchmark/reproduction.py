@@ -39,7 +39,7 @@ def paper_rows(
     check_names("model", architectures, list_models())
     for framework in frameworks:
         resolve_device(framework, device)
-    windows = {length: _windows(length, sequences) for length in dict.fromkeys(lengths)}
+    windows = {length: windows_of(length, sequences) for length in dict.fromkeys(lengths)}
     for architecture in architectures:
         # What takes the shortest sequence takes the others; one that is too short fails here, before the first cell.
         get_model(architecture)(length=min(windows), framework=frameworks[0], seed=SEED)
@@ -88,7 +88,8 @@ def check_names(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
         raise InvalidInputError(f"a {kind} is given twice in {', '.join(names)}; give each once")
 
 
-def _windows(length: int, sequences: Sequences | None) -> Sequences:
+def windows_of(length: int, sequences: Sequences | None) -> Sequences:
+    """Return the sequences given if they have that length, else windows of phage lambda; raises InvalidInputError."""
     if length < 1:
         raise InvalidInputError(f"a length must be at least 1, not {length}")
     if sequences is None:

@@ -116,7 +116,9 @@ def run_benchmark(
     records: list[Record] = []
     for row in rows:
         where = resolve_device(row.framework, device)
-        conditions = Conditions(where, threads, describe_machine(where), versions, commit, described)
+        conditions = Conditions(
+            where, threads, describe_machine(where), versions, commit, {**described, "model": row.identity}
+        )
         source = SequenceSource(
             row.sequences.source, row.sequences.sha256, len(row.sequences), len(row.sequences.strings[0])
         )
@@ -217,7 +219,7 @@ class _RowRunner:
         while going:
             for cell in tuple(going):
                 cell.attempt(lambda cell=cell: self._round(cell), self.conditions.device)  # type: ignore[misc]
-                if cell.status != "ok" or (cell.plan and len(cell.durations) == cell.plan.rounds):
+                if cell.status != "ok" or (cell.plan and cell.plan.ended(cell.durations)):
                     cell.attempt(lambda cell=cell: self._check(cell), self.conditions.device)  # type: ignore[misc]
                     going.remove(cell)
                     yield self._record(cell)
@@ -238,7 +240,7 @@ class _RowRunner:
         assert work is not None  # cells that are not prepared have failed
         assert plan is not None
         number = len(cell.durations)
-        self.observer.stage(cell.workload, f"round {number + 1} of {plan.rounds}", 0.4 + 0.6 * number / plan.rounds)
+        self.observer.stage(cell.workload, f"round {number + 1}", 0.4 + 0.6 * number / plan.rounds)
         cell.sample = None  # so that the predictions of two rounds are never held at once
         done = timed(self.clock, lambda: work.do(plan.part, plan.batch_size))
         cell.durations.append(done.seconds)

@@ -28,6 +28,8 @@ class Row:
     build: Callable[[], SequenceModel]
     sequences: Sequences
     methods: tuple[str, ...]
+    identity: str = ""
+    """Of the model, where its name does not say all: records of another model of that name are not used again."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Work:
-    """What one cell asks for. Methods that give predictions serve every output at once; others take one call a scalar."""
+    """What one cell asks for. Methods that give predictions serve every output at once; others one scalar a call."""
 
     method: Attribution
     one_hot: NDArray[np.floating]

@@ -1,5 +1,160 @@
 """`attribution-bench benchmark`: the runner on any model."""
 
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-def benchmark() -> None:
-    """Measure methods on a model."""
+import typer
+
+from attribution_bench.cli import options
+from attribution_bench.cli.reproduce_paper import BUDGET
+from attribution_bench.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from attribution_bench.models.loading import ModelSource
+    from attribution_bench.models.sequence_model import SequenceModel
+
+DEFAULT_LENGTH = 1000
+
+
+class Framework(StrEnum):
+    """Framework of a built-in architecture."""
+
+    torch = "torch"
+    keras = "keras"
+
+
+class LayoutName(StrEnum):
+    """Order of the axes that the model takes."""
+
+    NAL = "NAL"
+    NLA = "NLA"
+
+
+def benchmark(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A .pt2 (torch.export), .keras or .h5 file, package.module:callable, or an architecture such as "
+            "basset or bpnet?length=2000.",
+            metavar="MODEL",
+        ),
+    ],
+    lengths: options.Lengths = None,
+    methods: options.Methods = None,
+    batch_sizes: Annotated[
+        list[str] | None,
+        typer.Option(help="Batch sizes to try, comma-separated; each method's default and some more by default."),
+    ] = None,
+    sequences: options.SequencesFile = None,
+    target: Annotated[
+        str, typer.Option(help="all, an index, an output, output:index, or a reducer: sum, mean, logsumexp.")
+    ] = "all",
+    framework: Annotated[Framework, typer.Option(help="Framework of a built-in architecture.")] = Framework.torch,
+    layout: Annotated[
+        LayoutName | None,
+        typer.Option(help="Axes that the model takes: NAL (PyTorch's default) or NLA (Keras' default)."),
+    ] = None,
+    alphabet: Annotated[str, typer.Option(help="DNA, RNA or protein.")] = "DNA",
+    device: options.Device = None,
+    budget: options.Budget = BUDGET,
+    output: Annotated[Path, typer.Option(help="Results folder.")] = Path("reports/benchmark"),
+    full: options.Full = False,
+    fresh: options.Fresh = False,
+    threads: options.Threads = None,
+) -> None:
+    r"""Time attribution methods on any model: seconds per 100 sequences, with the best of several batch sizes.
+
+    Writes one JSON record a cell as it ends, then tables and a figure. Model files are read without unpickling
+    anything. The same command goes on after an interruption.
+
+    \b
+    Examples:
+      attribution-bench benchmark basset --lengths 500,1000 --methods fastism,standard_ism
+      attribution-bench benchmark 'bpnet?length=2000' --target count
+      attribution-bench benchmark model.keras --sequences peaks.fa --output results
+      attribution-bench benchmark my_package.models:build --lengths 2114 --target profile:1000 --batch-sizes 16,64
+
+    Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
+    """
+    from attribution_bench.benchmark.machine import default_batch_sizes
+    from attribution_bench.benchmark.protocol import Settings
+    from attribution_bench.benchmark.reproduction import check_names, windows_of
+    from attribution_bench.benchmark.runner import prepare_folder
+    from attribution_bench.benchmark.workloads import Row
+    from attribution_bench.cli.measure import exit_code, measure, render
+    from attribution_bench.models.loading import model_source
+    from attribution_bench.models.targets import select
+    from attribution_bench.registry import list_methods
+    from attribution_bench.sequences import ALPHABETS, read_fasta
+
+    if alphabet not in ALPHABETS:
+        raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
+    if alphabet != "DNA" and sequences is None:
+        raise InvalidInputError(f"the bundled sequences are DNA; give {alphabet} ones with --sequences")
+    chosen = options.names(methods, tuple(list_methods()))
+    check_names("method", chosen, list_methods())
+    source = model_source(model)
+    given = read_fasta(sequences, ALPHABETS[alphabet]) if sequences else None
+    sizes = options.numbers(batch_sizes, (), "--batch-sizes")
+    open_model = partial(
+        source.open,
+        framework=str(framework),
+        device=device,
+        layout=None if layout is None else layout.value,
+        alphabet=ALPHABETS[alphabet],
+    )
+    wanted = options.numbers(lengths, (given.length,) if given else _stated_lengths(source, open_model), "--lengths")
+    goal = parse_target(target)
+    rows = []
+    for length in dict.fromkeys(wanted):
+        windows = windows_of(length, given)
+        # Opened here once, so that what the model does not offer is said before anything is measured or written.
+        opened: SequenceModel = open_model(length=length)
+        select(goal, opened.outputs(length))
+        rows.append(
+            Row(
+                source.label,
+                length,
+                opened.framework,
+                partial(open_model, length=length, device=opened.device),
+                windows,
+                chosen,
+                source.identity,
+            )
+        )
+    settings = Settings(budget=budget, batch_sizes=sizes or default_batch_sizes(opened.device), full=full)
+    prepare_folder(output)
+    records = measure(rows, output, settings, target=goal, device=opened.device, threads=threads, fresh=fresh)
+    render(records, output)
+    raise typer.Exit(exit_code(records))
+
+
+def parse_target(text: str) -> Any:
+    """Read a target: ``all``, an index, an output's name, a reducer, ``name:index`` or ``name:reducer``."""
+    name, colon, part = text.partition(":")
+    if not colon:
+        return _index(text)
+    if not name or not part:
+        raise InvalidInputError(f"target {text!r} must be name:index or name:reducer, such as profile:500")
+    return name, _index(part)
+
+
+def _index(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _stated_lengths(source: "ModelSource", open_model: Any) -> tuple[int, ...]:
+    """Return the length that the model itself states."""
+    if source.kind == "built-in":
+        return (source.length or DEFAULT_LENGTH,)
+    shape = getattr(open_model().model, "input_shape", None)
+    if isinstance(shape, tuple) and len(shape) == 3:
+        axis = 1 if open_model().layout == "NLA" else 2
+        if shape[axis]:
+            return (int(shape[axis]),)
+    raise InvalidInputError(f"{source.label} does not state its length; give --lengths or --sequences")

@@ -46,7 +46,7 @@ def measure(
             )
         except KeyboardInterrupt as interruption:
             progress.console.print(
-                f"interrupted: {progress.ended} finished cells are kept in {output}; the same command goes on from there",
+                f"interrupted: {progress.ended} finished cells are kept in {output}; the same command goes on",
                 soft_wrap=True,
                 markup=False,
             )

@@ -34,4 +34,6 @@ def numbers(values: list[str] | None, default: tuple[int, ...], option: str) -> 
     try:
         return tuple(int(part) for part in names(values, tuple(str(n) for n in default)))
     except ValueError as error:
-        raise InvalidInputError(f"{option} takes whole numbers with commas between, such as 1000,2000: {error}") from error
+        raise InvalidInputError(
+            f"{option} takes whole numbers with commas between, such as 1000,2000: {error}"
+        ) from error

@@ -9,7 +9,7 @@ import typer
 def report(
     results: Annotated[Path, typer.Argument(help="Folder that reproduce-paper or benchmark wrote.", metavar="RESULTS")],
 ) -> None:
-    """Render tables, figures and logos again from a results folder. Nothing is measured.
+    r"""Render tables, figures and logos again from a results folder. Nothing is measured.
 
     \b
     Example:

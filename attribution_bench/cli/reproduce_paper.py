@@ -37,7 +37,7 @@ def reproduce_paper(
     fresh: options.Fresh = False,
     threads: options.Threads = None,
 ) -> None:
-    """Measure Table 1 of the fastISM paper on this machine and set it beside the paper's figures.
+    r"""Measure Table 1 of the fastISM paper on this machine and set it beside the paper's figures.
 
     Three architectures, two lengths, five methods; seconds per 100 sequences. Writes one JSON record a cell as it
     ends, then tables, a figure and logos. The same command goes on after an interruption.
