@@ -13,6 +13,8 @@ from attribution_bench.reporting.labels import ratio_text, seconds_text, share_t
 
 REFERENCE = "fastism"
 """The method that ratios are relative to, as in the paper."""
+FRAMEWORKS = ("torch", "keras")
+"""Order of the lines of one architecture and length."""
 NOTE_LENGTH = 300
 """Characters of an error that a footnote keeps; the record has all of it."""
 
@@ -65,7 +67,7 @@ class Comparison:
     methods: tuple[str, ...]
     """Those of any record: the paper's first and in its order, then any others by name."""
     rows: tuple[Row, ...]
-    """By architecture (the paper's first), length, framework."""
+    """By architecture (the paper's first), length, framework (PyTorch first)."""
     notes: tuple[str, ...]
     """Distinct footnotes, in the order in which their marks appear."""
 
@@ -87,10 +89,10 @@ def compare(records: Sequence[Record]) -> Comparison:
     by_workload = {record.workload: record for record in records}
     if len(by_workload) < len(records):
         raise InvalidInputError("two records are of the same cell; give one a cell")
-    methods = tuple(sorted({w.method for w in by_workload}, key=lambda name: _place(name, paper.METHODS)))
+    methods = tuple(sorted({w.method for w in by_workload}, key=lambda name: place(name, paper.METHODS)))
     keys = sorted(
         {(w.architecture, w.length, w.framework) for w in by_workload},
-        key=lambda key: (_place(key[0], paper.ARCHITECTURES), key[1], _place(key[2], ("torch", "keras"))),
+        key=lambda key: (place(key[0], paper.ARCHITECTURES), key[1], place(key[2], FRAMEWORKS)),
     )
     rows = []
     for architecture, length, framework in keys:
@@ -125,8 +127,10 @@ def _cell(method: str, found: dict[str, Record]) -> Cell:
 
 def _notes(record: Record) -> list[str]:
     if record.status != "ok":
-        found = "not supported" if record.status == "unsupported" else "failed"
-        return [f"{found}: {short(record.error or 'no reason was recorded', NOTE_LENGTH)}"]
+        error = record.error or "no reason was recorded"
+        if record.status == "unsupported":
+            return [f"not supported: {short(error.removeprefix('UnsupportedError: '), NOTE_LENGTH)}"]
+        return [f"failed: {short(error, NOTE_LENGTH)}"]
     notes = []
     if record.scaled and record.done and record.asked and record.measured_fraction is not None:
         parts = [
@@ -143,6 +147,6 @@ def _notes(record: Record) -> list[str]:
     return notes
 
 
-def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
-    """Sort key: names in a known order first, then the others by name."""
+def place(name: str, order: Sequence[str]) -> tuple[int, str]:
+    """Return a sort key: names in a known order first, then the others by name."""
     return (order.index(name), "") if name in order else (len(order), name)

@@ -8,7 +8,7 @@ from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.logo_scores import LogoScores, find_logo_scores
 from attribution_bench.benchmark.results import Record, load_records
 from attribution_bench.files import write_whole
-from attribution_bench.reporting.comparison import Comparison, compare
+from attribution_bench.reporting.comparison import FRAMEWORKS, Comparison, compare, place
 from attribution_bench.reporting.conditions import checks_sentence, convergence, difference_sentence, facts
 from attribution_bench.reporting.labels import architecture_label, framework_label, method_label
 from attribution_bench.reporting.tables import csv_table, latex_table, markdown_table, markdown_text
@@ -51,7 +51,7 @@ def render_report(folder: Path) -> list[Path]:
     """
     folder = Path(folder)
     records = load_records(folder)
-    logos = find_logo_scores(folder)
+    logos = sorted(find_logo_scores(folder), key=lambda scores: place(scores.framework, FRAMEWORKS))
     comparison = compare(records)
     contents: dict[str, str | bytes] = {
         "table.md": markdown_table(comparison),
@@ -110,8 +110,8 @@ def _page(
             "## Figure",
             f"![Seconds per 100 sequences of each method{', measured and in the paper' * published}](seconds.png)",
         ]
-    for scores in logos:
-        parts += _logo_section(scores, files)
+    if logos:
+        parts += _logo_sections(logos, files)
     parts += [
         "## How it was measured",
         f"{PROTOCOL} {PAPER_PROTOCOL}" if published else PROTOCOL,
@@ -137,21 +137,33 @@ def _page(
     return "\n\n".join(parts) + "\n"
 
 
-def _logo_section(scores: LogoScores, files: Mapping[str, str | bytes]) -> list[str]:
-    where = f"{framework_label(scores.framework)}, device {scores.device}"
-    parts = [markdown_text(f"## Logos: {architecture_label(scores.architecture)} in {where}")]
-    image = f"{_logo_name(scores)}.png"
-    if image in files:
-        stop = scores.start + len(scores.letters)
-        conventions = {m.convention for m in scores.methods if m.convention}
-        parts += [
-            f"![One sequence logo a method, below each other]({image})",
-            markdown_text(
-                f"Scores of the letters that are there, at positions {scores.start} to {stop} (0-based, half-open) of "
-                f"{scores.sequence_name} ({scores.length} letters), each method with its default options and on its "
-                f"own scale. The model's weights are random, so the logos show how far the methods agree, not biology."
-            )
-            + (f" ISM scores are {markdown_text(', '.join(sorted(conventions)))}." if conventions else ""),
+def _logo_sections(logos: Sequence[LogoScores], files: Mapping[str, str | bytes]) -> list[str]:
+    """Return the logos of each framework; what is shown is said once where it is the same for all."""
+    shown = dict.fromkeys(_shown(scores) for scores in logos)
+    parts = ["## Logos"] if len(shown) != 1 else ["## Logos", *shown]
+    for scores in logos:
+        where = f"{framework_label(scores.framework)}, device {scores.device}"
+        parts.append(markdown_text(f"### {architecture_label(scores.architecture)} in {where}"))
+        if len(shown) != 1:
+            parts.append(_shown(scores))
+        image = f"{_logo_name(scores)}.png"
+        if image in files:
+            parts.append(f"![One sequence logo a method, below each other]({image})")
+        missing = [
+            f"- {markdown_text(f'{method_label(m.method)}: no logo; {m.reason}')}"
+            for m in scores.methods
+            if m.hypothetical is None
         ]
-    missing = [f"- {method_label(m.method)}: no logo; {m.reason}" for m in scores.methods if m.hypothetical is None]
-    return [*parts, "\n".join(markdown_text(line) for line in missing)] if missing else parts
+        parts += ["\n".join(missing)] if missing else []
+    return parts
+
+
+def _shown(scores: LogoScores) -> str:
+    stop = scores.start + len(scores.letters)
+    conventions = ", ".join(sorted({m.convention for m in scores.methods if m.convention}))
+    return markdown_text(
+        f"Scores of the letters that are there, at positions {scores.start} to {stop} (0-based, half-open) of "
+        f"{scores.sequence_name} ({scores.length} letters), each method with its default options and on its own scale. "
+        "The model's weights are random, so the logos show how far the methods agree, not biology."
+        + (f" ISM scores are {conventions}." if conventions else "")
+    )

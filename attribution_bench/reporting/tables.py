@@ -21,11 +21,14 @@ from attribution_bench.reporting.labels import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.table import Table
 
 CAPTION = "Seconds per 100 sequences; in parentheses how many times fastISM's seconds on the same line."
-HEADER = ("Architecture", "Length", "Measured")
+HEADER = ("Model", "Length", "Source")
 PAPER = "paper"
+UNLIMITED = 10_000
+"""Characters that no table needs, to ask how many one would take."""
 CSV_COLUMNS = (
     "architecture", "length", "framework", "method", "status", "seconds_per_100_sequences", "ratio_to_fastism",
     "paper_seconds_per_100_sequences", "paper_ratio_to_fastism", "scaled", "measured_fraction", "batch_size", "device",
@@ -98,23 +101,46 @@ def latex_table(comparison: Comparison, remark: str = "") -> str:
 def terminal_table(records: Sequence[Record]) -> "RenderableType":
     """Return the table, its footnotes and a sentence on how it was measured, for ``rich``; raises as `compare` does."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     comparison = compare(records)
-    table = Table(title="Seconds per 100 sequences (times fastISM's)", title_style="bold", header_style="bold")
-    for name in HEADER:
-        table.add_column(name, justify="right" if name == "Length" else "left")
-    for method in comparison.methods:
-        table.add_column(method_label(method), justify="right")
-    for line in _lines(comparison):
-        if line.first:
-            table.add_section()
-        figures = [Text(text + (f" [{marks}]" if marks else "")) for text, marks in line.figures]
-        style = "dim" if line.source == PAPER else ""
-        table.add_row(Text(line.architecture), line.length, line.source, *figures, style=style)
     notes = [Text(f"[{mark(index)}] {note}", style="dim") for index, note in enumerate(comparison.notes)]
-    return Group(table, *notes, Text(difference_sentence(records)))
+    return Group(TerminalTable(comparison), Text(), *notes, Text(difference_sentence(records)))
+
+
+@dataclass(frozen=True)
+class TerminalTable:
+    """The table for a terminal of any width: cells break between words where the lines would not fit."""
+
+    comparison: Comparison
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> Iterator["Table"]:
+        from rich.measure import Measurement
+
+        table = self._table(" ")
+        needed = Measurement.get(console, options.update(max_width=UNLIMITED), table).maximum
+        # Left to itself, rich narrows the widest columns until it has to cut words, and digits with them.
+        yield table if needed <= options.max_width else self._table("\n")
+
+    def _table(self, space: str) -> "Table":
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        title = "Seconds per 100 sequences (times fastISM's)"
+        table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for name in HEADER:
+            table.add_column(name, justify="right" if name == "Length" else "left", overflow="fold")
+        for method in self.comparison.methods:
+            table.add_column(Text(method_label(method).replace(" ", "\n", 1)), justify="right", overflow="fold")
+        for line in _lines(self.comparison):
+            if line.first:
+                table.add_section()
+            figures = (text + (f" [{marks}]" if marks else "") for text, marks in line.figures)
+            cells = (line.architecture, line.length, line.source, *figures)
+            style = "dim" if line.source == PAPER else ""
+            table.add_row(*(Text(cell.replace(" ", space)) for cell in cells), style=style)
+        return table
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,9 @@ def mixed_row() -> list[Record]:
         record("standard_ism", 3.0, done=(2, 500, 1)),
         record("gradient_x_input", 0.04123, check=OutputCheck("scores_finite | one-hot", False)),
         record("integrated_gradients", None, status="failed", error="OutOfMemoryError: 5 GiB_wanted & 100% used\nmore"),
-        record("deepshap", None, status="unsupported", error="deepshap does not run on torch models yet"),
+        record(
+            "deepshap", None, status="unsupported", error="UnsupportedError: deepshap does not run on torch models yet"
+        ),
     ]
 
 

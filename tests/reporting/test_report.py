@@ -88,6 +88,10 @@ def test_logos_of_two_frameworks_are_kept_apart(mixed_row: list[Record], tmp_pat
         _logos(framework).save(tmp_path)
     names = {path.name for path in render_report(tmp_path)}
     assert {"logos-torch.png", "logos-keras.png"} <= names
+    page = (tmp_path / "README.md").read_text()
+    assert page.index("### Basset in PyTorch, device cpu\n") < page.index("### Basset in Keras, device cpu\n")
+    # What both show is said once.
+    assert page.count("positions 440 to 443") == 1
 
 
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
