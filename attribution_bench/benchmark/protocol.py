@@ -115,7 +115,7 @@ def plan_part(division: Division, settings: Settings, probes: Sequence[Probe], r
         return division.asked
     rate = probes[-1].seconds / probes[-1].steps
     affordable = remaining / settings.rounds / rate if rate > 0 else division.steps
-    part = division.part(max(affordable, probes[0].steps))
+    part = division.part(max(affordable, min(probes[-1].steps, FIRST_STEPS[division.inner])))
     whole = division.part(division.inner_steps)
     if division.inner != "positions" or division.steps_of(part) >= division.inner_steps:
         return part
@@ -123,23 +123,27 @@ def plan_part(division: Division, settings: Settings, probes: Sequence[Probe], r
 
 
 def _grow(work: Work, settings: Settings, size: int | None, smallest: Units, clock: Clock) -> list[Probe]:
-    """Time growing parts until the next would exceed its share of the budget; returns every timing.
+    """Time growing parts until the next would exceed its share of the budget; returns every timing, smallest first.
 
-    The second may take half of the sweep's budget: it tells what a call costs at any size from what its steps cost.
+    The second tells what a call costs at any size from what its steps cost, so that it may take half of the sweep's
+    budget; where a larger one does not fit, it is smaller than the first.
     """
     sweep = settings.budget * SWEEP_SHARE
+    division, part = work.division, smallest
     probes: list[Probe] = []
-    part = smallest
     while True:
-        steps = work.division.steps_of(part)
+        steps = division.steps_of(part)
         seconds = timed(clock, partial(work.do, part, size)).seconds
         probes.append(Probe(steps, seconds))
         share = (sweep - seconds) / 2 if len(probes) == 1 else sweep / (len(settings.batch_sizes) + 1)
-        affordable = steps * share / seconds if seconds > 0 else work.division.steps
-        part = work.division.part(min(steps * GROWTH, affordable))
-        worthwhile = min(steps * WORTHWHILE, work.division.steps)
-        if steps == work.division.steps or work.division.steps_of(part) < worthwhile:
-            return probes
+        affordable = steps * share / seconds if seconds > 0 else division.steps
+        part = division.part(min(steps * GROWTH, affordable))
+        if steps == division.steps or division.steps_of(part) < min(steps * WORTHWHILE, division.steps):
+            break
+    fewer = division.part(probes[0].steps / GROWTH)
+    if len(probes) == 1 and division.steps_of(fewer) < probes[0].steps < division.inner_steps:
+        probes.insert(0, Probe(division.steps_of(fewer), timed(clock, partial(work.do, fewer, size)).seconds))
+    return probes
 
 
 def _sweep_one(work: Work, part: Units, size: int | None, clock: Clock) -> BatchTiming:

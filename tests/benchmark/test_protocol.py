@@ -1,0 +1,107 @@
+from typing import Any
+
+import pytest
+
+from attribution_bench.benchmark.protocol import Plan, Settings, plan_cell
+from attribution_bench.benchmark.results import Units
+from attribution_bench.benchmark.workloads import plan_work
+from attribution_bench.errors import InvalidInputError
+
+WHOLE = Units(20, 40, 4)
+
+
+def plan(make_method: Any, clock: Any, model: Any, sequences: Any, settings: Settings, **method: Any) -> Plan:
+    work = plan_work(make_method("fake", **method)(model), sequences, "all")
+    return plan_cell(work, settings, clock, lambda text, behind: None)
+
+
+@pytest.fixture
+def planned(make_method: Any, clock: Any, model: Any, sequences: Any) -> Any:
+    return lambda settings, **method: plan(make_method, clock, model, sequences, settings, **method)
+
+
+def test_quick_work_is_measured_whole(planned: Any) -> None:
+    found = planned(Settings(10.0), cost=lambda n, p, s, b: 1e-4 * n * p, predicts=True)
+    assert found.part == WHOLE
+    assert found.rounds == 3
+    assert not found.ended([0.08, 0.08])
+    assert found.ended([0.08, 0.08, 0.08])
+
+
+def test_slow_ism_is_measured_at_some_positions_of_one_sequence(planned: Any, clock: Any) -> None:
+    found = planned(Settings(10.0), cost=lambda n, p, s, b: 0.5 * n * p, predicts=True)
+    assert found.part.sequences == 1
+    assert 1 <= found.part.positions < 40
+    assert found.part.outputs == 4
+    assert clock.calls[0] == ("fake", (1, 8, 4), None)
+
+
+def test_positions_are_kept_whole_where_one_sequence_fits_in_fewer_rounds(planned: Any) -> None:
+    # 40 positions take 4 s: more than a third of what is left of 8 s, less than all of it.
+    found = planned(Settings(8.0, batch_sizes=(None,)), cost=lambda n, p, s, b: 0.1 * n * p, predicts=True)
+    assert found.part == Units(1, 40, 4)
+    assert found.ended([4.0])
+
+
+def test_a_fixed_cost_of_a_call_does_not_make_a_sequence_look_too_long(planned: Any) -> None:
+    # Scaled in proportion, 40 positions would take 5 times the 1.08 s of the 8 of the first probe.
+    found = planned(Settings(6.0), cost=lambda n, p, s, b: 1.0 + 0.01 * n * p, predicts=True)
+    assert found.part.positions == 40
+
+
+def test_the_budget_holds_for_all_that_is_measured_after_the_warm_up(planned: Any, clock: Any) -> None:
+    for seconds in (1e-4, 1e-3, 1e-2, 3e-2):
+        for predicts in (True, False):
+            clock.now, clock.calls = 0.0, []
+            cost = lambda n, p, s, b, seconds=seconds: seconds * n * p * s  # noqa: E731
+            found = planned(Settings(10.0), cost=cost, predicts=predicts)
+            _, (n, p, s), _ = clock.calls[0]
+            swept = clock.now - cost(n, p, s, None)
+            assert swept <= 4.0 + 1e-9
+            assert found.seconds == pytest.approx(10.0 - swept)
+            one_round = seconds * found.part.total
+            assert one_round <= found.seconds + 1e-9
+
+
+def test_the_best_batch_size_is_chosen_and_a_failing_one_is_recorded(planned: Any) -> None:
+    def cost(n: int, p: int, s: int, batch: int | None) -> float:
+        if batch == 256:
+            raise MemoryError("too large")
+        return {None: 3e-4, 32: 1e-4, 64: 2e-4}[batch] * n * p
+
+    found = planned(Settings(30.0, batch_sizes=(None, 64, 32, 256)), cost=cost, predicts=True)
+    assert found.batch_size == 32
+    assert [timing.batch_size for timing in found.sweep] == [None, 64, 32, 256]
+    assert len({timing.done for timing in found.sweep}) == 1
+    assert found.sweep[-1].seconds is None
+    assert found.sweep[-1].error == "MemoryError: too large"
+
+
+def test_a_method_that_loops_takes_all_sequences_before_a_second_output(planned: Any, clock: Any) -> None:
+    some = planned(Settings(10.0, batch_sizes=(None,)), cost=lambda n, p, s, b: 0.2 * n, predicts=False)
+    assert some.part.outputs == 1
+    assert 1 < some.part.sequences < 20
+    more = planned(Settings(40.0, batch_sizes=(None,)), cost=lambda n, p, s, b: 0.1 * n, predicts=False)
+    assert more.part.sequences == 20
+    assert all(scalars == 1 for _, (_, _, scalars), _ in clock.calls)
+
+
+def test_full_measures_everything_whatever_it_takes(planned: Any) -> None:
+    found = planned(Settings(1.0, full=True), cost=lambda n, p, s, b: 0.5 * n * p, predicts=True)
+    assert found.part == WHOLE
+    assert found.ended([400.0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"budget": 0.0}, "budget"),
+        ({"budget": float("nan")}, "budget"),
+        ({"rounds": 0}, "rounds"),
+        ({"batch_sizes": ()}, "batch sizes"),
+        ({"batch_sizes": (0,)}, "batch sizes"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        Settings(**options)

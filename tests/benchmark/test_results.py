@@ -1,0 +1,136 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attribution_bench.benchmark.results import (
+    BatchTiming,
+    Commit,
+    Machine,
+    OutputCheck,
+    Record,
+    SequenceSource,
+    Units,
+    Workload,
+    load_records,
+    save_record,
+)
+from attribution_bench.errors import InvalidInputError, OutputError
+
+RECORD = Record(
+    workload=Workload("bpnet", 1000, "torch", "standard_ism"),
+    status="ok",
+    error=None,
+    durations=(2.0, 9.0, 4.0),
+    done=Units(2, 500, 1001),
+    asked=Units(50, 1000, 1001),
+    batch_sizes=(
+        BatchTiming(None, 1.5, Units(1, 100, 1001)),
+        BatchTiming(256, None, Units(1, 100, 1001), "MemoryError: too large"),
+    ),
+    batch_size=None,
+    device="cpu",
+    threads=2,
+    peak_memory_bytes=2**30,
+    memory_kind="resident set",
+    check=OutputCheck("predictions with forward passes", True, largest_difference=1e-7),
+    machine=Machine("Linux", "a processor", 2, 2**34),
+    versions={"torch": "2.13.0"},
+    commit=Commit("0123abc", True),
+    sequences=SequenceSource("made up", "00ff", 50, 1000),
+    settings={"budget": 6.0, "batch_sizes": [None, 256]},
+    date="2026-01-02T03:04:05+00:00",
+    warnings=("UserWarning: slow",),
+)
+FAILED = replace(
+    RECORD,
+    workload=Workload("bpnet", 1000, "keras", "fastism"),
+    status="failed",
+    error="ValueError: no",
+    durations=(),
+    done=None,
+    asked=None,
+    check=None,
+    commit=None,
+)
+
+
+@pytest.mark.parametrize("record", [RECORD, FAILED])
+def test_json_gives_the_same_record_back(record: Record) -> None:
+    assert Record.from_json(record.to_json()) == record
+
+
+def test_derived_figures_follow_from_the_raw_ones() -> None:
+    # The median round took 4 s for 2 sequences at half of their positions: 4 s a sequence, 400 s for 100.
+    assert RECORD.seconds == 4.0
+    assert RECORD.seconds_per_100_sequences == pytest.approx(400.0)
+    assert RECORD.measured_fraction == pytest.approx(2 / 50 / 2)
+    assert RECORD.scaled
+    whole = replace(RECORD, done=RECORD.asked)
+    assert not whole.scaled
+    # 50 sequences in 4 s.
+    assert whole.seconds_per_100_sequences == pytest.approx(8.0)
+
+
+def test_a_failed_cell_has_no_figure() -> None:
+    assert FAILED.seconds is None
+    assert FAILED.seconds_per_100_sequences is None
+    assert FAILED.measured_fraction is None
+    assert not FAILED.scaled
+
+
+def test_records_are_stored_by_workload_and_replaced(tmp_path: Path) -> None:
+    save_record(RECORD, tmp_path / "new" / "folder")
+    save_record(FAILED, tmp_path / "new" / "folder")
+    again = replace(RECORD, durations=(1.0,))
+    save_record(again, tmp_path / "new" / "folder")
+    assert load_records(tmp_path / "new" / "folder") == [FAILED, again]
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_workloads_file_name_is_safe() -> None:
+    name = Workload("../models/my model:build?x=1", 5, "torch", "fastism").file_name
+    assert name == ".._models_my_model_build_x=1-5-torch-fastism.json"
+    assert Path(name).name == name
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        save_record(RECORD, tmp_path / "file")
+
+
+def test_a_folder_without_records_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="holds no benchmark records"):
+        load_records(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 99}, "schema 99"),
+        ({"status": "fine"}, "status 'fine'"),
+        ({"durations": []}, "durations"),
+        ({"durations": [float("nan")]}, "not all finite"),
+        ({"done": {"sequences": 0, "positions": 1, "outputs": 1}}, "no work"),
+        ({"done": {"sequences": 1}}, "TypeError"),
+        ({"surprise": 1}, "surprise"),
+        ({"workload": None}, "TypeError"),
+    ],
+)
+def test_a_file_that_is_no_record_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = save_record(RECORD, tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InvalidInputError, match=message) as caught:
+        load_records(tmp_path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\x00\xff"])
+def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
+    path = save_record(RECORD, tmp_path)
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(InvalidInputError, match="no benchmark record"):
+        load_records(tmp_path)
