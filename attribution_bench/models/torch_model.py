@@ -37,14 +37,9 @@ class TorchSequenceModel(SequenceModel):
         model = self.model
         modes = [(module, module.training) for module in model.modules()]
         parameters = [(p, p.data, p.requires_grad, p.grad) for p in model.parameters()]
-        buffers = [
-            (module, name, buffer)
-            for module in model.modules()
-            for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False)
-        ]
         device = torch.device(self.device)
-        tensors = [*(p.data for p in model.parameters()), *(buffer for _, _, buffer in buffers)]
-        moves = any(tensor.device != device for tensor in tensors)
+        moves = any(tensor.device != device for tensor in (*model.parameters(), *model.buffers()))
+        placed = _placed(model) if moves else []
         try:
             model.eval()
             if moves:
@@ -54,14 +49,13 @@ class TorchSequenceModel(SequenceModel):
         finally:
             for module, training in modes:
                 module.training = training
+            for module, name, tensor in placed:
+                setattr(module, name, tensor)
             for parameter, data, requires_grad, gradient in parameters:
                 if moves:
                     parameter.data = data
                 parameter.requires_grad_(requires_grad)
                 parameter.grad = gradient
-            if moves:
-                for module, name, buffer in buffers:
-                    setattr(module, name, buffer)
 
     def to_tensor(self, array: NDArray[Any]) -> torch.Tensor:  # noqa: D102 - the base class says it
         tensor = torch.as_tensor(np.ascontiguousarray(array))
@@ -104,6 +98,18 @@ class TorchSequenceModel(SequenceModel):
                 found.append("mps")
             raise DeviceError(f"device {device!r} is not to be had here; PyTorch finds {', '.join(found)}") from error
         return str(place)
+
+
+def _placed(model: torch.nn.Module) -> list[tuple[torch.nn.Module, str, torch.Tensor]]:
+    """Every parameter and buffer with its owner and its name there; moving a module may replace either."""
+    return [
+        (module, name, tensor)
+        for module in model.modules()
+        for name, tensor in (
+            *module.named_parameters(recurse=False, remove_duplicate=False),
+            *module.named_buffers(recurse=False, remove_duplicate=False),
+        )
+    ]
 
 
 def select_tensor(value: torch.Tensor, selection: Selection) -> torch.Tensor:

@@ -10,7 +10,7 @@ DEFAULT_BATCH_SIZE = 128
 
 
 class StandardISM(Attribution):
-    """Ask the model for every single-letter mutation by full forward passes: slow, general, the truth to compare with."""
+    """Ask the model for every single-letter mutation by full forward passes: slow, general, the truth for the rest."""
 
     name: ClassVar[str] = "standard_ism"
     tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), gives_predictions=True, exact=True)
