@@ -23,15 +23,15 @@ class KerasExplainer:
     def __init__(self, model: SequenceModel, request: Request) -> None:
         if keras.backend.backend() != "tensorflow":
             raise UnsupportedError(
-                f"DeepSHAP takes Keras models on the TensorFlow backend, and this one runs on "
-                f"{keras.backend.backend()}; set KERAS_BACKEND=tensorflow before Keras is imported, or use another method"
+                "DeepSHAP takes Keras models on the TensorFlow backend, and this one runs on "
+                f"{keras.backend.backend()}; set KERAS_BACKEND=tensorflow before Keras is imported, "
+                "or use another method"
             )
         from shap.explainers._deep.deep_tf import TFDeep
 
         from attribution_bench_plugins.deepshap.keras_rules import extended_rules
 
         self._extended_rules = extended_rules
-        self._targets = sum(selection.size for selection in request.selections)
         self._head = _Head(model, request)
         inputs = keras.Input(request.one_hot.shape[1:], dtype=str(request.one_hot.dtype))
         scalar = keras.Model([inputs], self._head(inputs))

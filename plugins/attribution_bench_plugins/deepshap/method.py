@@ -67,7 +67,7 @@ class DeepSHAP(Attribution):
         dtype = self.model.numpy_dtype
         scores = np.zeros((count, len(self.model.alphabet), len(request.positions), targets), dtype)
         explained = np.zeros((count, each, targets), dtype)
-        known = request.one_hot.any(axis=1)[:, None, request.positions]
+        known = (request.letters >= 0)[:, None, request.positions]
 
         for start in range(0, count * each, pairs):
             sequence, reference = np.divmod(np.arange(start, min(start + pairs, count * each)), each)

@@ -25,7 +25,7 @@ def given_references(baselines: NDArray[Any], one_hot: NDArray[Any]) -> NDArray[
     fits = baselines.shape[-2:] == (letters, length) and (baselines.ndim == 3 or baselines.shape[0] == count)
     if not fits:
         raise InvalidInputError(f"baselines must be {wanted} for these inputs, but have shape {baselines.shape}")
-    return np.broadcast_to(baselines.astype(one_hot.dtype), (count, *baselines.shape[-3:]))
+    return np.broadcast_to(baselines.astype(one_hot.dtype), (count, *baselines.shape[-3:])).copy()
 
 
 def _generator(sequence: NDArray[Any], seed: int) -> np.random.Generator:

@@ -93,6 +93,11 @@ def rms_norm(
     return _affine(_over_root_mean_square(x, axes, eps), weight, None)
 
 
+def einsum(equation: str, operands: Sequence[Tensor]) -> Tensor:
+    """Contraction of two tensors."""
+    return product(lambda left, right: torch.einsum(equation, left, right), *operands)
+
+
 def attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float | None = None) -> Tensor:
     """Scaled dot-product attention without a mask."""
     scale = query.shape[-1] ** -0.5 if scale is None else scale
@@ -123,8 +128,3 @@ def _over_root_mean_square(x: Tensor, axes: list[int], eps: float) -> Tensor:
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     x = x if weight is None else x * weight
     return x if bias is None else x + bias
-
-
-def einsum(left: Tensor, right: Tensor, equation: str) -> Tensor:
-    """Contraction of two tensors, in the order of arguments that `product` takes."""
-    return torch.einsum(equation, left, right)

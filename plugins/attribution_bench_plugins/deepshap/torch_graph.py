@@ -14,7 +14,6 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.graph import CodeGen
 
 from attribution_bench.errors import UnsupportedError
-from attribution_bench_plugins.deepshap import torch_composites as composites
 from attribution_bench_plugins.deepshap.torch_operations import (
     BILINEAR,
     CAPTUM,
@@ -82,7 +81,7 @@ def _capture(model: nn.Module, x: Tensor, extras: tuple[Tensor, ...]) -> GraphMo
             "another method"
         ) from error
     # Without the checks of its inputs that the exported module carries: Captum calls it with pairs, and hooks it.
-    graph: Graph = captured.graph  # type: ignore[assignment]
+    graph: Graph = captured.graph
     for node in [node for node in graph.nodes if node.op == "call_module" and node.name == "_guards_fn"]:
         graph.erase_node(node)
     graph.set_codegen(CodeGen())
@@ -122,9 +121,7 @@ def _put_rule(module: GraphModule, node: Node, varying: set[Node]) -> bool:
         node.args, node.target = (target, *node.args), largest
     elif name in BILINEAR and positions == (0, 1):
         node.args, node.target = (target, *node.args), product
-    elif name == "einsum" and len(_operands(node)) == 2:
-        node.args, node.target = (composites.einsum, *_operands(node), node.args[0]), product
-    elif (name, positions) in COMPOSITES and not (name == "scaled_dot_product_attention" and _is_masked(node)):
+    elif (name, positions) in COMPOSITES and _is_covered(node):
         node.target = COMPOSITES[name, positions]
     else:
         return False
@@ -193,8 +190,11 @@ def _uses_indices(node: Node) -> bool:
     return isinstance(node.meta["val"], tuple | list) and any(user.args[1] != 0 for user in node.users)
 
 
-def _is_masked(node: Node) -> bool:
-    return len(node.args) > 3 or bool(set(node.kwargs) - {"scale"})
+def _is_covered(node: Node) -> bool:
+    """Whether a composite rule takes these arguments: no masks of attention, two operands of einsum."""
+    if _name(node) == "scaled_dot_product_attention":
+        return len(node.args) == 3 and set(node.kwargs) <= {"scale"}
+    return _name(node) != "einsum" or len(_operands(node)) == 2
 
 
 def _described(node: Node) -> str:

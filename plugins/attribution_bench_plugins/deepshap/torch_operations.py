@@ -56,6 +56,7 @@ COMPOSITES: dict[tuple[str, tuple[int, ...]], Callable[..., Any]] = {
     ("div", (0, 1)): composites.quotient,
     ("div", (1,)): composites.inverse,
     ("scaled_dot_product_attention", (0, 1, 2)): composites.attention,
+    ("einsum", (1,)): composites.einsum,
     ("glu", (0,)): composites.glu,
     ("softmax", (0,)): composites.softmax,
     ("log_softmax", (0,)): composites.log_softmax,

@@ -137,6 +137,6 @@ def _gradient(function: Operation, at: Tensor, upstream: Tensor) -> Tensor:
     return gradient
 
 
-def _apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
+def _apply(function: Any, *args: Any) -> Tensor:
     result: Tensor = function.apply(*args)
     return result

@@ -1,0 +1,229 @@
+"""What DeepSHAP promises whatever the framework: shapes, references, invariances, the state of models, clear errors."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from attribution_bench_plugins.deepshap import DeepSHAP
+from attribution_bench_plugins.deepshap.references import shuffled_references
+from captum.attr import DeepLift
+from torch import nn
+
+from attribution_bench.errors import InvalidInputError, UnsupportedError
+
+LENGTH = 10
+
+
+class Small(nn.Module):
+    """(N, 4, 10) and an optional (N, 2) to profile (N, 3) and count (N, 1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(4, 6, 3, padding=1), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.MaxPool1d(2), nn.Flatten()
+        )
+        self.gate = nn.Linear(2, 30)
+        self.profile = nn.Linear(30, 3)
+        self.count = nn.Linear(30, 1)
+
+    def forward(self, x: torch.Tensor, extra: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        hidden = self.body(x)
+        if extra is not None:
+            hidden = hidden * self.gate(extra).sigmoid()
+        return {"profile": self.profile(hidden).tanh(), "count": self.count(hidden)}
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Small().double()
+
+
+def test_every_output_at_once_equals_one_at_a_time(model: nn.Module, sequences: Any) -> None:
+    x = sequences(2, LENGTH)
+    method = DeepSHAP(model, references=3)
+    every = method.attribute(x, target="all")
+    assert every.scores.shape == (2, 4, LENGTH, 4)
+    assert every.convergence_delta is not None
+    assert every.convergence_delta.shape == (2, 3, 4)
+    for index in range(3):
+        one = method.attribute(x, target=("profile", index))
+        np.testing.assert_allclose(every.scores[..., index], one.scores, atol=1e-12)
+    count = method.attribute(x, target="count")
+    assert count.scores.shape == (2, 4, LENGTH, 1)
+    np.testing.assert_allclose(every.scores[..., 3:], count.scores, atol=1e-12)
+
+
+def test_a_nonlinear_reducer_follows_rules_too(model: nn.Module, sequences: Any) -> None:
+    result = DeepSHAP(model, references=3).attribute(sequences(2, LENGTH), target=("profile", "logsumexp"))
+    assert result.convergence_delta is not None
+    assert np.abs(result.convergence_delta).max() < 1e-12
+
+
+def test_results_depend_on_neither_batch_size_nor_neighbours(model: nn.Module, sequences: Any) -> None:
+    x = sequences(3, LENGTH)
+    method = DeepSHAP(model, references=4)
+    whole = method.attribute(x, target="count").scores
+    for batch_size in (1, 6, 1000):
+        other = method.attribute(x, target="count", batch_size=batch_size).scores
+        np.testing.assert_allclose(other, whole, atol=1e-12)
+    np.testing.assert_allclose(method.attribute(x[1:2], target="count").scores[0], whole[1], atol=1e-12)
+
+
+def test_the_seed_decides(model: nn.Module, sequences: Any) -> None:
+    x = sequences(2, LENGTH)
+    first, again, other = (DeepSHAP(model, 3, seed).attribute(x, target="count").scores for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_no_call_takes_more_rows_than_the_batch_size(
+    model: nn.Module, sequences: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = []
+    attribute = DeepLift.attribute
+
+    def counted(self: DeepLift, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        rows.append(2 * len(x))
+        return attribute(self, x, *args, **kwargs)
+
+    monkeypatch.setattr(DeepLift, "attribute", counted)
+    DeepSHAP(model, references=3).attribute(sequences(3, LENGTH), target="count", batch_size=8)
+    assert rows == [8, 8, 2]
+
+
+def test_positions_are_a_part_of_the_whole(model: nn.Module, sequences: Any) -> None:
+    x = sequences(2, LENGTH)
+    method = DeepSHAP(model, references=2)
+    whole = method.attribute(x, target="count").scores
+    np.testing.assert_array_equal(method.attribute(x, target="count", positions=[7, 2]).scores, whole[:, :, [2, 7]])
+
+
+def test_unknown_letters_score_nothing_and_stay_in_references(model: nn.Module) -> None:
+    result = DeepSHAP(model, references=3).attribute(["ACGNTTGCAN"], target="count")
+    assert not result.scores[:, :, [3, 9]].any()
+    assert result.scores.any(axis=1).sum() == 8
+    assert result.convergence_delta is not None
+    assert np.abs(result.convergence_delta).max() < 1e-12
+
+
+def test_given_baselines_equal_the_same_shuffles(model: nn.Module, sequences: Any) -> None:
+    x = sequences(2, LENGTH)
+    shuffled = DeepSHAP(model, references=3).attribute(x, target="count").scores
+    given = shuffled_references(x, 3, 0)
+    np.testing.assert_array_equal(DeepSHAP(model, baselines=given).attribute(x, target="count").scores, shuffled)
+    shared = DeepSHAP(model, baselines=torch.tensor(given[0])).attribute(x, target="count").scores
+    np.testing.assert_allclose(shared[0], shuffled[0], atol=1e-12)
+
+
+def test_one_reference_will_do(model: nn.Module, sequences: Any) -> None:
+    zeros = np.zeros((1, 4, LENGTH))
+    result = DeepSHAP(model, baselines=zeros).attribute(sequences(1, LENGTH), target="count")
+    assert result.convergence_delta is not None
+    assert result.convergence_delta.shape == (1, 1, 1)
+    assert result.metadata["options"]["baselines"] == "array of shape (1, 4, 10)"
+
+
+def test_further_inputs_are_held_constant(model: nn.Module, sequences: Any) -> None:
+    x, extra = sequences(3, LENGTH), np.random.default_rng(0).normal(size=(3, 2))
+    method = DeepSHAP(model, references=3)
+    result = method.attribute(x, target="count", additional_forward_args=extra)
+    assert result.convergence_delta is not None
+    assert np.abs(result.convergence_delta).max() < 1e-12
+    alone = method.attribute(x[2:], target="count", additional_forward_args=extra[2:])
+    np.testing.assert_allclose(alone.scores[0], result.scores[2], atol=1e-12)
+
+
+def test_weights_changed_between_calls_are_seen(model: nn.Module, sequences: Any) -> None:
+    x = sequences(2, LENGTH)
+    method = DeepSHAP(model, references=2)
+    before = method.attribute(x, target="count").scores
+    with torch.no_grad():
+        model.get_parameter("count.weight").mul_(2)
+    np.testing.assert_allclose(method.attribute(x, target="count").scores, 2 * before, atol=1e-12)
+    model.count = nn.Linear(30, 1).double()
+    replaced = method.attribute(x, target="count").scores
+    np.testing.assert_allclose(replaced, DeepSHAP(model, 2).attribute(x, target="count").scores, atol=1e-12)
+
+
+def state(model: nn.Module) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    for name, module in model.named_modules():
+        parts[name] = (module.training, set(vars(module)))
+        parts |= {f"{name} {hooks}": dict(vars(module)[hooks]) for hooks in vars(module) if hooks.endswith("hooks")}
+    for name, parameter in model.named_parameters():
+        parts[f"parameter {name}"] = (id(parameter), parameter.requires_grad, parameter.grad, parameter.sum().item())
+    return parts
+
+
+def test_the_model_is_left_as_it_was(model: nn.Module, sequences: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.train()
+    model.get_parameter("count.weight").requires_grad_(False)
+    model.body[0].register_forward_hook(lambda module, inputs, output: None)
+    before = state(model)
+    method = DeepSHAP(model, references=2)
+    scores = method.attribute(sequences(2, LENGTH), target="count").scores
+    assert state(model) == before
+
+    def failing(*args: Any) -> None:
+        raise RuntimeError("in the middle of Captum")
+
+    with monkeypatch.context() as context:
+        context.setattr("torch.autograd.grad", failing)
+        with pytest.raises(RuntimeError, match="in the middle of Captum"):
+            method.attribute(sequences(2, LENGTH), target="count")
+    assert state(model) == before
+    np.testing.assert_array_equal(method.attribute(sequences(2, LENGTH), target="count").scores, scores)
+
+
+def test_inputs_are_left_as_they_were(model: nn.Module, sequences: Any) -> None:
+    x, baselines = torch.tensor(sequences(2, LENGTH)), torch.zeros(2, 4, LENGTH)
+    DeepSHAP(model, baselines=baselines).attribute(x, target="count")
+    assert not x.requires_grad
+    assert not baselines.requires_grad
+
+
+class DataDependent(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sum((1, 2)) if x.sum() > 0 else x.mean((1, 2))
+
+
+def test_a_model_that_cannot_be_captured_is_refused(sequences: Any) -> None:
+    with pytest.raises(UnsupportedError, match=r"torch.export cannot capture it .* control flow that depends on data"):
+        DeepSHAP(DataDependent()).attribute(sequences(1, LENGTH))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"references": 0}, "references must be a whole number of at least 1, not 0"),
+        ({"references": 2.5}, "references must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
+        (
+            {"baselines": np.zeros((4, LENGTH))},
+            r"baselines must be .*, not float64 of shape \(4, 10\)",
+        ),
+        ({"baselines": np.full((1, 4, 2), "A")}, "baselines must be numbers"),
+    ],
+)
+def test_options_that_cannot_be_used(model: nn.Module, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        DeepSHAP(model, **options)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 9), (1, 5, LENGTH), (3, 1, 4, LENGTH)])
+def test_baselines_that_do_not_fit(model: nn.Module, shape: tuple[int, ...], sequences: Any) -> None:
+    with pytest.raises(InvalidInputError, match=r"baselines must be \(references, 4, 10\) or \(2, references, 4, 10\)"):
+        DeepSHAP(model, baselines=np.zeros(shape)).attribute(sequences(2, LENGTH), target="count")
+
+
+def test_loading_the_class_imports_no_framework() -> None:
+    code = (
+        "import sys; from attribution_bench_plugins.deepshap import DeepSHAP; "
+        "print(sorted({'torch', 'tensorflow', 'keras', 'captum', 'shap'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,214 @@
+"""Rules on networks small enough to work out by hand, on one network an operation, and against tangermeme."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from attribution_bench_plugins.deepshap import ConvergenceWarning, DeepSHAP
+from tangermeme.deep_lift_shap import deep_lift_shap
+from torch import Tensor, nn
+from torch.nn import functional
+
+A, C, G, T = np.eye(4)
+LENGTH = 12
+
+
+class Function(nn.Module):
+    """A function of weighted letters (N, L), or of the channels that a convolution makes of the sequence."""
+
+    def __init__(self, function: Any, convolution: nn.Conv1d | None = None, weights: Any = None) -> None:
+        super().__init__()
+        self.function = function
+        self.convolution = convolution
+        if weights is not None:
+            self.weights = nn.Parameter(torch.tensor(weights, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.convolution is None:
+            return self.function(torch.einsum("nal,a->nl", x, self.weights))
+        hidden = self.function(self.convolution(x)).flatten(1)
+        weights = torch.linspace(-1, 2, hidden.shape[1], dtype=x.dtype)
+        return (hidden * weights).sum(1)
+
+
+def one_hot(*letters: Any) -> np.ndarray:
+    return np.stack(letters, axis=1)[None]
+
+
+def hand_worked(function: Any, weights: list[float], x: Any, reference: Any) -> np.ndarray:
+    model = Function(function, weights=weights).double()
+    return DeepSHAP(model, baselines=one_hot(*reference)).attribute(one_hot(*x)).scores[0]
+
+
+def test_relu_takes_the_ratio_of_differences() -> None:
+    # A gives 2 - 1 = 1 and ReLU 1; C gives -2 - 1 = -3 and ReLU 0: the multiplier is (1 - 0) / (1 - -3) = 1/4.
+    scores = hand_worked(lambda z: (z.sum(1) - 1).relu(), [2, -2, 6, 0], [A], [C])
+    np.testing.assert_allclose(scores[:, 0], np.array([2 + 2, -2 + 2, 6 + 2, 0 + 2]) / 4)
+
+
+@pytest.mark.parametrize(
+    ("x", "reference", "multipliers"),
+    [
+        # Values 3, 0 against 0, 1: the maximum rises from 1 to 3, due to the first element, which rose by 3.
+        ([A, T], [T, C], [2 / 3, 0]),
+        # The reverse: the maximum falls from 3 to 1, due to the first element, which fell by 3.
+        ([T, C], [A, T], [2 / 3, 0]),
+        # 3, 0 against 0, 5: the maximum falls from 5 to 3, due to the second element, which fell by 5.
+        ([A, T], [T, G], [0, 2 / 5]),
+        # 3, 1 against 3, 0: the maximum stays; the first element, which stays too, keeps its gradient.
+        ([A, C], [A, T], [1, 0]),
+    ],
+)
+@pytest.mark.parametrize(
+    "maximum",
+    [
+        lambda z: functional.max_pool1d(z[:, None], 2).flatten(1)[:, 0],
+        lambda z: z.amax(1),
+        lambda z: z.max(dim=1).values,
+    ],
+)
+def test_maximum_of_two(x: Any, reference: Any, multipliers: Any, maximum: Any) -> None:
+    weights = np.array([3, 1, 5, 0])
+    scores = hand_worked(maximum, weights.tolist(), x, reference)
+    base = weights @ one_hot(*reference)[0]
+    np.testing.assert_allclose(scores, (weights[:, None] - base) * np.array(multipliers), atol=1e-12)
+
+
+def test_product_shares_between_its_factors() -> None:
+    # 3 * 1 against 0 * 5: each factor's multiplier is the other's mean, (1 + 5) / 2 and (3 + 0) / 2.
+    weights = np.array([3, 1, 5, 0])
+    scores = hand_worked(lambda z: z[:, 0] * z[:, 1], weights.tolist(), [A, C], [T, G])
+    np.testing.assert_allclose(scores[:, 0], (weights - 0) * 3)
+    np.testing.assert_allclose(scores[:, 1], (weights - 5) * 1.5)
+
+
+def attend(h: Tensor) -> Tensor:
+    h = h.transpose(1, 2)
+    return functional.scaled_dot_product_attention(h, 2 * h, h + 1)
+
+
+OPERATIONS = {
+    "elu": functional.elu,
+    "leaky_relu": functional.leaky_relu,
+    "prelu": lambda h: functional.prelu(h, torch.tensor([0.2], dtype=h.dtype)),
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "softplus": functional.softplus,
+    "gelu": functional.gelu,
+    "gelu_tanh": lambda h: functional.gelu(h, approximate="tanh"),
+    "silu": functional.silu,
+    "mish": functional.mish,
+    "relu6": lambda h: functional.relu6(h + 3),
+    "exp": torch.exp,
+    "log": lambda h: torch.log(h.exp() + 1),
+    "power": lambda h: h**3,
+    "two_to_the": lambda h: 2**h,
+    "squared": torch.square,
+    "absolute": torch.abs,
+    "clamp": lambda h: h.clamp(-0.3, 0.4),
+    "division": lambda h: h / (1 + h.exp()),
+    "division_of_a_constant": lambda h: 2 / (1 + h.exp()),
+    "gate": lambda h: h[:, :3] * h[:, 3:].sigmoid(),
+    "glu": lambda h: functional.glu(h, 1),
+    "maximum": lambda h: torch.maximum(h[:, :3], h[:, 3:]),
+    "minimum": lambda h: torch.minimum(h, 0.1 * torch.ones_like(h)),
+    "max_pool": lambda h: functional.max_pool1d(h, 3),
+    "max_pool_overlapping": lambda h: functional.max_pool1d(h, 3, stride=1),
+    "max_pool_padded": lambda h: functional.max_pool1d(h, 4, stride=3, padding=2, ceil_mode=True),
+    "max_pool_dilated": lambda h: functional.max_pool1d(h, 2, dilation=3),
+    "max_pool_2d": lambda h: functional.max_pool2d(h[:, None], (2, 3)),
+    "adaptive_max_pool": lambda h: functional.adaptive_max_pool1d(h, 5),
+    "global_max": lambda h: h.amax(-1),
+    "relu_then_max_pool": lambda h: functional.max_pool1d(h.relu(), 2),
+    "softmax": lambda h: h.softmax(-1),
+    "softmax_times_logits": lambda h: (h.softmax(-1) * h).sum(-1),
+    "log_softmax": lambda h: h.log_softmax(1),
+    "logsumexp": lambda h: h.logsumexp((1, 2))[:, None],
+    "layer_norm": lambda h: functional.layer_norm(h, (LENGTH,)),
+    "group_norm": lambda h: functional.group_norm(h, 2, torch.linspace(1, 2, 6, dtype=h.dtype)),
+    "rms_norm": lambda h: functional.rms_norm(h, (LENGTH,)),
+    "attention": attend,
+    "attention_written_out": lambda h: (h.transpose(1, 2) @ h).softmax(-1) @ h.transpose(1, 2),
+    "einsum": lambda h: torch.einsum("ncl,ncm->nlm", h, h),
+    "batch_folded": lambda h: h.transpose(1, 2).reshape(-1, 6).tanh().reshape(-1, LENGTH, 6),
+    "linear_only": lambda h: torch.cat([h.flip(-1), functional.avg_pool1d(h, 3)], -1).cumsum(-1)[..., 2:] - 1,
+}
+
+
+def operation_model(function: Any) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return Function(function, nn.Conv1d(4, 6, 3, padding=1)).double()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_operation_adds_up(operation: str, sequences: Any) -> None:
+    model = operation_model(OPERATIONS[operation])
+    result = DeepSHAP(model, references=4).attribute(sequences(3, LENGTH))
+    assert result.convergence_delta is not None
+    assert np.abs(result.convergence_delta).max() <= 1e-10 * np.abs(result.observed.sum(1)).max()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [nn.GELU(), nn.SiLU(), nn.PReLU(), nn.Softplus(), nn.MaxPool1d(3, stride=1), nn.MaxPool1d(4, 3, padding=2)],
+    ids=str,
+)
+def test_agrees_with_tangermeme(module: nn.Module, sequences: Any) -> None:
+    model = operation_model(module.double())
+    x = sequences(3, LENGTH)
+    references = sequences(12, LENGTH, seed=1).reshape(3, 4, 4, LENGTH)
+    ours = DeepSHAP(model, baselines=references).attribute(x).scores
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = deep_lift_shap(
+            _Column(model),
+            torch.tensor(x).double(),
+            references=torch.tensor(references).double(),
+            hypothetical=True,
+            device="cpu",
+        )
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-9 * np.abs(ours).max())
+
+
+class _Column(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x)[:, None]
+
+
+class BiLSTM(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(4, 6, 3)
+        self.recurrent = nn.LSTM(6, 5, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.recurrent(self.convolution(x).transpose(1, 2))[0].square().mean((1, 2))
+
+
+def test_an_operation_without_a_rule_is_named(sequences: Any) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BiLSTM()
+    with pytest.warns(ConvergenceWarning, match=r"without a DeepLIFT rule.*lstm \(layer recurrent\)"):
+        DeepSHAP(model, references=2).attribute(sequences(2, LENGTH))
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda h: torch.where(h > 0, h, 0.5 * h**2), "where"),
+        (lambda h: h.sort(-1).values, "sort"),
+        # Rules want the batch in front.
+        (lambda h: h.permute(2, 0, 1).tanh().permute(1, 2, 0), "tanh"),
+    ],
+)
+def test_operations_that_no_rule_covers_are_named(function: Any, name: str, sequences: Any) -> None:
+    with pytest.warns(ConvergenceWarning, match=name):
+        DeepSHAP(operation_model(function), references=2).attribute(sequences(2, LENGTH))
