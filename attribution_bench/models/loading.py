@@ -1,22 +1,18 @@
 """Models opened from what a user can type: a file, a callable, or a built-in architecture. Nothing is unpickled."""
 
-import contextlib
 import hashlib
 import importlib
 import inspect
-import io
-import json
 import os
 import re
 import sys
-import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
-from attribution_bench.errors import AttributionBenchError, MissingDependencyError, ModelError
+from attribution_bench.errors import AttributionBenchError, ModelError
+from attribution_bench.models.files import read_exported, read_keras
 from attribution_bench.models.sequence_model import Layout, SequenceModel, as_sequence_model
 from attribution_bench.registry import get_model, list_models
 from attribution_bench.sequences.alphabet import DNA, Alphabet
@@ -25,8 +21,6 @@ KERAS_FILES = (".keras", ".h5", ".hdf5")
 EXPORTED = ".pt2"
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 FORMS = "a .pt2, .keras or .h5 file, package.module:callable, or a built-in architecture"
-EXPRESSION_NAMES = frozenset("Max Min Mod PythonMod FloorDiv CeilDiv CleanDiv ModularIndexing Pow Add Mul oo".split())
-"""Names that may stand in a symbolic size; PyTorch evaluates these texts as Python."""
 
 
 @dataclass(frozen=True)
@@ -148,109 +142,6 @@ def model_source(text: str) -> ModelSource:
     raise ModelError(f"{text!r} names no model; give {FORMS}: {', '.join(list_models())}")
 
 
-def read_keras(path: Path) -> Any:
-    """Read a Keras model file without its training state; one that holds Python code (a Lambda layer) is refused."""
-    try:
-        import keras
-    except ImportError as error:
-        raise MissingDependencyError.of("keras", "tensorflow", f"reading {path}") from error
-    try:
-        if "Lambda" in _class_names(_keras_config(path)):
-            raise ModelError(
-                f"{path} holds a Lambda layer, that is, Python code that would run; build the model in a function and "
-                "name it as package.module:callable"
-            )
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except ModelError:
-        raise
-    except Exception as error:  # a damaged file fails in many ways; the failure is named and re-raised
-        raise ModelError(f"{path} cannot be read as a Keras model: {_first_line(error)}") from error
-
-
-def read_exported(path: Path) -> Any:
-    """Read a torch.export file (.pt2); one with pickled objects, compiled code or strange expressions is refused."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependencyError.of("torch", "torch", f"reading {path}") from error
-    from attribution_bench.models.exported import ExportedModel
-
-    try:
-        data = path.read_bytes()
-        _refuse_code(path, data)
-        with _weights_only():
-            return ExportedModel(torch.export.load(io.BytesIO(data)).module())
-    except ModelError:
-        raise
-    except Exception as error:  # a damaged file fails in many ways; the failure is named and re-raised
-        raise ModelError(f"{path} cannot be read as a torch.export file: {_first_line(error)}") from error
-
-
-def _refuse_code(path: Path, data: bytes) -> None:
-    """Look for what PyTorch would unpickle, load as machine code or evaluate as Python while reading the archive."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for name in archive.namelist():
-            # A whole component of the path, since the archive's own name may be anything.
-            if "aotinductor" in name.split("/") or re.search(r"/(custom_obj|opaque_obj)_\d+$", name):
-                raise ModelError(f"{path} holds {name}, which is code or a pickled object; export the model without it")
-            if name.endswith(".json"):
-                for text in _expressions(json.loads(archive.read(name))):
-                    words = set(re.findall(r"[^\W\d]\w*", text)) - EXPRESSION_NAMES
-                    if not re.fullmatch(r"[\w\s+*/(),<>=!&|%.-]*", text) or any(
-                        not re.fullmatch(r"[su]\d+", word) for word in words
-                    ):
-                        raise ModelError(f"{path} holds the expression {text!r}, which is no size; it is not evaluated")
-
-
-def _expressions(value: Any) -> Iterator[str]:
-    """Yield every symbolic expression of a torch.export file."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key == "expr_str" and isinstance(inner, str):
-                yield inner
-            else:
-                yield from _expressions(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _expressions(inner)
-
-
-@contextlib.contextmanager
-def _weights_only() -> Iterator[None]:
-    """Make every torch.load within refuse objects: torch.export.load would fall back to unpickling otherwise."""
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    former = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if former is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = former
-
-
-def _keras_config(path: Path) -> Any:
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("config.json"))
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        if "model_config" not in file.attrs:
-            raise ModelError(f"{path} holds weights without a model; save the whole model, to a .keras file")
-        return json.loads(file.attrs["model_config"])
-
-
-def _class_names(config: Any) -> set[str]:
-    if isinstance(config, dict):
-        own = {config["class_name"]} if isinstance(config.get("class_name"), str) else set()
-        return own.union(*(_class_names(value) for value in config.values()))
-    if isinstance(config, list):
-        return set().union(*(_class_names(value) for value in config))
-    return set()
-
-
 def _imported(name: str) -> tuple[Any, Any]:
     """Import ``package.module:callable``, also from the current folder; returns the module and the callable."""
     module_name, _, attribute = name.partition(":")
@@ -272,8 +163,3 @@ def _imported(name: str) -> tuple[Any, Any]:
 
 def _number(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
