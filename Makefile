@@ -9,10 +9,11 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper test test-long lint clean
+.PHONY: help reproduce-paper readme test test-long lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
+	@echo "make readme            put the measured table into README.md"
 	@echo "make test              run the tests"
 	@echo "make test-long         run the tests that take minutes each"
 	@echo "make lint              check style, formatting and types"
@@ -20,6 +21,9 @@ help:
 
 reproduce-paper: $(VENV)/.installed
 	$(BIN)/attribution-bench reproduce-paper --output $(OUTPUT) $(ARGS)
+
+readme: | $(BIN)/python
+	$(BIN)/python docs/update_readme.py
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not long" $(ARGS)

@@ -1,6 +1,7 @@
 """Plugins as other people's packages install them: found, checked, broken, and clashing."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,45 +13,7 @@ from attribution_bench.errors import PluginError, UnknownNameError
 from attribution_bench.registry import METHODS, working_methods
 from attribution_bench.testing import check_method
 
-OCCLUSION = '''
-"""A method of somebody else's: occlusion, one letter at a time, from forward passes alone."""
-
-import numpy as np
-
-from attribution_bench import Attribution, RawAttribution, Tags
-
-
-class Occlusion(Attribution):
-    name = "occlusion"
-    tags = Tags(frozenset({"torch"}))
-
-    def __init__(self, model):
-        super().__init__(model)
-
-    def _attribute(self, request):
-        x, batch = request.one_hot, request.batch_size or 64
-        hidden = np.repeat(x[:, None], len(request.positions), axis=1)
-        for place, position in enumerate(request.positions):
-            hidden[:, place, :, position] = 0
-        hidden = hidden.reshape(-1, *x.shape[1:])
-        of = np.repeat(np.arange(len(x)), len(request.positions))
-        parts = []
-        for start in range(0, len(hidden), batch):
-            rows = slice(start, start + batch)
-            whole = self._values(request, x[of[rows]], of[rows])
-            parts.append(whole - self._values(request, hidden[rows], of[rows]))
-            request.progress(min(start + batch, len(hidden)), len(hidden))
-        change = np.concatenate(parts).reshape(len(x), 1, len(request.positions), *parts[0].shape[1:])
-        letters = x[:, :, request.positions]
-        return RawAttribution(scores=change * letters.reshape(*letters.shape, *[1] * (change.ndim - 3)))
-
-    def _values(self, request, one_hot, of):
-        model = self.model
-        with model.no_gradient():
-            outputs = model.forward(model.to_tensor(one_hot), tuple(model.to_tensor(e[of]) for e in request.extras))
-            parts = [model.to_numpy(model.select(outputs, s)) for s in request.selections]
-        return parts[0] if len(parts) == 1 else np.concatenate([p.reshape(len(p), -1) for p in parts], axis=-1)
-'''
+EXAMPLE = re.search(r"```python\n(.*?)```", (Path(__file__).parents[1] / "plugins/README.md").read_text(), re.DOTALL)
 
 
 @pytest.fixture
@@ -82,9 +45,10 @@ def test_built_in_methods_and_models_are_found():
 
 
 def test_a_third_party_method_is_found_and_passes_every_check(site_packages):
-    install(site_packages, "occlusion-plugin", {"occlusion": "Occlusion"}, OCCLUSION)
+    assert EXAMPLE is not None
+    install(site_packages, "occlusion", {"occlusion": "Occlusion"}, EXAMPLE[1])
     assert "occlusion" in ab.list_methods()
-    outcomes = check_method(ab.get_method("occlusion"))
+    outcomes = check_method(ab.get_method("occlusion"), frameworks=["torch"])
     assert len(outcomes) > 15
     assert {outcome.status for outcome in outcomes} == {"passed"}
 
