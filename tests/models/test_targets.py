@@ -86,6 +86,12 @@ def test_torch_values_by_hand(target, expected):
     assert chosen.shape[1:] == selection.shape
 
 
+@pytest.mark.parametrize("reducer", ["sum", "mean", "logsumexp"])
+def test_reducers_of_an_output_without_axes(reducer):
+    (selection,) = select(reducer, SCALAR)
+    torch.testing.assert_close(select_tensor(torch.tensor([1.0, 2.0]), selection), torch.tensor([1.0, 2.0]))
+
+
 def test_sizes():
     assert [output.size for output in (*SCALAR, *ONE, *MATRIX)] == [1, 1, 10]
     assert select(3, MATRIX)[0].size == 2

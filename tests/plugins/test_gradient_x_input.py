@@ -12,7 +12,7 @@ from attribution_bench_plugins.gradient_x_input import GradientXInput
 from scipy.special import logsumexp
 
 import attribution_bench as ab
-from attribution_bench.errors import InvalidInputError, TargetError, UnsupportedError
+from attribution_bench.errors import InvalidInputError, MissingDependencyError, TargetError, UnsupportedError
 
 # Target -> the same of the outputs as NumPy arrays, (N, T).
 TARGETS = {
@@ -200,6 +200,13 @@ def test_other_keras_backends_are_refused(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(UnsupportedError, match="tensorflow or torch backend, not 'jax'"):
         GradientXInput(subject)
+
+
+def test_missing_captum_names_the_extra(monkeypatch, one_hot):
+    monkeypatch.setitem(sys.modules, "captum", None)
+    monkeypatch.delitem(sys.modules, "captum.attr", raising=False)
+    with pytest.raises(MissingDependencyError, match=r"'captum'.*attribution-bench\[torch\]"):
+        GradientXInput(torch.nn.Flatten()).attribute(one_hot(1), target=0)
 
 
 def test_options_are_refused():

@@ -45,7 +45,7 @@ def test_the_letter_that_is_there_holds_the_reference_exactly(two_heads, one_hot
 
 
 def test_tangermeme_agrees(one_hot):
-    model = ab.get_model("bpnet")(48).double()
+    model = ab.get_model("bpnet")(20).double()
 
     class Profile(torch.nn.Module):
         def __init__(self):
@@ -55,7 +55,7 @@ def test_tangermeme_agrees(one_hot):
         def forward(self, x):
             return self.inner(x)["profile"]
 
-    x = one_hot(2, 48)
+    x = one_hot(2, 20)
     raw = saturation_mutagenesis(
         Profile(), torch.from_numpy(x), raw_outputs=True, device="cpu", dtype=torch.float64, fast=False
     )
