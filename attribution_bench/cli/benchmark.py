@@ -64,7 +64,7 @@ def benchmark(
     fresh: options.Fresh = False,
     threads: options.Threads = None,
 ) -> None:
-    r"""Time attribution methods on any model: seconds per 100 sequences, with the best of several batch sizes.
+    """Time attribution methods on any model: seconds per 100 sequences, with the best of several batch sizes.
 
     Writes one JSON record a cell as it ends, then tables and a figure. Model files are read without unpickling
     anything. The same command goes on after an interruption.
@@ -77,7 +77,7 @@ def benchmark(
       attribution-bench benchmark my_package.models:build --lengths 2114 --target profile:1000 --batch-sizes 16,64
 
     Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
-    """
+    """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.benchmark.machine import default_batch_sizes
     from attribution_bench.benchmark.protocol import Settings
     from attribution_bench.benchmark.reproduction import check_names, windows_of

@@ -9,12 +9,12 @@ import typer
 def report(
     results: Annotated[Path, typer.Argument(help="Folder that reproduce-paper or benchmark wrote.", metavar="RESULTS")],
 ) -> None:
-    r"""Render tables, figures and logos again from a results folder. Nothing is measured.
+    """Render tables, figures and logos again from a results folder. Nothing is measured.
 
     \b
     Example:
       attribution-bench report reports/reproduce-paper
-    """
+    """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from rich.console import Console
 
     from attribution_bench.benchmark import load_records

@@ -37,7 +37,7 @@ def reproduce_paper(
     fresh: options.Fresh = False,
     threads: options.Threads = None,
 ) -> None:
-    r"""Measure Table 1 of the fastISM paper on this machine and set it beside the paper's figures.
+    """Measure Table 1 of the fastISM paper on this machine and set it beside the paper's figures.
 
     Three architectures, two lengths, five methods; seconds per 100 sequences. Writes one JSON record a cell as it
     ends, then tables, a figure and logos. The same command goes on after an interruption.
@@ -50,7 +50,7 @@ def reproduce_paper(
       attribution-bench reproduce-paper --full --device cuda --output results
 
     Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
-    """
+    """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.benchmark import paper
     from attribution_bench.benchmark.machine import default_batch_sizes, resolve_device
     from attribution_bench.benchmark.protocol import Settings

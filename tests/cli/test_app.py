@@ -1,0 +1,65 @@
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+HEAVY = ("torch", "tensorflow", "keras", "captum", "shap", "matplotlib")
+COMMANDS = ("methods", "reproduce-paper", "benchmark", "report")
+
+
+def test_help_imports_no_framework() -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['attribution-bench', '--help']\n"
+        "from attribution_bench.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as ended:\n"
+        "    assert not ended.code, ended.code\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(command in done.stdout for command in COMMANDS)
+    assert "Exit codes" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["reproduce-paper", "benchmark", "report"])
+def test_help_shows_examples_line_by_line(command: Any, name: str) -> None:
+    outcome = command(name, "--help")
+    assert outcome.code == 0
+    assert f"\n    attribution-bench {name} " in outcome.out
+
+
+def test_methods_are_listed_with_their_tags(command: Any) -> None:
+    outcome = command("methods")
+    assert outcome.code == 0
+    line = next(line for line in outcome.out.splitlines() if "standard_ism" in line)
+    assert "keras, torch" in line
+    assert line.count("yes") == 2
+
+
+def test_a_broken_plugin_is_named_and_the_others_listed(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from attribution_bench import registry
+    from attribution_bench.errors import PluginError
+
+    working = registry.get_method
+
+    def get(name: str) -> Any:
+        if name == "deepshap":
+            raise PluginError("the method 'deepshap' cannot be loaded: ImportError: no [bracketed] thing")
+        return working(name)
+
+    monkeypatch.setattr(registry, "get_method", get)
+    outcome = command("methods")
+    assert outcome.code == 0
+    assert "standard_ism" in outcome.out
+    assert "cannot be loaded" in outcome.out
+    assert "no [bracketed] thing" in outcome.err
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("report",), ("reproduce-paper", "--budget", "soon")])
+def test_wrong_usage_exits_with_2(command: Any, arguments: tuple[str, ...]) -> None:
+    assert command(*arguments).code == 2
