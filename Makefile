@@ -26,7 +26,7 @@ readme: | $(BIN)/python
 	$(BIN)/python docs/update_readme.py
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long" --numprocesses logical --maxprocesses 4 $(ARGS)
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m long $(ARGS)

@@ -35,7 +35,7 @@ def test_loads(name: str) -> None:
     assert get_method(name).name == name
 
 
-@pytest.mark.parametrize(("subject", "check"), _cases())
+@pytest.mark.parametrize(("subject", "check"), list(_cases()))
 def test_conformance(subject: Subject, check: Check) -> None:
     """The method keeps one part of the contract."""
     check(subject)
