@@ -18,7 +18,8 @@ from attribution_bench_plugins.fastism.execute import choose_sizes, mutate
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError, capture
 from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.plan import Plan, make_plan
-from attribution_bench_plugins.fastism.references import ReferenceStore, run_graph
+from attribution_bench_plugins.fastism.references import ReferenceStore
+from attribution_bench_plugins.fastism.trace import first_divergence
 from attribution_bench_plugins.standard_ism import StandardISM
 
 LARGEST_DEFAULT_BUDGET = 4 * 2**30
@@ -129,9 +130,7 @@ def _run(
             request.progress(done, total)
 
         device = torch.device(model.device)
-        mutations = mutate(
-            plan, references, there.to(device), instead.to(device), positions, sizes.positions, report
-        )
+        mutations = mutate(plan, references, there.to(device), instead.to(device), positions, sizes.positions, report)
         for emission in mutations:
             at = np.asarray(emission.positions)
             for selection in by_output[emission.output]:
@@ -224,9 +223,19 @@ def first_diverging_layer(
     model: TorchSequenceModel, request: Request, plan: Plan, extras: tuple[Tensor, ...], places: list[int]
 ) -> str:
     """Return the first layer at which windows and a full pass give different activations."""
-    from attribution_bench_plugins.fastism.trace import trace_mutation
+    x = model.to_tensor(request.one_hot[:1])
+    x = x if model.layout == "NAL" else x.transpose(1, 2).contiguous()
+    inputs = {plan.graph.input: x, **dict(zip(plan.graph.extras, (extra[:1] for extra in extras), strict=True))}
+    tolerance = TOLERANCE.get(model.dtype, COARSE_TOLERANCE)
+    for place in places:
+        position = int(request.positions[place])
+        letter = int(request.letters[0, position])
+        there = plan.letters if letter < 0 else letter
+        for instead in set(range(plan.letters)) - {letter}:
+            layer = first_divergence(plan, inputs, position, there, instead, tolerance)
+            if layer is not None:
+                return layer
+    return "the outputs, though no single layer differs"
 
-    return trace_mutation(model, request, plan, extras, places, TOLERANCE.get(model.dtype, COARSE_TOLERANCE))
 
-
-__all__ = ["Captured", "FallbackWarning", "attribute", "prepare", "run_graph"]
+__all__ = ["Captured", "FallbackWarning", "attribute", "prepare"]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
-from attribution_bench_plugins.fastism.ops.dense import FlattenedDense
+from attribution_bench_plugins.fastism.ops.base import MergingOperation
 from attribution_bench_plugins.fastism.plan import Plan, Step, bytes_per_position, reached_window
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.values import Mutation, Windowed, regrid
@@ -37,7 +37,8 @@ class BlockRun:
     """The state of one walk: which mutations, and what each node's activations are under them."""
 
     def __init__(self, plan: Plan, references: ReferenceStore, count: int, alternatives: int) -> None:
-        self.plan, self.references, self.count, self.alternatives = plan, references, count, alternatives
+        self.plan, self.alternatives = plan, alternatives
+        self.references, self.count = references, count
         self.windowed: dict[str, Windowed] = {}
         self.native: dict[str, Any] = {}
 
@@ -100,7 +101,8 @@ class BlockRun:
         step = self.plan.steps[name]
         node = step.node
         if step.mode in ("windowed", "vector"):
-            assert step.layout is not None and node.shape is not None
+            assert step.layout is not None
+            assert node.shape is not None
             value = self._every_position(self.windowed[step.source])
             self.native[name] = step.layout.to_framework(value.flatten(0, 2), node.shape)
         elif node.op == "batch_size":
@@ -229,7 +231,7 @@ def _run_late(
             run.windowed[name] = merged
     for step in steps:
         operation = step.operation
-        if isinstance(operation, FlattenedDense):
+        if isinstance(operation, MergingOperation):
             result = operation.run_merged(waiting[plan.steps[step.node.inputs[0]].source], run)
             result.uses = step.uses
             run.windowed[step.node.name] = result

@@ -25,15 +25,15 @@ class FastISM(Attribution):
     name: ClassVar[str] = "fastism"
     tags: ClassVar[Tags] = Tags(frozenset({"torch"}), gives_predictions=True, exact=True)
 
-    def __init__(
-        self, model: Any, *, memory_budget: int | None = None, self_check: bool = DEFAULT_SELF_CHECK
-    ) -> None:
+    def __init__(self, model: Any, *, memory_budget: int | None = None, self_check: bool = DEFAULT_SELF_CHECK) -> None:
         if memory_budget is not None and memory_budget < 2**20:
             raise InvalidInputError(f"memory_budget must be at least 1 MiB (1048576), not {memory_budget} bytes")
         super().__init__(model, memory_budget=memory_budget, self_check=self_check)
         self._engines: dict[Any, Any] = {}
 
     def _attribute(self, request: Request) -> RawAttribution:
+        from attribution_bench.models.torch_model import TorchSequenceModel
         from attribution_bench_plugins.fastism.engine import attribute
 
+        assert isinstance(self.model, TorchSequenceModel)
         return attribute(self.model, request, self._engines, **self.options)

@@ -10,9 +10,7 @@ from typing import Literal
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, elements
 from attribution_bench_plugins.fastism.ops import RULES, NoRuleError, Operand, Operation
-from attribution_bench_plugins.fastism.ops.base import Form
-from attribution_bench_plugins.fastism.ops.convolution import StridedConvolution, Taps
-from attribution_bench_plugins.fastism.ops.dense import FlattenedDense
+from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.reshaping import Relabelling
 from attribution_bench_plugins.fastism.window import Positions, Window
@@ -118,7 +116,7 @@ def make_plan(graph: Graph, layout: Layout) -> Plan:
     _absorb(graph, operations, source, consumers)
     late = _late(graph, reached, operations, layouts, source)
     for name, node in graph.nodes.items():
-        operation, where = operations[name], layouts.get(name)
+        where = layouts.get(name)
         mode: Mode = "constant"
         if name in reached:
             mode = "whole" if name in reasons else "windowed"
@@ -126,11 +124,13 @@ def make_plan(graph: Graph, layout: Layout) -> Plan:
                 mode = "vector"
         readers = [operations[reader] for reader in consumers[source[name]]]
         form: Form = "delta"
-        if readers and all(reader is not None and _prefers(reader, operations, consumers) == "value" for reader in readers):
+        if readers and all(
+            reader is not None and _prefers(reader, operations, consumers) == "value" for reader in readers
+        ):
             form = "value"
         uses = len(readers) + sum(source[output] == name for output in graph.outputs.values())
         steps[name] = Step(
-            node, mode, reasons.get(name, ""), operation, where, source[name], form, name in late, uses
+            node, mode, reasons.get(name, ""), operations[name], where, source[name], form, name in late, uses
         )
     stride = _stride(graph, operations, source)
     return Plan(graph, MappingProxyType(steps), layout.length, layout.channels, stride)
@@ -168,10 +168,8 @@ def _absorb(
             continue
         before = source[operation.node.inputs[0]]
         linear = operations[before]
-        if isinstance(linear, Taps | StridedConvolution | FlattenedDense) and len(consumers[before]) == 1:
-            if before not in outputs:
-                linear.scale_outputs(operation.scale_by)
-                operation.absorbed = True
+        if linear is not None and len(consumers[before]) == 1 and before not in outputs:
+            operation.absorbed = linear.scale_outputs(operation.scale_by)
 
 
 def _prefers(
@@ -207,7 +205,7 @@ def _late(
             continue
         inputs = [i for i in node.inputs if i in reached]
         operation = operations[name]
-        merges = operation is not None and operation.merges
+        merges = isinstance(operation, MergingOperation)
         if isinstance(operation, Relabelling):
             if source[name] in late:
                 late.add(name)

@@ -13,7 +13,7 @@ from attribution_bench_plugins.fastism.window import Window
 
 
 class Padded:
-    """An activation (sequences, positions, channels) with zeros on both sides, wide enough for what was asked so far."""
+    """An activation (sequences, positions, channels) with zeros on both sides, as wide as was asked for so far."""
 
     def __init__(self, array: Tensor) -> None:
         self.array, self.length, self.margin = array, array.shape[1], 0
@@ -88,7 +88,7 @@ class ReferenceStore:
 
 def run_graph(graph: Graph, inputs: Mapping[str, Tensor], rows: int, keep: frozenset[str]) -> dict[str, Any]:
     """Run every node as the model does; returns the values to keep."""
-    left = {name: 0 for name in graph.nodes}
+    left = dict.fromkeys(graph.nodes, 0)
     for node in graph.nodes.values():
         for name in node.inputs:
             left[name] += 1

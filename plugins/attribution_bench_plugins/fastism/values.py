@@ -1,5 +1,6 @@
 """What flows along the graph while a block of mutations runs: tensors on windows, as deltas or as values."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -11,11 +12,21 @@ MASKED_AT_ONCE = 16
 """Mutations whose window leaves the sequence: up to this many are zeroed one by one, more by one mask."""
 
 
+class Viewed(Protocol):
+    """An unmutated activation of which every window is a view."""
+
+    def view(self, window: Window, count: int) -> Tensor:
+        """Return the windows of `count` mutations, (sequences, count, 1, width, channels)."""
+
+
 class References(Protocol):
     """The unmutated activations of a group of sequences, in the engine's order."""
 
     def view(self, source: str, window: Window, count: int) -> Tensor:
         """Return a node's reference on the windows of `count` mutations, (n, count, 1, width, channels)."""
+
+    def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Viewed:
+        """Return a function of a node's reference, computed once; it must keep zero at zero."""
 
 
 class Windowed:
@@ -90,7 +101,8 @@ class Windowed:
         assert self._delta is not None
         if self.uses > 1:
             return self._delta + self._reference()
-        self._delta, taken = None, self._delta
+        taken = self._delta
+        self._delta = None
         return taken.add_(self._reference())
 
     def _reference(self) -> Tensor:
@@ -101,7 +113,14 @@ class Mutation(Windowed):
     """The mutated input itself: one position wide, one letter for another."""
 
     def __init__(
-        self, references: References, source: str, length: int, window: Window, there: Tensor, instead: Tensor, letters: int
+        self,
+        references: References,
+        source: str,
+        length: int,
+        window: Window,
+        there: Tensor,
+        instead: Tensor,
+        letters: int,
     ) -> None:
         super().__init__(references, source, length, window, clean=True)
         self.there, self.instead, self.letters = there, instead, letters

@@ -21,9 +21,7 @@ class CaptureError(Exception):
     """The model cannot be captured as a graph; the message is the reason in plain words."""
 
 
-def capture(
-    module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor], output_names: Sequence[str]
-) -> Graph:
+def capture(module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor], output_names: Sequence[str]) -> Graph:
     """Return the graph of a module in inference mode.
 
     Parameters
@@ -115,7 +113,11 @@ class _Reader:
         random = isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
         if random and not _is_inactive(node):
             raise CaptureError(f"{layer} draws random numbers in inference")
-        if all(source in self.constants for source in sources) and isinstance(node.meta.get("val"), Tensor) and not random:
+        if (
+            all(source in self.constants for source in sources)
+            and isinstance(node.meta.get("val"), Tensor)
+            and not random
+        ):
             with torch.no_grad():
                 self._constant(node.name, call(*(self.constants[source] for source in sources)), layer)
             return
@@ -146,7 +148,8 @@ class _Reader:
     def _shape(self, value: Tensor) -> tuple[int | None, ...] | None:
         """Return a shape with BATCH for the batch; None where the batch is part of another size."""
         shape: list[int | None] = []
-        for size in value.shape:
+        sizes: Sequence[Any] = value.shape
+        for size in sizes:
             if isinstance(size, int):
                 shape.append(size)
             elif str(size) == str(self.batch):
@@ -189,8 +192,10 @@ def _layer(node: fx.Node) -> str:
 def _is_inactive(node: fx.Node) -> bool:
     """Whether a random operation is switched off, as dropout is in inference."""
     arguments = _arguments(node, node.target)
-    return arguments.get("train") is False or arguments.get("p", arguments.get("dropout_p")) == 0 or (
-        arguments.get("training") is False
+    return (
+        arguments.get("train") is False
+        or arguments.get("p", arguments.get("dropout_p")) == 0
+        or (arguments.get("training") is False)
     )
 
 

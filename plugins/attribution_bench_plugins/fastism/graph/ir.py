@@ -49,7 +49,7 @@ class Graph:
     def needed(self) -> "Graph":
         """Return the graph without nodes that no output depends on."""
         keep = {self.input, *self.extras, *self.outputs.values()}
-        for node in reversed(self.nodes.values()):
+        for node in reversed(list(self.nodes.values())):
             if node.name in keep:
                 keep.update(node.inputs)
         nodes = {name: node for name, node in self.nodes.items() if name in keep}

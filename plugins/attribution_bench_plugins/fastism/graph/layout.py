@@ -89,5 +89,5 @@ def labelled(axes: Sequence[str], channels: int, length: int) -> Layout:
 
 
 def elements(shape: Sequence[int | None]) -> int:
-    """Number of elements a row has in a shape."""
+    """Return how many elements one sequence has in a shape."""
     return math.prod(n for n in shape if n is not BATCH)

@@ -38,7 +38,9 @@ def translate(target: Any, arguments: Arguments, constants: Constants, shape: Sh
 
 
 def _pointwise(target: Any, a: Arguments) -> Translation | None:
-    tensors = [value for value in a.values() if isinstance(value, fx.Node) and isinstance(value.meta.get("val"), Tensor)]
+    tensors = [
+        value for value in a.values() if isinstance(value, fx.Node) and isinstance(value.meta.get("val"), Tensor)
+    ]
     others = [value for value in a.values() if isinstance(value, fx.Node) and value not in tensors]
     if others or not tensors or any(isinstance(value, list | tuple) for value in a.values()):
         return None
@@ -151,9 +153,7 @@ def _pool(op: str) -> Translator:
         if kernel is None or stride is None or padding is None or dilation is None:
             return None
         parameters = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
-        return Translation(
-            op, (a["self"].name,), {**parameters, "count_padding": a.get("count_include_pad", True)}
-        )
+        return Translation(op, (a["self"].name,), {**parameters, "count_padding": a.get("count_include_pad", True)})
 
     return translate_pool
 

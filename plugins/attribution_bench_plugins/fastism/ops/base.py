@@ -4,7 +4,7 @@ import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
@@ -35,9 +35,13 @@ class Operand:
 class Block(Protocol):
     """What an operation may ask for while a block of mutations runs."""
 
-    references: References
-    count: int
-    """Number of mutated positions."""
+    @property
+    def references(self) -> References:
+        """The unmutated activations."""
+
+    @property
+    def count(self) -> int:
+        """Number of mutated positions."""
 
     def constant(self, name: str, like: Node, layout: Layout, window: Window) -> Tensor:
         """Return an unreached operand, broadcast as `like` is, on the windows: (n or 1, count, 1, width, channels)."""
@@ -53,8 +57,6 @@ class Operation(abc.ABC):
     """Layout of the output."""
     scale: Fraction = Fraction(1)
     """Positions of the output for each of the input."""
-    merges: ClassVar[bool] = False
-    """Whether mutations of every phase are better taken together."""
     wants: Form = "delta"
     """The form in which it reads its operands; what gives it either form gives this one."""
 
@@ -77,9 +79,21 @@ class Operation(abc.ABC):
         """Return multiply-accumulates for one sequence run as a whole."""
         return 0
 
+    def scale_outputs(self, scale: Tensor) -> bool:
+        """Multiply what this gives by (channels,), folding in what follows; False where that cannot be done."""
+        return False
+
     def give(self, block: Block, window: Window, **tensors: Any) -> Windowed:
         """Return this node's windowed result."""
         return Windowed(block.references, self.node.name, self.layout.length, window, **tensors)
+
+
+class MergingOperation(Operation):
+    """An operation that leaves no positions, and is better run for mutations of every phase together."""
+
+    @abc.abstractmethod
+    def run_merged(self, parts: Sequence[Windowed], block: Block) -> Windowed:
+        """Run on the operand as several blocks left it; their mutations follow each other in the result."""
 
 
 def sole_reached(node: Node, operands: Sequence[Operand]) -> Layout:

@@ -28,7 +28,15 @@ class Taps(Operation):
     """
 
     def __init__(
-        self, node: Node, operands: Sequence[Operand], layout: Layout, taps: Tensor, *, up: int, dilation: int, offset: int
+        self,
+        node: Node,
+        operands: Sequence[Operand],
+        layout: Layout,
+        taps: Tensor,
+        *,
+        up: int,
+        dilation: int,
+        offset: int,
     ) -> None:
         """Prepare taps of shape (groups, K, C_in / groups, C_out / groups)."""
         super().__init__(node, operands)
@@ -44,9 +52,10 @@ class Taps(Operation):
         self.pair_table: Tensor | None = None
         self.kernel_2d: Tensor | None = None
 
-    def scale_outputs(self, scale: Tensor) -> None:
-        """Multiply every output channel, (C_out,): what follows is a linear map of channels, folded in here."""
+    def scale_outputs(self, scale: Tensor) -> bool:
+        """Multiply every output channel."""
         self.set_taps(self.taps * scale.view(self.groups, 1, 1, self.c_out))
+        return True
 
     def window(self, windows: Sequence[Window | None]) -> Window:
         """Return every position that a tap leads to."""
@@ -106,16 +115,20 @@ class Taps(Operation):
         rows, source, _ = x.shape
         channels = self.groups * self.c_out
         out = x.new_zeros((rows, width, channels))
-        tile = max(1, PRODUCT_BYTES // (x.element_size() * source * self.kernel * channels)) if x.device.type == "cpu" else rows
+        tile = (
+            max(1, PRODUCT_BYTES // (x.element_size() * source * self.kernel * channels))
+            if x.device.type == "cpu"
+            else rows
+        )
         for first in range(0, rows, tile):
             part, into = x[first : first + tile], out[first : first + tile]
             if self.groups == 1:
                 products = (part.reshape(-1, self.c_in) @ self.matrix[0]).view(-1, source, self.kernel, channels)
             else:
-                products = torch.einsum(
-                    "rwgi,gio->rwgo", part.unflatten(2, (self.groups, self.c_in)), self.matrix
-                ).unflatten(3, (self.kernel, self.c_out))
-                products = products.transpose(2, 3).reshape(-1, source, self.kernel, channels)
+                grouped = part.reshape(-1, source, self.groups, self.c_in)
+                products = torch.einsum("rwgi,gio->rwgo", grouped, self.matrix)
+                products = products.view(-1, source, self.groups, self.kernel, self.c_out).transpose(2, 3)
+                products = products.reshape(-1, source, self.kernel, channels)
             self._overlap_add(products, into, shift)
         return out
 
@@ -178,9 +191,10 @@ class StridedConvolution(Operation):
         self.kernel = weight.shape[2]
         self.scale = Fraction(1, stride)
 
-    def scale_outputs(self, scale: Tensor) -> None:
-        """Multiply every output channel, (C_out,)."""
+    def scale_outputs(self, scale: Tensor) -> bool:
+        """Multiply every output channel."""
         self.weight = self.weight * scale[:, None, None]
+        return True
 
     def window(self, windows: Sequence[Window | None]) -> Window:
         """Return every output position whose taps touch the window."""
@@ -233,7 +247,7 @@ def convolution(node: Node, operands: Sequence[Operand]) -> Operation:
 
 
 def transposed_convolution(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``conv_transpose``: weight (C_in, C_out / groups, K); stride, padding, output_padding, dilation, groups."""
+    """Rule of ``conv_transpose``: weight (C_in, C_out / groups, K), stride, paddings, dilation, groups."""
     source = _channels_then_positions(node, operands)
     p = node.parameters
     weight, stride, dilation = p["weight"], p["stride"], p["dilation"]
@@ -246,6 +260,11 @@ def transposed_convolution(node: Node, operands: Sequence[Operand]) -> Operation
 
 def _channels_then_positions(node: Node, operands: Sequence[Operand]) -> Layout:
     layout = sole_reached(node, operands)
-    if len(layout.axes) != 3 or layout.axes[0] != "n" or layout.axes[1] not in ("c", "") or layout.axes[2] not in ("p", ""):
+    if (
+        len(layout.axes) != 3
+        or layout.axes[0] != "n"
+        or layout.axes[1] not in ("c", "")
+        or layout.axes[2] not in ("p", "")
+    ):
         raise NoRuleError(f"it runs over axes {layout.axes}, not over the positions of a batch of channels")
     return layout

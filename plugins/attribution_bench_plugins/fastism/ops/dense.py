@@ -2,26 +2,32 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import labelled
-from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
+from attribution_bench_plugins.fastism.ops.base import (
+    Block,
+    Form,
+    MergingOperation,
+    NoRuleError,
+    Operand,
+    Operation,
+    only,
+    sole_reached,
+)
 from attribution_bench_plugins.fastism.ops.convolution import Taps
 from attribution_bench_plugins.fastism.values import Windowed
 from attribution_bench_plugins.fastism.window import Window
 
 
-class FlattenedDense(Operation):
+class FlattenedDense(MergingOperation):
     """A dense layer over flattened positions: only the rows of the positions that changed are multiplied.
 
-    Mutations whose windows coincide share one product, so it gains by taking every phase together.
+    Mutations next to each other reach the same rows, so it gains by taking every phase together.
     """
-
-    merges: ClassVar[bool] = True
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
@@ -37,9 +43,10 @@ class FlattenedDense(Operation):
         self.rows = by_position.reshape(source.length * source.channels, outputs).contiguous()
         self.source = source
 
-    def scale_outputs(self, scale: Tensor) -> None:
-        """Multiply every output, (C_out,)."""
+    def scale_outputs(self, scale: Tensor) -> bool:
+        """Multiply every output."""
         self.rows = self.rows * scale
+        return True
 
     def window(self, windows: Sequence[Window | None]) -> Window:
         """Return the one position that is left."""
@@ -60,7 +67,7 @@ class FlattenedDense(Operation):
         return self.run_merged([operand], block)
 
     def run_merged(self, parts: Sequence[Windowed], block: Block) -> Windowed:
-        """Run on the deltas of several blocks, whose mutations follow each other in the result."""
+        """Run on the deltas of several blocks; mutations whose windows coincide share one product."""
         together: dict[tuple[int, int], list[tuple[Tensor, int]]] = defaultdict(list)
         first = 0
         for part in parts:

@@ -34,7 +34,8 @@ class Elementwise(Operation):
             return self.give(block, operand.window, value=self.in_place(operand.take_value()))
         natural = _joined_window(self, [operand.window if operand else None for operand in operands])
         values = [
-            _value_on(operand, known, natural, block, self) for operand, known in zip(operands, self.operands, strict=True)
+            _value_on(operand, known, natural, block, self)
+            for operand, known in zip(operands, self.operands, strict=True)
         ]
         return self.give(block, natural, value=self.node.call(*values))
 
@@ -74,9 +75,13 @@ class Sum(Operation):
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
         natural = _joined_window(self, [operand.window if operand else None for operand in operands])
-        terms = [(operand, factor) for operand, factor in zip(operands, self.factors, strict=False) if operand is not None]
+        terms = [
+            (operand, factor) for operand, factor in zip(operands, self.factors, strict=False) if operand is not None
+        ]
         # The widest term is overwritten with the sum.
-        terms.sort(key=lambda term: term[0].window != natural or term[0].uses > 1 or term[0].shape[4] < self.layout.channels)
+        terms.sort(
+            key=lambda term: term[0].window != natural or term[0].uses > 1 or term[0].shape[4] < self.layout.channels
+        )
         first, factor = terms[0]
         out = regrid(first.take_delta(), first.window, natural)
         if out.shape[4] < self.layout.channels or out.shape[3] < natural.width:
@@ -198,4 +203,3 @@ def _negative(reference: Tensor) -> Tensor:
 
 def _floor(reference: Tensor) -> Tensor:
     return reference.clamp(min=0).neg_()
-

@@ -72,7 +72,7 @@ class MaxPool(Pool):
 
     def _reads_padding(self) -> bool:
         last = (self.layout.length - 1) * self.stride - self.padding + self.reach
-        return self.padding > 0 or last >= self.source_length
+        return bool(self.padding > 0 or last >= self.source_length)
 
 
 class AveragePool(Pool):

@@ -29,7 +29,9 @@ class Relabelling(Operation):
 class Shift(Operation):
     """A crop or a padding with zeros: positions get other numbers."""
 
-    def __init__(self, node: Node, operands: Sequence[Operand], source: Layout, axes: Sequence[str], low: int, size: int):
+    def __init__(
+        self, node: Node, operands: Sequence[Operand], source: Layout, axes: Sequence[str], low: int, size: int
+    ):
         super().__init__(node, operands)
         self.low = low
         self.layout = labelled(axes, source.channels, size)

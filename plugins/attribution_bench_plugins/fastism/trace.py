@@ -1,0 +1,73 @@
+"""Where windows and full passes part: the layer to name when the self-check fails."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.execute import BlockRun
+from attribution_bench_plugins.fastism.plan import Plan
+from attribution_bench_plugins.fastism.references import ReferenceStore, run_graph
+from attribution_bench_plugins.fastism.values import Mutation
+from attribution_bench_plugins.fastism.window import Window
+
+MANY_USES = 1_000_000
+"""Keeps every activation of a trace, unchanged."""
+
+
+def first_divergence(
+    plan: Plan, inputs: Mapping[str, Tensor], position: int, there: int, instead: int, tolerance: float
+) -> str | None:
+    """Return the first layer whose activations differ from a full pass' by more than `tolerance` of their scale.
+
+    Parameters
+    ----------
+    inputs
+        The graph's inputs for one sequence, as the model takes them.
+    position, there, instead
+        The mutation: indices of the letter that is there (the number of letters where unknown) and of the other one.
+    """
+    references = ReferenceStore(plan, inputs)
+    layout = plan.steps[plan.graph.input].layout
+    assert layout is not None
+    mutated = layout.to_engine(inputs[plan.graph.input]).clone()
+    mutated[0, position] = 0
+    mutated[0, position, instead] = 1
+    shape = (None, *inputs[plan.graph.input].shape[1:])
+    full = {**inputs, plan.graph.input: layout.to_framework(mutated, shape)}
+    truth = run_graph(plan.graph, full, 1, frozenset(plan.steps))
+    run = BlockRun(plan, references, 1, 1)
+    index = torch.full((1, 1), there)
+    mutation = Mutation(
+        references,
+        plan.graph.input,
+        plan.length,
+        Window(position, plan.stride, 1),
+        index.to(mutated.device),
+        torch.full((1, 1, 1), instead, device=mutated.device),
+        plan.letters,
+    )
+    mutation.uses = MANY_USES
+    run.windowed[plan.graph.input] = mutation
+    for step in (*plan.running(late=False), *plan.running(late=True)):
+        run.run([step])
+        name = step.node.name
+        if name in run.windowed:
+            run.windowed[name].uses = MANY_USES
+        if step.node.shape is None or (step.operation is not None and _hidden(plan, name)):
+            continue
+        found, expected = run.framework_value(name), truth[name]
+        scale = float(expected.abs().max().clamp(min=torch.finfo(expected.dtype).tiny))
+        if not float((found - expected).abs().max()) <= tolerance * scale:
+            return step.node.layer
+    return None
+
+
+def _hidden(plan: Plan, name: str) -> bool:
+    """Whether a node's own activations are not computed, since the batch norm after it is folded into it."""
+    from attribution_bench_plugins.fastism.ops.normalisation import Affine
+
+    return any(
+        isinstance(step.operation, Affine) and step.operation.absorbed and name in step.node.inputs
+        for step in plan.steps.values()
+    )
