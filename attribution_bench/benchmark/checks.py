@@ -47,7 +47,7 @@ def _difference(work: Work, sample: Sample, places: NDArray[np.int64]) -> float:
     mutated = np.repeat(sequence[None], len(places) * letters, axis=0)
     for row, (place, letter) in enumerate((p, a) for p in places for a in range(letters)):
         mutated[row, :, result.positions[place]] = np.eye(letters)[letter]
-    largest, scale = 0.0, np.finfo(float).tiny
+    largest, scale = 0.0, float(np.finfo(float).tiny)
     selections = select(work.target, model.outputs(sequence.shape[1]))
     with model.inference(), model.no_gradient():
         outputs = model.forward(model.to_tensor(mutated.astype(model.numpy_dtype)))

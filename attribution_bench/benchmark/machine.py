@@ -19,6 +19,8 @@ from attribution_bench.models import as_sequence_model
 
 FRAMEWORKS = {"torch": ("torch", "torch"), "keras": ("keras", "tensorflow")}
 """Framework -> the package it needs, the extra that installs it."""
+TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
+"""Environment variable that TensorFlow reads as it starts."""
 GPU_BATCH_SIZES = (None, 64, 512, 4096)
 CPU_BATCH_SIZES = (None, 32, 256)
 RECORDED = ("torch", "captum", "tensorflow", "keras", "shap", "numpy")
@@ -95,6 +97,13 @@ def default_batch_sizes(device: str) -> tuple[int | None, ...]:
     return GPU_BATCH_SIZES if device.partition(":")[0] in ("cuda", "gpu") else CPU_BATCH_SIZES
 
 
+def announce_threads(threads: int | None) -> int:
+    """Return the number of threads to use, every core by default; TensorFlow takes it up if it starts after this."""
+    threads = threads or available_cores()
+    os.environ[TENSORFLOW_THREADS] = str(threads)
+    return threads
+
+
 @contextlib.contextmanager
 def thread_count(framework: str, threads: int) -> Iterator[None]:
     """Run a framework on so many threads; PyTorch's former number comes back afterwards.
@@ -127,8 +136,9 @@ def _set_tensorflow_threads(threads: int) -> None:
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError as error:
-        # 0 is TensorFlow's way to say: every core.
-        used = tf.config.threading.get_intra_op_parallelism_threads() or available_cores()
+        # 0 is TensorFlow's way to say that it was not told: it then asks its environment, and takes every core at last.
+        told = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get(TENSORFLOW_THREADS) or 0)
+        used = told or available_cores()
         if used != threads:
             raise UnsupportedError(
                 f"TensorFlow runs on {used} threads in this process already and cannot change to {threads}; "

@@ -15,7 +15,9 @@ from attribution_bench.benchmark.workloads import Work
 from attribution_bench.errors import InvalidInputError
 
 FIRST_STEPS = {"positions": 8, "sequences": 1}
-"""Size of the warm-up and of the first probe, by the inner axis. No round does less."""
+"""Size of the warm-up and of the first probe, by the inner axis."""
+ENOUGH_STEPS = {"positions": 32, "sequences": 1}
+"""A round does no less while one round fits the budget: fewer mutations would not fill a batch."""
 GROWTH = 4
 WORTHWHILE = 1.5
 """The sweep's part grows only by at least this factor."""
@@ -114,8 +116,10 @@ def plan_part(division: Division, settings: Settings, probes: Sequence[Probe], r
     if settings.full:
         return division.asked
     rate = probes[-1].seconds / probes[-1].steps
-    affordable = remaining / settings.rounds / rate if rate > 0 else division.steps
-    part = division.part(max(affordable, min(probes[-1].steps, FIRST_STEPS[division.inner])))
+    if rate == 0:
+        return division.asked
+    enough = min(ENOUGH_STEPS[division.inner], remaining / rate)
+    part = division.part(max(remaining / settings.rounds / rate, enough))
     whole = division.part(division.inner_steps)
     if division.inner != "positions" or division.steps_of(part) >= division.inner_steps:
         return part

@@ -38,6 +38,9 @@ from attribution_bench.errors import InvalidInputError, OutputError, SelfCheckEr
 from attribution_bench.models import SequenceModel, Target
 from attribution_bench.registry import get_method
 
+FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning)
+"""Warnings that say nothing of a measurement."""
+
 
 class Observer(Protocol):
     """Told how a benchmark goes; draws it, or does nothing."""
@@ -178,7 +181,7 @@ class _Cell:
                     action()
             except Exception as error:  # a method may fail in any way; the failure is the cell's result
                 self.fail(error)
-        kept = (w for w in caught if not issubclass(w.category, DeprecationWarning | FutureWarning | ImportWarning))
+        kept = (w for w in caught if not issubclass(w.category, FOR_DEVELOPERS))
         self.warnings |= {f"{w.category.__name__}: {w.message}": None for w in kept}
 
     def fail(self, error: Exception) -> None:

@@ -1,5 +1,6 @@
 """The application: its commands, and how errors reach the user."""
 
+import os
 import sys
 
 import typer
@@ -29,6 +30,8 @@ app.command()(report)
 
 def main() -> None:
     """Run the command line. An error that the suite raises on purpose is one line on stderr, and exit code 2."""
+    # TensorFlow's notes on how it was built; what goes wrong comes as an exception all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app(prog_name="attribution-bench")
     except AttributionBenchError as error:

@@ -78,7 +78,7 @@ def benchmark(
 
     Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
-    from attribution_bench.benchmark.machine import default_batch_sizes
+    from attribution_bench.benchmark.machine import announce_threads, default_batch_sizes
     from attribution_bench.benchmark.protocol import Settings
     from attribution_bench.benchmark.reproduction import check_names, windows_of
     from attribution_bench.benchmark.runner import prepare_folder
@@ -89,6 +89,7 @@ def benchmark(
     from attribution_bench.registry import list_methods
     from attribution_bench.sequences import ALPHABETS, read_fasta
 
+    thread_count = announce_threads(threads)
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
     if alphabet != "DNA" and sequences is None:
@@ -126,7 +127,7 @@ def benchmark(
         )
     settings = Settings(budget=budget, batch_sizes=sizes or default_batch_sizes(opened.device), full=full)
     prepare_folder(output)
-    records = measure(rows, output, settings, target=goal, device=opened.device, threads=threads, fresh=fresh)
+    records = measure(rows, output, settings, target=goal, device=opened.device, threads=thread_count, fresh=fresh)
     render(records, output)
     raise typer.Exit(exit_code(records))
 

@@ -25,11 +25,10 @@ def measure(
     *,
     target: "Target",
     device: str | None,
-    threads: int | None,
+    threads: int,
     fresh: bool,
 ) -> "list[Record]":
     """Run the benchmark with a progress bar; an interruption says what is kept, and exits with 130."""
-    from attribution_bench.benchmark.machine import available_cores
     from attribution_bench.benchmark.runner import run_benchmark
 
     with BenchmarkProgress(sum(len(row.methods) for row in rows)) as progress:
@@ -40,7 +39,7 @@ def measure(
                 settings,
                 target=target,
                 device=device,
-                threads=threads or available_cores(),
+                threads=threads,
                 fresh=fresh,
                 observer=progress,
             )

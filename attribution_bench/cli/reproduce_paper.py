@@ -52,16 +52,15 @@ def reproduce_paper(
     Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.benchmark import paper
-    from attribution_bench.benchmark.machine import default_batch_sizes, resolve_device
+    from attribution_bench.benchmark.machine import announce_threads, default_batch_sizes, resolve_device
     from attribution_bench.benchmark.protocol import Settings
-    from attribution_bench.benchmark.reproduction import installed_frameworks, paper_rows
+    from attribution_bench.benchmark.reproduction import paper_rows
     from attribution_bench.benchmark.runner import prepare_folder
     from attribution_bench.cli.measure import exit_code, measure, render
     from attribution_bench.sequences import read_fasta
 
-    frameworks = {None: installed_frameworks, Frameworks.both: lambda: ("torch", "keras")}.get(
-        framework, lambda: (str(framework),)
-    )()
+    thread_count = announce_threads(threads)
+    frameworks = _frameworks(framework)
     given = read_fasta(sequences) if sequences else None
     chosen = options.names(methods, paper.METHODS)
     rows = paper_rows(
@@ -75,10 +74,18 @@ def reproduce_paper(
     batch_sizes = default_batch_sizes(resolve_device(frameworks[0], device))
     settings = Settings(budget=budget, batch_sizes=batch_sizes, full=full)
     prepare_folder(output)
-    records = measure(rows, output, settings, target="all", device=device, threads=threads, fresh=fresh)
+    records = measure(rows, output, settings, target="all", device=device, threads=thread_count, fresh=fresh)
     _logos(chosen, frameworks, device, output)
     render(records, output)
     raise typer.Exit(exit_code(records))
+
+
+def _frameworks(choice: Frameworks | None) -> tuple[str, ...]:
+    from attribution_bench.benchmark.reproduction import installed_frameworks
+
+    if choice is None:
+        return installed_frameworks()
+    return (Frameworks.torch.value, Frameworks.keras.value) if choice is Frameworks.both else (choice.value,)
 
 
 def _logos(methods: tuple[str, ...], frameworks: tuple[str, ...], device: str | None, output: Path) -> None:

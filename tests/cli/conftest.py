@@ -21,6 +21,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     def run(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["attribution-bench", *map(str, arguments)])
         monkeypatch.setenv("COLUMNS", "200")
+        # The command line sets these for its own process; here they are to go again.
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "")
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
         with pytest.raises(SystemExit) as caught:
             main()
         captured = capsys.readouterr()
