@@ -31,7 +31,7 @@ TARGETS = {
 }
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=str)
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: str(target).partition(" at 0x")[0])
 def test_scores_are_the_gradient_at_every_letter(two_heads, one_hot, numerical_gradient, target):
     x = one_hot(3)
     expected = numerical_gradient(lambda x: TARGETS[target](two_heads.predict(x)), x)
