@@ -69,8 +69,13 @@ def write_torch(model: "torch.nn.Module", layers: Sequence[LayerArrays]) -> None
 
 def read_keras(model: Any) -> list[LayerArrays]:
     """Return the weights of a Keras model, layer by layer, in PyTorch's names and axis order."""
+    import keras
+
     return [
-        {_keras_name(layer, weight): np.asarray(_to_torch_axes(weight.numpy(), flattened)) for weight in layer.weights}
+        {
+            _KERAS_NAMES[weight.name]: _to_torch_axes(keras.ops.convert_to_numpy(weight), flattened)
+            for weight in layer.weights
+        }
         for layer, flattened in _keras_layers(model)
     ]
 
@@ -79,7 +84,7 @@ def write_keras(model: Any, layers: Sequence[LayerArrays]) -> None:
     """Set the weights of a Keras model from `read_keras`'s form; ModelError, before any change, if they do not fit."""
     _check([{name: array.shape for name, array in layer.items()} for layer in read_keras(model)], layers)
     for (layer, flattened), arrays in zip(_keras_layers(model), layers, strict=True):
-        layer.set_weights([_to_keras_axes(arrays[_keras_name(layer, weight)], flattened) for weight in layer.weights])
+        layer.set_weights([_to_keras_axes(arrays[_KERAS_NAMES[weight.name]], flattened) for weight in layer.weights])
 
 
 def _torch_layers(model: "torch.nn.Module") -> "list[dict[str, torch.Tensor]]":
@@ -113,10 +118,6 @@ def _keras_layers(model: Any) -> Iterator[tuple[Any, tuple[int, int] | None]]:
         yield layer, flattened if dense else None
         if dense:
             flattened = None
-
-
-def _keras_name(layer: Any, weight: Any) -> str:
-    return _KERAS_NAMES[weight.name]
 
 
 def _to_torch_axes(array: NDArray[Any], flattened: tuple[int, int] | None) -> NDArray[Any]:
