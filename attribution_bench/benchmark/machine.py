@@ -16,6 +16,7 @@ from attribution_bench._version import __version__
 from attribution_bench.benchmark.results import Commit, Machine
 from attribution_bench.errors import InvalidInputError, MissingDependencyError, UnsupportedError
 from attribution_bench.models import as_sequence_model
+from attribution_bench.models.keras_start import import_keras
 
 FRAMEWORKS = {"torch": ("torch", "torch"), "keras": ("keras", "tensorflow")}
 """Framework -> the package it needs, the extra that installs it."""
@@ -84,8 +85,7 @@ def resolve_device(framework: str, device: str | None) -> str:
         probe = torch.nn.Identity()
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     else:
-        import keras
-
+        keras = import_keras()
         if keras.backend.backend() == "tensorflow":
             _share_gpu_memory()
         probe = keras.Sequential()

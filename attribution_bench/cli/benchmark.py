@@ -78,7 +78,7 @@ def benchmark(
 
     Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
-    from attribution_bench.benchmark.machine import announce_threads, default_batch_sizes
+    from attribution_bench.benchmark.machine import announce_threads, default_batch_sizes, resolve_device
     from attribution_bench.benchmark.protocol import Settings
     from attribution_bench.benchmark.reproduction import check_names, windows_of
     from attribution_bench.benchmark.runner import prepare_folder
@@ -97,6 +97,8 @@ def benchmark(
     chosen = options.names(methods, tuple(list_methods()))
     check_names("method", chosen, list_methods())
     source = model_source(model)
+    if source.kind == "built-in":
+        resolve_device(str(framework), device)
     given = read_fasta(sequences, ALPHABETS[alphabet]) if sequences else None
     sizes = options.numbers(batch_sizes, (), "--batch-sizes")
     open_model = partial(

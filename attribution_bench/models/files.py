@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from attribution_bench.errors import MissingDependencyError, ModelError
+from attribution_bench.models.keras_start import import_keras
 
 SIZE_FUNCTIONS = frozenset(
     """
@@ -30,7 +31,7 @@ SIZE_NODES = (
 def read_keras(path: Path) -> Any:
     """Read a Keras model file without its training state; one that holds Python code (a Lambda layer) is refused."""
     try:
-        import keras
+        keras = import_keras()
     except ImportError as error:
         raise MissingDependencyError.of("keras", "tensorflow", f"reading {path}") from error
     try:
