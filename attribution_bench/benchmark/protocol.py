@@ -23,6 +23,8 @@ WORTHWHILE = 1.5
 """The sweep's part grows only by at least this factor."""
 STEEPEST = 8
 """Two probes may show a call's fixed cost to be so many times the cost of its steps, not more: timings are noisy."""
+WHOLE_LENIENCE = 2.0
+"""One whole sequence is measured even if it takes this many times what is left of the budget."""
 LENIENCE = 1.1
 """Rounds may take this much longer than was left of the budget."""
 SWEEP_SHARE = 0.4
@@ -110,7 +112,7 @@ def plan_cell(work: Work, settings: Settings, clock: Clock, stage: Stage) -> Pla
 def plan_part(division: Division, settings: Settings, probes: Sequence[Probe], remaining: float) -> Units:
     """Return the part that a round does, from what probes of growing size took.
 
-    Positions of a sequence are left out only where one whole sequence does not fit: methods that share work between
+    Positions of a sequence are left out only where one whole sequence is far from fitting: methods that share work between
     the mutations of a sequence, or pay once a call, would look slower on a few positions than they are.
     """
     if settings.full:
@@ -123,7 +125,7 @@ def plan_part(division: Division, settings: Settings, probes: Sequence[Probe], r
     whole = division.part(division.inner_steps)
     if division.inner != "positions" or division.steps_of(part) >= division.inner_steps:
         return part
-    return whole if _extrapolate(probes, division.inner_steps) <= remaining else part
+    return whole if _extrapolate(probes, division.inner_steps) <= remaining * WHOLE_LENIENCE else part
 
 
 def _grow(work: Work, settings: Settings, size: int | None, smallest: Units, clock: Clock) -> list[Probe]:
