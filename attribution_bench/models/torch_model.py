@@ -123,7 +123,8 @@ def select_tensor(value: torch.Tensor, selection: Selection) -> torch.Tensor:
         reduced: torch.Tensor = selection.reducer(value)
         check_reduced(reduced, value)
         return reduced
-    flat = value.reshape(len(value), -1)
+    # Not len(value), which torch.export would take for a constant.
+    flat = value.reshape(value.shape[0], -1)
     if selection.reducer == "sum":
         return flat.sum(1)
     return flat.mean(1) if selection.reducer == "mean" else flat.logsumexp(1)
