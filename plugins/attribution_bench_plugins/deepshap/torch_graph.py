@@ -74,11 +74,11 @@ def _capture(model: nn.Module, x: Tensor, extras: tuple[Tensor, ...]) -> GraphMo
             program = torch.export.export(model, (x, *extras), dynamic_shapes=shapes, strict=False)
             captured = program.run_decompositions({}).module()
     except Exception as error:  # the model's own code runs while it is traced and may fail in any way
-        reason = next(iter(str(error).strip().splitlines()), "")
+        reason = " ".join(str(error).split()[:40])
         raise UnsupportedError(
-            "DeepSHAP needs the graph of the model, and torch.export cannot capture it with a batch of any size: "
-            f"{type(error).__name__}: {reason}. Write the model without control flow that depends on data, or use "
-            "another method"
+            "DeepSHAP needs the graph of the model, and torch.export cannot capture it with a batch of any size. Write "
+            "the model without control flow that depends on data, and with x.shape[0] for len(x); or use another "
+            f"method. {type(error).__name__}: {reason}"
         ) from error
     # Without the checks of its inputs that the exported module carries: Captum calls it with pairs, and hooks it.
     graph: Graph = captured.graph

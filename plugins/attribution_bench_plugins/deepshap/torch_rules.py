@@ -70,46 +70,45 @@ def both(tensor: Tensor) -> Tensor:
 class _Rescale(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, function: Operation) -> Tensor:
-        output: Tensor = function(x)
-        ctx.function = function
-        ctx.save_for_backward(x, output)
-        return output
+        return _remember(ctx, x, function)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        x, output = ctx.saved_tensors
-        observed, reference = halves(x)
+        x, output = ctx.remembered
+        observed, reference = halves(x.detach())
         change = observed - reference
         # Below this the ratio is lost to rounding; the gradient is then as near to it as half precision's worth.
         resolution = torch.finfo(x.dtype).eps ** 0.5
         # Written so that infinite inputs, whose change is no number, take the gradient too.
         same = ~(change.abs() > resolution * torch.maximum(observed.abs(), reference.abs()))
-        slope, _ = halves(_gradient(ctx.function, x, torch.ones_like(output)))
-        ratio = torch.sub(*halves(output)) / change.masked_fill(same, 1)
-        return gradient * both(torch.where(same, slope, ratio)), None
+        multiplier = torch.sub(*halves(output.detach())) / change.masked_fill(same, 1)
+        if same.any():
+            slope, _ = halves(_recalled_gradient(ctx, torch.ones_like(output)))
+            multiplier = torch.where(same, slope, multiplier)
+        return gradient * both(multiplier), None
 
 
 class _Largest(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, function: Operation) -> Tensor:
-        output: Tensor = function(x)
-        ctx.function = function
-        ctx.save_for_backward(x, output)
-        return output
+        return _remember(ctx, x, function)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        x, output = ctx.saved_tensors
-        observed, reference = halves(output)
+        x, output = ctx.remembered
+        observed, reference = halves(output.detach())
         top = torch.maximum(observed, reference)
         share = torch.cat([top - reference, observed - top])
-        contribution = torch.add(*halves(_gradient(ctx.function, x, gradient * share)))
-        change = torch.sub(*halves(x))
+        contribution = torch.add(*halves(_recalled_gradient(ctx, gradient * share)))
+        change = torch.sub(*halves(x.detach()))
         same = change == 0
-        slope, _ = halves(_gradient(ctx.function, x, gradient))
-        return both(torch.where(same, slope, contribution / change.masked_fill(same, 1))), None
+        multiplier = contribution / change.masked_fill(same, 1)
+        if same.any():
+            slope, _ = halves(_recalled_gradient(ctx, gradient))
+            multiplier = torch.where(same, slope, multiplier)
+        return both(multiplier), None
 
 
 class _Product(torch.autograd.Function):
@@ -128,6 +127,21 @@ class _Product(torch.autograd.Function):
         to_left = _gradient(lambda value: ctx.function(value, mean_right), left, gradient)
         to_right = _gradient(lambda value: ctx.function(mean_left, value), right, gradient)
         return to_left, to_right, None
+
+
+def _remember(ctx: Any, x: Tensor, function: Operation) -> Tensor:
+    """Evaluate a function of one tensor, keeping what `_recalled_gradient` needs so as not to evaluate it again."""
+    with torch.enable_grad():
+        leaf = x.detach().requires_grad_()
+        output: Tensor = function(leaf)
+    ctx.remembered = leaf, output
+    return output.detach()
+
+
+def _recalled_gradient(ctx: Any, upstream: Tensor) -> Tensor:
+    leaf, output = ctx.remembered
+    gradient: Tensor = torch.autograd.grad(output, leaf, upstream, retain_graph=True)[0]
+    return gradient
 
 
 def _gradient(function: Operation, at: Tensor, upstream: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from tangermeme.deep_lift_shap import deep_lift_shap
 
 from attribution_bench.models import as_sequence_model
 
-REFERENCES = 3
+REFERENCES = 2
 TARGETS = {
     "basset": (None, lambda outputs: outputs["output"][:, 0]),
     "factorized_basset": (None, lambda outputs: outputs["output"][:, 0]),

@@ -58,8 +58,9 @@ def test_every_output_at_once_equals_one_at_a_time(model: nn.Module, sequences: 
     np.testing.assert_allclose(every.scores[..., 3:], count.scores, atol=1e-12)
 
 
-def test_a_nonlinear_reducer_follows_rules_too(model: nn.Module, sequences: Any) -> None:
-    result = DeepSHAP(model, references=3).attribute(sequences(2, LENGTH), target=("profile", "logsumexp"))
+@pytest.mark.parametrize("reducer", ["logsumexp", lambda profile: profile.softmax(1)[:, 0]], ids=["named", "own"])
+def test_a_nonlinear_reducer_follows_rules_too(model: nn.Module, sequences: Any, reducer: Any) -> None:
+    result = DeepSHAP(model, references=3).attribute(sequences(2, LENGTH), target=("profile", reducer))
     assert result.convergence_delta is not None
     assert np.abs(result.convergence_delta).max() < 1e-12
 
@@ -192,9 +193,15 @@ class DataDependent(nn.Module):
         return x.sum((1, 2)) if x.sum() > 0 else x.mean((1, 2))
 
 
-def test_a_model_that_cannot_be_captured_is_refused(sequences: Any) -> None:
-    with pytest.raises(UnsupportedError, match=r"torch.export cannot capture it .* control flow that depends on data"):
-        DeepSHAP(DataDependent()).attribute(sequences(1, LENGTH))
+class FixedBatch(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(len(x), -1).sum(1)
+
+
+@pytest.mark.parametrize("uncapturable", [DataDependent, FixedBatch])
+def test_a_model_that_cannot_be_captured_is_refused(uncapturable: type[nn.Module], sequences: Any) -> None:
+    with pytest.raises(UnsupportedError, match=r"torch.export cannot capture it .* x.shape\[0\] for len\(x\)"):
+        DeepSHAP(uncapturable()).attribute(sequences(1, LENGTH))
 
 
 @pytest.mark.parametrize(
