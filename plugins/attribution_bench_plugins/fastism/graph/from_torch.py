@@ -1,5 +1,6 @@
 """Capture of a torch.nn.Module through torch.export."""
 
+import inspect
 import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -53,8 +54,13 @@ def _rows(tensor: Tensor) -> Tensor:
     return tensor[:1].expand(EXAMPLE_BATCH, *tensor.shape[1:]).contiguous()
 
 
-def _dynamic(module: torch.nn.Module, arguments: Sequence[Tensor], batch: Any) -> Any:
-    return tuple({0: batch} for _ in arguments)
+def _dynamic(module: torch.nn.Module, arguments: Sequence[Tensor], batch: Any) -> dict[str, Any]:
+    """Return for each parameter of the module's forward which axis is the batch."""
+    bound = inspect.signature(module.forward).bind(*arguments).arguments
+    return {
+        name: tuple({0: batch} for _ in value) if isinstance(value, tuple) else {0: batch}
+        for name, value in bound.items()
+    }
 
 
 class _Reader:

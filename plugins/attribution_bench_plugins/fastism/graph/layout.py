@@ -74,12 +74,13 @@ class Layout:
         return split.permute(order).reshape(-1, self.length, self.channels).contiguous()
 
     def to_framework(self, value: Tensor, shape: Sequence[int | None]) -> Tensor:
-        """Return (rows, positions, channels) in the framework's own order and shape."""
+        """Return (rows, positions, channels) in the framework's own order and shape, contiguous."""
         kept = [label for label in "npc" if label in self.labels]
         sizes = {"n": value.shape[0], "c": self.channels, "p": self.length}
         value = value.reshape([sizes[label] for label in kept])
         value = value.permute([kept.index(label) for label in self.labels])
-        return value.reshape([value.shape[self.labels.index("n")] if n is BATCH else n for n in shape])
+        rows = value.shape[self.labels.index("n")]
+        return value.reshape([rows if n is BATCH else n for n in shape]).contiguous()
 
 
 def labelled(axes: Sequence[str], channels: int, length: int) -> Layout:

@@ -1,0 +1,240 @@
+"""Small models that between them hold every rule of the engine, and some that have none."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def _randomised(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Give batch norms statistics and parameters that change the result, so that skipping them is caught."""
+    generator = torch.Generator().manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm1d):
+            for tensor, low, high in (
+                (part.weight, -1.5, 1.5),
+                (part.bias, -0.5, 0.5),
+                (part.running_mean, -0.5, 0.5),
+                (part.running_var, 0.5, 1.5),
+            ):
+                assert tensor is not None
+                tensor.data.copy_(torch.empty_like(tensor).uniform_(low, high, generator=generator))
+    return module
+
+
+class Custom(nn.Module):
+    """A forward function over named layers."""
+
+    def __init__(self, forward: Callable[..., object], **layers: nn.Module) -> None:
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self._forward = forward
+
+    def forward(self, *inputs: torch.Tensor) -> object:
+        return self._forward(self, *inputs)
+
+
+def chain(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(*layers)
+
+
+def residual() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        x = m.stem(x).relu()
+        for layer in (m.one, m.two, m.three):
+            x = x + F.relu(layer(x))
+        return {"profile": m.profile(x).flatten(1), "count": m.count(x.mean(-1))}
+
+    layers = {n: nn.Conv1d(6, 6, 3, padding="same", dilation=2**i) for i, n in enumerate(("one", "two", "three"))}
+    return Custom(
+        forward,
+        stem=nn.Conv1d(4, 6, 5, padding="same"),
+        profile=nn.ConvTranspose1d(6, 1, 7, padding=3),
+        count=nn.Linear(6, 1),
+        **layers,
+    )
+
+
+def squeeze_excitation() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        x = F.gelu(m.stem(x))
+        gate = torch.sigmoid(m.gate(x.mean(-1)))
+        x = F.max_pool1d(x * gate.unsqueeze(-1), 2)
+        return m.head(x.flatten(1))
+
+    return Custom(forward, stem=nn.Conv1d(4, 5, 3, padding=1), gate=nn.Linear(5, 5), head=nn.Linear(5 * 15, 2))
+
+
+def valid_with_crop() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        x = m.stem(x).relu()
+        y = m.dilated(x).relu()
+        x = x[:, :, 4:-4] + y
+        return m.profile(x), m.count(x.mean(2))
+
+    return Custom(
+        forward,
+        stem=nn.Conv1d(4, 5, 7),
+        dilated=nn.Conv1d(5, 5, 3, dilation=4),
+        profile=nn.Conv1d(5, 2, 3),
+        count=nn.Linear(5, 1),
+    )
+
+
+def branches() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        wide, narrow = m.wide(x), m.narrow(x)
+        both = torch.cat([wide.tanh(), narrow], 1)
+        both = both * both - 0.5 * both / (1 + wide[:, :1].exp())
+        return m.head(F.avg_pool1d(both, 3).flatten(1))
+
+    return Custom(
+        forward,
+        wide=nn.Conv1d(4, 3, 9, padding="same"),
+        narrow=nn.Conv1d(4, 2, 1),
+        head=nn.Linear(5 * 10, 1),
+    )
+
+
+def position_wise() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        x = m.stem(x).transpose(1, 2)
+        x = x + m.up(F.silu(m.down(m.norm(x))))
+        return F.softmax(x, -1)
+
+    return Custom(
+        forward,
+        stem=nn.Conv1d(4, 6, 3, padding="same"),
+        norm=nn.LayerNorm(6),
+        down=nn.Linear(6, 3),
+        up=nn.Linear(3, 6),
+    )
+
+
+def recurrent_tail() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        x = F.max_pool1d(m.stem(x).relu(), 3)
+        x, _ = m.lstm(x.transpose(1, 2))
+        return m.head(x[:, -1])
+
+    return Custom(
+        forward,
+        stem=nn.Conv1d(4, 5, 5, padding="same"),
+        lstm=nn.LSTM(5, 4, batch_first=True, bidirectional=True),
+        head=nn.Linear(8, 2),
+    )
+
+
+def attention_tail() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        x = F.max_pool1d(m.stem(x).relu(), 3).transpose(1, 2)
+        x = x + m.attention(x, x, x)[0]
+        return m.head(x.mean(1))
+
+    return Custom(
+        forward,
+        stem=nn.Conv1d(4, 8, 5, padding="same"),
+        attention=nn.MultiheadAttention(8, 2, batch_first=True),
+        head=nn.Linear(8, 1),
+    )
+
+
+def controls_join() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor, control: torch.Tensor, cell: torch.Tensor) -> object:
+        x = m.stem(x).relu()
+        x = torch.cat([x, control], 1)
+        x = m.mix(x).relu()
+        return m.head(torch.cat([x.mean(2), cell], 1))
+
+    return Custom(
+        forward,
+        stem=nn.Conv1d(4, 5, 5, padding="same"),
+        mix=nn.Conv1d(7, 4, 3, padding="same"),
+        head=nn.Linear(4 + 3, 2),
+    )
+
+
+def dense_head(channels: int, length: int) -> list[nn.Module]:
+    return [nn.Flatten(), nn.Linear(channels * length, 7), nn.ReLU(), nn.BatchNorm1d(7), nn.Linear(7, 2)]
+
+
+LENGTH = 30
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "conv, relu, norm, pool, dense": lambda: chain(
+        nn.Conv1d(4, 6, 5, padding="same"), nn.ReLU(), nn.BatchNorm1d(6), nn.MaxPool1d(3), *dense_head(6, 10)
+    ),
+    "conv, norm, relu, two pools, odd length": lambda: chain(
+        nn.Conv1d(4, 6, 4, padding="same"),
+        nn.BatchNorm1d(6),
+        nn.ReLU(),
+        nn.MaxPool1d(4),
+        nn.Conv1d(6, 5, 3, padding="same"),
+        nn.ReLU(),
+        nn.MaxPool1d(2),
+        *dense_head(5, 3),
+    ),
+    "overlapping padded max pool": lambda: chain(
+        nn.Conv1d(4, 3, 3, padding=1), nn.MaxPool1d(5, 2, padding=2), nn.Conv1d(3, 2, 3), nn.Tanh(), nn.Flatten()
+    ),
+    "dilated max pool": lambda: chain(nn.Conv1d(4, 3, 3), nn.MaxPool1d(3, 2, dilation=2), nn.Flatten()),
+    "overlapping padded average pool": lambda: chain(
+        nn.Conv1d(4, 3, 3), nn.ELU(), nn.AvgPool1d(4, 3, padding=2), nn.Sigmoid(), nn.Flatten()
+    ),
+    "average pool without padding in the count": lambda: chain(
+        nn.Conv1d(4, 3, 3), nn.ReLU(), nn.AvgPool1d(4, 2, padding=2, count_include_pad=False), nn.Flatten()
+    ),
+    "ceil mode": lambda: chain(
+        nn.Conv1d(4, 3, 3, padding=1), nn.MaxPool1d(4, ceil_mode=True), nn.AvgPool1d(3, ceil_mode=True), nn.Flatten()
+    ),
+    "strided convolutions": lambda: chain(
+        nn.Conv1d(4, 6, 7, stride=2, padding=3), nn.ReLU(), nn.Conv1d(6, 4, 4, stride=3, padding=1), nn.Flatten()
+    ),
+    "groups": lambda: chain(
+        nn.Conv1d(4, 6, 5, padding="same"),
+        nn.ReLU(),
+        nn.Conv1d(6, 6, 5, groups=6, padding="same"),
+        nn.Conv1d(6, 4, 3, groups=2, dilation=2),
+        nn.ReLU(),
+        nn.ConvTranspose1d(4, 4, 3, groups=2),
+        nn.Flatten(),
+    ),
+    "groups in the first layer": lambda: chain(nn.Conv1d(4, 8, 5, groups=2), nn.ReLU(), nn.Flatten()),
+    "transposed with stride": lambda: chain(
+        nn.Conv1d(4, 5, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose1d(5, 3, 5, stride=2, padding=2, output_padding=1, dilation=1),
+        nn.ReLU(),
+        nn.Conv1d(3, 1, 3),
+        nn.Flatten(),
+    ),
+    "kernel wider than the sequence": lambda: chain(nn.Conv1d(4, 3, 71, padding=35), nn.ReLU(), nn.Flatten()),
+    "padded and cropped unevenly": lambda: chain(
+        nn.ConstantPad1d((3, 1), 0.7), nn.Conv1d(4, 3, 5), nn.ReLU(), nn.ConstantPad1d((-4, -9), 0.0), nn.Flatten()
+    ),
+    "dense only": lambda: chain(nn.Flatten(), nn.Linear(4 * LENGTH, 3), nn.ReLU(), nn.Linear(3, 1)),
+    "instance norm": lambda: chain(nn.Conv1d(4, 3, 3), nn.InstanceNorm1d(3), nn.ReLU(), nn.Flatten()),
+    "dropout": lambda: chain(nn.Conv1d(4, 3, 3), nn.Dropout(0.5), nn.ReLU(), nn.Flatten(), nn.Linear(84, 1)),
+    "sum over positions": lambda: Custom(lambda m, x: m.conv(x).exp().sum((2,)), conv=nn.Conv1d(4, 3, 3)),
+    "largest position": lambda: Custom(lambda m, x: m.conv(x).amax(2), conv=nn.Conv1d(4, 3, 3)),
+    "flip": lambda: Custom(
+        lambda m, x: m.conv(x).mean(2) + m.conv(x.flip(1, 2)).mean(2), conv=chain(nn.Conv1d(4, 3, 3), nn.ReLU())
+    ),
+    "the input twice": lambda: Custom(lambda m, x: m.conv(x + x * x).flatten(1), conv=nn.Conv1d(4, 3, 3)),
+    "residual, two heads": residual,
+    "squeeze and excitation": squeeze_excitation,
+    "valid with crop": valid_with_crop,
+    "branches": branches,
+    "position-wise": position_wise,
+    "recurrent tail": recurrent_tail,
+    "attention tail": attention_tail,
+}
+
+
+def build(name: str) -> nn.Module:
+    """Return a model of the collection, seeded, in inference mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(sum(map(ord, name)))
+        return _randomised(MODELS[name]()).eval()
