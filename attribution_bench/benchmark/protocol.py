@@ -38,7 +38,7 @@ Stage = Callable[[str, float], None]
 class Settings:
     """How a benchmark measures."""
 
-    budget: float = 6.0
+    budget: float
     """Seconds that the measured calls of one cell may take; the warm-up comes on top."""
     rounds: int = 3
     batch_sizes: tuple[int | None, ...] = (None, 32, 256)
@@ -112,15 +112,15 @@ def plan_cell(work: Work, settings: Settings, clock: Clock, stage: Stage) -> Pla
 def plan_part(division: Division, settings: Settings, probes: Sequence[Probe], remaining: float) -> Units:
     """Return the part that a round does, from what probes of growing size took.
 
-    Positions of a sequence are left out only where one whole sequence is far from fitting: methods that share work between
-    the mutations of a sequence, or pay once a call, would look slower on a few positions than they are.
+    Positions of a sequence are left out only where one whole sequence is far from fitting: methods that share work
+    between the mutations of a sequence, or pay once a call, would look slower on a few positions than they are.
     """
     if settings.full:
         return division.asked
     rate = probes[-1].seconds / probes[-1].steps
     if rate == 0:
         return division.asked
-    enough = min(ENOUGH_STEPS[division.inner], remaining / rate)
+    enough = max(min(ENOUGH_STEPS[division.inner], remaining / rate), FIRST_STEPS[division.inner])
     part = division.part(max(remaining / settings.rounds / rate, enough))
     whole = division.part(division.inner_steps)
     if division.inner != "positions" or division.steps_of(part) >= division.inner_steps:

@@ -86,6 +86,13 @@ def test_a_method_that_loops_takes_all_sequences_before_a_second_output(planned:
     assert all(scalars == 1 for _, (_, _, scalars), _ in clock.calls)
 
 
+def test_work_far_over_the_budget_is_measured_once_at_its_smallest(planned: Any, clock: Any) -> None:
+    found = planned(Settings(1.0), cost=lambda n, p, s, b: 10.0 * n * p, predicts=True)
+    assert found.part == Units(1, 8, 4)
+    assert found.ended([80.0])
+    assert [timing.batch_size for timing in found.sweep] == [None]
+
+
 def test_full_measures_everything_whatever_it_takes(planned: Any) -> None:
     found = planned(Settings(1.0, full=True), cost=lambda n, p, s, b: 0.5 * n * p, predicts=True)
     assert found.part == WHOLE
@@ -104,4 +111,4 @@ def test_full_measures_everything_whatever_it_takes(planned: Any) -> None:
 )
 def test_settings_that_mean_nothing_are_refused(options: Any, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
-        Settings(**options)
+        Settings(**{"budget": 1.0, **options})
