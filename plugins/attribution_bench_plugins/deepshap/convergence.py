@@ -52,5 +52,5 @@ def warn_if_not_converged(
         f"DeepSHAP scores do not add up to f(x) - f(reference) for {wrong.sum()} of {wrong.size} pairs of sequence and "
         f"reference (largest error {worst:.2g} of the difference, {TOLERANCE:g} allowed); {cause}",
         ConvergenceWarning,
-        stacklevel=5,
+        stacklevel=4,
     )
