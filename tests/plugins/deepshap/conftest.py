@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attribution_bench_plugins.deepshap.references import shuffled_references
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.models import SequenceModel, basset, bpnet, factorized_basset
+from attribution_bench_plugins.deepshap.references import shuffled_references
 
 LENGTHS = {"basset": 120, "factorized_basset": 120, "bpnet": 60}
 BUILDERS = {"basset": basset.build, "factorized_basset": factorized_basset.build, "bpnet": bpnet.build}

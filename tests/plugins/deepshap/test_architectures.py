@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attribution_bench_plugins.deepshap import DeepSHAP
-from attribution_bench_plugins.deepshap.references import shuffled_references
 from tangermeme.deep_lift_shap import deep_lift_shap
 
 from attribution_bench.models import as_sequence_model
+from attribution_bench_plugins.deepshap import DeepSHAP
+from attribution_bench_plugins.deepshap.references import shuffled_references
 
 REFERENCES = 2
 TARGETS = {

@@ -5,13 +5,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from attribution_bench_plugins.deepshap import ConvergenceWarning, DeepSHAP
-from attribution_bench_plugins.deepshap.keras_rules import RULES, extended_rules
 from shap.explainers._deep import deep_tf
 from tensorflow.python.eager import execute
 from tensorflow.python.framework import ops
 
 from attribution_bench.errors import UnsupportedError
+from attribution_bench_plugins.deepshap import ConvergenceWarning, DeepSHAP
+from attribution_bench_plugins.deepshap.keras_rules import RULES, extended_rules
 
 LENGTH = 10
 layers = keras.layers

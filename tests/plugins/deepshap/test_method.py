@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attribution_bench_plugins.deepshap import DeepSHAP
-from attribution_bench_plugins.deepshap.references import shuffled_references
 from captum.attr import DeepLift
 from torch import nn
 
 from attribution_bench.errors import InvalidInputError, UnsupportedError
+from attribution_bench_plugins.deepshap import DeepSHAP
+from attribution_bench_plugins.deepshap.references import shuffled_references
 
 LENGTH = 10
 

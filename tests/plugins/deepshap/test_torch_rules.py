@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attribution_bench_plugins.deepshap import ConvergenceWarning, DeepSHAP
 from tangermeme.deep_lift_shap import deep_lift_shap
 from torch import Tensor, nn
 from torch.nn import functional
+
+from attribution_bench_plugins.deepshap import ConvergenceWarning, DeepSHAP
 
 A, C, G, T = np.eye(4)
 LENGTH = 12
