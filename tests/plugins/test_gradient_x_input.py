@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 import torch
-from attribution_bench_plugins.gradient_x_input import GradientXInput
 from scipy.special import logsumexp
 
 import attribution_bench as ab
 from attribution_bench.errors import InvalidInputError, MissingDependencyError, TargetError, UnsupportedError
+from attribution_bench_plugins.gradient_x_input import GradientXInput
 
 # Target -> the same of the outputs as NumPy arrays, (N, T).
 TARGETS = {

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 import torch
-from attribution_bench_plugins.integrated_gradients import IntegratedGradients
 from scipy.special import roots_legendre
 
 import attribution_bench as ab
 from attribution_bench.errors import InvalidInputError
+from attribution_bench_plugins.integrated_gradients import IntegratedGradients
 
 # Captum rounds the weights of the quadrature to float32, whatever the model's precision.
 CAPTUM = 2e-7

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from attribution_bench_plugins.standard_ism import StandardISM
 from tangermeme.saturation_mutagenesis import saturation_mutagenesis
 
 import attribution_bench as ab
+from attribution_bench_plugins.standard_ism import StandardISM
 
 
 def brute_force(predict, x):

@@ -83,6 +83,12 @@ def reached_window(operation: Operation, windows: list[Window | None], count: in
     known = [window for window in windows if window is not None]
     if operation.layout.positional and all(window.width == 0 for window in known):
         return Window(0, 0, 0)
+    if len({window.step for window in known}) > 1:
+        # Ranges that advance and ranges that are shared meet in one that is shared.
+        windows = [
+            window.shared(count, operand.layout.length) if window is not None and operand.layout is not None else None
+            for window, operand in zip(windows, operation.operands, strict=True)
+        ]
     natural = operation.window(windows)
     shared = natural.shared(count, length)
     return shared if shared.width <= natural.width else natural

@@ -15,6 +15,8 @@ from attribution_bench_plugins.fastism.window import Window
 
 PRODUCT_BYTES = 2**21
 """Size of the tile of products that is overlap-added at a time, so that it stays in a core's cache."""
+VECTOR = 16
+"""Convolutions compute output channels in groups of this many, however few there are."""
 SCATTER_OVERHEAD = 40
 """What adding up one product costs, in multiply-accumulates; measured on two CPUs."""
 
@@ -101,7 +103,8 @@ class Taps(Operation):
             return False
         if self.groups > 1:
             return True
-        return window.width * self.c_in < source.width * (self.c_in + SCATTER_OVERHEAD)
+        padded = -(-self.c_out // VECTOR) * VECTOR
+        return window.width * self.c_in * padded < source.width * (self.c_in + SCATTER_OVERHEAD) * self.c_out
 
     def _look_up(self, mutation: Mutation) -> Tensor:
         """Return the difference of two columns of taps for each pair of letters: the first layer multiplies nothing."""

@@ -32,12 +32,11 @@ class Elementwise(Operation):
             (operand,) = operands
             assert operand is not None
             return self.give(block, operand.window, value=self.in_place(operand.take_value()))
-        natural = _joined_window(self, [operand.window if operand else None for operand in operands])
         values = [
-            _value_on(operand, known, natural, block, self)
+            _value_on(operand, known, window, block, self)
             for operand, known in zip(operands, self.operands, strict=True)
         ]
-        return self.give(block, natural, value=self.node.call(*values))
+        return self.give(block, window, value=self.node.call(*values))
 
 
 class Rectifier(Elementwise):
@@ -74,28 +73,27 @@ class Sum(Operation):
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
-        natural = _joined_window(self, [operand.window if operand else None for operand in operands])
         terms = [
             (operand, factor) for operand, factor in zip(operands, self.factors, strict=False) if operand is not None
         ]
         # The widest term is overwritten with the sum.
         terms.sort(
-            key=lambda term: term[0].window != natural or term[0].uses > 1 or term[0].shape[4] < self.layout.channels
+            key=lambda term: term[0].window != window or term[0].uses > 1 or term[0].shape[4] < self.layout.channels
         )
         first, factor = terms[0]
-        out = regrid(first.take_delta(), first.window, natural)
-        if out.shape[4] < self.layout.channels or out.shape[3] < natural.width:
-            out = out.expand(*out.shape[:3], natural.width, self.layout.channels).contiguous()
+        out = regrid(first.take_delta(), first.window, window)
+        if out.shape[4] < self.layout.channels or out.shape[3] < window.width:
+            out = out.expand(*out.shape[:3], window.width, self.layout.channels).contiguous()
         if factor != 1:
             out = out.mul_(factor)
         for term, factor in terms[1:]:
             delta = term.delta()
-            if term.window.step == natural.step and delta.shape[3] != 1:
-                offset = term.window.start - natural.start
+            if term.window.step == window.step and delta.shape[3] != 1:
+                offset = term.window.start - window.start
                 out[:, :, :, offset : offset + delta.shape[3]].add_(delta, alpha=factor)
             else:
-                out.add_(_spread(term, delta, natural), alpha=factor)
-        return self.give(block, natural, delta=out, clean=True)
+                out.add_(_spread(term, delta, window), alpha=factor)
+        return self.give(block, window, delta=out, clean=True)
 
 
 class Scale(Operation):
@@ -111,14 +109,13 @@ class Scale(Operation):
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
-        natural = _joined_window(self, [operand.window if operand else None for operand in operands])
         tensors = []
         for operand, known in zip(operands, self.operands, strict=True):
             if operand is not None:
-                tensors.append(_spread(operand, operand.delta(), natural))
+                tensors.append(_spread(operand, operand.delta(), window))
             else:
-                tensors.append(block.constant(known.name, self.node, self.layout, natural))
-        return self.give(block, natural, delta=self.node.call(*tensors))
+                tensors.append(block.constant(known.name, self.node, self.layout, window))
+        return self.give(block, window, delta=self.node.call(*tensors))
 
 
 def elementwise(node: Node, operands: Sequence[Operand]) -> Operation:

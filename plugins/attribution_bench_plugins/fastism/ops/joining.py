@@ -37,16 +37,15 @@ class ChannelConcatenation(Operation):
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
-        natural = self.window([operand.window if operand else None for operand in operands])
         reached = next(operand for operand in operands if operand is not None)
         like, rows = reached.delta(), reached.shape[:3]
         parts = [
-            regrid(operand.delta(), operand.window, natural)
+            regrid(operand.delta(), operand.window, window)
             if operand is not None
-            else like.new_zeros((1, 1, 1, 1, 1)).expand(*rows, natural.width, size)
+            else like.new_zeros((1, 1, 1, 1, 1)).expand(*rows, window.width, size)
             for operand, size in zip(operands, self.sizes, strict=True)
         ]
-        return self.give(block, natural, delta=torch.cat(parts, 4), clean=True)
+        return self.give(block, window, delta=torch.cat(parts, 4), clean=True)
 
 
 def _layout_beside(operand: Operand, first: Layout, axis: int) -> Layout:
