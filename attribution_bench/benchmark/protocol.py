@@ -16,15 +16,15 @@ from attribution_bench.errors import InvalidInputError
 
 FIRST_STEPS = {"positions": 8, "sequences": 1}
 """Size of the warm-up and of the first probe, by the inner axis."""
+BEFORE_PROJECTING = 0.05
+"""Part of the budget that a whole sequence may take before its progress is believed: calls begin with fixed costs."""
 ENOUGH_STEPS = {"positions": 32, "sequences": 1}
 """A round does no less while one round fits the budget: fewer mutations would not fill a batch."""
 GROWTH = 4
 WORTHWHILE = 1.5
 """The sweep's part grows only by at least this factor."""
-STEEPEST = 8
-"""Two probes may show a call's fixed cost to be so many times the cost of its steps, not more: timings are noisy."""
 WHOLE_LENIENCE = 2.0
-"""One whole sequence is measured even if it takes this many times what is left of the budget."""
+"""One whole sequence is measured even if it takes this many times the budget."""
 LENIENCE = 1.1
 """Rounds may take this much longer than was left of the budget."""
 SWEEP_SHARE = 0.4
@@ -82,6 +82,10 @@ class Probe:
     seconds: float
 
 
+class _TooSlowError(Exception):
+    """A whole sequence would take longer than allowed."""
+
+
 def plan_cell(work: Work, settings: Settings, clock: Clock, stage: Stage) -> Plan:
     """Warm up and sweep over the batch sizes; decide what the rounds do."""
     first, *others = settings.batch_sizes
@@ -89,7 +93,8 @@ def plan_cell(work: Work, settings: Settings, clock: Clock, stage: Stage) -> Pla
     smallest = work.division.part(FIRST_STEPS[work.division.inner])
     work.do(smallest, first)
     stage(f"batch size {_named(first)}", 0.1)
-    probes = _grow(work, settings, first, smallest, clock)
+    whole = _one_sequence(work, settings, first, clock)
+    probes = [whole] if whole is not None else _grow(work, settings, first, smallest, clock)
     part = work.division.part(probes[-1].steps)
     sweep = [BatchTiming(first, probes[-1].seconds, part)]
     spent = sum(probe.seconds for probe in probes)
@@ -103,7 +108,7 @@ def plan_cell(work: Work, settings: Settings, clock: Clock, stage: Stage) -> Pla
     # What the batch size gained on this part is expected of every part.
     gain = (best.seconds or 0.0) / probes[-1].seconds if probes[-1].seconds else 1.0
     gained = [replace(probe, seconds=probe.seconds * gain) for probe in probes]
-    remaining = settings.budget - spent
+    remaining = max(0.0, settings.budget - spent)
     return Plan(
         plan_part(work.division, settings, gained, remaining), best.batch_size, settings.rounds, remaining, tuple(sweep)
     )
@@ -112,44 +117,57 @@ def plan_cell(work: Work, settings: Settings, clock: Clock, stage: Stage) -> Pla
 def plan_part(division: Division, settings: Settings, probes: Sequence[Probe], remaining: float) -> Units:
     """Return the part that a round does, from what probes of growing size took.
 
-    Positions of a sequence are left out only where one whole sequence is far from fitting: methods that share work
-    between the mutations of a sequence, or pay once a call, would look slower on a few positions than they are.
+    Positions of a sequence are left out only where one whole sequence was too slow: methods that share work between
+    the mutations of a sequence, or pay once a call, would look slower on a few positions than they are.
     """
     if settings.full:
         return division.asked
-    rate = probes[-1].seconds / probes[-1].steps
+    last = probes[-1]
+    rate = last.seconds / last.steps
     if rate == 0:
         return division.asked
-    enough = max(min(ENOUGH_STEPS[division.inner], remaining / rate), FIRST_STEPS[division.inner])
-    part = division.part(max(remaining / settings.rounds / rate, enough))
-    whole = division.part(division.inner_steps)
-    if division.inner != "positions" or division.steps_of(part) >= division.inner_steps:
-        return part
-    return whole if _extrapolate(probes, division.inner_steps) <= remaining * WHOLE_LENIENCE else part
+    least = max(min(ENOUGH_STEPS[division.inner], remaining / rate), FIRST_STEPS[division.inner])
+    if division.inner == "positions" and last.steps >= division.inner_steps:
+        least = division.inner_steps
+    return division.part(max(remaining / settings.rounds / rate, least))
+
+
+def _one_sequence(work: Work, settings: Settings, size: int | None, clock: Clock) -> Probe | None:
+    """Time every position of one sequence; None where its progress shows that it would take far too long.
+
+    No smaller part tells what a whole sequence takes: a method may do most of its work once for all positions.
+    """
+    division = work.division
+    if division.inner != "positions":
+        return None
+    limit, start = settings.budget * WHOLE_LENIENCE, clock()
+
+    def watch(done: int, asked: int) -> None:
+        behind = clock() - start
+        believed = behind > settings.budget * BEFORE_PROJECTING and done
+        if done < asked and (behind > limit or (believed and behind / done * asked > limit)):
+            raise _TooSlowError
+
+    try:
+        work.do(division.part(division.inner_steps), size, watch)
+    except _TooSlowError:
+        return None
+    return Probe(division.inner_steps, clock() - start)
 
 
 def _grow(work: Work, settings: Settings, size: int | None, smallest: Units, clock: Clock) -> list[Probe]:
-    """Time growing parts until the next would exceed its share of the budget; returns every timing, smallest first.
-
-    The second tells what a call costs at any size from what its steps cost, so that it may take half of the sweep's
-    budget; where a larger one does not fit, it is smaller than the first.
-    """
-    sweep = settings.budget * SWEEP_SHARE
+    """Time growing parts until the next would exceed its share of the budget; returns every timing, smallest first."""
+    share = settings.budget * SWEEP_SHARE / (len(settings.batch_sizes) + 1)
     division, part = work.division, smallest
     probes: list[Probe] = []
     while True:
         steps = division.steps_of(part)
         seconds = timed(clock, partial(work.do, part, size)).seconds
         probes.append(Probe(steps, seconds))
-        share = (sweep - seconds) / 2 if len(probes) == 1 else sweep / (len(settings.batch_sizes) + 1)
         affordable = steps * share / seconds if seconds > 0 else division.steps
         part = division.part(min(steps * GROWTH, affordable))
         if steps == division.steps or division.steps_of(part) < min(steps * WORTHWHILE, division.steps):
-            break
-    fewer = division.part(probes[0].steps / GROWTH)
-    if len(probes) == 1 and division.steps_of(fewer) < probes[0].steps < division.inner_steps:
-        probes.insert(0, Probe(division.steps_of(fewer), timed(clock, partial(work.do, fewer, size)).seconds))
-    return probes
+            return probes
 
 
 def _sweep_one(work: Work, part: Units, size: int | None, clock: Clock) -> BatchTiming:
@@ -157,16 +175,6 @@ def _sweep_one(work: Work, part: Units, size: int | None, clock: Clock) -> Batch
         return BatchTiming(size, timed(clock, partial(work.do, part, size)).seconds, part)
     except Exception as error:  # a batch may fail in many ways, above all for memory; another size may still do
         return BatchTiming(size, None, part, f"{type(error).__name__}: {error}")
-
-
-def _extrapolate(probes: Sequence[Probe], steps: int) -> float:
-    """Return the seconds expected of more steps; what a call costs at any size is told apart where two probes allow."""
-    last = probes[-1]
-    rate = last.seconds / last.steps
-    if len(probes) > 1 and last.steps > probes[-2].steps:
-        slope = (last.seconds - probes[-2].seconds) / (last.steps - probes[-2].steps)
-        rate = min(rate, max(slope, rate / STEEPEST))
-    return last.seconds + rate * (steps - last.steps)
 
 
 def _named(size: int | None) -> str:

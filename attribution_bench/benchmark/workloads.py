@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.attribution import Attribution, AttributionResult
+from attribution_bench.attribution import Attribution, AttributionResult, Progress
 from attribution_bench.benchmark.parts import Division, spread
 from attribution_bench.benchmark.results import Units
 from attribution_bench.models import OutputSpec, SequenceModel, Target
@@ -58,11 +58,16 @@ class Work:
         """All of the work."""
         return self.division.asked
 
-    def do(self, part: Units, batch_size: int | None) -> Sample:
-        """Do a part, evenly spread over what was asked for; returns the last call's result. Its scores stay lazy."""
+    def do(self, part: Units, batch_size: int | None, progress: Progress | None = None) -> Sample:
+        """Do a part, evenly spread over what was asked for; returns the last call's result. Its scores stay lazy.
+
+        `progress` is told how far each call is; what it raises ends the work.
+        """
         sample: Sample | None = None
         for one_hot, target, positions in self._calls(part):
-            result = self.method.attribute(one_hot, target=target, positions=positions, batch_size=batch_size)
+            result = self.method.attribute(
+                one_hot, target=target, positions=positions, batch_size=batch_size, progress=progress or False
+            )
             sample = Sample(result, one_hot[-1])
         assert sample is not None  # a part holds at least one unit
         return sample

@@ -69,7 +69,10 @@ def make_method(clock: FakeClock) -> Callable[..., type[Attribution]]:
                 count, places = len(request.one_hot), len(request.positions)
                 scalars = sum(selection.size for selection in request.selections)
                 clock.calls.append((name, (count, places, scalars), request.batch_size))
-                clock.now += cost(count, places, scalars, request.batch_size)
+                seconds, parts = cost(count, places, scalars, request.batch_size), count * places
+                for part in range(1, parts + 1):
+                    clock.now += seconds / parts
+                    request.progress(part, parts)
                 if not predicts:
                     scores = np.ones((count, 4, places), np.float32)
                     return RawAttribution(scores, convergence_delta=np.full(count, -0.25) if delta else None)

@@ -107,7 +107,7 @@ def test_failures_are_records_and_stop_nothing(run: Run, methods: Any, make_meth
     count = iter(range(100))
 
     def fails_late(n: int, p: int, s: int, b: int | None) -> float:
-        if next(count) == 9:
+        if next(count) == 6:
             raise ValueError("after a while")
         return 1e-3 * n * p
 
