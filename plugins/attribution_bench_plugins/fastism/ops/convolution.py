@@ -17,7 +17,7 @@ PRODUCT_BYTES = 2**21
 """Size of the tile of products that is overlap-added at a time, so that it stays in a core's cache."""
 VECTOR = 16
 """Convolutions compute output channels in groups of this many, however few there are."""
-SCATTER_OVERHEAD = 40
+SCATTER_OVERHEAD = 15
 """What adding up one product costs, in multiply-accumulates; measured on two CPUs."""
 
 
