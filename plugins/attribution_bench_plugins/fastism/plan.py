@@ -71,11 +71,6 @@ class Plan:
                 windows[step.node.name] = reached_window(step.operation, inputs, positions.count)
         return windows
 
-    @property
-    def wholes(self) -> list[Step]:
-        """The steps that run whole."""
-        return [step for step in self.steps.values() if step.mode == "whole"]
-
 
 def reached_window(operation: Operation, windows: list[Window | None], count: int) -> Window:
     """Return a node's window: the mutations' own ranges, or one range shared by all where that is no wider."""

@@ -18,7 +18,7 @@ PRODUCT_BYTES = 2**21
 VECTOR = 16
 """Convolutions compute output channels in groups of this many, however few there are."""
 SCATTER_OVERHEAD = 15
-"""What adding up one product costs, in multiply-accumulates; measured on two CPUs."""
+"""What adding up one product costs, in multiply-accumulates; measured on one two-core CPU."""
 
 
 class Taps(Operation):
