@@ -156,6 +156,60 @@ def controls_join() -> nn.Module:
     )
 
 
+def attention_pooling() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        x = F.gelu(m.stem(x)).unflatten(2, (15, 2))
+        x = (x * m.logits(x).softmax(-1)).sum(-1)
+        return m.head(x.transpose(1, 2))
+
+    return Custom(
+        forward,
+        stem=nn.Conv1d(4, 6, 5, padding="same"),
+        logits=nn.Conv2d(6, 6, 1, bias=False),
+        head=nn.Linear(6, 2),
+    )
+
+
+def reverse_complement_average() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        forwards, backwards = m.body(x), m.body(x.flip(1, 2)).flip(2)
+        return torch.stack([forwards, backwards], 1).mean(1)
+
+    body = chain(nn.Conv1d(4, 5, 5), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(5, 2, 3, padding=1))
+    return Custom(forward, body=body)
+
+
+def image_like() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        return m.tower(x.unsqueeze(2)).squeeze(2), m.sideways(x.unsqueeze(1)).squeeze(2)
+
+    tower = chain(nn.Conv2d(4, 6, (1, 5)), nn.ReLU(), nn.MaxPool2d((1, 2)), nn.Conv2d(6, 3, (3, 3), padding=(1, 1)))
+    return Custom(forward, tower=tower, sideways=chain(nn.Conv2d(1, 5, (4, 3)), nn.ELU(), nn.AvgPool2d((1, 4), 3)))
+
+
+def parts_and_choices() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        x = m.stem(x)
+        value, gate, rest = x.split([2, 2, 2], 1)
+        x = torch.cat([value * gate.sigmoid(), F.glu(rest, 1), x[:, [5, 0, 0]]], 1)
+        first, second = x[:, :, :10], x[:, :, 10:]
+        x = torch.cat([second.abs(), first, x[:, :, ::3]], 2)
+        return m.head(x), x[:, :, 4], torch.stack(x.unbind(1)[:3], 2), x.max(1).values + x.amax(1)
+
+    return Custom(forward, stem=nn.Conv1d(4, 6, 5, padding="same"), head=nn.Conv1d(6, 2, 3))
+
+
+def masks_and_indices() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        tokens = m.embed(x.argmax(1)).transpose(1, 2)
+        y = m.stem(tokens)
+        y = torch.where(y > 0, y, 0.1 * y) * (y < 1)
+        y = m.activation(y)
+        return y.logsumexp(1), y.var(1), y.norm(dim=1, keepdim=True) + y.std(1, keepdim=True)
+
+    return Custom(forward, embed=nn.Embedding(4, 3), stem=nn.Conv1d(3, 4, 3), activation=nn.PReLU(4, 0.3))
+
+
 def dense_head(channels: int, length: int) -> list[nn.Module]:
     return [nn.Flatten(), nn.Linear(channels * length, 7), nn.ReLU(), nn.BatchNorm1d(7), nn.Linear(7, 2)]
 
@@ -223,6 +277,36 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
         lambda m, x: m.conv(x).mean(2) + m.conv(x.flip(1, 2)).mean(2), conv=chain(nn.Conv1d(4, 3, 3), nn.ReLU())
     ),
     "the input twice": lambda: Custom(lambda m, x: m.conv(x + x * x).flatten(1), conv=nn.Conv1d(4, 3, 3)),
+    "dilated first layer": lambda: chain(nn.Conv1d(4, 3, 3, dilation=4), nn.ReLU(), nn.Flatten()),
+    "adaptive pools": lambda: Custom(
+        lambda m, x: (m.average(m.conv(x)), m.largest(m.conv(x)), m.one(m.conv(x)), m.top(m.conv(x))),
+        conv=nn.Conv1d(4, 3, 3, padding=1),
+        average=nn.AdaptiveAvgPool1d(6),
+        largest=nn.AdaptiveMaxPool1d(5),
+        one=nn.AdaptiveAvgPool1d(1),
+        top=nn.AdaptiveMaxPool1d(1),
+    ),
+    "upsampling": lambda: chain(
+        nn.Conv1d(4, 3, 3, padding=1),
+        nn.MaxPool1d(3),
+        nn.Upsample(scale_factor=3),
+        nn.Conv1d(3, 2, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+    ),
+    "norms of a position": lambda: Custom(
+        lambda m, x: (
+            m.root(m.conv(x).transpose(1, 2)) + m.conv(x).mean(1).unsqueeze(2) - m.conv(x).sum((1, 2))[:, None, None]
+        ),
+        conv=nn.Conv1d(4, 6, 3),
+        root=nn.RMSNorm(6),
+    ),
+    "power average": lambda: chain(nn.Conv1d(4, 3, 3), nn.ReLU(), nn.LPPool1d(2, 4, 3), nn.Flatten()),
+    "attention pooling": attention_pooling,
+    "reverse complement": reverse_complement_average,
+    "convolutions of images": image_like,
+    "parts and choices": parts_and_choices,
+    "masks and indices": masks_and_indices,
     "residual, two heads": residual,
     "squeeze and excitation": squeeze_excitation,
     "valid with crop": valid_with_crop,
@@ -231,6 +315,10 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "recurrent tail": recurrent_tail,
     "attention tail": attention_tail,
 }
+
+
+WHOLE_SOMEWHERE = {"instance norm", "squeeze and excitation", "recurrent tail", "attention tail"}
+"""Those with an operation that reads every position, so that it has to run whole."""
 
 
 def build(name: str) -> nn.Module:

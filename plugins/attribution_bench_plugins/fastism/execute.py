@@ -74,13 +74,16 @@ class BlockRun:
         operands = [self.windowed.get(self.plan.steps[name].source) for name in step.node.inputs]
         windows = [operand.window if operand is not None else None for operand in operands]
         window = reached_window(operation, windows, self.count)
-        if window.width == 0:
-            like = next(operand for operand in operands if operand is not None).delta()
-            empty = like.new_zeros((*like.shape[:3], 0, operation.layout.channels))
-            result = operation.give(self, window, delta=empty, clean=True)
+        reached = [operand for operand in operands if operand is not None]
+        if window.width == 0 or all(operand.window.width == 0 for operand in reached):
+            like = reached[0].delta()
+            untouched = like.new_zeros((*like.shape[:3], window.width, operation.layout.channels))
+            result = operation.give(self, window, delta=untouched, clean=True)
         else:
             result = operation.run(operands, window, self, step.form)
-        if result.window != window:
+        if result.window != window and result.holds_value:
+            result = operation.give(self, window, value=result.take_value_on(window))
+        elif result.window != window:
             delta = regrid(result.take_delta(), result.window, window)
             result = operation.give(self, window, delta=delta, clean=True)
         result.uses = step.uses
@@ -115,21 +118,8 @@ class BlockRun:
         return self.native[name]
 
     def _every_position(self, operand: Windowed) -> Tensor:
-        everywhere = whole(operand.length)
-        reference = self.references.view(operand.source, everywhere, self.count)
-        if operand.window == everywhere:
-            return operand.value()
-        value = reference.expand(*operand.shape[:3], *reference.shape[3:]).contiguous()
-        delta, window = operand.delta(), operand.window
-        if window.step == 0:
-            value[:, :, :, window.start : window.start + window.width] += delta
-            return value
-        for k in range(self.count):
-            start = window.at(k)
-            low, high = max(0, start), min(operand.length, start + window.width)
-            if low < high:
-                value[:, k, :, low:high] += delta[:, k, :, low - start : high - start]
-        return value
+        value = operand.value_on(whole(operand.length))
+        return value.expand(*operand.shape[:3], *value.shape[3:])
 
     def outputs(self, positions: Sequence[int], *, late: bool) -> Iterator[Emission]:
         """Yield the outputs that this walk has computed."""

@@ -76,7 +76,9 @@ def reached_window(operation: Operation, windows: list[Window | None], count: in
     """Return a node's window: the mutations' own ranges, or one range shared by all where that is no wider."""
     length = operation.layout.length
     known = [window for window in windows if window is not None]
-    if operation.layout.positional and all(window.width == 0 for window in known):
+    if not operation.layout.positional:
+        return Window(0, 0, 1)
+    if all(window.width == 0 for window in known):
         return Window(0, 0, 0)
     if len({window.step for window in known}) > 1:
         # Ranges that advance and ranges that are shared meet in one that is shared.

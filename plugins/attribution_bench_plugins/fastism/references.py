@@ -6,8 +6,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.graph.ir import BATCH, Graph, Node
-from attribution_bench_plugins.fastism.graph.layout import Layout
+from attribution_bench_plugins.fastism.graph.ir import Graph, Node
+from attribution_bench_plugins.fastism.graph.layout import Layout, spread
 from attribution_bench_plugins.fastism.plan import Plan
 from attribution_bench_plugins.fastism.window import Window
 
@@ -19,7 +19,10 @@ class Padded:
         self.array, self.length, self.margin = array, array.shape[1], 0
 
     def view(self, window: Window, count: int) -> Tensor:
-        """Return the windows of `count` mutations, (sequences, count, 1, width, channels), without a copy."""
+        """Return the windows of `count` mutations, (sequences, count, 1, width, channels), without a copy.
+
+        Windows that walk backwards are copied.
+        """
         if self.length == 1 and window.step == 0 and window.width == 1:
             return self.array[:, None, None].expand(-1, count, -1, -1, -1)
         low = min(window.start, window.at(count - 1))
@@ -31,7 +34,8 @@ class Padded:
         part = self.array[:, self.margin + low : self.margin + high]
         if window.step == 0:
             return part[:, None, None].expand(-1, count, -1, -1, -1)
-        return part.unfold(1, window.width, window.step).transpose(2, 3)[:, :, None]
+        windows = part.unfold(1, window.width, abs(window.step)).transpose(2, 3)[:, :, None]
+        return windows if window.step > 0 else windows.flip(1)
 
 
 class ReferenceStore:
@@ -42,6 +46,7 @@ class ReferenceStore:
         self.count = next(iter(inputs.values())).shape[0]
         self.native: dict[str, Any] = run_graph(plan.graph, inputs, self.count, _kept(plan))
         self._padded: dict[tuple[str, str], Padded] = {}
+        self._summaries: dict[tuple[str, str], Tensor] = {}
 
     def view(self, source: str, window: Window, count: int) -> Tensor:
         """Return a node's reference on windows; see Padded."""
@@ -65,21 +70,31 @@ class ReferenceStore:
             self._padded[key] = Padded(function(layout.to_engine(self.native[source])))
         return self._padded[key]
 
+    def summary(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return any function of a node's reference (sequences, positions, channels), computed once."""
+        key = (source, name)
+        if key not in self._summaries:
+            layout = self.plan.steps[source].layout
+            assert layout is not None
+            self._summaries[key] = function(layout.to_engine(self.native[source]))
+        return self._summaries[key]
+
     def constant(self, name: str, like: Node, layout: Layout, window: Window, count: int) -> Tensor:
         """Return an unreached node as it is broadcast to another, on windows."""
         key = (name, like.name)
         if key not in self._padded:
-            value, labels, shape = self.native[name], list(layout.axes), like.shape
+            value, shape = self.native[name], like.shape
             assert shape is not None
             value = value.reshape((1,) * (len(shape) - value.dim()) + tuple(value.shape))
-            sizes = []
-            for axis, size in enumerate(shape):
-                alone = labels[axis] == "p" and value.shape[axis] == 1
-                labels[axis] = "" if alone else labels[axis]
-                sizes.append(1 if alone else value.shape[axis] if size is BATCH else size)
-            length = layout.length if any("p" in label for label in labels) else 1
-            known = Layout(tuple(labels), layout.channels, length)
-            self._padded[key] = Padded(known.to_engine(value.expand(sizes)))
+            axes = tuple(
+                "" if labels != "n" and value.shape[axis] == 1 else labels for axis, labels in enumerate(layout.axes)
+            )
+            kept = "".join(axes)
+            length = layout.length if "p" in kept else 1
+            known = Layout(axes, tuple(item for item in layout.channel_sizes if item[0] in kept), length)
+            have = [size if label in kept else 1 for label, size in layout.channel_sizes]
+            full = [size for _, size in layout.channel_sizes]
+            self._padded[key] = Padded(spread(known.to_engine(value), have, full))
         padded = self._padded[key]
         if padded.length == 1 and layout.length > 1:
             return padded.view(Window(0, 0, 1), count)

@@ -28,6 +28,9 @@ class References(Protocol):
     def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Viewed:
         """Return a function of a node's reference, computed once; it must keep zero at zero."""
 
+    def summary(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return any function of a node's reference (sequences, positions, channels), computed once."""
+
 
 class Windowed:
     """A node's activations under the mutations of a block, restricted to the window that they reach.
@@ -104,6 +107,31 @@ class Windowed:
         taken = self._delta
         self._delta = None
         return taken.add_(self._reference())
+
+    def value_on(self, window: Window) -> Tensor:
+        """Return the value on another window, unmutated around its own; not to be overwritten."""
+        return self.value() if self.window == window else self._placed(window)
+
+    def take_value_on(self, window: Window) -> Tensor:
+        """Return the value on another window, unmutated around its own, for the caller to overwrite."""
+        return self.take_value() if self.window == window else self._placed(window)
+
+    def _placed(self, window: Window) -> Tensor:
+        around = self.references.view(self.source, window, self.shape[1])
+        placed = around.expand(*self.shape[:3], *around.shape[3:]).contiguous()
+        own = self.value() if self.holds_value else self.delta()
+        steady = self.window.step == window.step
+        for k in (slice(None),) if steady else range(self.shape[1]):
+            first = 0 if isinstance(k, slice) else k
+            offset = self.window.at(first) - window.at(first)
+            low, high = max(0, offset), min(window.width, offset + self.window.width)
+            if low < high:
+                into, part = placed[:, k, ..., low:high, :], own[:, k, ..., low - offset : high - offset, :]
+                if self.holds_value:
+                    into.copy_(part)
+                else:
+                    into.add_(part)
+        return placed
 
     def _reference(self) -> Tensor:
         return self.references.view(self.source, self.window, self.shape[1])

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism.engine import FallbackWarning
-from fastism_models import LENGTH, MODELS, build, controls_join
+from attribution_bench_plugins.fastism.engine import FallbackWarning, prepare
+from fastism_models import LENGTH, MODELS, WHOLE_SOMEWHERE, build, controls_join
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
@@ -53,6 +53,17 @@ def test_every_rule_in_float64(name: str) -> None:
     result = ab.get_method("fastism")(module, self_check=False).attribute(x, target="all")
     assert "fallback" not in result.metadata
     assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - WHOLE_SOMEWHERE))
+def test_rules_hold_the_whole_model(name: str) -> None:
+    """Nothing runs whole for want of a rule."""
+    model = ab.as_sequence_model(build(name))
+    names = tuple(output.name for output in model.outputs(LENGTH))
+    with model.inference():
+        plan = prepare(model, LENGTH, (), names).plan
+    assert plan is not None
+    assert {step.node.layer: step.reason for step in plan.steps.values() if step.reason} == {}
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -12,7 +12,7 @@ from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from attribution_bench_plugins.fastism.graph.ir import BATCH, Graph, Node
-from attribution_bench_plugins.fastism.graph.torch_ops import translate
+from attribution_bench_plugins.fastism.graph.torch_ops import translate, translate_part
 
 EXAMPLE_BATCH = 3
 """Sequences in the example: one would specialise the graph to a batch of one."""
@@ -141,14 +141,15 @@ class _Reader:
                 inputs = (*translated.inputs, *others)
                 if inputs != sources:
                     call = _bound(target, node.args, node.kwargs, inputs, self.constants)
-        elif target is operator.getitem and node.args[1] == 0 and self.nodes[sources[0]].op == "batch_norm":
-            # Batch norm in inference returns a tuple, of which only the first part is its output.
-            inner = self.nodes[sources[0]]
-            first = inner.call
-            self.nodes[node.name] = Node(
-                node.name, "batch_norm", inner.inputs, lambda *a: first(*a)[0], inner.layer, shape, inner.parameters
-            )
-            return
+        elif target is operator.getitem and isinstance(node.args[0], fx.Node):
+            whole, part = node.args[0], node.args[1]
+            if isinstance(whole.target, torch._ops.OpOverload) and isinstance(part, int):
+                arguments = _arguments(whole, whole.target)
+                translated = translate_part(whole.target, part, arguments, self.constants, shape)
+                if translated is not None:
+                    op, inputs, parameters = translated.op, translated.inputs, translated.parameters
+                    every = _bound(whole.target, whole.args, whole.kwargs, inputs, self.constants)
+                    call, layer = (lambda *values: every(*values)[part]), _layer(whole)
         self.nodes[node.name] = Node(node.name, op, inputs, call, layer, shape, parameters)
 
     def _shape(self, value: Tensor) -> tuple[int | None, ...] | None:

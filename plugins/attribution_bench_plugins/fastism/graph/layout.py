@@ -3,24 +3,43 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import BATCH
+
+CHANNEL_LABELS = "cdefgh"
+INNER_LABELS = "qrstuv"
 
 
 @dataclass(frozen=True)
 class Layout:
     """The meaning of a tensor's axes.
 
-    Each axis is a string of the labels that it is made of, slowest first: ``n`` batch, ``p`` position, ``c`` channel.
-    An axis of size one has no label. ``("n", "c", "p")`` is a batch of channels by positions; ``("n", "cp")`` the same
-    flattened; ``("n", "c")`` has no positions any more.
+    Each axis is a string of the labels that it is made of, slowest first: ``n`` batch, ``p`` position, and what each
+    position holds: channels, ``c`` (``d`` ... where an operation has split them), and ``q`` (``r`` ...), places within
+    a position where an operation has taken neighbouring positions together. An axis of size one has no label.
+    ``("n", "c", "p")`` is a batch of channels by positions; ``("n", "cp")`` the same flattened; ``("n", "c")`` has no
+    positions any more; ``("n", "c", "p", "q")`` has its positions in pairs.
+
+    The engine keeps every tensor as (rows, positions, channels), with what a position holds in the order of
+    ``channel_sizes``, slowest first.
     """
 
     axes: tuple[str, ...]
-    channels: int
+    channel_sizes: tuple[tuple[str, int], ...]
     length: int
+
+    @property
+    def channels(self) -> int:
+        """How many numbers a position holds."""
+        return math.prod(size for _, size in self.channel_sizes)
+
+    @property
+    def order(self) -> str:
+        """The labels of what a position holds, slowest first."""
+        return "".join(label for label, _ in self.channel_sizes)
 
     @property
     def positional(self) -> bool:
@@ -29,64 +48,165 @@ class Layout:
 
     @property
     def labels(self) -> str:
-        """Every label in order."""
+        """Every label in the order of the axes."""
         return "".join(self.axes)
 
-    def axis(self, label: str) -> int | None:
-        """Return the axis that is this label alone; None where there is none."""
-        return self.axes.index(label) if label in self.axes else None
+    @property
+    def plain(self) -> bool:
+        """Whether a position holds one axis of channels at most."""
+        return self.order in ("c", "")
 
     def size(self, label: str) -> int | None:
         """Return the size of a label; BATCH for the batch."""
-        return {"n": BATCH, "c": self.channels, "p": self.length}[label]
+        return {"n": BATCH, "p": self.length, **dict(self.channel_sizes)}[label]
+
+    def axis_size(self, axis: int) -> int:
+        """Return the size of an axis other than the batch."""
+        return math.prod(self.size(label) or 1 for label in self.axes[axis])
 
     def relabelled(self, axes: Sequence[str]) -> "Layout":
         """Return the same sizes under other axes."""
-        return Layout(tuple(axes), self.channels, self.length)
+        return canonical(axes, self.channel_sizes, self.length)
+
+    def resized(self, length: int) -> "Layout":
+        """Return the layout with another number of positions."""
+        axes = self.axes if length > 1 else tuple(axis.replace("p", "") for axis in self.axes)
+        return Layout(axes, self.channel_sizes, length)
+
+    def around(self, axis: int) -> tuple[int, int, int]:
+        """Return how what a position holds is divided around one channel axis: (slower, its own, faster) sizes.
+
+        The axis must be channels alone, of one label or none.
+        """
+        label = self.axes[axis]
+        if not label:
+            return self.channels, 1, 1
+        at = self.order.index(label)
+        sizes = [size for _, size in self.channel_sizes]
+        return math.prod(sizes[:at]), sizes[at], math.prod(sizes[at + 1 :])
+
+    def is_channels(self, axis: int) -> bool:
+        """Whether an axis is channels of one position, one label or of size one."""
+        return self.axes[axis] == "" or (len(self.axes[axis]) == 1 and self.axes[axis] in self.order)
+
+    def with_axis(self, axis: int, size: int) -> "Layout":
+        """Return the layout with another size of a channel axis; one that had size one becomes the fastest."""
+        label = self.axes[axis]
+        sizes = [(known, size if known == label else old) for known, old in self.channel_sizes]
+        axes = list(self.axes)
+        if not label:
+            axes[axis] = label = next(new for new in CHANNEL_LABELS if new not in self.order)
+            sizes.append((label, size))
+        return canonical(axes, sizes, self.length)
+
+    def without_axes(self, axes: Sequence[int], *, keep: bool) -> "Layout":
+        """Return the layout after a reduction over these axes, kept with size one or dropped."""
+        gone = "".join(self.axes[axis] for axis in axes)
+        left = ["" if i in axes else labels for i, labels in enumerate(self.axes) if keep or i not in axes]
+        sizes = [(label, size) for label, size in self.channel_sizes if label not in gone]
+        return canonical(left, sizes, 1 if "p" in gone else self.length)
 
     def reshaped(self, shape: Sequence[int | None]) -> "Layout | None":
-        """Return the layout after a reshape; None where axes are split or mixed in a way that labels cannot follow."""
-        left = [(label, self.size(label)) for label in self.labels]
+        """Return the layout after a reshape; None where axes are split or mixed in a way that labels cannot follow.
+
+        Where positions are taken together, or apart again, its length differs.
+        """
+        sizes = dict(self.channel_sizes)
+        order, length = self.order, self.length
+        left = list(self.labels)
         axes = []
-        for size in shape:
+        for wanted in shape:
             axis, product = "", 1
-            while left and size != 1 and (size is BATCH or product < size):
-                label, label_size = left[0]
-                if (label_size is BATCH) != (size is BATCH):
+            if wanted is BATCH:
+                if left[:1] != ["n"]:
                     return None
-                left.pop(0)
-                axis += label
-                if size is BATCH:
-                    break
-                product *= label_size or 1
-            if size is BATCH and axis != "n":
-                return None
-            if size is not BATCH and product != size:
+                axes.append(left.pop(0))
+                continue
+            while product < wanted:
+                if not left or left[0] == "n":
+                    return None
+                label = left.pop(0)
+                size = length if label == "p" else sizes[label]
+                if wanted % (product * size):
+                    part = wanted // product
+                    if wanted % product or size % part or size == part:
+                        return None
+                    labels = INNER_LABELS if label == "p" or label in INNER_LABELS else CHANNEL_LABELS
+                    inner = next((new for new in labels if new not in order), None)
+                    if inner is None:
+                        return None
+                    sizes[inner] = size // part
+                    order = inner + order if label == "p" else order.replace(label, label + inner)
+                    left.insert(0, inner)
+                    size = part
+                    if label == "p":
+                        length = size
+                    else:
+                        sizes[label] = size
+                axis, product = axis + label, product * size
+            if product != wanted:
                 return None
             axes.append(axis)
-        return None if left else self.relabelled(axes)
+        return None if left else canonical(axes, [(label, sizes[label]) for label in order], length)
 
     def to_engine(self, value: Tensor) -> Tensor:
         """Return a framework's tensor as (rows, positions, channels), contiguous."""
-        sizes = {"n": -1, "c": self.channels, "p": self.length}
-        split = value.reshape([sizes[label] for label in self.labels])
-        order = [self.labels.index(label) for label in "npc" if label in self.labels]
+        split = value.reshape([-1 if label == "n" else self.size(label) or 1 for label in self.labels])
+        order = [self.labels.index(label) for label in "np" + self.order if label in self.labels]
         return split.permute(order).reshape(-1, self.length, self.channels).contiguous()
 
     def to_framework(self, value: Tensor, shape: Sequence[int | None]) -> Tensor:
         """Return (rows, positions, channels) in the framework's own order and shape, contiguous."""
-        kept = [label for label in "npc" if label in self.labels]
-        sizes = {"n": value.shape[0], "c": self.channels, "p": self.length}
-        value = value.reshape([sizes[label] for label in kept])
+        kept = [label for label in "np" + self.order if label in self.labels]
+        rows = value.shape[0]
+        value = value.reshape([rows if label == "n" else self.size(label) or 1 for label in kept])
         value = value.permute([kept.index(label) for label in self.labels])
         rows = value.shape[self.labels.index("n")]
         return value.reshape([rows if n is BATCH else n for n in shape]).contiguous()
 
 
 def labelled(axes: Sequence[str], channels: int, length: int) -> Layout:
-    """Return a layout with the labels of size one left out."""
-    drop = {label for label, size in (("c", channels), ("p", length)) if size == 1}
-    return Layout(tuple("".join(label for label in axis if label not in drop) for axis in axes), channels, length)
+    """Return a layout of plain channels, with the labels of size one left out."""
+    return canonical(axes, [("c", channels)], length)
+
+
+def canonical(axes: Sequence[str], channel_sizes: Sequence[tuple[str, int]], length: int) -> Layout:
+    """Return a layout in its simplest form: labels of size one dropped, neighbours fused, names in order."""
+    sizes = {label: size for label, size in channel_sizes if size > 1}
+    order = "".join(sizes)
+    kept = set("n" + order + ("p" if length > 1 else ""))
+    axes = ["".join(label for label in axis if label in kept) for axis in axes]
+    fused = True
+    while fused:
+        fused = False
+        everything = ("p" if length > 1 else "") + order
+        for slow, fast in pairwise(everything):
+            if not any(slow + fast in axis for axis in axes) or (slow == "p" and fast not in INNER_LABELS):
+                continue
+            axes = [axis.replace(slow + fast, slow) for axis in axes]
+            size = sizes.pop(fast)
+            order = order.replace(fast, "")
+            if slow == "p":
+                length *= size
+            else:
+                sizes[slow] *= size
+            fused = True
+            break
+    inner, outer = iter(INNER_LABELS), iter(CHANNEL_LABELS)
+    names = {label: next(inner if label in INNER_LABELS else outer) for label in order}
+    renamed = tuple("".join(names.get(label, label) for label in axis) for axis in axes)
+    return Layout(renamed, tuple((names[label], sizes[label]) for label in order), length)
+
+
+def spread(tensor: Tensor, have: Sequence[int], full: Sequence[int]) -> Tensor:
+    """Return a tensor of (..., channels) with its channels broadcast from the sizes `have` to the sizes `full`.
+
+    One channel stays one, as it is broadcast against any number anyway.
+    """
+    if tuple(have) == tuple(full) or all(size == 1 for size in have):
+        return tensor
+    lead = tensor.shape[:-1]
+    return tensor.reshape(*lead, *have).expand(*lead, *full).reshape(*lead, math.prod(full))
 
 
 def elements(shape: Sequence[int | None]) -> int:

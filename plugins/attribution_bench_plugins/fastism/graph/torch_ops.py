@@ -1,6 +1,6 @@
 """PyTorch's operators in the engine's words: which family each belongs to, and what its rule needs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -30,11 +30,31 @@ def translate(target: Any, arguments: Arguments, constants: Constants, shape: Sh
     name = target.name().removeprefix("aten::").partition(".")[0]
     translator = TRANSLATORS.get(name)
     translation = translator(arguments, constants, shape) if translator is not None else None
-    if translation is not None:
+    if translation is not None and (translation.op in ANY_NUMBERS or _floating(arguments, constants)):
         return translation
     if torch.Tag.pointwise in target.tags and target.name().startswith("aten::"):
         return _pointwise(target, arguments)
     return None
+
+
+def translate_part(
+    target: Any, part: int, arguments: Arguments, constants: Constants, shape: Shape
+) -> Translation | None:
+    """Return the translation of one of the tensors that an operator returns."""
+    name = target.name().removeprefix("aten::")
+    translator = PART_TRANSLATORS.get(name) or PART_TRANSLATORS.get(name.partition(".")[0])
+    if translator is None or not _floating(arguments, constants):
+        return None
+    return translator(part, arguments, constants, shape)
+
+
+def _floating(arguments: Arguments, constants: Constants) -> bool:
+    """Whether every tensor that may change holds floating-point numbers, so that differences mean something."""
+    values = [value for value in arguments.values() if isinstance(value, fx.Node)]
+    values += [node for value in arguments.values() if isinstance(value, list | tuple) for node in value]
+    nodes = [node for node in values if isinstance(node, fx.Node) and node.name not in constants]
+    tensors = [node.meta.get("val") for node in nodes]
+    return all(tensor.is_floating_point() for tensor in tensors if isinstance(tensor, Tensor))
 
 
 def _pointwise(target: Any, a: Arguments) -> Translation | None:
@@ -59,6 +79,9 @@ def _in_place(target: Any, a: Arguments) -> Callable[[Tensor], Tensor] | None:
     first, *rest = a.values()
     if not isinstance(first, fx.Node):
         return None
+    empty = torch.empty(0, dtype=first.meta["val"].dtype)
+    if target(empty, *rest).dtype != empty.dtype:
+        return None
 
     def call(x: Tensor) -> Tensor:
         result: Tensor = overload(x, *rest)
@@ -80,6 +103,12 @@ def _one(value: Any) -> int | None:
     return int(value[0]) if len(value) == 1 and isinstance(value[0], int) else None
 
 
+def _two(value: Sequence[int] | int) -> tuple[int, int]:
+    """Return a setting of two spatial axes, which may be given once for both."""
+    values = [value] if isinstance(value, int) else list(value)
+    return values[0], values[-1]
+
+
 def _conv1d(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     weight = _weight(a, "weight", constants)
     stride, dilation = _one(a["stride"]), _one(a["dilation"])
@@ -99,16 +128,54 @@ def _conv1d(a: Arguments, constants: Constants, shape: Shape) -> Translation | N
     return Translation(
         "conv",
         (a["input"].name,),
-        {"weight": weight, "stride": stride, "dilation": dilation, "padding": (left, right), "groups": a["groups"]},
+        {
+            "weight": weight,
+            "stride": stride,
+            "dilation": dilation,
+            "padding": (left, right),
+            "groups": a["groups"],
+            "position_axis": 2,
+            "channel_axis": 1,
+        },
+    )
+
+
+def _conv2d(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    weight = _weight(a, "weight", constants)
+    if weight is None or weight.dim() != 4:
+        return None
+    stride, dilation = _two(a["stride"]), _two(a["dilation"])
+    if a["padding"] in ("same", "valid"):
+        reaches = [
+            (size - 1) * rate * (a["padding"] == "same") for size, rate in zip(weight.shape[2:], dilation, strict=True)
+        ]
+        padding = [(reach // 2, reach - reach // 2) for reach in reaches]
+    else:
+        padding = [(both, both) for both in _two(a["padding"])]
+    return Translation(
+        "conv2d",
+        (a["input"].name,),
+        {
+            "weight": weight,
+            "stride": stride,
+            "dilation": dilation,
+            "padding": padding,
+            "groups": a["groups"],
+            "spatial_axes": (2, 3),
+            "channel_axis": 1,
+        },
     )
 
 
 def _conv_transpose1d(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     weight = _weight(a, "weight", constants)
-    settings = {key: _one(a[key]) for key in ("stride", "padding", "output_padding", "dilation")}
+    settings = {key: _one(a[key]) for key in ("stride", "padding", "dilation")}
     if weight is None or weight.dim() != 3 or None in settings.values():
         return None
-    return Translation("conv_transpose", (a["input"].name,), {"weight": weight, "groups": a["groups"], **settings})
+    axes = {"position_axis": 2, "channel_axis": 1}
+    return Translation(
+        "conv_transpose", (a["input"].name,), {"weight": weight, "groups": a["groups"], **axes, **settings}
+    )
 
 
 def _linear(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -125,7 +192,10 @@ def _addmm(a: Arguments, constants: Constants, shape: Shape) -> Translation | No
 
 def _matmul(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     second = "mat2" if "mat2" in a else "other"
-    weight = _weight(a, second, constants)
+    weight, left = _weight(a, second, constants), _weight(a, "self", constants)
+    if left is not None and left.dim() == 2 and isinstance(a[second], fx.Node) and a[second].meta["val"].dim() == 3:
+        settings = {"stride": 1, "dilation": 1, "padding": (0, 0), "groups": 1, "position_axis": 2, "channel_axis": 1}
+        return Translation("conv", (a[second].name,), {"weight": left[:, :, None], **settings})
     if weight is None or weight.dim() != 2:
         return None
     return Translation("linear", (a["self"].name,), {"weight": weight.t()})
@@ -141,21 +211,61 @@ def _batch_norm(a: Arguments, constants: Constants, shape: Shape) -> Translation
         "weight": _weight(a, "weight", constants),
         "bias": _weight(a, "bias", constants),
         "epsilon": a["eps"],
+        "axis": 1,
     }
     return Translation("batch_norm", (a["input"].name,), parameters)
 
 
 def _pool(op: str) -> Translator:
     def translate_pool(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-        kernel = _one(a["kernel_size"])
-        stride = _one(a["stride"]) if a["stride"] else kernel
-        padding, dilation = _one(a["padding"]), _one(a.get("dilation", 1))
-        if kernel is None or stride is None or padding is None or dilation is None:
+        shape_in = a["self"].meta["val"].shape
+        settings = [_settings(a[key]) for key in ("kernel_size", "stride", "padding")]
+        settings.append(_settings(a.get("dilation", 1)))
+        kernels, strides, paddings, dilations = settings
+        strides = strides or kernels
+        # One spatial axis at most may be pooled; the rest have a kernel of one.
+        sizes = [_two(values) if len(kernels) == 2 else values for values in (kernels, strides, paddings, dilations)]
+        rank = len(shape_in)
+        idle = [
+            kernel == 1 and sizes[2][i] == 0 and 1 in (sizes[1][i], shape_in[rank - len(kernels) + i])
+            for i, kernel in enumerate(kernels)
+        ]
+        pooled = [i for i in range(len(kernels)) if not idle[i]]
+        if len(pooled) > 1 or a.get("divisor_override") is not None:
             return None
-        parameters = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
-        return Translation(op, (a["self"].name,), {**parameters, "count_padding": a.get("count_include_pad", True)})
+        at = pooled[0] if pooled else len(kernels) - 1
+        kernel, stride, padding, dilation = (values[at] for values in sizes)
+        parameters = {
+            "kernel": kernel,
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "position_axis": rank - len(kernels) + at,
+            "count_padding": a.get("count_include_pad", True),
+        }
+        return Translation(op, (a["self"].name,), parameters)
 
     return translate_pool
+
+
+def _settings(value: Any) -> list[int]:
+    return [value] if isinstance(value, int) else list(value)
+
+
+def _adaptive_pool(pool: str, reduction: str) -> Translator:
+    def translate_adaptive(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+        length, outputs = a["self"].meta["val"].shape[-1], _one(a["output_size"])
+        axis = a["self"].meta["val"].dim() - 1
+        if outputs == 1:
+            parameters = {"axes": (axis,), "keep": True, "mean": True}
+            return Translation(reduction, (a["self"].name,), parameters)
+        if outputs is None or length % outputs:
+            return None
+        kernel = length // outputs
+        parameters = {"kernel": kernel, "stride": kernel, "padding": 0, "dilation": 1, "position_axis": axis}
+        return Translation(pool, (a["self"].name,), {**parameters, "count_padding": True})
+
+    return translate_adaptive
 
 
 def _binary(op: str) -> Translator:
@@ -167,8 +277,8 @@ def _binary(op: str) -> Translator:
         tensors = [x for x in (first, second) if isinstance(x, fx.Node) and isinstance(x.meta.get("val"), Tensor)]
         if len(tensors) != len(inputs) or not isinstance(first, fx.Node):
             return None
-        if len(set(inputs)) < len(inputs):
-            return Translation("elementwise", inputs[:1], {"in_place": None})
+        if len(set(inputs)) < len(inputs) or not _floating(a, constants):
+            return Translation("elementwise", tuple(dict.fromkeys(inputs)), {"in_place": None})
         return Translation(op, inputs, {"alpha": a.get("alpha", 1)})
 
     return translate_binary
@@ -203,16 +313,92 @@ def _transpose(a: Arguments, constants: Constants, shape: Shape) -> Translation 
 
 def _slice(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     value = a["self"].meta["val"]
-    axis = a["dim"] % value.dim()
+    axis, step = a["dim"] % value.dim(), a["step"]
     size = value.shape[axis]
     start = a["start"] or 0
-    if a["step"] != 1 or not isinstance(size, int) or not isinstance(start, int):
-        whole_batch = start == 0 and a["step"] == 1 and a["end"] in (None, 2**63 - 1)
+    if not isinstance(size, int) or not isinstance(start, int):
+        whole_batch = start == 0 and step == 1 and a["end"] in (None, 2**63 - 1)
         return Translation("view", (a["self"].name,), {}) if whole_batch else None
     start = max(0, start + size) if start < 0 else start
     if shape is not None and shape[axis] == size:
         return Translation("view", (a["self"].name,), {})
-    return Translation("shift", (a["self"].name,), {"axis": axis, "low": start})
+    return Translation("shift", (a["self"].name,), {"axis": axis, "low": start, "step": step})
+
+
+def _select(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    return _selected(a["self"], a["dim"], a["index"])
+
+
+def _selected(node: fx.Node, axis: int, place: int) -> Translation | None:
+    value = node.meta["val"]
+    axis = axis % value.dim()
+    if not isinstance(place, int) or not isinstance(value.shape[axis], int):
+        return None
+    return Translation("shift", (node.name,), {"axis": axis, "low": place % value.shape[axis], "drop": True})
+
+
+def _unbound(part: int, a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    return _selected(a["self"], a["dim"], part)
+
+
+def _split(part: int, a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    value = a["self"].meta["val"]
+    sizes = a.get("split_sizes", a.get("split_size"))
+    low = sum(sizes[:part]) if isinstance(sizes, list | tuple) else part * sizes if isinstance(sizes, int) else None
+    if not isinstance(low, int) or not isinstance(value.shape[a["dim"]], int):
+        return None
+    return Translation("shift", (a["self"].name,), {"axis": a["dim"] % value.dim(), "low": low})
+
+
+def _largest(part: int, a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    if part != 0:
+        return None
+    return Translation("max", (a["self"].name,), {"axes": (a["dim"],), "keep": bool(a["keepdim"])})
+
+
+def _first_part(translator: Translator) -> "PartTranslator":
+    def translate_first(part: int, a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+        return translator(a, constants, shape) if part == 0 else None
+
+    return translate_first
+
+
+def _amax(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    if not a["dim"]:
+        return None
+    return Translation("max", (a["self"].name,), {"axes": tuple(a["dim"]), "keep": bool(a["keepdim"])})
+
+
+def _flip(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    return Translation("flip", (a["self"].name,), {"axes": tuple(a["dims"])})
+
+
+def _chosen(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    """Translate indexing of one axis with a constant list of places."""
+    if "dim" in a:
+        axis, index = a["dim"], _weight(a, "index", constants)
+    else:
+        given = [(axis, index) for axis, index in enumerate(a["indices"]) if index is not None]
+        if len(given) != 1 or not isinstance(given[0][1], fx.Node):
+            return None
+        axis, index = given[0][0], constants.get(given[0][1].name)
+    if index is None or index.dim() != 1 or index.dtype == torch.bool:
+        return None
+    return Translation("choose", (a["self"].name,), {"axis": axis, "chosen": tuple(index.tolist())})
+
+
+def _upsample(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    length = a["input"].meta["val"].shape[-1]
+    if shape is None or shape[-1] is None or shape[-1] % length:
+        return None
+    return Translation("upsample", (a["input"].name,), {"position_axis": 2, "factor": shape[-1] // length})
+
+
+def _repeat_interleave(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    if a["dim"] is None or not isinstance(a["repeats"], int):
+        return None
+    axis = a["dim"] % a["self"].meta["val"].dim()
+    return Translation("upsample", (a["self"].name,), {"position_axis": axis, "factor": a["repeats"]})
 
 
 def _constant_pad(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -230,6 +416,13 @@ def _concatenate(a: Arguments, constants: Constants, shape: Shape) -> Translatio
     if not all(isinstance(node, fx.Node) for node in nodes) or len({node.name for node in nodes}) < len(nodes):
         return None
     return Translation("concatenate", tuple(node.name for node in nodes), {"axis": a["dim"]})
+
+
+def _stack(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    joined = _concatenate(a, constants, shape)
+    if joined is None or shape is None:
+        return None
+    return Translation("stack", joined.inputs, {"axis": a["dim"] % len(shape)})
 
 
 def _reduction(mean: bool) -> Translator:
@@ -264,46 +457,136 @@ def _layer_norm(a: Arguments, constants: Constants, shape: Shape) -> Translation
     return Translation("position_wise", (a["input"].name,), {"axis": -1, "on_last_axis": on_last_axis})
 
 
+def _rms_norm(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    size, epsilon, weight = list(a["normalized_shape"]), a["eps"], _weight(a, "weight", constants)
+    if len(size) != 1 or (isinstance(a["weight"], fx.Node) and weight is None):
+        return None
+
+    def on_last_axis(x: Tensor) -> Tensor:
+        return torch.nn.functional.rms_norm(x, size, weight, epsilon)
+
+    return Translation("position_wise", (a["input"].name,), {"axis": -1, "on_last_axis": on_last_axis})
+
+
+def _gated(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    def on_last_axis(x: Tensor) -> Tensor:
+        return torch.nn.functional.glu(x, -1)
+
+    return Translation("position_wise", (a["self"].name,), {"axis": a["dim"], "on_last_axis": on_last_axis})
+
+
+def _parametric_rectifier(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    weight = _weight(a, "weight", constants)
+    if weight is None:
+        return None
+
+    def on_last_axis(x: Tensor) -> Tensor:
+        return torch.where(x >= 0, x, x * weight)
+
+    return Translation("position_wise", (a["self"].name,), {"axis": 1, "on_last_axis": on_last_axis})
+
+
+def _channel_reduction(function: Callable[..., Tensor]) -> Translator:
+    """Translate a function of one axis, which rules cover where that axis is channels."""
+
+    def translate_channel_reduction(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+        axes = [a["dim"]] if isinstance(a["dim"], int) else list(a["dim"] or ())
+        if len(axes) != 1 or a.get("dtype") is not None:
+            return None
+        others = {key: value for key, value in a.items() if key not in ("self", "dim", "keepdim", "dtype")}
+        parameters = {
+            "axis": axes[0],
+            "keep": bool(a["keepdim"]),
+            "on_last_axis": lambda x: function(x, dim=-1, **others),
+        }
+        return Translation("reduce_channels", (a["self"].name,), parameters)
+
+    return translate_channel_reduction
+
+
+def _embedding(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    weight = _weight(a, "weight", constants)
+    return None if weight is None else Translation("embedding", (a["indices"].name,), {"weight": weight})
+
+
+ANY_NUMBERS = frozenset({"elementwise", "embedding", "permute", "reduce_channels", "view"})
+"""Families whose rules take values as they are, whole numbers and truth values included."""
+
 TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
     {
         "_native_batch_norm_legit_no_training": _batch_norm,
         "_softmax": _softmax(torch.softmax),
         "_unsafe_view": _view,
         "add": _binary("add"),
+        "adaptive_avg_pool1d": _adaptive_pool("average_pool", "mean"),
         "addmm": _addmm,
         "alias": _identity,
+        "amax": _amax,
+        "argmax": _channel_reduction(torch.argmax),
         "avg_pool1d": _pool("average_pool"),
+        "avg_pool2d": _pool("average_pool"),
         "batch_norm": _batch_norm,
         "cat": _concatenate,
         "clone": _identity,
         "constant_pad_nd": _constant_pad,
         "contiguous": _identity,
         "conv1d": _conv1d,
+        "conv2d": _conv2d,
         "conv_transpose1d": _conv_transpose1d,
         "detach": _identity,
         "div": _binary("divide"),
         "dropout": _identity,
+        "embedding": _embedding,
         "flatten": _view,
+        "flip": _flip,
+        "glu": _gated,
+        "index": _chosen,
+        "index_select": _chosen,
         "layer_norm": _layer_norm,
+        "linalg_vector_norm": _channel_reduction(torch.linalg.vector_norm),
         "linear": _linear,
+        "logsumexp": _channel_reduction(torch.logsumexp),
         "log_softmax": _softmax(torch.log_softmax),
         "matmul": _matmul,
         "max_pool1d": _pool("max_pool"),
+        "max_pool2d": _pool("max_pool"),
         "mean": _reduction(True),
         "mm": _matmul,
         "mul": _binary("multiply"),
         "pad": lambda a, constants, shape: _constant_pad(a, constants, shape) if a["mode"] == "constant" else None,
         "permute": _permute,
+        "prelu": _parametric_rectifier,
+        "repeat_interleave": _repeat_interleave,
         "reshape": _view,
+        "rms_norm": _rms_norm,
+        "select": _select,
         "slice": _slice,
         "softmax": _softmax(torch.softmax),
         "squeeze": _view,
+        "stack": _stack,
+        "std": _channel_reduction(torch.std),
         "sub": _subtract,
         "sum": _reduction(False),
         "t": _transpose,
         "transpose": _transpose,
         "unflatten": _view,
         "unsqueeze": _view,
+        "upsample_nearest1d": _upsample,
+        "var": _channel_reduction(torch.var),
         "view": _view,
     }
 )
+
+PartTranslator = Callable[[int, Arguments, Constants, Shape], Translation | None]
+
+PART_TRANSLATORS: Mapping[str, PartTranslator] = MappingProxyType(
+    {
+        "_native_batch_norm_legit_no_training": _first_part(_batch_norm),
+        "adaptive_max_pool1d": _first_part(_adaptive_pool("max_pool", "max")),
+        "max.dim": _largest,
+        "split": _split,
+        "split_with_sizes": _split,
+        "unbind": _unbound,
+    }
+)
+"""Translations of one of several tensors that an operator returns."""

@@ -5,14 +5,14 @@ from types import MappingProxyType
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.ops.base import NoRuleError, Operand, Operation
-from attribution_bench_plugins.fastism.ops.convolution import convolution, transposed_convolution
+from attribution_bench_plugins.fastism.ops.convolution import convolution, convolution_2d, transposed_convolution
 from attribution_bench_plugins.fastism.ops.dense import dense
 from attribution_bench_plugins.fastism.ops.elementwise import addition, elementwise, product, rectifier
-from attribution_bench_plugins.fastism.ops.joining import concatenation
-from attribution_bench_plugins.fastism.ops.normalisation import batch_norm, position_wise
+from attribution_bench_plugins.fastism.ops.joining import concatenation, stack
+from attribution_bench_plugins.fastism.ops.normalisation import batch_norm, channel_reduction, embedding, position_wise
 from attribution_bench_plugins.fastism.ops.pooling import average_pool, max_pool
-from attribution_bench_plugins.fastism.ops.reductions import position_sum
-from attribution_bench_plugins.fastism.ops.reshaping import permute, shift, view
+from attribution_bench_plugins.fastism.ops.reductions import linear_reduction, maximum
+from attribution_bench_plugins.fastism.ops.reshaping import choice, flip, permute, shift, upsample, view
 
 Rule = Callable[[Node, Sequence[Operand]], Operation]
 """Returns a node's operation, or raises NoRuleError saying why the node must run whole."""
@@ -22,20 +22,28 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "add": addition,
         "average_pool": average_pool,
         "batch_norm": batch_norm,
+        "choose": choice,
         "concatenate": concatenation,
         "conv": convolution,
+        "conv2d": convolution_2d,
         "conv_transpose": transposed_convolution,
         "divide": product,
         "elementwise": elementwise,
+        "embedding": embedding,
+        "flip": flip,
         "linear": dense,
+        "max": maximum,
         "max_pool": max_pool,
-        "mean": position_sum,
+        "mean": linear_reduction,
         "multiply": product,
         "permute": permute,
         "position_wise": position_wise,
+        "reduce_channels": channel_reduction,
         "relu": rectifier,
         "shift": shift,
-        "sum": position_sum,
+        "stack": stack,
+        "sum": linear_reduction,
+        "upsample": upsample,
         "view": view,
     }
 )

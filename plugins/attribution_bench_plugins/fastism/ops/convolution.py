@@ -1,6 +1,7 @@
 """Convolution, transposed convolution, and dense layers on the channel axis: linear maps with taps."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import torch
@@ -85,7 +86,7 @@ class Taps(Operation):
         operand = only(operands)
         rows = operand.shape[:3]
         natural = self.window([operand.window])
-        if isinstance(operand, Mutation) and self.groups == 1:
+        if isinstance(operand, Mutation) and self.groups == 1 and self.dilation == 1:
             out = self._look_up(operand).view(*rows, natural.width, self.c_out)
             return self.give(block, natural, delta=out)
         x = operand.delta()
@@ -173,6 +174,38 @@ class Taps(Operation):
         return out.narrow(1, padding - left, width)
 
 
+class ChannelMap(Operation):
+    """A linear map of one of several channel axes, the same at every position and place: nothing is mixed but it."""
+
+    def __init__(
+        self, node: Node, operands: Sequence[Operand], source: Layout, weight: Tensor, channel_axis: int
+    ) -> None:
+        """Prepare a weight of shape (C_out, C_in)."""
+        super().__init__(node, operands)
+        self.layout = source.with_axis(channel_axis, weight.shape[0])
+        self.around, self.matrix = source.around(channel_axis), weight.t().contiguous()
+
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return the operand's window."""
+        (window,) = (w for w in windows if w is not None)
+        return window
+
+    def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
+        """Return those of the window's positions."""
+        return window.width * self.around[0] * self.around[2] * self.matrix.numel()
+
+    def multiply_accumulates_whole(self) -> int:
+        """Return those of one sequence."""
+        return self.layout.length * self.around[0] * self.around[2] * self.matrix.numel()
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on deltas."""
+        operand = only(operands)
+        split = torch.unflatten(operand.delta(), 4, self.around)
+        out = (split.transpose(5, 6) @ self.matrix).transpose(5, 6).flatten(4)
+        return self.give(block, operand.window, delta=out, clean=True)
+
+
 class StridedConvolution(Operation):
     """A convolution with a stride above one: every output position gathers its inputs."""
 
@@ -233,14 +266,18 @@ class StridedConvolution(Operation):
 
 
 def convolution(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``conv``: weight (C_out, C_in / groups, K); stride, padding (left, right), dilation, groups."""
-    source = _channels_then_positions(node, operands)
+    """Rule of ``conv``: weight (C_out, C_in / groups, K); stride, padding (left, right), dilation, groups, the axes."""
     p = node.parameters
     weight, stride, dilation, groups = p["weight"], p["stride"], p["dilation"], p["groups"]
     left, right = p["padding"]
+    source = sole_reached(node, operands)
+    pointwise = weight.shape[2] == stride == groups == 1 and left == right == 0
+    if pointwise and source.is_channels(p["channel_axis"]) and not source.plain:
+        return ChannelMap(node, operands, source, weight[:, :, 0], p["channel_axis"])
+    axes = _positions_and_channels(source, p["position_axis"], p["channel_axis"])
     reach = (weight.shape[2] - 1) * dilation
     length = (source.length + left + right - reach - 1) // stride + 1
-    layout = labelled(("n", "c", "p"), weight.shape[0], length)
+    layout = labelled(axes, weight.shape[0], length)
     if stride > 1:
         return StridedConvolution(
             node, operands, layout, weight, stride=stride, dilation=dilation, padding=left, groups=groups
@@ -249,25 +286,72 @@ def convolution(node: Node, operands: Sequence[Operand]) -> Operation:
     return Taps(node, operands, layout, taps, up=1, dilation=dilation, offset=left - reach)
 
 
-def transposed_convolution(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``conv_transpose``: weight (C_in, C_out / groups, K), stride, paddings, dilation, groups."""
-    source = _channels_then_positions(node, operands)
+def convolution_2d(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``conv2d``: a convolution over positions, where the other spatial axis does not matter.
+
+    Weight (C_out, C_in / groups, K, K); stride, padding (before and after) and dilation of either spatial axis; the
+    ``spatial_axes`` and the ``channel_axis``. The other spatial axis has size one, or holds all letters or channels
+    and is covered by the kernel at one place only.
+    """
     p = node.parameters
+    source = sole_reached(node, operands)
+    weight: Tensor = p["weight"]
+    spatial, channel_axis = list(p["spatial_axes"]), p["channel_axis"]
+    pointwise = {*weight.shape[2:], *p["stride"], p["groups"]} == {1} and not any(map(any, p["padding"]))
+    if pointwise and source.is_channels(channel_axis):
+        return ChannelMap(node, operands, source, weight[:, :, 0, 0], channel_axis)
+    along = next((i for i, axis in enumerate(spatial) if source.axes[axis] == "p"), 1)
+    other = spatial[1 - along]
+    before, after = p["padding"][1 - along]
+    size = source.axis_size(other)
+    span = (weight.shape[2 + 1 - along] - 1) * p["dilation"][1 - along] + 1
+    if not source.is_channels(other) or (size + before + after - span) // p["stride"][1 - along] != 0:
+        raise NoRuleError(f"it runs over two of the axes {source.axes}, not over positions alone")
+    if size == 1:
+        if before % p["dilation"][1 - along]:
+            raise NoRuleError("its kernel misses what it runs over")
+        weight = weight.select(2 + 1 - along, before // p["dilation"][1 - along])
+    elif source.axes[channel_axis] == "" and weight.shape[1] == 1 and span == size and before == 0:
+        weight = weight.select(1, 0) if along == 1 else weight.select(1, 0).transpose(1, 2)
+        source = source.relabelled(
+            ["c" if i == channel_axis else "" if i == other else axis for i, axis in enumerate(source.axes)]
+        )
+    else:
+        raise NoRuleError(f"it runs over two of the axes {source.axes}, not over positions alone")
+    settings = {
+        "weight": weight.contiguous(),
+        "stride": p["stride"][along],
+        "dilation": p["dilation"][along],
+        "padding": p["padding"][along],
+        "groups": p["groups"],
+        "position_axis": spatial[along],
+        "channel_axis": channel_axis,
+    }
+    seen = Operand(operands[0].name, source, operands[0].reached, operands[0].node)
+    return convolution(replace(node, op="conv", parameters=settings), [seen, *operands[1:]])
+
+
+def transposed_convolution(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``conv_transpose``: weight (C_in, C_out / groups, K), stride, padding (left), dilation, groups, the axes.
+
+    The output's length is that of the node's shape.
+    """
+    p = node.parameters
+    source = sole_reached(node, operands)
+    axes = _positions_and_channels(source, p["position_axis"], p["channel_axis"])
     weight, stride, dilation = p["weight"], p["stride"], p["dilation"]
-    reach = (weight.shape[2] - 1) * dilation
-    length = (source.length - 1) * stride - 2 * p["padding"] + reach + p["output_padding"] + 1
-    layout = labelled(("n", "c", "p"), weight.shape[1] * p["groups"], length)
+    length = node.shape[p["position_axis"]] if node.shape is not None else None
+    if length is None:
+        raise NoRuleError("its output length is not known")
+    layout = labelled(axes, weight.shape[1] * p["groups"], length)
     taps = weight.unflatten(0, (p["groups"], -1)).permute(0, 3, 1, 2)
     return Taps(node, operands, layout, taps, up=stride, dilation=dilation, offset=-p["padding"])
 
 
-def _channels_then_positions(node: Node, operands: Sequence[Operand]) -> Layout:
-    layout = sole_reached(node, operands)
-    if (
-        len(layout.axes) != 3
-        or layout.axes[0] != "n"
-        or layout.axes[1] not in ("c", "")
-        or layout.axes[2] not in ("p", "")
-    ):
+def _positions_and_channels(layout: Layout, position_axis: int, channel_axis: int) -> list[str]:
+    """Return the axes of an operation over positions that mixes channels; NoRuleError for another layout."""
+    axes = [""] * len(layout.axes)
+    axes[0], axes[position_axis], axes[channel_axis] = "n", "p", "c"
+    if not layout.plain or any(mine not in ("", axis) for mine, axis in zip(layout.axes, axes, strict=True)):
         raise NoRuleError(f"it runs over axes {layout.axes}, not over the positions of a batch of channels")
-    return layout
+    return axes

@@ -18,7 +18,7 @@ from attribution_bench_plugins.fastism.ops.base import (
     only,
     sole_reached,
 )
-from attribution_bench_plugins.fastism.ops.convolution import Taps
+from attribution_bench_plugins.fastism.ops.convolution import ChannelMap, Taps
 from attribution_bench_plugins.fastism.values import Windowed
 from attribution_bench_plugins.fastism.window import Window
 
@@ -92,10 +92,12 @@ def dense(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``linear``: weight (outputs, inputs), applied to the last axis."""
     source = sole_reached(node, operands)
     weight: Tensor = node.parameters["weight"]
-    last = source.axes[-1]
-    if last in ("c", "") and source.channels == weight.shape[1]:
-        layout = labelled((*source.axes[:-1], "c"), weight.shape[0], source.length)
+    last = len(source.axes) - 1
+    if source.is_channels(last) and source.axis_size(last) == weight.shape[1]:
+        if not source.plain or (source.axes[last] == "" and source.channels > 1):
+            return ChannelMap(node, operands, source, weight, last)
+        layout = source.with_axis(last, weight.shape[0])
         return Taps(node, operands, layout, weight.t()[None, None], up=1, dilation=1, offset=0)
-    if len(source.axes) == 2 and source.axes[0] == "n" and last in ("cp", "pc", "p"):
+    if len(source.axes) == 2 and source.axes[0] == "n" and source.axes[1] in ("cp", "pc", "p"):
         return FlattenedDense(node, operands)
     raise NoRuleError(f"it multiplies the last of the axes {source.axes}")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
+from attribution_bench_plugins.fastism.graph.layout import labelled, spread
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
 from attribution_bench_plugins.fastism.values import Windowed
 from attribution_bench_plugins.fastism.window import Window
@@ -16,17 +17,19 @@ class Affine(Operation):
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
-        layout = sole_reached(node, operands)
-        if layout.axes[1:2] not in (("c",), ("",)):
-            raise NoRuleError(f"it normalises the second of the axes {layout.axes}")
-        self.layout = layout
+        self.layout = layout = sole_reached(node, operands)
         p = node.parameters
-        self.scale_by: Tensor = torch.rsqrt(p["variance"] + p["epsilon"])
+        if not layout.is_channels(p["axis"]):
+            raise NoRuleError(f"it normalises axis {layout.axes[p['axis']]!r} of {layout.axes}, not channels")
+        scale: Tensor = torch.rsqrt(p["variance"] + p["epsilon"])
         if p["weight"] is not None:
-            self.scale_by = self.scale_by * p["weight"]
-        self.shift: Tensor = -p["mean"] * self.scale_by
+            scale = scale * p["weight"]
+        shift: Tensor = -p["mean"] * scale
         if p["bias"] is not None:
-            self.shift = self.shift + p["bias"]
+            shift = shift + p["bias"]
+        around = layout.around(p["axis"])
+        self.scale_by = spread(scale, (1, len(scale), 1), around)
+        self.shift = spread(shift, (1, len(shift), 1), around)
         self.absorbed = False
         """Set when the operation before multiplies by the scale itself."""
 
@@ -49,16 +52,18 @@ class Affine(Operation):
 
 
 class PositionWise(Operation):
-    """A function of one position's channels, such as layer norm or softmax over channels."""
+    """A function of one position's channels, such as layer norm, softmax over channels or a gated linear unit."""
 
     wants: Form = "value"
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
-        self.layout = sole_reached(node, operands)
-        axis = node.parameters["axis"] % len(self.layout.axes)
-        if self.layout.axes[axis] not in ("c", ""):
-            raise NoRuleError(f"it runs over axis {self.layout.axes[axis]!r} of {self.layout.axes}, not over channels")
+        source = sole_reached(node, operands)
+        axis = node.parameters["axis"] % len(source.axes)
+        if not source.is_channels(axis) or node.shape is None:
+            raise NoRuleError(f"it runs over axis {source.axes[axis]!r} of {source.axes}, not over channels")
+        self.around = source.around(axis)
+        self.layout = source.with_axis(axis, node.shape[axis] or 1)
 
     def window(self, windows: Sequence[Window | None]) -> Window:
         """Return the operand's window."""
@@ -68,14 +73,79 @@ class PositionWise(Operation):
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on values."""
         operand = only(operands)
-        return self.give(block, operand.window, value=self.node.parameters["on_last_axis"](operand.value()))
+        function = self.node.parameters["on_last_axis"]
+        if self.around[0] == self.around[2] == 1:
+            return self.give(block, operand.window, value=function(operand.value()))
+        split = torch.unflatten(operand.value(), 4, self.around)
+        value = function(split.transpose(5, 6)).transpose(5, 6).flatten(4)
+        return self.give(block, operand.window, value=value)
+
+
+class ChannelReduction(Operation):
+    """A function that leaves one number of an axis of channels, such as a variance or the index of the largest."""
+
+    wants: Form = "value"
+
+    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
+        super().__init__(node, operands)
+        source = sole_reached(node, operands)
+        axis = node.parameters["axis"] % len(source.axes)
+        if not source.is_channels(axis):
+            raise NoRuleError(f"it runs over axis {source.axes[axis]!r} of {source.axes}, not over channels")
+        self.around = source.around(axis)
+        self.layout = source.without_axes([axis], keep=node.parameters["keep"])
+
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return the operand's window."""
+        (window,) = (w for w in windows if w is not None)
+        return window
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on values."""
+        operand = only(operands)
+        split = torch.unflatten(operand.value(), 4, self.around).transpose(5, 6)
+        return self.give(block, operand.window, value=self.node.parameters["on_last_axis"](split).flatten(4))
+
+
+class Embedding(Operation):
+    """A vector for each number: indices (..., positions) become (..., positions, channels)."""
+
+    wants: Form = "value"
+
+    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
+        super().__init__(node, operands)
+        source = sole_reached(node, operands)
+        if source.channels > 1:
+            raise NoRuleError("it looks up several numbers of a position")
+        self.layout = labelled([*source.axes, "c"], node.parameters["weight"].shape[1], source.length)
+
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return the operand's window."""
+        (window,) = (w for w in windows if w is not None)
+        return window
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on values."""
+        operand = only(operands)
+        value = torch.nn.functional.embedding(operand.value().squeeze(4), self.node.parameters["weight"])
+        return self.give(block, operand.window, value=value)
 
 
 def batch_norm(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``batch_norm``: weight, bias, mean, variance (channels,), epsilon; over the second axis."""
+    """Rule of ``batch_norm``: weight, bias, mean, variance (channels,), epsilon, and the ``axis`` of the channels."""
     return Affine(node, operands)
 
 
 def position_wise(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``position_wise``: ``on_last_axis``, a function of (..., channels), and the ``axis`` it runs over."""
+    """Rule of ``position_wise``: ``on_last_axis``, a function (..., channels) -> (..., others), and its ``axis``."""
     return PositionWise(node, operands)
+
+
+def channel_reduction(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``reduce_channels``: ``on_last_axis``, a function (..., channels) -> (...); ``axis`` and ``keep``."""
+    return ChannelReduction(node, operands)
+
+
+def embedding(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``embedding``: weight (numbers, channels)."""
+    return Embedding(node, operands)

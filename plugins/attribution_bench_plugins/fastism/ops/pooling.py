@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
 from attribution_bench_plugins.fastism.values import Windowed, mask_outside
 from attribution_bench_plugins.fastism.window import Window
@@ -20,14 +19,16 @@ class Pool(Operation):
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         source = sole_reached(node, operands)
-        if len(source.axes) != 3 or source.axes[0] != "n" or source.axes[1] not in ("c", "") or source.axes[2] != "p":
-            raise NoRuleError(f"it pools the axes {source.axes}, not the positions of a batch of channels")
         p = node.parameters
+        axis = p["position_axis"]
+        if source.axes[axis] != "p":
+            raise NoRuleError(f"it pools axis {source.axes[axis]!r} of {source.axes}, not positions")
         self.kernel, self.stride, self.padding, self.dilation = p["kernel"], p["stride"], p["padding"], p["dilation"]
-        if node.shape is None or node.shape[2] is None:
+        length = node.shape[axis] if node.shape is not None else None
+        if length is None:
             raise NoRuleError("its output length is not known")
         self.source_length = source.length
-        self.layout = labelled(("n", "c", "p"), source.channels, node.shape[2])
+        self.layout = source.resized(length)
         self.scale = Fraction(1, self.stride)
         self.reach = (self.kernel - 1) * self.dilation
 
@@ -61,7 +62,7 @@ class MaxPool(Pool):
         operand = only(operands)
         natural = self.window([operand.window])
         read = self.read(natural)
-        x = _between_references(operand, read, block)
+        x = operand.take_value_on(read)
         if self._reads_padding():
             mask_outside(x, read, self.source_length, float("-inf"))
         taps = self.taps(x, natural.width)
@@ -80,11 +81,13 @@ class AveragePool(Pool):
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
-        last = (self.layout.length - 1) * self.stride - self.padding + self.reach
-        if last >= self.source_length + self.padding:
-            raise NoRuleError("its last kernel passes the end (ceil mode)")
-        if self.padding and not node.parameters["count_padding"]:
-            raise NoRuleError("its average leaves padding out")
+        # Near the ends a mean may run over fewer places than the kernel has.
+        starts = torch.arange(self.layout.length) * self.stride - self.padding
+        low, high = (-self.padding, self.source_length + self.padding)
+        if not node.parameters["count_padding"]:
+            low, high = 0, self.source_length
+        self.divisors = (starts + self.kernel).clamp(max=high) - starts.clamp(min=low)
+        self.even = bool((self.divisors == self.kernel).all())
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
@@ -97,29 +100,22 @@ class AveragePool(Pool):
         out = taps[0].clone()
         for tap in taps[1:]:
             out += tap
-        return self.give(block, natural, delta=out.div_(self.kernel))
+        return self.give(block, natural, delta=out.div_(self.kernel if self.even else self._divisors(natural, out)))
+
+    def _divisors(self, window: Window, like: Tensor) -> Tensor:
+        """Return the divisors on the windows, (count, 1, width, 1)."""
+        count, last = like.shape[1], len(self.divisors) - 1
+        starts = window.start + window.step * torch.arange(count)[:, None]
+        places = (starts + torch.arange(window.width)).clamp(0, last)
+        divisors: Tensor = self.divisors[places].to(like)
+        return divisors[:, None, :, None]
 
 
 def max_pool(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``max_pool``: kernel, stride, padding, dilation."""
+    """Rule of ``max_pool``: kernel, stride, padding (left), dilation, ``position_axis``."""
     return MaxPool(node, operands)
 
 
 def average_pool(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``average_pool``: kernel, stride, padding, dilation 1, count_padding."""
+    """Rule of ``average_pool``: kernel, stride, padding (left), dilation 1, count_padding, ``position_axis``."""
     return AveragePool(node, operands)
-
-
-def _between_references(operand: Windowed, read: Window, block: Block) -> Tensor:
-    """Return the values on a window that holds the operand's own, the reference around it."""
-    low = operand.window.start - read.start
-    width = operand.window.width
-    if low == 0 and read.width == width:
-        return operand.take_value()
-    around = block.references.view(operand.source, read, block.count)
-    x = around.expand(*operand.shape[:3], *around.shape[3:]).contiguous()
-    if operand.holds_value:
-        x[:, :, :, low : low + width] = operand.value()
-    else:
-        x[:, :, :, low : low + width] += operand.delta()
-    return x

@@ -1,41 +1,113 @@
-"""Means and sums over all positions, or over the channels of one position."""
+"""Sums, means and maxima over all positions, or over what each position holds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
-from attribution_bench_plugins.fastism.values import Windowed
+from attribution_bench_plugins.fastism.values import Windowed, mask_outside
 from attribution_bench_plugins.fastism.window import Window
 
 
-class PositionSum(Operation):
-    """Sum or mean over all positions: the deltas of the window are added up."""
+class Reduction(Operation):
+    """What all reductions share: the axes, and the windows; without positions one place is left."""
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         source = sole_reached(node, operands)
-        axes = [axis % len(source.axes) for axis in node.parameters["axes"]]
-        if "".join(source.axes[axis] for axis in axes) != "p":
-            raise NoRuleError(f"it reduces {[source.axes[axis] for axis in axes]} of the axes {source.axes}")
-        kept = ["" if i in axes else axis for i, axis in enumerate(source.axes)]
-        if not node.parameters["keep"]:
-            kept = [axis for i, axis in enumerate(kept) if i not in axes]
-        self.layout = labelled(kept, source.channels, 1)
-        self.divisor = source.length if node.parameters["mean"] else 1
+        rank = len(source.axes)
+        axes = sorted(axis % rank for axis in node.parameters["axes"])
+        gone = "".join(source.axes[axis] for axis in axes)
+        if "n" in gone:
+            raise NoRuleError("it mixes the sequences of a batch")
+        self.source = source
+        self.layout = source.without_axes(axes, keep=node.parameters["keep"])
+        self.over_positions = "p" in gone
+        self.sizes = [size for _, size in source.channel_sizes]
+        self.over_channels = [i for i, label in enumerate(source.order) if label in gone]
+        self.reduced = (source.length if self.over_positions else 1) * source.channels // self.layout.channels
 
     def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the one position that is left."""
-        return Window(0, 0, 1)
+        """Return the operand's window, or the one position that is left."""
+        (window,) = (w for w in windows if w is not None)
+        return Window(0, 0, 1) if self.over_positions else window
+
+
+class LinearReduction(Reduction):
+    """Sum or mean: deltas are added up."""
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
-        out = only(operands).delta().sum(3, keepdim=True)
-        if self.divisor != 1:
-            out = out.div_(self.divisor)
-        return self.give(block, Window(0, 0, 1), delta=out, clean=True)
+        operand = only(operands)
+        out = operand.delta()
+        if self.over_positions:
+            out = out.sum(3, keepdim=True)
+        if self.over_channels:
+            out = _over(out, self.sizes, self.over_channels, torch.sum)
+        if self.node.parameters["mean"]:
+            out = out / self.reduced
+        elif out is operand.delta():
+            out = out.clone()
+        return self.give(block, self.window([operand.window]), delta=out, clean=True)
 
 
-def position_sum(node: Node, operands: Sequence[Operand]) -> Operation:
+class Maximum(Reduction):
+    """The largest value. Over positions: that of the window, or of the unmutated positions around it."""
+
+    wants: Form = "value"
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on values."""
+        operand = only(operands)
+        if not self.over_positions:
+            value = _over(operand.value(), self.sizes, self.over_channels, torch.amax)
+            return self.give(block, operand.window, value=value)
+        inside = operand.take_value()
+        mask_outside(inside, operand.window, operand.length, float("-inf"))
+        value = torch.maximum(inside.amax(3, keepdim=True), self._outside(operand, block))
+        if self.over_channels:
+            value = _over(value, self.sizes, self.over_channels, torch.amax)
+        return self.give(block, Window(0, 0, 1), value=value)
+
+    def _outside(self, operand: Windowed, block: Block) -> Tensor:
+        """Return the reference's maxima before and after every window, (n, count, 1, 1, channels)."""
+        source, length = operand.source, operand.length
+        before = block.references.summary(source, "maxima before", _maxima_before)
+        after = block.references.summary(source, "maxima after", _maxima_after)
+        starts = [operand.window.at(k) for k in range(operand.shape[1])]
+        first = torch.tensor([min(max(start, 0), length) for start in starts], device=before.device)
+        last = torch.tensor(
+            [min(max(start + operand.window.width, 0), length) for start in starts], device=before.device
+        )
+        return torch.maximum(before.index_select(1, first), after.index_select(1, last))[:, :, None, None]
+
+
+def linear_reduction(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``sum`` and ``mean``: ``axes``, ``keep`` and ``mean``."""
-    return PositionSum(node, operands)
+    return LinearReduction(node, operands)
+
+
+def maximum(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``max``: ``axes`` and ``keep``."""
+    return Maximum(node, operands)
+
+
+def _over(tensor: Tensor, sizes: Sequence[int], axes: Sequence[int], reduce: Callable[..., Tensor]) -> Tensor:
+    """Reduce some of the channel axes of (..., channels); one channel is left where none is."""
+    split = torch.unflatten(tensor, 4, tuple(sizes))
+    out = reduce(split, [4 + axis for axis in axes])
+    return out.flatten(4) if out.dim() > 4 else out[..., None]
+
+
+def _maxima_before(reference: Tensor) -> Tensor:
+    """Return the maximum of all positions before each, and before the end; -inf where there is none."""
+    none = reference.new_full((reference.shape[0], 1, reference.shape[2]), float("-inf"))
+    return torch.cat([none, reference.cummax(1).values], 1)
+
+
+def _maxima_after(reference: Tensor) -> Tensor:
+    """Return the maximum from each position on, and from the end; -inf where there is none."""
+    none = reference.new_full((reference.shape[0], 1, reference.shape[2]), float("-inf"))
+    return torch.cat([reference.flip(1).cummax(1).values.flip(1), none], 1)

@@ -1,9 +1,12 @@
-"""Operations that only move axes or positions: nothing is computed."""
+"""Operations that only move axes, positions or channels: nothing is computed."""
 
 from collections.abc import Sequence
+from fractions import Fraction
+
+import torch
 
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
+from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
 from attribution_bench_plugins.fastism.values import Windowed, regrid
 from attribution_bench_plugins.fastism.window import Window
@@ -26,15 +29,45 @@ class Relabelling(Operation):
         raise AssertionError("relabellings are followed when the plan is made, and never run")
 
 
-class Shift(Operation):
-    """A crop or a padding with zeros: positions get other numbers."""
+class Regrouping(Operation):
+    """Neighbouring positions taken together as channels of one, or apart again."""
 
-    def __init__(
-        self, node: Node, operands: Sequence[Operand], source: Layout, axes: Sequence[str], low: int, size: int
-    ):
+    def __init__(self, node: Node, operands: Sequence[Operand], source: Layout, layout: Layout) -> None:
         super().__init__(node, operands)
-        self.low = low
-        self.layout = labelled(axes, source.channels, size)
+        self.layout = layout
+        self.scale = Fraction(layout.length, source.length)
+
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return every group that the window touches, or every position of its groups."""
+        (window,) = (w for w in windows if w is not None)
+        if self.scale >= 1:
+            apart = int(self.scale)
+            return Window(window.start * apart, window.step * apart, window.width * apart)
+        together = int(1 / self.scale)
+        start = window.start // together
+        stop = -(-(window.start + window.width) // together)
+        return Window(start, window.step // together, stop - start)
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on deltas."""
+        operand = only(operands)
+        natural = self.window([operand.window])
+        if self.scale < 1:
+            together = int(1 / self.scale)
+            aligned = Window(natural.start * together, operand.window.step, natural.width * together)
+            delta = regrid(operand.delta(), operand.window, aligned)
+        else:
+            delta = operand.delta()
+        delta = delta.reshape(*delta.shape[:3], natural.width, self.layout.channels)
+        return self.give(block, natural, delta=delta.clone() if operand.uses > 1 else delta, clean=True)
+
+
+class Shift(Operation):
+    """A crop or a padding with a constant: positions get other numbers."""
+
+    def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout, low: int) -> None:
+        super().__init__(node, operands)
+        self.low, self.layout = low, layout
 
     def window(self, windows: Sequence[Window | None]) -> Window:
         """Return the window under its new numbers."""
@@ -50,6 +83,105 @@ class Shift(Operation):
         return self.give(block, window, delta=regrid(operand.take_delta(), natural, window))
 
 
+class EveryNth(Operation):
+    """Every n-th position of a range."""
+
+    def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout, low: int, step: int) -> None:
+        super().__init__(node, operands)
+        self.low, self.step, self.layout = low, step, layout
+        self.scale = Fraction(1, step)
+
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return the positions of the window that are taken, under their new numbers."""
+        (window,) = (w for w in windows if w is not None)
+        start = -((self.low - window.start) // self.step)
+        stop = -((self.low - window.start - window.width) // self.step)
+        return Window(start, window.step // self.step, max(0, stop - start))
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on deltas."""
+        operand = only(operands)
+        natural = self.window([operand.window])
+        first = natural.start * self.step + self.low - operand.window.start
+        taken = operand.delta()[:, :, :, first :: self.step][:, :, :, : natural.width]
+        return self.give(block, natural, delta=taken.clone())
+
+
+class Reversal(Operation):
+    """Positions and channels in reverse, either or both; where positions are, the windows walk the other way."""
+
+    def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout, axes: Sequence[int]) -> None:
+        super().__init__(node, operands)
+        self.layout = layout
+        reversed_labels = "".join(layout.axes[axis] for axis in axes)
+        self.mirrored = "p" in reversed_labels
+        sizes = [size for _, size in layout.channel_sizes]
+        turned = [i for i, label in enumerate(layout.order) if label in reversed_labels]
+        self.index = torch.arange(layout.channels).view(sizes).flip(turned).flatten() if turned else None
+
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return the window, counted from the other end where positions are reversed."""
+        (window,) = (w for w in windows if w is not None)
+        if not self.mirrored:
+            return window
+        return Window(self.layout.length - window.start - window.width, -window.step, window.width)
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on deltas."""
+        operand = only(operands)
+        delta = operand.delta()
+        if self.index is not None:
+            self.index = self.index.to(delta.device)
+            delta = delta.index_select(4, self.index)
+        delta = delta.flip(3) if self.mirrored else delta.clone()
+        return self.give(block, self.window([operand.window]), delta=delta, clean=True)
+
+
+class ChannelChoice(Operation):
+    """Some of the channels of one axis, in any order."""
+
+    def __init__(
+        self, node: Node, operands: Sequence[Operand], source: Layout, axis: int, chosen: Sequence[int]
+    ) -> None:
+        super().__init__(node, operands)
+        before, size, after = source.around(axis)
+        everything = torch.arange(source.channels).view(before, size, after)
+        self.index = everything[:, torch.tensor(list(chosen), dtype=torch.long)].flatten()
+        self.layout = source.with_axis(axis, len(chosen))
+
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return the operand's window."""
+        (window,) = (w for w in windows if w is not None)
+        return window
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on deltas."""
+        operand = only(operands)
+        delta = operand.delta()
+        self.index = self.index.to(delta.device)
+        return self.give(block, operand.window, delta=delta.index_select(4, self.index), clean=True)
+
+
+class Repetition(Operation):
+    """Each position several times: nearest-neighbour upsampling."""
+
+    def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout, factor: int) -> None:
+        super().__init__(node, operands)
+        self.layout, self.factor = layout, factor
+        self.scale = Fraction(factor)
+
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return every copy of the window's positions."""
+        (window,) = (w for w in windows if w is not None)
+        return Window(window.start * self.factor, window.step * self.factor, window.width * self.factor)
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+        """Run on deltas."""
+        operand = only(operands)
+        delta = operand.delta().repeat_interleave(self.factor, 3)
+        return self.give(block, self.window([operand.window]), delta=delta, clean=True)
+
+
 def view(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``view``: the new shape is the node's own."""
     layout = sole_reached(node, operands)
@@ -58,6 +190,8 @@ def view(node: Node, operands: Sequence[Operand]) -> Operation:
     reshaped = layout.reshaped(node.shape)
     if reshaped is None:
         raise NoRuleError(f"it splits or mixes the axes {layout.axes} into the shape {node.shape}")
+    if reshaped.length != layout.length:
+        return Regrouping(node, operands, layout, reshaped)
     return Relabelling(node, operands, reshaped)
 
 
@@ -65,14 +199,68 @@ def permute(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``permute``: ``axes``, the new order."""
     layout = sole_reached(node, operands)
     axes = [layout.axes[axis] for axis in node.parameters["axes"]]
-    return Relabelling(node, operands, layout.relabelled(axes))
+    relabelled = layout.relabelled(axes)
+    if relabelled.length != layout.length:
+        return Regrouping(node, operands, layout, relabelled)
+    return Relabelling(node, operands, relabelled)
 
 
 def shift(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``shift``: along ``axis``, the output begins at position ``low`` (negative: padded) of the input."""
+    """Rule of ``shift``: along ``axis``, the output begins at place ``low`` (negative: padded) of the input.
+
+    It takes every ``step``-th place from there, if that is given; with ``drop``, one place, whose axis goes.
+    """
     layout = sole_reached(node, operands)
     axis = node.parameters["axis"] % len(layout.axes)
-    size = node.shape[axis] if node.shape is not None else None
-    if layout.axes[axis] != "p" or size is None:
-        raise NoRuleError(f"it crops or pads axis {layout.axes[axis]!r} of {layout.axes}, not positions")
-    return Shift(node, operands, layout, layout.axes, node.parameters["low"], size)
+    drop = node.parameters.get("drop", False)
+    size = 1 if drop else node.shape[axis] if node.shape is not None else None
+    if size is None:
+        raise NoRuleError("its size is not known")
+    operation = _shifted(node, operands, layout, axis, size)
+    if drop:
+        axes = operation.layout.axes
+        operation.layout = operation.layout.relabelled([*axes[:axis], *axes[axis + 1 :]])
+    return operation
+
+
+def _shifted(node: Node, operands: Sequence[Operand], layout: Layout, axis: int, size: int) -> Operation:
+    low, step = node.parameters["low"], node.parameters.get("step", 1)
+    labels = layout.axes[axis]
+    inside = low >= 0 and low + (size - 1) * step < layout.axis_size(axis) and size > 0
+    if layout.is_channels(axis) and inside:
+        return ChannelChoice(node, operands, layout, axis, range(low, low + size * step, step))
+    if labels != "p" and not (labels == "" and not layout.positional):
+        raise NoRuleError(f"it crops or pads axis {labels!r} of {layout.axes}, not positions")
+    axes = [("p" if i == axis else known) for i, known in enumerate(layout.axes)]
+    out = Layout(tuple(axes), layout.channel_sizes, size).resized(size)
+    if step > 1:
+        return EveryNth(node, operands, out, low, step)
+    return Shift(node, operands, out, low)
+
+
+def flip(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``flip``: ``axes`` of positions or channels."""
+    layout = sole_reached(node, operands)
+    axes = [axis % len(layout.axes) for axis in node.parameters["axes"]]
+    if not all(layout.axes[axis] == "p" or layout.is_channels(axis) for axis in axes):
+        raise NoRuleError(f"it reverses {[layout.axes[axis] for axis in axes]} of the axes {layout.axes}")
+    return Reversal(node, operands, layout, axes)
+
+
+def choice(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``choose``: the places ``chosen`` of an ``axis`` of channels."""
+    layout = sole_reached(node, operands)
+    axis = node.parameters["axis"] % len(layout.axes)
+    if not layout.is_channels(axis):
+        raise NoRuleError(f"it chooses from axis {layout.axes[axis]!r} of {layout.axes}, not from channels")
+    size = layout.axis_size(axis)
+    return ChannelChoice(node, operands, layout, axis, [place % size for place in node.parameters["chosen"]])
+
+
+def upsample(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``upsample``: each place of ``position_axis`` is repeated ``factor`` times."""
+    layout = sole_reached(node, operands)
+    axis, factor = node.parameters["position_axis"], node.parameters["factor"]
+    if layout.axes[axis] != "p":
+        raise NoRuleError(f"it repeats axis {layout.axes[axis]!r} of {layout.axes}, not positions")
+    return Repetition(node, operands, layout.resized(layout.length * factor), factor)

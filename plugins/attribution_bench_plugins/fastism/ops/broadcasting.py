@@ -1,0 +1,103 @@
+"""Operands that are broadcast together: the layout of the result, and each operand in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.graph.ir import BATCH, Node
+from attribution_bench_plugins.fastism.graph.layout import CHANNEL_LABELS, INNER_LABELS, Layout, canonical, spread
+from attribution_bench_plugins.fastism.ops.base import NoRuleError, Operand, Operation
+from attribution_bench_plugins.fastism.window import Window, union, whole
+
+Part = tuple[int, int]
+"""An axis, and a place among the labels that it is made of."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How an operand's channels stand in the result's: sizes of both, label by label."""
+
+    have: tuple[int, ...]
+    full: tuple[int, ...]
+
+    def spread(self, tensor: Tensor) -> Tensor:
+        """Return the operand's (..., channels) so that it broadcasts against the result's."""
+        return spread(tensor, self.have, self.full)
+
+
+def broadcast(node: Node, operands: Sequence[Operand]) -> tuple[Layout, dict[str, Alignment]]:
+    """Return the layout of a result, and the alignment of each reached operand by its name.
+
+    Operands must line up axis by axis: the same labels, or an axis of size one.
+    """
+    known = {operand.name: operand.layout for operand in operands if operand.reached}
+    layouts = [layout for layout in known.values() if layout is not None]
+    if len(layouts) < len(known) or node.shape is None:
+        raise NoRuleError("the axes of an operand could not be followed")
+    rank = len(node.shape)
+    if any(len(layout.axes) != rank for layout in layouts):
+        raise NoRuleError("its operands have different numbers of axes")
+    sizes: dict[Part, int] = {}
+    order: list[Part] = []
+    axes = []
+    for axis in range(rank):
+        widest = max(layouts, key=lambda layout: len(layout.axes[axis]))
+        axes.append(widest.axes[axis])
+        for layout in layouts:
+            mine = _signature(layout, axis)
+            if mine and mine != _signature(widest, axis):
+                raise NoRuleError(f"its operands' axes differ: {' and '.join(str(one.axes) for one in layouts)}")
+    for layout in sorted(layouts, key=lambda layout: -len(layout.order)):
+        parts = _parts(layout)
+        order += [part for part in parts if part not in order]
+        sizes |= parts
+        if [part for part in order if part in parts] != list(parts):
+            raise NoRuleError("its operands hold their channels in different orders")
+    length = max(layout.length for layout in layouts)
+    out = _named(axes, order, sizes, length)
+    # An unreached operand may be larger than every reached one: then the result is, too.
+    if any(size is not BATCH and size != out.axis_size(axis) for axis, size in enumerate(node.shape)):
+        raise NoRuleError("it is broadcast against something larger than what mutations reach")
+    full = tuple(sizes[part] for part in order)
+    alignments = {
+        name: Alignment(tuple(sizes[part] if part in _parts(layout) else 1 for part in order), full)
+        for name, layout in known.items()
+        if layout is not None
+    }
+    return out, alignments
+
+
+def joined_window(operation: Operation, windows: Sequence[Window | None]) -> Window:
+    """Return the union of the operands' windows; every position where an operand without positions changes."""
+    length = operation.layout.length
+    joined = []
+    for window, operand in zip(windows, operation.operands, strict=True):
+        if window is None or operand.layout is None:
+            continue
+        joined.append(whole(length) if operand.layout.length < length else window)
+    return union(joined) or whole(length)
+
+
+def _signature(layout: Layout, axis: int) -> list[tuple[str, int | None]]:
+    kind = {"n": "n", "p": "p"}
+    return [(kind.get(label, "c"), layout.size(label)) for label in layout.axes[axis]]
+
+
+def _parts(layout: Layout) -> dict[Part, int]:
+    """Return the parts that make up what a position holds, slowest first, with their sizes."""
+    places = {label: (axis, i) for axis, labels in enumerate(layout.axes) for i, label in enumerate(labels)}
+    return {places[label]: size for label, size in layout.channel_sizes}
+
+
+def _named(axes: Sequence[str], order: Sequence[Part], sizes: dict[Part, int], length: int) -> Layout:
+    """Return a layout with one name for each part, of the kind that it had."""
+    inner, outer = iter(INNER_LABELS), iter(CHANNEL_LABELS)
+    names = {part: next(inner if axes[part[0]][part[1]] in INNER_LABELS else outer, "") for part in order}
+    if not all(names.values()):
+        raise NoRuleError("its operands hold too many axes of channels")
+    renamed = [
+        "".join(label if label in "np" else names[axis, i] for i, label in enumerate(labels))
+        for axis, labels in enumerate(axes)
+    ]
+    return canonical(renamed, [(names[part], sizes[part]) for part in order], length)
