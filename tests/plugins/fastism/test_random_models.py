@@ -1,0 +1,61 @@
+"""fastISM on random models: every prediction against full passes, and every rule at work."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+import attribution_bench as ab
+from attribution_bench_plugins.fastism.ops import RULES
+from parity import assert_parity, brute_force, one_hot
+from random_models import Description, descriptions
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
+
+
+def compare(description: Description) -> Counter[str]:
+    """Check one model's predictions, and return the families of which a node ran on windows."""
+    module = description.build()
+    x = one_hot(description.sequences, description.letters, description.length, description.seed)
+    if description.unknown:
+        x[0, :, 0] = 0
+    extras = description.extra_inputs()
+    alphabet = "DNA" if description.letters == 4 else "protein"
+    method = ab.get_method("fastism")(ab.as_sequence_model(module, alphabet=alphabet), self_check=False)
+    result = method.attribute(x, target="all", additional_forward_args=extras)
+    assert_parity(dict(result.predictions), brute_force(module, x, extras), 1e-10)
+    (captured,) = method._engines.values()
+    return Counter(
+        step.node.op for step in captured.plan.steps.values() if step.mode in ("windowed", "vector")
+    )
+
+
+def compare_random_models(examples: int, *, derandomize: bool) -> Counter[str]:
+    """Compare so many models; returns how many nodes of each family ran on windows."""
+    executed: Counter[str] = Counter()
+
+    @settings(
+        max_examples=examples,
+        derandomize=derandomize,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    @given(descriptions())
+    def check(description: Description) -> None:
+        executed.update(compare(description))
+
+    check()
+    return executed
+
+
+def test_random_models_agree_with_full_passes_and_exercise_every_rule() -> None:
+    executed = compare_random_models(200, derandomize=True)
+    assert not RULES.keys() - executed.keys(), "no random model ran these rules on windows"
+
+
+@pytest.mark.long
+def test_two_thousand_random_models() -> None:
+    compare_random_models(2000, derandomize=False)
