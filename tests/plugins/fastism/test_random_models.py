@@ -26,9 +26,7 @@ def compare(description: Description) -> Counter[str]:
     result = method.attribute(x, target="all", additional_forward_args=extras)
     assert_parity(dict(result.predictions), brute_force(module, x, extras), 1e-10)
     (captured,) = method._engines.values()
-    return Counter(
-        step.node.op for step in captured.plan.steps.values() if step.mode in ("windowed", "vector")
-    )
+    return Counter(step.node.op for step in captured.plan.steps.values() if step.mode in ("windowed", "vector"))
 
 
 def compare_random_models(examples: int, *, derandomize: bool) -> Counter[str]:
