@@ -4,6 +4,7 @@ Depth, order of layers, padding, pooling, joins and heads are those of the paper
 small enough for every mutation to be a full pass in a test.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -68,7 +69,7 @@ class ValidBPNet(nn.Module):
 
 
 class ChromBPNet(nn.Module):
-    """Pampari et al. 2024: profile logits of bias and accessibility add up, their counts do so outside the logarithm."""
+    """Pampari et al. 2024: profile logits of bias and accessibility add up, and so do their counts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,7 +170,7 @@ class SpliceAIBlock(nn.Module):
 
 
 class SpliceAI(nn.Module):
-    """Jaganathan et al. 2019: residual blocks in four stages with summed skips, context cropped, softmax over classes."""
+    """Jaganathan et al. 2019: residual blocks, skips of four stages added up, context cropped, classes."""
 
     def __init__(self, context: int, *, crop_by_padding: bool) -> None:
         super().__init__()
@@ -177,7 +178,9 @@ class SpliceAI(nn.Module):
         self.context, self.crop_by_padding = context, crop_by_padding
         self.first, self.first_skip = nn.Conv1d(4, channels, 1), nn.Conv1d(channels, channels, 1)
         stages = ((5, 1), (5, 2), (7, 3), (9, 4))
-        self.stages = nn.ModuleList(nn.Sequential(*(SpliceAIBlock(channels, *stage),) * 2) for stage in stages)
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(SpliceAIBlock(channels, *stage) for _ in range(2))) for stage in stages
+        )
         self.skips = nn.ModuleList(nn.Conv1d(channels, channels, 1) for _ in stages)
         self.classes = nn.Conv1d(channels, 3, 1)
 
@@ -221,7 +224,7 @@ class Basenji(nn.Module):
                     nn.GELU(approximate="tanh"),
                     nn.MaxPool1d(2),
                 )
-                for before, after in zip(widths, widths[1:], strict=False)
+                for before, after in itertools.pairwise(widths)
             )
         )
         self.blocks = nn.Sequential(*(BasenjiBlock(8, dilation) for dilation in (1, 2, 3)))

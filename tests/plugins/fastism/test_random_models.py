@@ -2,9 +2,8 @@
 
 from collections import Counter
 
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.ops import RULES

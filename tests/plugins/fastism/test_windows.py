@@ -1,0 +1,166 @@
+"""The plan's windows against the positions that change, found by changing the model's input.
+
+Two statements, both without tolerance in positions. Together with every other position left alone:
+
+- safe: what changes anywhere in the graph when one position of the input changes lies in the plan's window;
+- tight: when a node's operands change everywhere in their windows, and nowhere else, the outermost positions that
+  change in its output are the window's ends. (The sets themselves may have gaps, as a dilated convolution's do; a
+  window is the range that holds them.)
+
+A block of mutations shares one width. It may hold more for those near an end, whose windows are cut; every other
+mutation has in a block the windows that it has alone.
+
+Inputs are real numbers, not letters, and changes are large and many, so that a ReLU or a maximum hides none of them.
+"""
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from torch import Tensor, nn
+
+import attribution_bench as ab
+from attribution_bench_plugins.fastism.engine import prepare
+from attribution_bench_plugins.fastism.plan import Plan, Step
+from attribution_bench_plugins.fastism.references import run_graph
+from attribution_bench_plugins.fastism.window import Positions, Window
+from fastism_models import LENGTH, MODELS, build
+from random_models import Description, descriptions
+from real_architectures import ARCHITECTURES
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
+
+ROWS = 24
+"""Random inputs of which each is changed in its own way."""
+ROUNDING = 1e-12
+
+
+class Probe:
+    """A model's plan, and its activations on random inputs that are not letters."""
+
+    def __init__(self, module: nn.Module, letters: int, length: int, extras: tuple[Tensor, ...] = ()) -> None:
+        model = ab.as_sequence_model(module.double(), alphabet="DNA" if letters == 4 else "protein")
+        outputs = model.outputs(length, tuple(extra.numpy() for extra in extras))
+        with model.inference():
+            plan = prepare(model, length, extras, tuple(output.name for output in outputs)).plan
+        assert plan is not None
+        self.plan: Plan = plan
+        self.generator = torch.Generator().manual_seed(0)
+        self.inputs = dict(zip(plan.graph.extras, (e[:1].expand(ROWS, *e.shape[1:]) for e in extras), strict=True))
+        self.x = self.noise(torch.empty(ROWS, letters, length, dtype=torch.float64))
+        self.reference = self.run(self.x)
+
+    def noise(self, like: Tensor) -> Tensor:
+        return 2 * torch.randn(like.shape, generator=self.generator, dtype=torch.float64)
+
+    def run(self, x: Tensor) -> Mapping[str, Tensor]:
+        with torch.no_grad():
+            inputs = {self.plan.graph.input: x, **self.inputs}
+            return run_graph(self.plan.graph, inputs, ROWS, frozenset(self.plan.steps))
+
+    def changed(self, step: Step, value: Tensor) -> list[int]:
+        """Return the positions at which a node's value is not its reference."""
+        assert step.layout is not None
+        reference = step.layout.to_engine(self.reference[step.node.name]).double()
+        difference = (step.layout.to_engine(value).double() - reference).abs().amax((0, 2))
+        # A change may leave a function's domain: what is not a number has changed.
+        return (~(difference <= ROUNDING * reference.abs().max())).nonzero().flatten().tolist()
+
+    def changed_by_operands(self, step: Step, windows: Mapping[str, Window]) -> list[int]:
+        """Return the positions that change when the operands do, everywhere in their windows."""
+        operands = []
+        for name in step.node.inputs:
+            value, operand = self.reference[name], self.plan.steps[name]
+            window = windows.get(operand.source)
+            if window is not None and value.is_floating_point():
+                assert operand.layout is not None
+                assert operand.node.shape is not None
+                engine = operand.layout.to_engine(value).clone()
+                part = engine[:, max(0, window.start) : window.start + window.width]
+                part += self.noise(part)
+                value = operand.layout.to_framework(engine, operand.node.shape)
+            operands.append(value)
+        with torch.no_grad():
+            return self.changed(step, step.node.call(*operands))
+
+    def windowed(self, windows: Mapping[str, Window]) -> dict[str, Window]:
+        """Return the windows of nodes with positions, the input aside."""
+        steps = self.plan.steps
+        return {
+            name: window
+            for name, window in windows.items()
+            if steps[name].layout is not None and steps[name].layout.positional and name != self.plan.graph.input
+        }
+
+
+def inside(window: Window, k: int, length: int) -> range:
+    """Return the positions of mutation k's window that exist."""
+    return range(max(0, window.at(k)), max(0, min(length, window.at(k) + window.width)))
+
+
+def check_windows(probe: Probe) -> int:
+    """Check every position of the input alone, and all of each phase as a block; returns how many windows."""
+    plan, alone, checked = probe.plan, {}, 0
+    for position in range(plan.length):
+        x = probe.x.clone()
+        x[:, :, position] += probe.noise(x[:, :, position])
+        mutated = probe.run(x)
+        alone[position] = plan.windows(Positions(position, plan.stride, 1))
+        for name, window in probe.windowed(alone[position]).items():
+            step, checked = plan.steps[name], checked + 1
+            assert step.layout is not None
+            reached = inside(window, 0, step.layout.length)
+            where = f"{step.node.layer!r} ({step.node.op}), position {position} changed: window {reached}"
+            outside = set(probe.changed(step, mutated[name])) - set(reached)
+            assert not outside, f"not safe: {where} lacks {sorted(outside)}"
+            changes = probe.changed_by_operands(step, alone[position])
+            hull = range(changes[0], changes[-1] + 1) if changes else range(0)
+            assert list(hull) == list(reached), f"not tight: {where}, changed {hull}"
+    for phase in range(min(plan.stride, plan.length)):
+        check_block(probe, Positions(phase, plan.stride, len(range(phase, plan.length, plan.stride))), alone)
+    return checked
+
+
+def check_block(probe: Probe, block: Positions, alone: Mapping[int, Mapping[str, Window]]) -> None:
+    """Compare a block's windows with those of its mutations alone."""
+    plan, together = probe.plan, probe.windowed(probe.plan.windows(block))
+    for k, position in enumerate(block.indices):
+        lengths = {name: plan.steps[name].layout.length for name in together}  # type: ignore[union-attr]
+        cut = any(window.at(k) < 0 or window.at(k) + window.width > lengths[name] for name, window in together.items())
+        for name, window in together.items():
+            here, single = inside(window, k, lengths[name]), inside(alone[position][name], 0, lengths[name])
+            where = f"{plan.steps[name].node.layer!r}, position {position}: {here} in a block, {single} alone"
+            assert set(single) <= set(here), where
+            assert cut or window.step == 0 or here == single, where
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_windows_of_every_small_model(name: str) -> None:
+    check_windows(Probe(build(name), 4, LENGTH))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_windows_of_published_architectures(name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    extras = tuple(torch.rand(1, *shape, dtype=torch.float64) for shape in architecture.extras)
+    check_windows(Probe(architecture.build(), 4, architecture.length, extras))
+
+
+def test_windows_of_random_models() -> None:
+    checked = []
+
+    @settings(
+        max_examples=40,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(descriptions())
+    def check(description: Description) -> None:
+        extras = description.extra_inputs()
+        checked.append(check_windows(Probe(description.build(), description.letters, description.length, extras)))
+
+    check()
+    assert sum(checked) > 1000
