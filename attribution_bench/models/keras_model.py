@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.errors import DeviceError
+from attribution_bench.errors import DeviceError, ModelError
 from attribution_bench.models.sequence_model import Layout, SequenceModel, Tensor, nothing
 from attribution_bench.models.targets import Selection, check_reduced
 
@@ -49,11 +49,50 @@ class KerasSequenceModel(SequenceModel):
     def forward(  # noqa: D102 - the base class says it
         self, x: Tensor, extras: tuple[Tensor, ...] = ()
     ) -> dict[str, Tensor]:
-        x = keras.ops.transpose(x, (0, 2, 1)) if self.layout == "NLA" else x
-        outputs = self.model([x, *extras] if extras else x, training=False)
+        x = self._transposed(x) if self.layout == "NLA" else x
+        return self.name_outputs(self.model(self.arrange(x, extras), training=False))
+
+    def name_outputs(self, outputs: Any) -> dict[str, Any]:
+        """Name what the model returns: by its own names, or those given."""
         names = getattr(self.model, "output_names", None)
         several = isinstance(outputs, tuple | list) and len(outputs) > 1
         return self._named(outputs, tuple(names) if names and several else None)
+
+    def arrange(self, x: Any, extras: tuple[Any, ...]) -> Any:
+        """Put the inputs into the structure that the model is called with: one, a list, or a dict.
+
+        The sequence takes the place of the first input that has its number of letters; the further inputs follow each
+        other in the model's order, which for a dict is that of its keys as the model was built.
+
+        Raises
+        ------
+        ModelError
+            The model has another number of inputs.
+        """
+        structure = self._input_structure()
+        if structure is None:
+            return [x, *extras] if extras else x
+        symbols = list(_leaves(structure))
+        if len(symbols) != 1 + len(extras):
+            named = ", ".join(f"{symbol.name!r} {tuple(symbol.shape)}" for symbol in symbols)
+            raise ModelError(
+                f"the model has {len(symbols)} inputs ({named}), but was given the sequence and {len(extras)} extra "
+                "inputs; give additional_forward_args one array for each of the others, in this order"
+            )
+        letters = len(self.alphabet)
+        fits = [len(s.shape) == 3 and s.shape[2 if self.layout == "NLA" else 1] in (None, letters) for s in symbols]
+        values = list(extras)
+        values.insert(fits.index(True) if any(fits) else 0, x)
+        return _packed(structure, iter(values))
+
+    def _input_structure(self) -> Any:
+        """Return the symbolic inputs in their structure; None for a model without a graph."""
+        model = self.model
+        model = getattr(model, "_functional", model) if isinstance(model, keras.Sequential) else model
+        return getattr(model, "_inputs_struct", None)
+
+    def _transposed(self, x: Tensor) -> Tensor:
+        return keras.ops.transpose(x, (0, 2, 1))
 
     def select(self, outputs: dict[str, Tensor], selection: Selection) -> Tensor:  # noqa: D102 - the base class says it
         value = outputs[selection.name]
@@ -65,9 +104,11 @@ class KerasSequenceModel(SequenceModel):
             reduced = selection.reducer(value)
             check_reduced(reduced, value)
             return reduced
+        return self._reduced(value, selection.reducer)
+
+    def _reduced(self, value: Tensor, reducer: str) -> Tensor:
         flat = keras.ops.reshape(value, (value.shape[0], -1))
-        reduce = {"sum": keras.ops.sum, "mean": keras.ops.mean, "logsumexp": keras.ops.logsumexp}[selection.reducer]
-        return reduce(flat, axis=1)
+        return {"sum": keras.ops.sum, "mean": keras.ops.mean, "logsumexp": keras.ops.logsumexp}[reducer](flat, axis=1)
 
     def no_gradient(self) -> contextlib.AbstractContextManager[Any]:  # noqa: D102 - the base class says it
         if keras.backend.backend() == "torch":
@@ -98,6 +139,24 @@ class KerasSequenceModel(SequenceModel):
         if wanted not in found:
             raise DeviceError(f"device {device!r} is not to be had here; Keras finds {', '.join(found)}")
         return wanted
+
+
+def _leaves(structure: Any) -> Iterator[Any]:
+    """Yield the symbolic tensors of a structure in the order in which it was written."""
+    if isinstance(structure, dict | list | tuple):
+        for part in structure.values() if isinstance(structure, dict) else structure:
+            yield from _leaves(part)
+    else:
+        yield structure
+
+
+def _packed(structure: Any, values: Iterator[Any]) -> Any:
+    """Return a structure with values in the place of its leaves."""
+    if isinstance(structure, dict):
+        return {key: _packed(part, values) for key, part in structure.items()}
+    if isinstance(structure, list | tuple):
+        return [_packed(part, values) for part in structure]
+    return next(values)
 
 
 def _gpus() -> list[str]:

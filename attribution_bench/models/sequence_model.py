@@ -174,7 +174,9 @@ def as_sequence_model(
     device: str | None = None,
     output_names: tuple[str, ...] | None = None,
 ) -> SequenceModel:
-    """Return a SequenceModel of a torch.nn.Module or a keras.Model; one that is a SequenceModel already is returned.
+    """Return a SequenceModel of a torch.nn.Module, a keras.Model or a tf_keras.Model (Keras 2).
+
+    One that is a SequenceModel already is returned.
 
     Raises
     ------
@@ -196,6 +198,11 @@ def as_sequence_model(
         from attribution_bench.models.keras_model import KerasSequenceModel
 
         return KerasSequenceModel(model, **options)
+    tf_keras = sys.modules.get("tf_keras")
+    if tf_keras is not None and isinstance(model, tf_keras.Model):
+        from attribution_bench.models.keras_2_model import Keras2SequenceModel
+
+        return Keras2SequenceModel(model, **options)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
         from attribution_bench.models.torch_model import TorchSequenceModel

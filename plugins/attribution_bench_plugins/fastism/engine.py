@@ -12,21 +12,18 @@ from torch import Tensor
 
 from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.errors import SelfCheckError
+from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
-from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
 from attribution_bench_plugins.fastism.execute import choose_sizes, mutate
-from attribution_bench_plugins.fastism.graph.from_torch import CaptureError, capture
+from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
 from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.plan import Plan, make_plan
 from attribution_bench_plugins.fastism.references import ReferenceStore
+from attribution_bench_plugins.fastism.source import COARSE_TOLERANCE, TOLERANCE, Source, source_of
 from attribution_bench_plugins.fastism.trace import first_divergence
 from attribution_bench_plugins.standard_ism import StandardISM
 
 LARGEST_DEFAULT_BUDGET = 4 * 2**30
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
-"""What the self-check allows, relative to the output's scale; wide enough for a full pass' own rounding."""
-COARSE_TOLERANCE = 3e-2
-"""The same for half precisions."""
 
 
 class FallbackWarning(RuntimeWarning):
@@ -41,26 +38,18 @@ class Captured:
     reason: str
 
 
-def prepare(model: TorchSequenceModel, length: int, extras: tuple[Tensor, ...], names: tuple[str, ...]) -> Captured:
+def prepare(source: Source, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Captured:
     """Capture a model in inference mode and plan it; a model that cannot be captured has no plan but a reason."""
-    letters = len(model.alphabet)
-    canonical = model.layout == "NAL"
-    example = torch.zeros((1, letters, length) if canonical else (1, length, letters), dtype=model.dtype)
     try:
-        graph = capture(model.model, example.to(model.device), extras, names)
+        graph = source.capture(length, extras, outputs)
     except CaptureError as error:
         return Captured(None, str(error))
-    return Captured(make_plan(graph, labelled(("n", "c", "p") if canonical else ("n", "p", "c"), letters, length)), "")
-
-
-def fingerprint(model: TorchSequenceModel) -> tuple[Any, ...]:
-    """Return what changes when the model's weights do."""
-    tensors = (*model.model.parameters(), *model.model.buffers())
-    return tuple((tensor.data_ptr(), tensor._version, tensor.device, tensor.dtype) for tensor in tensors)
+    axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
+    return Captured(make_plan(graph, labelled(axes, len(source.model.alphabet), length)), "")
 
 
 def attribute(
-    model: TorchSequenceModel,
+    model: SequenceModel,
     request: Request,
     engines: dict[Any, Captured],
     *,
@@ -68,13 +57,12 @@ def attribute(
     self_check: bool,
 ) -> RawAttribution:
     """Compute the predictions of every mutation asked for."""
-    extras = tuple(model.to_tensor(extra) for extra in request.extras)
+    source = source_of(model)
     length = request.one_hot.shape[2]
-    key = (length, tuple((extra.shape[1:], extra.dtype) for extra in extras), fingerprint(model))
-    names = tuple(output.name for output in request.outputs)
+    key = (length, tuple((extra.shape[1:], extra.dtype) for extra in request.extras), source.fingerprint())
     if key not in engines:
         engines.clear()  # weights that have changed will not come back
-        engines[key] = prepare(model, length, extras, names)
+        engines[key] = prepare(source, length, request.extras, request.outputs)
     captured = engines[key]
     if captured.plan is None:
         warnings.warn(f"fastISM falls back to standard ISM: {captured.reason}", FallbackWarning, stacklevel=4)
@@ -85,7 +73,7 @@ def attribute(
             metadata={"fallback": captured.reason},
         )
     with torch.inference_mode():
-        return _run(model, request, captured.plan, extras, memory_budget or default_budget(), self_check)
+        return _run(source, request, captured.plan, memory_budget or default_budget(), self_check)
 
 
 def default_budget() -> int:
@@ -93,19 +81,11 @@ def default_budget() -> int:
     return min(LARGEST_DEFAULT_BUDGET, int(psutil.virtual_memory().available) // 4)
 
 
-def _run(
-    model: TorchSequenceModel,
-    request: Request,
-    plan: Plan,
-    extras: tuple[Tensor, ...],
-    budget: int,
-    self_check: bool,
-) -> RawAttribution:
+def _run(source: Source, request: Request, plan: Plan, budget: int, self_check: bool) -> RawAttribution:
     letters, count = request.letters, len(request.one_hot)
     unknown = (letters < 0).any()
     alternatives = plan.letters if unknown else plan.letters - 1
-    itemsize = torch.empty(0, dtype=model.dtype).element_size()
-    sizes = choose_sizes(plan, itemsize, alternatives, torch.device(model.device).type, budget)
+    sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.device.type, budget)
     group = min(sizes.sequences, request.batch_size or sizes.sequences)
     positions = [int(position) for position in request.positions]
     place = np.full(plan.length, -1)
@@ -116,31 +96,38 @@ def _run(
     for first in range(0, count, group):
         rows = slice(first, min(first + group, count))
         there, instead = _letters(letters[rows], plan.letters, bool(unknown))
-        x = model.to_tensor(request.one_hot[rows])
-        x = x if model.layout == "NAL" else x.transpose(1, 2).contiguous()
-        inputs = {plan.graph.input: x, **dict(zip(plan.graph.extras, (e[rows] for e in extras), strict=True))}
+        inputs = graph_inputs(source, request, plan, rows)
         references = ReferenceStore(plan, inputs)
         for output, name in plan.graph.outputs.items():
             for selection in by_output[output]:
-                store.reference(selection, rows, model.to_numpy(select_tensor(references.native[name], selection)))
+                store.reference(selection, rows, source.select(references.native[name], selection))
 
         def report(positions_done: int, sequences: int = rows.stop - rows.start) -> None:
             nonlocal done
             done += positions_done * sequences
             request.progress(done, total)
 
-        device = torch.device(model.device)
-        mutations = mutate(plan, references, there.to(device), instead.to(device), positions, sizes.positions, report)
+        letters_there, letters_instead = there.to(source.device), instead.to(source.device)
+        mutations = mutate(plan, references, letters_there, letters_instead, positions, sizes.positions, report)
         for emission in mutations:
             at = np.asarray(emission.positions)
             for selection in by_output[emission.output]:
                 values = emission.values
-                chosen = select_tensor(values.flatten(0, 2), selection)
+                chosen = source.select(values.flatten(0, 2), selection)
                 chosen = chosen.reshape(*values.shape[:3], *chosen.shape[1:])
-                store.write(selection, rows, place[at], instead[:, at].numpy(), model.to_numpy(chosen))
+                store.write(selection, rows, place[at], instead[:, at].numpy(), chosen)
         if self_check and first == 0:
-            check_first_sequence(model, request, plan, extras, store.predictions)
+            check_first_sequence(source, request, plan, store.predictions)
     return RawAttribution(predictions=store.predictions, reference_predictions=store.references)
+
+
+def graph_inputs(source: Source, request: Request, plan: Plan, rows: slice) -> dict[str, Tensor]:
+    """Return the values of the graph's inputs for some sequences."""
+    extras = (source.tensor(extra[rows]) for extra in request.extras)
+    return {
+        plan.graph.input: source.sequences(request.one_hot[rows]),
+        **dict(zip(plan.graph.extras, extras, strict=True)),
+    }
 
 
 class _Predictions:
@@ -185,11 +172,7 @@ def _letters(letters: NDArray[np.int64], count: int, unknown: bool) -> tuple[Ten
 
 
 def check_first_sequence(
-    model: TorchSequenceModel,
-    request: Request,
-    plan: Plan,
-    extras: tuple[Tensor, ...],
-    predictions: dict[str, NDArray[np.floating]],
+    source: Source, request: Request, plan: Plan, predictions: dict[str, NDArray[np.floating]]
 ) -> None:
     """Compare mutations at both ends and in the middle of the first sequence with full passes of the model.
 
@@ -198,20 +181,22 @@ def check_first_sequence(
     SelfCheckError
         They differ by more than rounding; the message names the first layer that does.
     """
+    model = source.model
     places = sorted({0, len(request.positions) // 2, len(request.positions) - 1})
     letters = len(model.alphabet)
     mutated = np.repeat(request.one_hot[:1], len(places) * letters, axis=0)
     for row, (place, letter) in enumerate((p, a) for p in places for a in range(letters)):
         mutated[row, :, request.positions[place]] = np.arange(letters) == letter
-    repeated = tuple(extra[:1].expand(len(mutated), *extra.shape[1:]) for extra in extras)
+    repeated = tuple(model.to_tensor(np.repeat(extra[:1], len(mutated), axis=0)) for extra in request.extras)
     outputs = model.forward(model.to_tensor(mutated), repeated)
+    tolerance = TOLERANCE.get(source.dtype, COARSE_TOLERANCE)
     for selection in request.selections:
         truth = model.to_numpy(model.select(outputs, selection))
         found = predictions[selection.name][0][:, places].swapaxes(0, 1).reshape(truth.shape)
         scale = max(float(np.abs(truth).max()), float(np.finfo(truth.dtype).tiny))
         error = float(np.abs(found - truth).max()) / scale
-        if not error <= TOLERANCE.get(model.dtype, COARSE_TOLERANCE) and np.isfinite(truth).all():
-            layer = first_diverging_layer(model, request, plan, extras, places)
+        if not error <= tolerance and np.isfinite(truth).all():
+            layer = first_diverging_layer(source, request, plan, places)
             raise SelfCheckError(
                 f"fastISM's predictions of output {selection.name!r} differ from the model's own by {error:.1e} of "
                 f"their scale, first at layer {layer!r}; nothing was returned. Please report the model; "
@@ -219,14 +204,10 @@ def check_first_sequence(
             )
 
 
-def first_diverging_layer(
-    model: TorchSequenceModel, request: Request, plan: Plan, extras: tuple[Tensor, ...], places: list[int]
-) -> str:
+def first_diverging_layer(source: Source, request: Request, plan: Plan, places: list[int]) -> str:
     """Return the first layer at which windows and a full pass give different activations."""
-    x = model.to_tensor(request.one_hot[:1])
-    x = x if model.layout == "NAL" else x.transpose(1, 2).contiguous()
-    inputs = {plan.graph.input: x, **dict(zip(plan.graph.extras, (extra[:1] for extra in extras), strict=True))}
-    tolerance = TOLERANCE.get(model.dtype, COARSE_TOLERANCE)
+    inputs = graph_inputs(source, request, plan, slice(1))
+    tolerance = TOLERANCE.get(source.dtype, COARSE_TOLERANCE)
     for place in places:
         position = int(request.positions[place])
         letter = int(request.letters[0, position])

@@ -14,7 +14,7 @@ class FastISM(Attribution):
     Parameters
     ----------
     model
-        A torch.nn.Module or a SequenceModel over one.
+        A torch.nn.Module, a keras.Model, a tf_keras.Model, or a SequenceModel over one.
     memory_budget
         Bytes that the engine may use beside the model and the results. By default a quarter of what is free, at most
         4 GiB.
@@ -23,7 +23,7 @@ class FastISM(Attribution):
     """
 
     name: ClassVar[str] = "fastism"
-    tags: ClassVar[Tags] = Tags(frozenset({"torch"}), gives_predictions=True, exact=True)
+    tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), gives_predictions=True, exact=True)
 
     def __init__(self, model: Any, *, memory_budget: int | None = None, self_check: bool = DEFAULT_SELF_CHECK) -> None:
         if memory_budget is not None and memory_budget < 2**20:
@@ -32,8 +32,6 @@ class FastISM(Attribution):
         self._engines: dict[Any, Any] = {}
 
     def _attribute(self, request: Request) -> RawAttribution:
-        from attribution_bench.models.torch_model import TorchSequenceModel
         from attribution_bench_plugins.fastism.engine import attribute
 
-        assert isinstance(self.model, TorchSequenceModel)
         return attribute(self.model, request, self._engines, **self.options)

@@ -1,0 +1,111 @@
+"""Keras' functions of single elements as PyTorch computes them; names and defaults are Keras' own."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Function = Callable[..., Tensor]
+
+
+def relu(x: Tensor, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Tensor:
+    """Return max(x, 0), or one of its variants."""
+    if not negative_slope and not threshold and max_value is None:
+        return torch.relu(x)
+    above = x.clamp(min=0, max=max_value)
+    return torch.where(x > threshold, above, negative_slope * (x - threshold).clamp(max=0))
+
+
+def is_plain_relu(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether a function is max(x, 0) and nothing else."""
+    slope, threshold = options.get("negative_slope"), options.get("threshold")
+    return key(name) == "relu" and not slope and not threshold and options.get("max_value") is None
+
+
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {
+        "abs": torch.abs,
+        "absolute": torch.abs,
+        "arcsinh": torch.arcsinh,
+        "arctan": torch.arctan,
+        "celu": lambda x, alpha=1.0: F.celu(x, alpha),
+        "clip": lambda x, x_min=None, x_max=None: x.clamp(x_min, x_max),
+        "cos": torch.cos,
+        "cosh": torch.cosh,
+        "elu": lambda x, alpha=1.0: torch.where(x > 0, x, alpha * torch.expm1(x)),
+        "erf": torch.erf,
+        "exp": torch.exp,
+        "expm1": torch.expm1,
+        "exponential": torch.exp,
+        "gelu": lambda x, approximate=False: F.gelu(x, approximate="tanh" if approximate else "none"),
+        "hardshrink": lambda x, threshold=0.5: F.hardshrink(x, threshold),
+        "hardsigmoid": F.hardsigmoid,
+        "hardsilu": F.hardswish,
+        "hardtanh": F.hardtanh,
+        "leakyrelu": lambda x, negative_slope=0.2: F.leaky_relu(x, negative_slope),
+        "log": torch.log,
+        "log10": torch.log10,
+        "log1p": torch.log1p,
+        "log2": torch.log2,
+        "logsigmoid": F.logsigmoid,
+        "mish": F.mish,
+        "reciprocal": torch.reciprocal,
+        "relu": relu,
+        "relu6": F.relu6,
+        "rsqrt": torch.rsqrt,
+        "selu": F.selu,
+        "sigmoid": torch.sigmoid,
+        "sign": torch.sign,
+        "silu": F.silu,
+        "sin": torch.sin,
+        "sinh": torch.sinh,
+        "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),
+        "softshrink": lambda x, threshold=0.5: F.softshrink(x, threshold),
+        "softsign": F.softsign,
+        "sparseplus": lambda x: torch.where(x <= -1, 0.0, torch.where(x < 1, (x + 1) ** 2 / 4, x)),
+        "sparsesigmoid": lambda x: ((x + 1) / 2).clamp(0, 1),
+        "sqrt": torch.sqrt,
+        "square": torch.square,
+        "squareplus": lambda x, b=4: (x + torch.sqrt(x * x + b)) / 2,
+        "swish": F.silu,
+        "tan": torch.tan,
+        "tanh": torch.tanh,
+        "tanhshrink": F.tanhshrink,
+        "threshold": lambda x, threshold, default_value: torch.where(x > threshold, x, default_value),
+    }
+)
+KERAS_2: Mapping[str, Function] = MappingProxyType({"hardsigmoid": lambda x: (0.2 * x + 0.5).clamp(0, 1)})
+"""Those that Keras 2 defines otherwise."""
+
+
+def key(name: str) -> str:
+    """Return the key of FUNCTIONS for a function's or a class' name: ``hard_sigmoid`` and ``HardSigmoid`` are one."""
+    return name.replace("_", "").lower()
+
+
+def find(name: str, keras_2: bool) -> Function | None:
+    """Return the function of a name; None for one that is not known to act on single elements."""
+    function = KERAS_2.get(key(name)) if keras_2 else None
+    return function or FUNCTIONS.get(key(name))
+
+
+def options_of(thing: Any, function: Function) -> dict[str, Any]:
+    """Return the function's options that a layer or an operation holds as attributes."""
+    try:
+        names = list(inspect.signature(function).parameters)[1:]
+    except ValueError:  # one of PyTorch's own, without options
+        return {}
+    found = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    value = float(value)
+    return None if math.isnan(value) else value

@@ -1,0 +1,209 @@
+"""What a Keras model is made of, the same for Keras 3 and for Keras 2 (tf_keras)."""
+
+import abc
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer or an operation; symbolic tensors stand where tensors will."""
+
+    layer: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: tuple[Any, ...]
+    """Flat."""
+
+
+@dataclass(frozen=True)
+class Functional:
+    """The graph of a functional or Sequential model."""
+
+    inputs: Any
+    """A structure of symbolic tensors: one, a list, or a dict."""
+    calls: tuple[Call, ...]
+    """In an order in which they can be run."""
+    outputs: Any
+    """A structure of symbolic tensors."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Stands for a node's value in the arguments of a call."""
+
+    name: str
+
+
+class Library(abc.ABC):
+    """Keras 3 or Keras 2: its models' graphs, and the way of tensors there and back."""
+
+    module: str
+    """Where its own classes live."""
+
+    def owns(self, thing: Any, part: str) -> bool:
+        """Whether an object's class, or a function, is defined in this part of the library and not by the user."""
+        where = getattr(thing, "__module__", None) if callable(thing) and hasattr(thing, "__name__") else None
+        where = where or type(thing).__module__
+        return where.startswith(f"{self.module}.{part}")
+
+    def _calls_its_graph(self, model: Any) -> bool:
+        """Whether a model is a functional or Sequential one whose class does not call anything else instead."""
+        graphs: list[Any] = [
+            base
+            for base in type(model).__mro__
+            if base.__name__ in ("Functional", "Sequential") and base.__module__.startswith(self.module)
+        ]
+        own: Any = type(model)
+        return bool(graphs) and own.call is graphs[0].call
+
+    @abc.abstractmethod
+    def functional(self, model: Any) -> Functional | None:
+        """Return the graph of a model whose calls follow one; None for a subclassed model, or what is no model."""
+
+    @abc.abstractmethod
+    def to_keras(self, tensor: Tensor) -> Any:
+        """Return a tensor of the library's backend, with the same type."""
+
+    @abc.abstractmethod
+    def to_torch(self, tensor: Any, device: torch.device) -> Tensor:
+        """Return the value of a tensor or variable of the library's."""
+
+    @abc.abstractmethod
+    def is_symbolic(self, value: Any) -> bool:
+        """Whether a value stands for a tensor of the graph."""
+
+    def takes_training(self, layer: Any) -> bool:
+        """Whether a layer's call can be told that it is inference."""
+        return bool(getattr(layer, "_call_has_training_arg", False))
+
+    def mask(self, tensor: Any) -> Any:
+        """Return the mask that a layer has put on its output; None where there is none."""
+        return getattr(tensor, "_keras_mask", None)
+
+
+class Keras3(Library):
+    """Keras 3, whatever its backend."""
+
+    module = "keras.src"
+
+    def __init__(self) -> None:
+        import keras
+
+        self.keras = keras
+        self.on_torch = keras.backend.backend() == "torch"
+
+    def functional(self, model: Any) -> Functional | None:  # noqa: D102 - the base class says it
+        if type(model).__name__ != "Functional" and hasattr(model, "_functional") and self._calls_its_graph(model):
+            model = model._functional  # that of a Sequential; None before it is built
+        if model is None or not self._calls_its_graph(model):
+            return None
+        depths = sorted(model._nodes_by_depth, reverse=True)
+        calls = tuple(
+            Call(node.operation, tuple(node.arguments.args), dict(node.arguments.kwargs), tuple(node.outputs))
+            for depth in depths
+            for node in model._nodes_by_depth[depth]
+            if not node.is_input
+        )
+        return Functional(model._inputs_struct, calls, model._outputs_struct)
+
+    def is_symbolic(self, value: Any) -> bool:  # noqa: D102 - the base class says it
+        return isinstance(value, self.keras.KerasTensor)
+
+    def to_keras(self, tensor: Tensor) -> Any:  # noqa: D102 - the base class says it
+        if self.on_torch:
+            return tensor
+        if tensor.dtype == torch.bfloat16:
+            return self.keras.ops.cast(tensor.float().cpu().numpy(), "bfloat16")
+        return self.keras.ops.convert_to_tensor(tensor.cpu().numpy())
+
+    def to_torch(self, tensor: Any, device: torch.device) -> Tensor:  # noqa: D102 - the base class says it
+        if self.on_torch:
+            return torch.as_tensor(self.keras.ops.convert_to_tensor(tensor)).detach().to(device)
+        if self.keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
+            array = self.keras.ops.convert_to_numpy(self.keras.ops.cast(tensor, "float32"))
+            return torch.tensor(array, dtype=torch.bfloat16, device=device)
+        return torch.tensor(self.keras.ops.convert_to_numpy(tensor), device=device)
+
+
+class Keras2(Library):
+    """tf_keras, on TensorFlow."""
+
+    module = "tf_keras.src"
+
+    def __init__(self) -> None:
+        import tensorflow
+        import tf_keras
+
+        self.tf, self.keras = tensorflow, tf_keras
+
+    def functional(self, model: Any) -> Functional | None:  # noqa: D102 - the base class says it
+        if not self._calls_its_graph(model) or not getattr(model, "_nodes_by_depth", None):
+            return None  # the second: a Sequential that is not built
+        depths = sorted(model._nodes_by_depth, reverse=True)
+        nodes = [node for depth in depths for node in model._nodes_by_depth[depth] if not node.is_input]
+        flatten = self.tf.nest.flatten
+        found = tuple(
+            Call(node.layer, tuple(node.call_args), dict(node.call_kwargs), tuple(flatten(node.outputs)))
+            for node in nodes
+        )
+        return Functional(model._nested_inputs, found, model._nested_outputs)
+
+    def is_symbolic(self, value: Any) -> bool:  # noqa: D102 - the base class says it
+        return self.keras.backend.is_keras_tensor(value)  # type: ignore[no-any-return]
+
+    def to_keras(self, tensor: Tensor) -> Any:  # noqa: D102 - the base class says it
+        if tensor.dtype == torch.bfloat16:
+            return self.tf.cast(tensor.float().cpu().numpy(), "bfloat16")
+        return self.tf.convert_to_tensor(tensor.cpu().numpy())
+
+    def to_torch(self, tensor: Any, device: torch.device) -> Tensor:  # noqa: D102 - the base class says it
+        value = self.tf.convert_to_tensor(tensor)
+        if value.dtype == self.tf.bfloat16:
+            return torch.tensor(self.tf.cast(value, "float32").numpy(), dtype=torch.bfloat16, device=device)
+        return torch.tensor(value.numpy(), device=device)
+
+    def takes_training(self, layer: Any) -> bool:  # noqa: D102 - the base class says it
+        return bool(layer._call_spec.expects_training_arg)
+
+
+def library_of(model: Any) -> Library:
+    """Return the library that a model, a tf_keras one or a Keras 3 one, is of."""
+    tf_keras = sys.modules.get("tf_keras")
+    return Keras2() if tf_keras is not None and isinstance(model, tf_keras.Model) else Keras3()
+
+
+def leaves(structure: Any) -> Iterator[Any]:
+    """Yield what a structure of lists, tuples and dicts holds; dicts in the order of their keys."""
+    if isinstance(structure, list | tuple):
+        for part in structure:
+            yield from leaves(part)
+    elif isinstance(structure, dict):
+        for key in sorted(structure):
+            yield from leaves(structure[key])
+    else:
+        yield structure
+
+
+def mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
+    """Return a structure with a function of every leaf in its place."""
+    if isinstance(structure, list | tuple):
+        return type(structure)(mapped(part, function) for part in structure)
+    if isinstance(structure, dict):
+        return {key: mapped(value, function) for key, value in structure.items()}
+    return function(structure)
+
+
+def number(value: Any) -> float | int | None:
+    """Return a Python or NumPy number, or a tensor of one element without axes, as a number; None for all else."""
+    if isinstance(value, bool | int | float | np.number):
+        return value if isinstance(value, bool | int | float) else value.item()
+    if hasattr(value, "shape") and tuple(value.shape) == () and hasattr(value, "numpy"):
+        return value.numpy().item()  # type: ignore[no-any-return]
+    return None

@@ -1,0 +1,149 @@
+"""Where a graph comes from: a model of either framework, as the engine asks it."""
+
+import abc
+import hashlib
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attribution_bench.models import OutputSpec, SequenceModel
+from attribution_bench.models.targets import Selection
+from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
+from attribution_bench_plugins.fastism.graph.building import BATCH_SIZES
+from attribution_bench_plugins.fastism.graph.from_torch import CaptureError, capture
+from attribution_bench_plugins.fastism.graph.ir import Graph
+
+if TYPE_CHECKING:
+    from attribution_bench.models.keras_model import KerasSequenceModel
+
+
+class Source(abc.ABC):
+    """A model whose graph runs on PyTorch tensors, on its own device where PyTorch has it."""
+
+    model: SequenceModel
+    device: torch.device
+    dtype: torch.dtype
+
+    @abc.abstractmethod
+    def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
+        """Return the model's graph at a length; raise CaptureError, saying why, where there is none."""
+
+    @abc.abstractmethod
+    def fingerprint(self) -> Hashable:
+        """Return what changes when the model's weights do."""
+
+    @abc.abstractmethod
+    def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
+        """Return the selected part of one output of the graph, on the host."""
+
+    def tensor(self, array: NDArray[Any]) -> Tensor:
+        """Return an array on the device; floating arrays in the model's precision."""
+        tensor = torch.as_tensor(np.ascontiguousarray(array))
+        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
+
+    def sequences(self, one_hot: NDArray[Any]) -> Tensor:
+        """Return sequences (N, A, L) in the model's own layout."""
+        x = self.tensor(one_hot)
+        return x if self.model.layout == "NAL" else x.transpose(1, 2).contiguous()
+
+
+class TorchSource(Source):
+    """A torch.nn.Module."""
+
+    def __init__(self, model: TorchSequenceModel) -> None:
+        self.model, self.module = model, model.model
+        self.device, self.dtype = torch.device(model.device), model.dtype
+
+    def capture(  # noqa: D102 - the base class says it
+        self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]
+    ) -> Graph:
+        example = self.sequences(np.zeros((1, len(self.model.alphabet), length)))
+        rows = tuple(self.tensor(extra[:1]) for extra in extras)
+        return capture(self.module, example, rows, [output.name for output in outputs])
+
+    def fingerprint(self) -> Hashable:  # noqa: D102 - the base class says it
+        tensors = (*self.module.parameters(), *self.module.buffers())
+        return tuple((tensor.data_ptr(), tensor._version, tensor.device, tensor.dtype) for tensor in tensors)
+
+    def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:  # noqa: D102 - the base class says it
+        return self.model.to_numpy(select_tensor(value, selection))
+
+
+class KerasSource(Source):
+    """A keras.Model on any backend, or a tf_keras.Model."""
+
+    model: "KerasSequenceModel"
+
+    def __init__(self, model: "KerasSequenceModel") -> None:
+        from attribution_bench_plugins.fastism.graph.keras_model import library_of
+
+        self.model, self.library = model, library_of(model.model)
+        kind, _, index = model.device.partition(":")
+        on_gpu = kind == "gpu" and torch.cuda.is_available()
+        self.device = torch.device(f"cuda:{index}" if on_gpu else "cpu")
+        self.dtype = self.library.to_torch(model.to_tensor(np.zeros(1)), self.device).dtype
+
+    def capture(  # noqa: D102 - the base class says it
+        self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]
+    ) -> Graph:
+        from attribution_bench_plugins.fastism.graph.from_keras import capture as capture_keras
+
+        count, letters = sum(BATCH_SIZES), len(self.model.alphabet)
+        index = np.random.default_rng(length).integers(0, letters, (count, length))
+        one_hot = np.eye(letters)[index].transpose(0, 2, 1)
+        rows = tuple(np.resize(extra, (count, *extra.shape[1:])) for extra in extras)
+        tensors = tuple(self.tensor(extra) for extra in rows)
+        captured = capture_keras(self.model, self.sequences(one_hot), tensors)
+        self._compare(captured.outputs, one_hot, rows)
+        return captured.graph
+
+    def fingerprint(self) -> Hashable:  # noqa: D102 - the base class says it
+        digest = hashlib.blake2b()
+        for weight in self.model.model.weights:
+            value = self.library.to_torch(weight, torch.device("cpu"))
+            value = value.float() if value.dtype == torch.bfloat16 else value
+            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(np.ascontiguousarray(value.numpy()))
+        return digest.digest()
+
+    def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:  # noqa: D102 - the base class says it
+        if callable(selection.reducer):  # it takes tensors of the model's framework
+            own = {selection.name: self.library.to_keras(value)}
+            return self.model.to_numpy(self.model.select(own, selection))
+        chosen = select_tensor(value, selection)
+        return (chosen.float() if chosen.dtype in (torch.bfloat16, torch.float16) else chosen).cpu().numpy()
+
+    def _compare(
+        self, outputs: dict[str, tuple[Tensor, Tensor]], one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]
+    ) -> None:
+        """Raise CaptureError where the graph gives other outputs than the model."""
+        truth = self.model.predict(one_hot, extras)
+        for name, parts in outputs.items():
+            found = torch.cat(parts).double().cpu().numpy()
+            scale = max(float(np.abs(truth[name]).max()), float(np.finfo(np.float32).tiny))
+            error = float(np.abs(found - truth[name]).max()) / scale
+            if error > TOLERANCE.get(self.dtype, COARSE_TOLERANCE):
+                raise CaptureError(
+                    f"the captured graph gives output {name!r} otherwise than the model does, by {error:.1e} of its "
+                    "scale; a layer may draw random numbers or look at the whole batch"
+                )
+
+
+def source_of(model: SequenceModel) -> Source:
+    """Return a model as the engine asks it."""
+    if isinstance(model, TorchSequenceModel):
+        return TorchSource(model)
+    from attribution_bench.models.keras_model import KerasSequenceModel
+
+    assert isinstance(model, KerasSequenceModel)
+    return KerasSource(model)
+
+
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""What the checks against full passes allow, relative to the output's scale; wide enough for a full pass' rounding."""
+COARSE_TOLERANCE = 3e-2
+"""The same for half precisions."""
