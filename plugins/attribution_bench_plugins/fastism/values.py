@@ -118,7 +118,8 @@ class Windowed:
 
     def _placed(self, window: Window) -> Tensor:
         around = self.references.view(self.source, window, self.shape[1])
-        placed = around.expand(*self.shape[:3], *around.shape[3:]).contiguous()
+        # A copy even of one window that is contiguous already: it is the reference itself.
+        placed = around.expand(*self.shape[:3], *around.shape[3:]).clone(memory_format=torch.contiguous_format)
         own = self.value() if self.holds_value else self.delta()
         steady = self.window.step == window.step
         for k in (slice(None),) if steady else range(self.shape[1]):

@@ -62,7 +62,9 @@ class Maximum(Reduction):
         """Run on values."""
         operand = only(operands)
         if not self.over_positions:
-            value = _over(operand.value(), self.sizes, self.over_channels, torch.amax)
+            value = operand.take_value()
+            if self.over_channels:
+                value = _over(value, self.sizes, self.over_channels, torch.amax)
             return self.give(block, operand.window, value=value)
         inside = operand.take_value()
         mask_outside(inside, operand.window, operand.length, float("-inf"))
