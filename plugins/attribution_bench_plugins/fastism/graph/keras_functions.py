@@ -79,8 +79,6 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "threshold": lambda x, threshold, default_value: torch.where(x > threshold, x, default_value),
     }
 )
-KERAS_2: Mapping[str, Function] = MappingProxyType({"hardsigmoid": lambda x: (0.2 * x + 0.5).clamp(0, 1)})
-"""Those that Keras 2 defines otherwise."""
 
 
 def key(name: str) -> str:
@@ -88,10 +86,9 @@ def key(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def find(name: str, keras_2: bool) -> Function | None:
+def find(name: str) -> Function | None:
     """Return the function of a name; None for one that is not known to act on single elements."""
-    function = KERAS_2.get(key(name)) if keras_2 else None
-    return function or FUNCTIONS.get(key(name))
+    return FUNCTIONS.get(key(name))
 
 
 def options_of(thing: Any, function: Function) -> dict[str, Any]:

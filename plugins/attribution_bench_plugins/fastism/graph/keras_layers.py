@@ -46,7 +46,7 @@ def activation(site: Site, function: Any, node: str) -> str | None:
         return node
     if key(name) in ("softmax", "logsoftmax"):
         return site.softmax(node, -1, name, getattr(torch, name))
-    return site.named_function(node, name, name)
+    return site.named_function(node, name, function, name)
 
 
 def _activated(site: Site, layer: Any, node: str) -> str | None:
@@ -55,13 +55,8 @@ def _activated(site: Site, layer: Any, node: str) -> str | None:
     found = activation(site, function, node)
     if found is not None:
         return found
-    library, device = site.library, site.device
     name = getattr(function, "__name__", type(function).__name__)
-
-    def call(x: Tensor) -> Tensor:
-        return library.to_torch(function(library.to_keras(x)), device)
-
-    return site.add("opaque", node, call, name)
+    return site.add("opaque", node, lambda x: site.by_library(function, x), name)
 
 
 def _axes(layer: Any) -> tuple[int, int]:
@@ -314,12 +309,12 @@ def _function(name: str) -> Translator:
     """Return the translator of an activation layer; Keras 2 calls the slope of its leaky ReLU alpha."""
 
     def translate(site: Site, layer: Any, node: str) -> str | None:
-        function = find(name, keras_2=False)
+        function = find(name)
         assert function is not None
         options = options_of(layer, function)
         if name == "leaky_relu" and "negative_slope" not in options:
             options = {"negative_slope": float(layer.alpha)}
-        return site.named_function(node, name, **options)
+        return site.named_function(node, name, layer, **options)
 
     return translate
 

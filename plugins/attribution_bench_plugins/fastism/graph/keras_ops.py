@@ -40,12 +40,11 @@ def translate_operation(site: Site, operation: Any, args: tuple[Any, ...], kwarg
 
 
 def _function(site: Site, name: str, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    function = find(name, site.keras_2)
+    function = find(name)
     if function is None or len(args) != 1 or not isinstance(args[0], Reference):
         return None
-    if site.keras_2 and key(name) == "gelu":
-        kwargs = {"approximate": False, **kwargs}
-    return site.named_function(args[0].name, name, **options_of(operation, function), **kwargs)
+    options = {**options_of(operation, function), **kwargs}
+    return site.named_function(args[0].name, name, lambda x: operation(x, **kwargs), **options)
 
 
 def _binary(op: str) -> Handler:

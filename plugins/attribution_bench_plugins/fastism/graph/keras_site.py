@@ -15,6 +15,11 @@ from attribution_bench_plugins.fastism.graph.keras_model import Library, Referen
 COMBINATIONS: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
     {"add": torch.add, "subtract": torch.sub, "multiply": torch.mul, "divide": torch.div}
 )
+REDUCTIONS: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
+    {"sum": torch.sum, "mean": torch.mean, "max": torch.amax}
+)
+ROUNDING = 1000
+"""Units of the last place by which two computations of a function may differ."""
 IN_PLACE: Mapping[Callable[..., Tensor], Callable[..., Tensor]] = MappingProxyType(
     {torch.sigmoid: torch.sigmoid_, torch.tanh: torch.tanh_, torch.exp: torch.exp_}
 )
@@ -89,12 +94,36 @@ class Site:
         in_place = IN_PLACE.get(function)
         return self.add("elementwise", node, lambda x: function(x, **options), kind, in_place=in_place)
 
-    def named_function(self, node: str, name: str, kind: str = "", **options: Any) -> str | None:
-        """Add a function of single elements by Keras' name; None for a name that is not known."""
+    def named_function(
+        self, node: str, name: str, own: Callable[..., Any], kind: str = "", **options: Any
+    ) -> str | None:
+        """Add a function of single elements by Keras' name; None for a name that is not known.
+
+        ``own`` is the library's, on its own tensors. It is called instead where PyTorch's gives other values: TensorFlow
+        rounds the constants of some functions to single precision, and Keras 2 defines some otherwise.
+        """
+        function = find(name)
+        if function is None:
+            return None
+        if not self._agree(node, lambda x: function(x, **options), own):
+            return self.elementwise(node, lambda x: self.by_library(own, x), kind)
         if is_plain_relu(name, options):
             return self.add("relu", node, torch.relu, kind, in_place=torch.relu_)
-        function = find(name, self.keras_2)
-        return None if function is None else self.elementwise(node, function, kind, **options)
+        return self.elementwise(node, function, kind, **options)
+
+    def by_library(self, function: Callable[..., Any], x: Tensor) -> Tensor:
+        """Return what a function of the library's tensors gives."""
+        return self.library.to_torch(function(self.library.to_keras(x)), self.device)
+
+    def _agree(self, node: str, function: Callable[[Tensor], Tensor], own: Callable[..., Any]) -> bool:
+        x = self.builder.examples[node][0]
+        with torch.no_grad():
+            found, expected = function(x), self.by_library(own, x)
+        if found.dtype != expected.dtype or not found.dtype.is_floating_point:
+            return False
+        rounding = ROUNDING * torch.finfo(found.dtype).eps
+        scale = max(1.0, float(expected.nan_to_num().abs().max()))
+        return torch.allclose(found, expected, rtol=rounding, atol=rounding * scale, equal_nan=True)
 
     def position_wise(self, node: str, axis: int, function: Callable[[Tensor], Tensor], kind: str = "") -> str:
         """Add a function of a tensor's last axis, applied to another axis."""
@@ -140,7 +169,7 @@ class Site:
     def reduce(self, node: str, op: str, axes: tuple[int, ...], keep: bool) -> str:
         """Add a sum, a mean or a maximum over axes."""
         axes = tuple(axis % len(self.shape(node)) for axis in axes)
-        function: Callable[..., Tensor] = {"sum": torch.sum, "mean": torch.mean, "max": torch.amax}[op]
+        function: Callable[..., Tensor] = REDUCTIONS[op]
         mean: dict[str, Any] = {} if op == "max" else {"mean": op == "mean"}
         return self.add(op, node, lambda x: function(x, axes, keepdim=keep), axes=axes, keep=keep, **mean)
 

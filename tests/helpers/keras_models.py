@@ -1,0 +1,270 @@
+"""Small Keras models that between them hold every layer and operation that fastISM has words for, and some others."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+LENGTH = 20
+Tensor = Any
+
+
+class Twice(layers.Layer):
+    """A layer of the user's own."""
+
+    def call(self, x: Tensor) -> Tensor:
+        return x * 2 + ops.roll(x, 1, axis=1)
+
+
+class Subclassed(keras.Model):
+    """A model without a graph."""
+
+    def __init__(self) -> None:
+        super().__init__(dtype="float64")
+        self.conv = layers.Conv1D(3, 5, dtype="float64")
+        self.head = layers.Dense(2, dtype="float64")
+
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        return self.head(ops.max(ops.relu(self.conv(x)), axis=1))
+
+
+def two_thirds(x: Tensor) -> Tensor:
+    """An activation of the user's own."""
+    return ops.where(x > 0, x * 2 / 3, 0)
+
+
+def conv(filters: int, width: int, **options: Any) -> Any:
+    return layers.Conv1D(filters, width, **options)
+
+
+def flat(x: Tensor, outputs: int = 2) -> Tensor:
+    return layers.Dense(outputs)(layers.Flatten()(x))
+
+
+def activations(x: Tensor) -> Tensor:
+    x = conv(40, 3, padding="same")(x)
+    names = """celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid mish
+        relu relu6 selu sigmoid silu soft_shrink softplus softsign sparse_plus sparse_sigmoid squareplus tanh
+        tanh_shrink softmax log_softmax""".split()
+    kinds = [layers.Activation(name) for name in names]
+    kinds += [layers.ReLU(3, 0.1, 0.2), layers.ReLU(6), layers.LeakyReLU(0.3), layers.ELU(0.7), layers.Softmax()]
+    kinds += [layers.PReLU(), layers.PReLU(shared_axes=[1])]
+    return conv(2, 1)(layers.Concatenate()([kind(x[:, :, i : i + 3]) for i, kind in enumerate(kinds)]))
+
+
+def convolutions(x: Tensor) -> Tensor:
+    x = conv(6, 4, padding="same", activation="relu")(x)
+    x = conv(6, 3, padding="causal", dilation_rate=2, activation="gelu")(x)
+    x = conv(4, 3, groups=2, use_bias=False)(x)
+    x = layers.DepthwiseConv1D(3, depth_multiplier=2, padding="same", activation="tanh")(x)
+    x = layers.SeparableConv1D(5, 4, depth_multiplier=2, padding="same", activation="elu")(x)
+    return flat(conv(4, 5, strides=3, padding="same", activation="softplus")(x))
+
+
+def strided(x: Tensor) -> Tensor:
+    x = conv(6, 5, strides=2, padding="same", activation="relu")(x)
+    x = layers.DepthwiseConv1D(3, strides=2, padding="same")(x)
+    return flat(layers.SeparableConv1D(4, 2, strides=2, activation="relu")(x))
+
+
+def transposed(x: Tensor) -> Tensor:
+    x = layers.Conv1DTranspose(5, 3, activation="relu")(x)
+    x = layers.Conv1DTranspose(4, 6, strides=2, padding="same", activation="silu")(x)
+    x = layers.Conv1DTranspose(3, 2, strides=3)(layers.MaxPooling1D(4)(x))
+    return layers.Conv1DTranspose(2, 4, padding="same")(x)
+
+
+def pools(x: Tensor) -> Tensor:
+    x = conv(4, 3, padding="same", activation="elu")(x)
+    branches = [
+        layers.MaxPooling1D(3, 2, padding="same")(x),
+        layers.AveragePooling1D(3, 2, padding="same")(x),
+        layers.MaxPooling1D(2)(x),
+        layers.AveragePooling1D(2, padding="same")(x),
+    ]
+    x = conv(5, 3)(layers.Concatenate()(branches))
+    x = layers.AveragePooling1D(3, 2)(layers.MaxPooling1D(2, 1)(x))
+    return layers.Concatenate()([layers.GlobalMaxPooling1D()(x), layers.GlobalAveragePooling1D()(x)])
+
+
+def normalisations(x: Tensor) -> Tensor:
+    x = layers.BatchNormalization()(conv(6, 3)(x))
+    x = layers.LayerNormalization()(layers.ReLU()(x))
+    x = layers.BatchNormalization(scale=False, center=False)(layers.RMSNormalization()(x))
+    x = layers.Dropout(0.5)(layers.SpatialDropout1D(0.5)(layers.GaussianNoise(1.0)(x)))
+    x = layers.Dense(5, activation="relu")(layers.Flatten()(x))
+    return layers.Dense(2)(layers.BatchNormalization()(x))
+
+
+def shapes(x: Tensor) -> Tensor:
+    x = layers.ZeroPadding1D((2, 1))(layers.Rescaling(2.0, -0.5)(x))
+    x = layers.Cropping1D((1, 4))(conv(6, 3, activation="relu")(x))
+    x = layers.UpSampling1D(2)(layers.Permute((2, 1))(layers.Permute((2, 1))(x)))
+    x = layers.TimeDistributed(layers.Dense(4, activation="tanh"))(x)
+    x = layers.MaxPooling1D(4)(x)
+    return layers.Dense(3)(layers.Reshape((-1,))(layers.Identity()(x)))
+
+
+def merges(x: Tensor) -> Tensor:
+    a, b = conv(4, 3, padding="same")(x), conv(4, 5, padding="same", activation="tanh")(x)
+    c = layers.Average()([layers.Add()([a, b, x]), layers.Multiply()([a, b]), layers.Subtract()([b, a])])
+    d = layers.Maximum()([a, layers.Minimum()([b, c])])
+    e = layers.Concatenate()([c, d, c])
+    return flat(layers.Add()([e, e]))
+
+
+def operations(x: Tensor) -> Tensor:
+    y = conv(4, 3, padding="same")(x)
+    y = ops.relu(y) + ops.sigmoid(y) * 0.5 - 1.0
+    y = 1 - y / 2 + ops.exp(-y) ** 2
+    y = ops.concatenate([y[:, 2:-1], y[:, :-3], ops.flip(y, axis=1)[:, 1:-2]], axis=-1)
+    y = y * np.linspace(0.5, 1.5, 12, dtype="float32")
+    y = ops.maximum(y, 0.1) + ops.clip(y, -0.3, 0.4) + ops.gelu(y, approximate=False) + 1 / (2 + ops.square(y))
+    y = ops.transpose(ops.transpose(y, (0, 2, 1)), (0, 2, 1))
+    y = ops.repeat(ops.pad(y, [[0, 0], [1, 2], [0, 0]]), 2, axis=1)
+    z = ops.squeeze(ops.expand_dims(y, 2), 2)
+    z = ops.swapaxes(ops.moveaxis(z, 1, 2), 1, 2)
+    heads = [ops.mean(z, axis=1), ops.sum(z, axis=1), ops.max(z, axis=1), z[:, 3], ops.reshape(y, (-1, 40 * 12))]
+    return layers.Dense(2)(layers.Concatenate()(heads))
+
+
+def squeeze_excitation(x: Tensor) -> Tensor:
+    x = conv(6, 3, padding="same", activation="relu")(x)
+    gate = layers.Dense(6, activation="sigmoid")(layers.GlobalAveragePooling1D(keepdims=True)(x))
+    return flat(layers.MaxPooling1D(2)(layers.Multiply()([x, gate])))
+
+
+def shared(x: Tensor) -> Tensor:
+    layer = conv(4, 3, padding="same", activation="relu", name="shared")
+    return flat(layer(layer(x)) + layer(x), 1)
+
+
+def nested(x: Tensor) -> Tensor:
+    inside = keras.Input((None, 4))
+    tail = keras.Sequential([layers.Activation("relu"), conv(3, 3)], name="tail")
+    encoder = keras.Model(inside, [tail(conv(5, 3, name="conv")(inside)), conv(3, 5)(inside)], name="encoder")
+    one, two = encoder(x)
+    three, _ = encoder(ops.flip(x, axis=1))
+    return flat(one + two + three)
+
+
+def channels_first_inside(x: Tensor) -> Tensor:
+    x = layers.BatchNormalization(axis=1)(layers.Permute((2, 1))(conv(4, 3)(x)))
+    return layers.Flatten(data_format="channels_first")(layers.Activation("relu")(x))
+
+
+def recurrent(x: Tensor) -> Tensor:
+    x = layers.MaxPooling1D(2)(conv(4, 3, padding="same", activation="relu")(x))
+    x = layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="both_ways")(x)
+    y, state = layers.GRU(3, return_state=True, name="gated")(x)
+    return layers.Dense(2)(layers.Concatenate()([y, state]))
+
+
+def attention(x: Tensor) -> Tensor:
+    x = layers.MaxPooling1D(4)(conv(4, 3, padding="same", activation="relu")(x))
+    x = x + layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+    return layers.Dense(2)(layers.GlobalAveragePooling1D()(layers.LayerNormalization()(x)))
+
+
+def users_own(x: Tensor) -> Tensor:
+    x = Twice(name="twice")(conv(4, 3, activation=two_thirds, name="first")(x))
+    x = layers.Lambda(lambda v: v - ops.mean(v, axis=1, keepdims=True), name="centre")(x)
+    return flat(layers.GroupNormalization(2)(x))
+
+
+def two_dimensional(x: Tensor) -> Tensor:
+    x = layers.Conv2D(4, (1, 5), activation="relu")(layers.Reshape((1, LENGTH, 4))(x))
+    return flat(x)
+
+
+def heads(x: Tensor) -> dict[str, Tensor]:
+    x = conv(4, 5, padding="same", activation="relu")(x)
+    profile = layers.Reshape((LENGTH,))(conv(1, 3, padding="same")(x))
+    return {"profile": profile, "count": layers.Dense(1)(layers.GlobalAveragePooling1D()(x))}
+
+
+ONE_INPUT: dict[str, Callable[[Tensor], Any]] = {
+    function.__name__: function
+    for function in (
+        activations,
+        attention,
+        channels_first_inside,
+        convolutions,
+        heads,
+        merges,
+        nested,
+        normalisations,
+        operations,
+        pools,
+        recurrent,
+        shapes,
+        shared,
+        squeeze_excitation,
+        strided,
+        transposed,
+        two_dimensional,
+        users_own,
+    )
+}
+OPAQUE = {
+    "attention": {"MultiHeadAttention"},
+    "recurrent": {"Bidirectional", "GRU"},
+    "two_dimensional": {"Conv2D"},
+    "users_own": {"two_thirds", "Twice", "Lambda", "GroupNormalization"},
+}
+"""What only Keras itself can call, by model."""
+
+
+def build(name: str, dtype: str = "float64") -> keras.Model:
+    """Return a model of the collection with seeded weights."""
+    return in_precision(dtype, lambda: _one_input(ONE_INPUT[name]))
+
+
+def _one_input(function: Callable[[Tensor], Any]) -> keras.Model:
+    x = keras.Input((LENGTH, 4), name="sequence")
+    return keras.Model(x, function(x))
+
+
+def several_inputs(kind: str, dtype: str = "float64") -> keras.Model:
+    """Return a model of a sequence, a control track (LENGTH, 2) and a cell type (3,), as a ``list`` or a ``dict``."""
+
+    def make() -> keras.Model:
+        cell, track = keras.Input((3,), name="cell"), keras.Input((LENGTH, 2), name="track")
+        x = keras.Input((LENGTH, 4), name="sequence")
+        y = conv(4, 3, padding="same")(layers.Concatenate()([conv(5, 5, padding="same", activation="relu")(x), track]))
+        both = layers.Concatenate()([layers.GlobalMaxPooling1D()(y), layers.Dense(3)(cell)])
+        outputs = [layers.Dense(2, name="first")(both), y]
+        if kind == "list":
+            return keras.Model([x, track, cell], outputs)
+        return keras.Model({"track": track, "sequence": x, "cell": cell}, outputs)
+
+    return in_precision(dtype, make)
+
+
+def in_precision(dtype: str, make: Callable[[], keras.Model]) -> keras.Model:
+    """Return what a function builds, with layers of a type and seeded weights that matter."""
+    former = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        return randomised(make())
+    finally:
+        keras.config.set_dtype_policy(former)
+
+
+def randomised(model: Any) -> Any:
+    """Give every weight seeded values, those of normalisations and biases included; returns the model."""
+    generator = np.random.default_rng(len(model.weights))
+    values = []
+    for weight in model.get_weights():
+        if not np.issubdtype(weight.dtype, np.floating):
+            values.append(weight)
+            continue
+        scale = 0.3 if weight.ndim < 2 else 1.5 / np.sqrt(np.prod(weight.shape[:-1]))
+        values.append((generator.standard_normal(weight.shape) * scale).astype(weight.dtype))
+    model.set_weights(values)
+    for weight in model.weights:
+        if "variance" in (getattr(weight, "path", None) or weight.name):
+            weight.assign(generator.uniform(0.5, 1.5, tuple(weight.shape)))
+    return model
