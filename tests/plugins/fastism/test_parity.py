@@ -8,6 +8,7 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.engine import FallbackWarning, prepare
+from attribution_bench_plugins.fastism.source import source_of
 from fastism_models import LENGTH, MODELS, WHOLE_SOMEWHERE, build, controls_join
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
@@ -59,9 +60,8 @@ def test_every_rule_in_float64(name: str) -> None:
 def test_rules_hold_the_whole_model(name: str) -> None:
     """Nothing runs whole for want of a rule."""
     model = ab.as_sequence_model(build(name))
-    names = tuple(output.name for output in model.outputs(LENGTH))
     with model.inference():
-        plan = prepare(model, LENGTH, (), names).plan
+        plan = prepare(source_of(model), LENGTH, (), model.outputs(LENGTH)).plan
     assert plan is not None
     assert {step.node.layer: step.reason for step in plan.steps.values() if step.reason} == {}
 
