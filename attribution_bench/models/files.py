@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from attribution_bench.errors import MissingDependencyError, ModelError
-from attribution_bench.models.keras_start import import_keras
+from attribution_bench.models.keras_start import import_keras, import_keras_2
 
+PYTHON_CODE = frozenset({"Lambda", "__lambda__"})
+"""Classes in a Keras file that stand for Python code."""
 SIZE_FUNCTIONS = frozenset(
     """
     Symbol Integer Rational Float Add Mul Pow Max Min Mod PythonMod FloorDiv CeilDiv CleanDiv ModularIndexing
@@ -29,22 +31,46 @@ SIZE_NODES = (
 
 
 def read_keras(path: Path) -> Any:
-    """Read a Keras model file without its training state; one that holds Python code (a Lambda layer) is refused."""
+    """Read a Keras model file without its training state; one that holds Python code (a Lambda layer) is refused.
+
+    A file of Keras 2 that Keras 3 cannot read is read by tf_keras where that is installed.
+    """
     try:
         keras = import_keras()
     except ImportError as error:
         raise MissingDependencyError.of("keras", "tensorflow", f"reading {path}") from error
     try:
-        if "Lambda" in _class_names(_keras_config(path)):
+        if _class_names(_keras_config(path)) & PYTHON_CODE:
             raise ModelError(
                 f"{path} holds a Lambda layer, that is, Python code that would run; build the model in a function and "
                 "name it as package.module:callable"
             )
-        return keras.models.load_model(path, compile=False, safe_mode=True)
     except ModelError:
         raise
     except Exception as error:  # a damaged file fails in many ways; the failure is named and re-raised
         raise ModelError(f"{path} cannot be read as a Keras model: {_first_line(error)}") from error
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # of Keras 2, or damaged after all
+        return _read_keras_2(path, error)
+
+
+def _read_keras_2(path: Path, failure: Exception) -> Any:
+    """Read what Keras 3 failed to read."""
+    try:
+        tf_keras = import_keras_2()
+    except ImportError as error:
+        raise ModelError(
+            f"{path} cannot be read as a Keras model: {_first_line(failure)}; if it was written by Keras 2, install "
+            "tf_keras (pip install 'attribution-bench[tf_keras]'), which reads such files"
+        ) from error
+    try:
+        return tf_keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a damaged file fails in many ways; the failure is named and re-raised
+        raise ModelError(
+            f"{path} cannot be read as a Keras model: {_first_line(failure)}; nor by tf_keras, as one of Keras 2: "
+            f"{_first_line(error)}"
+        ) from error
 
 
 def read_exported(path: Path) -> Any:

@@ -1,6 +1,7 @@
 """Importing Keras without the notes that TensorFlow's native code writes to stderr before any setting can stop it."""
 
 import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -11,11 +12,19 @@ STDERR = 2
 
 def import_keras() -> Any:
     """Import Keras and its backend; returns the module. What goes wrong comes as an exception all the same."""
-    if "keras" in sys.modules:
-        return sys.modules["keras"]
+    return _import("keras")
+
+
+def import_keras_2() -> Any:
+    """Import tf_keras, which runs models of Keras 2; otherwise as `import_keras`."""
+    return _import("tf_keras")
+
+
+def _import(name: str) -> Any:
+    if name in sys.modules:
+        return sys.modules[name]
     with _native_stderr_closed():
-        import keras
-    return keras
+        return importlib.import_module(name)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,13 @@ from keras import layers, ops
 
 LENGTH = 20
 Tensor = Any
+ACTIVATIONS = tuple(
+    """
+    celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid
+    mish relu relu6 selu sigmoid silu soft_shrink softplus softsign sparse_plus sparse_sigmoid squareplus
+    tanh tanh_shrink softmax log_softmax
+    """.split()  # noqa: SIM905 - a list of words reads better so
+)
 
 
 class Twice(layers.Layer):
@@ -45,10 +52,7 @@ def flat(x: Tensor, outputs: int = 2) -> Tensor:
 
 def activations(x: Tensor) -> Tensor:
     x = conv(40, 3, padding="same")(x)
-    names = """celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid mish
-        relu relu6 selu sigmoid silu soft_shrink softplus softsign sparse_plus sparse_sigmoid squareplus tanh
-        tanh_shrink softmax log_softmax""".split()
-    kinds = [layers.Activation(name) for name in names]
+    kinds: list[Any] = [layers.Activation(name) for name in ACTIVATIONS]
     kinds += [layers.ReLU(3, 0.1, 0.2), layers.ReLU(6), layers.LeakyReLU(0.3), layers.ELU(0.7), layers.Softmax()]
     kinds += [layers.PReLU(), layers.PReLU(shared_axes=[1])]
     return conv(2, 1)(layers.Concatenate()([kind(x[:, :, i : i + 3]) for i, kind in enumerate(kinds)]))
@@ -268,3 +272,19 @@ def randomised(model: Any) -> Any:
         if "variance" in (getattr(weight, "path", None) or weight.name):
             weight.assign(generator.uniform(0.5, 1.5, tuple(weight.shape)))
     return model
+
+
+def deepstarr(dtype: str = "float64") -> keras.Model:
+    """Return DeepSTARR (de Almeida et al. 2022) in miniature: four convolutions with pools, two heads."""
+
+    def make() -> keras.Model:
+        x = inputs = keras.Input((64, 4))
+        for filters, width in ((16, 7), (6, 3), (6, 5), (8, 3)):
+            x = layers.BatchNormalization()(conv(filters, width, padding="same")(x))
+            x = layers.MaxPooling1D(2)(layers.Activation("relu")(x))
+        x = layers.Flatten()(x)
+        for _ in range(2):
+            x = layers.Dropout(0.4)(layers.Activation("relu")(layers.BatchNormalization()(layers.Dense(16)(x))))
+        return keras.Model(inputs, [layers.Dense(1, name="Dev")(x), layers.Dense(1, name="Hk")(x)])
+
+    return in_precision(dtype, make)

@@ -27,6 +27,10 @@ class KerasExplainer:
                 f"{keras.backend.backend()}; set KERAS_BACKEND=tensorflow before Keras is imported, "
                 "or use another method"
             )
+        if not isinstance(model.model, keras.Model):
+            raise UnsupportedError(
+                "DeepSHAP takes models of Keras 3, and this one is of Keras 2 (tf_keras); use another method"
+            )
         from shap.explainers._deep.deep_tf import TFDeep
 
         from attribution_bench_plugins.deepshap.keras_rules import extended_rules

@@ -97,6 +97,9 @@ class KerasSource(Source):
         one_hot = np.eye(letters)[index].transpose(0, 2, 1)
         rows = tuple(np.resize(extra, (count, *extra.shape[1:])) for extra in extras)
         tensors = tuple(self.tensor(extra) for extra in rows)
+        if self.library.on_torch and self.library.functional(self.model.model) is None:
+            names = [output.name for output in outputs]
+            return capture(_AsModule(self.model), self.sequences(one_hot), tensors, names)
         captured = capture_keras(self.model, self.sequences(one_hot), tensors)
         self._compare(captured.outputs, one_hot, rows)
         return captured.graph
@@ -131,6 +134,18 @@ class KerasSource(Source):
                     f"the captured graph gives output {name!r} otherwise than the model does, by {error:.1e} of its "
                     "scale; a layer may draw random numbers or look at the whole batch"
                 )
+
+
+class _AsModule(torch.nn.Module):
+    """A subclassed Keras model on PyTorch, whose layers PyTorch itself can follow."""
+
+    def __init__(self, model: "KerasSequenceModel") -> None:
+        super().__init__()
+        self.model, self.sequence_model = model.model, model
+
+    def forward(self, x: Tensor, *extras: Tensor) -> tuple[Tensor, ...]:
+        inputs = self.sequence_model.arrange(x, extras)
+        return tuple(self.sequence_model.name_outputs(self.model(inputs, training=False)).values())
 
 
 def source_of(model: SequenceModel) -> Source:

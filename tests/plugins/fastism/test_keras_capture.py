@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import keras_models
 import numpy as np
 import pytest
 from keras import layers, ops
-from keras_models import LENGTH, ONE_INPUT, OPAQUE, build, several_inputs
 from numpy.typing import NDArray
 
 import attribution_bench as ab
+import keras_models
 from attribution_bench_plugins.fastism.engine import FallbackWarning
 from attribution_bench_plugins.fastism.plan import Plan
+from keras_models import LENGTH, ONE_INPUT, OPAQUE, build, several_inputs
+
+# Of TensorFlow's tensors and NumPy 2; pytest.warns raises again what pyproject.toml has ignored by module.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 def random_one_hot(count: int, length: int = LENGTH, seed: int = 0) -> NDArray[np.float64]:
@@ -59,3 +62,178 @@ def test_every_layer_in_float64(name: str) -> None:
         np.testing.assert_array_equal(old, new)
     opaque = {s.node.layer.rpartition(" (")[2][:-1] for s in plan_of(method).steps.values() if s.node.op == "opaque"}
     assert {kind for kind in opaque if not kind.startswith("output_")} == OPAQUE.get(name, set())
+
+
+@pytest.mark.parametrize("name", ONE_INPUT)
+def test_every_layer_in_float32_with_unknown_letters(name: str) -> None:
+    model, x = build(name, "float32"), random_one_hot(2, seed=1)
+    x[0, :, [0, 7, LENGTH - 1]] = 0
+    result = ab.get_method("fastism")(model).attribute(x.astype(np.float32), target="all")
+    exact = build(name)
+    exact.set_weights(model.get_weights())
+    assert_parity(result, brute_force(exact, x), 1e-5)
+
+
+def test_all_but_what_has_no_rule_keeps_its_windows() -> None:
+    method = ab.get_method("fastism")(build("convolutions"))
+    method.attribute(random_one_hot(1), target="all")
+    assert {step.mode for step in plan_of(method).steps.values()} <= {"windowed", "vector", "constant"}
+    method = ab.get_method("fastism")(build("recurrent"))
+    method.attribute(random_one_hot(1), target="all")
+    modes = {step.node.layer: step.mode for step in plan_of(method).steps.values()}
+    assert [mode for layer, mode in modes.items() if layer.endswith("(MaxPooling1D)")] == ["windowed"]
+    assert modes["both_ways (Bidirectional)"] == "whole"
+
+
+def test_nested_and_shared_layers_bear_the_users_names() -> None:
+    method = ab.get_method("fastism")(build("nested"))
+    method.attribute(random_one_hot(1), target="all")
+    found = [step.node.layer for step in plan_of(method).steps.values()]
+    assert found.count("encoder/conv (Conv1D)") == 2
+    assert sum(layer.startswith("encoder/tail/") for layer in found) == 4
+
+
+@pytest.mark.parametrize("kind", ["list", "dict"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_several_inputs_and_outputs(kind: str, dtype: str) -> None:
+    model, x = several_inputs(kind, dtype), random_one_hot(3)
+    generator = np.random.default_rng(0)
+    track, cell = generator.standard_normal((3, LENGTH, 2)), generator.standard_normal((3, 3))
+    track, cell = track.astype("float32"), cell.astype("float32")  # as Keras takes its inputs
+    result = ab.get_method("fastism")(model).attribute(x, target="all", additional_forward_args=(track, cell))
+    pack = (lambda s, t, c: [s, t, c]) if kind == "list" else (lambda s, t, c: {"sequence": s, "track": t, "cell": c})
+    truth = brute_force(model, x, (track, cell), pack)
+    assert_parity(result, truth, 1e-10 if dtype == "float64" else 1e-5)
+    slow = ab.get_method("standard_ism")(model).attribute(x, target="all", additional_forward_args=(track, cell))
+    assert_parity(slow, truth, 1e-12 if dtype == "float64" else 1e-5)
+
+
+def test_a_missing_input_is_named() -> None:
+    with pytest.raises(ab.errors.ModelError, match=r"3 inputs \('track' .*'sequence' .*'cell'"):
+        ab.get_method("fastism")(several_inputs("dict")).attribute(random_one_hot(1), target="all")
+
+
+def test_outputs_keep_their_names_and_targets_are_applied_on_the_way() -> None:
+    method, x = ab.get_method("fastism")(build("heads")), random_one_hot(2)
+    everything = method.attribute(x, target="all").predictions
+    assert list(everything) == ["profile", "count"]
+    profile = everything["profile"]
+    for target, expected in (
+        (4, profile[..., 4]),
+        ("sum", profile.sum(-1)),
+        ("logsumexp", np.log(np.exp(profile).sum(-1))),
+        (lambda value: ops.max(keras.ops.convert_to_tensor(value), axis=-1), profile.max(-1)),
+    ):
+        found = method.attribute(x, target=("profile", target)).predictions["profile"]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_protein_with_channels_first_layout() -> None:
+    def make() -> keras.Model:
+        x = keras.Input((20, 9))
+        y = layers.Conv1D(4, 3, activation="relu")(layers.Permute((2, 1))(x))
+        return keras.Model(x, layers.Dense(2)(layers.GlobalMaxPooling1D()(y)))
+
+    model = ab.as_sequence_model(keras_models.in_precision("float64", make), layout="NAL", alphabet="protein")
+    x = np.eye(20)[np.random.default_rng(0).integers(0, 20, (2, 9))].transpose(0, 2, 1)
+    fast = ab.get_method("fastism")(model).attribute(x, target="all")
+    slow = ab.get_method("standard_ism")(model).attribute(x, target="all")
+    assert_parity(fast, list(slow.predictions.values()), 1e-12)
+
+
+def test_lengths_that_the_model_leaves_open() -> None:
+    def make() -> keras.Model:
+        x = keras.Input((None, 4))
+        y = layers.MaxPooling1D(3, 2, padding="same")(layers.Conv1D(4, 5, activation="relu")(x))
+        return keras.Model(x, layers.Dense(2)(layers.GlobalAveragePooling1D()(y)))
+
+    model = keras_models.in_precision("float64", make)
+    method = ab.get_method("fastism")(model)
+    for length in (7, 16):
+        x = random_one_hot(2, length)
+        assert_parity(method.attribute(x, target="all"), brute_force(model, x), 1e-10)
+
+
+def test_weights_that_change_are_captured_again() -> None:
+    model, x = build("convolutions"), random_one_hot(1)
+    method = ab.get_method("fastism")(model)
+    before = method.attribute(x, target="all")
+    model.set_weights([weight * 1.5 for weight in model.get_weights()])
+    after = method.attribute(x, target="all")
+    assert_parity(after, brute_force(model, x), 1e-10)
+    assert not np.allclose(next(iter(before.predictions.values())), next(iter(after.predictions.values())))
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(x.transpose(0, 2, 1), np.zeros((1, 2)), epochs=1, verbose=0)
+    assert_parity(method.attribute(x, target="all"), brute_force(model, x), 1e-10)
+
+
+def test_sequential_model_that_is_not_built_yet() -> None:
+    model = keras_models.in_precision(
+        "float64", lambda: keras.Sequential([layers.Conv1D(3, 3, activation="relu"), layers.Flatten(), layers.Dense(1)])
+    )
+    x = random_one_hot(1)
+    assert_parity(ab.get_method("fastism")(model).attribute(x), [v[..., 0] for v in brute_force(model, x)], 1e-10)
+
+
+def falls_back(model: Any, match: str) -> None:
+    x = random_one_hot(1)
+    with pytest.warns(FallbackWarning, match=match):
+        result = ab.get_method("fastism")(model).attribute(x, target="all")
+    (found,), (expected,) = result.predictions.values(), brute_force(model, x)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+    assert "fallback" in result.metadata
+
+
+def test_a_subclassed_model_falls_back_and_says_so() -> None:
+    falls_back(keras_models.Subclassed(), "Subclassed is a subclassed Keras model")
+
+
+def test_a_functional_model_with_a_call_of_its_own_falls_back() -> None:
+    class Doubled(keras.Model):
+        def call(self, inputs: Any, training: bool | None = None) -> Any:
+            return 2 * super().call(inputs, training=training)
+
+    def make() -> keras.Model:
+        x = keras.Input((LENGTH, 4))
+        return Doubled(x, layers.Dense(1)(layers.Flatten()(x)))
+
+    falls_back(keras_models.in_precision("float64", make), "Doubled is a subclassed Keras model")
+
+
+def test_a_mask_falls_back() -> None:
+    def make() -> keras.Model:
+        x = keras.Input((LENGTH, 4))
+        y = layers.LSTM(3)(layers.Masking(name="skip")(layers.ReLU()(layers.Conv1D(2, 1, use_bias=False)(x))))
+        return keras.Model(x, layers.Dense(1)(y))
+
+    falls_back(keras_models.in_precision("float64", make), "skip .Masking. gives a mask")
+
+
+def test_a_layer_that_looks_at_the_whole_batch_is_not_captured() -> None:
+    def make() -> keras.Model:
+        x = keras.Input((LENGTH, 4))
+        y = layers.Flatten()(layers.Conv1D(3, 3)(x))
+        return keras.Model(x, layers.Dense(1)(y - ops.mean(y, axis=0, keepdims=True)))
+
+    with pytest.warns(FallbackWarning, match="look at the whole batch"):
+        ab.get_method("fastism")(keras_models.in_precision("float64", make)).attribute(random_one_hot(2))
+
+
+@pytest.mark.parametrize("architecture", ["basset", "factorized_basset", "bpnet"])
+def test_paper_models_on_real_sequence(architecture: str) -> None:
+    from attribution_bench.sequences import lambda_windows
+
+    model = ab.get_model(architecture)(length=1000, framework="keras")
+    x, positions = lambda_windows(1000, 1).one_hot(), [0, 1, 499, 998, 999]
+    method = ab.get_method("fastism")(model)
+    fast = method.attribute(x, target="all", positions=positions)
+    slow = ab.get_method("standard_ism")(model).attribute(x, target="all", positions=positions)
+    assert_parity(fast, list(slow.predictions.values()), 1e-5)
+    assert "whole" not in {step.mode for step in plan_of(method).steps.values()}
+
+
+def test_deepstarr() -> None:
+    model, x = keras_models.deepstarr(), random_one_hot(1, 64)
+    result = ab.get_method("fastism")(model).attribute(x, target="all")
+    assert list(result.predictions) == ["Dev", "Hk"]
+    assert_parity(result, brute_force(model, x), 1e-10)

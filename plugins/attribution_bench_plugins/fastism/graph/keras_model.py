@@ -46,6 +46,8 @@ class Library(abc.ABC):
 
     module: str
     """Where its own classes live."""
+    on_torch: bool = False
+    """Whether its tensors are PyTorch's."""
 
     def owns(self, thing: Any, part: str) -> bool:
         """Whether an object's class, or a function, is defined in this part of the library and not by the user."""
@@ -156,7 +158,7 @@ class Keras2(Library):
         return Functional(model._nested_inputs, found, model._nested_outputs)
 
     def is_symbolic(self, value: Any) -> bool:  # noqa: D102 - the base class says it
-        return self.keras.backend.is_keras_tensor(value)  # type: ignore[no-any-return]
+        return hasattr(value, "_keras_history")
 
     def to_keras(self, tensor: Tensor) -> Any:  # noqa: D102 - the base class says it
         if tensor.dtype == torch.bfloat16:

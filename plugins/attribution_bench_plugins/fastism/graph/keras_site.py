@@ -99,8 +99,8 @@ class Site:
     ) -> str | None:
         """Add a function of single elements by Keras' name; None for a name that is not known.
 
-        ``own`` is the library's, on its own tensors. It is called instead where PyTorch's gives other values: TensorFlow
-        rounds the constants of some functions to single precision, and Keras 2 defines some otherwise.
+        ``own`` is the library's, on its own tensors. It is called instead where PyTorch's gives other values:
+        TensorFlow rounds the constants of some functions to single precision, and Keras 2 defines some otherwise.
         """
         function = find(name)
         if function is None:

@@ -1,0 +1,46 @@
+"""Keras on its PyTorch backend, which is chosen once a process: the engine's predictions in one of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {helpers!r})
+import keras
+import keras_models
+import numpy as np
+import torch
+import attribution_bench as ab
+
+assert keras.backend.backend() == "torch"
+x = np.eye(4)[np.random.default_rng(0).integers(0, 4, (2, keras_models.LENGTH))].transpose(0, 2, 1)
+names = ["convolutions", "operations", "pools", "normalisations", "merges", "nested", "recurrent", "users_own"]
+models = {{name: keras_models.build(name) for name in names}}
+models["subclassed"] = keras_models.Subclassed()
+for name, model in models.items():
+    method = ab.get_method("fastism")(model)
+    fast = method.attribute(x, target="all")
+    slow = ab.get_method("standard_ism")(model).attribute(x, target="all")
+    assert "fallback" not in fast.metadata, (name, fast.metadata["fallback"])
+    for output, expected in slow.predictions.items():
+        error = np.abs(fast.predictions[output] - expected).max() / np.abs(expected).max()
+        assert error < 1e-10, (name, output, error)
+    with torch.no_grad():
+        model.trainable_variables[0].value.mul_(1.5)
+    changed = method.attribute(x, target="all")
+    slow = ab.get_method("standard_ism")(model).attribute(x, target="all")
+    for output, expected in slow.predictions.items():
+        error = np.abs(changed.predictions[output] - expected).max() / np.abs(expected).max()
+        assert error < 1e-10, (name, output, error)
+print("compared", len(models))
+"""
+
+
+def test_models_on_the_torch_backend() -> None:
+    helpers = str(Path(__file__).parents[2] / "helpers")
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    command = [sys.executable, "-c", SCRIPT.format(helpers=helpers)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == "compared 9\n", done.stderr[-3000:]
