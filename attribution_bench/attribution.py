@@ -339,11 +339,16 @@ def _one_hot(inputs: ArrayLike | Sequence[str], model: SequenceModel) -> NDArray
     return x.astype(np.float64 if x.dtype == np.float64 else np.float32)
 
 
-def _extras(arguments: Any, count: int) -> tuple[NDArray[Any], ...]:
+def further_inputs(arguments: Any) -> tuple[NDArray[Any], ...]:
+    """Return a model's inputs beside the sequences, given alone or as a tuple, tensors or arrays, as arrays."""
     if arguments is None:
         return ()
     arguments = arguments if isinstance(arguments, tuple | list) else (arguments,)
-    extras = tuple(np.asarray(a.detach().cpu() if hasattr(a, "detach") else a) for a in arguments)
+    return tuple(np.asarray(a.detach().cpu() if hasattr(a, "detach") else a) for a in arguments)
+
+
+def _extras(arguments: Any, count: int) -> tuple[NDArray[Any], ...]:
+    extras = further_inputs(arguments)
     for index, extra in enumerate(extras):
         if extra.ndim == 0 or len(extra) != count:
             raise InvalidInputError(

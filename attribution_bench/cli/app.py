@@ -6,6 +6,7 @@ import sys
 import typer
 
 from attribution_bench.cli.benchmark import benchmark
+from attribution_bench.cli.explain import explain
 from attribution_bench.cli.methods import methods
 from attribution_bench.cli.report import report
 from attribution_bench.cli.reproduce_paper import reproduce_paper
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(methods)
 app.command("reproduce-paper")(reproduce_paper)
 app.command()(benchmark)
+app.command()(explain)
 app.command()(report)
 
 

@@ -1,6 +1,5 @@
 """`attribution-bench benchmark`: the runner on any model."""
 
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,35 +11,11 @@ from attribution_bench.cli.reproduce_paper import BUDGET
 from attribution_bench.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from attribution_bench.models.loading import ModelSource
     from attribution_bench.models.sequence_model import SequenceModel
-
-DEFAULT_LENGTH = 1000
-
-
-class Framework(StrEnum):
-    """Framework of a built-in architecture."""
-
-    torch = "torch"
-    keras = "keras"
-
-
-class LayoutName(StrEnum):
-    """Order of the axes that the model takes."""
-
-    NAL = "NAL"
-    NLA = "NLA"
 
 
 def benchmark(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A .pt2 (torch.export), .keras or .h5 file, package.module:callable, or an architecture such as "
-            "basset or bpnet?length=2000.",
-            metavar="MODEL",
-        ),
-    ],
+    model: options.Model,
     lengths: options.Lengths = None,
     methods: options.Methods = None,
     batch_sizes: Annotated[
@@ -51,12 +26,9 @@ def benchmark(
     target: Annotated[
         str, typer.Option(help="all, an index, an output, output:index, or a reducer: sum, mean, logsumexp.")
     ] = "all",
-    framework: Annotated[Framework, typer.Option(help="Framework of a built-in architecture.")] = Framework.torch,
-    layout: Annotated[
-        LayoutName | None,
-        typer.Option(help="Axes that the model takes: NAL (PyTorch's default) or NLA (Keras' default)."),
-    ] = None,
-    alphabet: Annotated[str, typer.Option(help="DNA, RNA or protein.")] = "DNA",
+    framework: options.BuiltInFramework = options.Framework.torch,
+    layout: options.ModelLayout = None,
+    alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
     budget: options.Budget = BUDGET,
     output: Annotated[Path, typer.Option(help="Results folder.")] = Path("reports/benchmark"),
@@ -108,7 +80,9 @@ def benchmark(
         layout=None if layout is None else layout.value,
         alphabet=ALPHABETS[alphabet],
     )
-    wanted = options.numbers(lengths, (given.length,) if given else _stated_lengths(source, open_model), "--lengths")
+    wanted = options.numbers(lengths, (), "--lengths") or (
+        given.length if given else options.stated_length(source, open_model),
+    )
     goal = parse_target(target)
     rows = []
     for length in dict.fromkeys(wanted):
@@ -149,15 +123,3 @@ def _index(text: str) -> int | str:
         return int(text)
     except ValueError:
         return text
-
-
-def _stated_lengths(source: "ModelSource", open_model: Any) -> tuple[int, ...]:
-    """Return the length that the model itself states."""
-    if source.kind == "built-in":
-        return (source.length or DEFAULT_LENGTH,)
-    shape = getattr(open_model().model, "input_shape", None)
-    if isinstance(shape, tuple) and len(shape) == 3:
-        axis = 1 if open_model().layout == "NLA" else 2
-        if shape[axis]:
-            return (int(shape[axis]),)
-    raise InvalidInputError(f"{source.label} does not state its length; give --lengths or --sequences")

@@ -1,12 +1,49 @@
 """Options that several commands share, and how their values are read."""
 
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attribution_bench.errors import InvalidInputError
 
+if TYPE_CHECKING:
+    from attribution_bench.models.loading import ModelSource
+    from attribution_bench.models.sequence_model import SequenceModel
+
+DEFAULT_LENGTH = 1000
+
+
+class Framework(StrEnum):
+    """Framework of a built-in architecture."""
+
+    torch = "torch"
+    keras = "keras"
+
+
+class LayoutName(StrEnum):
+    """Order of the axes that the model takes."""
+
+    NAL = "NAL"
+    NLA = "NLA"
+
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="A .pt2 (torch.export), .keras or .h5 file, package.module:callable, or an architecture such as "
+        "basset or bpnet?length=2000.",
+        metavar="MODEL",
+    ),
+]
+BuiltInFramework = Annotated[Framework, typer.Option(help="Framework of a built-in architecture.")]
+ModelLayout = Annotated[
+    LayoutName | None,
+    typer.Option(help="Axes that the model takes: NAL (PyTorch's default) or NLA (Keras' default)."),
+]
+AlphabetName = Annotated[str, typer.Option(help="DNA, RNA or protein.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; a GPU where there is one, by default.")]
 Budget = Annotated[float, typer.Option(help="Seconds of measuring a cell; what does not fit is scaled up and marked.")]
 Full = Annotated[bool, typer.Option("--full", help="Measure everything, whatever it takes (hours on a CPU).")]
@@ -37,3 +74,16 @@ def numbers(values: list[str] | None, default: tuple[int, ...], option: str) -> 
         raise InvalidInputError(
             f"{option} takes whole numbers with commas between, such as 1000,2000: {error}"
         ) from error
+
+
+def stated_length(source: "ModelSource", open_model: "Callable[[], SequenceModel]") -> int:
+    """Return the length that a model itself states; 1000 for an architecture that takes any."""
+    if source.kind == "built-in":
+        return source.length or DEFAULT_LENGTH
+    model = open_model()
+    shape = getattr(model.model, "input_shape", None)
+    if isinstance(shape, tuple) and len(shape) == 3:
+        length = shape[1 if model.layout == "NLA" else 2]
+        if length:
+            return int(length)
+    raise InvalidInputError(f"{source.label} does not state its length; give one")

@@ -268,6 +268,13 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "padded and cropped unevenly": lambda: chain(
         nn.ConstantPad1d((3, 1), 0.7), nn.Conv1d(4, 3, 5), nn.ReLU(), nn.ConstantPad1d((-4, -9), 0.0), nn.Flatten()
     ),
+    "pools and a stride that leave one position": lambda: Custom(
+        lambda m, x: torch.cat(
+            [F.max_pool1d(m.conv(x), 28), F.avg_pool1d(m.conv(x), 28), F.max_pool1d(m.conv(x), 25, 20), m.last(x)], 1
+        ),
+        conv=nn.Conv1d(4, 3, 3),
+        last=nn.Conv1d(4, 2, 17, stride=20),
+    ),
     "dense only": lambda: chain(nn.Flatten(), nn.Linear(4 * LENGTH, 3), nn.ReLU(), nn.Linear(3, 1)),
     "instance norm": lambda: chain(nn.Conv1d(4, 3, 3), nn.InstanceNorm1d(3), nn.ReLU(), nn.Flatten()),
     "dropout": lambda: chain(nn.Conv1d(4, 3, 3), nn.Dropout(0.5), nn.ReLU(), nn.Flatten(), nn.Linear(84, 1)),

@@ -14,10 +14,13 @@ from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.errors import SelfCheckError
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
+from attribution_bench_plugins.fastism.cost import predicted_ratio
+from attribution_bench_plugins.fastism.decision import cheapest_plan
 from attribution_bench_plugins.fastism.execute import choose_sizes, mutate
+from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
 from attribution_bench_plugins.fastism.graph.layout import labelled
-from attribution_bench_plugins.fastism.plan import Plan, make_plan
+from attribution_bench_plugins.fastism.plan import Plan
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.source import COARSE_TOLERANCE, TOLERANCE, Source, source_of
 from attribution_bench_plugins.fastism.trace import first_divergence
@@ -26,16 +29,22 @@ from attribution_bench_plugins.standard_ism import StandardISM
 LARGEST_DEFAULT_BUDGET = 4 * 2**30
 
 
+LEAST_GAIN = 1.25
+"""Below this predicted ratio every mutation takes a full pass: predictions are no better than that."""
+
+
 class FallbackWarning(RuntimeWarning):
-    """The model could not be captured, so that every mutation costs a full pass."""
+    """Every mutation costs a full pass: the model could not be captured, or nothing would be gained by its graph."""
 
 
 @dataclass(frozen=True)
 class Captured:
-    """A model at one length: its plan, or why there is none."""
+    """A model at one length."""
 
     plan: Plan | None
-    reason: str
+    """None where the model could not be captured."""
+    fallback: str
+    """Why every mutation takes a full pass nevertheless; empty where the plan is run."""
 
 
 def prepare(source: Source, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Captured:
@@ -45,7 +54,26 @@ def prepare(source: Source, length: int, extras: tuple[NDArray[Any], ...], outpu
     except CaptureError as error:
         return Captured(None, str(error))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
-    return Captured(make_plan(graph, labelled(axes, len(source.model.alphabet), length)), "")
+    plan = cheapest_plan(graph, labelled(axes, len(source.model.alphabet), length))
+    ratio = predicted_ratio(plan)
+    if ratio < LEAST_GAIN:
+        return Captured(plan, f"windows would save too little, {ratio:.2f} times by counted work ({main_cause(plan)})")
+    return Captured(plan, "")
+
+
+def captured(
+    source: Source,
+    length: int,
+    extras: tuple[NDArray[Any], ...],
+    outputs: tuple[OutputSpec, ...],
+    engines: dict[Any, Captured],
+) -> Captured:
+    """Return what `prepare` does, from `engines` where nothing has changed since."""
+    key = (length, tuple((extra.shape[1:], extra.dtype) for extra in extras), source.fingerprint())
+    if key not in engines:
+        engines.clear()  # weights that have changed will not come back
+        engines[key] = prepare(source, length, extras, outputs)
+    return engines[key]
 
 
 def attribute(
@@ -58,22 +86,28 @@ def attribute(
 ) -> RawAttribution:
     """Compute the predictions of every mutation asked for."""
     source = source_of(model)
-    length = request.one_hot.shape[2]
-    key = (length, tuple((extra.shape[1:], extra.dtype) for extra in request.extras), source.fingerprint())
-    if key not in engines:
-        engines.clear()  # weights that have changed will not come back
-        engines[key] = prepare(source, length, request.extras, request.outputs)
-    captured = engines[key]
-    if captured.plan is None:
-        warnings.warn(f"fastISM falls back to standard ISM: {captured.reason}", FallbackWarning, stacklevel=4)
+    engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines)
+    if engine.plan is None or engine.fallback:
+        warnings.warn(f"fastISM falls back to standard ISM: {engine.fallback}", FallbackWarning, stacklevel=4)
         raw = StandardISM(model)._attribute(request)
         return RawAttribution(
             predictions=raw.predictions,
             reference_predictions=raw.reference_predictions,
-            metadata={"fallback": captured.reason},
+            metadata={"fallback": engine.fallback},
         )
     with torch.inference_mode():
-        return _run(source, request, captured.plan, memory_budget or default_budget(), self_check)
+        return _run(source, request, engine.plan, memory_budget or default_budget(), self_check)
+
+
+def explain_model(
+    model: SequenceModel, length: int, extras: tuple[NDArray[Any], ...], engines: dict[Any, Captured]
+) -> Explanation:
+    """Explain what the engine does with a model at one length."""
+    outputs = model.outputs(length, extras)
+    source = source_of(model)
+    with model.inference():
+        engine = captured(source, length, extras, outputs, engines)
+    return explain(engine.plan, length, source.dtype.itemsize, engine.fallback)
 
 
 def default_budget() -> int:

@@ -74,6 +74,8 @@ class BlockRun:
         operands = [self.windowed.get(self.plan.steps[name].source) for name in step.node.inputs]
         windows = [operand.window if operand is not None else None for operand in operands]
         window = reached_window(operation, windows, self.count)
+        if not operation.layout.positional and operation.scale.denominator > 1:
+            operands = [operand and operand.shared() for operand in operands]
         reached = [operand for operand in operands if operand is not None]
         if window.width == 0 or all(operand.window.width == 0 for operand in reached):
             like = reached[0].delta()

@@ -1,9 +1,12 @@
 """The fastism method."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags
+from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags, further_inputs
 from attribution_bench.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from attribution_bench_plugins.fastism.explanation import Explanation
 
 DEFAULT_SELF_CHECK = True
 
@@ -30,6 +33,26 @@ class FastISM(Attribution):
             raise InvalidInputError(f"memory_budget must be at least 1 MiB (1048576), not {memory_budget} bytes")
         super().__init__(model, memory_budget=memory_budget, self_check=self_check)
         self._engines: dict[Any, Any] = {}
+
+    def plan(self, length: int, *, additional_forward_args: Any = None) -> "Explanation":
+        """Return what the engine does with the model, layer by layer, why, and how fast that should be.
+
+        Parameters
+        ----------
+        length
+            Letters of a sequence.
+        additional_forward_args
+            The model's further inputs, at least one row of each.
+
+        Raises
+        ------
+        ModelError
+            The model does not take that length or those inputs.
+        """
+        from attribution_bench_plugins.fastism.engine import explain_model
+
+        extras = further_inputs(additional_forward_args)
+        return explain_model(self.model, length, extras, self._engines)
 
     def _attribute(self, request: Request) -> RawAttribution:
         from attribution_bench_plugins.fastism.engine import attribute

@@ -13,6 +13,7 @@ from attribution_bench_plugins.fastism.ops import RULES, NoRuleError, Operand, O
 from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.reshaping import Relabelling
+from attribution_bench_plugins.fastism.ops.whole import why_whole
 from attribution_bench_plugins.fastism.window import Positions, Window
 
 Mode = Literal["constant", "windowed", "vector", "whole"]
@@ -65,10 +66,10 @@ class Plan:
     def windows(self, positions: Positions) -> dict[str, Window]:
         """Return for every windowed node the windows that mutations at these positions reach."""
         windows = {self.graph.input: Window(positions.start, positions.stride, 1)}
-        for step in self.running(late=False):
-            if step.operation is not None:
-                inputs = [windows.get(self.steps[name].source) for name in step.node.inputs]
-                windows[step.node.name] = reached_window(step.operation, inputs, positions.count)
+        for name, step in self.steps.items():
+            if step.mode in ("windowed", "vector") and step.operation is not None and step.source == name:
+                inputs = [windows.get(self.steps[operand].source) for operand in step.node.inputs]
+                windows[name] = reached_window(step.operation, inputs, positions.count)
         return windows
 
 
@@ -77,7 +78,7 @@ def reached_window(operation: Operation, windows: list[Window | None], count: in
     length = operation.layout.length
     known = [window for window in windows if window is not None]
     if not operation.layout.positional:
-        return Window(0, 0, 1)
+        return Window(0, 0, 1)  # whatever the phase, which the stride of the plan does not see to here
     if all(window.width == 0 for window in known):
         return Window(0, 0, 0)
     if len({window.step for window in known}) > 1:
@@ -91,8 +92,11 @@ def reached_window(operation: Operation, windows: list[Window | None], count: in
     return shared if shared.width <= natural.width else natural
 
 
-def make_plan(graph: Graph, layout: Layout) -> Plan:
-    """Decide for every node of a graph whose sequence input has this layout."""
+def make_plan(graph: Graph, layout: Layout, whole: Mapping[str, str] = MappingProxyType({})) -> Plan:
+    """Decide for every node of a graph whose sequence input has this layout.
+
+    Nodes in `whole` run whole though they have a rule, for the reason given there.
+    """
     reached = graph.reached()
     steps: dict[str, Step] = {}
     operations: dict[str, Operation | None] = {}
@@ -106,6 +110,8 @@ def make_plan(graph: Graph, layout: Layout) -> Plan:
             continue
         operands = [Operand(i, layouts.get(i), i in reached, graph.nodes[i]) for i in node.inputs]
         try:
+            if name in whole:
+                raise NoRuleError(whole[name])
             operation = _operation(node, operands, reasons)
         except NoRuleError as error:
             reasons[name] = str(error)
@@ -144,7 +150,7 @@ def _operation(node: Node, operands: list[Operand], reasons: Mapping[str, str]) 
     if whole:
         raise NoRuleError(f"it follows {whole[0]!r}, which runs whole")
     if node.op not in RULES:
-        raise NoRuleError("there is no rule for this operation")
+        raise NoRuleError(why_whole(node))
     return RULES[node.op](node, operands)
 
 
@@ -225,11 +231,12 @@ def _stride(graph: Graph, operations: Mapping[str, Operation | None], source: Ma
     stride = 1
     for name, node in graph.nodes.items():
         operation = operations[name]
-        if operation is None or not operation.layout.positional:
-            continue
         inputs = [scales[i] for i in node.inputs if i in scales]
-        scales[name] = max(inputs, default=Fraction(0)) * operation.scale
-        stride = math.lcm(stride, scales[name].denominator)
+        if operation is None or not inputs:
+            continue
+        if operation.layout.positional:
+            scales[name] = max(inputs) * operation.scale
+            stride = math.lcm(stride, scales[name].denominator)
     return stride
 
 

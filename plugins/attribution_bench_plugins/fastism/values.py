@@ -116,6 +116,14 @@ class Windowed:
         """Return the value on another window, unmutated around its own, for the caller to overwrite."""
         return self.take_value() if self.window == window else self._placed(window)
 
+    def shared(self) -> "Windowed":
+        """Return this on one range for all mutations of the block, whatever their step."""
+        if self.window.step == 0:
+            return self
+        window = self.window.shared(self.shape[1], self.length)
+        delta = regrid(self.delta(), self.window, window)
+        return Windowed(self.references, self.source, self.length, window, delta=delta, clean=True, uses=self.uses)
+
     def _placed(self, window: Window) -> Tensor:
         around = self.references.view(self.source, window, self.shape[1])
         # A copy even of one window that is contiguous already: it is the reference itself.

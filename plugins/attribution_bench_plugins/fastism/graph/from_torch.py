@@ -132,7 +132,8 @@ class _Reader:
             self.nodes[node.name] = Node(node.name, "batch_size", (), _no_call, layer, None)
             return
         shape = self._shape(value) if isinstance(value, Tensor) else None
-        op, inputs, parameters = "opaque", sources, {}
+        op, inputs = "opaque", sources
+        parameters: Mapping[str, Any] = {"kind": getattr(target, "__name__", str(target))}
         if isinstance(target, torch._ops.OpOverload):
             translated = translate(target, _arguments(node, target), self.constants, shape)
             if translated is not None:

@@ -75,10 +75,6 @@ class Operation(abc.ABC):
         """Return multiply-accumulates for one mutation on these windows."""
         return 0
 
-    def multiply_accumulates_whole(self) -> int:
-        """Return multiply-accumulates for one sequence run as a whole."""
-        return 0
-
     def scale_outputs(self, scale: Tensor) -> bool:
         """Multiply what this gives by (channels,), folding in what follows; False where that cannot be done."""
         return False

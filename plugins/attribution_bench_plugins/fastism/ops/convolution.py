@@ -76,11 +76,6 @@ class Taps(Operation):
         width = window.width if self._gathers(source, window) else source.width
         return width * self.kernel * self.groups * self.c_in * self.c_out
 
-    def multiply_accumulates_whole(self) -> int:
-        """Return those of one sequence."""
-        length = self.layout.length // self.up
-        return length * self.kernel * self.groups * self.c_in * self.c_out
-
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
@@ -194,10 +189,6 @@ class ChannelMap(Operation):
         """Return those of the window's positions."""
         return window.width * self.around[0] * self.around[2] * self.matrix.numel()
 
-    def multiply_accumulates_whole(self) -> int:
-        """Return those of one sequence."""
-        return self.layout.length * self.around[0] * self.around[2] * self.matrix.numel()
-
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
@@ -244,10 +235,6 @@ class StridedConvolution(Operation):
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
         """Return those of every output position."""
         return window.width * self.weight.numel()
-
-    def multiply_accumulates_whole(self) -> int:
-        """Return those of one sequence."""
-        return self.layout.length * self.weight.numel()
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""

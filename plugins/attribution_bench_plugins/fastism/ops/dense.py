@@ -57,10 +57,6 @@ class FlattenedDense(MergingOperation):
         (source,) = (w for w in windows if w is not None)
         return min(source.width, self.source.length) * self.source.channels * self.layout.channels
 
-    def multiply_accumulates_whole(self) -> int:
-        """Return those of one sequence."""
-        return self.rows.numel()
-
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on the deltas of one block."""
         operand = only(operands)

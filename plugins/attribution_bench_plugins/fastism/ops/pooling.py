@@ -1,6 +1,7 @@
 """Maximum and average pooling over positions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
+from attribution_bench_plugins.fastism.ops.reductions import linear_reduction, maximum
 from attribution_bench_plugins.fastism.values import Windowed, mask_outside
 from attribution_bench_plugins.fastism.window import Window
 
@@ -113,9 +115,23 @@ class AveragePool(Pool):
 
 def max_pool(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``max_pool``: kernel, stride, padding (left), dilation, ``position_axis``."""
-    return MaxPool(node, operands)
+    everything = _over_everything(node, operands)
+    return maximum(everything, operands) if everything is not None else MaxPool(node, operands)
 
 
 def average_pool(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``average_pool``: kernel, stride, padding (left), dilation 1, count_padding, ``position_axis``."""
-    return AveragePool(node, operands)
+    everything = _over_everything(node, operands)
+    return linear_reduction(everything, operands) if everything is not None else AveragePool(node, operands)
+
+
+def _over_everything(node: Node, operands: Sequence[Operand]) -> Node | None:
+    """Return a pool whose only kernel holds every position as the reduction that it is."""
+    source = sole_reached(node, operands)
+    p = node.parameters
+    axis = p["position_axis"]
+    if node.shape is None or node.shape[axis] != 1 or source.axes[axis] != "p":
+        return None
+    if p["kernel"] != source.length or p["padding"] or p["dilation"] != 1:
+        return None
+    return replace(node, parameters={"axes": (axis,), "keep": True, "mean": True})

@@ -1,0 +1,123 @@
+"""What the nodes of a graph cost, counted: on the windows that mutations reach, and whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from attribution_bench_plugins.fastism.graph.ir import Graph, Node
+from attribution_bench_plugins.fastism.graph.layout import elements
+from attribution_bench_plugins.fastism.plan import Plan, Step
+from attribution_bench_plugins.fastism.window import Positions, Window
+
+ELEMENT = 24
+"""What writing one number costs, in multiply-accumulates; measured on one two-core CPU."""
+FREE = frozenset({"batch_size", "constant", "extra", "input", "permute", "view"})
+"""Operations that compute nothing."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Work for one mutated sequence."""
+
+    products: int = 0
+    """Multiply-accumulates."""
+    elements: int = 0
+    """Numbers written."""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.products + other.products, self.elements + other.elements)
+
+    @property
+    def work(self) -> int:
+        """Both together, in multiply-accumulates."""
+        return self.products + ELEMENT * self.elements
+
+
+def whole_cost(node: Node, graph: Graph) -> Cost:
+    """Return the cost of a node for one sequence run as the model runs it; that of an opaque node is an estimate."""
+    if node.op in FREE or node.shape is None:
+        return Cost()
+    written = elements(node.shape)
+    weight: Any = node.parameters.get("weight")
+    if node.op in ("conv", "conv2d", "linear"):
+        return Cost(weight.numel() // weight.shape[0] * written, written)
+    shapes = [graph.nodes[name].shape for name in node.inputs]
+    read = [elements(shape) if shape is not None else 0 for shape in shapes]
+    if node.op == "conv_transpose":
+        return Cost(read[0] * (weight.numel() // weight.shape[0]), written)
+    if node.op != "opaque":
+        return Cost(0, written)
+    return Cost(_opaque_products(node, graph, read), written + sum(read))
+
+
+def _opaque_products(node: Node, graph: Graph, read: list[int]) -> int:
+    """Estimate the multiply-accumulates of an operation that is known by its operands alone.
+
+    Each weight matrix is taken to multiply every position; what changes, without weights, each other.
+    """
+    matrices, changing = [], []
+    for name, size in zip(node.inputs, read, strict=True):
+        operand = graph.nodes[name]
+        if operand.op == "constant" and operand.shape is not None and len(operand.shape) > 1:
+            matrices.append(operand.shape)
+        elif operand.op != "constant" and operand.shape is not None and size:
+            changing.append((operand.shape, size))
+    if matrices and changing:
+        shape, size = max(changing, key=lambda item: item[1])
+        rows = size // max(n for n in shape if n is not None)
+        positions = max(rows, max((n for n in shape[1:-1] if n is not None), default=1))
+        return sum(positions * elements(matrix) for matrix in matrices)
+    if len(changing) > 1:
+        return changing[0][1] * max((n for n in changing[1][0] if n is not None), default=1)
+    return 0
+
+
+def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window]) -> Cost:
+    """Return the cost of a node on windows; `windows` are those of one mutation."""
+    if step.operation is None or step.source != step.node.name or step.layout is None:
+        return Cost()
+    inputs = [windows.get(plan.steps[name].source) for name in step.node.inputs]
+    window = windows[step.node.name]
+    products = step.operation.multiply_accumulates(inputs, window)
+    return Cost(products, min(window.width, step.layout.length) * step.layout.channels)
+
+
+def handover_cost(step: Step) -> Cost:
+    """Return what it costs to put a windowed node together at every position, as the model itself would have it."""
+    return Cost(0, 2 * elements(step.node.shape)) if step.node.shape is not None else Cost()
+
+
+def middle_windows(plan: Plan) -> dict[str, Window]:
+    """Return the windows of one mutation in the middle of the sequence."""
+    middle = plan.length // 2 // plan.stride * plan.stride
+    return plan.windows(Positions(middle, plan.stride, 1))
+
+
+def step_costs(plan: Plan) -> dict[str, Cost]:
+    """Return what each step costs as planned, for one mutation in the middle of the sequence."""
+    windows = middle_windows(plan)
+    costs = {}
+    for name, step in plan.steps.items():
+        if step.mode == "whole":
+            costs[name] = whole_cost(step.node, plan.graph)
+        elif step.mode == "constant" or name == plan.graph.input:
+            costs[name] = Cost()
+        else:
+            costs[name] = windowed_cost(step, plan, windows)
+    handed_over = {
+        operand
+        for step in plan.steps.values()
+        if step.mode == "whole"
+        for operand in step.node.inputs
+        if plan.steps[operand].mode in ("windowed", "vector")
+    }
+    for name in handed_over:
+        costs[name] += handover_cost(plan.steps[name])
+    return costs
+
+
+def predicted_ratio(plan: Plan) -> float:
+    """Return how many times cheaper the plan is than a full pass for every mutation."""
+    full = sum((whole_cost(node, plan.graph) for node in plan.graph.nodes.values()), Cost())
+    planned = sum(step_costs(plan).values(), Cost())
+    return full.work / max(1, planned.work)
