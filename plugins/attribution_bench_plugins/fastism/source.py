@@ -90,7 +90,9 @@ class KerasSource(Source):
         on_gpu = kind == "gpu" and torch.cuda.is_available()
         self.device = torch.device(f"cuda:{index}" if on_gpu else "cpu")
         self.dtype = self.library.to_torch(model.to_tensor(np.zeros(1)), self.device).dtype
-        self.tolerance = self.library.tolerance(self.dtype)
+        layers = model.model._flatten_layers()
+        computing = [dtype for layer in layers if (dtype := self.library.compute_dtype(layer)) is not None]
+        self.tolerance = max(self.library.tolerance(dtype) for dtype in (self.dtype, *computing))
 
     def capture(  # noqa: D102 - the base class says it
         self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]

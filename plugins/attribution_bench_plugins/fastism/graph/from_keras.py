@@ -134,7 +134,7 @@ class _Reader:
             return [reference.name for reference in leaves(self.walk(inner, args[0], f"{name}/"))]
         is_operation = library.owns(type(layer), "ops") or library.owns(type(layer), "activations")
         is_operation = is_operation or type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda")
-        dtype = None if is_operation else _compute_dtype(layer)
+        dtype = None if is_operation else library.compute_dtype(layer)
         site = self._site(name, type(layer).__name__, dtype)
         if is_operation:
             found = translate_operation(site, layer, args, kwargs)
@@ -215,8 +215,3 @@ def _dtype(symbol: Any) -> torch.dtype:
     name = getattr(symbol.dtype, "name", symbol.dtype)
     dtype: torch.dtype = getattr(torch, str(name))
     return dtype
-
-
-def _compute_dtype(layer: Any) -> torch.dtype | None:
-    dtype = getattr(torch, str(getattr(layer, "compute_dtype", None)), None)
-    return dtype if isinstance(dtype, torch.dtype) else None

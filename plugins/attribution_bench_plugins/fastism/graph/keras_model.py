@@ -88,6 +88,11 @@ class Library(abc.ABC):
         # On PyTorch Keras multiplies matrices of double precision in single precision.
         return tolerance(torch.float32 if self.on_torch and dtype == torch.float64 else dtype)
 
+    def compute_dtype(self, layer: Any) -> torch.dtype | None:
+        """Return the type in which a layer computes; None where it has none."""
+        dtype = getattr(torch, str(getattr(layer, "compute_dtype", None)), None)
+        return dtype if isinstance(dtype, torch.dtype) else None
+
     def takes_training(self, layer: Any) -> bool:
         """Whether a layer's call can be told that it is inference."""
         return bool(getattr(layer, "_call_has_training_arg", False))
