@@ -22,7 +22,7 @@ from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
 from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.plan import Plan
 from attribution_bench_plugins.fastism.references import ReferenceStore
-from attribution_bench_plugins.fastism.source import COARSE_TOLERANCE, TOLERANCE, Source, source_of
+from attribution_bench_plugins.fastism.source import Source, source_of
 from attribution_bench_plugins.fastism.trace import first_divergence
 from attribution_bench_plugins.standard_ism import StandardISM
 
@@ -223,13 +223,12 @@ def check_first_sequence(
         mutated[row, :, request.positions[place]] = np.arange(letters) == letter
     repeated = tuple(model.to_tensor(np.repeat(extra[:1], len(mutated), axis=0)) for extra in request.extras)
     outputs = model.forward(model.to_tensor(mutated), repeated)
-    tolerance = TOLERANCE.get(source.dtype, COARSE_TOLERANCE)
     for selection in request.selections:
         truth = model.to_numpy(model.select(outputs, selection))
         found = predictions[selection.name][0][:, places].swapaxes(0, 1).reshape(truth.shape)
         scale = max(float(np.abs(truth).max()), float(np.finfo(truth.dtype).tiny))
         error = float(np.abs(found - truth).max()) / scale
-        if not error <= tolerance and np.isfinite(truth).all():
+        if not error <= source.tolerance and np.isfinite(truth).all():
             layer = first_diverging_layer(source, request, plan, places)
             raise SelfCheckError(
                 f"fastISM's predictions of output {selection.name!r} differ from the model's own by {error:.1e} of "
@@ -241,13 +240,12 @@ def check_first_sequence(
 def first_diverging_layer(source: Source, request: Request, plan: Plan, places: list[int]) -> str:
     """Return the first layer at which windows and a full pass give different activations."""
     inputs = graph_inputs(source, request, plan, slice(1))
-    tolerance = TOLERANCE.get(source.dtype, COARSE_TOLERANCE)
     for place in places:
         position = int(request.positions[place])
         letter = int(request.letters[0, position])
         there = plan.letters if letter < 0 else letter
         for instead in set(range(plan.letters)) - {letter}:
-            layer = first_divergence(plan, inputs, position, there, instead, tolerance)
+            layer = first_divergence(plan, inputs, position, there, instead, source.tolerance)
             if layer is not None:
                 return layer
     return "the outputs, though no single layer differs"

@@ -1,9 +1,10 @@
 """The fastism method."""
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags, further_inputs
-from attribution_bench.errors import InvalidInputError
+from attribution_bench.errors import InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from attribution_bench_plugins.fastism.explanation import Explanation
@@ -31,6 +32,10 @@ class FastISM(Attribution):
     def __init__(self, model: Any, *, memory_budget: int | None = None, self_check: bool = DEFAULT_SELF_CHECK) -> None:
         if memory_budget is not None and memory_budget < 2**20:
             raise InvalidInputError(f"memory_budget must be at least 1 MiB (1048576), not {memory_budget} bytes")
+        if find_spec("torch") is None:
+            raise MissingDependencyError.of(
+                "torch", "torch", "fastism, whose engine runs on PyTorch for Keras models too,"
+            )
         super().__init__(model, memory_budget=memory_budget, self_check=self_check)
         self._engines: dict[Any, Any] = {}
 

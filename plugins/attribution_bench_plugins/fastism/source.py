@@ -16,6 +16,7 @@ from attribution_bench.models.torch_model import TorchSequenceModel, select_tens
 from attribution_bench_plugins.fastism.graph.building import BATCH_SIZES
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError, capture
 from attribution_bench_plugins.fastism.graph.ir import Graph
+from attribution_bench_plugins.fastism.precision import tolerance
 
 if TYPE_CHECKING:
     from attribution_bench.models.keras_model import KerasSequenceModel
@@ -27,6 +28,8 @@ class Source(abc.ABC):
     model: SequenceModel
     device: torch.device
     dtype: torch.dtype
+    tolerance: float
+    """What checks against the model's own full passes allow, relative to the output's scale."""
 
     @abc.abstractmethod
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
@@ -57,6 +60,7 @@ class TorchSource(Source):
     def __init__(self, model: TorchSequenceModel) -> None:
         self.model, self.module = model, model.model
         self.device, self.dtype = torch.device(model.device), model.dtype
+        self.tolerance = tolerance(self.dtype)
 
     def capture(  # noqa: D102 - the base class says it
         self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]
@@ -86,6 +90,9 @@ class KerasSource(Source):
         on_gpu = kind == "gpu" and torch.cuda.is_available()
         self.device = torch.device(f"cuda:{index}" if on_gpu else "cpu")
         self.dtype = self.library.to_torch(model.to_tensor(np.zeros(1)), self.device).dtype
+        layers = model.model._flatten_layers()
+        computing = [dtype for layer in layers if (dtype := self.library.compute_dtype(layer)) is not None]
+        self.tolerance = max(self.library.tolerance(dtype) for dtype in (self.dtype, *computing))
 
     def capture(  # noqa: D102 - the base class says it
         self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]
@@ -129,7 +136,7 @@ class KerasSource(Source):
             found = torch.cat(parts).double().cpu().numpy()
             scale = max(float(np.abs(truth[name]).max()), float(np.finfo(np.float32).tiny))
             error = float(np.abs(found - truth[name]).max()) / scale
-            if error > TOLERANCE.get(self.dtype, COARSE_TOLERANCE):
+            if not error <= self.tolerance:
                 raise CaptureError(
                     f"the captured graph gives output {name!r} otherwise than the model does, by {error:.1e} of its "
                     "scale; a layer may draw random numbers or look at the whole batch"
@@ -156,9 +163,3 @@ def source_of(model: SequenceModel) -> Source:
 
     assert isinstance(model, KerasSequenceModel)
     return KerasSource(model)
-
-
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
-"""What the checks against full passes allow, relative to the output's scale; wide enough for a full pass' rounding."""
-COARSE_TOLERANCE = 3e-2
-"""The same for half precisions."""

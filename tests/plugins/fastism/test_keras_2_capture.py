@@ -101,15 +101,14 @@ def test_a_keras_2_file_of_bpnet(tmp_path: Path) -> None:
 
 
 def test_a_file_that_keras_3_cannot_read_is_read_by_tf_keras(tmp_path: Path) -> None:
-    model, x = in_float64(many_layers), random_one_hot(1)
+    model, x = keras_models.randomised(many_layers()), random_one_hot(1).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.save(tmp_path / "old.h5")
     opened = model_source(str(tmp_path / "old.h5")).open(device="cpu")
     assert isinstance(opened.model, tf_keras.Model)
-    np.testing.assert_allclose(
-        opened.predict(x)["output"], model(x.transpose(0, 2, 1), training=False).numpy(), rtol=0, atol=1e-12
-    )
+    expected = model(x.transpose(0, 2, 1), training=False).numpy()
+    np.testing.assert_allclose(opened.predict(x)["output"], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_lambda_layers_of_keras_2_files_are_refused(tmp_path: Path) -> None:

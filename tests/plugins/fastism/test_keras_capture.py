@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import attribution_bench as ab
 import keras_models
 from attribution_bench_plugins.fastism.engine import FallbackWarning
+from attribution_bench_plugins.fastism.graph import keras_layers
 from attribution_bench_plugins.fastism.plan import Plan
 from keras_models import LENGTH, ONE_INPUT, OPAQUE, build, several_inputs
 
@@ -165,6 +166,27 @@ def test_weights_that_change_are_captured_again() -> None:
     model.compile(optimizer="sgd", loss="mse")
     model.fit(x.transpose(0, 2, 1), np.zeros((1, 2)), epochs=1, verbose=0)
     assert_parity(method.attribute(x, target="all"), brute_force(model, x), 1e-10)
+
+
+def test_a_translation_that_is_wrong_leaves_the_layer_to_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = keras_layers._padding
+    monkeypatch.setattr(keras_layers, "_padding", lambda *settings: right(*settings)[::-1])
+    model, x = build("strided"), random_one_hot(1)
+    method = ab.get_method("fastism")(model)
+    assert_parity(method.attribute(x, target="all"), brute_force(model, x), 1e-10)
+    opaque = [s.node.layer for s in plan_of(method).steps.values() if s.node.op == "opaque"]
+    assert any("(Conv1D)" in layer for layer in opaque)
+
+
+def test_mixed_precision() -> None:
+    def make() -> keras.Model:
+        x = keras.Input((LENGTH, 4))
+        y = layers.BatchNormalization()(layers.Conv1D(8, 3, activation="relu")(x))
+        return keras.Model(x, layers.Dense(1, dtype="float32")(layers.Flatten()(y)))
+
+    model, x = keras_models.in_precision("mixed_float16", make), random_one_hot(2).astype(np.float32)
+    result = ab.get_method("fastism")(model).attribute(x, target="all")
+    assert_parity(result, brute_force(model, x), 1e-2)
 
 
 def test_sequential_model_that_is_not_built_yet() -> None:

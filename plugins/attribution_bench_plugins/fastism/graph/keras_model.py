@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attribution_bench_plugins.fastism.precision import tolerance
+
 
 @dataclass(frozen=True)
 class Call:
@@ -80,6 +82,16 @@ class Library(abc.ABC):
     @abc.abstractmethod
     def is_symbolic(self, value: Any) -> bool:
         """Whether a value stands for a tensor of the graph."""
+
+    def tolerance(self, dtype: torch.dtype) -> float:
+        """Return how far the library's own results may be from the engine's, relative to their scale."""
+        # On PyTorch Keras multiplies matrices of double precision in single precision.
+        return tolerance(torch.float32 if self.on_torch and dtype == torch.float64 else dtype)
+
+    def compute_dtype(self, layer: Any) -> torch.dtype | None:
+        """Return the type in which a layer computes; None where it has none."""
+        dtype = getattr(torch, str(getattr(layer, "compute_dtype", None)), None)
+        return dtype if isinstance(dtype, torch.dtype) else None
 
     def takes_training(self, layer: Any) -> bool:
         """Whether a layer's call can be told that it is inference."""
