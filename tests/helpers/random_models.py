@@ -612,8 +612,8 @@ def _any(layer: type[Any], **strategies: st.SearchStrategy[Any]) -> st.SearchStr
 
 
 def _one_choice(*strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Return one of these; among others it counts once, not once for each as a nested ``one_of`` would."""
-    return st.one_of(*strategies).map(lambda value: value)
+    """Return one of these, each as likely as it is often named; ``one_of`` flattens, and drops what is repeated."""
+    return st.integers(0, len(strategies) - 1).flatmap(strategies.__getitem__)
 
 
 def _among(*values: Any) -> st.SearchStrategy[Any]:
@@ -666,26 +666,27 @@ POOLS = _one_choice(
 )
 POINTWISE = _one_choice(
     _any(Activation, function=_among(*ACTIVATIONS)),
-    _any(Norm, kind=_among("batch", "layer", "group", "instance", "root mean square", "weight")),
-    _any(Softmax, axis=_among(1, 2), logarithm=st.booleans()),
+    _any(Norm, kind=_among("batch", "layer", "batch", "layer", "root mean square", "weight", "group", "instance")),
+    _any(Softmax, axis=_among(1, 1, 1, 2), logarithm=st.booleans()),
 )
 MOVES = _one_choice(
     _any(Crop, left=SMALL, right=SMALL, by=_among("slice", "negative padding", "narrow")),
     _any(Pad, left=SMALL, right=SMALL, value=_among(0.0, 0.5)),
-    _any(Pad, left=SMALL, right=SMALL, mode=_among("reflect", "replicate", "circular")),
     _any(Slice, start=SMALL, step=st.integers(2, 3)),
     _any(Flip, axes=_among((2,), (1,), (1, 2))),
     _any(Channels, by=_among("index", "split", "unbind")),
-    _any(Upsample, factor=st.integers(1, 3), by=_among("nearest", "linear", "repeat")),
+    _any(Upsample, factor=st.integers(1, 3), by=_among("nearest", "repeat")),
 )
 REDUCED = _any(Reduction, how=_among(*REDUCTIONS), axis=_among(1, 2))
 PLAIN = _one_choice(CONVOLUTIONS, POINTWISE, CONVOLUTIONS, POOLS, POINTWISE, MOVES)
 RUN_WHOLE = _one_choice(
+    _any(Pad, left=SMALL, right=SMALL, mode=_among("reflect", "replicate", "circular")),
+    _any(Upsample, factor=st.integers(2, 3), by=st.just("linear")),
     _any(Attention, by=_among("module", "function", "products"), heads=st.integers(1, 2)),
     _any(Recurrent, kind=_among("GRU", "LSTM", "RNN"), units=st.integers(1, 3), both_ways=st.booleans()),
     _any(WithoutRule, function=_among("cumulative sum", "roll", "sort", "whole layer norm")),
 )
-BRANCH = st.lists(st.one_of(PLAIN, PLAIN, PLAIN, REDUCED), max_size=3).map(tuple)
+BRANCH = st.lists(_one_choice(PLAIN, PLAIN, PLAIN, REDUCED), max_size=3).map(tuple)
 GATE = st.builds(
     lambda how, activation: (Reduction(how), PositionWise(4), Activation(activation)),
     _among("mean", "max"),
@@ -712,9 +713,10 @@ def descriptions(draw: st.DrawFn) -> Description:
     """Return models: mostly layers that keep windows, then sometimes one that mixes all positions, and more."""
     extras = draw(_among((), (), (), ("control",), ("vector",), ("control", "vector")))
     controls = [_any(JoinControl, how=_among("channels", "add"))] if "control" in extras else []
-    first = draw(st.one_of(st.just([]), st.just([]), st.just([]), st.builds(lambda n: [Embed(n)], CHANNELS)))
-    trunk = draw(st.lists(st.one_of(PLAIN, PLAIN, BRANCHED, *controls), max_size=6))
-    tail = draw(st.one_of(st.just([]), st.just([]), st.lists(st.one_of(RUN_WHOLE, REDUCED, PLAIN), max_size=2)))
+    first = draw(_one_choice(st.just([]), st.just([]), st.just([]), st.builds(lambda n: [Embed(n)], CHANNELS)))
+    depth = draw(st.integers(0, 6))
+    trunk = draw(st.lists(_one_choice(PLAIN, PLAIN, PLAIN, BRANCHED, *controls), min_size=depth, max_size=depth))
+    tail = draw(_one_choice(st.just([]), st.just([]), st.lists(_one_choice(RUN_WHOLE, REDUCED, PLAIN), max_size=2)))
     return Description(
         layers=(*first, *trunk, *tail),
         heads=tuple(draw(st.lists(HEADS, min_size=1, max_size=2))),
