@@ -336,6 +336,32 @@ class Slice(Layer):
 
 
 @dataclass(frozen=True)
+class Channels(Layer):
+    """Some channels, or all in another order."""
+
+    by: Literal["index", "split", "unbind"] = "index"
+
+    def __call__(self, x: Tensor, run: Pass) -> Tensor:
+        channels = x.shape[1]
+        if self.by == "index":
+            return x[:, [channels - 1, 0]]
+        if self.by == "split":
+            return torch.cat(x.split([channels // 2, channels - channels // 2], 1)[::-1], 1)
+        return torch.stack(x.unbind(1)[::-1], 1)
+
+
+@dataclass(frozen=True)
+class Embed(Layer):
+    """A look-up of each position's letter: only as the first layer, where no two channels tie."""
+
+    channels: int = 1
+
+    def __call__(self, x: Tensor, run: Pass) -> Tensor:
+        y: Tensor = run.module(lambda: nn.Embedding(x.shape[1], self.channels))(x.argmax(1))
+        return y.transpose(1, 2)
+
+
+@dataclass(frozen=True)
 class Flip(Layer):
     axes: tuple[int, ...] = (2,)
 
@@ -585,6 +611,11 @@ def _any(layer: type[Any], **strategies: st.SearchStrategy[Any]) -> st.SearchStr
     return st.builds(layer, **strategies)
 
 
+def _one_choice(*strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return one of these, each as likely as it is often named; ``one_of`` flattens, and drops what is repeated."""
+    return st.integers(0, len(strategies) - 1).flatmap(strategies.__getitem__)
+
+
 def _among(*values: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from(values)
 
@@ -592,7 +623,7 @@ def _among(*values: Any) -> st.SearchStrategy[Any]:
 CHANNELS, SMALL = st.integers(1, 4), st.integers(0, 3)
 PADDINGS = st.one_of(_among("valid", "same"), st.integers(0, 4), st.tuples(SMALL, SMALL))
 
-CONVOLUTIONS = st.one_of(
+CONVOLUTIONS = _one_choice(
     _any(Convolution, channels=CHANNELS, kernel=st.integers(1, 6), padding=_among("valid", "same")),
     _any(
         Convolution,
@@ -617,7 +648,7 @@ CONVOLUTIONS = st.one_of(
     _any(PositionWise, channels=CHANNELS, bias=st.booleans()),
     _any(AlphabetConvolution, channels=CHANNELS, kernel=st.integers(1, 4)),
 )
-POOLS = st.one_of(
+POOLS = _one_choice(
     _any(Pool, kind=_among("max", "average"), kernel=st.integers(1, 4), stride=st.integers(1, 4)),
     _any(
         Pool,
@@ -633,33 +664,35 @@ POOLS = st.one_of(
     _any(AdaptivePool, kind=_among("max", "average"), size=st.integers(1, 5)),
     _any(AttentionPool, size=st.integers(2, 3)),
 )
-POINTWISE = st.one_of(
+POINTWISE = _one_choice(
     _any(Activation, function=_among(*ACTIVATIONS)),
-    _any(Norm, kind=_among("batch", "layer", "group", "instance", "root mean square", "weight")),
-    _any(Softmax, axis=_among(1, 2), logarithm=st.booleans()),
+    _any(Norm, kind=_among("batch", "layer", "batch", "layer", "root mean square", "weight", "group", "instance")),
+    _any(Softmax, axis=_among(1, 1, 1, 2), logarithm=st.booleans()),
 )
-MOVES = st.one_of(
+MOVES = _one_choice(
     _any(Crop, left=SMALL, right=SMALL, by=_among("slice", "negative padding", "narrow")),
     _any(Pad, left=SMALL, right=SMALL, value=_among(0.0, 0.5)),
-    _any(Pad, left=SMALL, right=SMALL, mode=_among("reflect", "replicate", "circular")),
     _any(Slice, start=SMALL, step=st.integers(2, 3)),
     _any(Flip, axes=_among((2,), (1,), (1, 2))),
-    _any(Upsample, factor=st.integers(1, 3), by=_among("nearest", "linear", "repeat")),
+    _any(Channels, by=_among("index", "split", "unbind")),
+    _any(Upsample, factor=st.integers(1, 3), by=_among("nearest", "repeat")),
 )
 REDUCED = _any(Reduction, how=_among(*REDUCTIONS), axis=_among(1, 2))
-PLAIN = st.one_of(CONVOLUTIONS, POINTWISE, CONVOLUTIONS, POOLS, POINTWISE, MOVES)
-RUN_WHOLE = st.one_of(
+PLAIN = _one_choice(CONVOLUTIONS, POINTWISE, CONVOLUTIONS, POOLS, POINTWISE, MOVES)
+RUN_WHOLE = _one_choice(
+    _any(Pad, left=SMALL, right=SMALL, mode=_among("reflect", "replicate", "circular")),
+    _any(Upsample, factor=st.integers(2, 3), by=st.just("linear")),
     _any(Attention, by=_among("module", "function", "products"), heads=st.integers(1, 2)),
     _any(Recurrent, kind=_among("GRU", "LSTM", "RNN"), units=st.integers(1, 3), both_ways=st.booleans()),
     _any(WithoutRule, function=_among("cumulative sum", "roll", "sort", "whole layer norm")),
 )
-BRANCH = st.lists(st.one_of(PLAIN, PLAIN, PLAIN, REDUCED), max_size=3).map(tuple)
+BRANCH = st.lists(_one_choice(PLAIN, PLAIN, PLAIN, REDUCED), max_size=3).map(tuple)
 GATE = st.builds(
     lambda how, activation: (Reduction(how), PositionWise(4), Activation(activation)),
     _among("mean", "max"),
     _among("sigmoid", "tanh"),
 )
-BRANCHED = st.one_of(
+BRANCHED = _one_choice(
     st.builds(
         lambda how, first, second: Join(how, (first, second)), _among("channels", "positions", *JOINS), BRANCH, BRANCH
     ),
@@ -680,10 +713,12 @@ def descriptions(draw: st.DrawFn) -> Description:
     """Return models: mostly layers that keep windows, then sometimes one that mixes all positions, and more."""
     extras = draw(_among((), (), (), ("control",), ("vector",), ("control", "vector")))
     controls = [_any(JoinControl, how=_among("channels", "add"))] if "control" in extras else []
-    trunk = draw(st.lists(st.one_of(PLAIN, PLAIN, PLAIN, BRANCHED, *controls), max_size=7))
-    tail = draw(st.one_of(st.just([]), st.just([]), st.lists(st.one_of(RUN_WHOLE, REDUCED, PLAIN), max_size=2)))
+    first = draw(_one_choice(st.just([]), st.just([]), st.just([]), st.builds(lambda n: [Embed(n)], CHANNELS)))
+    depth = draw(st.integers(0, 6))
+    trunk = draw(st.lists(_one_choice(PLAIN, PLAIN, PLAIN, BRANCHED, *controls), min_size=depth, max_size=depth))
+    tail = draw(_one_choice(st.just([]), st.just([]), st.lists(_one_choice(RUN_WHOLE, REDUCED, PLAIN), max_size=2)))
     return Description(
-        layers=(*trunk, *tail),
+        layers=(*first, *trunk, *tail),
         heads=tuple(draw(st.lists(HEADS, min_size=1, max_size=2))),
         letters=draw(_among(4, 4, 20)),
         length=draw(st.integers(1, 40)),

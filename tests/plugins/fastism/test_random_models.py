@@ -3,14 +3,29 @@
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.ops import RULES
 from parity import assert_parity, brute_force, one_hot
-from random_models import Description, descriptions
+from random_models import Channels, Convolution, Description, Head, Join, Pool, Upsample, descriptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
+
+RARE = Description(
+    layers=(
+        Convolution(3, 3),
+        Channels("index"),
+        Channels("unbind"),
+        Pool("max"),
+        Upsample(2),
+        Join("divide", ((), (Pool("average", 3, 1),))),
+        Join("stack, interleaved", ((), (Convolution(2, 3, stride=2),))),
+    ),
+    heads=(Head("global", "max"),),
+    length=20,
+)
+"""Rules that few random models run."""
 
 
 def compare(description: Description) -> Counter[str]:
@@ -40,6 +55,7 @@ def compare_random_models(examples: int, *, derandomize: bool) -> Counter[str]:
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
+    @example(RARE)
     @given(descriptions())
     def check(description: Description) -> None:
         executed.update(compare(description))
@@ -50,7 +66,8 @@ def compare_random_models(examples: int, *, derandomize: bool) -> Counter[str]:
 
 def test_random_models_agree_with_full_passes_and_exercise_every_rule() -> None:
     executed = compare_random_models(200, derandomize=True)
-    assert not RULES.keys() - executed.keys(), "no random model ran these rules on windows"
+    missing = sorted(RULES.keys() - executed.keys())
+    assert not missing, f"no random model ran these rules on windows: {', '.join(missing)}"
 
 
 @pytest.mark.long
