@@ -40,6 +40,22 @@ def union(windows: Sequence[Window]) -> Window | None:
     return Window(start, windows[0].step, max(window.start + window.width for window in windows) - start)
 
 
+def strided(window: Window, *, kernel: int, stride: int, dilation: int, padding: int) -> Window:
+    """Return the places ``i`` whose taps ``i * stride - padding + j * dilation`` touch a window.
+
+    Tap by tap, since with a stride and a dilation some positions are read by none.
+    """
+    starts, stops = [], []
+    for tap in range(kernel):
+        first = window.start + padding - tap * dilation
+        start, stop = -(-first // stride), (first + window.width - 1) // stride + 1
+        if start < stop:
+            starts.append(start)
+            stops.append(stop)
+    start = min(starts, default=-(-(window.start + padding) // stride))
+    return Window(start, window.step // stride, max(stops, default=start) - start)
+
+
 def whole(length: int) -> Window:
     """Return the window of every position."""
     return Window(0, 0, length)

@@ -78,8 +78,11 @@ class Probe:
                 assert operand.node.shape is not None
                 engine = operand.layout.to_engine(value).clone()
                 part = engine[:, max(0, window.start) : window.start + window.width]
-                # What is no real number (an index, a comparison) takes values that it has in other rows.
-                part.copy_(part + self.noise(part) if value.is_floating_point() else part.roll(1, 0))
+                if value.is_floating_point():
+                    # As large as the values are, so that a ReLU below zero everywhere is crossed.
+                    part.add_(self.noise(part) * engine.abs().max().clamp(min=1))
+                else:
+                    part.copy_(part.roll(1, 0))  # an index or a comparison takes values that it has in other rows
                 value = operand.layout.to_framework(engine, operand.node.shape)
             operands.append(value)
         with torch.no_grad():

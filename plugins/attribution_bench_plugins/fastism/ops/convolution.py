@@ -12,7 +12,7 @@ from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
 from attribution_bench_plugins.fastism.values import Mutation, Windowed
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.window import Window, strided
 
 PRODUCT_BYTES = 2**21
 """Size of the tile of products that is overlap-added at a time, so that it stays in a core's cache."""
@@ -227,10 +227,7 @@ class StridedConvolution(Operation):
         """Return every output position whose taps touch the window."""
         window = windows[0]
         assert window is not None
-        reach = (self.kernel - 1) * self.dilation
-        start = -((reach - window.start - self.padding) // self.stride)
-        stop = (window.start + window.width - 1 + self.padding) // self.stride + 1
-        return Window(start, window.step // self.stride, max(0, stop - start))
+        return strided(window, kernel=self.kernel, stride=self.stride, dilation=self.dilation, padding=self.padding)
 
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
         """Return those of every output position."""

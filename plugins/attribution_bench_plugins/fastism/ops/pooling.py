@@ -12,7 +12,7 @@ from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
 from attribution_bench_plugins.fastism.ops.reductions import linear_reduction, maximum
 from attribution_bench_plugins.fastism.values import Windowed, mask_outside
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.window import Window, strided
 
 
 class Pool(Operation):
@@ -38,9 +38,7 @@ class Pool(Operation):
         """Return every output position whose kernel touches the window."""
         window = windows[0]
         assert window is not None
-        start = -((self.reach - window.start - self.padding) // self.stride)
-        stop = (window.start + window.width - 1 + self.padding) // self.stride + 1
-        return Window(start, window.step // self.stride, max(0, stop - start))
+        return strided(window, kernel=self.kernel, stride=self.stride, dilation=self.dilation, padding=self.padding)
 
     def read(self, window: Window) -> Window:
         """Return the input positions that the output positions of a window read."""
