@@ -12,9 +12,6 @@ from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.execute import phases
 from attribution_bench_plugins.fastism.window import Positions
 
-LEAST_ROWS = 8
-"""Substitutions that would fill blocks with fewer than this on average are left out: each block has its price."""
-
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -53,9 +50,17 @@ class Group:
 
 
 def shared_blocks(
-    edits: Sequence[Edit], stride: int, at_once: Callable[[int, int], int], sequences_at_once: int
+    edits: Sequence[Edit],
+    stride: int,
+    at_once: Callable[[int, int], int],
+    *,
+    sequences_at_once: int,
+    fewest: float,
 ) -> Iterator[Group]:
     """Yield the substitutions that fill blocks; a sequence may be in several groups, a substitution is in one at most.
+
+    What is left out does not pay: blocks have their price however few substitutions they hold, and so has each
+    sequence of a group.
 
     Parameters
     ----------
@@ -65,7 +70,10 @@ def shared_blocks(
         (width, alternatives) to the mutated positions, of all sequences together, that a block may hold.
     sequences_at_once
         Sequences that a group may hold.
+    fewest
+        Substitutions that a block must hold on average.
     """
+    grouped: set[int] = set()
     for sequences, numbers in _alike(edits, at_once).items():
         batches, together = [], min(sequences_at_once, len(sequences))
         for (width, _, alternatives), at in numbers.items():
@@ -77,9 +85,14 @@ def shared_blocks(
         filled = [
             batch
             for batch in batches
-            if together * batch.alternatives * len(batch.numbers) >= LEAST_ROWS * len(batch.blocks)
+            if together * batch.alternatives * len(batch.numbers) >= fewest * len(batch.blocks)
         ]
-        for first in range(0, len(sequences) if filled else 0, together):
+        each = sum(batch.every[0].size for batch in filled)
+        # A sequence costs each of its groups an unmutated pass, the price of a mutation; it takes one in any case.
+        if each == 0 or (each == 1 and not grouped.isdisjoint(sequences)):
+            continue
+        grouped.update(sequences)
+        for first in range(0, len(sequences), together):
             part = slice(first, first + together)
             yield Group(np.array(sequences[part]), [batch.of(part) for batch in filled])
 

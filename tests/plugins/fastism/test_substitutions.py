@@ -148,7 +148,10 @@ def test_one_position_of_many_sequences_is_one_block(walks: list[tuple[int, int,
     assert_parity(dict(result.predictions), {"count": truth["count"]}, 1e-10)
 
 
-def test_few_that_share_nothing_and_whatever_moves_take_full_passes(walks: list[tuple[int, int, int]]) -> None:
+def test_few_that_share_nothing_and_whatever_moves_take_full_passes(
+    walks: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(substitutions, "STEP_WORK", {"cpu": 5_000})
     module, x = build("residual, two heads").double(), one_hot(3, 4, LENGTH)
     seen: list[tuple[int, int]] = []
     moving = [
@@ -208,6 +211,38 @@ def test_extra_inputs_targets_and_reducers() -> None:
     result = method.predict_mutations(x, mutations, target=product, additional_forward_args=extras)
     np.testing.assert_allclose(result.predictions["output"], truth.prod(1), rtol=0, atol=1e-12)
     assert result.effects().shape == (len(mutations),)
+
+
+@pytest.mark.parametrize("method", ["standard_ism", "fastism"])
+@pytest.mark.parametrize("two_heads", ["keras"], indirect=True)
+def test_keras(method: str, two_heads: ab.SequenceModel, walks: list[tuple[int, int, int]]) -> None:
+    x, random = one_hot(3, 4, 7), np.random.default_rng(0)
+    mutations = [Mutation(n, p, random.normal(size=(4, 3))) for p in range(5) for n in range(3)]
+    mutations += [Mutation(1, 2, "ACG", 1), Mutation(2, 6, "", 1)]
+    result = ab.get_method(method)(two_heads).predict_mutations(x, mutations, target="all", batch_size=4)
+    truth = two_heads.predict(np.stack([by_hand(x, mutation) for mutation in mutations]))
+    assert_parity(dict(result.predictions), truth, 1e-10)
+    assert_parity(dict(result.reference_predictions), two_heads.predict(x), 1e-10)
+    assert bool(walks) == (method == "fastism")
+
+
+def test_protein_in_channels_last_layout(walks: list[tuple[int, int, int]]) -> None:
+    class ChannelsLast(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv1d(20, 5, 3, padding=1), nn.Linear(5, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.conv(x.transpose(1, 2)).relu().mean(2))
+
+    torch.manual_seed(0)
+    model = ab.as_sequence_model(ChannelsLast().double(), layout="NLA", alphabet="protein")
+    sequences, mutated = ["MKVLAAGIW", "WWYYCCDDE"], ["MKVLPPPIW", "WWYYPPPDE", "MXXXAAGIW"]
+    mutations = [Mutation(0, 4, "PPP"), Mutation(1, 4, "PPP"), *ab.knockouts(1, [1], 3, ab.PROTEIN)]
+    result = ab.get_method("fastism")(model).predict_mutations(sequences, mutations, target="all")
+    truth = model.predict(ab.PROTEIN.one_hot(mutated).astype(np.float64))
+    assert_parity(dict(result.predictions), truth, 1e-10)
+    assert sum(n * k * a for n, k, a in walks) == 2
 
 
 def test_saturation_is_a_list_of_mutations() -> None:
@@ -306,17 +341,36 @@ def test_model_is_left_as_it_was() -> None:
         assert torch.equal(value, before[name])
 
 
+def blocks_of(sites: list[tuple[int, int]], fewest: float, most: int = 100) -> list[tuple[list[int], list[Any]]]:
+    """What shared_blocks makes of substitutions two letters wide at (sequence, position), with a stride of 3."""
+    edits = [sharing.Edit(sequence, position, np.zeros((4, 2)), 2) for sequence, position in sites]
+    groups = sharing.shared_blocks(
+        edits, 3, lambda width, alternatives: most // alternatives, sequences_at_once=50, fewest=fewest
+    )
+    return [(group.sequences.tolist(), [batch.every.tolist() for batch in group.batches]) for group in groups]
+
+
 def test_sharing_takes_each_substitution_once_and_leaves_thin_ones() -> None:
     """Worked by hand: three sequences share a site, one has a site of its own that fills a block, one a thin site."""
+    sites = [(s, 6) for s in (2, 0, 1) for _ in range(3)] + [(1, 9)] * 8 + [(0, 3)] * 7
+    shared = ([0, 1, 2], [[[[3, 4, 5]], [[6, 7, 8]], [[0, 1, 2]]]])
+    own, thin = ([1], [[[list(range(9, 17))]]]), ([0], [[[list(range(17, 24))]]])
+    assert blocks_of(sites, 8) == [shared, own]
+    assert blocks_of(sites, 7) == [shared, own, thin]
+    assert blocks_of(sites, 9.1) == []
+    # Neighbours of one phase share a block, so that each may hold fewer.
+    assert blocks_of([(0, 3), (0, 9), (0, 6)], 3) == [([0], [[[[0], [1], [2]]]])]
+    assert blocks_of([(0, 3), (0, 9), (0, 7)], 3) == []
 
-    def edit(sequence: int, position: int) -> Any:
-        return sharing.Edit(sequence, position, np.zeros((4, 2)), 2)
 
-    edits = [edit(s, 6) for s in (2, 0, 1) for _ in range(3)] + [edit(1, 9)] * 8 + [edit(0, 3)] * 7
-    groups = list(sharing.shared_blocks(edits, 3, lambda width, alternatives: 100, 50))
-    assert [group.sequences.tolist() for group in groups] == [[0, 1, 2], [1]]
-    assert [batch.every.tolist() for group in groups for batch in group.batches] == [
-        [[[3, 4, 5]], [[6, 7, 8]], [[0, 1, 2]]],
-        [[[9, 10, 11, 12, 13, 14, 15, 16]]],
-    ]
-    assert [(batch.width, batch.alternatives) for group in groups for batch in group.batches] == [(2, 3), (2, 8)]
+def test_sharing_keeps_to_the_size_of_a_block() -> None:
+    sites = [(s, 6) for s in range(5)]
+    assert blocks_of(sites, 1, most=2) == [([0, 1], [[[[0]], [[1]]]]), ([2, 3], [[[[2]], [[3]]]]), ([4], [[[[4]]]])]
+    assert blocks_of([(0, 6)] * 5, 1, most=2) == [([0], [[[[0, 1]]], [[[2, 3]]], [[[4]]]])]
+
+
+def test_one_more_mutation_of_a_sequence_is_not_worth_another_reference() -> None:
+    both = [(0, 6), (1, 6)]
+    assert blocks_of([*both, (1, 1)], 0) == [([0, 1], [[[[0]], [[1]]]])]
+    assert blocks_of([*both, (1, 1), (1, 2)], 0) == [([0, 1], [[[[0]], [[1]]]]), ([1], [[[[2], [3]]]])]
+    assert blocks_of([*both, (2, 1)], 0) == [([0, 1], [[[[0]], [[1]]]]), ([2], [[[[2]]]])]
