@@ -4,6 +4,8 @@ from attribution_bench import errors
 from attribution_bench._version import __version__
 from attribution_bench.attribution import Attribution, AttributionResult, RawAttribution, Request, Tags
 from attribution_bench.models import SequenceModel, as_sequence_model
+from attribution_bench.mutagenesis import InSilicoMutagenesis, MutationResult, RawMutagenesis
+from attribution_bench.mutations import Mutation, knockouts, scrambles, tiles
 from attribution_bench.registry import get_method, get_model, list_methods, list_models
 from attribution_bench.sequences import DNA, PROTEIN, RNA, Alphabet
 
@@ -14,7 +16,11 @@ __all__ = [
     "Alphabet",
     "Attribution",
     "AttributionResult",
+    "InSilicoMutagenesis",
+    "Mutation",
+    "MutationResult",
     "RawAttribution",
+    "RawMutagenesis",
     "Request",
     "SequenceModel",
     "Tags",
@@ -23,6 +29,9 @@ __all__ = [
     "errors",
     "get_method",
     "get_model",
+    "knockouts",
     "list_methods",
     "list_models",
+    "scrambles",
+    "tiles",
 ]

@@ -273,8 +273,38 @@ class Attribution(abc.ABC):
         InvalidInputError
             Input, target, positions or batch size that cannot be used (TargetError, SequenceError, ModelError).
         """
+        one_hot = self._sequences(inputs)
+        with self._requested(one_hot, target, additional_forward_args, positions, batch_size, progress) as request:
+            raw = self._attribute(request)
+        metadata = {**self._metadata(request, target), **raw.metadata}
+        if raw.predictions:
+            metadata.setdefault("convention", DEFAULT_CONVENTION)
+        return AttributionResult(
+            one_hot[:, :, request.positions],
+            request.positions,
+            metadata,
+            raw.predictions,
+            raw.reference_predictions,
+            raw.convergence_delta,
+            raw.scores,
+        )
+
+    def _sequences(self, inputs: ArrayLike | Sequence[str]) -> NDArray[np.floating]:
+        """Return inputs as (N, A, L)."""
+        return _one_hot(inputs, self.model)
+
+    @contextlib.contextmanager
+    def _requested(
+        self,
+        one_hot: NDArray[np.floating],
+        target: Target,
+        additional_forward_args: Any,
+        positions: slice | Sequence[int] | NDArray[np.integer] | None,
+        batch_size: int | None,
+        progress: bool | Progress,
+    ) -> Iterator[Request]:
+        """Check a call's arguments, and hold the model in inference mode while it is answered."""
         model = self.model
-        one_hot = _one_hot(inputs, model)
         extras = _extras(additional_forward_args, len(one_hot))
         if batch_size is not None and batch_size < 1:
             raise InvalidInputError(f"batch_size must be at least 1, not {batch_size}")
@@ -282,35 +312,26 @@ class Attribution(abc.ABC):
         with model.inference(), _progress(progress, self.name) as report:
             outputs = model.outputs(one_hot.shape[2], extras)
             selections = select(target, outputs)
-            request = Request(
+            yield Request(
                 one_hot.astype(model.numpy_dtype, copy=False), selections, outputs, extras, chosen, batch_size, report
             )
-            raw = self._attribute(request)
-        metadata: dict[str, Any] = {
+
+    def _metadata(self, request: Request, target: Target) -> dict[str, Any]:
+        """Return what every result says of its making."""
+        model = self.model
+        return {
             "method": self.name,
             "options": {key: _plain(value) for key, value in self.options.items()},
             "target": _plain(target),
-            "outputs": [{"name": s.name, "shape": list(s.shape)} for s in selections],
+            "outputs": [{"name": s.name, "shape": list(s.shape)} for s in request.selections],
             "alphabet": model.alphabet.letters,
             "framework": model.framework,
             "device": model.device,
             "dtype": str(model.numpy_dtype),
-            "length": int(one_hot.shape[2]),
+            "length": int(request.one_hot.shape[2]),
             "versions": {"attribution-bench": __version__, **model.versions()},
             **model.precision_state(),
-            **raw.metadata,
         }
-        if raw.predictions:
-            metadata.setdefault("convention", DEFAULT_CONVENTION)
-        return AttributionResult(
-            one_hot[:, :, chosen],
-            chosen,
-            metadata,
-            raw.predictions,
-            raw.reference_predictions,
-            raw.convergence_delta,
-            raw.scores,
-        )
 
 
 def _one_hot(inputs: ArrayLike | Sequence[str], model: SequenceModel) -> NDArray[np.floating]:

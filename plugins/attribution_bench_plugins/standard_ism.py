@@ -4,12 +4,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags
+from attribution_bench.attribution import RawAttribution, Request, Tags
+from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, InSilicoMutagenesis, predict_rows
 
-DEFAULT_BATCH_SIZE = 128
 
-
-class StandardISM(Attribution):
+class StandardISM(InSilicoMutagenesis):
     """Ask the model for every single-letter mutation by full forward passes: slow, general, the truth for the rest."""
 
     name: ClassVar[str] = "standard_ism"
@@ -26,28 +25,22 @@ class StandardISM(Attribution):
         rows = np.argwhere(letters[:, :, None] != np.arange(alphabet))
         reference: dict[str, Any] = {}
         predictions: dict[str, Any] = {}
-        with model.no_gradient():
-            for start in range(0, count, batch_size):
-                chunk = slice(start, start + batch_size)
-                part = self._predict(request, request.one_hot[chunk], np.arange(count)[chunk])
-                for name, values in part.items():
-                    reference.setdefault(name, np.empty((count, *values.shape[1:]), values.dtype))[chunk] = values
-            for name, values in reference.items():
-                shape = (count, alphabet, places, *values.shape[1:])
-                predictions[name] = np.empty(shape, values.dtype)
-                predictions[name][:] = values[:, None, None]
-            for start in range(0, len(rows), batch_size):
-                sequence, place, letter = rows[start : start + batch_size].T
-                mutated = request.one_hot[sequence]
-                at = request.positions[place]
-                mutated[np.arange(len(at)), :, at] = 0
-                mutated[np.arange(len(at)), letter, at] = 1
-                for name, values in self._predict(request, mutated, sequence).items():
-                    predictions[name][sequence, letter, place] = values
-                request.progress(min(start + batch_size, len(rows)), len(rows))
+        for start in range(0, count, batch_size):
+            chunk = slice(start, start + batch_size)
+            part = predict_rows(model, request, request.one_hot[chunk], np.arange(count)[chunk])
+            for name, values in part.items():
+                reference.setdefault(name, np.empty((count, *values.shape[1:]), values.dtype))[chunk] = values
+        for name, values in reference.items():
+            shape = (count, alphabet, places, *values.shape[1:])
+            predictions[name] = np.empty(shape, values.dtype)
+            predictions[name][:] = values[:, None, None]
+        for start in range(0, len(rows), batch_size):
+            sequence, place, letter = rows[start : start + batch_size].T
+            mutated = request.one_hot[sequence]
+            at = request.positions[place]
+            mutated[np.arange(len(at)), :, at] = 0
+            mutated[np.arange(len(at)), letter, at] = 1
+            for name, values in predict_rows(model, request, mutated, sequence).items():
+                predictions[name][sequence, letter, place] = values
+            request.progress(min(start + batch_size, len(rows)), len(rows))
         return RawAttribution(predictions=predictions, reference_predictions=reference)
-
-    def _predict(self, request: Request, one_hot: Any, sequence: Any) -> dict[str, Any]:
-        model = self.model
-        outputs = model.forward(model.to_tensor(one_hot), tuple(model.to_tensor(e[sequence]) for e in request.extras))
-        return {s.name: model.to_numpy(model.select(outputs, s)) for s in request.selections}

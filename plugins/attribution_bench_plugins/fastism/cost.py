@@ -116,8 +116,16 @@ def step_costs(plan: Plan) -> dict[str, Cost]:
     return costs
 
 
+def full_work(plan: Plan) -> int:
+    """Return the work of a full pass of one sequence."""
+    return sum((whole_cost(node, plan.graph) for node in plan.graph.nodes.values()), Cost()).work
+
+
+def planned_work(plan: Plan) -> int:
+    """Return the work that is planned for one mutation in the middle of the sequence."""
+    return sum(step_costs(plan).values(), Cost()).work
+
+
 def predicted_ratio(plan: Plan) -> float:
     """Return how many times cheaper the plan is than a full pass for every mutation."""
-    full = sum((whole_cost(node, plan.graph) for node in plan.graph.nodes.values()), Cost())
-    planned = sum(step_costs(plan).values(), Cost())
-    return full.work / max(1, planned.work)
+    return full_work(plan) / max(1, planned_work(plan))

@@ -155,7 +155,7 @@ def _run(source: Source, request: Request, plan: Plan, budget: int, self_check: 
     return RawAttribution(predictions=store.predictions, reference_predictions=store.references)
 
 
-def graph_inputs(source: Source, request: Request, plan: Plan, rows: slice) -> dict[str, Tensor]:
+def graph_inputs(source: Source, request: Request, plan: Plan, rows: slice | NDArray[np.int64]) -> dict[str, Tensor]:
     """Return the values of the graph's inputs for some sequences."""
     extras = (source.tensor(extra[rows]) for extra in request.extras)
     return {

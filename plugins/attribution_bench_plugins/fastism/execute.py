@@ -1,6 +1,6 @@
 """One walk over the plan for each block of mutations."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,14 +143,20 @@ class Sizes:
 
 def choose_sizes(plan: Plan, itemsize: int, alternatives: int, device: str, budget: int) -> Sizes:
     """Return how many sequences and mutated positions make a block."""
-    windowed, entire = bytes_per_position(plan, itemsize, alternatives)
+    positions = positions_at_once(plan, itemsize, alternatives, device, budget)
+    phase = -(-plan.length // plan.stride)
+    sequences = max(1, positions // phase)
+    return Sizes(sequences, min(positions, phase))
+
+
+def positions_at_once(plan: Plan, itemsize: int, alternatives: int, device: str, budget: int, width: int = 1) -> int:
+    """Return how many mutations of a width, with so many alternatives each, make a block."""
+    windowed, entire = bytes_per_position(plan, itemsize, alternatives, width)
     target = min(CACHE_BYTES.get(device, ACCELERATOR_BYTES), budget // 8)
     positions = max(1, target // windowed)
     if entire:
         positions = min(positions, max(1, min(WHOLE_BYTES, budget // 8) // entire))
-    phase = -(-plan.length // plan.stride)
-    sequences = max(1, positions // phase)
-    return Sizes(sequences, min(positions, phase))
+    return positions
 
 
 def mutate(
@@ -162,7 +168,7 @@ def mutate(
     block_positions: int,
     progress: Callable[[int], None],
 ) -> Iterator[Emission]:
-    """Run every mutation of a group of sequences.
+    """Run every single-letter mutation of a group of sequences.
 
     Parameters
     ----------
@@ -175,6 +181,27 @@ def mutate(
     progress
         Called with the number of positions done in each block.
     """
+
+    def letters(block: Positions) -> Windowed:
+        index = torch.as_tensor(list(block.indices), device=there.device)
+        window = Window(block.start, block.stride, 1)
+        return Mutation(
+            references, plan.graph.input, plan.length, window, there[:, index], instead[:, index], plan.letters
+        )
+
+    blocks = phases(positions, plan.stride, block_positions)
+    yield from walk(plan, references, blocks, instead.shape[2], letters, progress)
+
+
+def walk(
+    plan: Plan,
+    references: ReferenceStore,
+    blocks: Iterable[Positions],
+    alternatives: int,
+    mutated: Callable[[Positions], Windowed],
+    progress: Callable[[int], None],
+) -> Iterator[Emission]:
+    """Run blocks of mutations, each of which `mutated` gives as the windowed input."""
     early, late = plan.running(late=False), plan.running(late=True)
     frontier = {
         plan.steps[name].source
@@ -184,13 +211,9 @@ def mutate(
     }
     waiting: dict[str, list[Windowed]] = {name: [] for name in frontier}
     done: list[int] = []
-    for block in phases(positions, plan.stride, block_positions):
-        index = torch.as_tensor(list(block.indices), device=there.device)
-        run = BlockRun(plan, references, block.count, instead.shape[2])
-        window = Window(block.start, block.stride, 1)
-        mutation = Mutation(
-            references, plan.graph.input, plan.length, window, there[:, index], instead[:, index], plan.letters
-        )
+    for block in blocks:
+        run = BlockRun(plan, references, block.count, alternatives)
+        mutation = mutated(block)
         mutation.uses = plan.steps[plan.graph.input].uses
         run.windowed[plan.graph.input] = mutation
         run.run(early)
@@ -200,7 +223,7 @@ def mutate(
         done.extend(block.indices)
         progress(block.count)
     if late:
-        yield from _run_late(plan, references, waiting, late, done, instead.shape[2])
+        yield from _run_late(plan, references, waiting, late, done, alternatives)
 
 
 def _run_late(

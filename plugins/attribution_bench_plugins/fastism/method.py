@@ -1,10 +1,13 @@
 """The fastism method."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags, further_inputs
+from attribution_bench.attribution import RawAttribution, Request, Tags, further_inputs
 from attribution_bench.errors import InvalidInputError, MissingDependencyError
+from attribution_bench.mutagenesis import InSilicoMutagenesis, RawMutagenesis
+from attribution_bench.mutations import Edit
 
 if TYPE_CHECKING:
     from attribution_bench_plugins.fastism.explanation import Explanation
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 DEFAULT_SELF_CHECK = True
 
 
-class FastISM(Attribution):
+class FastISM(InSilicoMutagenesis):
     """Exact in-silico saturation mutagenesis that recomputes only what a mutation can reach.
 
     Parameters
@@ -63,3 +66,8 @@ class FastISM(Attribution):
         from attribution_bench_plugins.fastism.engine import attribute
 
         return attribute(self.model, request, self._engines, **self.options)
+
+    def _predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
+        from attribution_bench_plugins.fastism.substitutions import predict
+
+        return predict(self.model, request, edits, self._engines, **self.options)

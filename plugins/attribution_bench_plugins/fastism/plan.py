@@ -63,9 +63,9 @@ class Plan:
             and step.node.name != self.graph.input
         ]
 
-    def windows(self, positions: Positions) -> dict[str, Window]:
-        """Return for every windowed node the windows that mutations at these positions reach."""
-        windows = {self.graph.input: Window(positions.start, positions.stride, 1)}
+    def windows(self, positions: Positions, width: int = 1) -> dict[str, Window]:
+        """Return for every windowed node the windows that mutations of a width from these positions on reach."""
+        windows = {self.graph.input: Window(positions.start, positions.stride, width)}
         for name, step in self.steps.items():
             if step.mode in ("windowed", "vector") and step.operation is not None and step.source == name:
                 inputs = [windows.get(self.steps[operand].source) for operand in step.node.inputs]
@@ -240,9 +240,12 @@ def _stride(graph: Graph, operations: Mapping[str, Operation | None], source: Ma
     return stride
 
 
-def bytes_per_position(plan: Plan, itemsize: int, alternatives: int) -> tuple[int, int]:
-    """Return the bytes that one mutated position takes at the widest windowed node, and at the largest whole one."""
-    middle = plan.windows(Positions(plan.length // 2 // plan.stride * plan.stride, plan.stride, 1))
+def bytes_per_position(plan: Plan, itemsize: int, alternatives: int, width: int = 1) -> tuple[int, int]:
+    """Return the bytes that one mutated position takes at the widest windowed node, and at the largest whole one.
+
+    Mutations of several letters count as one position.
+    """
+    middle = plan.windows(Positions(plan.length // 2 // plan.stride * plan.stride, plan.stride, 1), width)
     windowed = whole = 1
     for step in plan.steps.values():
         if step.mode == "whole" and step.node.shape is not None:

@@ -8,8 +8,8 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.execute import BlockRun
 from attribution_bench_plugins.fastism.plan import Plan
 from attribution_bench_plugins.fastism.references import ReferenceStore, run_graph
-from attribution_bench_plugins.fastism.values import Mutation
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.values import Mutation, Windowed
+from attribution_bench_plugins.fastism.window import Window, whole
 
 MANY_USES = 1_000_000
 """Keeps every activation of a trace, unchanged."""
@@ -28,26 +28,23 @@ def first_divergence(
         The mutation: indices of the letter that is there (the number of letters where unknown) and of the other one.
     """
     references = ReferenceStore(plan, inputs)
+    device = inputs[plan.graph.input].device
+    window = Window(position, plan.stride, 1)
+    letters = torch.full((1, 1), there, device=device), torch.full((1, 1, 1), instead, device=device)
+    mutation = Mutation(references, plan.graph.input, plan.length, window, *letters, plan.letters)
+    return first_divergence_of(plan, references, mutation, tolerance)
+
+
+def first_divergence_of(plan: Plan, references: ReferenceStore, mutation: Windowed, tolerance: float) -> str | None:
+    """Return the same for any mutated input of one sequence."""
     layout = plan.steps[plan.graph.input].layout
     assert layout is not None
-    mutated = layout.to_engine(inputs[plan.graph.input]).clone()
-    mutated[0, position] = 0
-    mutated[0, position, instead] = 1
-    shape = (None, *inputs[plan.graph.input].shape[1:])
-    full = {**inputs, plan.graph.input: layout.to_framework(mutated, shape)}
+    original = references.inputs[plan.graph.input]
+    mutation.uses = MANY_USES
+    mutated = mutation.value_on(whole(plan.length)).flatten(0, 2)
+    full = {**references.inputs, plan.graph.input: layout.to_framework(mutated, (None, *original.shape[1:]))}
     truth = run_graph(plan.graph, full, 1, frozenset(plan.steps))
     run = BlockRun(plan, references, 1, 1)
-    index = torch.full((1, 1), there)
-    mutation = Mutation(
-        references,
-        plan.graph.input,
-        plan.length,
-        Window(position, plan.stride, 1),
-        index.to(mutated.device),
-        torch.full((1, 1, 1), instead, device=mutated.device),
-        plan.letters,
-    )
-    mutation.uses = MANY_USES
     run.windowed[plan.graph.input] = mutation
     for step in (*plan.running(late=False), *plan.running(late=True)):
         run.run([step])

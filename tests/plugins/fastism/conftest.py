@@ -2,7 +2,7 @@
 
 import pytest
 
-from attribution_bench_plugins.fastism import decision, engine
+from attribution_bench_plugins.fastism import decision, engine, substitutions
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +11,4 @@ def windows_wherever_there_is_a_rule(monkeypatch: pytest.MonkeyPatch, request: p
     if request.node.get_closest_marker("own_choice") is None:
         monkeypatch.setattr(decision, "GAIN", 0.0)
         monkeypatch.setattr(engine, "LEAST_GAIN", 0.0)
+        monkeypatch.setattr(substitutions, "STEP_WORK", {"cpu": 0})

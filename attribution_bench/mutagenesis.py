@@ -1,0 +1,141 @@
+"""What in-silico mutagenesis methods can do beyond scores: predict any list of mutations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from attribution_bench.attribution import Attribution, Progress, Request
+from attribution_bench.errors import InvalidInputError
+from attribution_bench.models import SequenceModel, Target
+from attribution_bench.mutations import Edit, Mutation, check_mutations
+
+DEFAULT_BATCH_SIZE = 128
+"""Sequences in one full pass."""
+
+
+@dataclass(frozen=True)
+class RawMutagenesis:
+    """What a method computes of a list of M mutations; `InSilicoMutagenesis.predict_mutations` adds the rest."""
+
+    predictions: Mapping[str, NDArray[np.floating]]
+    """Selection's name -> (M, *selected)."""
+    reference_predictions: Mapping[str, NDArray[np.floating]]
+    """Selection's name -> (N, *selected)."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class MutationResult:
+    """A model's predictions of M mutations of N sequences; `*output` are the axes of the target."""
+
+    mutations: tuple[Mutation, ...]
+    """As they were given."""
+    predictions: Mapping[str, NDArray[np.floating]]
+    """Output -> (M, *output), in the order of the mutations."""
+    reference_predictions: Mapping[str, NDArray[np.floating]]
+    """Output -> (N, *output)."""
+    metadata: Mapping[str, Any]
+    """method, options, target, dtype, TF32 state, versions; JSON-able."""
+
+    def effects(self, output: str | None = None) -> NDArray[np.floating]:
+        """Return each mutation's prediction minus that of its own sequence, (M, *output).
+
+        Parameters
+        ----------
+        output
+            Name of an output; not needed where there is one.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no such output, or it is open which one is meant.
+        """
+        if output is None and len(self.predictions) == 1:
+            (output,) = self.predictions
+        if output is None or output not in self.predictions:
+            raise InvalidInputError(f"output must be one of {', '.join(self.predictions)}, not {output!r}")
+        sequences = [mutation.sequence for mutation in self.mutations]
+        effects: NDArray[np.floating] = self.predictions[output] - self.reference_predictions[output][sequences]
+        return effects
+
+
+class InSilicoMutagenesis(Attribution):
+    """A method that asks the model what it predicts of mutated sequences.
+
+    A subclass implements `_attribute` for every single letter. `_predict_mutations` takes full passes, which is right
+    for every model; one that knows a shorter way overrides it.
+    """
+
+    def predict_mutations(
+        self,
+        inputs: ArrayLike | Sequence[str],
+        mutations: Sequence[Mutation],
+        *,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        batch_size: int | None = None,
+        progress: bool | Progress = False,
+    ) -> MutationResult:
+        """Predict sequences with mutations of any kind, each mutation by itself.
+
+        Parameters
+        ----------
+        inputs
+            (N, A, L) one-hot array or tensor, or sequences of one length as strings.
+        mutations
+            Substitutions of any width, insertions, deletions; see `Mutation`. Each alone changes its sequence.
+        target, additional_forward_args, batch_size, progress
+            As for `attribute`; progress counts mutations.
+
+        Raises
+        ------
+        InvalidInputError
+            As for `attribute`, and for a mutation that cannot be made, which the message names by its index.
+        """
+        one_hot = self._sequences(inputs)
+        edits = check_mutations(mutations, one_hot.shape, self.model.alphabet)
+        with self._requested(one_hot, target, additional_forward_args, None, batch_size, progress) as request:
+            raw = self._predict_mutations(request, edits)
+        metadata = {**self._metadata(request, target), **raw.metadata}
+        return MutationResult(tuple(mutations), raw.predictions, raw.reference_predictions, metadata)
+
+    def _predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
+        """Predict mutated sequences; the model is in inference mode, and restored by the caller afterwards."""
+        references = reference_passes(self.model, request, range(len(request.one_hot)))
+        return RawMutagenesis(full_passes(self.model, request, edits, request.progress), references)
+
+
+def full_passes(
+    model: SequenceModel, request: Request, edits: Sequence[Edit], progress: Progress
+) -> dict[str, NDArray[np.floating]]:
+    """Return the predictions of mutated sequences, (len(edits), *selected), by full forward passes in batches."""
+    batch_size = request.batch_size or DEFAULT_BATCH_SIZE
+    parts = []
+    for start in range(0, len(edits), batch_size):
+        batch = edits[start : start + batch_size]
+        mutated = np.stack([edit.apply(request.one_hot[edit.sequence]) for edit in batch])
+        parts.append(predict_rows(model, request, mutated, np.array([edit.sequence for edit in batch])))
+        progress(start + len(batch), len(edits))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def reference_passes(
+    model: SequenceModel, request: Request, sequences: Sequence[int]
+) -> dict[str, NDArray[np.floating]]:
+    """Return the predictions of some sequences as they are, (len(sequences), *selected), by full forward passes."""
+    nothing = np.zeros((request.one_hot.shape[1], 0))
+    unchanged = [Edit(sequence, 0, nothing, 0) for sequence in sequences]
+    return full_passes(model, request, unchanged, lambda done, total: None)
+
+
+def predict_rows(
+    model: SequenceModel, request: Request, one_hot: NDArray[np.floating], sequences: NDArray[np.int64]
+) -> dict[str, NDArray[np.floating]]:
+    """Return what is asked for of (rows, A, L), each with the further inputs of the sequence that it comes from."""
+    with model.no_gradient():
+        extras = tuple(model.to_tensor(extra[sequences]) for extra in request.extras)
+        outputs = model.forward(model.to_tensor(one_hot), extras)
+        return {s.name: model.to_numpy(model.select(outputs, s)) for s in request.selections}

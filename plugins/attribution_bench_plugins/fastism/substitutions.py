@@ -1,0 +1,189 @@
+"""Lists of mutations on the engine: substitutions of any width in shared blocks; the rest by full passes."""
+
+import functools
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attribution_bench.attribution import Request
+from attribution_bench.errors import SelfCheckError
+from attribution_bench.models import SequenceModel
+from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis, full_passes, reference_passes
+from attribution_bench.mutations import Edit
+from attribution_bench_plugins.fastism.cost import full_work, planned_work
+from attribution_bench_plugins.fastism.engine import Captured, FallbackWarning, captured, default_budget, graph_inputs
+from attribution_bench_plugins.fastism.execute import positions_at_once, walk
+from attribution_bench_plugins.fastism.graph.layout import elements
+from attribution_bench_plugins.fastism.plan import Plan
+from attribution_bench_plugins.fastism.references import ReferenceStore
+from attribution_bench_plugins.fastism.sharing import Batch, Group, shared_blocks
+from attribution_bench_plugins.fastism.source import Source, source_of
+from attribution_bench_plugins.fastism.trace import first_divergence_of
+from attribution_bench_plugins.fastism.values import Windowed
+from attribution_bench_plugins.fastism.window import Positions, Window
+from attribution_bench_plugins.standard_ism import StandardISM
+
+STEP_WORK = {"cpu": 2_000_000}
+"""What starting one step of a block costs, in multiply-accumulates: 40 microseconds; measured on one two-core CPU."""
+ACCELERATOR_STEP_WORK = 400_000_000
+"""The same time on a device that does 10 tera multiply-accumulates a second; an estimate."""
+
+
+def predict(
+    model: SequenceModel,
+    request: Request,
+    edits: Sequence[Edit],
+    engines: dict[Any, Captured],
+    *,
+    memory_budget: int | None,
+    self_check: bool,
+) -> RawMutagenesis:
+    """Compute the predictions of mutated sequences."""
+    source = source_of(model)
+    engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines)
+    if engine.plan is None or engine.fallback:
+        warnings.warn(f"fastISM falls back to standard ISM: {engine.fallback}", FallbackWarning, stacklevel=4)
+        raw = StandardISM(model)._predict_mutations(request, edits)
+        return replace(raw, metadata={"fallback": engine.fallback})
+    mutagenesis = _Mutagenesis(source, request, engine.plan, edits)
+    with torch.inference_mode():
+        for group in _groups(source, request, engine.plan, edits, memory_budget or default_budget()):
+            mutagenesis.walk(group)
+            if self_check:
+                mutagenesis.check(group)
+                self_check = False
+    mutagenesis.finish()
+    return RawMutagenesis(mutagenesis.predictions.arrays, mutagenesis.references.arrays)
+
+
+def _groups(source: Source, request: Request, plan: Plan, edits: Sequence[Edit], budget: int) -> Iterator[Group]:
+    itemsize, device = source.dtype.itemsize, source.device.type
+
+    @functools.cache
+    def at_once(width: int, alternatives: int) -> int:
+        return positions_at_once(plan, itemsize, alternatives, device, budget, width)
+
+    # The references of a group hold every activation twice: as the model gives it, and in the engine's order.
+    kept = 2 * itemsize * sum(elements(node.shape) for node in plan.graph.nodes.values() if node.shape is not None)
+    together = min(request.batch_size or DEFAULT_BATCH_SIZE, budget // 2 // max(1, kept))
+    saved = max(1, full_work(plan) - planned_work(plan))
+    steps = len(plan.running(late=False)) + len(plan.running(late=True))
+    fewest = steps * STEP_WORK.get(device, ACCELERATOR_STEP_WORK) / saved
+    return shared_blocks(edits, plan.stride, at_once, sequences_at_once=together, fewest=fewest)
+
+
+class _Rows:
+    """Arrays of as many rows as there are things to predict, as they fill up."""
+
+    def __init__(self, count: int) -> None:
+        self.arrays: dict[str, NDArray[np.floating]] = {}
+        self.known = np.zeros(count, bool)
+
+    def write(self, rows: NDArray[np.int64], values: Mapping[str, NDArray[np.floating]]) -> None:
+        """Store values (len(rows), ...) by their selections' names."""
+        self.known[rows] = True
+        for name, part in values.items():
+            if name not in self.arrays:
+                self.arrays[name] = np.empty((len(self.known), *part.shape[1:]), part.dtype)
+            self.arrays[name][rows] = part
+
+
+class _Mutagenesis:
+    """The predictions of a list of mutations, and of the sequences as they are."""
+
+    def __init__(self, source: Source, request: Request, plan: Plan, edits: Sequence[Edit]) -> None:
+        self.source, self.request, self.plan, self.edits = source, request, plan, edits
+        self.predictions, self.references = _Rows(len(edits)), _Rows(len(request.one_hot))
+        self.done = 0
+        self.selections = {o.name: [s for s in request.selections if s.name == o.name] for o in request.outputs}
+
+    def walk(self, group: Group) -> None:
+        """Run a group's substitutions through the engine."""
+        references = ReferenceStore(self.plan, self._inputs(group.sequences))
+        for output, name in self.plan.graph.outputs.items():
+            values = self._select(output, references.native[name])
+            self.references.write(group.sequences, values)
+            # An output that no mutation reaches is not computed again.
+            for batch in group.batches:
+                each = batch.every[0].size
+                repeated = {selection: array.repeat(each, axis=0) for selection, array in values.items()}
+                self.predictions.write(batch.every.ravel(), repeated)
+        for batch in group.batches:
+            self._walk(batch, references)
+
+    def _walk(self, batch: Batch, references: ReferenceStore) -> None:
+        def mutated(block: Positions) -> Windowed:
+            numbers = batch.at(block.indices)
+            edits = [self.edits[number] for number in numbers.ravel().tolist()]
+            window = Window(block.start, block.stride, batch.width)
+            return self._mutated(references, edits, numbers.shape, window)
+
+        def report(positions: int) -> None:
+            self.done += positions * batch.every[:, 0].size
+            self.request.progress(self.done, len(self.edits))
+
+        for emission in walk(self.plan, references, batch.blocks, batch.alternatives, mutated, report):
+            values = self._select(emission.output, emission.values.flatten(0, 2))
+            self.predictions.write(batch.at(emission.positions).ravel(), values)
+
+    def finish(self) -> None:
+        """Take full passes for what no walk has taken: mutations, and sequences as they are."""
+        model, request, done, total = self.source.model, self.request, self.done, len(self.edits)
+        left = np.flatnonzero(~self.predictions.known)
+        if left.size:
+            edits = [self.edits[number] for number in left.tolist()]
+            passes = full_passes(model, request, edits, lambda more, _: request.progress(done + more, total))
+            self.predictions.write(left, passes)
+        left = np.flatnonzero(~self.references.known)
+        if left.size:
+            self.references.write(left, reference_passes(model, request, left.tolist()))
+
+    def check(self, group: Group) -> None:
+        """Compare the first, the middle and the last substitution of a group with full passes of the model.
+
+        Raises
+        ------
+        SelfCheckError
+            They differ by more than rounding; the message names the first layer that does.
+        """
+        every = np.concatenate([batch.every.ravel() for batch in group.batches])
+        numbers = sorted({int(every[at]) for at in (0, len(every) // 2, -1)})
+        edits = [self.edits[number] for number in numbers]
+        tolerance = self.source.tolerance
+        for name, truth in full_passes(self.source.model, self.request, edits, lambda done, total: None).items():
+            scale = max(float(np.abs(truth).max()), float(np.finfo(truth.dtype).tiny))
+            error = float(np.abs(self.predictions.arrays[name][numbers] - truth).max()) / scale
+            if not error <= tolerance and np.isfinite(truth).all():
+                layers = (self._first_diverging_layer(edit, tolerance) for edit in edits)
+                layer = next(filter(None, layers), "the outputs, though no single layer differs")
+                raise SelfCheckError(
+                    f"fastISM's predictions of output {name!r} differ from the model's own by {error:.1e} of their "
+                    f"scale, first at layer {layer!r}; nothing was returned. Please report the model; standard_ism "
+                    "gives exact results meanwhile"
+                )
+
+    def _first_diverging_layer(self, edit: Edit, tolerance: float) -> str | None:
+        references = ReferenceStore(self.plan, self._inputs(np.array([edit.sequence])))
+        window = Window(edit.position, self.plan.stride, edit.width)
+        mutation = self._mutated(references, [edit], (1, 1, 1), window)
+        return first_divergence_of(self.plan, references, mutation, tolerance)
+
+    def _inputs(self, sequences: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        return graph_inputs(self.source, self.request, self.plan, sequences)
+
+    def _select(self, output: str, value: torch.Tensor) -> dict[str, NDArray[np.floating]]:
+        return {selection.name: self.source.select(value, selection) for selection in self.selections[output]}
+
+    def _mutated(
+        self, references: ReferenceStore, edits: Sequence[Edit], rows: tuple[int, ...], window: Window
+    ) -> Windowed:
+        """Return the mutated input of a block; `rows` are (sequences, positions, alternatives)."""
+        source = self.plan.graph.input
+        columns = np.stack([edit.columns.T for edit in edits]).reshape(*rows, window.width, self.plan.letters)
+        delta = self.source.tensor(columns) - references.view(source, window, rows[1])
+        return Windowed(references, source, self.plan.length, window, delta=delta, clean=True)
