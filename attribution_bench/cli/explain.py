@@ -86,7 +86,7 @@ def show(explanation: "Explanation") -> None:
             table.add_row(
                 Text(layer.layer),
                 layer.mode,
-                f"{layer.reached} of {layer.length}",
+                layer.extent,
                 f"{layer.products_standard / 1e6:.3g}",
                 f"{layer.products_fast / 1e6:.3g}",
                 f"{layer.bytes / 1e3:.3g}",

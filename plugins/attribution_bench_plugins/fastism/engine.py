@@ -15,12 +15,11 @@ from attribution_bench.errors import SelfCheckError
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
 from attribution_bench_plugins.fastism.cost import predicted_ratio
-from attribution_bench_plugins.fastism.decision import cheapest_plan
 from attribution_bench_plugins.fastism.execute import choose_sizes, mutate
 from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
 from attribution_bench_plugins.fastism.graph.layout import labelled
-from attribution_bench_plugins.fastism.plan import Plan
+from attribution_bench_plugins.fastism.plan import Plan, make_plan
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.source import Source, source_of
 from attribution_bench_plugins.fastism.trace import first_divergence
@@ -54,7 +53,7 @@ def prepare(source: Source, length: int, extras: tuple[NDArray[Any], ...], outpu
     except CaptureError as error:
         return Captured(None, str(error))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
-    plan = cheapest_plan(graph, labelled(axes, len(source.model.alphabet), length))
+    plan = make_plan(graph, labelled(axes, len(source.model.alphabet), length))
     ratio = predicted_ratio(plan)
     if ratio < LEAST_GAIN:
         return Captured(plan, f"windows would save too little, {ratio:.2f} times by counted work ({main_cause(plan)})")

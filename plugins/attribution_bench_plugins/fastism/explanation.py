@@ -14,6 +14,7 @@ from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.plan import Plan, Step
 
 FOLLOWS = "it follows "
+REMEDY = "pooling or striding before it would make that cheaper"
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,11 @@ class LayerExplanation:
     mode: str
     """``windowed``: only what the mutation reaches. ``vector``: no positions are left. ``whole``: every position.
     ``constant``: no mutation reaches it."""
-    reached: int
-    """Positions that a mutation in the middle of the sequence makes the engine compute."""
-    length: int
-    """Positions of the layer; 1 where it has none."""
+    reached: int | None
+    """Positions that a mutation in the middle of the sequence makes the engine compute; None for all of a layer whose
+    axes could not be followed."""
+    length: int | None
+    """Positions of the layer, 1 where it has none; None where its axes could not be followed."""
     products_standard: int
     """Multiply-accumulates of a full pass over one mutated sequence; an estimate where `mode` is ``whole``."""
     products_fast: int
@@ -36,7 +38,12 @@ class LayerExplanation:
     bytes: int
     """Memory of its values for one mutated sequence as planned."""
     reason: str
-    """Why it runs whole; empty otherwise."""
+    """Why it needs every position; empty otherwise."""
+
+    @property
+    def extent(self) -> str:
+        """What is reached of how much, in words."""
+        return "all" if self.length is None else f"{self.reached} of {self.length}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Explanation:
             (
                 layer.layer,
                 layer.mode,
-                f"{layer.reached} / {layer.length}",
+                layer.extent,
                 f"{layer.products_standard / 1e6:.3g}",
                 f"{layer.products_fast / 1e6:.3g}",
                 f"{layer.bytes / 1e3:.3g}",
@@ -92,57 +99,65 @@ def explain(plan: Plan | None, length: int, itemsize: int, fallback: str) -> Exp
         Why the engine does not run the plan; empty where it does.
     """
     if plan is None:
-        return Explanation(length, (), 1.0, (f"every mutation takes a full pass: {fallback}",), fallback)
-    costs, windows = step_costs(plan), middle_windows(plan)
+        return Explanation(length, (), 1.0, (f"Every mutation takes a full pass: {fallback}.",), fallback)
+    costs, windows, causes = step_costs(plan), middle_windows(plan), _causes(plan)
     layers = []
     for name, step in plan.steps.items():
-        if step.node.op in FREE or step.node.shape is None:
+        if step.node.op in FREE or (step.node.shape is None and step.mode != "whole"):
             continue
-        held = step.layout.length if step.layout is not None else 1
-        reached = {"constant": 0, "whole": held, "vector": 1}.get(step.mode, 0)
-        numbers = elements(step.node.shape)
-        if step.mode == "windowed":
-            reached = min(windows[step.source].width, held)
-            numbers = reached * (step.layout.channels if step.layout is not None else 1)
+        positions = step.layout.length if step.layout is not None else None
+        reached = positions if step.mode in ("windowed", "whole") else int(step.mode == "vector")
+        numbers = elements(step.node.shape or ())
+        if step.mode == "windowed" and step.layout is not None:
+            reached = min(windows[step.source].width, step.layout.length)
+            numbers = reached * step.layout.channels
         products = whole_cost(step.node, plan.graph).products
+        reason = causes.get(step, step.reason)
         fast = costs[name].products
         layers.append(
-            LayerExplanation(step.node.layer, step.mode, reached, held, products, fast, numbers * itemsize, step.reason)
+            LayerExplanation(step.node.layer, step.mode, reached, positions, products, fast, numbers * itemsize, reason)
         )
     ratio = 1.0 if fallback else predicted_ratio(plan)
     return Explanation(length, tuple(layers), ratio, _advice(plan, costs, fallback), fallback)
 
 
 def main_cause(plan: Plan) -> str:
-    """Return in a few words what takes most of the time of a plan."""
+    """Return in a few words what stands most in the way of a plan."""
+    causes = _causes(plan)
+    if causes:
+        first = next(iter(causes))
+        return f"{first.node.layer!r}: {causes[first]}"
     costs = step_costs(plan)
-    heaviest = plan.steps[max(costs, key=lambda name: costs[name].work)]
-    for step in _causes(plan):
-        if heaviest.node.name in _after(plan, step):
-            return f"{step.node.layer!r} runs whole: {step.reason}"
-    return f"{heaviest.node.layer!r} takes most of it"
+    heaviest = max(costs, key=lambda name: costs[name].work)
+    return f"most of it in {plan.steps[heaviest].node.layer!r}"
 
 
-def _causes(plan: Plan) -> list[Step]:
-    """Return the steps that run whole on their own account."""
-    return [step for step in plan.steps.values() if step.reason and not step.reason.startswith(FOLLOWS)]
+def _causes(plan: Plan) -> dict[Step, str]:
+    """Return the steps from which on every position is computed, each with its reason."""
+    causes = {}
+    for step in plan.steps.values():
+        joins = step.mode == "windowed" and step.layout is not None and step.layout.positional
+        if step.reason and not step.reason.startswith(FOLLOWS):
+            causes[step] = step.reason
+        elif joins and any(plan.steps[name].mode == "vector" for name in step.node.inputs):
+            causes[step] = "a branch that has read all positions joins here, so that every position changes"
+    return causes
 
 
 def _advice(plan: Plan, costs: dict[str, Cost], fallback: str) -> tuple[str, ...]:
     total = max(1, sum(costs.values(), Cost()).work)
-    advice = [f"every mutation takes a full pass: {fallback}"] if fallback else []
+    advice = [f"Every mutation takes a full pass: {fallback}."] if fallback else []
     causes = _causes(plan)
-    for step in causes:
-        after = _after(plan, step)
-        share = sum((costs[name] for name in after), Cost()).work / total
+    for step, reason in causes.items():
+        share = sum((costs[name] for name in _after(plan, step)), Cost()).work / total
         advice.append(
-            f"{step.node.layer!r} runs whole: {step.reason}. With what follows it, it takes {share:.0%} of the time; "
-            + _remedy(step)
+            f"{step.node.layer!r} needs every position: {reason}. "
+            f"It and what follows it take {share:.0%} of the time; {REMEDY}."
         )
     if not causes and costs:
         heaviest = max(costs, key=lambda name: costs[name].work)
         share = costs[heaviest].work / total
-        advice.append(f"the engine runs every layer on windows; {plan.steps[heaviest].node.layer!r} takes {share:.0%}")
+        advice.append(f"Every layer runs on windows; {plan.steps[heaviest].node.layer!r} takes most, {share:.0%}.")
     return tuple(advice)
 
 
@@ -152,14 +167,3 @@ def _after(plan: Plan, first: Step) -> set[str]:
         if any(operand in after for operand in node.inputs):
             after.add(name)
     return after
-
-
-def _remedy(step: Step) -> str:
-    if "so windows would not pay" in step.reason:
-        return "a longer sequence, a shorter reach (kernels, dilations) or a crop would let windows pay."
-    if step.node.op == "opaque":
-        return (
-            "pooling or striding before it makes it cheaper; if it works position by position, "
-            "register a rule for it (docs/fastism.md)."
-        )
-    return "it would keep windows if it ran over positions or channels alone."

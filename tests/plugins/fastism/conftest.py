@@ -2,13 +2,12 @@
 
 import pytest
 
-from attribution_bench_plugins.fastism import decision, engine, substitutions
+from attribution_bench_plugins.fastism import engine, substitutions
 
 
 @pytest.fixture(autouse=True)
 def windows_wherever_there_is_a_rule(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Leave the choice between windows and full passes to tests marked ``own_choice``."""
     if request.node.get_closest_marker("own_choice") is None:
-        monkeypatch.setattr(decision, "GAIN", 0.0)
         monkeypatch.setattr(engine, "LEAST_GAIN", 0.0)
         monkeypatch.setattr(substitutions, "STEP_WORK", {"cpu": 0})

@@ -3,54 +3,21 @@
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.engine import FallbackWarning, prepare
 from attribution_bench_plugins.fastism.source import source_of
 from fastism_models import LENGTH, MODELS, WHOLE_SOMEWHERE, build, controls_join
+from parity import assert_parity, brute_force, one_hot
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
-
-
-def random_one_hot(count: int, length: int, seed: int = 0, letters: int = 4) -> NDArray[np.float64]:
-    indices = np.random.default_rng(seed).integers(0, letters, (count, length))
-    return np.eye(letters)[indices].transpose(0, 2, 1)
-
-
-def brute_force(
-    module: nn.Module, x: NDArray[np.float64], extras: tuple[torch.Tensor, ...] = ()
-) -> dict[str, NDArray[np.float64]]:
-    """Every mutation by a full pass, one position and letter at a time, in float64."""
-    model = ab.as_sequence_model(module)
-    letters, length = x.shape[1:]
-    found: dict[str, NDArray[np.float64]] = {}
-    with torch.no_grad(), model.inference():
-        for position in range(length):
-            for letter in range(letters):
-                mutated = x.copy()
-                mutated[:, :, position] = np.eye(letters)[letter]
-                for name, value in model.forward(torch.as_tensor(mutated), extras).items():
-                    array = value.numpy()
-                    found.setdefault(name, np.empty((len(x), letters, length, *array.shape[1:])))
-                    found[name][:, letter, position] = array
-    return found
-
-
-def assert_parity(
-    found: dict[str, NDArray[np.floating]], truth: dict[str, NDArray[np.float64]], tolerance: float
-) -> None:
-    assert list(found) == list(truth)
-    for name, expected in truth.items():
-        assert found[name].shape == expected.shape
-        np.testing.assert_allclose(found[name], expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_rule_in_float64(name: str) -> None:
     module = build(name).double()
-    x = random_one_hot(2, LENGTH)
+    x = one_hot(2, 4, LENGTH)
     result = ab.get_method("fastism")(module, self_check=False).attribute(x, target="all")
     assert "fallback" not in result.metadata
     assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
@@ -69,7 +36,7 @@ def test_rules_hold_the_whole_model(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_rule_in_float32_with_unknown_letters(name: str) -> None:
     module = build(name)
-    x = random_one_hot(2, LENGTH, seed=1)
+    x = one_hot(2, 4, LENGTH, seed=1)
     x[0, :, [0, 7, LENGTH - 1]] = 0
     result = ab.get_method("fastism")(module).attribute(x.astype(np.float32), target="all")
     assert_parity(dict(result.predictions), brute_force(module.double(), x), 1e-5)
@@ -113,7 +80,7 @@ def compare_with_standard_ism(
 def test_extra_inputs_join_anywhere() -> None:
     torch.manual_seed(0)
     module = controls_join().double().eval()
-    x = random_one_hot(3, LENGTH)
+    x = one_hot(3, 4, LENGTH)
     control, cell = torch.randn(3, 2, LENGTH, dtype=torch.float64), torch.randn(3, 3, dtype=torch.float64)
     result = ab.get_method("fastism")(module).attribute(x, target="all", additional_forward_args=(control, cell))
     assert_parity(dict(result.predictions), brute_force(module, x, (control, cell)), 1e-10)
@@ -123,7 +90,7 @@ def test_extra_inputs_join_anywhere() -> None:
 def test_very_short_sequences(length: int) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv1d(4, 3, 5, padding="same"), nn.ReLU(), nn.Conv1d(3, 2, 3, padding=1)).double()
-    x = random_one_hot(2, length)
+    x = one_hot(2, 4, length)
     result = ab.get_method("fastism")(module).attribute(x, target="all")
     assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
 
@@ -140,7 +107,7 @@ def test_protein_in_channels_last_layout() -> None:
             return self.head(self.conv(x.transpose(1, 2)).relu().mean(2))
 
     model = ab.as_sequence_model(ChannelsLast().double(), layout="NLA", alphabet="protein")
-    x = random_one_hot(2, 12, letters=20)
+    x = one_hot(2, 20, 12)
     fast = ab.get_method("fastism")(model).attribute(x, target="all").predictions["output"]
     slow = ab.get_method("standard_ism")(model).attribute(x, target="all").predictions["output"]
     np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-12)
@@ -149,7 +116,7 @@ def test_protein_in_channels_last_layout() -> None:
 @pytest.mark.parametrize("name", ["conv, relu, norm, pool, dense", "residual, two heads", "recurrent tail"])
 def test_same_whatever_the_budget_the_batch_and_the_positions(name: str) -> None:
     module = build(name).double()
-    x = random_one_hot(5, LENGTH)
+    x = one_hot(5, 4, LENGTH)
     whole = ab.get_method("fastism")(module).attribute(x, target="all")
     small = ab.get_method("fastism")(module, memory_budget=2**20).attribute(x, target="all", batch_size=2)
     some = ab.get_method("fastism")(module).attribute(x, target="all", positions=[0, 3, 4, 17, 29])
@@ -160,7 +127,7 @@ def test_same_whatever_the_budget_the_batch_and_the_positions(name: str) -> None
 
 def test_targets_are_applied_on_the_way() -> None:
     module = build("residual, two heads").double()
-    x = random_one_hot(2, LENGTH)
+    x = one_hot(2, 4, LENGTH)
     method = ab.get_method("fastism")(module)
     everything = method.attribute(x, target="all").predictions
     one = method.attribute(x, target=("profile", 4)).predictions["profile"]
@@ -171,7 +138,7 @@ def test_targets_are_applied_on_the_way() -> None:
 
 def test_weights_that_change_are_captured_again() -> None:
     module = build("conv, relu, norm, pool, dense").double()
-    x = random_one_hot(1, LENGTH)
+    x = one_hot(1, 4, LENGTH)
     method = ab.get_method("fastism")(module)
     method.attribute(x, target="all")
     with torch.no_grad():
@@ -191,7 +158,7 @@ def test_model_that_cannot_be_captured_falls_back_and_says_so() -> None:
 
     torch.manual_seed(0)
     module = DataDependent().double()
-    x = random_one_hot(1, 8)
+    x = one_hot(1, 4, 8)
     with pytest.warns(FallbackWarning, match="torch.export cannot capture"):
         result = ab.get_method("fastism")(module).attribute(x, target="all")
     assert "torch.export" in result.metadata["fallback"]
@@ -204,7 +171,7 @@ def test_random_numbers_in_inference_are_not_captured() -> None:
             return (x + torch.rand_like(x)).sum((1, 2))
 
     with pytest.warns(FallbackWarning, match="random numbers"):
-        ab.get_method("fastism")(Noisy()).attribute(random_one_hot(1, 4).astype(np.float32), target="all")
+        ab.get_method("fastism")(Noisy()).attribute(one_hot(1, 4, 4).astype(np.float32), target="all")
 
 
 def test_self_check_names_the_first_layer_that_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +181,7 @@ def test_self_check_names_the_first_layer_that_diverges(monkeypatch: pytest.Monk
     monkeypatch.setattr(Taps, "_look_up", lambda self, mutation: original(self, mutation) * 1.01)
     module = build("residual, two heads").double()
     with pytest.raises(ab.errors.SelfCheckError, match="first at layer 'stem: conv1d'"):
-        ab.get_method("fastism")(module).attribute(random_one_hot(1, LENGTH), target="all")
+        ab.get_method("fastism")(module).attribute(one_hot(1, 4, LENGTH), target="all")
 
 
 def test_memory_budget_is_checked() -> None:

@@ -115,9 +115,13 @@ def gap(step: Step) -> int:
     return max(spread, stride if step.node.op == "conv_transpose" else 1) - 1
 
 
-def check_windows(probe: Probe) -> int:
-    """Check every position of the input alone, and all of each phase as a block; returns how many windows."""
+def check_windows(probe: Probe) -> tuple[int, list[str]]:
+    """Check every position of the input alone, and all of each phase as a block.
+
+    Returns how many windows were checked, and which seemed not to be tight.
+    """
     plan, alone, checked = probe.plan, {}, 0
+    loose: list[str] = []
     for position in range(plan.length):
         x = probe.x.clone()
         x[:, :, position] += probe.noise(x[:, :, position])
@@ -137,12 +141,11 @@ def check_windows(probe: Probe) -> int:
             for end in (reached[: spare + 1], reached[::-1][: spare + 1]):
                 cut = reached and (reached.start == 0 if end.step > 0 else reached.stop == step.layout.length)
                 expected = end if cut else end[:1]
-                assert not reached or changes & set(expected) or (cut and len(reached) <= spare), (
-                    f"not tight: {where}, changed {sorted(changes)}"
-                )
+                if reached and not changes & set(expected) and not (cut and len(reached) <= spare):
+                    loose.append(f"not tight: {where}, changed {sorted(changes)}")
     for phase in range(min(plan.stride, plan.length)):
         check_block(probe, Positions(phase, plan.stride, len(range(phase, plan.length, plan.stride))), alone)
-    return checked
+    return checked, loose
 
 
 def check_block(probe: Probe, block: Positions, alone: Mapping[int, Mapping[str, Window]]) -> None:
@@ -160,7 +163,8 @@ def check_block(probe: Probe, block: Positions, alone: Mapping[int, Mapping[str,
 
 @pytest.mark.parametrize("name", MODELS)
 def test_windows_of_every_small_model(name: str) -> None:
-    check_windows(Probe(build(name), 4, LENGTH))
+    _, loose = check_windows(Probe(build(name), 4, LENGTH))
+    assert not loose
 
 
 @pytest.mark.long
@@ -168,11 +172,13 @@ def test_windows_of_every_small_model(name: str) -> None:
 def test_windows_of_published_architectures(name: str) -> None:
     architecture = ARCHITECTURES[name]
     extras = tuple(torch.rand(1, *shape, dtype=torch.float64) for shape in architecture.extras)
-    check_windows(Probe(architecture.build(), 4, architecture.length, extras))
+    _, loose = check_windows(Probe(architecture.build(), 4, architecture.length, extras))
+    assert not loose
 
 
 def test_windows_of_random_models() -> None:
-    checked = []
+    """Random weights may hide a change (a ReLU or a maximum that never lets it through), so a few may seem loose."""
+    checked, loose = [], []
 
     @settings(
         max_examples=40,
@@ -184,7 +190,10 @@ def test_windows_of_random_models() -> None:
     @given(descriptions())
     def check(description: Description) -> None:
         extras = description.extra_inputs()
-        checked.append(check_windows(Probe(description.build(), description.letters, description.length, extras)))
+        count, seemed_loose = check_windows(Probe(description.build(), description.letters, description.length, extras))
+        checked.append(count)
+        loose.extend(seemed_loose)
 
     check()
     assert sum(checked) > 1000
+    assert len(loose) < 0.005 * sum(checked), loose

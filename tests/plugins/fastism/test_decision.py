@@ -1,0 +1,91 @@
+"""Windows or full passes: what the engine chooses, what it counts, and what it says of it."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import attribution_bench as ab
+from attribution_bench_plugins.fastism.engine import FallbackWarning
+from fastism_models import build, chain
+from parity import assert_parity, brute_force, one_hot
+from real_architectures import ARCHITECTURES
+
+pytestmark = pytest.mark.own_choice
+
+
+def test_work_is_that_counted_by_hand() -> None:
+    """Length 100: a look-up, then three taps for each of 7 positions, then the rows of 7 positions of a dense head."""
+    module = chain(
+        nn.Conv1d(4, 8, 5, padding=2), nn.ReLU(), nn.Conv1d(8, 16, 3, padding=1), nn.Flatten(), nn.Linear(1600, 3)
+    )
+    layers = {layer.layer: layer for layer in ab.get_method("fastism")(module).plan(100).layers}
+    first, second, head = layers["0: conv1d"], layers["2: conv1d_1"], layers["4: linear"]
+    assert (first.reached, first.products_standard, first.products_fast) == (5, 100 * 8 * 4 * 5, 0)
+    assert (second.reached, second.products_standard, second.products_fast) == (7, 100 * 16 * 8 * 3, 7 * 16 * 8 * 3)
+    assert (head.reached, head.products_standard, head.products_fast) == (1, 1600 * 3, 7 * 16 * 3)
+    assert second.bytes == 7 * 16 * 4
+
+
+@pytest.mark.parametrize(
+    ("architecture", "length", "least", "most"),
+    [("basset", 1000, 30, 40), ("basset", 2000, 60, 80), ("factorized_basset", 1000, 40, 55), ("bpnet", 1000, 4, 9)],
+)
+def test_predicted_ratios_of_the_papers_models(architecture: str, length: int, least: float, most: float) -> None:
+    """The limits by multiply-accumulates alone are 36, 70, 49 and 7.9."""
+    explanation = ab.get_method("fastism")(ab.get_model(architecture)(length=length)).plan(length)
+    assert least < explanation.predicted_ratio < most
+    assert not explanation.fallback
+    assert {layer.mode for layer in explanation.layers} <= {"windowed", "vector"}
+
+
+def test_little_to_gain_runs_as_standard_ism_and_says_so() -> None:
+    module = ARCHITECTURES["LSTM only"].build().double()
+    x = one_hot(2, 4, ARCHITECTURES["LSTM only"].length)
+    method = ab.get_method("fastism")(module)
+    with pytest.warns(FallbackWarning, match="windows would save too little.*recurrent"):
+        result = method.attribute(x, target="all")
+    assert "recurrent" in result.metadata["fallback"]
+    assert_parity(dict(result.predictions), brute_force(module, x), 1e-12)
+    explanation = method.plan(x.shape[2])
+    assert explanation.predicted_ratio == 1
+    assert "recurrent" in explanation.fallback
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("DanQ", "recurrent"),
+        ("Enformer", "multiplies two tensors that both depend on the sequence"),
+        ("squeeze-excitation ResNet", "a branch that has read all positions joins"),
+        ("profile times count", "over axis 'p'"),
+        ("LSTM only", "recurrent"),
+    ],
+)
+def test_reasons_name_the_layer_and_why(name: str, reason: str) -> None:
+    architecture = ARCHITECTURES[name]
+    extras = tuple(np.zeros((1, *shape)) for shape in architecture.extras) or None
+    method = ab.get_method("fastism")(architecture.build().double())
+    explanation = method.plan(architecture.length, additional_forward_args=extras)
+    assert any(reason in advice for advice in explanation.advice)
+    assert any(reason in layer.reason for layer in explanation.layers)
+    assert reason in str(explanation)
+
+
+def test_model_that_cannot_be_captured_is_explained() -> None:
+    class DataDependent(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sum((1, 2)) if float(x.sum()) > 0 else -x.sum((1, 2))
+
+    explanation = ab.get_method("fastism")(DataDependent()).plan(10)
+    assert explanation.layers == ()
+    assert explanation.predicted_ratio == 1
+    assert "torch.export cannot capture" in str(explanation)
+
+
+def test_plan_leaves_the_model_alone_and_names_a_length_that_does_not_fit() -> None:
+    module = build("dense only").train()
+    with pytest.raises(ab.errors.ModelError, match="does not take sequences of length 7"):
+        ab.get_method("fastism")(module).plan(7)
+    ab.get_method("fastism")(module).plan(30)
+    assert module.training
