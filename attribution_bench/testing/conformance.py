@@ -41,6 +41,7 @@ def checks_for(tags: Tags) -> Iterator[Check]:
     if tags.exact:
         yield declared.check_predictions_are_exact
         yield declared.check_predictions_are_exact_with_extra_input
+        yield declared.check_listed_mutations_are_exact
     if tags.needs_references:
         yield declared.check_convergence_delta
     yield inputs.check_strings_equal_one_hot

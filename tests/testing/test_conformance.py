@@ -139,6 +139,13 @@ class Approximate(StandardISM):
         return RawAttribution(predictions=predictions, reference_predictions=raw.reference_predictions)
 
 
+class Disordered(StandardISM):
+    name = "disordered"
+
+    def _predict_mutations(self, request, edits):
+        return super()._predict_mutations(request, sorted(edits, key=lambda edit: edit.sequence))
+
+
 class Contradicts(Sound):
     tags = Tags(frozenset({"torch"}), exact=True)
 
@@ -159,6 +166,7 @@ FAULTS = {
     Lenient: "check_bad_input",
     NeverRaises: "check_model_left_as_found_after_an_error",
     Approximate: "check_predictions_are_exact",
+    Disordered: "check_listed_mutations_are_exact",
     Contradicts: "check_name_and_tags",
 }
 
@@ -215,5 +223,6 @@ def test_checks_follow_the_tags(exact):
     tags = Tags(frozenset({"torch"}), gives_predictions=exact, exact=exact, needs_references=not exact)
     names = {check.__name__ for check in checks_for(tags)}
     assert ("check_predictions_are_exact" in names) == exact
+    assert ("check_listed_mutations_are_exact" in names) == exact
     assert ("check_scores_are_given" in names) != exact
     assert ("check_convergence_delta" in names) != exact

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 from torch import nn
 
@@ -12,34 +13,12 @@ import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench_plugins.fastism import sharing, substitutions
 from attribution_bench_plugins.fastism.engine import FallbackWarning
-from fastism_models import LENGTH, build, controls_join
+from fastism_models import LENGTH, MODELS, build, controls_join
 from parity import assert_parity, one_hot
+from random_models import Description, descriptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
-MODELS = [
-    "conv, relu, norm, pool, dense",
-    "conv, norm, relu, two pools, odd length",
-    "overlapping padded max pool",
-    "ceil mode",
-    "strided convolutions",
-    "groups",
-    "transposed with stride",
-    "kernel wider than the sequence",
-    "padded and cropped unevenly",
-    "dense only",
-    "largest position",
-    "the input twice",
-    "adaptive pools",
-    "reverse complement",
-    "convolutions of images",
-    "residual, two heads",
-    "squeeze and excitation",
-    "valid with crop",
-    "branches",
-    "position-wise",
-    "recurrent tail",
-]
 WIDTHS = range(1, 8)
 
 
@@ -123,6 +102,25 @@ def test_every_kind_in_float64(name: str, walks: list[tuple[int, int, int]]) -> 
     # Nothing was left to full passes.
     assert sum(n * k * a for n, k, a in walks) == len(mutations)
     assert {n for n, _, _ in walks} == {1, 3}
+
+
+@settings(max_examples=25, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(descriptions())
+def test_random_models(description: Description) -> None:
+    module, random = description.build(), np.random.default_rng(description.seed)
+    count, letters, length = description.sequences, description.letters, description.length
+    x, extras = one_hot(count, letters, length, description.seed), description.extra_inputs()
+    mutations = []
+    for _ in range(6):
+        width = int(random.integers(1, min(length, 9) + 1))
+        start = int(random.integers(0, length - width + 1))
+        mutations += [Mutation(n, start, random.normal(size=(letters, width))) for n in range(count)]
+        mutations.append(Mutation(int(random.integers(count)), start, np.zeros((letters, width))))
+    model = ab.as_sequence_model(module, alphabet="DNA" if letters == 4 else "protein")
+    result = ab.get_method("fastism")(model, self_check=False).predict_mutations(
+        x, mutations, target="all", additional_forward_args=extras
+    )
+    assert_parity(dict(result.predictions), brute_force(module, x, mutations, extras), 1e-10)
 
 
 def test_neighbours_of_one_phase_share_blocks(walks: list[tuple[int, int, int]]) -> None:
