@@ -9,8 +9,9 @@ from attribution_bench_plugins.fastism.ops.convolution import convolution, convo
 from attribution_bench_plugins.fastism.ops.dense import dense
 from attribution_bench_plugins.fastism.ops.elementwise import addition, elementwise, product, rectifier
 from attribution_bench_plugins.fastism.ops.joining import concatenation, stack
-from attribution_bench_plugins.fastism.ops.normalisation import batch_norm, channel_reduction, embedding, position_wise
+from attribution_bench_plugins.fastism.ops.normalisation import batch_norm
 from attribution_bench_plugins.fastism.ops.pooling import average_pool, max_pool
+from attribution_bench_plugins.fastism.ops.position_wise import channel_reduction, embedding, position_wise
 from attribution_bench_plugins.fastism.ops.reductions import linear_reduction, maximum
 from attribution_bench_plugins.fastism.ops.reshaping import choice, flip, permute, shift, upsample, view
 

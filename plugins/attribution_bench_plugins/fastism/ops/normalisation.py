@@ -1,4 +1,4 @@
-"""Batch normalisation in inference, and functions of one position's channels."""
+"""Batch normalisation in inference: a scale and a shift of each channel."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.graph.layout import labelled, spread
+from attribution_bench_plugins.fastism.graph.layout import spread
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
 from attribution_bench_plugins.fastism.values import Windowed
 from attribution_bench_plugins.fastism.window import Window
@@ -51,101 +51,6 @@ class Affine(Operation):
         return self.give(block, operand.window, delta=delta.mul_(self.scale_by), clean=clean)
 
 
-class PositionWise(Operation):
-    """A function of one position's channels, such as layer norm, softmax over channels or a gated linear unit."""
-
-    wants: Form = "value"
-
-    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
-        super().__init__(node, operands)
-        source = sole_reached(node, operands)
-        axis = node.parameters["axis"] % len(source.axes)
-        if not source.is_channels(axis) or node.shape is None:
-            raise NoRuleError(f"it runs over axis {source.axes[axis]!r} of {source.axes}, not over channels")
-        self.around = source.around(axis)
-        self.layout = source.with_axis(axis, node.shape[axis] or 1)
-
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window."""
-        (window,) = (w for w in windows if w is not None)
-        return window
-
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
-        """Run on values."""
-        operand = only(operands)
-        function = self.node.parameters["on_last_axis"]
-        if self.around[0] == self.around[2] == 1:
-            return self.give(block, operand.window, value=function(operand.value()))
-        split = torch.unflatten(operand.value(), 4, self.around)
-        value = function(split.transpose(5, 6)).transpose(5, 6).flatten(4)
-        return self.give(block, operand.window, value=value)
-
-
-class ChannelReduction(Operation):
-    """A function that leaves one number of an axis of channels, such as a variance or the index of the largest."""
-
-    wants: Form = "value"
-
-    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
-        super().__init__(node, operands)
-        source = sole_reached(node, operands)
-        axis = node.parameters["axis"] % len(source.axes)
-        if not source.is_channels(axis):
-            raise NoRuleError(f"it runs over axis {source.axes[axis]!r} of {source.axes}, not over channels")
-        self.around = source.around(axis)
-        self.layout = source.without_axes([axis], keep=node.parameters["keep"])
-
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window."""
-        (window,) = (w for w in windows if w is not None)
-        return window
-
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
-        """Run on values."""
-        operand = only(operands)
-        split = torch.unflatten(operand.value(), 4, self.around).transpose(5, 6)
-        return self.give(block, operand.window, value=self.node.parameters["on_last_axis"](split).flatten(4))
-
-
-class Embedding(Operation):
-    """A vector for each number: indices (..., positions) become (..., positions, channels)."""
-
-    wants: Form = "value"
-
-    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
-        super().__init__(node, operands)
-        source = sole_reached(node, operands)
-        if source.channels > 1:
-            raise NoRuleError("it looks up several numbers of a position")
-        self.layout = labelled([*source.axes, "c"], node.parameters["weight"].shape[1], source.length)
-
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window."""
-        (window,) = (w for w in windows if w is not None)
-        return window
-
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
-        """Run on values."""
-        operand = only(operands)
-        value = torch.nn.functional.embedding(operand.value().squeeze(4), self.node.parameters["weight"])
-        return self.give(block, operand.window, value=value)
-
-
 def batch_norm(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``batch_norm``: weight, bias, mean, variance (channels,), epsilon, and the ``axis`` of the channels."""
     return Affine(node, operands)
-
-
-def position_wise(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``position_wise``: ``on_last_axis``, a function (..., channels) -> (..., others), and its ``axis``."""
-    return PositionWise(node, operands)
-
-
-def channel_reduction(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``reduce_channels``: ``on_last_axis``, a function (..., channels) -> (...); ``axis`` and ``keep``."""
-    return ChannelReduction(node, operands)
-
-
-def embedding(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``embedding``: weight (numbers, channels)."""
-    return Embedding(node, operands)
