@@ -9,8 +9,14 @@ from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.plan import Plan, Step
 from attribution_bench_plugins.fastism.window import Positions, Window
 
-ELEMENT = 24
-"""What writing one number costs, in multiply-accumulates; measured on one two-core CPU."""
+ELEMENT = 27
+"""What writing one number costs, in multiply-accumulates; measured on one two-core CPU, as are the others here."""
+NARROW = 8
+"""Windows cost as if each of their positions had so many more channels: few channels make short loops."""
+STEP = {"cpu": 1_500_000}
+"""What starting one operation costs, in multiply-accumulates: 30 microseconds."""
+ACCELERATOR_STEP = 300_000_000
+"""The same time on a device that does 10 tera multiply-accumulates a second; an estimate."""
 FREE = frozenset({"batch_size", "constant", "extra", "input", "permute", "view"})
 """Operations that compute nothing."""
 
@@ -79,7 +85,8 @@ def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window]) -> Cost
     inputs = [windows.get(plan.steps[name].source) for name in step.node.inputs]
     window = windows[step.node.name]
     products = step.operation.multiply_accumulates(inputs, window)
-    return Cost(products, min(window.width, step.layout.length) * step.layout.channels)
+    written = min(window.width, step.layout.length) * (step.layout.channels + NARROW)
+    return Cost(products, written + step.operation.partial_sums(inputs, window))
 
 
 def handover_cost(step: Step) -> Cost:
@@ -126,6 +133,30 @@ def planned_work(plan: Plan) -> int:
     return sum(step_costs(plan).values(), Cost()).work
 
 
-def predicted_ratio(plan: Plan) -> float:
-    """Return how many times cheaper the plan is than a full pass for every mutation."""
-    return full_work(plan) / max(1, planned_work(plan))
+def step_work(device: str) -> int:
+    """Return what starting one operation on a device costs."""
+    return STEP.get(device, ACCELERATOR_STEP)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """In how many pieces an amount of work is done."""
+
+    mutations: int
+    """Letters put instead, of all sequences together."""
+    blocks: int
+    """Walks over the plan."""
+    groups: int
+    """Groups of sequences, each with an unmutated pass, and with what runs once for all its blocks."""
+
+
+def predicted_ratio(plan: Plan, pieces: Pieces, device: str) -> float:
+    """Return how many times cheaper the plan is than a full pass for every mutation.
+
+    Full passes are taken to come in batches so large that starting their operations costs nothing.
+    """
+    operations = sum(node.op not in FREE for node in plan.graph.nodes.values())
+    early, late = len(plan.running(late=False)), len(plan.running(late=True))
+    starts = pieces.blocks * early + pieces.groups * (late + operations)
+    planned = pieces.mutations * planned_work(plan) + starts * step_work(device)
+    return pieces.mutations * full_work(plan) / max(1, planned)

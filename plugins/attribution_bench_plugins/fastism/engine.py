@@ -1,7 +1,8 @@
 """From a request to predictions: capture, plan, groups of sequences, checks, and the fallback."""
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.errors import SelfCheckError
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
-from attribution_bench_plugins.fastism.cost import predicted_ratio
-from attribution_bench_plugins.fastism.execute import choose_sizes, mutate
+from attribution_bench_plugins.fastism.cost import Pieces, predicted_ratio
+from attribution_bench_plugins.fastism.execute import Sizes, choose_sizes, mutate, phases
 from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
 from attribution_bench_plugins.fastism.graph.layout import labelled
@@ -26,7 +27,6 @@ from attribution_bench_plugins.fastism.trace import first_divergence
 from attribution_bench_plugins.standard_ism import StandardISM
 
 LARGEST_DEFAULT_BUDGET = 4 * 2**30
-
 
 LEAST_GAIN = 1.25
 """Below this predicted ratio every mutation takes a full pass: predictions are no better than that."""
@@ -42,8 +42,12 @@ class Captured:
 
     plan: Plan | None
     """None where the model could not be captured."""
+    ratio: float
+    """How many times as fast as full passes the plan should be for many sequences; 1 where it is not run."""
     fallback: str
     """Why every mutation takes a full pass nevertheless; empty where the plan is run."""
+    checked: bool = False
+    """Whether the plan's predictions were compared with the model's own."""
 
 
 def prepare(source: Source, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Captured:
@@ -51,13 +55,15 @@ def prepare(source: Source, length: int, extras: tuple[NDArray[Any], ...], outpu
     try:
         graph = source.capture(length, extras, outputs)
     except CaptureError as error:
-        return Captured(None, str(error))
+        return Captured(None, 1.0, str(error))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
     plan = make_plan(graph, labelled(axes, len(source.model.alphabet), length))
-    ratio = predicted_ratio(plan)
+    sizes = choose_sizes(plan, source.dtype.itemsize, plan.letters - 1, source.device.type, default_budget())
+    pieces = pieces_of(plan, sizes, sizes.sequences, range(length), plan.letters - 1)
+    ratio = predicted_ratio(plan, pieces, source.device.type)
     if ratio < LEAST_GAIN:
-        return Captured(plan, f"windows would save too little, {ratio:.2f} times by counted work ({main_cause(plan)})")
-    return Captured(plan, "")
+        return Captured(plan, 1.0, f"windows would save too little, {ratio:.2f} times ({main_cause(plan)})")
+    return Captured(plan, ratio, "")
 
 
 def captured(
@@ -87,15 +93,34 @@ def attribute(
     source = source_of(model)
     engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines)
     if engine.plan is None or engine.fallback:
-        warnings.warn(f"fastISM falls back to standard ISM: {engine.fallback}", FallbackWarning, stacklevel=4)
-        raw = StandardISM(model)._attribute(request)
-        return RawAttribution(
-            predictions=raw.predictions,
-            reference_predictions=raw.reference_predictions,
-            metadata={"fallback": engine.fallback},
-        )
+        warn_of(engine.fallback)
+        return _by_full_passes(model, request, engine.fallback)
+    plan, budget = engine.plan, memory_budget or default_budget()
+    alternatives = plan.letters if (request.letters < 0).any() else plan.letters - 1
+    sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.device.type, budget)
+    sizes = replace(sizes, sequences=min(sizes.sequences, request.batch_size or sizes.sequences))
+    pieces = pieces_of(plan, sizes, len(request.one_hot), request.positions.tolist(), alternatives)
+    if predicted_ratio(plan, pieces, source.device.type) < LEAST_GAIN:
+        return _by_full_passes(model, request, "so few mutations take less time by full passes")
     with torch.inference_mode():
-        return _run(source, request, engine.plan, memory_budget or default_budget(), self_check)
+        raw = _run(source, request, plan, sizes, alternatives, self_check and not engine.checked)
+    if self_check:
+        keep_checked(engine, engines)
+    return raw
+
+
+def warn_of(fallback: str) -> None:
+    """Warn the caller of a method that every mutation takes a full pass."""
+    warnings.warn(f"fastISM falls back to standard ISM: {fallback}", FallbackWarning, stacklevel=5)
+
+
+def keep_checked(engine: Captured, engines: dict[Any, Captured]) -> None:
+    """Remember that the self-check was passed: it is made at first use."""
+    engines.update({key: replace(known, checked=True) for key, known in engines.items() if known is engine})
+
+
+def _by_full_passes(model: SequenceModel, request: Request, reason: str) -> RawAttribution:
+    return replace(StandardISM(model)._attribute(request), metadata={"fallback": reason})
 
 
 def explain_model(
@@ -106,7 +131,7 @@ def explain_model(
     source = source_of(model)
     with model.inference():
         engine = captured(source, length, extras, outputs, engines)
-    return explain(engine.plan, length, source.dtype.itemsize, engine.fallback)
+    return explain(engine.plan, length, source.dtype.itemsize, engine.ratio, engine.fallback)
 
 
 def default_budget() -> int:
@@ -114,12 +139,17 @@ def default_budget() -> int:
     return min(LARGEST_DEFAULT_BUDGET, int(psutil.virtual_memory().available) // 4)
 
 
-def _run(source: Source, request: Request, plan: Plan, budget: int, self_check: bool) -> RawAttribution:
-    letters, count = request.letters, len(request.one_hot)
-    unknown = (letters < 0).any()
-    alternatives = plan.letters if unknown else plan.letters - 1
-    sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.device.type, budget)
-    group = min(sizes.sequences, request.batch_size or sizes.sequences)
+def pieces_of(plan: Plan, sizes: Sizes, count: int, positions: Sequence[int], alternatives: int) -> Pieces:
+    """Return in how many pieces the mutations at some positions of `count` sequences are done."""
+    groups = -(-count // sizes.sequences)
+    blocks = sum(1 for _ in phases(positions, plan.stride, sizes.positions))
+    return Pieces(count * len(positions) * alternatives, groups * blocks, groups)
+
+
+def _run(
+    source: Source, request: Request, plan: Plan, sizes: Sizes, alternatives: int, self_check: bool
+) -> RawAttribution:
+    letters, count, group = request.letters, len(request.one_hot), sizes.sequences
     positions = [int(position) for position in request.positions]
     place = np.full(plan.length, -1)
     place[request.positions] = np.arange(len(positions))
@@ -128,7 +158,7 @@ def _run(source: Source, request: Request, plan: Plan, budget: int, self_check: 
     by_output = {output.name: [s for s in request.selections if s.name == output.name] for output in request.outputs}
     for first in range(0, count, group):
         rows = slice(first, min(first + group, count))
-        there, instead = _letters(letters[rows], plan.letters, bool(unknown))
+        there, instead = _letters(letters[rows], plan.letters, alternatives)
         inputs = graph_inputs(source, request, plan, rows)
         references = ReferenceStore(plan, inputs)
         for output, name in plan.graph.outputs.items():
@@ -193,13 +223,13 @@ class _Predictions:
         self.predictions[selection.name][sequences, instead, places[None, :, None]] = values
 
 
-def _letters(letters: NDArray[np.int64], count: int, unknown: bool) -> tuple[Tensor, Tensor]:
+def _letters(letters: NDArray[np.int64], count: int, alternatives: int) -> tuple[Tensor, Tensor]:
     """Return the letters that are there (`count` where unknown), and those to put instead.
 
     With an unknown letter anywhere every letter is put everywhere, the one that is there included: its delta is zero.
     """
     there = torch.as_tensor(np.where(letters < 0, count, letters))
-    if unknown:
+    if alternatives == count:
         return there, torch.arange(count).expand(*there.shape, count)
     return there, (there[:, :, None] + torch.arange(1, count)) % count
 

@@ -14,8 +14,9 @@ from attribution_bench_plugins.fastism.plan import Plan, Step, bytes_per_positio
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.values import Mutation, Windowed, regrid
 from attribution_bench_plugins.fastism.window import Positions, Window, whole
+from attribution_bench_plugins.fastism.workers import MOST_WORKERS, in_order
 
-CACHE_BYTES = {"cpu": 4 * 2**20}
+CACHE_BYTES = {"cpu": 8 * 2**20}
 """Size of the largest tensor of a block: on a CPU one that stays in the shared cache."""
 ACCELERATOR_BYTES = 512 * 2**20
 WHOLE_BYTES = 32 * 2**20
@@ -152,11 +153,18 @@ def choose_sizes(plan: Plan, itemsize: int, alternatives: int, device: str, budg
 def positions_at_once(plan: Plan, itemsize: int, alternatives: int, device: str, budget: int, width: int = 1) -> int:
     """Return how many mutations of a width, with so many alternatives each, make a block."""
     windowed, entire = bytes_per_position(plan, itemsize, alternatives, width)
-    target = min(CACHE_BYTES.get(device, ACCELERATOR_BYTES), budget // 8)
+    target = min(CACHE_BYTES.get(device, ACCELERATOR_BYTES), budget // (8 * workers_for(plan, device)))
     positions = max(1, target // windowed)
     if entire:
         positions = min(positions, max(1, min(WHOLE_BYTES, budget // 8) // entire))
     return positions
+
+
+def workers_for(plan: Plan, device: str) -> int:
+    """Return how many blocks run side by side: one where the model's own operations run, which may not be safe to."""
+    if device != "cpu" or any(step.mode == "whole" for step in plan.steps.values()):
+        return 1
+    return min(MOST_WORKERS, torch.get_num_threads())
 
 
 def mutate(
@@ -211,15 +219,20 @@ def walk(
     }
     waiting: dict[str, list[Windowed]] = {name: [] for name in frontier}
     done: list[int] = []
-    for block in blocks:
+
+    def run_early(block: Positions) -> tuple[Positions, list[Emission], dict[str, Windowed]]:
         run = BlockRun(plan, references, block.count, alternatives)
         mutation = mutated(block)
         mutation.uses = plan.steps[plan.graph.input].uses
         run.windowed[plan.graph.input] = mutation
         run.run(early)
-        yield from run.outputs(block.indices, late=False)
-        for name in frontier:
-            waiting[name].append(run.windowed[name])
+        return block, list(run.outputs(block.indices, late=False)), {name: run.windowed[name] for name in frontier}
+
+    workers = workers_for(plan, references.device)
+    for block, emissions, left in in_order(run_early, blocks, workers=workers):
+        yield from emissions
+        for name, operand in left.items():
+            waiting[name].append(operand)
         done.extend(block.indices)
         progress(block.count)
     if late:

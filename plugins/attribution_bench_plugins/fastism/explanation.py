@@ -6,7 +6,6 @@ from attribution_bench_plugins.fastism.cost import (
     FREE,
     Cost,
     middle_windows,
-    predicted_ratio,
     step_costs,
     whole_cost,
 )
@@ -88,13 +87,15 @@ class Explanation:
         )
 
 
-def explain(plan: Plan | None, length: int, itemsize: int, fallback: str) -> Explanation:
+def explain(plan: Plan | None, length: int, itemsize: int, ratio: float, fallback: str) -> Explanation:
     """Explain a plan, or why there is none.
 
     Parameters
     ----------
     itemsize
         Bytes of one number in the model's precision.
+    ratio
+        How many times as fast as full passes the plan should be.
     fallback
         Why the engine does not run the plan; empty where it does.
     """
@@ -117,7 +118,6 @@ def explain(plan: Plan | None, length: int, itemsize: int, fallback: str) -> Exp
         layers.append(
             LayerExplanation(step.node.layer, step.mode, reached, positions, products, fast, numbers * itemsize, reason)
         )
-    ratio = 1.0 if fallback else predicted_ratio(plan)
     return Explanation(length, tuple(layers), ratio, _advice(plan, costs, fallback), fallback)
 
 

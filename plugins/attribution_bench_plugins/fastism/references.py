@@ -1,7 +1,8 @@
 """The unmutated pass: activations of a group of sequences, laid out so that every window is a strided view."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,27 +12,32 @@ from attribution_bench_plugins.fastism.graph.layout import Layout, spread
 from attribution_bench_plugins.fastism.plan import Plan
 from attribution_bench_plugins.fastism.window import Window
 
+Made = TypeVar("Made")
+
 
 class Padded:
     """An activation (sequences, positions, channels) with zeros on both sides, as wide as was asked for so far."""
 
     def __init__(self, array: Tensor) -> None:
-        self.array, self.length, self.margin = array, array.shape[1], 0
+        self.length = array.shape[1]
+        self._padded = array, 0
+        """The array and how many zeros are on either side: one pair, as several threads may widen it."""
 
     def view(self, window: Window, count: int) -> Tensor:
         """Return the windows of `count` mutations, (sequences, count, 1, width, channels), without a copy.
 
         Windows that walk backwards are copied.
         """
+        array, margin = self._padded
         if self.length == 1 and window.step == 0 and window.width == 1:
-            return self.array[:, None, None].expand(-1, count, -1, -1, -1)
+            return array[:, None, None].expand(-1, count, -1, -1, -1)
         low = min(window.start, window.at(count - 1))
         high = max(window.start, window.at(count - 1)) + window.width
         need = max(-low, high - self.length, 0)
-        if need > self.margin:
-            grow = max(need, 2 * self.margin) - self.margin
-            self.array, self.margin = F.pad(self.array, (0, 0, grow, grow)), self.margin + grow
-        part = self.array[:, self.margin + low : self.margin + high]
+        if need > margin:
+            grow = max(need, 2 * margin) - margin
+            array, margin = self._padded = F.pad(array, (0, 0, grow, grow)), margin + grow
+        part = array[:, margin + low : margin + high]
         if window.step == 0:
             return part[:, None, None].expand(-1, count, -1, -1, -1)
         windows = part.unfold(1, window.width, abs(window.step)).transpose(2, 3)[:, :, None]
@@ -39,14 +45,16 @@ class Padded:
 
 
 class ReferenceStore:
-    """Activations of one group of sequences, made ready as they are asked for."""
+    """Activations of one group of sequences, made ready as they are asked for, by blocks that run side by side."""
 
     def __init__(self, plan: Plan, inputs: Mapping[str, Tensor]) -> None:
         self.plan, self.inputs = plan, inputs
-        self.count = next(iter(inputs.values())).shape[0]
+        sequences = inputs[plan.graph.input]
+        self.count, self.device = sequences.shape[0], sequences.device.type
         self.native: dict[str, Any] = run_graph(plan.graph, inputs, self.count, _kept(plan))
         self._padded: dict[tuple[str, str], Padded] = {}
         self._summaries: dict[tuple[str, str], Tensor] = {}
+        self._making = Lock()
 
     def view(self, source: str, window: Window, count: int) -> Tensor:
         """Return a node's reference on windows; see Padded."""
@@ -54,51 +62,46 @@ class ReferenceStore:
 
     def padded(self, source: str) -> Padded:
         """Return a node's reference in the engine's order."""
-        key = (source, "")
-        if key not in self._padded:
-            layout = self.plan.steps[source].layout
-            assert layout is not None
-            self._padded[key] = Padded(layout.to_engine(self.native[source]))
-        return self._padded[key]
+        return self._once(self._padded, (source, ""), lambda: Padded(self._in_order(source)))
 
     def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Padded:
         """Return a function of a node's reference, computed once; it must keep zero at zero."""
-        key = (source, name)
-        if key not in self._padded:
-            layout = self.plan.steps[source].layout
-            assert layout is not None
-            self._padded[key] = Padded(function(layout.to_engine(self.native[source])))
-        return self._padded[key]
+        return self._once(self._padded, (source, name), lambda: Padded(function(self._in_order(source))))
 
     def summary(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return any function of a node's reference (sequences, positions, channels), computed once."""
-        key = (source, name)
-        if key not in self._summaries:
-            layout = self.plan.steps[source].layout
-            assert layout is not None
-            self._summaries[key] = function(layout.to_engine(self.native[source]))
-        return self._summaries[key]
+        return self._once(self._summaries, (source, name), lambda: function(self._in_order(source)))
 
     def constant(self, name: str, like: Node, layout: Layout, window: Window, count: int) -> Tensor:
         """Return an unreached node as it is broadcast to another, on windows."""
-        key = (name, like.name)
-        if key not in self._padded:
-            value, shape = self.native[name], like.shape
-            assert shape is not None
-            value = value.reshape((1,) * (len(shape) - value.dim()) + tuple(value.shape))
-            axes = tuple(
-                "" if labels != "n" and value.shape[axis] == 1 else labels for axis, labels in enumerate(layout.axes)
-            )
-            kept = "".join(axes)
-            length = layout.length if "p" in kept else 1
-            known = Layout(axes, tuple(item for item in layout.channel_sizes if item[0] in kept), length)
-            have = [size if label in kept else 1 for label, size in layout.channel_sizes]
-            full = [size for _, size in layout.channel_sizes]
-            self._padded[key] = Padded(spread(known.to_engine(value), have, full))
-        padded = self._padded[key]
+        padded = self._once(self._padded, (name, like.name), lambda: Padded(self._broadcast(name, like, layout)))
         if padded.length == 1 and layout.length > 1:
             return padded.view(Window(0, 0, 1), count)
         return padded.view(window, count)
+
+    def _in_order(self, source: str) -> Tensor:
+        layout = self.plan.steps[source].layout
+        assert layout is not None
+        return layout.to_engine(self.native[source])
+
+    def _broadcast(self, name: str, like: Node, layout: Layout) -> Tensor:
+        value, shape = self.native[name], like.shape
+        assert shape is not None
+        value = value.reshape((1,) * (len(shape) - value.dim()) + tuple(value.shape))
+        axes = tuple(
+            "" if labels != "n" and value.shape[axis] == 1 else labels for axis, labels in enumerate(layout.axes)
+        )
+        kept = "".join(axes)
+        length = layout.length if "p" in kept else 1
+        known = Layout(axes, tuple(item for item in layout.channel_sizes if item[0] in kept), length)
+        have = [size if label in kept else 1 for label, size in layout.channel_sizes]
+        return spread(known.to_engine(value), have, [size for _, size in layout.channel_sizes])
+
+    def _once(self, made: dict[tuple[str, str], Made], key: tuple[str, str], make: Callable[[], Made]) -> Made:
+        with self._making:
+            if key not in made:
+                made[key] = make()
+            return made[key]
 
 
 def run_graph(graph: Graph, inputs: Mapping[str, Tensor], rows: int, keep: frozenset[str]) -> dict[str, Any]:

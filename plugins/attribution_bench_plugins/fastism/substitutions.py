@@ -1,7 +1,6 @@
 """Lists of mutations on the engine: substitutions of any width in shared blocks; the rest by full passes."""
 
 import functools
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,8 +14,15 @@ from attribution_bench.errors import SelfCheckError
 from attribution_bench.models import SequenceModel
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis, full_passes, reference_passes
 from attribution_bench.mutations import Edit
-from attribution_bench_plugins.fastism.cost import full_work, planned_work
-from attribution_bench_plugins.fastism.engine import Captured, FallbackWarning, captured, default_budget, graph_inputs
+from attribution_bench_plugins.fastism.cost import full_work, planned_work, step_work
+from attribution_bench_plugins.fastism.engine import (
+    Captured,
+    captured,
+    default_budget,
+    graph_inputs,
+    keep_checked,
+    warn_of,
+)
 from attribution_bench_plugins.fastism.execute import positions_at_once, walk
 from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.plan import Plan
@@ -27,11 +33,6 @@ from attribution_bench_plugins.fastism.trace import first_divergence_of
 from attribution_bench_plugins.fastism.values import Windowed
 from attribution_bench_plugins.fastism.window import Positions, Window
 from attribution_bench_plugins.standard_ism import StandardISM
-
-STEP_WORK = {"cpu": 2_000_000}
-"""What starting one step of a block costs, in multiply-accumulates: 40 microseconds; measured on one two-core CPU."""
-ACCELERATOR_STEP_WORK = 400_000_000
-"""The same time on a device that does 10 tera multiply-accumulates a second; an estimate."""
 
 CHECKED_OF = 16
 """One of so many substitutions at most is compared with a full pass, so that short lists are not run twice."""
@@ -50,16 +51,18 @@ def predict(
     source = source_of(model)
     engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines)
     if engine.plan is None or engine.fallback:
-        warnings.warn(f"fastISM falls back to standard ISM: {engine.fallback}", FallbackWarning, stacklevel=4)
+        warn_of(engine.fallback)
         raw = StandardISM(model)._predict_mutations(request, edits)
         return replace(raw, metadata={"fallback": engine.fallback})
+    unchecked = self_check and not engine.checked
     mutagenesis = _Mutagenesis(source, request, engine.plan, edits)
     with torch.inference_mode():
         for group in _groups(source, request, engine.plan, edits, memory_budget or default_budget()):
             mutagenesis.walk(group)
-            if self_check:
+            if unchecked:
                 mutagenesis.check(group)
-                self_check = False
+                keep_checked(engine, engines)
+                unchecked = False
     mutagenesis.finish()
     return RawMutagenesis(mutagenesis.predictions.arrays, mutagenesis.references.arrays)
 
@@ -76,7 +79,7 @@ def _groups(source: Source, request: Request, plan: Plan, edits: Sequence[Edit],
     together = min(request.batch_size or DEFAULT_BATCH_SIZE, budget // 2 // max(1, kept))
     saved = max(1, full_work(plan) - planned_work(plan))
     steps = len(plan.running(late=False)) + len(plan.running(late=True))
-    fewest = steps * STEP_WORK.get(device, ACCELERATOR_STEP_WORK) / saved
+    fewest = steps * step_work(device) / saved
     return shared_blocks(edits, plan.stride, at_once, sequences_at_once=together, fewest=fewest)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attribution_bench_plugins.fastism import engine, substitutions
+from attribution_bench_plugins.fastism import cost, engine
 
 
 @pytest.fixture(autouse=True)
@@ -10,4 +10,4 @@ def windows_wherever_there_is_a_rule(monkeypatch: pytest.MonkeyPatch, request: p
     """Leave the choice between windows and full passes to tests marked ``own_choice``."""
     if request.node.get_closest_marker("own_choice") is None:
         monkeypatch.setattr(engine, "LEAST_GAIN", 0.0)
-        monkeypatch.setattr(substitutions, "STEP_WORK", {"cpu": 0})
+        monkeypatch.setattr(cost, "STEP", {"cpu": 0})

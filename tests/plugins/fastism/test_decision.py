@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import attribution_bench as ab
+from attribution_bench_plugins.fastism.cost import Pieces, full_work, planned_work, predicted_ratio, step_work
 from attribution_bench_plugins.fastism.engine import FallbackWarning
 from fastism_models import build, chain
 from parity import assert_parity, brute_force, one_hot
@@ -15,21 +16,21 @@ pytestmark = pytest.mark.own_choice
 
 
 def test_work_is_that_counted_by_hand() -> None:
-    """Length 100: a look-up, then three taps for each of 7 positions, then the rows of 7 positions of a dense head."""
+    """Length 100: a look-up, then three taps for each of 5 positions, then the rows of 7 positions of a dense head."""
     module = chain(
         nn.Conv1d(4, 8, 5, padding=2), nn.ReLU(), nn.Conv1d(8, 16, 3, padding=1), nn.Flatten(), nn.Linear(1600, 3)
     )
     layers = {layer.layer: layer for layer in ab.get_method("fastism")(module).plan(100).layers}
     first, second, head = layers["0: conv1d"], layers["2: conv1d_1"], layers["4: linear"]
     assert (first.reached, first.products_standard, first.products_fast) == (5, 100 * 8 * 4 * 5, 0)
-    assert (second.reached, second.products_standard, second.products_fast) == (7, 100 * 16 * 8 * 3, 7 * 16 * 8 * 3)
+    assert (second.reached, second.products_standard, second.products_fast) == (7, 100 * 16 * 8 * 3, 5 * 16 * 8 * 3)
     assert (head.reached, head.products_standard, head.products_fast) == (1, 1600 * 3, 7 * 16 * 3)
     assert second.bytes == 7 * 16 * 4
 
 
 @pytest.mark.parametrize(
     ("architecture", "length", "least", "most"),
-    [("basset", 1000, 30, 40), ("basset", 2000, 60, 80), ("factorized_basset", 1000, 40, 55), ("bpnet", 1000, 4, 9)],
+    [("basset", 1000, 28, 38), ("basset", 2000, 56, 76), ("factorized_basset", 1000, 40, 55), ("bpnet", 1000, 4, 9)],
 )
 def test_predicted_ratios_of_the_papers_models(architecture: str, length: int, least: float, most: float) -> None:
     """The limits by multiply-accumulates alone are 36, 70, 49 and 7.9."""
@@ -89,3 +90,25 @@ def test_plan_leaves_the_model_alone_and_names_a_length_that_does_not_fit() -> N
         ab.get_method("fastism")(module).plan(7)
     ab.get_method("fastism")(module).plan(30)
     assert module.training
+
+
+def test_predicted_ratio_counts_what_starts_cost() -> None:
+    module = chain(nn.Flatten(), nn.Linear(4 * 30, 3), nn.ReLU())
+    method = ab.get_method("fastism")(module)
+    method.plan(30)
+    (engine,) = method._engines.values()
+    plan = engine.plan
+    full, planned = full_work(plan), planned_work(plan)
+    # A dense layer and a ReLU, in the unmutated pass and in the one walk: the flattening computes nothing.
+    starts = 4 * step_work("cpu")
+    assert predicted_ratio(plan, Pieces(10, 1, 1), "cpu") == pytest.approx(10 * full / (10 * planned + starts))
+    assert predicted_ratio(plan, Pieces(10**8, 1, 1), "cpu") == pytest.approx(full / planned, rel=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_few_mutations_take_full_passes_without_a_word_and_many_take_windows(count: int) -> None:
+    """Blocks have their price, which a few mutations of a small model do not earn."""
+    module, x = ARCHITECTURES["both strands"].build().double(), one_hot(count, 4, 60)
+    result = ab.get_method("fastism")(module).attribute(x, target="all")
+    assert ("few mutations" in result.metadata.get("fallback", "")) is (count == 1)
+    assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)

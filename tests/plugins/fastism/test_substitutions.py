@@ -11,7 +11,7 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench import Mutation
-from attribution_bench_plugins.fastism import sharing, substitutions
+from attribution_bench_plugins.fastism import cost, sharing, substitutions
 from attribution_bench_plugins.fastism.engine import FallbackWarning
 from fastism_models import LENGTH, MODELS, build, controls_join
 from parity import assert_parity, one_hot
@@ -149,7 +149,7 @@ def test_one_position_of_many_sequences_is_one_block(walks: list[tuple[int, int,
 def test_few_that_share_nothing_and_whatever_moves_take_full_passes(
     walks: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(substitutions, "STEP_WORK", {"cpu": 5_000})
+    monkeypatch.setattr(cost, "STEP", {"cpu": 5_000})
     module, x = build("residual, two heads").double(), one_hot(3, 4, LENGTH)
     seen: list[tuple[int, int]] = []
     moving = [
@@ -311,12 +311,13 @@ def test_model_that_cannot_be_captured_falls_back_and_says_so() -> None:
 def test_self_check_names_the_first_layer_that_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
     from attribution_bench_plugins.fastism.ops.convolution import Taps
 
-    original = Taps._overlap_add
+    original = Taps.run
 
-    def wrong(self: Any, products: torch.Tensor, into: torch.Tensor, shift: int) -> None:
-        original(self, products * 1.01, into, shift)
+    def wrong(self: Any, operands: Any, window: Any, block: Any, form: Any) -> Any:
+        result = original(self, operands, window, block, form)
+        return self.give(block, result.window, delta=result.take_delta() * 1.01, clean=True)
 
-    monkeypatch.setattr(Taps, "_overlap_add", wrong)
+    monkeypatch.setattr(Taps, "run", wrong)
     module, x, mutations = build("residual, two heads").double(), one_hot(3, 4, LENGTH), mixture(3)
     with pytest.raises(ab.errors.SelfCheckError, match="first at layer 'stem: conv1d'"):
         ab.get_method("fastism")(module).predict_mutations(x, mutations, target="all")

@@ -75,6 +75,10 @@ class Operation(abc.ABC):
         """Return multiply-accumulates for one mutation on these windows."""
         return 0
 
+    def partial_sums(self, windows: Sequence[Window | None], window: Window) -> int:
+        """Return numbers that are written on the way, beside the result, for one mutation on these windows."""
+        return 0
+
     def scale_outputs(self, scale: Tensor) -> bool:
         """Multiply what this gives by (channels,), folding in what follows; False where that cannot be done."""
         return False

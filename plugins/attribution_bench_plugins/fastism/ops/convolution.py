@@ -20,14 +20,18 @@ VECTOR = 16
 """Convolutions compute output channels in groups of this many, however few there are."""
 SCATTER_OVERHEAD = 15
 """What adding up one product costs, in multiply-accumulates; measured on one two-core CPU."""
+FEW = 8
+"""Below this many output channels, sums that run over positions are faster than sums that run over channels."""
+NARROW = 6
+"""A convolution on a CPU takes as long for fewer input positions than this; measured on one."""
 
 
 class Taps(Operation):
     """A linear map with taps at stride one: ``output[i * up + j * dilation + offset] += input[i] @ taps[j]``.
 
-    Two ways lead to the same numbers. Scatter: every input position times all taps in one product, then an overlap-add;
-    it multiplies nothing but the window. Gather: a convolution over the window padded with zeros; it multiplies the
-    flanks too, but needs no overlap-add. The cheaper one is taken for each window.
+    Two ways lead to the same numbers. Scatter: every input position times all taps in one product, then an overlap-add.
+    Gather: a convolution over the window padded with zeros, which needs no overlap-add; on a CPU it skips the padding,
+    so that it multiplies nothing but the window either. The cheaper one is taken for each window.
     """
 
     def __init__(
@@ -71,10 +75,20 @@ class Taps(Operation):
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
         """Return those of the cheaper way."""
         (source,) = (w for w in windows if w is not None)
-        if isinstance(self.operands[0].layout, Layout) and source.width == 1 and self.operands[0].node.op == "input":
-            return 0  # a look-up
-        width = window.width if self._gathers(source, window) else source.width
-        return width * self.kernel * self.groups * self.c_in * self.c_out
+        if self._looks_up(source):
+            return 0
+        positions = source.width * self.kernel
+        if self._gathers(source, window):
+            shift = self.window([source]).start - window.start
+            positions = sum(max(0, high - low) for low, high in self._landing(source.width, window.width, shift))
+        return positions * self.groups * self.c_in * self.c_out
+
+    def partial_sums(self, windows: Sequence[Window | None], window: Window) -> int:
+        """Return the products that are added up."""
+        (source,) = (w for w in windows if w is not None)
+        if self.kernel == 1 or self._gathers(source, window) or self._looks_up(source):
+            return 0
+        return source.width * self.kernel * self.groups * self.c_out
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
@@ -90,9 +104,16 @@ class Taps(Operation):
         window = window if window.step == natural.step else natural
         x = x.reshape(-1, operand.window.width, x.shape[-1])
         shift = natural.start - window.start
-        gathers = self._gathers(operand.window, window)
-        out = self._gather(x, window.width, shift) if gathers else self._scatter(x, window.width, shift)
+        if self._gathers(operand.window, window):
+            out = self._gather(x, window.width, shift)
+        elif self.groups == 1 and self.c_out < FEW:
+            out = self._scatter_few(x, window.width, shift)
+        else:
+            out = self._scatter(x, window.width, shift)
         return self.give(block, window, delta=out.view(*rows, window.width, out.shape[-1]))
+
+    def _looks_up(self, source: Window) -> bool:
+        return source.width == 1 and self.operands[0].node.op == "input" and self.groups == self.dilation == 1
 
     def _gathers(self, source: Window, window: Window) -> bool:
         if self.up != 1:
@@ -100,7 +121,14 @@ class Taps(Operation):
         if self.groups > 1:
             return True
         padded = -(-self.c_out // VECTOR) * VECTOR
-        return window.width * self.c_in * padded < source.width * (self.c_in + SCATTER_OVERHEAD) * self.c_out
+        width = max(source.width, NARROW) if self.taps.device.type == "cpu" else window.width
+        return width * self.c_in * padded < source.width * (self.c_in + SCATTER_OVERHEAD) * self.c_out
+
+    def _landing(self, source: int, width: int, shift: int) -> list[tuple[int, int]]:
+        """Return for each tap the input positions, from one to before the other, that it leads into the window."""
+        ats = [j * self.dilation + shift for j in range(self.kernel)]
+        # The first i with i * up + at >= 0, and the first past the end.
+        return [(max(0, -(at // self.up)), min(source, -((at - width) // self.up))) for at in ats]
 
     def _look_up(self, mutation: Mutation) -> Tensor:
         """Return the difference of two columns of taps for each pair of letters: the first layer multiplies nothing."""
@@ -114,11 +142,7 @@ class Taps(Operation):
         rows, source, _ = x.shape
         channels = self.groups * self.c_out
         out = x.new_zeros((rows, width, channels))
-        tile = (
-            max(1, PRODUCT_BYTES // (x.element_size() * source * self.kernel * channels))
-            if x.device.type == "cpu"
-            else rows
-        )
+        tile = self._tile(x)
         for first in range(0, rows, tile):
             part, into = x[first : first + tile], out[first : first + tile]
             if self.groups == 1:
@@ -130,6 +154,31 @@ class Taps(Operation):
                 products = products.reshape(-1, source, self.kernel, channels)
             self._overlap_add(products, into, shift)
         return out
+
+    def _tile(self, x: Tensor) -> int:
+        """Return how many of (rows, source width, C_in) are multiplied before their products are added up."""
+        if x.device.type != "cpu":
+            return x.shape[0]
+        return max(1, PRODUCT_BYTES // (x.element_size() * x.shape[1] * self.kernel * self.groups * self.c_out))
+
+    def _scatter_few(self, x: Tensor, width: int, shift: int) -> Tensor:
+        """Do the same for few output channels, with positions as the fastest axis, so that sums run over many of them.
+
+        Profile heads have one or two channels and long kernels.
+        """
+        rows, source, _ = x.shape
+        out = x.new_zeros((self.c_out, rows, width))
+        tile = self._tile(x)
+        for first in range(0, rows, tile):
+            part, into = x[first : first + tile], out[:, first : first + tile]
+            products = (self.matrix[0].t() @ part.reshape(-1, self.c_in).t()).view(self.kernel, self.c_out, -1, source)
+            for j, (low, high) in enumerate(self._landing(source, width, shift)):
+                at = j * self.dilation + shift
+                if low < high:
+                    into[..., low * self.up + at : (high - 1) * self.up + at + 1 : self.up] += products[
+                        j, ..., low:high
+                    ]
+        return out.permute(1, 2, 0).contiguous()
 
     def _overlap_add(self, products: Tensor, into: Tensor, shift: int) -> None:
         """Add products (rows, source, K, C) at ``i * up + j * dilation + shift`` of (rows, width, C), what fits in."""
@@ -143,10 +192,8 @@ class Taps(Operation):
                 if low < high:
                     flat[:, (at + low) * channels : (at + high) * channels] += products[:, i, low:high].flatten(1)
             return
-        for j in range(self.kernel):
+        for j, (low, high) in enumerate(self._landing(source, width, shift)):
             at = j * self.dilation + shift
-            low = max(0, -(at // self.up))  # the first i with i * up + at >= 0
-            high = min(source, -((at - width) // self.up))  # the first i past the end
             if low < high:
                 into[:, low * self.up + at : (high - 1) * self.up + at + 1 : self.up] += products[:, low:high, j]
 

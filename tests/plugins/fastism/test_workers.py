@@ -1,0 +1,72 @@
+"""Blocks side by side give what blocks one after another give."""
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+import attribution_bench as ab
+from attribution_bench_plugins.fastism import execute
+from attribution_bench_plugins.fastism.workers import in_order
+from fastism_models import LENGTH, build
+from parity import one_hot
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_results_come_in_order_from_several_threads_that_share_the_cores() -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def square(number: int) -> tuple[int, int, bool]:
+        together.wait()  # passes only where two run at a time
+        return number * number, torch.get_num_threads(), torch.is_inference_mode_enabled()
+
+    assert list(in_order(square, range(6), workers=2)) == [(n * n, 1, True) for n in range(6)]
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_that_start_afterwards_have_every_core() -> None:
+    list(in_order(abs, range(4), workers=2))
+    seen: list[int] = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert seen == [2]
+
+
+def test_an_error_ends_the_others() -> None:
+    done: list[int] = []
+
+    def fail_at_three(number: int) -> int:
+        if number == 3:
+            raise ValueError("three")
+        done.append(number)
+        return number
+
+    with pytest.raises(ValueError, match="three"):
+        list(in_order(fail_at_three, range(1000), workers=2))
+    assert len(done) < 10
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("name", ["conv, relu, norm, pool, dense", "residual, two heads"])
+def test_predictions_are_those_of_one_worker(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = build(name).double(), one_hot(5, 4, LENGTH)
+    # Many small blocks, so that workers meet.
+    monkeypatch.setattr(execute, "CACHE_BYTES", {"cpu": 2**14})
+    method = ab.get_method("fastism")(module)
+    together = method.attribute(x, target="all")
+    monkeypatch.setattr(execute, "MOST_WORKERS", 1)
+    alone = method.attribute(x, target="all")
+    for output, predictions in alone.predictions.items():
+        np.testing.assert_allclose(together.predictions[output], predictions, rtol=1e-12, atol=1e-13)
