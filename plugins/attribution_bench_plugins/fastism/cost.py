@@ -79,6 +79,9 @@ def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window]) -> Cost
     inputs = [windows.get(plan.steps[name].source) for name in step.node.inputs]
     window = windows[step.node.name]
     products = step.operation.multiply_accumulates(inputs, window)
+    if not products and step.node.op == "opaque":  # a rule of the user's: its share of the estimate
+        everything = whole_cost(step.node, plan.graph).products
+        products = everything * min(window.width, step.layout.length) // step.layout.length
     return Cost(products, min(window.width, step.layout.length) * step.layout.channels)
 
 

@@ -1,7 +1,6 @@
 """Lists of mutations on the engine: substitutions of any width in shared blocks; the rest by full passes."""
 
 import functools
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,9 +15,10 @@ from attribution_bench.models import SequenceModel
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis, full_passes, reference_passes
 from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.cost import full_work, planned_work
-from attribution_bench_plugins.fastism.engine import Captured, FallbackWarning, captured, default_budget, graph_inputs
+from attribution_bench_plugins.fastism.engine import Captured, captured, default_budget, graph_inputs, warn_of
 from attribution_bench_plugins.fastism.execute import positions_at_once, walk
 from attribution_bench_plugins.fastism.graph.layout import elements
+from attribution_bench_plugins.fastism.ops import Rule
 from attribution_bench_plugins.fastism.plan import Plan
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.sharing import Batch, Group, shared_blocks
@@ -45,12 +45,13 @@ def predict(
     *,
     memory_budget: int | None,
     self_check: bool,
+    rules: Mapping[str, Rule],
 ) -> RawMutagenesis:
     """Compute the predictions of mutated sequences."""
     source = source_of(model)
-    engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines)
+    engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines, rules)
     if engine.plan is None or engine.fallback:
-        warnings.warn(f"fastISM falls back to standard ISM: {engine.fallback}", FallbackWarning, stacklevel=4)
+        warn_of(engine)
         raw = StandardISM(model)._predict_mutations(request, edits)
         return replace(raw, metadata={"fallback": engine.fallback})
     mutagenesis = _Mutagenesis(source, request, engine.plan, edits)
