@@ -106,7 +106,7 @@ class Probe:
                 assert operand.node.shape is not None
                 engine = operand.layout.to_engine(value).clone()
                 part = engine[:, max(0, window.start) : max(0, window.start + window.width)]
-                part.copy_(self.other(part, change, max(1, float(engine.abs().max()))))
+                part.copy_(self.other(part, change, max(1, float(engine.double().abs().max()))))
                 value = operand.layout.to_framework(engine, operand.node.shape)
             operands.append(value)
         with torch.no_grad():
