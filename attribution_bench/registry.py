@@ -17,12 +17,12 @@ MODELS = "attribution_bench.models"
 
 def list_methods() -> list[str]:
     """Names of the installed attribution methods, sorted; imports none of them."""
-    return sorted(_entry_points(METHODS))
+    return list_plugins(METHODS)
 
 
 def list_models() -> list[str]:
     """Names of the installed model architectures, sorted; imports none of them."""
-    return sorted(_entry_points(MODELS))
+    return list_plugins(MODELS)
 
 
 def get_method(name: str) -> "type[Attribution]":
@@ -37,7 +37,7 @@ def get_method(name: str) -> "type[Attribution]":
     """
     from attribution_bench.attribution import Attribution
 
-    method = _load(METHODS, "method", name)
+    method = load_plugin(METHODS, "method", name)
     if not (isinstance(method, type) and issubclass(method, Attribution)):
         raise PluginError(f"method {name!r} is registered as {method!r}, which is no subclass of Attribution")
     return method
@@ -45,7 +45,7 @@ def get_method(name: str) -> "type[Attribution]":
 
 def get_model(name: str) -> Callable[..., Any]:
     """Return the builder registered under an architecture's name; raises as `get_method` does."""
-    builder = _load(MODELS, "model", name)
+    builder = load_plugin(MODELS, "model", name)
     if not callable(builder):
         raise PluginError(f"model {name!r} is registered as {builder!r}, which cannot be called")
     return builder  # type: ignore[no-any-return]
@@ -70,7 +70,21 @@ def _entry_points(group: str) -> dict[str, list[EntryPoint]]:
     return {name: list(points.values()) for name, points in found.items()}
 
 
-def _load(group: str, kind: str, name: str) -> Any:
+def list_plugins(group: str) -> list[str]:
+    """Names of what is installed under a group of entry points, sorted; imports none of it."""
+    return sorted(_entry_points(group))
+
+
+def load_plugin(group: str, kind: str, name: str) -> Any:
+    """Return what is registered under a name of a group; `kind` is what messages call it.
+
+    Raises
+    ------
+    UnknownNameError
+        Nothing is registered under the name; the message lists what is.
+    PluginError
+        It fails to import, or two distributions share the name.
+    """
     found = _entry_points(group)
     if name not in found:
         raise UnknownNameError(kind, name, found)

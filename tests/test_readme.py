@@ -12,6 +12,7 @@ import typer
 
 from attribution_bench.cli.app import app
 from attribution_bench.registry import METHODS
+from attribution_bench_plugins.fastism.rules import GROUP
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -86,6 +87,12 @@ def test_quick_commands_run(command):
 def test_the_registration_of_a_method():
     (block,) = blocks("plugins/README.md", "toml")
     assert tomllib.loads(block)["project"]["entry-points"] == {METHODS: {"occlusion": "occlusion:Occlusion"}}
+
+
+def test_the_registration_of_a_rule():
+    (block,) = blocks("docs/rules.md", "toml")
+    rules = {"mylib::attention_pool": "mylib.rules:attention_pool_rule"}
+    assert tomllib.loads(block)["project"]["entry-points"] == {GROUP: rules}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -85,7 +85,10 @@ def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window]) -> Cost
     inputs = [windows.get(plan.steps[name].source) for name in step.node.inputs]
     window = windows[step.node.name]
     products = step.operation.multiply_accumulates(inputs, window)
-    written = min(window.width, step.layout.length) * (step.layout.channels + NARROW)
+    reached = min(window.width, step.layout.length)
+    if not products and step.node.op == "opaque":  # a rule of the user's: its share of the estimate
+        products = whole_cost(step.node, plan.graph).products * reached // step.layout.length
+    written = reached * (step.layout.channels + NARROW)
     return Cost(products, written + step.operation.partial_sums(inputs, window))
 
 

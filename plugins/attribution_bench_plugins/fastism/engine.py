@@ -1,8 +1,9 @@
 """From a request to predictions: capture, plan, groups of sequences, checks, and the fallback."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from attribution_bench_plugins.fastism.execute import Sizes, choose_sizes, mutat
 from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
 from attribution_bench_plugins.fastism.graph.layout import labelled
+from attribution_bench_plugins.fastism.ops import Rule
 from attribution_bench_plugins.fastism.plan import Plan, make_plan
 from attribution_bench_plugins.fastism.references import ReferenceStore
+from attribution_bench_plugins.fastism.rules import rules_for
 from attribution_bench_plugins.fastism.source import Source, source_of
 from attribution_bench_plugins.fastism.trace import first_divergence
 from attribution_bench_plugins.standard_ism import StandardISM
@@ -50,14 +53,20 @@ class Captured:
     """Whether the plan's predictions were compared with the model's own."""
 
 
-def prepare(source: Source, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Captured:
+def prepare(
+    source: Source,
+    length: int,
+    extras: tuple[NDArray[Any], ...],
+    outputs: tuple[OutputSpec, ...],
+    rules: Mapping[str, Rule] = MappingProxyType({}),
+) -> Captured:
     """Capture a model in inference mode and plan it; a model that cannot be captured has no plan but a reason."""
     try:
         graph = source.capture(length, extras, outputs)
     except CaptureError as error:
         return Captured(None, 1.0, str(error))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
-    plan = make_plan(graph, labelled(axes, len(source.model.alphabet), length))
+    plan = make_plan(graph, labelled(axes, len(source.model.alphabet), length), rules_for(graph, rules))
     sizes = choose_sizes(plan, source.dtype.itemsize, plan.letters - 1, source.device.type, default_budget())
     pieces = pieces_of(plan, sizes, sizes.sequences, range(length), plan.letters - 1)
     ratio = predicted_ratio(plan, pieces, source.device.type)
@@ -72,13 +81,19 @@ def captured(
     extras: tuple[NDArray[Any], ...],
     outputs: tuple[OutputSpec, ...],
     engines: dict[Any, Captured],
+    rules: Mapping[str, Rule],
 ) -> Captured:
     """Return what `prepare` does, from `engines` where nothing has changed since."""
     key = (length, tuple((extra.shape[1:], extra.dtype) for extra in extras), source.fingerprint())
     if key not in engines:
         engines.clear()  # weights that have changed will not come back
-        engines[key] = prepare(source, length, extras, outputs)
+        engines[key] = prepare(source, length, extras, outputs, rules)
     return engines[key]
+
+
+def warn_of(engine: Captured) -> None:
+    """Tell the caller of the method that every mutation takes a full pass."""
+    warnings.warn(f"fastISM falls back to standard ISM: {engine.fallback}", FallbackWarning, stacklevel=5)
 
 
 def attribute(
@@ -88,12 +103,13 @@ def attribute(
     *,
     memory_budget: int | None,
     self_check: bool,
+    rules: Mapping[str, Rule],
 ) -> RawAttribution:
     """Compute the predictions of every mutation asked for."""
     source = source_of(model)
-    engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines)
+    engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines, rules)
     if engine.plan is None or engine.fallback:
-        warn_of(engine.fallback)
+        warn_of(engine)
         return _by_full_passes(model, request, engine.fallback)
     plan, budget = engine.plan, memory_budget or default_budget()
     alternatives = plan.letters if (request.letters < 0).any() else plan.letters - 1
@@ -109,11 +125,6 @@ def attribute(
     return raw
 
 
-def warn_of(fallback: str) -> None:
-    """Warn the caller of a method that every mutation takes a full pass."""
-    warnings.warn(f"fastISM falls back to standard ISM: {fallback}", FallbackWarning, stacklevel=5)
-
-
 def keep_checked(engine: Captured, engines: dict[Any, Captured]) -> None:
     """Remember that the self-check was passed: it is made at first use."""
     engines.update({key: replace(known, checked=True) for key, known in engines.items() if known is engine})
@@ -124,13 +135,17 @@ def _by_full_passes(model: SequenceModel, request: Request, reason: str) -> RawA
 
 
 def explain_model(
-    model: SequenceModel, length: int, extras: tuple[NDArray[Any], ...], engines: dict[Any, Captured]
+    model: SequenceModel,
+    length: int,
+    extras: tuple[NDArray[Any], ...],
+    engines: dict[Any, Captured],
+    rules: Mapping[str, Rule],
 ) -> Explanation:
     """Explain what the engine does with a model at one length."""
     outputs = model.outputs(length, extras)
     source = source_of(model)
     with model.inference():
-        engine = captured(source, length, extras, outputs, engines)
+        engine = captured(source, length, extras, outputs, engines, rules)
     return explain(engine.plan, length, source.dtype.itemsize, engine.ratio, engine.fallback)
 
 

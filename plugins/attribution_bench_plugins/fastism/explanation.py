@@ -38,6 +38,9 @@ class LayerExplanation:
     """Memory of its values for one mutated sequence as planned."""
     reason: str
     """Why it needs every position; empty otherwise."""
+    kind: str
+    """The framework's name for the operation, by which it can be given a rule; empty where the engine has its own
+    words for what the layer does."""
 
     @property
     def extent(self) -> str:
@@ -114,9 +117,11 @@ def explain(plan: Plan | None, length: int, itemsize: int, ratio: float, fallbac
             numbers = reached * step.layout.channels
         products = whole_cost(step.node, plan.graph).products
         reason = causes.get(step, step.reason)
-        fast = costs[name].products
+        fast, kind = costs[name].products, step.node.kind if step.node.op == "opaque" else ""
         layers.append(
-            LayerExplanation(step.node.layer, step.mode, reached, positions, products, fast, numbers * itemsize, reason)
+            LayerExplanation(
+                step.node.layer, step.mode, reached, positions, products, fast, numbers * itemsize, reason, kind
+            )
         )
     return Explanation(length, tuple(layers), ratio, _advice(plan, costs, fallback), fallback)
 

@@ -1,6 +1,6 @@
 """The fastism method."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +11,7 @@ from attribution_bench.mutations import Edit
 
 if TYPE_CHECKING:
     from attribution_bench_plugins.fastism.explanation import Explanation
+    from attribution_bench_plugins.fastism.ops import Rule
 
 DEFAULT_SELF_CHECK = True
 
@@ -27,19 +28,34 @@ class FastISM(InSilicoMutagenesis):
         4 GiB.
     self_check
         Compare a few mutations of the first sequence with full passes before anything is returned.
+    rules
+        Rules for operations of the model that fastISM has none for, by the operation's name (``mylib::attention_pool``)
+        or the Keras layer's class; see ``ops.Local``. They go before those that installed packages register under the
+        entry points ``attribution_bench.fastism_rules``.
     """
 
     name: ClassVar[str] = "fastism"
     tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), gives_predictions=True, exact=True)
 
-    def __init__(self, model: Any, *, memory_budget: int | None = None, self_check: bool = DEFAULT_SELF_CHECK) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        memory_budget: int | None = None,
+        self_check: bool = DEFAULT_SELF_CHECK,
+        rules: "Mapping[str, Rule] | None" = None,
+    ) -> None:
         if memory_budget is not None and memory_budget < 2**20:
             raise InvalidInputError(f"memory_budget must be at least 1 MiB (1048576), not {memory_budget} bytes")
+        for kind, rule in (rules or {}).items():
+            if not callable(rule):
+                raise InvalidInputError(f"rules: that of {kind!r} must be a function or a Local, not {rule!r}")
         if find_spec("torch") is None:
             raise MissingDependencyError.of(
                 "torch", "torch", "fastism, whose engine runs on PyTorch for Keras models too,"
             )
-        super().__init__(model, memory_budget=memory_budget, self_check=self_check)
+        rules = dict(rules or {})
+        super().__init__(model, memory_budget=memory_budget, self_check=self_check, rules=rules)
         self._engines: dict[Any, Any] = {}
 
     def plan(self, length: int, *, additional_forward_args: Any = None) -> "Explanation":
@@ -56,11 +72,13 @@ class FastISM(InSilicoMutagenesis):
         ------
         ModelError
             The model does not take that length or those inputs.
+        InvalidInputError
+            A rule is given for an operation that the model does not have.
         """
         from attribution_bench_plugins.fastism.engine import explain_model
 
         extras = further_inputs(additional_forward_args)
-        return explain_model(self.model, length, extras, self._engines)
+        return explain_model(self.model, length, extras, self._engines, self.options["rules"])
 
     def _attribute(self, request: Request) -> RawAttribution:
         from attribution_bench_plugins.fastism.engine import attribute

@@ -9,7 +9,7 @@ from typing import Literal
 
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, elements
-from attribution_bench_plugins.fastism.ops import RULES, NoRuleError, Operand, Operation
+from attribution_bench_plugins.fastism.ops import RULES, NoRuleError, Operand, Operation, Rule
 from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.reshaping import Relabelling
@@ -92,8 +92,10 @@ def reached_window(operation: Operation, windows: list[Window | None], count: in
     return shared if shared.width <= natural.width else natural
 
 
-def make_plan(graph: Graph, layout: Layout) -> Plan:
+def make_plan(graph: Graph, layout: Layout, rules: Mapping[str, Rule] = MappingProxyType({})) -> Plan:
     """Decide for every node of a graph whose sequence input has this layout.
+
+    `rules` are those of operations that belong to no family, by their kind.
 
     A node with a rule runs on windows, however wide they are: measured on BPNet from 250 to 1000 letters, where they
     reach every position, going over to the model's own operations was slower from any layer on.
@@ -111,7 +113,7 @@ def make_plan(graph: Graph, layout: Layout) -> Plan:
             continue
         operands = [Operand(i, layouts.get(i), i in reached, graph.nodes[i]) for i in node.inputs]
         try:
-            operation = _operation(node, operands, reasons)
+            operation = _operation(node, operands, reasons, rules)
         except NoRuleError as error:
             reasons[name] = str(error)
             layouts[name] = None
@@ -144,13 +146,14 @@ def make_plan(graph: Graph, layout: Layout) -> Plan:
     return Plan(graph, MappingProxyType(steps), layout.length, layout.channels, stride)
 
 
-def _operation(node: Node, operands: list[Operand], reasons: Mapping[str, str]) -> Operation:
+def _operation(node: Node, operands: list[Operand], reasons: Mapping[str, str], rules: Mapping[str, Rule]) -> Operation:
     whole = [operand.node.layer for operand in operands if operand.name in reasons]
     if whole:
         raise NoRuleError(f"it follows {whole[0]!r}, which runs whole")
-    if node.op not in RULES:
+    rule = rules.get(node.kind) if node.op == "opaque" else RULES.get(node.op)
+    if rule is None:
         raise NoRuleError(why_whole(node))
-    return RULES[node.op](node, operands)
+    return rule(node, operands)
 
 
 def _consumers(graph: Graph, source: Mapping[str, str]) -> dict[str, list[str]]:

@@ -25,6 +25,7 @@ from attribution_bench_plugins.fastism.engine import (
 )
 from attribution_bench_plugins.fastism.execute import positions_at_once, walk
 from attribution_bench_plugins.fastism.graph.layout import elements
+from attribution_bench_plugins.fastism.ops import Rule
 from attribution_bench_plugins.fastism.plan import Plan
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.sharing import Batch, Group, shared_blocks
@@ -46,12 +47,13 @@ def predict(
     *,
     memory_budget: int | None,
     self_check: bool,
+    rules: Mapping[str, Rule],
 ) -> RawMutagenesis:
     """Compute the predictions of mutated sequences."""
     source = source_of(model)
-    engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines)
+    engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines, rules)
     if engine.plan is None or engine.fallback:
-        warn_of(engine.fallback)
+        warn_of(engine)
         raw = StandardISM(model)._predict_mutations(request, edits)
         return replace(raw, metadata={"fallback": engine.fallback})
     unchecked = self_check and not engine.checked

@@ -36,13 +36,14 @@ class GraphBuilder:
         call: Callable[..., Any],
         layer: str,
         parameters: dict[str, Any],
+        kind: str = "",
     ) -> str:
         """Add an operation on nodes; returns its name, made unique. One of constants alone is a constant itself."""
         with torch.no_grad():
             first, second = (call(*(self.examples[i][batch] for i in inputs)) for batch in (0, 1))
         if isinstance(first, Tensor) and all(self.nodes[i].op == "constant" for i in inputs):
             return self.constant(name, first, layer)
-        return self._add(name, op, tuple(inputs), call, layer, (first, second), parameters)
+        return self._add(name, op, tuple(inputs), call, layer, (first, second), parameters, kind)
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Forget the examples of all other nodes but constants."""
@@ -63,10 +64,11 @@ class GraphBuilder:
         layer: str,
         examples: tuple[Any, Any],
         parameters: dict[str, Any],
+        kind: str = "",
     ) -> str:
         name = self._unique(name)
         self.examples[name] = examples
-        self.nodes[name] = Node(name, op, inputs, call, layer, self._shape(*examples), parameters)
+        self.nodes[name] = Node(name, op, inputs, call, layer, self._shape(*examples), parameters, kind)
         return name
 
     def _unique(self, name: str) -> str:

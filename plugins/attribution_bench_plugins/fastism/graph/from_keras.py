@@ -146,7 +146,7 @@ class _Reader:
         own, sources = self._own_call(site, layer, args, kwargs, len(call.outputs))
         if found is not None and self._equals(found, own, sources):
             return [found]
-        node = site.add("opaque", sources, own)
+        node = site.add("opaque", sources, own, layer=layer)
         count = len(call.outputs)
         if count == 1:
             return [node]

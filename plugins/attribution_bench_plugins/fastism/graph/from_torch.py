@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind
+from torch.utils import _pytree as pytree
 
 from attribution_bench_plugins.fastism.graph.ir import BATCH, Graph, Node
 from attribution_bench_plugins.fastism.graph.torch_ops import translate, translate_part
@@ -133,9 +134,12 @@ class _Reader:
             return
         shape = self._shape(value) if isinstance(value, Tensor) else None
         op, inputs = "opaque", sources
-        parameters: Mapping[str, Any] = {"kind": getattr(target, "__name__", str(target))}
+        parameters: Mapping[str, Any] = {}
+        kind = ""
         if isinstance(target, torch._ops.OpOverload):
-            translated = translate(target, _arguments(node, target), self.constants, shape)
+            kind, arguments = _name(target), _arguments(node, target)
+            parameters = {name: value for name, value in arguments.items() if _is_setting(value)}
+            translated = translate(target, arguments, self.constants, shape)
             if translated is not None:
                 op, parameters = translated.op, translated.parameters
                 others = (s for s in sources if s not in translated.inputs and s not in self.constants)
@@ -151,7 +155,7 @@ class _Reader:
                     op, inputs, parameters = translated.op, translated.inputs, translated.parameters
                     every = _bound(whole.target, whole.args, whole.kwargs, inputs, self.constants)
                     call, layer = (lambda *values: every(*values)[part]), _layer(whole)
-        self.nodes[node.name] = Node(node.name, op, inputs, call, layer, shape, parameters)
+        self.nodes[node.name] = Node(node.name, op, inputs, call, layer, shape, parameters, kind)
 
     def _shape(self, value: Tensor) -> tuple[int | None, ...] | None:
         """Return a shape with BATCH for the batch; None where the batch is part of another size."""
@@ -188,6 +192,16 @@ def _arguments(node: fx.Node, target: Any) -> dict[str, Any]:
     named = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
     named |= {argument.name: value for argument, value in zip(schema, node.args, strict=False)}
     return named | dict(node.kwargs)
+
+
+def _name(target: Any) -> str:
+    """Return an operator's name with its library, and its overload where that has a name."""
+    return str(target.name())
+
+
+def _is_setting(value: Any) -> bool:
+    """Whether an argument holds no node."""
+    return not any(isinstance(leaf, fx.Node) for leaf in pytree.tree_leaves(value))
 
 
 def _layer(node: fx.Node) -> str:

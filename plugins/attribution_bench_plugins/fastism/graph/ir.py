@@ -13,7 +13,8 @@ class Node:
     """One operation of the model.
 
     ``op`` names the family whose rule knows how to run it on windows; an op without a rule is ``opaque``, and can
-    still be called whole. ``parameters`` holds what the rule needs: weights as tensors, and plain settings.
+    still be called whole. ``parameters`` holds what the rule needs: weights as tensors, and plain settings; those of an
+    opaque node are its arguments that are no tensors by their names, or the Keras ``layer`` itself.
     """
 
     name: str
@@ -26,6 +27,8 @@ class Node:
     shape: tuple[int | None, ...] | None
     """Shape of the value, BATCH in place of the batch axis; None for what is no single tensor."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = ""
+    """The framework's name for the operation, such as ``mylib::attention_pool``, or a Keras layer's class."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Graph:
             if any(name in reached for name in node.inputs):
                 reached.add(node.name)
         return frozenset(reached)
+
+    def without_family(self) -> frozenset[str]:
+        """Kinds of operations that mutations reach and that belong to no family with a rule."""
+        reached = self.reached()
+        opaque = (node for node in self.nodes.values() if node.op == "opaque" and node.name in reached)
+        return frozenset(node.kind for node in opaque if node.kind and node.shape is not None)
 
     def needed(self) -> "Graph":
         """Return the graph without nodes that no output depends on."""

@@ -50,7 +50,8 @@ class Site:
         """Add a node; ``kind`` names a part of the layer, such as its activation."""
         inputs = (inputs,) if isinstance(inputs, str) else inputs
         name = f"{self.name}/{kind}" if kind else self.name
-        return self.builder.add(name, op, inputs, call, f"{self.name} ({kind or self.kind})", parameters)
+        kind = kind or self.kind
+        return self.builder.add(name, op, inputs, call, f"{self.name} ({kind})", parameters, kind)
 
     def shape(self, node: str) -> tuple[int, ...]:
         """Return the shape of a node's value for the first example batch."""

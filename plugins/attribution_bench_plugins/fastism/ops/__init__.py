@@ -9,6 +9,7 @@ from attribution_bench_plugins.fastism.ops.convolution import convolution, convo
 from attribution_bench_plugins.fastism.ops.dense import dense
 from attribution_bench_plugins.fastism.ops.elementwise import addition, elementwise, product, rectifier
 from attribution_bench_plugins.fastism.ops.joining import concatenation, stack
+from attribution_bench_plugins.fastism.ops.local import Local
 from attribution_bench_plugins.fastism.ops.normalisation import batch_norm
 from attribution_bench_plugins.fastism.ops.pooling import average_pool, max_pool
 from attribution_bench_plugins.fastism.ops.position_wise import channel_reduction, embedding, position_wise
@@ -49,4 +50,4 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     }
 )
 
-__all__ = ["RULES", "NoRuleError", "Operand", "Operation", "Rule"]
+__all__ = ["RULES", "Local", "NoRuleError", "Operand", "Operation", "Rule", "elementwise"]

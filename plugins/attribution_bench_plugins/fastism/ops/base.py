@@ -63,9 +63,13 @@ class Operation(abc.ABC):
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         self.node, self.operands = node, operands
 
-    @abc.abstractmethod
     def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return what the windows of the operands reach (None for an unreached operand)."""
+        """Return what the windows of the operands reach (None for an unreached operand).
+
+        By default that of the only reached operand.
+        """
+        (window,) = (window for window in windows if window is not None)
+        return window
 
     @abc.abstractmethod
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:

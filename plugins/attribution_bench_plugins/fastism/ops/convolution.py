@@ -227,11 +227,6 @@ class ChannelMap(Operation):
         self.layout = source.with_axis(channel_axis, weight.shape[0])
         self.around, self.matrix = source.around(channel_axis), weight.t().contiguous()
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window."""
-        (window,) = (w for w in windows if w is not None)
-        return window
-
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
         """Return those of the window's positions."""
         return window.width * self.around[0] * self.around[2] * self.matrix.numel()

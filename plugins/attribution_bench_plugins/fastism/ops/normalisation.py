@@ -33,11 +33,6 @@ class Affine(Operation):
         self.absorbed = False
         """Set when the operation before multiplies by the scale itself."""
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window."""
-        (window,) = (w for w in windows if w is not None)
-        return window
-
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on whichever form is there."""
         operand = only(operands)

@@ -25,11 +25,6 @@ class PositionWise(Operation):
         self.around = source.around(axis)
         self.layout = source.with_axis(axis, node.shape[axis] or 1)
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window."""
-        (window,) = (w for w in windows if w is not None)
-        return window
-
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on values."""
         operand = only(operands)
@@ -55,11 +50,6 @@ class ChannelReduction(Operation):
         self.around = source.around(axis)
         self.layout = source.without_axes([axis], keep=node.parameters["keep"])
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window."""
-        (window,) = (w for w in windows if w is not None)
-        return window
-
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on values."""
         operand = only(operands)
@@ -78,11 +68,6 @@ class Embedding(Operation):
         if source.channels > 1:
             raise NoRuleError("it looks up several numbers of a position")
         self.layout = labelled([*source.axes, "c"], node.parameters["weight"].shape[1], source.length)
-
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window."""
-        (window,) = (w for w in windows if w is not None)
-        return window
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on values."""

@@ -19,11 +19,6 @@ class Relabelling(Operation):
         super().__init__(node, operands)
         self.layout = layout
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window."""
-        (window,) = (w for w in windows if w is not None)
-        return window
-
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Pass the operand on."""
         raise AssertionError("relabellings are followed when the plan is made, and never run")
@@ -148,11 +143,6 @@ class ChannelChoice(Operation):
         everything = torch.arange(source.channels).view(before, size, after)
         self.index = everything[:, torch.tensor(list(chosen), dtype=torch.long)].flatten()
         self.layout = source.with_axis(axis, len(chosen))
-
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window."""
-        (window,) = (w for w in windows if w is not None)
-        return window
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""

@@ -30,6 +30,10 @@ REASONS: Mapping[str, str] = MappingProxyType(
 
 def why_whole(node: Node) -> str:
     """Return why an operation that has no rule runs whole."""
-    kind = str(node.parameters.get("kind", node.layer)).lower()
-    known = next((reason for part, reason in REASONS.items() if part in kind), None)
-    return known or "there is no rule for this operation"
+    library, _, name = node.kind.rpartition("::")
+    if library in ("", "aten"):
+        kind = (name or node.layer).lower()
+        known = next((reason for part, reason in REASONS.items() if part in kind), None)
+        if known is not None:
+            return known
+    return f"there is no rule for {node.kind or node.layer!r}"
