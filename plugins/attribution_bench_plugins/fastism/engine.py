@@ -19,6 +19,7 @@ from attribution_bench_plugins.fastism.execute import choose_sizes, mutate
 from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
 from attribution_bench_plugins.fastism.graph.layout import labelled
+from attribution_bench_plugins.fastism.graph.rewriting import split_joint_features
 from attribution_bench_plugins.fastism.plan import Plan, make_plan
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.source import Source, source_of
@@ -49,7 +50,7 @@ class Captured:
 def prepare(source: Source, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Captured:
     """Capture a model in inference mode and plan it; a model that cannot be captured has no plan but a reason."""
     try:
-        graph = source.capture(length, extras, outputs)
+        graph = split_joint_features(source.capture(length, extras, outputs))
     except CaptureError as error:
         return Captured(None, str(error))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")

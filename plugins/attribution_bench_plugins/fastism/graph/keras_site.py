@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from types import MappingProxyType
 from typing import Any
 
@@ -176,6 +177,8 @@ class Site:
     def concatenate(self, nodes: list[str], axis: int) -> str:
         """Add a concatenation; a node that occurs again is read through a view of it."""
         axis %= len(self.shape(nodes[0]))
+        dtype = reduce(torch.promote_types, map(self.dtype_of, nodes))
+        nodes = [node if self.dtype_of(node) == dtype else self.cast(node, dtype) for node in nodes]
         names = [n if n not in nodes[:i] else self.view(n, lambda x: x.shape, "view") for i, n in enumerate(nodes)]
         return self.add("concatenate", tuple(names), lambda *x: torch.cat(x, axis), axis=axis)
 

@@ -415,6 +415,8 @@ def _concatenate(a: Arguments, constants: Constants, shape: Shape) -> Translatio
     nodes = a["tensors"]
     if not all(isinstance(node, fx.Node) for node in nodes) or len({node.name for node in nodes}) < len(nodes):
         return None
+    if len({node.meta["val"].dtype for node in nodes}) > 1:
+        return None  # each is cast to the widest type
     return Translation("concatenate", tuple(node.name for node in nodes), {"axis": a["dim"]})
 
 
