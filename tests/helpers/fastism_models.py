@@ -239,6 +239,22 @@ def joint_head() -> nn.Module:
     return _randomised(module)
 
 
+def einstein_sums() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        x = m.stem(x).relu()
+        last = x.transpose(1, 2)
+        mixed = torch.einsum("ncl,dc->ndl", x, m.mix) + torch.einsum("dc,ncl->nld", m.mix, x).transpose(1, 2)
+        profile = (
+            torch.einsum("...c,dc->...d", last, m.mix).transpose(1, 2) * torch.einsum("ncl,c->nl", x, m.sum)[:, None]
+        )
+        return mixed, profile, torch.einsum("ncl,lcd->nd", x, m.flat) - torch.einsum("nlc,lcd->nd", last, m.flat).tanh()
+
+    module = Custom(forward, stem=nn.Conv1d(4, 3, 5))
+    for name, shape in (("mix", (6, 3)), ("sum", (3,)), ("flat", (26, 3, 2))):
+        module.register_parameter(name, nn.Parameter(torch.randn(shape)))
+    return module
+
+
 def dense_head(channels: int, length: int) -> list[nn.Module]:
     return [nn.Flatten(), nn.Linear(channels * length, 7), nn.ReLU(), nn.BatchNorm1d(7), nn.Linear(7, 2)]
 
@@ -343,6 +359,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "convolutions of images": image_like,
     "parts and choices": parts_and_choices,
     "masks and indices": masks_and_indices,
+    "Einstein sums": einstein_sums,
     "residual, two heads": residual,
     "squeeze and excitation": squeeze_excitation,
     "valid with crop": valid_with_crop,

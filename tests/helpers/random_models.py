@@ -290,9 +290,13 @@ class PositionWise(Layer):
 
     channels: int = 1
     bias: bool = True
+    by: Literal["layer", "Einstein sum"] = "layer"
 
     def __call__(self, x: Tensor, run: Pass) -> Tensor:
-        y: Tensor = run.module(lambda: nn.Linear(x.shape[1], self.channels, self.bias))(x.transpose(1, 2))
+        layer = run.module(lambda: nn.Linear(x.shape[1], self.channels, self.bias))
+        if self.by == "Einstein sum":
+            return torch.einsum("ncl,dc->ndl", x, layer.weight)
+        y: Tensor = layer(x.transpose(1, 2))
         return y.transpose(1, 2)
 
 
@@ -653,7 +657,7 @@ CONVOLUTIONS = _one_choice(
         output_padding=st.integers(0, 1),
         groups=_among("one", "two"),
     ),
-    _any(PositionWise, channels=CHANNELS, bias=st.booleans()),
+    _any(PositionWise, channels=CHANNELS, bias=st.booleans(), by=_among("layer", "Einstein sum")),
     _any(AlphabetConvolution, channels=CHANNELS, kernel=st.integers(1, 4)),
 )
 POOLS = _one_choice(

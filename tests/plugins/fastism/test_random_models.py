@@ -8,7 +8,18 @@ from hypothesis import HealthCheck, example, given, settings
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.ops import RULES
 from parity import assert_parity, brute_force, one_hot
-from random_models import Channels, Convolution, Description, Embed, Head, Join, Pool, Upsample, descriptions
+from random_models import (
+    Channels,
+    Convolution,
+    Description,
+    Embed,
+    Head,
+    Join,
+    Pool,
+    PositionWise,
+    Upsample,
+    descriptions,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
@@ -17,6 +28,7 @@ RARE = Description(
         Convolution(3, 3),
         Channels("index"),
         Channels("unbind"),
+        PositionWise(3, by="Einstein sum"),
         Pool("max"),
         Upsample(2),
         Join("divide", ((), (Pool("average", 3, 1),))),
