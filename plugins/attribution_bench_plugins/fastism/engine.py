@@ -224,7 +224,7 @@ def check_first_sequence(
     repeated = tuple(model.to_tensor(np.repeat(extra[:1], len(mutated), axis=0)) for extra in request.extras)
     outputs = model.forward(model.to_tensor(mutated), repeated)
     for selection in request.selections:
-        truth = model.to_numpy(model.select(outputs, selection))
+        truth = model.to_numpy(model.select(outputs, selection)).astype(np.float64)  # it may be whole numbers
         found = predictions[selection.name][0][:, places].swapaxes(0, 1).reshape(truth.shape)
         scale = max(float(np.abs(truth).max()), float(np.finfo(truth.dtype).tiny))
         error = float(np.abs(found - truth).max()) / scale

@@ -293,3 +293,40 @@ def test_deepstarr() -> None:
     result = ab.get_method("fastism")(model).attribute(x, target="all")
     assert list(result.predictions) == ["Dev", "Hk"]
     assert_parity(result, brute_force(model, x), 1e-10)
+
+
+def test_random_numbers_of_a_layer_of_the_users_own_fall_back() -> None:
+    class Noisy(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x + keras.random.normal(ops.shape(x), dtype=x.dtype)
+
+    def make() -> keras.Model:
+        x = keras.Input((LENGTH, 4))
+        return keras.Model(x, layers.Dense(1)(layers.Flatten()(Noisy()(layers.Conv1D(3, 3)(x)))))
+
+    with pytest.warns(FallbackWarning, match="may draw random numbers"):
+        ab.get_method("fastism")(keras_models.in_precision("float64", make)).attribute(random_one_hot(1))
+
+
+def test_whole_numbers_beside_the_sequence_and_as_output() -> None:
+    def make() -> keras.Model:
+        x, kind = keras.Input((LENGTH, 4), name="x"), keras.Input((1,), dtype="int32", name="kind")
+        y = layers.Conv1D(3, 3, activation="tanh")(x) * layers.Embedding(5, 3)(kind)
+        return keras.Model([x, kind], [layers.Dense(2)(layers.Flatten()(y)), ops.argmax(y, axis=-1)])
+
+    model, x = keras_models.in_precision("float64", make), random_one_hot(3)
+    kind = np.array([[0], [4], [2]], "int32")
+    result = ab.get_method("fastism")(model).attribute(x, target="all", additional_forward_args=(kind,))
+    assert_parity(result, brute_force(model, x, (kind,), lambda s, k: [s, k]), 1e-10)
+
+
+@pytest.mark.parametrize(
+    "arrange", [lambda y, z: {"a": [y, z]}, lambda y, z: [y, [z]]], ids=["a dict of lists", "nested lists"]
+)
+def test_nested_outputs_are_refused(arrange: Any) -> None:
+    def make() -> keras.Model:
+        x = keras.Input((LENGTH, 4))
+        return keras.Model(x, arrange(layers.Dense(1)(layers.Flatten()(x)), layers.Conv1D(2, 3)(x)))
+
+    with pytest.raises(ab.errors.ModelError, match="must return a tensor, a tuple of tensors or a dict of tensors"):
+        ab.get_method("fastism")(keras_models.in_precision("float64", make)).attribute(random_one_hot(1), target="all")
