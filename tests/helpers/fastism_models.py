@@ -210,6 +210,51 @@ def masks_and_indices() -> nn.Module:
     return Custom(forward, embed=nn.Embedding(4, 3), stem=nn.Conv1d(3, 4, 3), activation=nn.PReLU(4, 0.3))
 
 
+def joint_head() -> nn.Module:
+    """Features side by side in several ways; flattened positions among them."""
+
+    def forward(m: nn.Module, x: torch.Tensor, cell: torch.Tensor | None = None) -> object:
+        wide, narrow = m.wide(x).relu(), F.max_pool1d(m.narrow(x), 2)
+        inner = torch.cat([narrow.transpose(1, 2).flatten(1), wide.amax(2)], 1)
+        joint = torch.cat([wide.flatten(1), *([] if cell is None else [cell]), m.drop(inner)], -1)
+        hidden = m.hidden(F.elu(m.norm(joint * m.scale)))
+        return m.head(m.hidden_norm(hidden).relu()), m.other(joint), m.after_norm(m.flat_norm(narrow.flatten(1)))
+
+    torch.manual_seed(0)
+    joint_size = 3 * 26 + 2 * 14 + 3
+    module = Custom(
+        forward,
+        wide=nn.Conv1d(4, 3, 5),
+        narrow=nn.Conv1d(4, 2, 3),
+        drop=nn.Dropout(0.3),
+        norm=nn.BatchNorm1d(joint_size + 2),
+        hidden=nn.Linear(joint_size + 2, 5),
+        hidden_norm=nn.BatchNorm1d(5),
+        head=nn.Linear(5, 2),
+        other=nn.Linear(joint_size + 2, 1, bias=False),
+        flat_norm=nn.BatchNorm1d(28),
+        after_norm=nn.Linear(28, 2),
+    )
+    module.register_buffer("scale", torch.linspace(0.5, 1.5, joint_size + 2))
+    return _randomised(module)
+
+
+def einstein_sums() -> nn.Module:
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        x = m.stem(x).relu()
+        last = x.transpose(1, 2)
+        mixed = torch.einsum("ncl,dc->ndl", x, m.mix) + torch.einsum("dc,ncl->nld", m.mix, x).transpose(1, 2)
+        profile = (
+            torch.einsum("...c,dc->...d", last, m.mix).transpose(1, 2) * torch.einsum("ncl,c->nl", x, m.sum)[:, None]
+        )
+        return mixed, profile, torch.einsum("ncl,lcd->nd", x, m.flat) - torch.einsum("nlc,lcd->nd", last, m.flat).tanh()
+
+    module = Custom(forward, stem=nn.Conv1d(4, 3, 5))
+    for name, shape in (("mix", (6, 3)), ("sum", (3,)), ("flat", (26, 3, 2))):
+        module.register_parameter(name, nn.Parameter(torch.randn(shape)))
+    return module
+
+
 def dense_head(channels: int, length: int) -> list[nn.Module]:
     return [nn.Flatten(), nn.Linear(channels * length, 7), nn.ReLU(), nn.BatchNorm1d(7), nn.Linear(7, 2)]
 
@@ -314,6 +359,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "convolutions of images": image_like,
     "parts and choices": parts_and_choices,
     "masks and indices": masks_and_indices,
+    "Einstein sums": einstein_sums,
     "residual, two heads": residual,
     "squeeze and excitation": squeeze_excitation,
     "valid with crop": valid_with_crop,

@@ -179,8 +179,48 @@ def users_own(x: Tensor) -> Tensor:
 
 
 def two_dimensional(x: Tensor) -> Tensor:
-    x = layers.Conv2D(4, (1, 5), activation="relu")(layers.Reshape((1, LENGTH, 4))(x))
-    return flat(x)
+    one = layers.Conv2D(4, (1, 5), activation="relu")(layers.Reshape((1, LENGTH, 4))(x))
+    one = layers.BatchNormalization()(layers.DepthwiseConv2D((3, 3), depth_multiplier=2, padding="same")(one))
+    one = layers.Conv2D(3, (1, 3), (1, 2), padding="same")(layers.MaxPooling2D((1, 2), padding="same")(one))
+    two = layers.Conv2D(5, (3, 4), activation="elu", padding="valid")(ops.expand_dims(x, -1))
+    two = layers.AveragePooling2D((3, 1), (2, 1), padding="same")(two)
+    two = layers.Conv2D(4, (2, 1), dilation_rate=(2, 1), groups=1)(layers.MaxPooling2D((2, 1))(two))
+    heads = [layers.Flatten()(one), layers.GlobalAveragePooling2D()(one), layers.GlobalMaxPooling2D()(two)]
+    return layers.Dense(2)(layers.Concatenate()(heads))
+
+
+def square_kernels(x: Tensor) -> Tensor:
+    y = layers.Conv2D(3, (3, 2), activation="relu", name="square")(ops.expand_dims(x, -1))
+    return flat(layers.MaxPooling2D(2)(y))
+
+
+def contractions(x: Tensor) -> Tensor:
+    y = layers.EinsumDense("abc,cd->abd", output_shape=(None, 5), bias_axes="d", activation="relu")(conv(4, 3)(x))
+    generator = np.random.default_rng(0)
+    weight = generator.standard_normal((5, 3)).astype("float32")
+    flattened = generator.standard_normal((9, 3, 2)).astype("float32")
+    y = ops.where(y > 0.2, y, ops.where(ops.logical_and(y < 0.1, y >= 0.05), 0.3 * y, y * y))
+    z = ops.einsum("blc,cd->bld", y, weight)
+    z = ops.flip(ops.einsum("dc,bld->bcl", weight, ops.stack([y, y * y], axis=2)[:, :, 1, :]), axis=-1)
+    z = ops.transpose(z, (0, 2, 1))[:, 1::2] + ops.einsum("blc,cd->bld", y, weight)[:, 1::2]
+    return layers.Add()([ops.einsum("blc,lcd->bd", z, flattened), layers.Dense(2)(ops.max(z[:, :7:3, ::-1], axis=1))])
+
+
+def products_of_positions(x: Tensor) -> Tensor:
+    y = conv(4, 3, activation="relu")(x)
+    return ops.einsum("blc,bld->bcd", y, y)
+
+
+def normalised_in_groups(x: Tensor) -> Tensor:
+    return flat(layers.GroupNormalization(2)(conv(4, 3, activation="relu")(x)))
+
+
+def joint_features(x: Tensor) -> Tensor:
+    y = conv(4, 3, activation="relu")(x)
+    parts = [layers.Flatten()(y), layers.GlobalMaxPooling1D()(y), layers.Flatten()(layers.AveragePooling1D(2)(y))]
+    inner = layers.Concatenate()(parts[1:])
+    joint = layers.BatchNormalization()(layers.Concatenate(name="joint")([parts[0], layers.Dropout(0.3)(inner)]))
+    return layers.Dense(2, name="head")(layers.Activation("gelu")(joint))
 
 
 def heads(x: Tensor) -> dict[str, Tensor]:
@@ -195,16 +235,21 @@ ONE_INPUT: dict[str, Callable[[Tensor], Any]] = {
         activations,
         attention,
         channels_first_inside,
+        contractions,
         convolutions,
         heads,
+        joint_features,
         merges,
         nested,
         normalisations,
+        normalised_in_groups,
         operations,
         pools,
+        products_of_positions,
         recurrent,
         shapes,
         shared,
+        square_kernels,
         squeeze_excitation,
         strided,
         transposed,
@@ -214,8 +259,10 @@ ONE_INPUT: dict[str, Callable[[Tensor], Any]] = {
 }
 OPAQUE = {
     "attention": {"MultiHeadAttention"},
+    "normalised_in_groups": {"GroupNormalization"},
+    "products_of_positions": {"Einsum"},
     "recurrent": {"Bidirectional", "GRU"},
-    "two_dimensional": {"Conv2D"},
+    "square_kernels": {"MaxPooling2D"},
     "users_own": {"two_thirds", "Twice", "Lambda", "GroupNormalization"},
 }
 """What only Keras itself can call, by model."""

@@ -218,7 +218,7 @@ class Norm(Layer):
         if self.kind == "weight":
             y = run.module(lambda: nn.utils.parametrizations.weight_norm(nn.Conv1d(channels, channels, 1)))(x)
             return y
-        if self.kind == "instance" and length == 1:
+        if self.kind in ("group", "instance") and length == 1:
             return x
         y = run.module(
             lambda: {
@@ -290,9 +290,13 @@ class PositionWise(Layer):
 
     channels: int = 1
     bias: bool = True
+    by: Literal["layer", "Einstein sum"] = "layer"
 
     def __call__(self, x: Tensor, run: Pass) -> Tensor:
-        y: Tensor = run.module(lambda: nn.Linear(x.shape[1], self.channels, self.bias))(x.transpose(1, 2))
+        layer = run.module(lambda: nn.Linear(x.shape[1], self.channels, self.bias))
+        if self.by == "Einstein sum":
+            return torch.einsum("ncl,dc->ndl", x, layer.weight)
+        y: Tensor = layer(x.transpose(1, 2))
         return y.transpose(1, 2)
 
 
@@ -523,22 +527,30 @@ class JoinControl(Layer):
 class Head:
     """The end of a model: ``profile``, ``dense``, ``global`` and so on; see ``__call__``."""
 
-    kind: Literal["profile", "flat profile", "transposed", "channel mean", "position", "scalar", "dense", "global"] = (
-        "profile"
-    )
+    kind: Literal[
+        "profile", "flat profile", "transposed", "channel mean", "position", "scalar", "dense", "global", "joint"
+    ] = "profile"
     how: Literal["mean", "sum", "max", "logsumexp"] = "mean"
     positions_first: bool = False
+    before: Literal["nothing", "activation", "norm", "both"] = "nothing"
+    """What acts on the features before the first dense layer."""
     hidden: int = 0
 
     def __call__(self, x: Tensor, run: Pass) -> Tensor:
-        if self.kind not in ("dense", "global"):
+        if self.kind not in ("dense", "global", "joint"):
             return PLAIN_HEADS[self.kind](x)
-        if self.kind == "dense":
-            x = (x.transpose(1, 2) if self.positions_first else x).flatten(1)
-        else:
-            x = REDUCTIONS[self.how](x, 2).squeeze(2)
+        parts = []
+        if self.kind != "global":
+            parts.append((x.transpose(1, 2) if self.positions_first else x).flatten(1))
+        if self.kind != "dense":
+            parts.append(REDUCTIONS[self.how](x, 2).squeeze(2))
         if "vector" in run.extras:
-            x = torch.cat([x, run.extras["vector"]], 1)
+            parts.insert(len(parts) // 2, run.extras["vector"])
+        x = torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+        if self.before in ("norm", "both"):
+            x = run.module(lambda: randomised(nn.BatchNorm1d(x.shape[1], EPSILON)))(x)
+        if self.before in ("activation", "both"):
+            x = F.silu(x)
         if self.hidden:
             x = run.module(lambda: nn.Linear(x.shape[1], self.hidden))(x).relu()
             x = run.module(lambda: randomised(nn.BatchNorm1d(self.hidden, EPSILON)))(x)
@@ -645,7 +657,7 @@ CONVOLUTIONS = _one_choice(
         output_padding=st.integers(0, 1),
         groups=_among("one", "two"),
     ),
-    _any(PositionWise, channels=CHANNELS, bias=st.booleans()),
+    _any(PositionWise, channels=CHANNELS, bias=st.booleans(), by=_among("layer", "Einstein sum")),
     _any(AlphabetConvolution, channels=CHANNELS, kernel=st.integers(1, 4)),
 )
 POOLS = _one_choice(
@@ -705,6 +717,14 @@ HEADS = st.one_of(
     _any(Head, kind=_among("profile", *PLAIN_HEADS)),
     _any(Head, kind=st.just("global"), how=_among("mean", "sum", "max", "logsumexp"), hidden=_among(0, 3)),
     _any(Head, kind=st.just("dense"), positions_first=st.booleans(), hidden=_among(0, 3)),
+    _any(
+        Head,
+        kind=_among("dense", "joint"),
+        how=_among("mean", "max"),
+        positions_first=st.booleans(),
+        before=_among("nothing", "activation", "norm", "both"),
+        hidden=_among(0, 3),
+    ),
 )
 
 

@@ -41,11 +41,11 @@ class Cost:
 
 def whole_cost(node: Node, graph: Graph) -> Cost:
     """Return the cost of a node for one sequence run as the model runs it; that of an opaque node is an estimate."""
-    if node.op in FREE or node.shape is None:
+    if node.op in FREE or (node.shape is None and node.op != "opaque"):
         return Cost()
-    written = elements(node.shape)
+    written = elements(node.shape) if node.shape is not None else 0
     weight: Any = node.parameters.get("weight")
-    if node.op in ("conv", "conv2d", "linear"):
+    if node.op in ("contract", "conv", "conv2d", "linear"):
         return Cost(weight.numel() // weight.shape[0] * written, written)
     shapes = [graph.nodes[name].shape for name in node.inputs]
     read = [elements(shape) if shape is not None else 0 for shape in shapes]
@@ -61,7 +61,7 @@ def _opaque_products(node: Node, graph: Graph, read: list[int]) -> int:
 
     Each weight matrix is taken to multiply every position; what changes, without weights, each other.
     """
-    matrices, changing = [], []
+    matrices, changing = list(node.parameters.get("weights", ())), []
     for name, size in zip(node.inputs, read, strict=True):
         operand = graph.nodes[name]
         if operand.op == "constant" and operand.shape is not None and len(operand.shape) > 1:

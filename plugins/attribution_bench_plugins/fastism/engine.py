@@ -21,6 +21,7 @@ from attribution_bench_plugins.fastism.execute import Sizes, choose_sizes, mutat
 from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
 from attribution_bench_plugins.fastism.graph.layout import labelled
+from attribution_bench_plugins.fastism.graph.rewriting import split_joint_features
 from attribution_bench_plugins.fastism.ops import Rule
 from attribution_bench_plugins.fastism.plan import Plan, make_plan
 from attribution_bench_plugins.fastism.references import ReferenceStore
@@ -62,7 +63,7 @@ def prepare(
 ) -> Captured:
     """Capture a model in inference mode and plan it; a model that cannot be captured has no plan but a reason."""
     try:
-        graph = source.capture(length, extras, outputs)
+        graph = split_joint_features(source.capture(length, extras, outputs))
     except CaptureError as error:
         return Captured(None, 1.0, str(error))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
@@ -268,7 +269,7 @@ def check_first_sequence(
     repeated = tuple(model.to_tensor(np.repeat(extra[:1], len(mutated), axis=0)) for extra in request.extras)
     outputs = model.forward(model.to_tensor(mutated), repeated)
     for selection in request.selections:
-        truth = model.to_numpy(model.select(outputs, selection))
+        truth = model.to_numpy(model.select(outputs, selection)).astype(np.float64)  # it may be whole numbers
         found = predictions[selection.name][0][:, places].swapaxes(0, 1).reshape(truth.shape)
         scale = max(float(np.abs(truth).max()), float(np.finfo(truth.dtype).tiny))
         error = float(np.abs(found - truth).max()) / scale

@@ -259,8 +259,9 @@ def _run_late(
             run.windowed[name] = merged
     for step in steps:
         operation = step.operation
-        if isinstance(operation, MergingOperation):
-            result = operation.run_merged(waiting[plan.steps[step.node.inputs[0]].source], run)
+        source = plan.steps[step.node.inputs[0]].source
+        if isinstance(operation, MergingOperation) and source in waiting:  # not where a vector got positions again
+            result = operation.run_merged(waiting[source], run)
             result.uses = step.uses
             run.windowed[step.node.name] = result
         else:

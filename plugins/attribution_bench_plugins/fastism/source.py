@@ -2,7 +2,7 @@
 
 import abc
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from attribution_bench_plugins.fastism.graph.building import BATCH_SIZES
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError, capture
 from attribution_bench_plugins.fastism.graph.ir import Graph
 from attribution_bench_plugins.fastism.precision import tolerance
+from attribution_bench_plugins.fastism.references import run_graph
 
 if TYPE_CHECKING:
     from attribution_bench.models.keras_model import KerasSequenceModel
@@ -53,6 +54,31 @@ class Source(abc.ABC):
         x = self.tensor(one_hot)
         return x if self.model.layout == "NAL" else x.transpose(1, 2).contiguous()
 
+    def _examples(
+        self, length: int, extras: tuple[NDArray[Any], ...]
+    ) -> tuple[NDArray[np.float64], tuple[NDArray[Any], ...]]:
+        """Return random sequences, enough for one batch of each of BATCH_SIZES, and as many rows of further inputs."""
+        count, letters = sum(BATCH_SIZES), len(self.model.alphabet)
+        index = np.random.default_rng(length).integers(0, letters, (count, length))
+        rows = tuple(np.resize(extra, (count, *extra.shape[1:])) for extra in extras)
+        return np.eye(letters)[index].transpose(0, 2, 1), rows
+
+    def _compare(
+        self, outputs: Mapping[str, Sequence[Tensor]], one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]
+    ) -> None:
+        """Raise CaptureError where a graph gives, in other batches, other outputs than the model."""
+        truth = self.model.predict(one_hot, extras, batch_size=max(BATCH_SIZES))
+        for name, parts in outputs.items():
+            found, expected = torch.cat(list(parts)).double().cpu().numpy(), truth[name].astype(np.float64)
+            scale = max(float(np.abs(expected[np.isfinite(expected)]).max(initial=0)), float(np.finfo(np.float32).tiny))
+            same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+            error = float(np.abs(found - expected).max(initial=0, where=~same)) / scale
+            if not error <= self.tolerance:
+                raise CaptureError(
+                    f"the captured graph gives output {name!r} otherwise than the model does, by {error:.1e} of its "
+                    "scale; a layer may draw random numbers, remember what it has seen, or look at the whole batch"
+                )
+
 
 class TorchSource(Source):
     """A torch.nn.Module."""
@@ -65,9 +91,11 @@ class TorchSource(Source):
     def capture(  # noqa: D102 - the base class says it
         self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]
     ) -> Graph:
-        example = self.sequences(np.zeros((1, len(self.model.alphabet), length)))
-        rows = tuple(self.tensor(extra[:1]) for extra in extras)
-        return capture(self.module, example, rows, [output.name for output in outputs])
+        one_hot, rows = self._examples(length, extras)
+        inputs = self.sequences(one_hot), *map(self.tensor, rows)
+        graph = capture(self.module, inputs[0], inputs[1:], [output.name for output in outputs])
+        self._compare(_outputs_by_batch(graph, inputs), one_hot, rows)
+        return graph
 
     def fingerprint(self) -> Hashable:  # noqa: D102 - the base class says it
         tensors = (*self.module.parameters(), *self.module.buffers())
@@ -99,11 +127,8 @@ class KerasSource(Source):
     ) -> Graph:
         from attribution_bench_plugins.fastism.graph.from_keras import capture as capture_keras
 
-        count, letters = sum(BATCH_SIZES), len(self.model.alphabet)
-        index = np.random.default_rng(length).integers(0, letters, (count, length))
-        one_hot = np.eye(letters)[index].transpose(0, 2, 1)
-        rows = tuple(np.resize(extra, (count, *extra.shape[1:])) for extra in extras)
-        tensors = tuple(self.tensor(extra) for extra in rows)
+        one_hot, rows = self._examples(length, extras)
+        tensors = tuple(map(self.tensor, rows))
         if self.library.on_torch and self.library.functional(self.model.model) is None:
             names = [output.name for output in outputs]
             return capture(_AsModule(self.model), self.sequences(one_hot), tensors, names)
@@ -127,20 +152,21 @@ class KerasSource(Source):
         chosen = select_tensor(value, selection)
         return (chosen.float() if chosen.dtype in (torch.bfloat16, torch.float16) else chosen).cpu().numpy()
 
-    def _compare(
-        self, outputs: dict[str, tuple[Tensor, Tensor]], one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]
-    ) -> None:
-        """Raise CaptureError where the graph gives other outputs than the model."""
-        truth = self.model.predict(one_hot, extras)
-        for name, parts in outputs.items():
-            found = torch.cat(parts).double().cpu().numpy()
-            scale = max(float(np.abs(truth[name]).max()), float(np.finfo(np.float32).tiny))
-            error = float(np.abs(found - truth[name]).max()) / scale
-            if not error <= self.tolerance:
-                raise CaptureError(
-                    f"the captured graph gives output {name!r} otherwise than the model does, by {error:.1e} of its "
-                    "scale; a layer may draw random numbers or look at the whole batch"
-                )
+
+def _outputs_by_batch(graph: Graph, inputs: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+    """Return the outputs of a graph for examples in batches of BATCH_SIZES."""
+    found: dict[str, list[Tensor]] = {name: [] for name in graph.outputs}
+    parts = [torch.split(tensor, list(BATCH_SIZES)) for tensor in inputs]
+    for batch in zip(*parts, strict=True):
+        given = dict(zip((graph.input, *graph.extras), batch, strict=True))
+        try:
+            with torch.no_grad():
+                values = run_graph(graph, given, len(batch[0]), frozenset(graph.outputs.values()))
+        except RuntimeError as error:
+            raise CaptureError(f"the captured graph fails for {len(batch[0])} sequences: {error}") from error
+        for name, node in graph.outputs.items():
+            found[name].append(values[node])
+    return found
 
 
 class _AsModule(torch.nn.Module):

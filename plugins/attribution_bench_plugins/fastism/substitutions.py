@@ -163,7 +163,8 @@ class _Mutagenesis:
         numbers = every[:: max(CHECKED_OF, len(every) // 2)].tolist()
         edits = [self.edits[number] for number in numbers]
         tolerance = self.source.tolerance
-        for name, truth in full_passes(self.source.model, self.request, edits, lambda done, total: None).items():
+        for name, passes in full_passes(self.source.model, self.request, edits, lambda done, total: None).items():
+            truth = passes.astype(np.float64)  # it may be whole numbers
             scale = max(float(np.abs(truth).max()), float(np.finfo(truth.dtype).tiny))
             error = float(np.abs(self.predictions.arrays[name][numbers] - truth).max()) / scale
             if not error <= tolerance and np.isfinite(truth).all():

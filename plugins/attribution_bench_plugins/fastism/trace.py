@@ -54,6 +54,8 @@ def first_divergence_of(plan: Plan, references: ReferenceStore, mutation: Window
         if step.node.shape is None or (step.operation is not None and _hidden(plan, name)):
             continue
         found, expected = run.framework_value(name), truth[name]
+        if not expected.is_floating_point():
+            found, expected = found.float(), expected.float()
         scale = float(expected.abs().max().clamp(min=torch.finfo(expected.dtype).tiny))
         if not float((found - expected).abs().max()) <= tolerance * scale:
             return step.node.layer

@@ -1,5 +1,6 @@
 """Keras models run on the same engine: its predictions are the model's own, at every position and letter."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,6 +85,39 @@ def test_all_but_what_has_no_rule_keeps_its_windows() -> None:
     modes = {step.node.layer: step.mode for step in plan_of(method).steps.values()}
     assert [mode for layer, mode in modes.items() if layer.endswith("(MaxPooling1D)")] == ["windowed"]
     assert modes["both_ways (Bidirectional)"] == "whole"
+
+
+@pytest.mark.parametrize("name", ["contractions", "joint_features", "two_dimensional"])
+def test_rules_hold_the_whole_model(name: str) -> None:
+    explanation = ab.get_method("fastism")(build(name)).plan(LENGTH)
+    assert {layer.layer: layer.reason for layer in explanation.layers if layer.reason} == {}
+    if name == "joint_features":
+        names = {layer.layer for layer in explanation.layers}
+        assert {"head (Dense)", "head (Dense) of conv1d (relu)"} <= {re.sub(r"1d_\d+", "1d", name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "reason"),
+    [
+        ("recurrent", "(Bidirectional)", "recurrent"),
+        ("square_kernels", "square (Conv2D)", "it runs over two of the axes"),
+        ("products_of_positions", "(Einsum)", "multiplies tensors in a way that is not followed"),
+        ("normalised_in_groups", "(GroupNormalization)", "its statistics are taken over all positions"),
+    ],
+)
+def test_reasons_name_the_layer_and_why(name: str, layer: str, reason: str) -> None:
+    layers = ab.get_method("fastism")(build(name)).plan(LENGTH).layers
+    first = next(found for found in layers if found.reason)
+    assert first.layer.endswith(layer)
+    assert reason in first.reason
+
+
+def test_layers_that_only_keras_can_call_are_counted_by_their_weights() -> None:
+    """Ten positions: an LSTM's four gates both ways, then a GRU's three, each of inputs and of the state."""
+    layers = {layer.layer: layer for layer in ab.get_method("fastism")(build("recurrent")).plan(LENGTH).layers}
+    assert layers["both_ways (Bidirectional)"].products_standard == 2 * 10 * (4 + 3) * 4 * 3
+    # Keras keeps a GRU's biases in two rows, which are counted with its weights.
+    assert layers["gated (GRU)"].products_standard == 10 * (6 + 3 + 2) * 3 * 3
 
 
 def test_nested_and_shared_layers_bear_the_users_names() -> None:
@@ -259,3 +293,40 @@ def test_deepstarr() -> None:
     result = ab.get_method("fastism")(model).attribute(x, target="all")
     assert list(result.predictions) == ["Dev", "Hk"]
     assert_parity(result, brute_force(model, x), 1e-10)
+
+
+def test_random_numbers_of_a_layer_of_the_users_own_fall_back() -> None:
+    class Noisy(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x + keras.random.normal(ops.shape(x), dtype=x.dtype)
+
+    def make() -> keras.Model:
+        x = keras.Input((LENGTH, 4))
+        return keras.Model(x, layers.Dense(1)(layers.Flatten()(Noisy()(layers.Conv1D(3, 3)(x)))))
+
+    with pytest.warns(FallbackWarning, match="may draw random numbers"):
+        ab.get_method("fastism")(keras_models.in_precision("float64", make)).attribute(random_one_hot(1))
+
+
+def test_whole_numbers_beside_the_sequence_and_as_output() -> None:
+    def make() -> keras.Model:
+        x, kind = keras.Input((LENGTH, 4), name="x"), keras.Input((1,), dtype="int32", name="kind")
+        y = layers.Conv1D(3, 3, activation="tanh")(x) * layers.Embedding(5, 3)(kind)
+        return keras.Model([x, kind], [layers.Dense(2)(layers.Flatten()(y)), ops.argmax(y, axis=-1)])
+
+    model, x = keras_models.in_precision("float64", make), random_one_hot(3)
+    kind = np.array([[0], [4], [2]], "int32")
+    result = ab.get_method("fastism")(model).attribute(x, target="all", additional_forward_args=(kind,))
+    assert_parity(result, brute_force(model, x, (kind,), lambda s, k: [s, k]), 1e-10)
+
+
+@pytest.mark.parametrize(
+    "arrange", [lambda y, z: {"a": [y, z]}, lambda y, z: [y, [z]]], ids=["a dict of lists", "nested lists"]
+)
+def test_nested_outputs_are_refused(arrange: Any) -> None:
+    def make() -> keras.Model:
+        x = keras.Input((LENGTH, 4))
+        return keras.Model(x, arrange(layers.Dense(1)(layers.Flatten()(x)), layers.Conv1D(2, 3)(x)))
+
+    with pytest.raises(ab.errors.ModelError, match="must return a tensor, a tuple of tensors or a dict of tensors"):
+        ab.get_method("fastism")(keras_models.in_precision("float64", make)).attribute(random_one_hot(1), target="all")

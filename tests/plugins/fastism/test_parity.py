@@ -1,5 +1,7 @@
 """Parity is the contract: fastISM's predictions are the model's own, at every position and letter."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.engine import FallbackWarning, prepare
 from attribution_bench_plugins.fastism.source import source_of
-from fastism_models import LENGTH, MODELS, WHOLE_SOMEWHERE, build, controls_join
+from fastism_models import LENGTH, MODELS, WHOLE_SOMEWHERE, Custom, build, controls_join, joint_head
 from parity import assert_parity, brute_force, one_hot
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
@@ -84,6 +86,21 @@ def test_extra_inputs_join_anywhere() -> None:
     control, cell = torch.randn(3, 2, LENGTH, dtype=torch.float64), torch.randn(3, 3, dtype=torch.float64)
     result = ab.get_method("fastism")(module).attribute(x, target="all", additional_forward_args=(control, cell))
     assert_parity(dict(result.predictions), brute_force(module, x, (control, cell)), 1e-10)
+
+
+def test_dense_layers_on_joint_features_keep_windows() -> None:
+    module, x = joint_head().double().eval(), one_hot(3, 4, LENGTH)
+    cell = torch.randn(3, 2, dtype=torch.float64)
+    method = ab.get_method("fastism")(module)
+    result = method.attribute(x, target="all", additional_forward_args=(cell,))
+    assert_parity(dict(result.predictions), brute_force(module, x, (cell,)), 1e-10)
+    plan = method.plan(LENGTH, additional_forward_args=(cell.numpy(),))
+    assert {layer.layer: layer.reason for layer in plan.layers if layer.reason} == {}
+    assert {"hidden: linear", "hidden: linear of relu", "hidden: linear of max_pool1d", "hidden: linear of amax"} <= {
+        layer.layer for layer in plan.layers
+    }
+    largest = next(layer for layer in plan.layers if layer.layer == "other: linear_2 of relu")
+    assert (largest.products_standard, largest.products_fast) == (3 * 26, 3 * 5)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 5])
@@ -163,6 +180,74 @@ def test_model_that_cannot_be_captured_falls_back_and_says_so() -> None:
         result = ab.get_method("fastism")(module).attribute(x, target="all")
     assert "torch.export" in result.metadata["fallback"]
     assert_parity(dict(result.predictions), brute_force(module, x), 1e-12)
+
+
+class Storing(nn.Module):
+    """Asks Python for the batch size, and keeps things of its own while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tower = nn.Sequential(nn.Conv1d(4, 3, 5), nn.ReLU())
+        self.head = nn.Linear(3 * 26 + 2, 2)
+        self.last: torch.Tensor | None = None
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.last = y = self.tower(x)
+        y = torch.cat([y.reshape(len(x), -1), torch.ones(len(x), 2, dtype=x.dtype)], 1)
+        return self.head(y).view(int(x.shape[0]), 2)
+
+
+def test_models_that_ask_python_for_the_batch_size_are_captured() -> None:
+    torch.manual_seed(0)
+    module, x = Storing().double(), one_hot(3, 4, LENGTH)
+    module.last = mark = torch.ones(1)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    method = ab.get_method("fastism")(module)
+    names = {layer.layer for layer in method.plan(LENGTH).layers}
+    assert "tower.0: conv1d" in names
+    result = method.attribute(x, target="all")
+    assert "fallback" not in result.metadata
+    assert type(module.last) is torch.Tensor
+    assert module.last is not mark
+    assert module.training
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
+
+
+def test_a_loop_over_the_batch_falls_back_and_says_so() -> None:
+    class Loop(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack([row.cumsum(1)[0].max() for row in x])
+
+    with pytest.warns(FallbackWarning, match="its code fixes the number of sequences in a batch"):
+        ab.get_method("fastism")(Loop().double()).attribute(one_hot(1, 4, 6), target="all")
+
+
+@pytest.mark.parametrize(
+    "across", [lambda y: y - y.mean(0), lambda y: y.softmax(0), lambda y: y.flip(0), lambda y: y / y.amax()]
+)
+def test_what_depends_on_the_rest_of_the_batch_falls_back_and_says_so(across: Callable[..., torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    module = Custom(lambda m, x: m.head(across(m.conv(x).amax(2))), conv=nn.Conv1d(4, 3, 3), head=nn.Linear(3, 1))
+    with pytest.warns(FallbackWarning, match="look at the whole batch"):
+        ab.get_method("fastism")(module.double()).attribute(one_hot(1, 4, 6), target="all")
+
+
+def test_a_buffer_that_is_changed_in_inference_falls_back_and_says_so() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.count += 1
+            return x.sum((1, 2))
+
+    with pytest.warns(FallbackWarning, match="changes its buffer 'count'"):
+        ab.get_method("fastism")(Counting()).attribute(one_hot(1, 4, 6), target="all")
 
 
 def test_random_numbers_in_inference_are_not_captured() -> None:

@@ -8,7 +8,18 @@ from hypothesis import HealthCheck, example, given, settings
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.ops import RULES
 from parity import assert_parity, brute_force, one_hot
-from random_models import Channels, Convolution, Description, Head, Join, Pool, Upsample, descriptions
+from random_models import (
+    Channels,
+    Convolution,
+    Description,
+    Embed,
+    Head,
+    Join,
+    Pool,
+    PositionWise,
+    Upsample,
+    descriptions,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
@@ -17,15 +28,21 @@ RARE = Description(
         Convolution(3, 3),
         Channels("index"),
         Channels("unbind"),
+        PositionWise(3, by="Einstein sum"),
         Pool("max"),
         Upsample(2),
         Join("divide", ((), (Pool("average", 3, 1),))),
         Join("stack, interleaved", ((), (Convolution(2, 3, stride=2),))),
     ),
-    heads=(Head("global", "max"),),
+    heads=(Head("global", "max"), Head("joint", before="both", hidden=3)),
     length=20,
+    extras=("vector",),
 )
 """Rules that few random models run."""
+
+
+POSITIONS_AGAIN = Description(layers=(Embed(), Convolution(2, 4, padding=4)), heads=(Head("dense"),), length=1)
+"""A single letter, out of which padding makes several positions."""
 
 
 def compare(description: Description) -> Counter[str]:
@@ -56,6 +73,7 @@ def compare_random_models(examples: int, *, derandomize: bool) -> Counter[str]:
         print_blob=False,
     )
     @example(RARE)
+    @example(POSITIONS_AGAIN)
     @given(descriptions())
     def check(description: Description) -> None:
         executed.update(compare(description))

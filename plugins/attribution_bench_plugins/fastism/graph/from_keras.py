@@ -146,7 +146,8 @@ class _Reader:
         own, sources = self._own_call(site, layer, args, kwargs, len(call.outputs))
         if found is not None and self._equals(found, own, sources):
             return [found]
-        node = site.add("opaque", sources, own, layer=layer)
+        shapes = [tuple(weight.shape) for weight in getattr(layer, "weights", ())]
+        node = site.add("opaque", sources, own, layer=layer, weights=[shape for shape in shapes if len(shape) > 1])
         count = len(call.outputs)
         if count == 1:
             return [node]

@@ -1,10 +1,13 @@
 """Capture of a torch.nn.Module through torch.export."""
 
 import inspect
+import logging
 import operator
+import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
@@ -37,17 +40,47 @@ def capture(module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor], 
     output_names
         Names for the tensors that it returns, in order.
     """
-    batch = Dim("batch")
+    return _Reader(_exported(module, example, extras), module, output_names).graph().needed()
+
+
+def _exported(module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor]) -> ExportedProgram:
+    """Return the exported program of a module, for batches of any size.
+
+    PyTorch runs the module's code on symbols first, which fixes the batch where the code asks ``len(x)`` or
+    ``int(x.shape[0])``; if that fails it reads the code instead (``strict``), which follows both.
+    """
     arguments = tuple(_rows(tensor) for tensor in (example, *extras))
+    axes = _dynamic(module, arguments, Dim("batch"))
+    failures: list[Exception] = []
+    for strict in (False, True):
+        try:
+            with warnings.catch_warnings(), torch.no_grad(), _quiet("torch._guards"):
+                warnings.simplefilter("ignore")
+                program = torch.export.export(module, arguments, dynamic_shapes=axes, strict=strict)
+                return cast(ExportedProgram, program.run_decompositions({}))
+        except Exception as error:  # export fails in many ways; every one means that there is no graph
+            failures.append(error)
+    reasons = " and ".join(dict.fromkeys(map(_reason, failures)))
+    raise CaptureError(f"torch.export cannot capture the model: {reasons}") from failures[0]
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any("specialized it to be a constant" in line for line in lines):
+        return "its code fixes the number of sequences in a batch, as a loop over them does"
+    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Silence a logger that reports what is caught anyway."""
+    logger = logging.getLogger(name)
+    former, logger.disabled = logger.disabled, True
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            program = torch.export.export(module, arguments, dynamic_shapes=_dynamic(module, arguments, batch))
-            program = program.run_decompositions({})
-    except Exception as error:  # export fails in many ways; every one means that there is no graph
-        first = next((line for line in str(error).splitlines() if line.strip()), "")
-        raise CaptureError(f"torch.export cannot capture the model: {type(error).__name__}: {first[:200]}") from error
-    return _Reader(program, module, output_names).graph().needed()
+        yield
+    finally:
+        logger.disabled = former
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -87,6 +120,9 @@ class _Reader:
                 self._call(node)
             else:
                 raise CaptureError(f"the captured graph holds a node of kind {node.op!r} ({node.name})")
+        changed = self.program.graph_signature.buffers_to_mutate
+        if changed:
+            raise CaptureError(f"it changes its buffer {next(iter(changed.values()))!r} in inference")
         if len(outputs) != len(self.output_names):
             raise CaptureError(f"the graph returns {len(outputs)} tensors, the model {len(self.output_names)}")
         named = {name: out.name for name, out in zip(self.output_names, outputs, strict=True)}
@@ -116,7 +152,9 @@ class _Reader:
         assert callable(target)
         sources = tuple(dict.fromkeys(source.name for source in node.all_input_nodes))
         layer = _layer(node)
-        call = _bound(target, node.args, node.kwargs, sources, self.constants)
+        # The strides that let the traced values be viewed are not those of the engine's.
+        own = torch.ops.aten.reshape.default if target is torch.ops.aten.view.default else target
+        call = _bound(own, node.args, node.kwargs, sources, self.constants)
         random = isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
         if random and not _is_inactive(node):
             raise CaptureError(f"{layer} draws random numbers in inference")
@@ -145,7 +183,7 @@ class _Reader:
                 others = (s for s in sources if s not in translated.inputs and s not in self.constants)
                 inputs = (*translated.inputs, *others)
                 if inputs != sources:
-                    call = _bound(target, node.args, node.kwargs, inputs, self.constants)
+                    call = _bound(own, node.args, node.kwargs, inputs, self.constants)
         elif target is operator.getitem and isinstance(node.args[0], fx.Node):
             whole, part = node.args[0], node.args[1]
             if isinstance(whole.target, torch._ops.OpOverload) and isinstance(part, int):
@@ -208,6 +246,7 @@ def _layer(node: fx.Node) -> str:
     """Return the module's path and the operation, as the user would find it."""
     stack = node.meta.get("nn_module_stack")
     path = next(iter(reversed(stack.values())))[0] if stack else ""
+    path = re.sub(r"__dict__\['_modules'\]\['(\w+)'\]", r"\1", path)  # as strict export writes it
     return f"{path}: {node.name}" if path else node.name
 
 

@@ -1,7 +1,7 @@
 """Layers of Keras 3 and Keras 2 in the engine's words: which family each belongs to, and what its rule needs."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -124,6 +124,55 @@ def _conv(site: Site, layer: Any, node: str) -> str | None:
     return _activated(site, layer, _convolve(site, node, layer, weight, site.weight(layer.bias), _one(layer.groups)))
 
 
+def _axes_2d(layer: Any) -> tuple[tuple[int, int], int]:
+    """Return the two spatial axes and that of channels."""
+    return ((2, 3), 1) if layer.data_format == "channels_first" else ((1, 2), 3)
+
+
+def _paddings(
+    site: Site, node: str, layer: Any, kernel: Sequence[int], dilation: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Return what Keras pads before and after along either spatial axis."""
+    sizes = [site.shape(node)[axis] for axis in _axes_2d(layer)[0]]
+    return [_padding(layer.padding, *settings) for settings in zip(sizes, kernel, layer.strides, dilation, strict=True)]
+
+
+def _convolve_2d(site: Site, node: str, layer: Any, weight: Tensor, groups: int) -> str | None:
+    """Add a convolution of images by weights (C_out, C_in / groups, K, K), and its activation."""
+    spatial, channel = _axes_2d(layer)
+    stride, dilation, bias = tuple(layer.strides), tuple(layer.dilation_rate), site.weight(layer.bias)
+    padding = _paddings(site, node, layer, weight.shape[2:], dilation)
+
+    def call(x: Tensor) -> Tensor:
+        x = F.pad(x.movedim(channel, 1), (*padding[1], *padding[0]))
+        return F.conv2d(x, weight, bias, stride, 0, dilation, groups).movedim(1, channel)
+
+    found = site.add(
+        "conv2d",
+        node,
+        call,
+        weight=weight,
+        stride=stride,
+        dilation=dilation,
+        padding=padding,
+        groups=groups,
+        spatial_axes=spatial,
+        channel_axis=channel,
+    )
+    return _activated(site, layer, found)
+
+
+def _conv_2d(site: Site, layer: Any, node: str) -> str | None:
+    weight = _needed(site, layer.kernel).permute(3, 2, 0, 1).contiguous()
+    return _convolve_2d(site, node, layer, weight, _one(layer.groups))
+
+
+def _depthwise_2d(site: Site, layer: Any, node: str) -> str | None:
+    kernel = _needed(site, layer.kernel if hasattr(layer, "kernel") else layer.depthwise_kernel)
+    weight = kernel.permute(2, 3, 0, 1).flatten(0, 1).unsqueeze(1).contiguous()
+    return _convolve_2d(site, node, layer, weight, kernel.shape[2])
+
+
 def _depthwise_weight(kernel: Tensor) -> Tensor:
     """Return (K, C_in, multiplier) as weights of C_in groups."""
     return kernel.permute(1, 2, 0).reshape(-1, 1, kernel.shape[0]).contiguous()
@@ -185,6 +234,15 @@ def _dense(site: Site, layer: Any, node: str) -> str | None:
     weight = _needed(site, layer.kernel).t().contiguous()
     bias = site.weight(layer.bias)
     return _activated(site, layer, site.add("linear", node, lambda x: F.linear(x, weight, bias), weight=weight))
+
+
+def _einsum_dense(site: Site, layer: Any, node: str) -> str | None:
+    bias = site.weight(layer.bias)
+    found = site.contract(layer.equation, node, _needed(site, layer.kernel))
+    if found is not None and bias is not None:
+        shift = site.builder.constant(f"{site.name}/bias", bias, f"{site.name} (bias)")
+        found = site.combine("add", found, shift, "bias")
+    return None if found is None else _activated(site, layer, found)
 
 
 def _time_distributed(site: Site, layer: Any, node: str) -> str | None:
@@ -260,6 +318,45 @@ def _pool(op: str) -> Translator:
         if op == "average_pool":
             parameters["count_padding"] = False
         return site.add(op, node, call, position_axis=position, channel_axis=channel, **parameters)
+
+    return translate
+
+
+def _pool_2d(op: str) -> Translator:
+    """Return the translator of a pool of images along one of their axes."""
+
+    def translate(site: Site, layer: Any, node: str) -> str | None:
+        spatial, channel = _axes_2d(layer)
+        kernels, strides = tuple(layer.pool_size), tuple(layer.strides)
+        paddings = _paddings(site, node, layer, kernels, (1, 1))
+        sizes = [site.shape(node)[axis] for axis in spatial]
+        pooled = [i for i in (0, 1) if kernels[i] > 1 or (strides[i] > 1 and sizes[i] > 1)]
+        if len(pooled) > 1:
+            return None
+        at = pooled[0] if pooled else 1
+        flat = tuple(1 if i != at else strides[i] for i in (0, 1))
+
+        def call(x: Tensor) -> Tensor:
+            pads = (*paddings[1], *paddings[0])
+            x = x.movedim(channel, 1)
+            if op == "max_pool":
+                x = F.max_pool2d(F.pad(x, pads, value=float("-inf")), kernels, flat)
+            else:
+                inside = F.avg_pool2d(F.pad(torch.ones_like(x[:1, :1]), pads), kernels, flat)
+                x = F.avg_pool2d(F.pad(x, pads), kernels, flat) / inside
+            return x.movedim(1, channel)
+
+        parameters: dict[str, Any] = {"kernel": kernels[at], "stride": strides[at], "padding": paddings[at][0]}
+        if op == "average_pool":
+            parameters["count_padding"] = False
+        return site.add(op, node, call, position_axis=spatial[at], dilation=1, **parameters)
+
+    return translate
+
+
+def _global_pool_2d(op: str) -> Translator:
+    def translate(site: Site, layer: Any, node: str) -> str | None:
+        return site.reduce(node, op, _axes_2d(layer)[0], bool(getattr(layer, "keepdims", False)))
 
     return translate
 
@@ -382,23 +479,30 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "ActivityRegularization": _identity,
         "AlphaDropout": _identity,
         "AveragePooling1D": _pool("average_pool"),
+        "AveragePooling2D": _pool_2d("average_pool"),
         "BatchNormalization": _batch_norm,
         "Conv1D": _conv,
         "Conv1DTranspose": _conv_transpose,
+        "Conv2D": _conv_2d,
         "Cropping1D": _crop,
         "Dense": _dense,
         "DepthwiseConv1D": _depthwise,
+        "DepthwiseConv2D": _depthwise_2d,
         "Dropout": _identity,
         "ELU": _function("elu"),
+        "EinsumDense": _einsum_dense,
         "Flatten": _flatten,
         "GaussianDropout": _identity,
         "GaussianNoise": _identity,
         "GlobalAveragePooling1D": _global_pool("mean"),
+        "GlobalAveragePooling2D": _global_pool_2d("mean"),
         "GlobalMaxPooling1D": _global_pool("max"),
+        "GlobalMaxPooling2D": _global_pool_2d("max"),
         "Identity": _identity,
         "LayerNormalization": _layer_norm,
         "LeakyReLU": _function("leaky_relu"),
         "MaxPooling1D": _pool("max_pool"),
+        "MaxPooling2D": _pool_2d("max_pool"),
         "PReLU": _prelu,
         "Permute": _permute,
         "RMSNormalization": _rms_norm,

@@ -1,6 +1,7 @@
 """Operations of keras.ops and of TensorFlow, as they stand between the layers of functional models."""
 
 import inspect
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -68,6 +69,24 @@ def _extremum(function: Callable[[Tensor, Tensor], Tensor]) -> Handler:
     return handle
 
 
+def _of_elements(function: Callable[..., Tensor]) -> Handler:
+    """Return the handler of a function of single elements of several tensors or numbers."""
+
+    def handle(site: Site, *operands: Any) -> str | None:
+        found = [site.operand(operand) for operand in operands]
+        names = tuple(dict.fromkeys(operand for operand in found if isinstance(operand, str)))
+        if not names or any(operand is None for operand in found):
+            return None
+
+        def call(*values: Tensor) -> Tensor:
+            given = dict(zip(names, values, strict=True))
+            return function(*(given[operand] if isinstance(operand, str) else operand for operand in found))
+
+        return site.add("elementwise", names, call)
+
+    return handle
+
+
 def _power(site: Site, x1: Any, x2: Any) -> str | None:
     exponent = site.operand(x2)
     if not isinstance(x1, Reference) or isinstance(exponent, str) or exponent is None:
@@ -98,6 +117,15 @@ def _concatenate(site: Site, xs: Sequence[Any], axis: int = 0) -> str | None:
     nodes = [site.operand(x) for x in xs]
     names = [node for node in nodes if isinstance(node, str)]
     return site.concatenate(names, axis) if len(names) == len(nodes) else None
+
+
+def _stack(site: Site, xs: Sequence[Any], axis: int = 0) -> str | None:
+    nodes = [site.operand(x) for x in xs]
+    names = tuple(node for node in nodes if isinstance(node, str))
+    if len(names) < len(nodes) or len(set(names)) < len(names) or axis % (len(site.shape(names[0])) + 1) == 0:
+        return None
+    axis %= len(site.shape(names[0])) + 1
+    return site.add("stack", names, lambda *values: torch.stack(values, axis), axis=axis)
 
 
 def _reshape(site: Site, x: Reference, newshape: Sequence[Any]) -> str | None:
@@ -168,6 +196,19 @@ def _matmul(site: Site, x1: Any, x2: Any) -> str | None:
     return site.add("linear", x1.name, lambda x: torch.nn.functional.linear(x, weight), weight=weight)
 
 
+def _einsum(site: Site, *operands: Any, subscripts: str) -> str | None:
+    changing = [operand for operand in operands if isinstance(operand, Reference)]
+    if len(operands) != 2 or len(changing) != 1:
+        return None
+    first, second = (site.operand(operand) for operand in operands)
+    if not isinstance(first, str) or not isinstance(second, str):
+        return None
+    weight_first = isinstance(operands[1], Reference)
+    node, constant = (second, first) if weight_first else (first, second)
+    weight = site.builder.examples[constant][0].to(site.dtype_of(node))
+    return site.contract(subscripts, node, weight, weight_first=weight_first)
+
+
 def _softmax(function: Callable[..., Tensor]) -> Handler:
     def handle(site: Site, x: Reference, axis: Any = -1) -> str | None:
         return site.softmax(x.name, axis, function=function)
@@ -183,7 +224,7 @@ def _cast(site: Site, x: Reference, dtype: Any) -> str | None:
 
 
 def _get_item(site: Site, x: Reference, index: Any) -> str | None:
-    """Crop, flip and reshape as ``x[index]`` does; None for steps other than 1 and -1, and for other indices."""
+    """Crop, thin out, flip and reshape as ``x[index]`` does; None for other negative steps, and other indices."""
     index = [_slice(part) for part in (index if isinstance(index, list | tuple) else (index,))]
     node, rank = x.name, len(site.shape(x.name))
     taken = sum(part is not None and part is not Ellipsis for part in index)
@@ -204,6 +245,13 @@ def _get_item(site: Site, x: Reference, index: Any) -> str | None:
         elif isinstance(part, slice) and axis > 0 and (part.step or 1) == 1:
             start, stop, _ = part.indices(size)
             node = site.crop(node, axis, start, max(0, stop - start))
+            kept.append(axis)
+        elif isinstance(part, slice) and axis > 0 and part.step > 0 and len(range(*part.indices(size))):
+            start, stop, step = part.indices(size)
+            whole = (slice(None),) * axis
+            node = site.add(
+                "shift", node, lambda x, at=(*whole, slice(start, stop, step)): x[at], axis=axis, low=start, step=step
+            )
             kept.append(axis)
         elif part == slice(None, None, -1) and axis > 0:
             node = site.add("flip", node, lambda value, axis=axis: value.flip(axis), axes=(axis,))
@@ -248,9 +296,18 @@ HANDLERS: Mapping[str, tuple[Handler, tuple[str, ...]]] = MappingProxyType(
         "concatenate": (_concatenate, ("axis",)),
         "copy": (_identity, ()),
         "divide": (_binary("divide"), ()),
+        "einsum": (_einsum, ("subscripts",)),
+        "equal": (_of_elements(operator.eq), ()),
         "expanddims": (_expand, ("axis",)),
         "flip": (_flip, ("axis",)),
         "getitem": (_get_item, ()),
+        "greater": (_of_elements(operator.gt), ()),
+        "greaterequal": (_of_elements(operator.ge), ()),
+        "less": (_of_elements(operator.lt), ()),
+        "lessequal": (_of_elements(operator.le), ()),
+        "logicaland": (_of_elements(torch.logical_and), ()),
+        "logicalnot": (_of_elements(torch.logical_not), ()),
+        "logicalor": (_of_elements(torch.logical_or), ()),
         "logsoftmax": (_softmax(torch.log_softmax), ("axis",)),
         "matmul": (_matmul, ()),
         "max": (_reduction("max"), ("axis", "keepdims", "initial")),
@@ -260,18 +317,21 @@ HANDLERS: Mapping[str, tuple[Handler, tuple[str, ...]]] = MappingProxyType(
         "moveaxis": (_move_axis, ("source", "destination")),
         "multiply": (_binary("multiply"), ()),
         "negative": (_negative, ()),
+        "notequal": (_of_elements(operator.ne), ()),
         "pad": (_pad, ("pad_width", "mode")),
         "power": (_power, ()),
         "repeat": (_repeat, ("repeats", "axis")),
         "reshape": (_reshape, ("newshape",)),
         "softmax": (_softmax(torch.softmax), ("axis",)),
         "squeeze": (_squeeze, ("axis",)),
+        "stack": (_stack, ("axis",)),
         "stopgradient": (_identity, ()),
         "subtract": (_binary("subtract"), ()),
         "sum": (_reduction("sum"), ("axis", "keepdims")),
         "swapaxes": (_swap_axes, ("axis1", "axis2")),
         "transpose": (_transpose, ("axes",)),
         "truedivide": (_binary("divide"), ()),
+        "where": (_of_elements(torch.where), ()),
     }
 )
 """Key of the class' name -> handler, and the attributes of the operation that are its further arguments."""

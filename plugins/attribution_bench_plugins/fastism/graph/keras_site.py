@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from types import MappingProxyType
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.building import GraphBuilder
+from attribution_bench_plugins.fastism.graph.contraction import contraction
 from attribution_bench_plugins.fastism.graph.keras_functions import find, is_plain_relu
 from attribution_bench_plugins.fastism.graph.keras_model import Library, Reference, number
 
@@ -126,6 +128,17 @@ class Site:
         scale = max(1.0, float(expected.nan_to_num().abs().max()))
         return torch.allclose(found, expected, rtol=rounding, atol=rounding * scale, equal_nan=True)
 
+    def contract(self, equation: str, node: str, weight: Tensor, *, weight_first: bool = False) -> str | None:
+        """Add an Einstein sum of a node and a weight; None for one that is more than a dense layer."""
+        parameters = contraction(equation, len(self.shape(node)), weight, weight_first=weight_first)
+        if parameters is None:
+            return None
+
+        def call(x: Tensor) -> Tensor:
+            return torch.einsum(equation, *((weight, x) if weight_first else (x, weight)))
+
+        return self.add("contract", node, call, **parameters)
+
     def position_wise(self, node: str, axis: int, function: Callable[[Tensor], Tensor], kind: str = "") -> str:
         """Add a function of a tensor's last axis, applied to another axis."""
         rank = len(self.shape(node))
@@ -177,6 +190,8 @@ class Site:
     def concatenate(self, nodes: list[str], axis: int) -> str:
         """Add a concatenation; a node that occurs again is read through a view of it."""
         axis %= len(self.shape(nodes[0]))
+        dtype = reduce(torch.promote_types, map(self.dtype_of, nodes))
+        nodes = [node if self.dtype_of(node) == dtype else self.cast(node, dtype) for node in nodes]
         names = [n if n not in nodes[:i] else self.view(n, lambda x: x.shape, "view") for i, n in enumerate(nodes)]
         return self.add("concatenate", tuple(names), lambda *x: torch.cat(x, axis), axis=axis)
 

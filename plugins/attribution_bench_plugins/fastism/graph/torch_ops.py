@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from attribution_bench_plugins.fastism.graph.contraction import contraction
+
 Arguments = Mapping[str, Any]
 Constants = Mapping[str, Tensor]
 Shape = tuple[int | None, ...] | None
@@ -199,6 +201,18 @@ def _matmul(a: Arguments, constants: Constants, shape: Shape) -> Translation | N
     if weight is None or weight.dim() != 2:
         return None
     return Translation("linear", (a["self"].name,), {"weight": weight.t()})
+
+
+def _einsum(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+    nodes = a["tensors"]
+    constant = [constants.get(node.name) for node in nodes]
+    if len(nodes) != 2 or (constant[0] is None) is (constant[1] is None):
+        return None
+    first = constant[0] is not None
+    x, weight = nodes[1 if first else 0], constant[0] if first else constant[1]
+    assert weight is not None
+    parameters = contraction(a["equation"], x.meta["val"].dim(), weight, weight_first=first)
+    return None if parameters is None else Translation("contract", (x.name,), parameters)
 
 
 def _batch_norm(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -415,6 +429,8 @@ def _concatenate(a: Arguments, constants: Constants, shape: Shape) -> Translatio
     nodes = a["tensors"]
     if not all(isinstance(node, fx.Node) for node in nodes) or len({node.name for node in nodes}) < len(nodes):
         return None
+    if len({node.meta["val"].dtype for node in nodes}) > 1:
+        return None  # each is cast to the widest type
     return Translation("concatenate", tuple(node.name for node in nodes), {"axis": a["dim"]})
 
 
@@ -536,6 +552,7 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "detach": _identity,
         "div": _binary("divide"),
         "dropout": _identity,
+        "einsum": _einsum,
         "embedding": _embedding,
         "flatten": _view,
         "flip": _flip,

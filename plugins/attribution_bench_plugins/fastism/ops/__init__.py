@@ -6,7 +6,7 @@ from types import MappingProxyType
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.ops.base import NoRuleError, Operand, Operation
 from attribution_bench_plugins.fastism.ops.convolution import convolution, convolution_2d, transposed_convolution
-from attribution_bench_plugins.fastism.ops.dense import dense
+from attribution_bench_plugins.fastism.ops.dense import contraction, dense
 from attribution_bench_plugins.fastism.ops.elementwise import addition, elementwise, product, rectifier
 from attribution_bench_plugins.fastism.ops.joining import concatenation, stack
 from attribution_bench_plugins.fastism.ops.local import Local
@@ -26,6 +26,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "batch_norm": batch_norm,
         "choose": choice,
         "concatenate": concatenation,
+        "contract": contraction,
         "conv": convolution,
         "conv2d": convolution_2d,
         "conv_transpose": transposed_convolution,

@@ -1,7 +1,8 @@
-"""Dense layers: on the channel axis at every position, and over flattened positions."""
+"""Dense layers: on the channel axis at every position, and over flattened positions; Einstein sums that are such."""
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -97,3 +98,23 @@ def dense(node: Node, operands: Sequence[Operand]) -> Operation:
     if len(source.axes) == 2 and source.axes[0] == "n" and source.axes[1] in ("cp", "pc", "p"):
         return FlattenedDense(node, operands)
     raise NoRuleError(f"it multiplies the last of the axes {source.axes}")
+
+
+def contraction(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``contract``: weight (outputs, inputs), applied to ``axes`` flattened; outputs become axis ``to``.
+
+    Where ``to`` is None there is one output, and no axis of it.
+    """
+    source = sole_reached(node, operands)
+    p = node.parameters
+    rest = [labels for axis, labels in enumerate(source.axes) if axis not in p["axes"]]
+    flattened = "".join(source.axes[axis] for axis in p["axes"])
+    moved = source.relabelled([*rest, flattened])
+    if moved.length != source.length:
+        raise NoRuleError(f"it sums over {flattened!r} of the axes {source.axes}")
+    operation = dense(node, [replace(operands[0], layout=moved), *operands[1:]])
+    *axes, last = operation.layout.axes
+    if p["to"] is not None:
+        axes.insert(p["to"], last)
+    operation.layout = operation.layout.relabelled(axes)
+    return operation

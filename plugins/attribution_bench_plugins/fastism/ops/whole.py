@@ -9,6 +9,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
     {
         "lstm": "a recurrent layer carries each change along the whole sequence",
         "gru": "a recurrent layer carries each change along the whole sequence",
+        "bidirectional": "a recurrent layer carries each change along the whole sequence",
         "rnn": "a recurrent layer carries each change along the whole sequence",
         "attention": "attention lets every position read every other",
         "fft": "a Fourier transform mixes all positions",

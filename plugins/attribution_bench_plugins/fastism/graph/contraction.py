@@ -1,0 +1,42 @@
+"""Einstein sums that are dense layers."""
+
+from string import ascii_uppercase
+from typing import Any
+
+from torch import Tensor
+
+
+def contraction(equation: str, rank: int, weight: Tensor, *, weight_first: bool) -> dict[str, Any] | None:
+    """Return what the rule of ``contract`` needs for an Einstein sum of a tensor and a weight.
+
+    None for a sum that is more than a dense layer: one that multiplies by a weight of each position, or that moves the
+    axes it does not sum over.
+
+    Parameters
+    ----------
+    equation
+        Such as ``ncl,dc->ndl`` or ``...c,cd->...d``.
+    rank
+        Number of axes of the tensor, of which the first is the batch.
+    """
+    left, arrow, out = equation.replace(" ", "").partition("->")
+    labels = left.split(",")
+    if not arrow or len(labels) != 2:
+        return None
+    x, w = reversed(labels) if weight_first else labels
+    others = ascii_uppercase[: rank - len(x.replace("...", ""))]
+    x, out = x.replace("...", others), out.replace("...", others)
+    summed = [label for label in x if label not in out]
+    new = [label for label in w if label not in x]
+    kept = [label for label in x if label in out]
+    repeated = any(len(set(part)) < len(part) for part in (x, w, out))
+    if repeated or len(x) != rank or len(new) > 1 or not summed or x[0] in summed:
+        return None
+    if set(w) != {*summed, *new} or [label for label in out if label not in new] != kept or set(new) - set(out):
+        return None
+    matrix = weight.permute([w.index(label) for label in (*new, *summed)])
+    return {
+        "weight": matrix.reshape(weight.shape[w.index(new[0])] if new else 1, -1).contiguous(),
+        "axes": tuple(x.index(label) for label in summed),
+        "to": out.index(new[0]) if new else None,
+    }

@@ -1,0 +1,174 @@
+"""A captured graph in an equal form through which windows go further."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.graph.ir import BATCH, Graph, Node
+
+OF_SINGLE_ELEMENTS = frozenset({"add", "divide", "elementwise", "multiply", "relu", "view"})
+"""Operations that do the same to each feature alone, where their value has the shape of their one changing operand."""
+
+
+def split_joint_features(graph: Graph) -> Graph:
+    """Return the graph with each dense layer on features side by side as a sum of dense layers, one for each part.
+
+    Features (n, a + b) that hold flattened positions beside something else have no positions that could be followed
+    through them; each part for itself has. What acts on each feature alone between the concatenation and the dense
+    layer acts on each part instead. A batch norm of flattened or joint features is such, as a product and a sum.
+    """
+    return _Splitter(graph).graph()
+
+
+class _Splitter:
+    """Copies a graph node by node."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.old, self.nodes = graph, dict[str, Node]()
+        self.parts: dict[str, tuple[str, ...]] = {}
+        """Node -> the nodes of which it is the concatenation, once that has been asked for."""
+        self.origins: dict[str, str] = {}
+        """Added node -> the layer of the part that it began with, before anything acted on it."""
+
+    def graph(self) -> Graph:
+        """Return the copy, without what nothing reads any more."""
+        for node in self.old.nodes.values():
+            if node.op == "linear" and len(node.inputs) == 1 and len(self._parts(node.inputs[0])) > 1:
+                self._dense(node)
+            elif node.op == "batch_norm" and self._of_many_places(node):
+                self._normed(node)
+            else:
+                self.nodes[node.name] = node
+        return Graph(self.nodes, self.old.input, self.old.extras, self.old.outputs).needed()
+
+    def _dense(self, node: Node) -> None:
+        """Add a dense layer on parts as a sum, which bears its name."""
+        parts, weight = self._parts(node.inputs[0]), node.parameters["weight"]
+        bias = node.call(weight.new_zeros((1, weight.shape[1])))
+        terms: list[str] = []
+        for part, columns in zip(parts, weight.split([_width(self.nodes[part]) for part in parts], 1), strict=True):
+            shape = (BATCH, weight.shape[0])
+            columns = columns.contiguous()
+            terms.append(self._on_part(node, part, (part,), _linear(columns, None if terms else bias), shape, columns))
+        total = terms[0]
+        for i, term in enumerate(terms[1:], 2):
+            name = node.name if i == len(terms) else self._unique(f"{node.name}_sum")
+            total = self._combined(node, name, "add", total, term)
+
+    def _normed(self, node: Node) -> None:
+        """Add a batch norm as a product and a sum, which bears its name."""
+        p = node.parameters
+        scale = torch.rsqrt(p["variance"] + p["epsilon"]) * (1 if p["weight"] is None else p["weight"])
+        shift = (0 if p["bias"] is None else p["bias"]) - p["mean"] * scale
+        by, plus = (self._constant(f"{node.name}_{kind}", t[None]) for kind, t in (("scale", scale), ("shift", shift)))
+        scaled = self._combined(node, self._unique(f"{node.name}_scaled"), "multiply", node.inputs[0], by)
+        self._combined(node, node.name, "add", scaled, plus)
+
+    def _combined(self, node: Node, name: str, op: Literal["add", "multiply"], first: str, second: str) -> str:
+        """Add a sum or a product of two nodes in place of one node of their shape."""
+        call, parameters = (torch.add, {"alpha": 1}) if op == "add" else (torch.mul, {})
+        self.nodes[name] = replace(node, name=name, op=op, inputs=(first, second), call=call, parameters=parameters)
+        return name
+
+    def _parts(self, name: str) -> tuple[str, ...]:
+        """Return the nodes of which one is the concatenation; its own name where it is none."""
+        if name not in self.parts:
+            self.parts[name] = self._found_parts(self.nodes[name])
+        return self.parts[name]
+
+    def _found_parts(self, node: Node) -> tuple[str, ...]:
+        if not _is_features(node):
+            return (node.name,)
+        if node.op == "concatenate" and node.parameters["axis"] in (1, -1):
+            if all(_is_features(self.nodes[name]) for name in node.inputs):
+                return tuple(part for name in node.inputs for part in self._parts(name))
+        elif (changing := self._sole_changing(node)) is not None and len(self._parts(changing)) > 1:
+            return self._parts(changing) if node.op == "view" else self._each(node, changing)
+        return (node.name,)
+
+    def _sole_changing(self, node: Node) -> str | None:
+        """Return the one operand that is no constant of an operation on each feature alone; None for all else."""
+        changing = [name for name in node.inputs if self.nodes[name].op != "constant"]
+        if node.op not in OF_SINGLE_ELEMENTS or len(changing) != 1 or self.nodes[changing[0]].shape != node.shape:
+            return None
+        return changing[0]
+
+    def _each(self, node: Node, changing: str) -> tuple[str, ...]:
+        """Add what a node does to features to each part of them, with its own part of the constants."""
+        names = []
+        at, width = 0, _width(node)
+        for part in self._parts(changing):
+            operand = self.nodes[part]
+            stop = at + _width(operand)
+            inputs = tuple(part if name == changing else self._columns(name, width, at, stop) for name in node.inputs)
+            names.append(self._on_part(node, part, inputs, node.call, operand.shape))
+            at = stop
+        return tuple(names)
+
+    def _columns(self, constant: str, width: int, at: int, stop: int) -> str:
+        """Add a part of a constant, where it has a number for each of so many features."""
+        value: Tensor = self.nodes[constant].call()
+        if not value.dim() or value.shape[-1] != width:
+            return constant
+        return self._constant(f"{constant}_{at}", value[..., at:stop].contiguous())
+
+    def _constant(self, name: str, value: Tensor) -> str:
+        name = self._unique(name)
+        self.nodes[name] = Node(name, "constant", (), lambda: value, name, tuple(value.shape))
+        return name
+
+    def _on_part(
+        self,
+        node: Node,
+        part: str,
+        inputs: tuple[str, ...],
+        call: Callable[..., Any],
+        shape: Sequence[int | None] | None,
+        weight: Tensor | None = None,
+    ) -> str:
+        name = self._unique(f"{node.name}_of_{part}")
+        parameters = node.parameters if weight is None else {"weight": weight}
+        self.origins[name] = origin = self._origin(part)
+        layer = f"{node.layer} of {origin}"
+        self.nodes[name] = Node(name, node.op, inputs, call, layer, tuple(shape or ()), parameters)
+        return name
+
+    def _origin(self, part: str) -> str:
+        while part not in self.origins and self.nodes[part].op in ("permute", "view"):
+            part = self.nodes[part].inputs[0]
+        return self.origins.get(part, self.nodes[part].layer)
+
+    def _of_many_places(self, node: Node) -> bool:
+        """Whether features come from a concatenation, or from an axis that has been flattened."""
+        while _is_features(node):
+            if node.op == "concatenate":
+                return True
+            changing = node.inputs[0] if node.op == "batch_norm" else self._sole_changing(node)
+            if changing is None:
+                return node.op == "view" and len(self.nodes[node.inputs[0]].shape or ()) > 2
+            node = self.nodes[changing]
+        return False
+
+    def _unique(self, name: str) -> str:
+        while name in self.nodes or name in self.old.nodes:
+            name += "_"
+        return name
+
+
+def _is_features(node: Node) -> bool:
+    """Whether a node's value is (n, features)."""
+    return node.shape is not None and len(node.shape) == 2 and node.shape[0] is BATCH and node.shape[1] is not None
+
+
+def _width(node: Node) -> int:
+    _, width = node.shape or ()
+    assert width is not None
+    return width
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    return lambda x: F.linear(x, weight) if bias is None else F.linear(x, weight) + bias
