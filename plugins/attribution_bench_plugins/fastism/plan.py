@@ -81,7 +81,7 @@ def reached_window(operation: Operation, windows: list[Window | None], count: in
         return Window(0, 0, 1)  # whatever the phase, which the stride of the plan does not see to here
     if all(window.width == 0 for window in known):
         return Window(0, 0, 0)
-    if len({window.step for window in known}) > 1:
+    if len({window.step for window in known if window.width}) > 1:
         # Ranges that advance and ranges that are shared meet in one that is shared.
         windows = [
             window.shared(count, operand.layout.length) if window is not None and operand.layout is not None else None

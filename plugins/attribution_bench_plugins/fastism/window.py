@@ -33,7 +33,8 @@ class Window:
 
 
 def union(windows: Sequence[Window]) -> Window | None:
-    """Return the smallest window that holds all of these; None where their steps differ."""
+    """Return the smallest window that holds all of these, empty ones aside; None where their steps differ."""
+    windows = [window for window in windows if window.width] or windows
     if len({window.step for window in windows}) > 1:
         return None
     start = min(window.start for window in windows)

@@ -2,8 +2,8 @@
 
 Two statements, both without tolerance in positions. Together with every other position left alone:
 
-- safe: what changes anywhere in the graph when one position of the input changes lies in the plan's window, and is all
-  of it where nothing before leaves a gap;
+- safe: what changes anywhere in the graph when one position of the input changes lies in the plan's window, and reaches
+  both its ends where nothing before it leaves a gap;
 - tight: when a node's operands change everywhere in their windows, and nowhere else, the outermost positions that
   change in its output are the window's ends. (The sets themselves may have gaps, as a dilated convolution's do; a
   window is the range that holds them. Where the sequence's end cuts a window inside a gap, the gap's rest remains.)
@@ -11,9 +11,9 @@ Two statements, both without tolerance in positions. Together with every other p
 A block of mutations shares one width. It may hold more for those near an end, whose windows are cut; every other
 mutation has in a block the windows that it has alone.
 
-Two changes find the positions. "Not a number" goes through every sum, product, maximum and activation that reads it, so
-that no ReLU hides it, and no weight of zero; comparisons and indices swallow it. So inputs, real numbers and not
-letters, are changed by noise too, large and many times.
+"Not a number" finds the positions: it goes through every sum, product, maximum and activation that reads it, so that no
+ReLU hides it, and no weight of zero. Comparisons and indices swallow it, so where there are any, inputs, real numbers
+and not letters, are changed by noise too, large and many times.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even k
 ROWS = 24
 """Random inputs of which each is changed in its own way."""
 ROUNDING = 1e-12
-CHANGES = ("not a number", "noise")
 
 
 class Probe:
@@ -54,6 +53,9 @@ class Probe:
         self.inputs = dict(zip(plan.graph.extras, (e[:1].expand(ROWS, *e.shape[1:]) for e in extras), strict=True))
         self.x = self.noise(torch.empty(ROWS, letters, length, dtype=torch.float64))
         self.reference = self.run(self.x)
+        reached = (self.reference[name] for name in plan.graph.reached())
+        numbers = all(not isinstance(value, Tensor) or value.is_floating_point() for value in reached)
+        self.changes = ("not a number",) if numbers else ("not a number", "noise")
 
     def noise(self, like: Tensor) -> Tensor:
         return 2 * torch.randn(like.shape, generator=self.generator, dtype=torch.float64)
@@ -72,14 +74,14 @@ class Probe:
         return (~(difference <= ROUNDING * reference.abs().max())).nonzero().flatten().tolist()
 
     def changed_by_input(self, position: int) -> dict[str, set[int]]:
-        """Return for each node with positions those that change when one of the input does."""
+        """Return for each node the positions that change when one of the input does."""
         found: dict[str, set[int]] = {}
-        for change in CHANGES:
+        for change in self.changes:
             x = self.x.clone()
             x[:, :, position] = self.other(x[:, :, position], change, 1)
             values = self.run(x)
             for name, step in self.plan.steps.items():
-                if step.layout is not None and step.layout.positional:
+                if step.layout is not None:
                     found[name] = found.get(name, set()) | set(self.changed(step, values[name]))
         return found
 
@@ -93,7 +95,8 @@ class Probe:
 
     def changed_by_operands(self, step: Step, windows: Mapping[str, Window]) -> set[int]:
         """Return the positions that change when the operands do, everywhere in their windows."""
-        return {position for change in CHANGES for position in self.changed(step, self.after(step, windows, change))}
+        values = (self.after(step, windows, change) for change in self.changes)
+        return {position for value in values for position in self.changed(step, value)}
 
     def after(self, step: Step, windows: Mapping[str, Window], change: str) -> Tensor:
         """Return a node's value when its operands change, everywhere in their windows."""
@@ -146,7 +149,8 @@ def check_windows(probe: Probe) -> int:
     for position in range(plan.length):
         changed = probe.changed_by_input(position)
         alone[position] = plan.windows(Positions(position, plan.stride, 1))
-        solid = {plan.graph.input}
+        vectors = {name for name in changed if name not in probe.windowed(alone[position])}
+        solid = {name for name in vectors if changed[name]}
         for name, window in probe.windowed(alone[position]).items():
             step, checked = plan.steps[name], checked + 1
             assert step.layout is not None
@@ -157,9 +161,12 @@ def check_windows(probe: Probe) -> int:
             if probe.is_constant(step):
                 continue  # such as the index of the largest of one: nothing can show how tight its window is
             spare = gap(step)
-            if solid.issuperset(i for i in step.node.inputs if i in changed) and not spare:
-                assert changed[name] == set(reached), f"not tight: {where}, changed {sorted(changed[name])}"
-                solid.add(name)
+            floating = probe.reference[name].is_floating_point()
+            if floating and not spare and solid.issuperset(i for i in step.node.inputs if i in changed):
+                ends = {reached[0], reached[-1]} if reached else set()
+                assert ends <= changed[name], f"not tight: {where}, changed {sorted(changed[name])}"
+                if len(changed[name]) == len(reached):
+                    solid.add(name)
             changes = probe.changed_by_operands(step, alone[position])
             for end in (reached[: spare + 1], reached[::-1][: spare + 1]):
                 cut = reached and (reached.start == 0 if end.step > 0 else reached.stop == step.layout.length)
@@ -201,7 +208,7 @@ def test_windows_of_random_models() -> None:
     checked = []
 
     @settings(
-        max_examples=40,
+        max_examples=12,
         derandomize=True,
         deadline=None,
         database=None,
