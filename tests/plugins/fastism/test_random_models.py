@@ -44,6 +44,13 @@ RARE = Description(
 POSITIONS_AGAIN = Description(layers=(Embed(), Convolution(2, 4, padding=4)), heads=(Head("dense"),), length=1)
 """A single letter, out of which padding makes several positions."""
 
+BETWEEN_KERNELS = Description(
+    layers=(Embed(3), Pool("average", 1, 2, ceil=True), Pool("average", 1, 3, ceil=True)),
+    heads=(Head("position"),),
+    length=4,
+)
+"""A pool that leaves one position, and reads none of what some mutations change."""
+
 
 def compare(description: Description) -> Counter[str]:
     """Check one model's predictions, and return the families of which a node ran on windows."""
@@ -74,6 +81,7 @@ def compare_random_models(examples: int, *, derandomize: bool) -> Counter[str]:
     )
     @example(RARE)
     @example(POSITIONS_AGAIN)
+    @example(BETWEEN_KERNELS)
     @given(descriptions())
     def check(description: Description) -> None:
         executed.update(compare(description))
