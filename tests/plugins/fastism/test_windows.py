@@ -121,6 +121,16 @@ class Probe:
         reference = self.reference[step.node.name]
         return not reference.is_floating_point() and bool((reference == reference[:1]).all())
 
+    def is_vector(self, name: str) -> bool:
+        """Whether a node that changes has no positions."""
+        layout = self.plan.steps[name].layout
+        return layout is not None and not layout.positional
+
+    def sources(self, step: Step) -> set[str]:
+        """Return the nodes that a node reads and that may change; for a view, the one that it is a view of."""
+        reached = self.plan.graph.reached()
+        return {self.plan.steps[name].source for name in step.node.inputs if name in reached}
+
     def windowed(self, windows: Mapping[str, Window]) -> dict[str, Window]:
         """Return the windows of nodes with positions, the input aside."""
         steps = self.plan.steps
@@ -149,8 +159,7 @@ def check_windows(probe: Probe) -> int:
     for position in range(plan.length):
         changed = probe.changed_by_input(position)
         alone[position] = plan.windows(Positions(position, plan.stride, 1))
-        vectors = {name for name in changed if name not in probe.windowed(alone[position])}
-        solid = {name for name in vectors if changed[name]}
+        solid = {plan.graph.input, *(name for name in changed if changed[name] and probe.is_vector(name))}
         for name, window in probe.windowed(alone[position]).items():
             step, checked = plan.steps[name], checked + 1
             assert step.layout is not None
@@ -162,7 +171,7 @@ def check_windows(probe: Probe) -> int:
                 continue  # such as the index of the largest of one: nothing can show how tight its window is
             spare = gap(step)
             floating = probe.reference[name].is_floating_point()
-            if floating and not spare and solid.issuperset(i for i in step.node.inputs if i in changed):
+            if floating and not spare and solid.issuperset(probe.sources(step)):
                 ends = {reached[0], reached[-1]} if reached else set()
                 assert ends <= changed[name], f"not tight: {where}, changed {sorted(changed[name])}"
                 if len(changed[name]) == len(reached):
@@ -204,7 +213,7 @@ def test_windows_of_published_architectures(name: str) -> None:
     check_windows(Probe(architecture.build(), 4, architecture.length, extras))
 
 
-@pytest.mark.parametrize("examples", [12, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [40, pytest.param(200, marks=pytest.mark.long)])
 def test_windows_of_random_models(examples: int) -> None:
     checked = []
 
@@ -221,4 +230,4 @@ def test_windows_of_random_models(examples: int) -> None:
         checked.append(check_windows(Probe(description.build(), description.letters, description.length, extras)))
 
     check()
-    assert sum(checked) > 50 * examples
+    assert sum(checked) > 25 * examples
