@@ -126,21 +126,6 @@ def step_costs(plan: Plan) -> dict[str, Cost]:
     return costs
 
 
-def full_work(plan: Plan) -> int:
-    """Return the work of a full pass of one sequence."""
-    return sum((whole_cost(node, plan.graph) for node in plan.graph.nodes.values()), Cost()).work
-
-
-def planned_work(plan: Plan) -> int:
-    """Return the work that is planned for one mutation in the middle of the sequence."""
-    return sum(step_costs(plan).values(), Cost()).work
-
-
-def step_work(device: str) -> int:
-    """Return what starting one operation on a device costs."""
-    return STEP.get(device, ACCELERATOR_STEP)
-
-
 @dataclass(frozen=True)
 class Pieces:
     """In how many pieces an amount of work is done."""
@@ -153,13 +138,32 @@ class Pieces:
     """Groups of sequences, each with an unmutated pass, and with what runs once for all its blocks."""
 
 
-def predicted_ratio(plan: Plan, pieces: Pieces, device: str) -> float:
-    """Return how many times cheaper the plan is than a full pass for every mutation.
+@dataclass(frozen=True)
+class Work:
+    """What a plan costs on a device, in multiply-accumulates, and what it stands against."""
 
-    Full passes are taken to come in batches so large that starting their operations costs nothing.
-    """
-    operations = sum(node.op not in FREE for node in plan.graph.nodes.values())
-    early, late = len(plan.running(late=False)), len(plan.running(late=True))
-    starts = pieces.blocks * early + pieces.groups * (late + operations)
-    planned = pieces.mutations * planned_work(plan) + starts * step_work(device)
-    return pieces.mutations * full_work(plan) / max(1, planned)
+    full: int
+    """A full pass of one sequence, in batches so large that starting their operations costs nothing."""
+    planned: int
+    """One mutation in the middle of the sequence as planned, in blocks as large."""
+    block: int
+    """What starting a block's operations costs."""
+    group: int
+    """What starting the operations of a group costs."""
+
+    @classmethod
+    def of(cls, plan: Plan, device: str) -> "Work":
+        """Count the work of a plan."""
+        start = STEP.get(device, ACCELERATOR_STEP)
+        operations = sum(node.op not in FREE for node in plan.graph.nodes.values())
+        return cls(
+            full=sum((whole_cost(node, plan.graph) for node in plan.graph.nodes.values()), Cost()).work,
+            planned=sum(step_costs(plan).values(), Cost()).work,
+            block=len(plan.running(late=False)) * start,
+            group=(len(plan.running(late=True)) + operations) * start,
+        )
+
+    def ratio(self, pieces: Pieces) -> float:
+        """Return how many times cheaper the plan is than a full pass for every mutation."""
+        planned = pieces.mutations * self.planned + pieces.blocks * self.block + pieces.groups * self.group
+        return pieces.mutations * self.full / max(1, planned)

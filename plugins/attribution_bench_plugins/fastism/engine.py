@@ -16,7 +16,7 @@ from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.errors import SelfCheckError
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
-from attribution_bench_plugins.fastism.cost import Pieces, predicted_ratio
+from attribution_bench_plugins.fastism.cost import Pieces, Work
 from attribution_bench_plugins.fastism.execute import Sizes, choose_sizes, mutate, phases
 from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
@@ -46,6 +46,8 @@ class Captured:
 
     plan: Plan | None
     """None where the model could not be captured."""
+    work: Work | None
+    """None where there is no plan."""
     ratio: float
     """How many times as fast as full passes the plan should be for many sequences; 1 where it is not run."""
     fallback: str
@@ -65,15 +67,16 @@ def prepare(
     try:
         graph = split_joint_features(source.capture(length, extras, outputs))
     except CaptureError as error:
-        return Captured(None, 1.0, str(error))
+        return Captured(None, None, 1.0, str(error))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
     plan = make_plan(graph, labelled(axes, len(source.model.alphabet), length), rules_for(graph, rules))
     sizes = choose_sizes(plan, source.dtype.itemsize, plan.letters - 1, source.device.type, default_budget())
     pieces = pieces_of(plan, sizes, sizes.sequences, range(length), plan.letters - 1)
-    ratio = predicted_ratio(plan, pieces, source.device.type)
+    work = Work.of(plan, source.device.type)
+    ratio = work.ratio(pieces)
     if ratio < LEAST_GAIN:
-        return Captured(plan, 1.0, f"windows would save too little, {ratio:.2f} times ({main_cause(plan)})")
-    return Captured(plan, ratio, "")
+        return Captured(plan, work, 1.0, f"windows would save too little, {ratio:.2f} times ({main_cause(plan)})")
+    return Captured(plan, work, ratio, "")
 
 
 def captured(
@@ -109,7 +112,7 @@ def attribute(
     """Compute the predictions of every mutation asked for."""
     source = source_of(model)
     engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines, rules)
-    if engine.plan is None or engine.fallback:
+    if engine.plan is None or engine.work is None or engine.fallback:
         warn_of(engine)
         return _by_full_passes(model, request, engine.fallback)
     plan, budget = engine.plan, memory_budget or default_budget()
@@ -117,7 +120,7 @@ def attribute(
     sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.device.type, budget)
     sizes = replace(sizes, sequences=min(sizes.sequences, request.batch_size or sizes.sequences))
     pieces = pieces_of(plan, sizes, len(request.one_hot), request.positions.tolist(), alternatives)
-    if predicted_ratio(plan, pieces, source.device.type) < LEAST_GAIN:
+    if engine.work.ratio(pieces) < LEAST_GAIN:
         return _by_full_passes(model, request, "so few mutations take less time by full passes")
     with torch.inference_mode():
         raw = _run(source, request, plan, sizes, alternatives, self_check and not engine.checked)

@@ -14,7 +14,7 @@ from attribution_bench.errors import SelfCheckError
 from attribution_bench.models import SequenceModel
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis, full_passes, reference_passes
 from attribution_bench.mutations import Edit
-from attribution_bench_plugins.fastism.cost import full_work, planned_work, step_work
+from attribution_bench_plugins.fastism.cost import Work
 from attribution_bench_plugins.fastism.engine import (
     Captured,
     captured,
@@ -52,14 +52,14 @@ def predict(
     """Compute the predictions of mutated sequences."""
     source = source_of(model)
     engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines, rules)
-    if engine.plan is None or engine.fallback:
+    if engine.plan is None or engine.work is None or engine.fallback:
         warn_of(engine)
         raw = StandardISM(model)._predict_mutations(request, edits)
         return replace(raw, metadata={"fallback": engine.fallback})
-    unchecked = self_check and not engine.checked
+    unchecked, budget = self_check and not engine.checked, memory_budget or default_budget()
     mutagenesis = _Mutagenesis(source, request, engine.plan, edits)
     with torch.inference_mode():
-        for group in _groups(source, request, engine.plan, edits, memory_budget or default_budget()):
+        for group in _groups(source, request, engine.plan, engine.work, edits, budget):
             mutagenesis.walk(group)
             if unchecked:
                 mutagenesis.check(group)
@@ -69,7 +69,9 @@ def predict(
     return RawMutagenesis(mutagenesis.predictions.arrays, mutagenesis.references.arrays)
 
 
-def _groups(source: Source, request: Request, plan: Plan, edits: Sequence[Edit], budget: int) -> Iterator[Group]:
+def _groups(
+    source: Source, request: Request, plan: Plan, work: Work, edits: Sequence[Edit], budget: int
+) -> Iterator[Group]:
     itemsize, device = source.dtype.itemsize, source.device.type
 
     @functools.cache
@@ -79,9 +81,7 @@ def _groups(source: Source, request: Request, plan: Plan, edits: Sequence[Edit],
     # The references of a group hold every activation twice: as the model gives it, and in the engine's order.
     kept = 2 * itemsize * sum(elements(node.shape) for node in plan.graph.nodes.values() if node.shape is not None)
     together = min(request.batch_size or DEFAULT_BATCH_SIZE, budget // 2 // max(1, kept))
-    saved = max(1, full_work(plan) - planned_work(plan))
-    steps = len(plan.running(late=False)) + len(plan.running(late=True))
-    fewest = steps * step_work(device) / saved
+    fewest = (work.block + work.group) / max(1, work.full - work.planned)
     return shared_blocks(edits, plan.stride, at_once, sequences_at_once=together, fewest=fewest)
 
 
