@@ -294,6 +294,23 @@ def several_inputs(kind: str, dtype: str = "float64") -> keras.Model:
     return in_precision(dtype, make)
 
 
+def nested_several_inputs(dtype: str = "float64") -> keras.Model:
+    """Return a model that calls one encoder of a sequence and a control track (LENGTH, 2) on both strands."""
+
+    def make() -> keras.Model:
+        inside = [keras.Input((LENGTH, 4)), keras.Input((LENGTH, 2))]
+        encoded = conv(4, 3)(
+            layers.Concatenate()([conv(5, 5, padding="same", activation="relu")(inside[0]), inside[1]])
+        )
+        encoder = keras.Model(inside, encoded, name="encoder")
+        x, track = keras.Input((LENGTH, 4), name="sequence"), keras.Input((LENGTH, 2), name="track")
+        other = encoder([ops.flip(x, axis=(1, 2)), ops.flip(track, axis=1)])
+        both = encoder([x, track]) + ops.flip(other, axis=1)
+        return keras.Model([x, track], [layers.Dense(2)(layers.Flatten()(both)), both])
+
+    return in_precision(dtype, make)
+
+
 def in_precision(dtype: str, make: Callable[[], keras.Model]) -> keras.Model:
     """Return what a function builds, with layers of a type and seeded weights that matter."""
     former = keras.config.dtype_policy()

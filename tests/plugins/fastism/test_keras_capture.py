@@ -143,6 +143,16 @@ def test_several_inputs_and_outputs(kind: str, dtype: str) -> None:
     assert_parity(slow, truth, 1e-12 if dtype == "float64" else 1e-5)
 
 
+def test_a_nested_model_of_several_inputs() -> None:
+    model, x = keras_models.nested_several_inputs(), random_one_hot(2)
+    track = np.random.default_rng(0).standard_normal((2, LENGTH, 2)).astype("float32")
+    method = ab.get_method("fastism")(model)
+    result = method.attribute(x, target="all", additional_forward_args=(track,))
+    assert_parity(result, brute_force(model, x, (track,), lambda s, t: [s, t]), 1e-10)
+    assert "whole" not in {step.mode for step in plan_of(method).steps.values()}
+    assert any(layer.startswith("encoder/") for layer in (s.node.layer for s in plan_of(method).steps.values()))
+
+
 def test_a_missing_input_is_named() -> None:
     with pytest.raises(ab.errors.ModelError, match=r"3 inputs \('track' .*'sequence' .*'cell'"):
         ab.get_method("fastism")(several_inputs("dict")).attribute(random_one_hot(1), target="all")
