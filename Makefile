@@ -9,13 +9,14 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper readme test test-long lint clean
+.PHONY: help reproduce-paper readme test test-long speed lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
 	@echo "make readme            put the measured table into README.md"
 	@echo "make test              run the tests"
 	@echo "make test-long         run the tests that take minutes each"
+	@echo "make speed             measure that fastISM is not slower than standard ISM on published architectures"
 	@echo "make lint              check style, formatting and types"
 	@echo "make clean             remove .venv and what the tools cached"
 
@@ -30,6 +31,9 @@ test: $(VENV)/.installed-dev
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+speed: $(VENV)/.installed-dev
+	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/never_slower.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

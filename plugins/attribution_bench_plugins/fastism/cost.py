@@ -1,5 +1,6 @@
 """What the nodes of a graph cost, counted: on the windows that mutations reach, and whole."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -167,3 +168,8 @@ class Work:
         """Return how many times cheaper the plan is than a full pass for every mutation."""
         planned = pieces.mutations * self.planned + pieces.blocks * self.block + pieces.groups * self.group
         return pieces.mutations * self.full / max(1, planned)
+
+    def fewest(self, least_gain: float) -> float:
+        """Return how many mutations a block must hold to be so many times cheaper than full passes."""
+        gained = self.full - least_gain * self.planned
+        return least_gain * (self.block + self.group) / gained if gained > 0 else math.inf

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,9 +31,6 @@ from attribution_bench_plugins.standard_ism import StandardISM
 
 LARGEST_DEFAULT_BUDGET = 4 * 2**30
 
-LEAST_GAIN = 1.25
-"""Below this predicted ratio every mutation takes a full pass: predictions are no better than that."""
-
 
 class FallbackWarning(RuntimeWarning):
     """Every mutation costs a full pass: the model could not be captured, or nothing would be gained by its graph."""
@@ -61,7 +57,9 @@ def prepare(
     length: int,
     extras: tuple[NDArray[Any], ...],
     outputs: tuple[OutputSpec, ...],
-    rules: Mapping[str, Rule] = MappingProxyType({}),
+    *,
+    rules: Mapping[str, Rule],
+    least_gain: float,
 ) -> Captured:
     """Capture a model in inference mode and plan it; a model that cannot be captured has no plan but a reason."""
     try:
@@ -74,7 +72,7 @@ def prepare(
     pieces = pieces_of(plan, sizes, sizes.sequences, range(length), plan.letters - 1)
     work = Work.of(plan, source.device.type)
     ratio = work.ratio(pieces)
-    if ratio < LEAST_GAIN:
+    if ratio < least_gain:
         return Captured(plan, work, 1.0, f"windows would save too little, {ratio:.2f} times ({main_cause(plan)})")
     return Captured(plan, work, ratio, "")
 
@@ -85,13 +83,15 @@ def captured(
     extras: tuple[NDArray[Any], ...],
     outputs: tuple[OutputSpec, ...],
     engines: dict[Any, Captured],
+    *,
     rules: Mapping[str, Rule],
+    least_gain: float,
 ) -> Captured:
     """Return what `prepare` does, from `engines` where nothing has changed since."""
     key = (length, tuple((extra.shape[1:], extra.dtype) for extra in extras), source.fingerprint())
     if key not in engines:
         engines.clear()  # weights that have changed will not come back
-        engines[key] = prepare(source, length, extras, outputs, rules)
+        engines[key] = prepare(source, length, extras, outputs, rules=rules, least_gain=least_gain)
     return engines[key]
 
 
@@ -108,10 +108,12 @@ def attribute(
     memory_budget: int | None,
     self_check: bool,
     rules: Mapping[str, Rule],
+    least_gain: float,
 ) -> RawAttribution:
     """Compute the predictions of every mutation asked for."""
     source = source_of(model)
-    engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines, rules)
+    length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
+    engine = captured(source, length, extras, outputs, engines, rules=rules, least_gain=least_gain)
     if engine.plan is None or engine.work is None or engine.fallback:
         warn_of(engine)
         return _by_full_passes(model, request, engine.fallback)
@@ -120,7 +122,7 @@ def attribute(
     sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.device.type, budget)
     sizes = replace(sizes, sequences=min(sizes.sequences, request.batch_size or sizes.sequences))
     pieces = pieces_of(plan, sizes, len(request.one_hot), request.positions.tolist(), alternatives)
-    if engine.work.ratio(pieces) < LEAST_GAIN:
+    if engine.work.ratio(pieces) < least_gain:
         return _by_full_passes(model, request, "so few mutations take less time by full passes")
     with torch.inference_mode():
         raw = _run(source, request, plan, sizes, alternatives, self_check and not engine.checked)
@@ -143,13 +145,15 @@ def explain_model(
     length: int,
     extras: tuple[NDArray[Any], ...],
     engines: dict[Any, Captured],
+    *,
     rules: Mapping[str, Rule],
+    least_gain: float,
 ) -> Explanation:
     """Explain what the engine does with a model at one length."""
     outputs = model.outputs(length, extras)
     source = source_of(model)
     with model.inference():
-        engine = captured(source, length, extras, outputs, engines, rules)
+        engine = captured(source, length, extras, outputs, engines, rules=rules, least_gain=least_gain)
     return explain(engine.plan, length, source.dtype.itemsize, engine.ratio, engine.fallback)
 
 

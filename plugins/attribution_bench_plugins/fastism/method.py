@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from attribution_bench_plugins.fastism.ops import Rule
 
 DEFAULT_SELF_CHECK = True
+DEFAULT_LEAST_GAIN = 1.25
 
 
 class FastISM(InSilicoMutagenesis):
@@ -27,11 +28,14 @@ class FastISM(InSilicoMutagenesis):
         Bytes that the engine may use beside the model and the results. By default a quarter of what is free, at most
         4 GiB.
     self_check
-        Compare a few mutations of the first sequence with full passes before anything is returned.
+        At first use, compare a few mutations of the first sequence with full passes before anything is returned.
     rules
         Rules for operations of the model that fastISM has none for, by the operation's name (``mylib::attention_pool``)
         or the Keras layer's class; see ``ops.Local``. They go before those that installed packages register under the
         entry points ``attribution_bench.fastism_rules``.
+    least_gain
+        Where windows are predicted to be less than so many times as fast as full passes, every mutation takes a full
+        pass. With 0 windows run wherever there is a rule.
     """
 
     name: ClassVar[str] = "fastism"
@@ -44,9 +48,12 @@ class FastISM(InSilicoMutagenesis):
         memory_budget: int | None = None,
         self_check: bool = DEFAULT_SELF_CHECK,
         rules: "Mapping[str, Rule] | None" = None,
+        least_gain: float = DEFAULT_LEAST_GAIN,
     ) -> None:
         if memory_budget is not None and memory_budget < 2**20:
             raise InvalidInputError(f"memory_budget must be at least 1 MiB (1048576), not {memory_budget} bytes")
+        if not least_gain >= 0:
+            raise InvalidInputError(f"least_gain must be 0 or more, not {least_gain}")
         for kind, rule in (rules or {}).items():
             if not callable(rule):
                 raise InvalidInputError(f"rules: that of {kind!r} must be a function or a Local, not {rule!r}")
@@ -54,8 +61,13 @@ class FastISM(InSilicoMutagenesis):
             raise MissingDependencyError.of(
                 "torch", "torch", "fastism, whose engine runs on PyTorch for Keras models too,"
             )
-        rules = dict(rules or {})
-        super().__init__(model, memory_budget=memory_budget, self_check=self_check, rules=rules)
+        super().__init__(
+            model,
+            memory_budget=memory_budget,
+            self_check=self_check,
+            rules=dict(rules or {}),
+            least_gain=float(least_gain),
+        )
         self._engines: dict[Any, Any] = {}
 
     def plan(self, length: int, *, additional_forward_args: Any = None) -> "Explanation":
@@ -78,7 +90,8 @@ class FastISM(InSilicoMutagenesis):
         from attribution_bench_plugins.fastism.engine import explain_model
 
         extras = further_inputs(additional_forward_args)
-        return explain_model(self.model, length, extras, self._engines, self.options["rules"])
+        rules, least_gain = self.options["rules"], self.options["least_gain"]
+        return explain_model(self.model, length, extras, self._engines, rules=rules, least_gain=least_gain)
 
     def _attribute(self, request: Request) -> RawAttribution:
         from attribution_bench_plugins.fastism.engine import attribute

@@ -14,7 +14,6 @@ from attribution_bench.errors import SelfCheckError
 from attribution_bench.models import SequenceModel
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis, full_passes, reference_passes
 from attribution_bench.mutations import Edit
-from attribution_bench_plugins.fastism.cost import Work
 from attribution_bench_plugins.fastism.engine import (
     Captured,
     captured,
@@ -48,10 +47,12 @@ def predict(
     memory_budget: int | None,
     self_check: bool,
     rules: Mapping[str, Rule],
+    least_gain: float,
 ) -> RawMutagenesis:
     """Compute the predictions of mutated sequences."""
     source = source_of(model)
-    engine = captured(source, request.one_hot.shape[2], request.extras, request.outputs, engines, rules)
+    length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
+    engine = captured(source, length, extras, outputs, engines, rules=rules, least_gain=least_gain)
     if engine.plan is None or engine.work is None or engine.fallback:
         warn_of(engine)
         raw = StandardISM(model)._predict_mutations(request, edits)
@@ -59,7 +60,7 @@ def predict(
     unchecked, budget = self_check and not engine.checked, memory_budget or default_budget()
     mutagenesis = _Mutagenesis(source, request, engine.plan, edits)
     with torch.inference_mode():
-        for group in _groups(source, request, engine.plan, engine.work, edits, budget):
+        for group in _groups(source, request, engine.plan, engine.work.fewest(least_gain), edits, budget):
             mutagenesis.walk(group)
             if unchecked:
                 mutagenesis.check(group)
@@ -70,7 +71,7 @@ def predict(
 
 
 def _groups(
-    source: Source, request: Request, plan: Plan, work: Work, edits: Sequence[Edit], budget: int
+    source: Source, request: Request, plan: Plan, fewest: float, edits: Sequence[Edit], budget: int
 ) -> Iterator[Group]:
     itemsize, device = source.dtype.itemsize, source.device.type
 
@@ -81,7 +82,6 @@ def _groups(
     # The references of a group hold every activation twice: as the model gives it, and in the engine's order.
     kept = 2 * itemsize * sum(elements(node.shape) for node in plan.graph.nodes.values() if node.shape is not None)
     together = min(request.batch_size or DEFAULT_BATCH_SIZE, budget // 2 // max(1, kept))
-    fewest = (work.block + work.group) / max(1, work.full - work.planned)
     return shared_blocks(edits, plan.stride, at_once, sequences_at_once=together, fewest=fewest)
 
 

@@ -2,12 +2,11 @@
 
 import pytest
 
-from attribution_bench_plugins.fastism import cost, engine
+from attribution_bench_plugins.fastism import FastISM
 
 
 @pytest.fixture(autouse=True)
 def windows_wherever_there_is_a_rule(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Leave the choice between windows and full passes to tests marked ``own_choice``."""
     if request.node.get_closest_marker("own_choice") is None:
-        monkeypatch.setattr(engine, "LEAST_GAIN", 0.0)
-        monkeypatch.setattr(cost, "STEP", {"cpu": 0})
+        monkeypatch.setitem(FastISM.__init__.__kwdefaults__, "least_gain", 0.0)
