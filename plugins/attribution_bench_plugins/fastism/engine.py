@@ -37,6 +37,21 @@ class FallbackWarning(RuntimeWarning):
 
 
 @dataclass(frozen=True)
+class Options:
+    """What the caller chose; see `FastISM`."""
+
+    memory_budget: int | None
+    self_check: bool
+    rules: Mapping[str, Rule]
+    least_gain: float
+
+    @property
+    def budget(self) -> int:
+        """Bytes that the engine may use."""
+        return self.memory_budget or default_budget()
+
+
+@dataclass(frozen=True)
 class Captured:
     """A model at one length."""
 
@@ -57,9 +72,7 @@ def prepare(
     length: int,
     extras: tuple[NDArray[Any], ...],
     outputs: tuple[OutputSpec, ...],
-    *,
-    rules: Mapping[str, Rule],
-    least_gain: float,
+    options: Options,
 ) -> Captured:
     """Capture a model in inference mode and plan it; a model that cannot be captured has no plan but a reason."""
     try:
@@ -67,12 +80,12 @@ def prepare(
     except CaptureError as error:
         return Captured(None, None, 1.0, str(error))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
-    plan = make_plan(graph, labelled(axes, len(source.model.alphabet), length), rules_for(graph, rules))
-    sizes = choose_sizes(plan, source.dtype.itemsize, plan.letters - 1, source.device.type, default_budget())
+    plan = make_plan(graph, labelled(axes, len(source.model.alphabet), length), rules_for(graph, options.rules))
+    sizes = choose_sizes(plan, source.dtype.itemsize, plan.letters - 1, source.device.type, options.budget)
     pieces = pieces_of(plan, sizes, sizes.sequences, range(length), plan.letters - 1)
     work = Work.of(plan, source.device.type)
     ratio = work.ratio(pieces)
-    if ratio < least_gain:
+    if ratio < options.least_gain:
         return Captured(plan, work, 1.0, f"windows would save too little, {ratio:.2f} times ({main_cause(plan)})")
     return Captured(plan, work, ratio, "")
 
@@ -83,15 +96,13 @@ def captured(
     extras: tuple[NDArray[Any], ...],
     outputs: tuple[OutputSpec, ...],
     engines: dict[Any, Captured],
-    *,
-    rules: Mapping[str, Rule],
-    least_gain: float,
+    options: Options,
 ) -> Captured:
     """Return what `prepare` does, from `engines` where nothing has changed since."""
     key = (length, tuple((extra.shape[1:], extra.dtype) for extra in extras), source.fingerprint())
     if key not in engines:
         engines.clear()  # weights that have changed will not come back
-        engines[key] = prepare(source, length, extras, outputs, rules=rules, least_gain=least_gain)
+        engines[key] = prepare(source, length, extras, outputs, options)
     return engines[key]
 
 
@@ -100,33 +111,24 @@ def warn_of(engine: Captured) -> None:
     warnings.warn(f"fastISM falls back to standard ISM: {engine.fallback}", FallbackWarning, stacklevel=5)
 
 
-def attribute(
-    model: SequenceModel,
-    request: Request,
-    engines: dict[Any, Captured],
-    *,
-    memory_budget: int | None,
-    self_check: bool,
-    rules: Mapping[str, Rule],
-    least_gain: float,
-) -> RawAttribution:
+def attribute(model: SequenceModel, request: Request, engines: dict[Any, Captured], options: Options) -> RawAttribution:
     """Compute the predictions of every mutation asked for."""
     source = source_of(model)
     length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
-    engine = captured(source, length, extras, outputs, engines, rules=rules, least_gain=least_gain)
+    engine = captured(source, length, extras, outputs, engines, options)
     if engine.plan is None or engine.work is None or engine.fallback:
         warn_of(engine)
         return _by_full_passes(model, request, engine.fallback)
-    plan, budget = engine.plan, memory_budget or default_budget()
+    plan = engine.plan
     alternatives = plan.letters if (request.letters < 0).any() else plan.letters - 1
-    sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.device.type, budget)
+    sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.device.type, options.budget)
     sizes = replace(sizes, sequences=min(sizes.sequences, request.batch_size or sizes.sequences))
     pieces = pieces_of(plan, sizes, len(request.one_hot), request.positions.tolist(), alternatives)
-    if engine.work.ratio(pieces) < least_gain:
+    if engine.work.ratio(pieces) < options.least_gain:
         return _by_full_passes(model, request, "so few mutations take less time by full passes")
     with torch.inference_mode():
-        raw = _run(source, request, plan, sizes, alternatives, self_check and not engine.checked)
-    if self_check:
+        raw = _run(source, request, plan, sizes, alternatives, options.self_check and not engine.checked)
+    if options.self_check:
         keep_checked(engine, engines)
     return raw
 
@@ -145,15 +147,13 @@ def explain_model(
     length: int,
     extras: tuple[NDArray[Any], ...],
     engines: dict[Any, Captured],
-    *,
-    rules: Mapping[str, Rule],
-    least_gain: float,
+    options: Options,
 ) -> Explanation:
     """Explain what the engine does with a model at one length."""
     outputs = model.outputs(length, extras)
     source = source_of(model)
     with model.inference():
-        engine = captured(source, length, extras, outputs, engines, rules=rules, least_gain=least_gain)
+        engine = captured(source, length, extras, outputs, engines, options)
     return explain(engine.plan, length, source.dtype.itemsize, engine.ratio, engine.fallback)
 
 
@@ -172,39 +172,58 @@ def pieces_of(plan: Plan, sizes: Sizes, count: int, positions: Sequence[int], al
 def _run(
     source: Source, request: Request, plan: Plan, sizes: Sizes, alternatives: int, self_check: bool
 ) -> RawAttribution:
-    letters, count, group = request.letters, len(request.one_hot), sizes.sequences
-    positions = [int(position) for position in request.positions]
-    place = np.full(plan.length, -1)
-    place[request.positions] = np.arange(len(positions))
+    """Run group after group of sequences; where one does not fit the device's memory, go on with smaller blocks."""
+    count, positions = len(request.one_hot), request.positions.tolist()
     store = _Predictions(request, plan.letters)
-    total, done = count * len(positions), 0
-    by_output = {output.name: [s for s in request.selections if s.name == output.name] for output in request.outputs}
-    for first in range(0, count, group):
-        rows = slice(first, min(first + group, count))
-        there, instead = _letters(letters[rows], plan.letters, alternatives)
-        inputs = graph_inputs(source, request, plan, rows)
-        references = ReferenceStore(plan, inputs)
-        for output, name in plan.graph.outputs.items():
-            for selection in by_output[output]:
-                store.reference(selection, rows, source.select(references.native[name], selection))
-
-        def report(positions_done: int, sequences: int = rows.stop - rows.start) -> None:
-            nonlocal done
-            done += positions_done * sequences
-            request.progress(done, total)
-
-        letters_there, letters_instead = there.to(source.device), instead.to(source.device)
-        mutations = mutate(plan, references, letters_there, letters_instead, positions, sizes.positions, report)
-        for emission in mutations:
-            at = np.asarray(emission.positions)
-            for selection in by_output[emission.output]:
-                values = emission.values
-                chosen = source.select(values.flatten(0, 2), selection)
-                chosen = chosen.reshape(*values.shape[:3], *chosen.shape[1:])
-                store.write(selection, rows, place[at], instead[:, at].numpy(), chosen)
+    first = 0
+    while first < count:
+        rows = slice(first, min(first + sizes.sequences, count))
+        try:
+            _run_group(source, request, plan, rows, positions, sizes.positions, alternatives, store)
+        except torch.OutOfMemoryError:
+            if sizes == Sizes(1, 1):
+                raise
+            sizes = sizes.halved()
+            continue
         if self_check and first == 0:
             check_first_sequence(source, request, plan, store.predictions)
+        first = rows.stop
     return RawAttribution(predictions=store.predictions, reference_predictions=store.references)
+
+
+def _run_group(
+    source: Source,
+    request: Request,
+    plan: Plan,
+    rows: slice,
+    positions: Sequence[int],
+    positions_at_once: int,
+    alternatives: int,
+    store: "_Predictions",
+) -> None:
+    there, instead = _letters(request.letters[rows], plan.letters, alternatives)
+    place = np.full(plan.length, -1)
+    place[request.positions] = np.arange(len(positions))
+    references = ReferenceStore(plan, graph_inputs(source, request, plan, rows))
+    by_output = {output.name: [s for s in request.selections if s.name == output.name] for output in request.outputs}
+    for output, name in plan.graph.outputs.items():
+        for selection in by_output[output]:
+            store.reference(selection, rows, source.select(references.native[name], selection))
+    done = rows.start * len(positions)
+
+    def report(positions_done: int) -> None:
+        nonlocal done
+        done += positions_done * (rows.stop - rows.start)
+        request.progress(done, len(request.one_hot) * len(positions))
+
+    letters_there, letters_instead = there.to(source.device), instead.to(source.device)
+    for emission in mutate(plan, references, letters_there, letters_instead, positions, positions_at_once, report):
+        at = np.asarray(emission.positions)
+        for selection in by_output[emission.output]:
+            values = emission.values
+            chosen = source.select(values.flatten(0, 2), selection)
+            chosen = chosen.reshape(*values.shape[:3], *chosen.shape[1:])
+            store.write(selection, rows, place[at], instead[:, at].numpy(), chosen)
 
 
 def graph_inputs(source: Source, request: Request, plan: Plan, rows: slice | NDArray[np.int64]) -> dict[str, Tensor]:

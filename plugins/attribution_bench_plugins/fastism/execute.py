@@ -141,6 +141,12 @@ class Sizes:
     sequences: int
     positions: int
 
+    def halved(self) -> "Sizes":
+        """Return half as many sequences, or half as many positions of the last one."""
+        if self.sequences > 1:
+            return Sizes(self.sequences // 2, self.positions)
+        return Sizes(1, max(1, self.positions // 2))
+
 
 def choose_sizes(plan: Plan, itemsize: int, alternatives: int, device: str, budget: int) -> Sizes:
     """Return how many sequences and mutated positions make a block."""

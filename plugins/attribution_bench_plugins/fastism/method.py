@@ -87,18 +87,18 @@ class FastISM(InSilicoMutagenesis):
         InvalidInputError
             A rule is given for an operation that the model does not have.
         """
-        from attribution_bench_plugins.fastism.engine import explain_model
+        from attribution_bench_plugins.fastism.engine import Options, explain_model
 
         extras = further_inputs(additional_forward_args)
-        rules, least_gain = self.options["rules"], self.options["least_gain"]
-        return explain_model(self.model, length, extras, self._engines, rules=rules, least_gain=least_gain)
+        return explain_model(self.model, length, extras, self._engines, Options(**self.options))
 
     def _attribute(self, request: Request) -> RawAttribution:
-        from attribution_bench_plugins.fastism.engine import attribute
+        from attribution_bench_plugins.fastism.engine import Options, attribute
 
-        return attribute(self.model, request, self._engines, **self.options)
+        return attribute(self.model, request, self._engines, Options(**self.options))
 
     def _predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
+        from attribution_bench_plugins.fastism.engine import Options
         from attribution_bench_plugins.fastism.substitutions import predict
 
-        return predict(self.model, request, edits, self._engines, **self.options)
+        return predict(self.model, request, edits, self._engines, Options(**self.options))

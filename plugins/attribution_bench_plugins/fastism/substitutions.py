@@ -16,15 +16,14 @@ from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis, fu
 from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.engine import (
     Captured,
+    Options,
     captured,
-    default_budget,
     graph_inputs,
     keep_checked,
     warn_of,
 )
 from attribution_bench_plugins.fastism.execute import positions_at_once, walk
 from attribution_bench_plugins.fastism.graph.layout import elements
-from attribution_bench_plugins.fastism.ops import Rule
 from attribution_bench_plugins.fastism.plan import Plan
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.sharing import Batch, Group, shared_blocks
@@ -39,28 +38,21 @@ CHECKED_OF = 16
 
 
 def predict(
-    model: SequenceModel,
-    request: Request,
-    edits: Sequence[Edit],
-    engines: dict[Any, Captured],
-    *,
-    memory_budget: int | None,
-    self_check: bool,
-    rules: Mapping[str, Rule],
-    least_gain: float,
+    model: SequenceModel, request: Request, edits: Sequence[Edit], engines: dict[Any, Captured], options: Options
 ) -> RawMutagenesis:
     """Compute the predictions of mutated sequences."""
     source = source_of(model)
     length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
-    engine = captured(source, length, extras, outputs, engines, rules=rules, least_gain=least_gain)
+    engine = captured(source, length, extras, outputs, engines, options)
     if engine.plan is None or engine.work is None or engine.fallback:
         warn_of(engine)
         raw = StandardISM(model)._predict_mutations(request, edits)
         return replace(raw, metadata={"fallback": engine.fallback})
-    unchecked, budget = self_check and not engine.checked, memory_budget or default_budget()
+    unchecked = options.self_check and not engine.checked
+    fewest = engine.work.fewest(options.least_gain)
     mutagenesis = _Mutagenesis(source, request, engine.plan, edits)
     with torch.inference_mode():
-        for group in _groups(source, request, engine.plan, engine.work.fewest(least_gain), edits, budget):
+        for group in _groups(source, request, engine.plan, fewest, edits, options.budget):
             mutagenesis.walk(group)
             if unchecked:
                 mutagenesis.check(group)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import attribution_bench as ab
 from attribution_bench_plugins.fastism import execute
 from attribution_bench_plugins.fastism.workers import in_order
 from fastism_models import LENGTH, build
-from parity import one_hot
+from parity import assert_parity, brute_force, one_hot
 
 
 @pytest.fixture
@@ -70,3 +71,32 @@ def test_predictions_are_those_of_one_worker(name: str, monkeypatch: pytest.Monk
     alone = method.attribute(x, target="all")
     for output, predictions in alone.predictions.items():
         np.testing.assert_allclose(together.predictions[output], predictions, rtol=1e-12, atol=1e-13)
+
+
+def test_blocks_that_do_not_fit_are_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device with room for 12 mutated sequences: groups and blocks shrink until they fit, and nothing is lost."""
+    original, sizes, seen = execute.BlockRun.run, [], []
+
+    def run(self: execute.BlockRun, steps: Any) -> None:
+        sizes.append(self.rows)
+        if self.rows > 12 and not any(step.late for step in steps):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        original(self, steps)
+
+    monkeypatch.setattr(execute.BlockRun, "run", run)
+    module, x = build("residual, two heads").double(), one_hot(5, 4, LENGTH)
+    result = ab.get_method("fastism")(module).attribute(
+        x, target="all", progress=lambda done, asked: seen.append((done, asked))
+    )
+    assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
+    assert max(sizes) > 12
+    assert seen[-1] == (5 * LENGTH, 5 * LENGTH)
+
+
+def test_what_does_not_fit_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(self: execute.BlockRun, steps: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(execute.BlockRun, "run", run)
+    with pytest.raises(torch.OutOfMemoryError):
+        ab.get_method("fastism")(build("residual, two heads").double()).attribute(one_hot(5, 4, LENGTH), target="all")
