@@ -10,7 +10,7 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.ops.base import MergingOperation
-from attribution_bench_plugins.fastism.plan import Plan, Step, bytes_per_position, reached_window
+from attribution_bench_plugins.fastism.plan import Plan, Step, bytes_per_position, bytes_per_sequence, reached_window
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.values import Mutation, Windowed, regrid
 from attribution_bench_plugins.fastism.window import Positions, Window, whole
@@ -152,7 +152,8 @@ def choose_sizes(plan: Plan, itemsize: int, alternatives: int, device: str, budg
     """Return how many sequences and mutated positions make a block."""
     positions = positions_at_once(plan, itemsize, alternatives, device, budget)
     phase = -(-plan.length // plan.stride)
-    sequences = max(1, positions // phase)
+    kept = bytes_per_sequence(plan, itemsize, alternatives)
+    sequences = max(1, min(positions // phase, budget // 2 // kept))
     return Sizes(sequences, min(positions, phase))
 
 
@@ -216,13 +217,7 @@ def walk(
     progress: Callable[[int], None],
 ) -> Iterator[Emission]:
     """Run blocks of mutations, each of which `mutated` gives as the windowed input."""
-    early, late = plan.running(late=False), plan.running(late=True)
-    frontier = {
-        plan.steps[name].source
-        for step in late
-        for name in step.node.inputs
-        if not plan.steps[name].late and plan.steps[name].mode != "constant"
-    }
+    early, late, frontier = plan.running(late=False), plan.running(late=True), plan.frontier()
     waiting: dict[str, list[Windowed]] = {name: [] for name in frontier}
     done: list[int] = []
 

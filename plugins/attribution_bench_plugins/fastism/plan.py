@@ -63,6 +63,15 @@ class Plan:
             and step.node.name != self.graph.input
         ]
 
+    def frontier(self) -> frozenset[str]:
+        """Return the nodes that late steps read: theirs are kept until every block of a group has run."""
+        return frozenset(
+            self.steps[name].source
+            for step in self.running(late=True)
+            for name in step.node.inputs
+            if not self.steps[name].late and self.steps[name].mode != "constant"
+        )
+
     def windows(self, positions: Positions, width: int = 1) -> dict[str, Window]:
         """Return for every windowed node the windows that mutations of a width from these positions on reach."""
         windows = {self.graph.input: Window(positions.start, positions.stride, width)}
@@ -256,3 +265,18 @@ def bytes_per_position(plan: Plan, itemsize: int, alternatives: int, width: int 
         if window is not None and step.layout is not None:
             windowed = max(windowed, min(window.width, step.layout.length) * step.layout.channels)
     return windowed * itemsize * alternatives, whole * itemsize * alternatives if whole > 1 else 0
+
+
+def bytes_per_sequence(plan: Plan, itemsize: int, alternatives: int) -> int:
+    """Return the bytes that a sequence keeps while its mutations run, besides those of a block.
+
+    Every unmutated activation twice, as the model gives it and in the engine's order; and twice for each of its
+    mutations, of so many letters at every position, what waits for the late steps, which put it together.
+    """
+    numbers = 2 * sum(elements(node.shape) for node in plan.graph.nodes.values() if node.shape is not None)
+    windows = plan.windows(Positions(plan.length // 2 // plan.stride * plan.stride, plan.stride, 1))
+    for name in plan.frontier():
+        layout = plan.steps[name].layout
+        if layout is not None:
+            numbers += 2 * min(windows[name].width, layout.length) * layout.channels * alternatives * plan.length
+    return max(1, numbers * itemsize)

@@ -23,8 +23,7 @@ from attribution_bench_plugins.fastism.engine import (
     warn_of,
 )
 from attribution_bench_plugins.fastism.execute import positions_at_once, walk
-from attribution_bench_plugins.fastism.graph.layout import elements
-from attribution_bench_plugins.fastism.plan import Plan
+from attribution_bench_plugins.fastism.plan import Plan, bytes_per_sequence
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.sharing import Batch, Group, shared_blocks
 from attribution_bench_plugins.fastism.source import Source, source_of
@@ -71,9 +70,8 @@ def _groups(
     def at_once(width: int, alternatives: int) -> int:
         return positions_at_once(plan, itemsize, alternatives, device, budget, width)
 
-    # The references of a group hold every activation twice: as the model gives it, and in the engine's order.
-    kept = 2 * itemsize * sum(elements(node.shape) for node in plan.graph.nodes.values() if node.shape is not None)
-    together = min(request.batch_size or DEFAULT_BATCH_SIZE, budget // 2 // max(1, kept))
+    kept = bytes_per_sequence(plan, itemsize, 1)
+    together = min(request.batch_size or DEFAULT_BATCH_SIZE, budget // 2 // kept)
     return shared_blocks(edits, plan.stride, at_once, sequences_at_once=together, fewest=fewest)
 
 
