@@ -1,6 +1,7 @@
 """SequenceModel over a torch.nn.Module."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
@@ -23,7 +24,7 @@ class TorchSequenceModel(SequenceModel):
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the parameters and buffers; torch's default for a model without any."""
-        for tensor in (*self.model.parameters(), *self.model.buffers()):
+        for tensor in itertools.chain(self.model.parameters(), self.model.buffers()):
             if tensor.is_floating_point():
                 return tensor.dtype
         return torch.get_default_dtype()

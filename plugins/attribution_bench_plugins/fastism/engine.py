@@ -30,6 +30,7 @@ from attribution_bench_plugins.fastism.trace import first_divergence
 from attribution_bench_plugins.standard_ism import StandardISM
 
 LARGEST_DEFAULT_BUDGET = 4 * 2**30
+FEW = "so few mutations take less time by full passes"
 
 
 class FallbackWarning(RuntimeWarning):
@@ -119,13 +120,15 @@ def attribute(model: SequenceModel, request: Request, engines: dict[Any, Capture
     if engine.plan is None or engine.work is None or engine.fallback:
         warn_of(engine)
         return _by_full_passes(model, request, engine.fallback)
-    plan = engine.plan
+    plan, work, count, positions = engine.plan, engine.work, len(request.one_hot), request.positions.tolist()
     alternatives = plan.letters if (request.letters < 0).any() else plan.letters - 1
+    one_block = Pieces(count * len(positions) * alternatives, 1, 1)
+    if work.ratio(one_block) < options.least_gain:  # said before anything that costs time
+        return _by_full_passes(model, request, FEW)
     sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.device.type, options.budget)
     sizes = replace(sizes, sequences=min(sizes.sequences, request.batch_size or sizes.sequences))
-    pieces = pieces_of(plan, sizes, len(request.one_hot), request.positions.tolist(), alternatives)
-    if engine.work.ratio(pieces) < options.least_gain:
-        return _by_full_passes(model, request, "so few mutations take less time by full passes")
+    if work.ratio(pieces_of(plan, sizes, count, positions, alternatives)) < options.least_gain:
+        return _by_full_passes(model, request, FEW)
     with torch.inference_mode():
         raw = _run(source, request, plan, sizes, alternatives, options.self_check and not engine.checked)
     if options.self_check:

@@ -99,7 +99,7 @@ class TorchSource(Source):
 
     def fingerprint(self) -> Hashable:  # noqa: D102 - the base class says it
         tensors = (*self.module.parameters(), *self.module.buffers())
-        return tuple((tensor.data_ptr(), tensor._version, tensor.device, tensor.dtype) for tensor in tensors)
+        return self.device, tuple((tensor.data_ptr(), tensor._version, tensor.element_size()) for tensor in tensors)
 
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:  # noqa: D102 - the base class says it
         return self.model.to_numpy(select_tensor(value, selection))
