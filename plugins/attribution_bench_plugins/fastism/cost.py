@@ -12,6 +12,8 @@ from attribution_bench_plugins.fastism.window import Positions, Window
 
 ELEMENT = 27
 """What writing one number costs, in multiply-accumulates; measured on one two-core CPU, as are the others here."""
+LARGE = 2**14
+"""From so many numbers a sequence on, a batch of full passes leaves the cache, and writing costs twice as much."""
 NARROW = 8
 """Windows cost as if each of their positions had so many more channels: few channels make short loops."""
 STEP = {"cpu": 1_500_000}
@@ -45,9 +47,10 @@ def whole_cost(node: Node, graph: Graph) -> Cost:
     if node.op in FREE or (node.shape is None and node.op != "opaque"):
         return Cost()
     written = elements(node.shape) if node.shape is not None else 0
+    written *= 2 if written >= LARGE else 1
     weight: Any = node.parameters.get("weight")
     if node.op in ("contract", "conv", "conv2d", "linear"):
-        return Cost(weight.numel() // weight.shape[0] * written, written)
+        return Cost(weight.numel() // weight.shape[0] * elements(node.shape or ()), written)
     shapes = [graph.nodes[name].shape for name in node.inputs]
     read = [elements(shape) if shape is not None else 0 for shape in shapes]
     if node.op == "conv_transpose":
