@@ -56,10 +56,18 @@ def render(records: "list[Record]", output: Path) -> None:
     """Render the results folder, print the table and what was written."""
     from rich.console import Console
 
-    from attribution_bench.reporting import render_report, terminal_table
+    from attribution_bench.benchmark import load_records
+    from attribution_bench.reporting import (
+        engine_terminal_table,
+        of_engine_suite,
+        render_engine_report,
+        render_report,
+        terminal_table,
+    )
 
-    written = render_report(output)
-    Console().print(terminal_table(records))
+    engine = of_engine_suite(load_records(output))
+    written = render_engine_report(output) if engine else render_report(output)
+    Console().print(engine_terminal_table(records) if engine else terminal_table(records))
     for path in written:
         print(path)
 
