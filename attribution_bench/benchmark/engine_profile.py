@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 PROFILES = "profiles"
 """Folder of the profiles inside a results folder."""
-LEAST_POSITIONS = 8
+LEAST_POSITIONS = 64
+"""With fewer, the unmutated pass, which they share, would seem to be most of the time."""
+LEAST_FULL_PASSES = 8
+"""The same for a model whose every mutation takes a full pass, which shares nothing."""
 EXPECTED_SHARE = 0.2
 """Share of the matrix rate by which the measured positions are chosen to fit the budget."""
 RUNS = 4
@@ -132,7 +135,7 @@ def measure_profile(
     Parameters
     ----------
     budget
-        Seconds for the runs; they take as many positions as should fit.
+        Seconds for the runs; they take as many positions as should fit, and no fewer than tell something.
     device
         As the row's framework names it.
 
@@ -178,9 +181,10 @@ def _measure(row: Row, budget: float, clock: Clock) -> dict[str, Any]:
     explanation, rate = planned.value, matrix_rate(source.device, source.dtype, clock)
     standard = sum(layer.products_standard for layer in explanation.layers)
     fast = sum(layer.products_fast for layer in explanation.layers)
-    each = (standard if explanation.fallback else fast) * (letters - 1)
-    affordable = int(budget / RUNS * rate * EXPECTED_SHARE / each) if each else 0
-    positions = min(row.length, max(LEAST_POSITIONS, affordable))
+    products, least = (standard, LEAST_FULL_PASSES) if explanation.fallback else (fast, LEAST_POSITIONS)
+    seconds_each = products * (letters - 1) / (rate * EXPECTED_SHARE)
+    affordable = int(budget / RUNS / seconds_each) if seconds_each else 0
+    positions = min(row.length, max(least, affordable))
     start = (row.length - positions) // 2
     run = partial(method.attribute, one_hot, target="all", positions=slice(start, start + positions))
     first, warm = timed(clock, run), timed(clock, run)

@@ -27,7 +27,8 @@ def benchmark(
         Suite | None,
         typer.Option(
             help="engine: instead of a MODEL, fastISM beside its alternatives on the built-in architectures, at "
-            "several lengths and numbers of sequences, with memory, cold start and the time of each step."
+            "several lengths (chrombpnet at its own) and numbers of sequences, with memory, cold start and the time "
+            "of each step."
         ),
     ] = None,
     architectures: options.Architectures = None,
