@@ -30,12 +30,13 @@ def measure_engine(
     from attribution_bench.benchmark.machine import default_batch_sizes, resolve_device
     from attribution_bench.benchmark.protocol import Settings
     from attribution_bench.benchmark.runner import prepare_folder
-    from attribution_bench.cli.measure import exit_code, measure, render
+    from attribution_bench.cli.measure import check_folder, exit_code, measure, render
 
     rows = engine_rows(architectures, lengths, counts, methods, framework=framework, device=device)
     where = resolve_device(framework, device)
     settings = Settings(budget=budget, batch_sizes=batch_sizes or default_batch_sizes(where), full=full)
     prepare_folder(output)
+    check_folder(rows, output)
     if "fastism" in methods:
         _profile(rows, output, budget=budget, device=where, threads=threads, fresh=fresh)
     records = measure(rows, output, settings, target="all", device=where, threads=threads, fresh=fresh)

@@ -55,6 +55,23 @@ def test_a_profile_that_fails_is_told_and_the_cells_are_measured(
     assert "## Where" not in (tmp_path / "README.md").read_text()
 
 
+def test_records_of_other_benchmarks_in_the_folder_are_refused_before_anything_is_measured(
+    command: Any, tmp_path: Path
+) -> None:
+    other = ("benchmark", "basset", "--lengths", "100", "--device", "cpu", "--methods", "gradient_x_input")
+    assert command(*other, "--budget", "0.05", "--output", tmp_path / "other").code == 0
+    outcome = command(*CELLS, "--output", tmp_path / "other")
+    assert outcome.code == 2
+    assert "holds records of other benchmarks" in outcome.err
+    assert not (tmp_path / "other" / "profiles").exists()
+    own = (*SMALLEST, "--sequence-counts", "1", "--methods", "gradient_x_input", "--budget", "0.05")
+    assert command(*own, "--output", tmp_path / "own").code == 0
+    outcome = command(*other, "--output", tmp_path / "own")
+    assert outcome.code == 2
+    assert "holds records of the engine suite" in outcome.err
+    assert len(load_records(tmp_path / "own")) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
