@@ -92,6 +92,33 @@ class Efficiency:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """How fastISM's cost of a sequence depends on the number of sequences and on their length."""
+
+    fewest: EngineRow
+    """The smallest number of sequences of one model and length."""
+    most: EngineRow
+    shortest: EngineRow
+    """The largest number of sequences at the model's shortest length."""
+
+    @property
+    def few_over_many(self) -> float | None:
+        """Seconds per sequence at the smallest number of sequences over those at the largest; None for one number."""
+        return self._over(self.fewest, self.most)
+
+    @property
+    def over_linear(self) -> float | None:
+        """Seconds per letter over those at the shortest length: 1 where the cost grows linearly; None at the latter."""
+        found = self._over(self.most, self.shortest)
+        return found and found * self.shortest.length / self.most.length
+
+    @staticmethod
+    def _over(row: EngineRow, other: EngineRow) -> float | None:
+        own, reference = row.seconds(ENGINE), other.seconds(ENGINE)
+        return own / reference if own and reference and row is not other else None
+
+
+@dataclass(frozen=True)
 class EngineComparison:
     """Every row, and the efficiency of every profile that has one."""
 
@@ -99,6 +126,7 @@ class EngineComparison:
     rows: tuple[EngineRow, ...]
     efficiencies: tuple[Efficiency, ...]
     profiles: tuple[EngineProfile, ...]
+    growths: tuple[Growth, ...]
     notes: tuple[str, ...]
     """What failed, was not supported or warned of, a cell a line."""
 
@@ -124,7 +152,9 @@ def compare_engine(records: Sequence[Record], profiles: Sequence[EngineProfile])
         w = record.workload
         found.setdefault((w.architecture, w.length, w.framework, w.sequences or 0), {})[w.method] = record
     rows = [EngineRow(*key, found[key]) for key in sorted(found, key=lambda key: (*_order(*key[:3]), key[3]))]
+    smallest = {(row.architecture, row.length, row.framework): row for row in reversed(rows)}
     largest = {(row.architecture, row.length, row.framework): row for row in rows}
+    shortest = {(row.architecture, row.framework): row for row in reversed(largest.values())}
     in_order = sorted(profiles, key=lambda p: _order(p.architecture, p.length, p.framework))
     matched = [(p, largest.get((p.architecture, p.length, p.framework))) for p in in_order]
     methods = sorted({method for row in rows for method in row.records}, key=lambda name: place(name, METHODS))
@@ -140,6 +170,9 @@ def compare_engine(records: Sequence[Record], profiles: Sequence[EngineProfile])
         tuple(rows),
         tuple(Efficiency(profile, row) for profile, row in matched if row is not None),
         tuple(in_order),
+        tuple(
+            Growth(smallest[key], most, shortest[most.architecture, most.framework]) for key, most in largest.items()
+        ),
         tuple(notes),
     )
 

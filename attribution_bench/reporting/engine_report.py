@@ -10,7 +10,7 @@ from attribution_bench.benchmark.engine_profile import EngineProfile, load_profi
 from attribution_bench.benchmark.results import Record, load_records
 from attribution_bench.files import write_whole
 from attribution_bench.reporting.conditions import checks_sentence, facts, setup_sentence
-from attribution_bench.reporting.engine import Efficiency, EngineComparison, EngineRow, compare_engine
+from attribution_bench.reporting.engine import Efficiency, EngineComparison, EngineRow, Growth, compare_engine
 from attribution_bench.reporting.labels import (
     architecture_label,
     framework_label,
@@ -35,6 +35,10 @@ MEMORY = (
     "Highest memory while the cell ran, in MiB. On a CPU it is the whole process's, with its libraries, the model and "
     "the results that the call returns, and with what earlier cells "
     "freed and it kept; on a GPU it is what the framework's allocator handed out."
+)
+GROWTH = (
+    "Fewest over most: seconds per sequence at the smallest number of sequences, over those at the largest. Over "
+    "linear growth: seconds per letter at the largest number of sequences, over those at the model's shortest length."
 )
 COLD = (
     "One sequence, mutated at so many positions in its middle. The first run includes the self-check. Capture and plan "
@@ -117,6 +121,7 @@ def _page(records: Sequence[Record], comparison: EngineComparison) -> str:
         ),
         MEMORY,
     ]
+    parts += _growth_section(comparison.growths)
     if comparison.profiles:
         parts += [*_cold_section(comparison.profiles), *_work_section(comparison.efficiencies)]
         parts += _node_section(comparison.profiles)
@@ -140,6 +145,22 @@ def _gpu_sentence(records: Sequence[Record]) -> str:
     if any(record.machine.gpu for record in records):
         return "The cells of a GPU name it."
     return "No GPU was to be had where this was measured: every figure here is of a CPU."
+
+
+def _growth_section(growths: Sequence[Growth]) -> list[str]:
+    lines = [
+        (
+            *_place(found.most),
+            str(found.fewest.sequences),
+            str(found.most.sequences),
+            _optional(found.few_over_many, "{:.2f}".format),
+            _optional(found.over_linear, "{:.2f}".format),
+        )
+        for found in growths
+        if found.few_over_many is not None or found.over_linear is not None
+    ]
+    header = (*PLACE, "Fewest sequences", "Most sequences", "Fewest over most", "Over linear growth")
+    return ["## How fastISM's cost grows", _table(header, lines), GROWTH] if lines else []
 
 
 def _cold_section(profiles: Sequence[EngineProfile]) -> list[str]:

@@ -72,6 +72,16 @@ def test_counted_work_is_set_against_the_matrix_product(records: list[Record], p
     assert none.products_per_second is None
 
 
+def test_growth_with_the_number_of_sequences_and_the_length(records: list[Record]) -> None:
+    longer = replace(records[0], workload=replace(records[0].workload, length=2000), durations=(12.0,))
+    short, long = arranged([*records, longer]).growths
+    # 0.75 s for one against 0.5 s for each of eight; 1.5 s at twice the letters is 1.5 times linear.
+    assert short.few_over_many == pytest.approx(1.5)
+    assert short.over_linear is None
+    assert long.few_over_many is None
+    assert long.over_linear == pytest.approx(1.5)
+
+
 def test_the_page_shows_everything_and_renders_the_same_again(
     records: list[Record], profile: EngineProfile, tmp_path: Path
 ) -> None:
@@ -85,6 +95,7 @@ def test_the_page_shows_everything_and_renders_the_same_again(
     assert "| BPNet (profile and count) | 1000 | PyTorch | 8 | 0.500 (20.0) | ≈10.0 | failed: MemoryError |" in page
     assert "integrated\\_gradients: failed: MemoryError: no \\| more" in page
     assert "| 1000 | PyTorch | 300 | 1.25 | 0.400 | 0.200 |" in page
+    assert "| 1000 | PyTorch | 1 | 8 | 1.50 |  |" in page
     assert "| 8 | 120 | 10 | 16.0 | 20.0 | 200 | 120 (60%) | 72 (36%) |" in page
     assert "differ by a factor of at most 1.25." in page
     # 0.3 of 0.5 s, five of the others are named, two are not, 0.06 s lie between the steps.
