@@ -90,15 +90,16 @@ class EngineProfile:
     date: str
     """ISO 8601 in UTC."""
 
-    @property
-    def file_name(self) -> str:
-        """Name of its file."""
-        return f"{self.architecture}-{self.length}-{self.framework}.json"
-
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``profiles/<file_name>`` into a results folder, whole or not at all; raises OutputError."""
+        """Write ``profiles/<model>-<length>-<framework>.json`` into a results folder, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
+        """
         text = json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n"
-        return write_whole(Path(folder) / PROFILES / self.file_name, text)
+        return write_whole(_path(folder, self.architecture, self.length, self.framework), text)
 
     @classmethod
     def load(cls, path: Path) -> "EngineProfile":
@@ -155,10 +156,9 @@ def measure_profile(
         "versions": library_versions(),
         "commit": source_commit(),
     }
-    stored = Path(folder) / PROFILES / f"{row.architecture}-{row.length}-{row.framework}.json"
     if not fresh:
-        with contextlib.suppress(InvalidInputError):
-            earlier = EngineProfile.load(stored)
+        with contextlib.suppress(InvalidInputError):  # missing, or of another version: it is measured again
+            earlier = EngineProfile.load(_path(folder, row.architecture, row.length, row.framework))
             if all(getattr(earlier, name) == value for name, value in conditions.items()):
                 return earlier
     with thread_count(row.framework, threads), warnings.catch_warnings():
@@ -167,6 +167,10 @@ def measure_profile(
     profile = EngineProfile(**conditions, **measured, date=datetime.now(UTC).isoformat(timespec="seconds"))
     profile.save(folder)
     return profile
+
+
+def _path(folder: str | os.PathLike[str], architecture: str, length: int, framework: str) -> Path:
+    return Path(folder) / PROFILES / f"{architecture}-{length}-{framework}.json"
 
 
 def _measure(row: Row, budget: float, clock: Clock) -> dict[str, Any]:
