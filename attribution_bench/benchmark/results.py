@@ -33,15 +33,19 @@ class Workload:
     """``torch`` or ``keras``."""
     method: str
     """Registered name of the method."""
+    sequences: int | None = None
+    """How many sequences are scored, where that tells cells apart, as in the engine suite; None elsewhere."""
 
     @property
     def file_name(self) -> str:
         """Name of the record's file: readable, and safe on every file system."""
-        parts = (self.architecture, str(self.length), self.framework, self.method)
+        count = () if self.sequences is None else (f"{self.sequences}_sequences",)
+        parts = (self.architecture, str(self.length), *count, self.framework, self.method)
         return "-".join(re.sub(r"[^A-Za-z0-9_.=]+", "_", part) for part in parts) + ".json"
 
     def __str__(self) -> str:
-        return f"{self.architecture} {self.length} {self.framework} {self.method}"
+        count = "" if self.sequences is None else f" {self.sequences} sequences"
+        return f"{self.architecture} {self.length}{count} {self.framework} {self.method}"
 
 
 @dataclass(frozen=True)

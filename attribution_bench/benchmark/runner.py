@@ -287,7 +287,7 @@ class _RowRunner:
 
 
 def _workload(row: Row, method: str) -> Workload:
-    return Workload(row.architecture, row.length, row.framework, method)
+    return Workload(row.architecture, row.length, row.framework, method, len(row.sequences) if row.counted else None)
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Row:
     methods: tuple[str, ...]
     identity: str = ""
     """Of the model, where its name does not say all: records of another model of that name are not used again."""
+    counted: bool = False
+    """Whether the number of sequences tells the row from others of the suite."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
-"""`attribution-bench benchmark`: the runner on any model."""
+"""`attribution-bench benchmark`: the runner on any model, and on the suites that come with it."""
 
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +15,25 @@ if TYPE_CHECKING:
     from attribution_bench.models.sequence_model import SequenceModel
 
 
+class Suite(StrEnum):
+    """Named collections of workloads."""
+
+    engine = "engine"
+
+
 def benchmark(
-    model: options.Model,
+    model: Annotated[str | None, options.MODEL_ARGUMENT] = None,
+    suite: Annotated[
+        Suite | None,
+        typer.Option(
+            help="engine: instead of a MODEL, fastISM beside its alternatives on the built-in architectures, at "
+            "several lengths (chrombpnet at its own) and numbers of sequences, with memory, cold start and the time "
+            "of each step."
+        ),
+    ] = None,
+    architectures: options.Architectures = None,
     lengths: options.Lengths = None,
+    sequence_counts: options.SequenceCounts = None,
     methods: options.Methods = None,
     batch_sizes: Annotated[
         list[str] | None,
@@ -31,7 +48,9 @@ def benchmark(
     alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
     budget: options.Budget = BUDGET,
-    output: Annotated[Path, typer.Option(help="Results folder.")] = Path("reports/benchmark"),
+    output: Annotated[
+        Path | None, typer.Option(help="Results folder; reports/benchmark or reports/SUITE by default.")
+    ] = None,
     full: options.Full = False,
     fresh: options.Fresh = False,
     threads: options.Threads = None,
@@ -47,14 +66,17 @@ def benchmark(
       attribution-bench benchmark 'bpnet?length=2000' --target count
       attribution-bench benchmark model.keras --sequences peaks.fa --output results
       attribution-bench benchmark my_package.models:build --lengths 2114 --target profile:1000 --batch-sizes 16,64
+      attribution-bench benchmark --suite engine --sequence-counts 1,64 --budget 2
 
     Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
+    from attribution_bench.benchmark.engine_suite import ARCHITECTURES, COUNTS, LENGTHS, METHODS
     from attribution_bench.benchmark.machine import announce_threads, default_batch_sizes, resolve_device
     from attribution_bench.benchmark.protocol import Settings
     from attribution_bench.benchmark.reproduction import check_names, windows_of
     from attribution_bench.benchmark.runner import prepare_folder
     from attribution_bench.benchmark.workloads import Row
+    from attribution_bench.cli.engine_suite import measure_engine
     from attribution_bench.cli.measure import exit_code, measure, render
     from attribution_bench.models.loading import model_source
     from attribution_bench.models.targets import select
@@ -62,6 +84,35 @@ def benchmark(
     from attribution_bench.sequences import ALPHABETS, read_fasta
 
     thread_count = announce_threads(threads)
+    if suite is not None:
+        _refuse(
+            f"--suite {suite} measures the built-in architectures on bundled sequences, every output of them",
+            {
+                "MODEL": model,
+                "--sequences": sequences,
+                "--layout": layout,
+                "--target": target if target != "all" else None,
+                "--alphabet": alphabet if alphabet != "DNA" else None,
+            },
+        )
+        measure_engine(
+            options.names(architectures, ARCHITECTURES),
+            options.numbers(lengths, LENGTHS, "--lengths"),
+            options.numbers(sequence_counts, COUNTS, "--sequence-counts"),
+            options.names(methods, METHODS),
+            str(framework),
+            output or Path("reports") / suite,
+            batch_sizes=options.numbers(batch_sizes, (), "--batch-sizes"),
+            device=device,
+            budget=budget,
+            full=full,
+            fresh=fresh,
+            threads=thread_count,
+        )
+    if model is None:
+        raise InvalidInputError("give a MODEL to measure, or a suite: --suite engine")
+    _refuse("these belong to a suite", {"--architectures": architectures, "--sequence-counts": sequence_counts})
+    output = output or Path("reports/benchmark")
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
     if alphabet != "DNA" and sequences is None:
@@ -106,6 +157,13 @@ def benchmark(
     records = measure(rows, output, settings, target=goal, device=opened.device, threads=thread_count, fresh=fresh)
     render(records, output)
     raise typer.Exit(exit_code(records))
+
+
+def _refuse(reason: str, given: dict[str, object]) -> None:
+    """Raise InvalidInputError for options that were given and do not apply."""
+    named = [name for name, value in given.items() if value]
+    if named:
+        raise InvalidInputError(f"{reason}; leave out {', '.join(named)}")
 
 
 def parse_target(text: str) -> Any:

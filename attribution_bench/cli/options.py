@@ -30,13 +30,16 @@ class LayoutName(StrEnum):
     NLA = "NLA"
 
 
-Model = Annotated[
-    str,
-    typer.Argument(
-        help="A .pt2 (torch.export), .keras or .h5 file, package.module:callable, or an architecture such as "
-        "basset or bpnet?length=2000.",
-        metavar="MODEL",
-    ),
+MODEL_ARGUMENT = typer.Argument(
+    help="A .pt2 (torch.export), .keras or .h5 file, package.module:callable, or an architecture such as "
+    "basset or bpnet?length=2000.",
+    metavar="MODEL",
+)
+Model = Annotated[str, MODEL_ARGUMENT]
+Architectures = Annotated[list[str] | None, typer.Option(help="Architectures, comma-separated.", metavar="NAMES")]
+SequenceCounts = Annotated[
+    list[str] | None,
+    typer.Option(help="Numbers of sequences scored at once, comma-separated; 1,8,64 by default.", metavar="NUMBERS"),
 ]
 BuiltInFramework = Annotated[Framework, typer.Option(help="Framework of a built-in architecture.")]
 ModelLayout = Annotated[

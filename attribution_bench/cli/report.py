@@ -15,13 +15,7 @@ def report(
     Example:
       attribution-bench report reports/reproduce-paper
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
-    from rich.console import Console
-
     from attribution_bench.benchmark import load_records
-    from attribution_bench.reporting import render_report, terminal_table
+    from attribution_bench.cli.measure import render
 
-    records = load_records(results)
-    written = render_report(results)
-    Console().print(terminal_table(records))
-    for path in written:
-        print(path)
+    render(load_records(results), results)

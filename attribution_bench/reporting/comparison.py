@@ -122,10 +122,11 @@ def _cell(method: str, found: dict[str, Record]) -> Cell:
     own = record.seconds_per_100_sequences if record else None
     reference = found[REFERENCE].seconds_per_100_sequences if REFERENCE in found else None
     ratio = own / reference if own is not None and reference and method != REFERENCE else None
-    return Cell(method, record, ratio, tuple(_notes(record)) if record else ())
+    return Cell(method, record, ratio, tuple(notes_of(record)) if record else ())
 
 
-def _notes(record: Record) -> list[str]:
+def notes_of(record: Record) -> list[str]:
+    """Return what a reader has to know of a cell's figure, or of its absence."""
     if record.status != "ok":
         error = record.error or "no reason was recorded"
         if record.status == "unsupported":

@@ -13,16 +13,21 @@ GIBIBYTE = 2**30
 
 def difference_sentence(records: Sequence[Record]) -> str:
     """Say where the records were measured, where the paper's figures were, and what can be compared."""
-    setups: dict[str, list[str]] = {}
-    for record in records:
-        setups.setdefault(machine_text(record.machine), []).append(_setup(record))
-    measured = " ".join(f"Measured on {machine}: {_counted(found)}." for machine, found in sorted(setups.items()))
+    measured = setup_sentence(records)
     if not any(paper_row(record.workload.architecture, record.workload.length) for record in records):
         return measured
     return (
         f"{measured} The paper's figures come from {paper.DEVICE}, so seconds differ with the hardware and the "
         "framework; the ratios to fastISM on the same line are what compares, and they too shift with the device."
     )
+
+
+def setup_sentence(records: Sequence[Record]) -> str:
+    """Say on which machines, frameworks and devices the records were measured."""
+    setups: dict[str, list[str]] = {}
+    for record in records:
+        setups.setdefault(machine_text(record.machine), []).append(_setup(record))
+    return " ".join(f"Measured on {machine}: {_counted(found)}." for machine, found in sorted(setups.items()))
 
 
 def machine_text(machine: Machine) -> str:

@@ -2,7 +2,12 @@
 
 import math
 
-ARCHITECTURES = {"basset": "Basset", "factorized_basset": "Factorized Basset", "bpnet": "BPNet (profile and count)"}
+ARCHITECTURES = {
+    "basset": "Basset",
+    "factorized_basset": "Factorized Basset",
+    "bpnet": "BPNet (profile and count)",
+    "chrombpnet": "ChromBPNet-sized",
+}
 METHODS = {
     "fastism": "fastISM",
     "standard_ism": "Standard ISM",

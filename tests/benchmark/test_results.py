@@ -96,6 +96,16 @@ def test_a_workloads_file_name_is_safe() -> None:
     assert Path(name).name == name
 
 
+def test_a_number_of_sequences_tells_workloads_apart_and_older_records_have_none(tmp_path: Path) -> None:
+    counted = replace(RECORD, workload=replace(RECORD.workload, sequences=8))
+    assert counted.workload.file_name == "bpnet-1000-8_sequences-torch-standard_ism.json"
+    save_record(counted, tmp_path)
+    older = json.loads(RECORD.to_json())
+    del older["workload"]["sequences"]
+    (tmp_path / "records" / RECORD.workload.file_name).write_text(json.dumps(older))
+    assert load_records(tmp_path) == [counted, RECORD]
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):

@@ -10,7 +10,7 @@ import torch
 
 import attribution_bench as ab
 from attribution_bench.errors import InvalidInputError, MissingDependencyError, ModelError
-from attribution_bench.models import bpnet
+from attribution_bench.models import bpnet, chrombpnet
 from attribution_bench.models.weights import copy_weights, read_keras, read_torch, write_torch
 
 ARCHITECTURES = ("basset", "factorized_basset", "bpnet")
@@ -153,3 +153,23 @@ def test_unknown_layers_are_named():
     model = keras.Sequential([keras.Input((10, 4)), keras.layers.LSTM(3, name="memory")])
     with pytest.raises(ModelError, match="'memory' is a LSTM"):
         read_keras(model)
+
+
+def test_chrombpnet_is_one_model_in_both_frameworks_of_the_published_size():
+    shortest = 21 - 1 + 2 * sum(2**i for i in range(1, 9)) + 75
+    build, x = chrombpnet.build, sequences(2, shortest + 1)
+    model = build(shortest + 1, seed=5)
+    assert parameters(model) == 512 * 4 * 21 + 512 + 8 * (512 * 512 * 3 + 512) + 512 * 75 + 1 + 512 + 1
+    in_torch = ab.as_sequence_model(model)
+    in_keras = ab.as_sequence_model(build(shortest + 1, framework="keras", seed=5))
+    assert {output.name: output.shape for output in in_torch.outputs(2114)} == {"profile": (1000,), "count": (1,)}
+    assert in_torch.outputs(shortest + 1) == in_keras.outputs(shortest + 1)
+    ours, theirs = in_torch.predict(x), in_keras.predict(x)
+    for output in ours:
+        np.testing.assert_allclose(ours[output], theirs[output], rtol=0, atol=1e-5)
+    with pytest.raises(InvalidInputError, match=f"at least {shortest} letters, not length={shortest - 1}"):
+        build(shortest - 1)
+
+
+def test_chrombpnet_is_registered():
+    assert ab.get_model("chrombpnet") is chrombpnet.build

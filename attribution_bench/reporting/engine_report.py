@@ -1,0 +1,286 @@
+"""The engine benchmark's results folder rendered: a page and a table of every cell, from its stored JSON alone."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from attribution_bench.benchmark.engine_profile import EngineProfile, load_profiles
+from attribution_bench.benchmark.results import Record, load_records
+from attribution_bench.files import write_whole
+from attribution_bench.reporting.conditions import checks_sentence, facts, setup_sentence
+from attribution_bench.reporting.engine import Efficiency, EngineComparison, EngineRow, Growth, compare_engine
+from attribution_bench.reporting.labels import (
+    architecture_label,
+    framework_label,
+    method_label,
+    ratio_text,
+    seconds_text,
+    share_text,
+)
+from attribution_bench.reporting.tables import markdown_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TITLE = "Seconds per sequence (times as fast as standard ISM)"
+CAPTION = (
+    "Seconds per sequence; in parentheses how many times as fast as standard ISM at its own best batch size on the "
+    "same line. fastISM and standard ISM predict all three mutations of every position for every output; the other "
+    "methods' figures are for one output, of which they need a run each. ≈ marks what did not fit the time budget: it "
+    "was measured on a part of the sequences or positions and scaled up (`table.csv` says on how much)."
+)
+MEMORY = (
+    "Highest memory while the cell ran, in MiB. On a CPU it is the whole process's, with its libraries, the model and "
+    "the results that the call returns, and with what earlier cells "
+    "freed and it kept; on a GPU it is what the framework's allocator handed out."
+)
+GROWTH = (
+    "Fewest over most: seconds per sequence at the smallest number of sequences, over those at the largest. Over "
+    "linear growth: seconds per letter at the largest number of sequences, over those at the model's shortest length."
+)
+COLD = (
+    "One sequence, mutated at so many positions in its middle. The first run includes the self-check. Capture and plan "
+    "of the first model in a process also import what capture needs."
+)
+WORK = (
+    "Multiply-accumulates (MAC) are counted, for one mutation in the middle of the sequence. The rates are those "
+    "counted over the seconds at the line's number of sequences, in GFLOP/s of two operations a MAC, and as a share of "
+    "a large matrix product timed in the same run on the same device, threads and precision. Predicted is the ratio "
+    "that `attribution-bench explain` gives."
+)
+NODES = (
+    "Shares of a run of one sequence on one thread, in which the steps of the plan were timed one by one; the figures "
+    "above come from other runs. What is left was spent between the steps: the unmutated pass, the mutations' letters, "
+    "and writing the predictions."
+)
+MOST_NODES = 6
+MEBIBYTE = 2**20
+PLACE = ("Model", "Length", "Framework")
+CSV_COLUMNS = (
+    "architecture", "length", "framework", "sequences", "method", "status", "seconds_per_sequence",
+    "ratio_over_standard_ism", "outputs", "scaled", "measured_fraction", "done_sequences", "done_positions",
+    "done_outputs", "batch_size", "device", "threads", "peak_memory_bytes", "check_passed", "largest_difference",
+    "error",
+)  # fmt: skip
+
+
+def render_engine_report(folder: Path) -> list[Path]:
+    """Render the folder again from ``records/*.json`` and ``profiles/*.json``: ``table.csv`` and ``README.md``.
+
+    Raises
+    ------
+    InvalidInputError
+        The folder holds no records, or a file that cannot be read.
+    OutputError
+        The folder cannot be written.
+    """
+    records = load_records(folder)
+    comparison = compare_engine(records, load_profiles(folder))
+    contents = {"table.csv": _csv(comparison), "README.md": _page(records, comparison)}
+    return [write_whole(Path(folder) / name, content) for name, content in contents.items()]
+
+
+def engine_terminal_table(records: Sequence[Record]) -> "Table":
+    """Return the table of seconds for ``rich``."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    comparison = compare_engine(records, ())
+    table = Table(title=TITLE, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("Model", "Length", "Sequences", *map(method_label, comparison.methods)):
+        justify: Literal["left", "right"] = "left" if name == "Model" else "right"
+        table.add_column(Text(name.replace(" ", "\n")), justify=justify, no_wrap=name != "Model")
+    for row in comparison.rows:
+        model, length, framework = _place(row)
+        figures = (row.text(method).replace(" ", "\n") for method in comparison.methods)
+        table.add_row(*map(Text, (f"{model}, {framework}", length, str(row.sequences), *figures)))
+    return table
+
+
+def _page(records: Sequence[Record], comparison: EngineComparison) -> str:
+    methods, rows = comparison.methods, comparison.rows
+    labels = tuple(map(method_label, methods))
+    parts = [
+        "# fastISM's engine, measured",
+        markdown_text(setup_sentence(records)),
+        _gpu_sentence(records),
+        "## Time",
+        _table(
+            (*PLACE, "Sequences", *labels),
+            ((*_place(row), str(row.sequences), *map(row.text, methods)) for row in rows),
+        ),
+        CAPTION,
+        *(["\n".join(f"- {markdown_text(note)}" for note in comparison.notes)] if comparison.notes else []),
+        "## Memory",
+        _table(
+            (*PLACE, "Sequences", *labels),
+            ((*_place(row), str(row.sequences), *(_memory(row, method) for method in methods)) for row in rows),
+        ),
+        MEMORY,
+    ]
+    parts += _growth_section(comparison.growths)
+    if comparison.profiles:
+        parts += [*_cold_section(comparison.profiles), *_work_section(comparison.efficiencies)]
+        parts += _node_section(comparison.profiles)
+    parts += [
+        "## How it was measured",
+        "After a warm-up, batch sizes are tried within a share of the cell's time budget; the best one is timed in "
+        "rounds, taken in turns with the other methods on the same model, and the figure is their median. The "
+        "sequences are windows spread evenly over the genome of phage lambda; the weights are random, with a fixed "
+        "seed.",
+        markdown_text(checks_sentence(records)),
+        "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts(records) if name != "sequences"),
+        "## Files",
+        "`records/` holds one JSON file a cell, `profiles/` one of fastISM a model and length, `table.csv` the cells "
+        "with full precision. To render everything again, in this folder:",
+        "```bash\nattribution-bench report .\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _gpu_sentence(records: Sequence[Record]) -> str:
+    if any(record.machine.gpu for record in records):
+        return "The cells of a GPU name it."
+    return "No GPU was to be had where this was measured: every figure here is of a CPU."
+
+
+def _growth_section(growths: Sequence[Growth]) -> list[str]:
+    lines = [
+        (
+            *_place(found.most),
+            str(found.fewest.sequences),
+            str(found.most.sequences),
+            _optional(found.few_over_many, "{:.2f}".format),
+            _optional(found.over_linear, "{:.2f}".format),
+        )
+        for found in growths
+        if found.few_over_many is not None or found.over_linear is not None
+    ]
+    header = (*PLACE, "Fewest sequences", "Most sequences", "Fewest over most", "Over linear growth")
+    return ["## How fastISM's cost grows", _table(header, lines), GROWTH] if lines else []
+
+
+def _cold_section(profiles: Sequence[EngineProfile]) -> list[str]:
+    lines = (
+        (
+            *_place(p),
+            str(p.positions),
+            seconds_text(p.capture_seconds),
+            seconds_text(p.first_seconds),
+            seconds_text(p.warm_seconds),
+        )
+        for p in profiles
+    )
+    header = (*PLACE, "Positions", "Capture and plan (s)", "First run (s)", "Warm run (s)")
+    return ["## Cold and warm", _table(header, lines), COLD]
+
+
+def _work_section(efficiencies: Sequence[Efficiency]) -> list[str]:
+    lines = []
+    for found in efficiencies:
+        profile, matrix = found.profile, found.profile.matrix_products_per_second
+        lines.append(
+            (
+                *_place(profile),
+                str(found.row.sequences),
+                f"{profile.products_standard / 1e6:.4g}",
+                f"{profile.products_fast / 1e6:.3g}",
+                ratio_text(profile.predicted_ratio),
+                _optional(found.measured_ratio, ratio_text),
+                f"{2 * matrix / 1e9:.3g}",
+                _optional(found.products_per_second, lambda rate, of=matrix: _rate(rate, of)),  # type: ignore[misc]
+                _optional(found.standard_products_per_second, lambda rate, of=matrix: _rate(rate, of)),  # type: ignore[misc]
+            )
+        )
+    header = (
+        *(*PLACE, "Sequences", "MMAC standard", "MMAC fastISM", "Predicted ratio", "Measured ratio"),
+        *("Matrix product (GFLOP/s)", "fastISM (GFLOP/s)", "Standard ISM (GFLOP/s)"),
+    )
+    fallbacks = [
+        f"- {' '.join(_place(found.profile))}: {found.profile.fallback}"
+        for found in efficiencies
+        if found.profile.fallback
+    ]
+    reasons = ["Where every mutation takes a full pass:", "\n".join(map(markdown_text, fallbacks))] if fallbacks else []
+    factors = [max(f.factor, 1 / f.factor) for f in efficiencies if f.factor is not None]
+    worst = [f"Prediction and measurement differ by a factor of at most {max(factors):.2f}."] if factors else []
+    return ["## Work against the machine's matrix product", _table(header, lines), " ".join((WORK, *worst)), *reasons]
+
+
+def _node_section(profiles: Sequence[EngineProfile]) -> list[str]:
+    lines = []
+    for profile in profiles:
+        if not profile.nodes or not profile.single_thread_seconds:
+            continue
+        total, shown = profile.single_thread_seconds, profile.nodes[:MOST_NODES]
+        others = sum(node.seconds for node in profile.nodes[MOST_NODES:])
+        left = max(0.0, total - sum(node.seconds for node in profile.nodes))
+        heaviest = ", ".join(f"{node.layer} {share_text(node.seconds / total)}" for node in shown)
+        lines.append((*_place(profile), heaviest, share_text(others / total), share_text(left / total)))
+    header = (*PLACE, "Heaviest steps", "Other steps", "Between steps")
+    return ["## Where fastISM's time goes", _table(header, lines), NODES] if lines else []
+
+
+def _place(of: EngineRow | EngineProfile) -> tuple[str, str, str]:
+    return architecture_label(of.architecture), str(of.length), framework_label(of.framework)
+
+
+def _memory(row: EngineRow, method: str) -> str:
+    record = row.records.get(method)
+    return "" if record is None or record.peak_memory_bytes is None else f"{record.peak_memory_bytes / MEBIBYTE:.0f}"
+
+
+def _rate(products_per_second: float, matrix: float) -> str:
+    return f"{2 * products_per_second / 1e9:.3g} ({share_text(products_per_second / matrix)})"
+
+
+def _optional(value: float | None, text: Callable[[float], str]) -> str:
+    return "" if value is None else text(value)
+
+
+def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rule = ["---" if name in ("Model", "Framework", "Heaviest steps") else "---:" for name in header]
+    rows = [header, *lines]
+    text = [f"| {' | '.join(map(markdown_text, row))} |" for row in rows]
+    return "\n".join([text[0], f"| {' | '.join(rule)} |", *text[1:]])
+
+
+def _csv(comparison: EngineComparison) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in comparison.rows:
+        for method in comparison.methods:
+            if method in row.records:
+                writer.writerow(_csv_line(row, method, row.records[method]))
+    return file.getvalue()
+
+
+def _csv_line(row: EngineRow, method: str, record: Record) -> dict[str, object]:
+    done, check = record.done, record.check
+    return {
+        "architecture": row.architecture,
+        "length": row.length,
+        "framework": row.framework,
+        "sequences": row.sequences,
+        "method": method,
+        "status": record.status,
+        "seconds_per_sequence": row.seconds(method),
+        "ratio_over_standard_ism": row.ratio(method),
+        "outputs": record.asked and record.asked.outputs,
+        "scaled": row.scaled(method) if record.status == "ok" else None,
+        "measured_fraction": record.measured_fraction,
+        "done_sequences": done and done.sequences,
+        "done_positions": done and done.positions,
+        "done_outputs": done and done.outputs,
+        "batch_size": record.batch_size,
+        "device": record.device,
+        "threads": record.threads,
+        "peak_memory_bytes": record.peak_memory_bytes,
+        "check_passed": check and check.passed,
+        "largest_difference": check and check.largest_difference,
+        "error": record.error,
+    }

@@ -1,0 +1,131 @@
+"""The engine suite's page and table, from records and profiles made by hand."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attribution_bench.benchmark.engine_profile import EngineProfile, NodeTime
+from attribution_bench.benchmark.results import Machine, Record, Workload, save_record
+from attribution_bench.errors import InvalidInputError
+from attribution_bench.reporting import of_engine_suite, render_engine_report
+from attribution_bench.reporting.engine import EngineComparison, compare_engine
+
+
+@pytest.fixture
+def records(make_record: Callable[..., Record]) -> list[Record]:
+    """BPNet at 1000 letters and 8 sequences by three methods, and fastISM on one sequence."""
+
+    def cell(method: str, count: int, seconds: float | None, done: tuple[int, int, int], **changes: Any) -> Record:
+        made = make_record(method, seconds, architecture="bpnet", done=done, asked=(count, 1000, 1001), **changes)
+        return replace(made, workload=Workload("bpnet", 1000, "torch", method, count))
+
+    return [
+        cell("fastism", 8, 4.0, (8, 1000, 1001)),  # 0.5 s a sequence
+        cell("standard_ism", 8, 2.0, (1, 200, 1001)),  # 2 s for a fifth of one: 10 s a sequence
+        cell("deepshap", 8, 0.8, (8, 1000, 2)),  # 0.05 s a sequence and output
+        cell("integrated_gradients", 8, None, (8, 1000, 1), status="failed", error="MemoryError: no | more"),
+        cell("fastism", 1, 0.75, (1, 1000, 1001)),
+    ]
+
+
+@pytest.fixture
+def profile(records: list[Record]) -> EngineProfile:
+    return EngineProfile(
+        "bpnet", 1000, "torch", "cpu", 2, 6.0, records[0].machine, records[0].versions, None,
+        letters=4, products_standard=120_000_000, products_fast=10_000_000, predicted_ratio=16.0, fallback="",
+        matrix_products_per_second=1e11, capture_seconds=1.25, positions=300, first_seconds=0.4, warm_seconds=0.2,
+        single_thread_seconds=0.5, nodes=(NodeTime("tower.0: conv", "conv", "windowed", 0.3),
+        *(NodeTime(f"layer {i}", "relu", "windowed", 0.02) for i in range(7))), date="2026-01-02T03:04:05Z",
+    )  # fmt: skip
+
+
+def arranged(records: list[Record], profiles: tuple[EngineProfile, ...] = ()) -> EngineComparison:
+    return compare_engine(records, profiles)
+
+
+def test_figures_are_a_sequences_and_ratios_are_over_standard_ism(records: list[Record]) -> None:
+    comparison = arranged(records)
+    assert comparison.methods == ("fastism", "standard_ism", "integrated_gradients", "deepshap")
+    one, eight = comparison.rows
+    assert (one.sequences, eight.sequences) == (1, 8)
+    assert eight.text("fastism") == "0.500 (20.0)"
+    assert eight.text("standard_ism") == "≈10.0"
+    assert eight.text("deepshap") == "0.0500 (200)"
+    assert eight.text("integrated_gradients") == "failed: MemoryError"
+    assert one.text("fastism") == "0.750"
+    assert one.text("standard_ism") == "not run"
+    assert comparison.notes == ("bpnet 1000 8 sequences torch integrated_gradients: failed: MemoryError: no | more",)
+
+
+def test_counted_work_is_set_against_the_matrix_product(records: list[Record], profile: EngineProfile) -> None:
+    (found,) = arranged(records, (profile, replace(profile, architecture="basset"))).efficiencies
+    assert found.row.sequences == 8
+    # 3000 mutations of 10 M in 0.5 s, of 120 M in 10 s.
+    assert found.products_per_second == pytest.approx(6e10)
+    assert found.standard_products_per_second == pytest.approx(3.6e10)
+    assert found.factor == pytest.approx(16 / 20)
+    (none,) = arranged(records, (replace(profile, fallback="it follows an LSTM"),)).efficiencies
+    assert none.products_per_second is None
+
+
+def test_growth_with_the_number_of_sequences_and_the_length(records: list[Record]) -> None:
+    longer = replace(records[0], workload=replace(records[0].workload, length=2000), durations=(12.0,))
+    short, long = arranged([*records, longer]).growths
+    # 0.75 s for one against 0.5 s for each of eight; 1.5 s at twice the letters is 1.5 times linear.
+    assert short.few_over_many == pytest.approx(1.5)
+    assert short.over_linear is None
+    assert long.few_over_many is None
+    assert long.over_linear == pytest.approx(1.5)
+
+
+def test_the_page_shows_everything_and_renders_the_same_again(
+    records: list[Record], profile: EngineProfile, tmp_path: Path
+) -> None:
+    for record in records:
+        save_record(record, tmp_path)
+    profile.save(tmp_path)
+    written = render_engine_report(tmp_path)
+    assert [path.name for path in written] == ["table.csv", "README.md"]
+    page = (tmp_path / "README.md").read_text()
+    assert "No GPU was to be had where this was measured" in page
+    assert "| BPNet (profile and count) | 1000 | PyTorch | 8 | 0.500 (20.0) | ≈10.0 | failed: MemoryError |" in page
+    assert "integrated\\_gradients: failed: MemoryError: no \\| more" in page
+    assert "| 1000 | PyTorch | 300 | 1.25 | 0.400 | 0.200 |" in page
+    assert "| 1000 | PyTorch | 1 | 8 | 1.50 |  |" in page
+    assert "| 8 | 120 | 10 | 16.0 | 20.0 | 200 | 120 (60%) | 72 (36%) |" in page
+    assert "differ by a factor of at most 1.25." in page
+    # 0.3 of 0.5 s, five of the others are named, two are not, 0.06 s lie between the steps.
+    assert "tower.0: conv 60%, layer 0 4%, layer 1 4%, layer 2 4%, layer 3 4%, layer 4 4% | 8% | 12% |" in page
+    assert "The outputs" in page or "No output was checked." in page
+    lines = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+    assert [(line["sequences"], line["method"], line["scaled"]) for line in lines] == [
+        ("1", "fastism", "False"),
+        ("8", "fastism", "False"),
+        ("8", "standard_ism", "True"),
+        ("8", "integrated_gradients", ""),
+        ("8", "deepshap", "False"),
+    ]
+    assert float(lines[3 - 1]["seconds_per_sequence"]) == pytest.approx(10.0)
+    before = {path: path.read_bytes() for path in written}
+    assert {path: path.read_bytes() for path in render_engine_report(tmp_path)} == before
+
+
+def test_a_gpu_is_not_denied(records: list[Record], tmp_path: Path) -> None:
+    for record in records:
+        save_record(replace(record, machine=Machine("Linux", "a processor", 2, 2**34, gpu="Example GPU")), tmp_path)
+    render_engine_report(tmp_path)
+    page = (tmp_path / "README.md").read_text()
+    assert "No GPU" not in page
+    assert "Example GPU" in page
+
+
+def test_records_of_the_suite_and_others_are_not_mixed(records: list[Record], make_record: Any) -> None:
+    other = make_record("fastism", 1.0)
+    assert of_engine_suite(records)
+    assert not of_engine_suite([other])
+    with pytest.raises(InvalidInputError, match="separate folders"):
+        of_engine_suite([*records, other])
