@@ -6,6 +6,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 import attribution_bench as ab
+from attribution_bench.models import SequenceModel
+from attribution_bench_plugins.fastism.engine import Options, prepare
+from attribution_bench_plugins.fastism.plan import Plan
+from attribution_bench_plugins.fastism.source import source_of
 
 ROWS_AT_ONCE = 1000
 SMALLEST_SCALE = 1e-3
@@ -54,3 +58,11 @@ def assert_parity(
         assert np.isfinite(expected).all()
         scale = max(float(np.abs(expected).max()), SMALLEST_SCALE)
         np.testing.assert_allclose(found[name], expected, rtol=0, atol=tolerance * scale, err_msg=f"output {name!r}")
+
+
+def plan_of(model: SequenceModel, length: int, extras: tuple[np.ndarray, ...] = ()) -> Plan:
+    """Return the plan of a model in inference mode, whatever it would gain."""
+    options = Options(memory_budget=None, self_check=False, rules={}, least_gain=0.0)
+    plan = prepare(source_of(model), length, extras, model.outputs(length, extras), options).plan
+    assert plan is not None
+    return plan

@@ -98,7 +98,9 @@ class TorchSource(Source):
         return graph
 
     def fingerprint(self) -> Hashable:  # noqa: D102 - the base class says it
-        tensors = (*self.module.parameters(), *self.module.buffers())
+        # Each call asks: going through the modules once takes half as long as parameters() and buffers().
+        held = [(*module._parameters.values(), *module._buffers.values()) for module in self.module.modules()]
+        tensors = (tensor for tensors in held for tensor in tensors if tensor is not None)
         return self.device, tuple((tensor.data_ptr(), tensor._version, tensor.element_size()) for tensor in tensors)
 
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:  # noqa: D102 - the base class says it

@@ -12,14 +12,13 @@ from torch import Tensor, nn
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism import plan
-from attribution_bench_plugins.fastism.engine import prepare, source_of
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.ops import RULES, Operand, Operation, Rule
 from attribution_bench_plugins.fastism.ops.base import MergingOperation
 from attribution_bench_plugins.fastism.values import Windowed
 from attribution_bench_plugins.fastism.window import Window
 from fastism_models import LENGTH, MODELS, Custom, build
-from parity import assert_parity, brute_force, one_hot
+from parity import assert_parity, brute_force, one_hot, plan_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
@@ -225,7 +224,7 @@ def users() -> dict[str, str]:
     for name in MODELS:
         model = ab.as_sequence_model(build(name).double())
         with model.inference():
-            captured = prepare(source_of(model), LENGTH, (), model.outputs(LENGTH)).plan
+            captured = plan_of(model, LENGTH)
         assert captured is not None
         for late in (False, True):
             for step in captured.running(late=late):

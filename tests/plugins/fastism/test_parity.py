@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism.engine import FallbackWarning, prepare
-from attribution_bench_plugins.fastism.source import source_of
+from attribution_bench_plugins.fastism.engine import FallbackWarning
 from fastism_models import LENGTH, MODELS, WHOLE_SOMEWHERE, Custom, build, controls_join, joint_head
-from parity import assert_parity, brute_force, one_hot
+from parity import assert_parity, brute_force, one_hot, plan_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
@@ -30,7 +29,7 @@ def test_rules_hold_the_whole_model(name: str) -> None:
     """Nothing runs whole for want of a rule."""
     model = ab.as_sequence_model(build(name))
     with model.inference():
-        plan = prepare(source_of(model), LENGTH, (), model.outputs(LENGTH)).plan
+        plan = plan_of(model, LENGTH)
     assert plan is not None
     assert {step.node.layer: step.reason for step in plan.steps.values() if step.reason} == {}
 

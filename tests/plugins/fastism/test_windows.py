@@ -24,11 +24,11 @@ from hypothesis import HealthCheck, given, settings
 from torch import Tensor, nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism.engine import prepare, source_of
 from attribution_bench_plugins.fastism.plan import Plan, Step
 from attribution_bench_plugins.fastism.references import run_graph
 from attribution_bench_plugins.fastism.window import Positions, Window
 from fastism_models import LENGTH, MODELS, build
+from parity import plan_of
 from random_models import Description, descriptions
 from real_architectures import ARCHITECTURES
 
@@ -46,7 +46,7 @@ class Probe:
         model = ab.as_sequence_model(module.double(), alphabet="DNA" if letters == 4 else "protein")
         arrays = tuple(extra.numpy() for extra in extras)
         with model.inference():
-            plan = prepare(source_of(model), length, arrays, model.outputs(length, arrays)).plan
+            plan = plan_of(model, length, arrays)
         assert plan is not None
         self.plan: Plan = plan
         self.generator = torch.Generator().manual_seed(0)
