@@ -1,7 +1,7 @@
 """From a request to predictions: capture, plan, groups of sequences, checks, and the fallback."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,8 +64,14 @@ class Captured:
     """How many times as fast as full passes the plan should be for many sequences; 1 where it is not run."""
     fallback: str
     """Why every mutation takes a full pass nevertheless; empty where the plan is run."""
+    fingerprint: Hashable = None
+    """Of the weights that it was captured with."""
     checked: bool = False
     """Whether the plan's predictions were compared with the model's own."""
+
+    def too_few(self, pieces: Pieces, options: Options) -> bool:
+        """Whether so many mutations in so many pieces take less time by full passes, though more would not."""
+        return self.work is not None and not self.fallback and self.work.ratio(pieces) < options.least_gain
 
 
 def prepare(
@@ -100,11 +106,16 @@ def captured(
     options: Options,
 ) -> Captured:
     """Return what `prepare` does, from `engines` where nothing has changed since."""
-    key = (length, tuple((extra.shape[1:], extra.dtype) for extra in extras), source.fingerprint())
-    if key not in engines:
+    key = _key(length, extras)
+    fingerprint = source.fingerprint()
+    if key not in engines or engines[key].fingerprint != fingerprint:
         engines.clear()  # weights that have changed will not come back
-        engines[key] = prepare(source, length, extras, outputs, options)
+        engines[key] = replace(prepare(source, length, extras, outputs, options), fingerprint=fingerprint)
     return engines[key]
+
+
+def _key(length: int, extras: tuple[NDArray[Any], ...]) -> Hashable:
+    return length, tuple((extra.shape[1:], extra.dtype) for extra in extras)
 
 
 def warn_of(engine: Captured) -> None:
@@ -114,20 +125,23 @@ def warn_of(engine: Captured) -> None:
 
 def attribute(model: SequenceModel, request: Request, engines: dict[Any, Captured], options: Options) -> RawAttribution:
     """Compute the predictions of every mutation asked for."""
-    source = source_of(model)
     length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
+    letters, count, positions = len(model.alphabet), len(request.one_hot), request.positions.tolist()
+    alternatives = letters if (request.letters < 0).any() else letters - 1
+    one_block = Pieces(count * len(positions) * alternatives, 1, 1)
+    known = engines.get(_key(length, extras))
+    if known is not None and known.too_few(one_block, options):
+        # Said before anything that costs time, such as asking for the weights: they do not change the work.
+        return _by_full_passes(model, request, FEW)
+    source = source_of(model)
     engine = captured(source, length, extras, outputs, engines, options)
     if engine.plan is None or engine.work is None or engine.fallback:
         warn_of(engine)
         return _by_full_passes(model, request, engine.fallback)
-    plan, work, count, positions = engine.plan, engine.work, len(request.one_hot), request.positions.tolist()
-    alternatives = plan.letters if (request.letters < 0).any() else plan.letters - 1
-    one_block = Pieces(count * len(positions) * alternatives, 1, 1)
-    if work.ratio(one_block) < options.least_gain:  # said before anything that costs time
-        return _by_full_passes(model, request, FEW)
+    plan = engine.plan
     sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.device.type, options.budget)
     sizes = replace(sizes, sequences=min(sizes.sequences, request.batch_size or sizes.sequences))
-    if work.ratio(pieces_of(plan, sizes, count, positions, alternatives)) < options.least_gain:
+    if engine.too_few(pieces_of(plan, sizes, count, positions, alternatives), options):
         return _by_full_passes(model, request, FEW)
     with torch.inference_mode():
         raw = _run(source, request, plan, sizes, alternatives, options.self_check and not engine.checked)
