@@ -130,9 +130,12 @@ def attribute(model: SequenceModel, request: Request, engines: dict[Any, Capture
     alternatives = letters if (request.letters < 0).any() else letters - 1
     one_block = Pieces(count * len(positions) * alternatives, 1, 1)
     known = engines.get(_key(length, extras))
+    # Said before anything that costs time, such as asking for the weights: they do not change the work.
     if known is not None and known.too_few(one_block, options):
-        # Said before anything that costs time, such as asking for the weights: they do not change the work.
         return _by_full_passes(model, request, FEW)
+    if known is not None and known.work is not None and known.fallback:
+        warn_of(known)
+        return _by_full_passes(model, request, known.fallback)
     source = source_of(model)
     engine = captured(source, length, extras, outputs, engines, options)
     if engine.plan is None or engine.work is None or engine.fallback:
