@@ -20,6 +20,7 @@ from attribution_bench_plugins.fastism.execute import Sizes, choose_sizes, mutat
 from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
 from attribution_bench_plugins.fastism.graph.layout import labelled
+from attribution_bench_plugins.fastism.graph.pooling_first import pool_first
 from attribution_bench_plugins.fastism.graph.rewriting import split_joint_features
 from attribution_bench_plugins.fastism.ops import Rule
 from attribution_bench_plugins.fastism.plan import Plan, make_plan
@@ -83,7 +84,7 @@ def prepare(
 ) -> Captured:
     """Capture a model in inference mode and plan it; a model that cannot be captured has no plan but a reason."""
     try:
-        graph = split_joint_features(source.capture(length, extras, outputs))
+        graph = pool_first(split_joint_features(source.capture(length, extras, outputs)))
     except CaptureError as error:
         return Captured(None, None, 1.0, str(error))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")

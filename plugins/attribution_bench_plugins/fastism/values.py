@@ -126,20 +126,23 @@ class Windowed:
 
     def _placed(self, window: Window) -> Tensor:
         around = self.references.view(self.source, window, self.shape[1])
-        # A copy even of one window that is contiguous already: it is the reference itself.
-        placed = around.expand(*self.shape[:3], *around.shape[3:]).clone(memory_format=torch.contiguous_format)
+        around = around.expand(*self.shape[:3], *around.shape[3:])
+        # A tensor of its own even where it is one window that is contiguous already: that is the reference itself.
+        placed = torch.empty(around.shape, dtype=around.dtype, device=around.device)
         own = self.value() if self.holds_value else self.delta()
         steady = self.window.step == window.step
         for k in (slice(None),) if steady else range(self.shape[1]):
-            first = 0 if isinstance(k, slice) else k
-            offset = self.window.at(first) - window.at(first)
-            low, high = max(0, offset), min(window.width, offset + self.window.width)
-            if low < high:
-                into, part = placed[:, k, ..., low:high, :], own[:, k, ..., low - offset : high - offset, :]
-                if self.holds_value:
-                    into.copy_(part)
-                else:
-                    into.add_(part)
+            offset = self.window.at(0 if isinstance(k, slice) else k) - window.at(0 if isinstance(k, slice) else k)
+            low = min(max(0, offset), window.width)
+            high = max(low, min(window.width, offset + self.window.width))
+            unmutated, into = around[:, k], placed[:, k]
+            into[..., :low, :].copy_(unmutated[..., :low, :])
+            into[..., high:, :].copy_(unmutated[..., high:, :])
+            part, reached = own[:, k, ..., low - offset : high - offset, :], into[..., low:high, :]
+            if low < high and self.holds_value:
+                reached.copy_(part)
+            elif low < high:
+                torch.add(unmutated[..., low:high, :], part, out=reached)
         return placed
 
     def _reference(self) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,14 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
+from attribution_bench_plugins.fastism.ops.evaluation import (
+    EVALUATED_TYPES,
+    LONGEST_KERNEL,
+    EvaluatedTaps,
+    Tiling,
+    best_tiling,
+)
+from attribution_bench_plugins.fastism.ops.tiles import add_up, overlap
 from attribution_bench_plugins.fastism.values import Mutation, Windowed
 from attribution_bench_plugins.fastism.window import Window, strided
 
@@ -18,20 +27,25 @@ PRODUCT_BYTES = 2**21
 """Size of the tile of products that is overlap-added at a time, so that it stays in a core's cache."""
 VECTOR = 16
 """Convolutions compute output channels in groups of this many, however few there are."""
-SCATTER_OVERHEAD = 15
-"""What adding up one product costs, in multiply-accumulates; measured on one two-core CPU."""
+SCATTER_OVERHEAD = 30
+"""What adding up one product costs, in multiply-accumulates; measured on one two-core CPU, as is the next."""
+NARROW = 3
+"""A convolution takes as long as for so many more input positions."""
 FEW = 8
-"""Below this many output channels, sums that run over positions are faster than sums that run over channels."""
-NARROW = 6
-"""A convolution on a CPU takes as long for fewer input positions than this; measured on one."""
+"""Below this many output channels, a product takes several positions at once."""
+TILES = (8, 10, 12, 9, 7, 6, 11, 5)
+"""How many, the best first; measured on one CPU."""
+
+Way = Literal["evaluate", "gather", "scatter"]
 
 
 class Taps(Operation):
     """A linear map with taps at stride one: ``output[i * up + j * dilation + offset] += input[i] @ taps[j]``.
 
-    Two ways lead to the same numbers. Scatter: every input position times all taps in one product, then an overlap-add.
-    Gather: a convolution over the window padded with zeros, which needs no overlap-add; on a CPU it skips the padding,
-    so that it multiplies nothing but the window either. The cheaper one is taken for each window.
+    Three ways lead to the same numbers. Scatter: every input position times all taps in one product, then an
+    overlap-add. Gather: a convolution over the window padded with zeros, which needs no overlap-add; on a CPU it skips
+    the padding, so that it multiplies nothing but the window either. Evaluate: fewer products, of sums of positions with
+    sums of taps (see `EvaluatedTaps`). The cheapest is taken for each window.
     """
 
     def __init__(
@@ -58,6 +72,9 @@ class Taps(Operation):
         self.matrix = taps.permute(0, 2, 1, 3).reshape(self.groups, self.c_in, self.kernel * self.c_out).contiguous()
         self.pair_table: Tensor | None = None
         self.kernel_2d: Tensor | None = None
+        self.evaluated: dict[Tiling, EvaluatedTaps] = {}
+        self.tile_matrices: dict[int, Tensor] = {}
+        self.ways: dict[tuple[int, int], Way] = {}
 
     def scale_outputs(self, scale: Tensor) -> bool:
         """Multiply every output channel."""
@@ -73,22 +90,27 @@ class Taps(Operation):
         return Window(start, window.step * self.up, (window.width - 1) * self.up + reach + 1)
 
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
-        """Return those of the cheaper way."""
+        """Return those of the cheapest way."""
         (source,) = (w for w in windows if w is not None)
         if self._looks_up(source):
             return 0
-        positions = source.width * self.kernel
-        if self._gathers(source, window):
+        products, way = source.width * self.kernel, self._way(source, window)
+        if way == "gather":
             shift = self.window([source]).start - window.start
-            positions = sum(max(0, high - low) for low, high in self._landing(source.width, window.width, shift))
-        return positions * self.groups * self.c_in * self.c_out
+            products = sum(max(0, high - low) for low, high in self._landing(source.width, window.width, shift))
+        elif way == "evaluate":
+            products = best_tiling(source.width, self.kernel, self.dilation).products
+        return products * self.groups * self.c_in * self.c_out
 
     def partial_sums(self, windows: Sequence[Window | None], window: Window) -> int:
-        """Return the products that are added up."""
+        """Return the values and products that are added up."""
         (source,) = (w for w in windows if w is not None)
-        if self.kernel == 1 or self._gathers(source, window) or self._looks_up(source):
+        if self.kernel == 1 or self._looks_up(source):
             return 0
-        return source.width * self.kernel * self.groups * self.c_out
+        way = self._way(source, window)
+        if way == "evaluate":
+            return best_tiling(source.width, self.kernel, self.dilation).products * (self.c_in + self.c_out)
+        return source.width * self.kernel * self.groups * self.c_out if way == "scatter" else 0
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
@@ -104,8 +126,11 @@ class Taps(Operation):
         window = window if window.step == natural.step else natural
         x = x.reshape(-1, operand.window.width, x.shape[-1])
         shift = natural.start - window.start
-        if self._gathers(operand.window, window):
+        way = self._way(operand.window, window)
+        if way == "gather":
             out = self._gather(x, window.width, shift)
+        elif way == "evaluate":
+            out = _cropped(self._evaluate(x), window.width, shift)
         elif self.groups == 1 and self.c_out < FEW:
             out = self._scatter_few(x, window.width, shift)
         else:
@@ -115,14 +140,26 @@ class Taps(Operation):
     def _looks_up(self, source: Window) -> bool:
         return source.width == 1 and self.operands[0].node.op == "input" and self.groups == self.dilation == 1
 
-    def _gathers(self, source: Window, window: Window) -> bool:
-        if self.up != 1:
-            return False
+    def _way(self, source: Window, window: Window) -> Way:
+        """Return the cheapest way from one width to another."""
+        widths = source.width, window.width
+        if widths not in self.ways:
+            costs = self._costs(*widths)
+            self.ways[widths] = min(costs, key=lambda way: costs[way])
+        return self.ways[widths]
+
+    def _costs(self, source: int, width: int) -> dict[Way, int]:
+        """Return what each way that there is costs, in multiply-accumulates."""
         if self.groups > 1:
-            return True
-        padded = -(-self.c_out // VECTOR) * VECTOR
-        width = max(source.width, NARROW) if self.taps.device.type == "cpu" else window.width
-        return width * self.c_in * padded < source.width * (self.c_in + SCATTER_OVERHEAD) * self.c_out
+            return {"gather": 0} if self.up == 1 else {"scatter": 0}
+        costs: dict[Way, int] = {"scatter": source * self.kernel * (self.c_in + SCATTER_OVERHEAD) * self.c_out}
+        if self.up > 1:
+            return costs
+        computed = source + NARROW if self.taps.device.type == "cpu" else width
+        costs["gather"] = computed * self.kernel * self.c_in * -(-self.c_out // VECTOR) * VECTOR
+        if self.taps.dtype in EVALUATED_TYPES and self.kernel <= LONGEST_KERNEL:
+            costs["evaluate"] = best_tiling(source, self.kernel, self.dilation).cost(self.c_in, self.c_out)
+        return costs
 
     def _landing(self, source: int, width: int, shift: int) -> list[tuple[int, int]]:
         """Return for each tap the input positions, from one to before the other, that it leads into the window."""
@@ -162,23 +199,31 @@ class Taps(Operation):
         return max(1, PRODUCT_BYTES // (x.element_size() * x.shape[1] * self.kernel * self.groups * self.c_out))
 
     def _scatter_few(self, x: Tensor, width: int, shift: int) -> Tensor:
-        """Do the same for few output channels, with positions as the fastest axis, so that sums run over many of them.
+        """Do the same for few output channels, by tiles of positions of which one product gives all that they reach.
 
-        Profile heads have one or two channels and long kernels.
+        Profile heads have one or two channels and long kernels: their products are many and small.
         """
         rows, source, _ = x.shape
-        out = x.new_zeros((self.c_out, rows, width))
-        tile = self._tile(x)
-        for first in range(0, rows, tile):
-            part, into = x[first : first + tile], out[:, first : first + tile]
-            products = (self.matrix[0].t() @ part.reshape(-1, self.c_in).t()).view(self.kernel, self.c_out, -1, source)
-            for j, (low, high) in enumerate(self._landing(source, width, shift)):
-                at = j * self.dilation + shift
-                if low < high:
-                    into[..., low * self.up + at : (high - 1) * self.up + at + 1 : self.up] += products[
-                        j, ..., low:high
-                    ]
-        return out.permute(1, 2, 0).contiguous()
+        tile = next((size for size in TILES if source % size == 0), TILES[0])
+        tiles, step = -(-source // tile), tile * self.up
+        if tiles * tile > source:
+            x = F.pad(x, (0, 0, 0, tiles * tile - source))
+        if tile not in self.tile_matrices:
+            self.tile_matrices[tile] = self._tile_matrix(tile)
+        pieces = x.reshape(rows, tiles, tile * self.c_in) @ self.tile_matrices[tile]
+        pieces = pieces.unflatten(2, (-1, self.c_out))
+        out = x.new_empty((rows, (tiles + overlap(pieces.shape[2] - step, step)) * step, self.c_out))
+        add_up(pieces, step, out)
+        return _cropped(out, width, shift)
+
+    def _tile_matrix(self, tile: int) -> Tensor:
+        """Return the taps of a tile's every position, (tile * C_in, reached positions * C_out)."""
+        reached = max(tile * self.up, (tile - 1) * self.up + (self.kernel - 1) * self.dilation + 1)
+        matrix = self.taps.new_zeros((tile, self.c_in, reached, self.c_out))
+        for i in range(tile):
+            for j in range(self.kernel):
+                matrix[i, :, i * self.up + j * self.dilation] += self.taps[0, j]
+        return matrix.flatten(2).flatten(0, 1)
 
     def _overlap_add(self, products: Tensor, into: Tensor, shift: int) -> None:
         """Add products (rows, source, K, C) at ``i * up + j * dilation + shift`` of (rows, width, C), what fits in."""
@@ -197,6 +242,13 @@ class Taps(Operation):
             if low < high:
                 into[:, low * self.up + at : (high - 1) * self.up + at + 1 : self.up] += products[:, low:high, j]
 
+    def _evaluate(self, x: Tensor) -> Tensor:
+        """Return (rows, natural width, C_out) from (rows, source width, C_in) by values at points."""
+        tiling = best_tiling(x.shape[1], self.kernel, self.dilation)
+        if tiling not in self.evaluated:
+            self.evaluated[tiling] = EvaluatedTaps(self.taps[0], tiling)
+        return self.evaluated[tiling](x)
+
     def _gather(self, x: Tensor, width: int, shift: int) -> Tensor:
         """Return (rows, width, C_out) from (rows, source width, C_in) by a convolution."""
         if self.kernel_2d is None:
@@ -214,6 +266,11 @@ class Taps(Operation):
         out = F.conv2d(image, self.kernel_2d, None, 1, (0, padding), (1, self.dilation), self.groups)
         out = out.squeeze(2).transpose(1, 2)
         return out.narrow(1, padding - left, width)
+
+
+def _cropped(x: Tensor, width: int, shift: int) -> Tensor:
+    """Return (rows, width, C) that begins `shift` positions before x; zero where x is not."""
+    return x if shift == 0 and x.shape[1] == width else F.pad(x, (0, 0, shift, width - shift - x.shape[1]))
 
 
 class ChannelMap(Operation):
