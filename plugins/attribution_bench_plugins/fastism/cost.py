@@ -10,14 +10,14 @@ from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.plan import Plan, Step
 from attribution_bench_plugins.fastism.window import Positions, Window
 
-ELEMENT = 27
+ELEMENT = 50
 """What writing one number costs, in multiply-accumulates; measured on one two-core CPU, as are the others here."""
 LARGE = 2**14
 """From so many numbers a sequence on, a batch of full passes leaves the cache, and writing costs twice as much."""
 NARROW = 8
 """Windows cost as if each of their positions had so many more channels: few channels make short loops."""
-STEP = {"cpu": 1_500_000}
-"""What starting one operation costs, in multiply-accumulates: 30 microseconds."""
+STEP = {"cpu": 4_000_000}
+"""What starting one operation costs, in multiply-accumulates: 40 microseconds."""
 ACCELERATOR_STEP = 300_000_000
 """The same time on a device that does 10 tera multiply-accumulates a second; an estimate."""
 FREE = frozenset({"batch_size", "constant", "extra", "input", "permute", "view"})

@@ -19,6 +19,8 @@ from attribution_bench_plugins.fastism.workers import MOST_WORKERS, in_order
 CACHE_BYTES = {"cpu": 8 * 2**20}
 """Size of the largest tensor of a block: on a CPU one that stays in the shared cache."""
 ACCELERATOR_BYTES = 512 * 2**20
+LEAST_ROWS = 32
+"""Mutated sequences of a block, budget allowing, however large: products with fewer rows wait for their weights."""
 WHOLE_BYTES = 32 * 2**20
 """The same for nodes that run whole, whose cost is in the model's own operations."""
 
@@ -160,8 +162,9 @@ def choose_sizes(plan: Plan, itemsize: int, alternatives: int, device: str, budg
 def positions_at_once(plan: Plan, itemsize: int, alternatives: int, device: str, budget: int, width: int = 1) -> int:
     """Return how many mutations of a width, with so many alternatives each, make a block."""
     windowed, entire = bytes_per_position(plan, itemsize, alternatives, width)
-    target = min(CACHE_BYTES.get(device, ACCELERATOR_BYTES), budget // (8 * workers_for(plan, device)))
-    positions = max(1, target // windowed)
+    most = max(1, budget // (8 * workers_for(plan, device)) // windowed)
+    cached = CACHE_BYTES.get(device, ACCELERATOR_BYTES) // windowed
+    positions = min(most, max(cached, -(-LEAST_ROWS // alternatives)))
     if entire:
         positions = min(positions, max(1, min(WHOLE_BYTES, budget // 8) // entire))
     return positions

@@ -1,8 +1,8 @@
 """Short convolutions with fewer products than pairs of elements, by values at points (Toom 1963, Cook 1966).
 
-The convolution of a window x with a kernel t is the product of two polynomials. It is known from their values at as many
-points as it has coefficients, and each value takes one product instead of one for each pair. Here elements are vectors
-of channels and taps are matrices, so that products are what costs, and the sums before and after them are cheap.
+The convolution of a window x with a kernel t is the product of two polynomials. It is known from their values at as
+many points as it has coefficients, and each value takes one product instead of one for each pair. Here elements are
+vectors of channels and taps are matrices, so that products are what costs; sums before and after them are cheap.
 """
 
 import math
@@ -37,7 +37,7 @@ class Convolution:
 
     @property
     def amplification(self) -> float:
-        """Root mean square rounding over that of the plain convolution, for independent elements and taps of one size."""
+        """Root mean square rounding over that of the plain convolution, for elements and taps of one size."""
         each = np.square(self.evaluate).sum(1) * np.square(self.weigh).sum(1)
         worst = float((np.square(self.interpolate) @ each).max())
         return math.sqrt(worst / min(self.evaluate.shape[1], self.weigh.shape[1]))
@@ -76,10 +76,14 @@ def _recipe(width: int, kernel: int) -> _Recipe:
         if amplification <= MOST_AMPLIFICATION:
             make = partial(_nested, outer, inner, size, width, kernel)
             options.append(_Recipe(outer.products * inner.products, amplification, make))
-    for first in range(1, width // 2 + 1):
-        options.append(_halves(_recipe(first, kernel), _recipe(width - first, kernel), _windows_side_by_side))
-    for first in range(1, kernel // 2 + 1):
-        options.append(_halves(_recipe(width, first), _recipe(width, kernel - first), _kernels_side_by_side))
+    options += [
+        _halves(_recipe(first, kernel), _recipe(width - first, kernel), _windows_side_by_side)
+        for first in range(1, width // 2 + 1)
+    ]
+    options += [
+        _halves(_recipe(width, first), _recipe(width, kernel - first), _kernels_side_by_side)
+        for first in range(1, kernel // 2 + 1)
+    ]
     return min(options, key=lambda option: (option.products, option.amplification))
 
 
@@ -99,7 +103,10 @@ def toom_cook(width: int, kernel: int) -> Convolution:
         others = points[:i] + points[i + 1 :]
         interpolate[:-1, i] = _vanishing_at(others) / np.prod([point - other for other in others])
     # Values of about one size at every point, or the large ones would drown the others; powers of two are exact.
-    one, other = (2.0 ** np.round(np.log2(np.linalg.norm(powers, axis=1))) for powers in (evaluate, weigh))
+    sizes: list[NDArray[np.float64]] = [
+        np.exp2(np.floor(np.log2(np.linalg.norm(powers, axis=1)))) for powers in (evaluate, weigh)
+    ]
+    one, other = sizes
     return Convolution(evaluate / one[:, None], weigh / other[:, None], interpolate * (one * other))
 
 

@@ -1,4 +1,4 @@
-"""Maximum pools before the functions that they follow, where the order does not matter: there is less to compute after."""
+"""Maximum pools before the functions that they follow, where the order does not matter: less is left to compute."""
 
 from dataclasses import replace
 

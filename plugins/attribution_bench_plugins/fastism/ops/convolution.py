@@ -15,9 +15,8 @@ from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError,
 from attribution_bench_plugins.fastism.ops.evaluation import (
     EVALUATED_TYPES,
     LONGEST_KERNEL,
-    EvaluatedTaps,
-    Tiling,
-    best_tiling,
+    Interleaved,
+    InterleavedTaps,
 )
 from attribution_bench_plugins.fastism.ops.tiles import add_up, overlap
 from attribution_bench_plugins.fastism.values import Mutation, Windowed
@@ -44,8 +43,8 @@ class Taps(Operation):
 
     Three ways lead to the same numbers. Scatter: every input position times all taps in one product, then an
     overlap-add. Gather: a convolution over the window padded with zeros, which needs no overlap-add; on a CPU it skips
-    the padding, so that it multiplies nothing but the window either. Evaluate: fewer products, of sums of positions with
-    sums of taps (see `EvaluatedTaps`). The cheapest is taken for each window.
+    the padding, so that it multiplies nothing but the window either. Evaluate: fewer products, of sums of positions
+    with sums of taps (see `InterleavedTaps`). The cheapest is taken for each window.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Taps(Operation):
         self.matrix = taps.permute(0, 2, 1, 3).reshape(self.groups, self.c_in, self.kernel * self.c_out).contiguous()
         self.pair_table: Tensor | None = None
         self.kernel_2d: Tensor | None = None
-        self.evaluated: dict[Tiling, EvaluatedTaps] = {}
+        self.evaluated: InterleavedTaps | None = None
         self.tile_matrices: dict[int, Tensor] = {}
         self.ways: dict[tuple[int, int], Way] = {}
 
@@ -99,7 +98,7 @@ class Taps(Operation):
             shift = self.window([source]).start - window.start
             products = sum(max(0, high - low) for low, high in self._landing(source.width, window.width, shift))
         elif way == "evaluate":
-            products = best_tiling(source.width, self.kernel, self.dilation).products
+            products = Interleaved(source.width, self.kernel, self.dilation).products
         return products * self.groups * self.c_in * self.c_out
 
     def partial_sums(self, windows: Sequence[Window | None], window: Window) -> int:
@@ -109,7 +108,7 @@ class Taps(Operation):
             return 0
         way = self._way(source, window)
         if way == "evaluate":
-            return best_tiling(source.width, self.kernel, self.dilation).products * (self.c_in + self.c_out)
+            return Interleaved(source.width, self.kernel, self.dilation).products * (self.c_in + self.c_out)
         return source.width * self.kernel * self.groups * self.c_out if way == "scatter" else 0
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
@@ -158,7 +157,7 @@ class Taps(Operation):
         computed = source + NARROW if self.taps.device.type == "cpu" else width
         costs["gather"] = computed * self.kernel * self.c_in * -(-self.c_out // VECTOR) * VECTOR
         if self.taps.dtype in EVALUATED_TYPES and self.kernel <= LONGEST_KERNEL:
-            costs["evaluate"] = best_tiling(source, self.kernel, self.dilation).cost(self.c_in, self.c_out)
+            costs["evaluate"] = Interleaved(source, self.kernel, self.dilation).cost(self.c_in, self.c_out)
         return costs
 
     def _landing(self, source: int, width: int, shift: int) -> list[tuple[int, int]]:
@@ -211,7 +210,7 @@ class Taps(Operation):
         if tile not in self.tile_matrices:
             self.tile_matrices[tile] = self._tile_matrix(tile)
         pieces = x.reshape(rows, tiles, tile * self.c_in) @ self.tile_matrices[tile]
-        pieces = pieces.unflatten(2, (-1, self.c_out))
+        pieces = torch.unflatten(pieces, 2, (-1, self.c_out))
         out = x.new_empty((rows, (tiles + overlap(pieces.shape[2] - step, step)) * step, self.c_out))
         add_up(pieces, step, out)
         return _cropped(out, width, shift)
@@ -244,10 +243,9 @@ class Taps(Operation):
 
     def _evaluate(self, x: Tensor) -> Tensor:
         """Return (rows, natural width, C_out) from (rows, source width, C_in) by values at points."""
-        tiling = best_tiling(x.shape[1], self.kernel, self.dilation)
-        if tiling not in self.evaluated:
-            self.evaluated[tiling] = EvaluatedTaps(self.taps[0], tiling)
-        return self.evaluated[tiling](x)
+        if self.evaluated is None:
+            self.evaluated = InterleavedTaps(self.taps[0], self.dilation)
+        return self.evaluated(x)
 
     def _gather(self, x: Tensor, width: int, shift: int) -> Tensor:
         """Return (rows, width, C_out) from (rows, source width, C_in) by a convolution."""

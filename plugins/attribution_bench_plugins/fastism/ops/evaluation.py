@@ -22,48 +22,84 @@ SUMS = 40
 """What the sums of one product cost for each of its channels, in multiply-accumulates; measured on one CPU."""
 SUMS_OF_SEVERAL = 60
 """The same where tiles are added up."""
+FAR_APART = 32
+"""From this dilation on, the interleaved windows of one row are enough for a product."""
 EVALUATED_BYTES = 2**23
 """Size of the values and products of the rows that are computed at a time."""
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """A window cut into tiles of one width; positions a dilation apart are neighbours."""
+    """Sequences of elements cut into tiles of one width."""
 
-    dilation: int
     tiles: int
-    """Of each of the window's interleaved parts."""
     tile: int
     kernel: int
-
-    @property
-    def products(self) -> int:
-        """Products of an input channel vector with a matrix, for the whole window."""
-        return self.dilation * self.tiles * self.convolution.products
 
     @property
     def convolution(self) -> Convolution:
         """That of each tile."""
         return fewest_products(self.tile, self.kernel)
 
+    @property
+    def length(self) -> int:
+        """Elements of the result, with those that a last tile does not need."""
+        if self.tiles == 1:
+            return self.tile + self.kernel - 1
+        return (self.tiles + overlap(self.kernel - 1, self.tile)) * self.tile
+
+    @property
+    def products(self) -> int:
+        """Products of an element with a matrix, or of a sum of them."""
+        return self.tiles * self.convolution.products
+
+
+@dataclass(frozen=True)
+class Interleaved:
+    """A window under a kernel with a dilation: as many windows without one, of every dilation-th position."""
+
+    width: int
+    kernel: int
+    dilation: int
+
+    @property
+    def longer(self) -> int:
+        """How many of the windows have one position more than the others."""
+        return self.width % self.dilation
+
+    @property
+    def positions(self) -> int:
+        """Positions of the others."""
+        return self.width // self.dilation
+
+    @property
+    def tilings(self) -> list[tuple[slice, Tiling]]:
+        """The longer windows and the others, where there are such, by number."""
+        parts = [(slice(0, self.longer), self.positions + 1), (slice(self.longer, self.dilation), self.positions)]
+        return [(part, best_tiling(n, self.kernel)) for part, n in parts if part.start < part.stop and n]
+
+    @property
+    def products(self) -> int:
+        """Products of an input channel vector with a matrix."""
+        return sum((part.stop - part.start) * tiling.products for part, tiling in self.tilings)
+
     def cost(self, c_in: int, c_out: int) -> int:
-        """Return what a window costs with so many channels, in multiply-accumulates."""
-        sums = SUMS if self.tiles == 1 else SUMS_OF_SEVERAL
-        return self.products * (c_in * c_out + sums * (c_in + c_out))
+        """Return what the window costs with so many channels, in multiply-accumulates."""
+        several = any(tiling.tiles > 1 for _, tiling in self.tilings)
+        return self.products * (c_in * c_out + (SUMS_OF_SEVERAL if several else SUMS) * (c_in + c_out))
 
 
 @cache
-def best_tiling(width: int, kernel: int, dilation: int) -> Tiling:
-    """Return the tiling of a window with the fewest products."""
-    apart = max(1, -(-width // dilation))
-    if apart <= WIDEST_TILE:
-        return Tiling(dilation, 1, apart, kernel)
-    options = [Tiling(dilation, -(-apart // tile), tile, kernel) for tile in range(1, WIDEST_OF_SEVERAL + 1)]
+def best_tiling(width: int, kernel: int) -> Tiling:
+    """Return the tiling of so many elements with the fewest products."""
+    if width <= WIDEST_TILE:
+        return Tiling(1, width, kernel)
+    options = [Tiling(-(-width // tile), tile, kernel) for tile in range(1, WIDEST_OF_SEVERAL + 1)]
     return min(options, key=lambda option: option.products)
 
 
 class EvaluatedTaps:
-    """Taps (K, C_in, C_out) at stride one, prepared for windows of one tiling."""
+    """Taps (K, C_in, C_out) at stride one, prepared for tiles of one width."""
 
     def __init__(self, taps: Tensor, tiling: Tiling) -> None:
         self.tiling = tiling
@@ -74,24 +110,20 @@ class EvaluatedTaps:
         self.interpolate = torch.as_tensor(convolution.interpolate).to(taps)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return (rows, width + (K - 1) * dilation, C_out) from (rows, width, C_in)."""
-        tiling, (rows, width, _) = self.tiling, x.shape
-        apart, dilation = tiling.tiles * tiling.tile, tiling.dilation
-        if apart * dilation > width:
-            x = F.pad(x, (0, 0, 0, apart * dilation - width))
-        if dilation > 1:
-            x = x.unflatten(1, (apart, dilation)).transpose(1, 2).flatten(0, 1)
-        channels = self.weights.shape[2]
-        length = len(self.interpolate)
-        if tiling.tiles > 1:
-            length = (tiling.tiles + overlap(tiling.kernel - 1, tiling.tile)) * tiling.tile
-        out = x.new_empty((len(x), length, channels))
+        """Return (rows, at least width + K - 1, C_out) from (rows, width, C_in)."""
+        short = self.tiling.tiles * self.tiling.tile - x.shape[1]
+        x = F.pad(x, (0, 0, 0, short)) if short else x
+        out = x.new_empty((len(x), self.tiling.length, self.weights.shape[2]))
         at_once = self._rows_at_once(x)
         for first in range(0, len(x), at_once):
             self._convolve(x[first : first + at_once], out[first : first + at_once])
-        if dilation > 1:
-            out = out.unflatten(0, (rows, dilation)).transpose(1, 2).flatten(1, 2)
-        return out.narrow(1, 0, width + (tiling.kernel - 1) * dilation)
+        return out
+
+    def convolve_columns(self, x: Tensor, into: Tensor) -> None:
+        """Convolve the columns of one tile (tile, columns, C_in) into (tile + K - 1, columns, C_out)."""
+        values = torch.mm(self.evaluate, x.flatten(1)).view(-1, *x.shape[1:])
+        products = torch.bmm(values, self.weights)
+        torch.mm(self.interpolate, products.flatten(1), out=into.flatten(1))
 
     def _rows_at_once(self, x: Tensor) -> int:
         if x.device.type != "cpu":
@@ -107,4 +139,45 @@ class EvaluatedTaps:
         if tiles == 1:
             torch.matmul(self.interpolate, products, out=into)
             return
-        add_up(torch.matmul(self.interpolate, products).unflatten(0, (-1, tiles)), tile, into)
+        pieces = torch.matmul(self.interpolate, products)
+        add_up(pieces.view(-1, tiles, *pieces.shape[1:]), tile, into)
+
+
+class InterleavedTaps:
+    """Taps (K, C_in, C_out) with a dilation, for windows of any width."""
+
+    def __init__(self, taps: Tensor, dilation: int) -> None:
+        self.taps, self.dilation = taps, dilation
+        self.prepared: dict[Tiling, EvaluatedTaps] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return (rows, width + (K - 1) * dilation, C_out) from (rows, width, C_in)."""
+        rows, width, _ = x.shape
+        kernel, _, c_out = self.taps.shape
+        window = Interleaved(width, kernel, self.dilation)
+        length = width + (kernel - 1) * self.dilation
+        if self.dilation == 1:
+            ((_, tiling),) = window.tilings
+            return self._prepared(tiling)(x).narrow(1, 0, length)
+        positions = window.positions
+        even = torch.unflatten(x[:, : positions * self.dilation], 1, (positions, self.dilation))
+        out = x.new_empty((rows, positions + kernel, self.dilation, c_out))
+        if not positions:
+            out.zero_()
+        for part, tiling in window.tilings:
+            elements = even[:, :, part]
+            if part.start == 0 and window.longer:
+                elements = torch.cat([elements, x[:, None, positions * self.dilation :]], 1)
+            into, taps = out[:, : elements.shape[1] + kernel - 1, part], self._prepared(tiling)
+            if x.device.type == "cpu" and part.stop - part.start >= FAR_APART and tiling.tiles == 1:
+                for row in range(rows):
+                    taps.convolve_columns(elements[row], into[row])
+            else:
+                found = taps(elements.transpose(1, 2).flatten(0, 1))
+                into.copy_(torch.unflatten(found[:, : into.shape[1]], 0, (rows, -1)).transpose(1, 2))
+        return out.flatten(1, 2).narrow(1, 0, length)
+
+    def _prepared(self, tiling: Tiling) -> EvaluatedTaps:
+        if tiling not in self.prepared:
+            self.prepared[tiling] = EvaluatedTaps(self.taps, tiling)
+        return self.prepared[tiling]

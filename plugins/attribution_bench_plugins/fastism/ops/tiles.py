@@ -1,5 +1,6 @@
 """Results of neighbouring tiles that overlap, added up."""
 
+import torch
 from torch import Tensor
 
 
@@ -15,8 +16,8 @@ def add_up(pieces: Tensor, tile: int, into: Tensor) -> None:
     """
     tiles, length = pieces.shape[1:3]
     into[:, tiles * tile :] = 0
-    into[:, : tiles * tile].unflatten(1, (tiles, tile)).copy_(pieces[:, :, :tile])
+    torch.unflatten(into[:, : tiles * tile], 1, (tiles, tile)).copy_(pieces[:, :, :tile])
     for ahead in range(1, overlap(length - tile, tile) + 1):
         part = pieces[:, :, ahead * tile : (ahead + 1) * tile]
-        reached = into[:, ahead * tile : (ahead + tiles) * tile].unflatten(1, (tiles, tile))
+        reached = torch.unflatten(into[:, ahead * tile : (ahead + tiles) * tile], 1, (tiles, tile))
         reached[:, :, : part.shape[2]] += part

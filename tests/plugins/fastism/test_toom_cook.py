@@ -1,0 +1,51 @@
+"""Convolutions by values at points: the right numbers, few products, little rounding."""
+
+import numpy as np
+import pytest
+
+from attribution_bench_plugins.fastism.toom_cook import MOST_AMPLIFICATION, fewest_products, toom_cook
+
+
+def test_karatsuba_by_hand() -> None:
+    """(a + bx)(c + dx) from ac, (a + b)(c + d) and bd."""
+    convolution = toom_cook(2, 2)
+    np.testing.assert_array_equal(convolution.evaluate, [[1, 0], [1, 1], [0, 1]])
+    np.testing.assert_array_equal(convolution.weigh, [[1, 0], [1, 1], [0, 1]])
+    np.testing.assert_array_equal(convolution.interpolate, [[1, 0, 0], [-1, 1, -1], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 7, 8, 11, 13, 16])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5, 7, 11, 12, 25, 32])
+def test_every_size_gives_the_convolution_with_no_more_products_than_pairs(width: int, kernel: int) -> None:
+    convolution = fewest_products(width, kernel)
+    random = np.random.default_rng(0)
+    x, taps = random.normal(size=width), random.normal(size=kernel)
+    found = convolution.interpolate @ ((convolution.evaluate @ x) * (convolution.weigh @ taps))
+    np.testing.assert_allclose(found, np.convolve(x, taps), rtol=0, atol=1e-12)
+    assert width + kernel - 1 <= convolution.products <= width * kernel
+    assert min(width, kernel) == 1 or convolution.products < width * kernel
+
+
+@pytest.mark.parametrize(("width", "kernel", "products"), [(2, 2, 3), (2, 3, 4), (4, 3, 6), (4, 4, 7), (7, 11, 27)])
+def test_products_are_as_few_as_is_known(width: int, kernel: int, products: int) -> None:
+    assert fewest_products(width, kernel).products == products
+
+
+@pytest.mark.parametrize(("width", "kernel"), [(2, 3), (4, 3), (5, 7), (7, 11), (13, 7), (16, 25)])
+def test_rounding_in_single_precision_is_within_what_is_said(width: int, kernel: int) -> None:
+    convolution, channels, rows = fewest_products(width, kernel), 200, 50
+    assert convolution.amplification <= MOST_AMPLIFICATION
+    random = np.random.default_rng(0)
+    x = random.normal(size=(rows, width, channels)).astype(np.float32)
+    taps = random.normal(size=(kernel, channels)).astype(np.float32)
+    truth, plain = (np.zeros((rows, width + kernel - 1), dtype) for dtype in (np.float64, np.float32))
+    for j in range(kernel):
+        truth[:, j : j + width] += x.astype(np.float64) @ taps[j].astype(np.float64)
+        plain[:, j : j + width] += x @ taps[j]
+    evaluate, weigh, interpolate = (
+        matrix.astype(np.float32) for matrix in (convolution.evaluate, convolution.weigh, convolution.interpolate)
+    )
+    products = np.einsum("rpc,pc->rp", np.einsum("pw,rwc->rpc", evaluate, x), weigh @ taps)
+    found = products @ interpolate.T
+    rounding, usual = (np.sqrt(np.mean((result - truth) ** 2)) for result in (found, plain))
+    assert rounding <= MOST_AMPLIFICATION * usual
