@@ -31,30 +31,49 @@ def check_sample(work: Work, sample: Sample) -> OutputCheck:
     if not (work.method.tags.exact and result.predictions):
         return OutputCheck("every value is finite", True, convergence_delta=convergence)
     places = np.unique(spread(min(POSITIONS, len(result.positions)), len(result.positions)))
-    difference = _difference(work, sample, places)
+    passes, precision = _plain_passes(work, sample, places)
+    difference = _difference(sample, places, passes)
     allowed = tolerance(work.method.model)
     compared = (
-        f"predictions of every letter at {len(places)} positions of one sequence with plain forward passes; "
+        f"predictions of every letter at {len(places)} positions of one sequence with plain forward passes{precision}; "
         f"at most {allowed:g} of the largest output is allowed; every value is finite"
     )
     return OutputCheck(compared, difference <= allowed, largest_difference=difference)
 
 
-def _difference(work: Work, sample: Sample, places: NDArray[np.int64]) -> float:
-    """Largest absolute difference from forward passes on the last sequence, over the largest absolute prediction."""
+def _plain_passes(work: Work, sample: Sample, places: NDArray[np.int64]) -> tuple[dict[str, NDArray[np.floating]], str]:
+    """Return the predictions of every letter at some positions of the last sequence, and their precision in words.
+
+    In single precision, passes round as much as what they check: double precision is taken where the model runs in it.
+    """
     model, result, sequence = work.method.model, sample.result, sample.sequence
     letters = sequence.shape[0]
     mutated = np.repeat(sequence[None], len(places) * letters, axis=0)
     for row, (place, letter) in enumerate((p, a) for p in places for a in range(letters)):
         mutated[row, :, result.positions[place]] = np.eye(letters)[letter]
-    largest, scale = 0.0, float(np.finfo(float).tiny)
-    selections = select(work.target, model.outputs(sequence.shape[1]))
+    double = model.in_double() if model.numpy_dtype == np.float32 else None
+    if double is not None:
+        try:
+            return _predictions(double, work, mutated), " in double precision"
+        except RuntimeError:  # of a model that makes single-precision tensors itself
+            pass
+    return _predictions(model, work, mutated), ""
+
+
+def _predictions(model: SequenceModel, work: Work, one_hot: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
     with model.inference(), model.no_gradient():
-        outputs = model.forward(model.to_tensor(mutated.astype(model.numpy_dtype)))
-        for selection in selections:
-            plain = model.to_numpy(model.select(outputs, selection))
-            plain = np.moveaxis(plain.reshape(len(places), letters, *plain.shape[1:]), 0, 1)
-            found = result.predictions[selection.name][-1][:, places]
-            largest = max(largest, float(np.abs(found - plain).max()))
-            scale = max(scale, float(np.abs(result.predictions[selection.name]).max()))
+        outputs = model.forward(model.to_tensor(one_hot.astype(model.numpy_dtype)))
+        selections = select(work.target, model.outputs(one_hot.shape[2]))
+        return {selection.name: model.to_numpy(model.select(outputs, selection)) for selection in selections}
+
+
+def _difference(sample: Sample, places: NDArray[np.int64], passes: dict[str, NDArray[np.floating]]) -> float:
+    """Largest absolute difference from forward passes on the last sequence, over the largest absolute prediction."""
+    result, letters = sample.result, sample.sequence.shape[0]
+    largest, scale = 0.0, float(np.finfo(float).tiny)
+    for name, plain in passes.items():
+        plain = np.moveaxis(plain.reshape(len(places), letters, *plain.shape[1:]), 0, 1)
+        found = result.predictions[name][-1][:, places]
+        largest = max(largest, float(np.abs(found - plain).max()))
+        scale = max(scale, float(np.abs(result.predictions[name]).max()))
     return largest / scale

@@ -12,12 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.attribution import AttributionResult
 from attribution_bench.benchmark.machine import describe_machine, library_versions, source_commit, thread_count
 from attribution_bench.benchmark.results import Commit, Machine
 from attribution_bench.benchmark.timer import CLOCK, Clock, timed
 from attribution_bench.benchmark.workloads import Row
-from attribution_bench.errors import InvalidInputError
+from attribution_bench.errors import DeviceError, InvalidInputError
 from attribution_bench.files import write_whole
+from attribution_bench.models import SequenceModel
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +40,8 @@ RUNS = 4
 MATRIX_SIZE = {"cpu": 2048}
 ACCELERATOR_MATRIX_SIZE = 8192
 MATRIX_ROUNDS = 5
+PRECISION_ROUNDS = 3
+COMPARED_POSITIONS = 8
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,20 @@ class NodeTime:
     operation: str
     mode: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class PrecisionTime:
+    """fastISM with its products computed in one precision."""
+
+    products: str
+    """``float32``, or an option of fastISM's ``products``."""
+    seconds: float
+    """Of a warm run of the profile's positions."""
+    error: float
+    """Largest difference from full passes in double precision at a few positions, over the largest prediction."""
+    delta_error: float
+    """The same of predictions less the unmutated one, over the largest such difference."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +110,8 @@ class EngineProfile:
     """The most expensive first; empty where no plan ran. What is missing to the run's time was spent between them."""
     date: str
     """ISO 8601 in UTC."""
+    precisions: tuple[PrecisionTime, ...] = ()
+    """Full precision first; empty where no plan ran, or the model has no copy in double precision."""
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``profiles/<model>-<length>-<framework>.json`` into a results folder, whole or not at all.
@@ -110,6 +133,7 @@ class EngineProfile:
                 "machine": Machine(**data["machine"]),
                 "commit": data["commit"] and Commit(**data["commit"]),
                 "nodes": tuple(NodeTime(**node) for node in data["nodes"]),
+                "precisions": tuple(PrecisionTime(**precision) for precision in data["precisions"]),
             }
             return cls(**{**data, **nested})
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -208,7 +232,50 @@ def _measure(row: Row, budget: float, clock: Clock) -> dict[str, Any]:
         "warm_seconds": warm.seconds,
         "single_thread_seconds": single.seconds,
         "nodes": tuple(nodes),
+        "precisions": () if explanation.fallback else _precisions(model, one_hot, run.keywords["positions"], clock),
     }
+
+
+def _precisions(
+    model: SequenceModel, one_hot: NDArray[np.floating], positions: slice, clock: Clock
+) -> tuple[PrecisionTime, ...]:
+    """Time fastISM's precisions of products that there are here, and compare each with double precision."""
+    from attribution_bench_plugins.fastism import FastISM
+    from attribution_bench_plugins.fastism.method import PRODUCTS
+    from attribution_bench_plugins.standard_ism import StandardISM
+
+    double = model.in_double()
+    if double is None or model.numpy_dtype != np.float32:
+        return ()
+    few = np.linspace(positions.start, positions.stop - 1, COMPARED_POSITIONS).astype(int)
+    truth = StandardISM(double).attribute(one_hot, target="all", positions=few)
+    found = []
+    for products in (None, *PRODUCTS):
+        run = partial(FastISM(model, products=products).attribute, one_hot, target="all", positions=positions)
+        try:
+            run()
+        except DeviceError:
+            continue
+        runs = [timed(clock, run) for _ in range(PRECISION_ROUNDS)]
+        errors = _errors(runs[-1].value, truth, few - positions.start)
+        found.append(PrecisionTime(products or "float32", min(run.seconds for run in runs), *errors))
+    return tuple(found)
+
+
+def _errors(found: AttributionResult, truth: AttributionResult, places: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the largest error of predictions and of their differences from the unmutated ones, over their scales."""
+    errors: list[float] = []
+    delta_errors: list[float] = []
+    for name, expected in truth.predictions.items():
+        predicted = found.predictions[name][:, :, places]
+        change = expected - truth.reference_predictions[name][:, None, None]
+        found_change = predicted - found.reference_predictions[name][:, None, None]
+        for into, wrong, scale in (
+            (errors, predicted - expected, expected),
+            (delta_errors, found_change - change, change),
+        ):
+            into.append(float(np.abs(wrong).max() / np.abs(scale).max()))
+    return max(errors), max(delta_errors)
 
 
 def matrix_rate(device: "torch.device", dtype: "torch.dtype", clock: Clock = CLOCK) -> float:

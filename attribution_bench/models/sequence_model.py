@@ -93,6 +93,10 @@ class SequenceModel(abc.ABC):
     def versions(self) -> dict[str, str]:
         """Versions of the framework in use."""
 
+    def in_double(self) -> "SequenceModel | None":
+        """Return a copy that computes in double precision; None where the framework offers none."""
+        return None
+
     @abc.abstractmethod
     def precision_state(self) -> dict[str, Any]:
         """Return what of the framework's state decides the precision of products: ``{"tf32": bool}``."""

@@ -1,6 +1,7 @@
 """SequenceModel over a torch.nn.Module."""
 
 import contextlib
+import copy
 import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
@@ -86,6 +87,13 @@ class TorchSequenceModel(SequenceModel):
     def precision_state(self) -> dict[str, Any]:  # noqa: D102 - the base class says it
         on = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
         return {"tf32": self.device.startswith("cuda") and bool(on)}
+
+    def in_double(self) -> "TorchSequenceModel":  # noqa: D102 - the base class says it
+        copied = copy.deepcopy(self.model).double()
+        names = self.output_names
+        return TorchSequenceModel(
+            copied, layout=self.layout, alphabet=self.alphabet, device=self.device, output_names=names
+        )
 
     def _resolve_device(self, device: str | None) -> str:
         if device is None:

@@ -55,6 +55,14 @@ NODES = (
     "above come from other runs. What is left was spent between the steps: the unmutated pass, the mutations' letters, "
     "and writing the predictions."
 )
+PRECISIONS = (
+    "One sequence, mutated at so many positions in its middle, with the products of windows computed in each precision "
+    "that there is here and added up in single precision (`FastISM(model, products=...)`); the unmutated pass stays in "
+    "single precision. Errors are the largest differences from full passes in double precision at a few of the "
+    "positions: of the predictions, over the largest prediction, and of what mutations change, over the largest change."
+)
+NOTES = "notes.md"
+"""A file of the folder, written by hand, that becomes a part of the page."""
 MOST_NODES = 6
 MEBIBYTE = 2**20
 PLACE = ("Model", "Length", "Framework")
@@ -69,6 +77,8 @@ CSV_COLUMNS = (
 def render_engine_report(folder: Path) -> list[Path]:
     """Render the folder again from ``records/*.json`` and ``profiles/*.json``: ``table.csv`` and ``README.md``.
 
+    What ``notes.md`` holds, where somebody has written one, becomes a part of the page.
+
     Raises
     ------
     InvalidInputError
@@ -78,7 +88,9 @@ def render_engine_report(folder: Path) -> list[Path]:
     """
     records = load_records(folder)
     comparison = compare_engine(records, load_profiles(folder))
-    contents = {"table.csv": _csv(comparison), "README.md": _page(records, comparison)}
+    written = Path(folder) / NOTES
+    notes = written.read_text(encoding="utf-8").strip() if written.exists() else ""
+    contents = {"table.csv": _csv(comparison), "README.md": _page(records, comparison, notes)}
     return [write_whole(Path(folder) / name, content) for name, content in contents.items()]
 
 
@@ -100,7 +112,7 @@ def engine_terminal_table(records: Sequence[Record]) -> "Table":
     return table
 
 
-def _page(records: Sequence[Record], comparison: EngineComparison) -> str:
+def _page(records: Sequence[Record], comparison: EngineComparison, notes: str) -> str:
     methods, rows = comparison.methods, comparison.rows
     labels = tuple(map(method_label, methods))
     parts = [
@@ -124,7 +136,9 @@ def _page(records: Sequence[Record], comparison: EngineComparison) -> str:
     parts += _growth_section(comparison.growths)
     if comparison.profiles:
         parts += [*_cold_section(comparison.profiles), *_work_section(comparison.efficiencies)]
-        parts += _node_section(comparison.profiles)
+        parts += [*_precision_section(comparison.profiles), *_node_section(comparison.profiles)]
+    if notes:
+        parts += ["## What stands in the way of more", notes]
     parts += [
         "## How it was measured",
         "After a warm-up, batch sizes are tried within a share of the cell's time budget; the best one is timed in "
@@ -208,6 +222,24 @@ def _work_section(efficiencies: Sequence[Efficiency]) -> list[str]:
     factors = [max(f.factor, 1 / f.factor) for f in efficiencies if f.factor is not None]
     worst = [f"Prediction and measurement differ by a factor of at most {max(factors):.2f}."] if factors else []
     return ["## Work against the machine's matrix product", _table(header, lines), " ".join((WORK, *worst)), *reasons]
+
+
+def _precision_section(profiles: Sequence[EngineProfile]) -> list[str]:
+    lines = (
+        (
+            *_place(profile),
+            str(profile.positions),
+            found.products,
+            seconds_text(found.seconds),
+            f"{found.error:.1e}",
+            f"{found.delta_error:.1e}",
+        )
+        for profile in profiles
+        for found in profile.precisions
+    )
+    header = (*PLACE, "Positions", "Products", "Seconds", "Error of predictions", "Error of changes")
+    table = list(lines)
+    return ["## Products of lower precision", _table(header, table), PRECISIONS] if table else []
 
 
 def _node_section(profiles: Sequence[EngineProfile]) -> list[str]:

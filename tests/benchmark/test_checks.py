@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from attribution_bench.benchmark.checks import check_sample
 from attribution_bench.benchmark.results import Units
@@ -24,6 +25,22 @@ def test_right_predictions_pass(done: Any, part: Units) -> None:
     assert check.passed
     assert check.largest_difference is not None
     assert check.largest_difference < 1e-6
+
+
+def test_truth_is_in_double_precision_where_the_model_runs_in_it(done: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    work, sample = done(Units(1, 6, 4), predicts=True)
+    assert "in double precision" in check_sample(work, sample).compared
+    forward = type(work.method.model).forward
+
+    def single(model: Any, x: Any, extras: Any = ()) -> Any:
+        if x.dtype == torch.float64:
+            raise RuntimeError("mat1 and mat2 must have the same dtype")
+        return forward(model, x, extras)
+
+    monkeypatch.setattr(type(work.method.model), "forward", single)
+    check = check_sample(work, sample)
+    assert check.passed
+    assert "double" not in check.compared
 
 
 def test_wrong_predictions_fail_by_their_difference_over_the_scale(done: Any) -> None:

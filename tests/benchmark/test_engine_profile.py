@@ -78,6 +78,12 @@ def test_a_profile_holds_counted_work_and_the_times_of_every_step(
     }
     assert [node.seconds for node in found.nodes] == sorted((node.seconds for node in found.nodes), reverse=True)
     assert 0 < sum(node.seconds for node in found.nodes) < found.single_thread_seconds
+    full, *lower = found.precisions
+    assert full.products == "float32"
+    assert full.error < 1e-6
+    assert full.delta_error < 1e-5
+    assert [precision.products for precision in lower] == ["tf32", "bfloat16"]
+    assert all(full.error <= precision.error < 0.03 and precision.seconds > 0 for precision in lower)
     assert found.positions == LENGTH
     assert min(found.capture_seconds, found.first_seconds, found.warm_seconds) > 0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from attribution_bench.benchmark.engine_profile import EngineProfile, NodeTime
+from attribution_bench.benchmark.engine_profile import EngineProfile, NodeTime, PrecisionTime
 from attribution_bench.benchmark.results import Machine, Record, Workload, save_record
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.reporting import of_engine_suite, render_engine_report
@@ -40,6 +40,7 @@ def profile(records: list[Record]) -> EngineProfile:
         matrix_products_per_second=1e11, capture_seconds=1.25, positions=300, first_seconds=0.4, warm_seconds=0.2,
         single_thread_seconds=0.5, nodes=(NodeTime("tower.0: conv", "conv", "windowed", 0.3),
         *(NodeTime(f"layer {i}", "relu", "windowed", 0.02) for i in range(7))), date="2026-01-02T03:04:05Z",
+        precisions=(PrecisionTime("float32", 0.2, 1e-7, 2e-6), PrecisionTime("bfloat16", 0.1, 3e-5, 4e-3)),
     )  # fmt: skip
 
 
@@ -100,6 +101,8 @@ def test_the_page_shows_everything_and_renders_the_same_again(
     assert "differ by a factor of at most 1.25." in page
     # 0.3 of 0.5 s, five of the others are named, two are not, 0.06 s lie between the steps.
     assert "tower.0: conv 60%, layer 0 4%, layer 1 4%, layer 2 4%, layer 3 4%, layer 4 4% | 8% | 12% |" in page
+    assert "| 1000 | PyTorch | 300 | bfloat16 | 0.100 | 3.0e-05 | 4.0e-03 |" in page
+    assert "What stands in the way" not in page
     assert "The outputs" in page or "No output was checked." in page
     lines = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
     assert [(line["sequences"], line["method"], line["scaled"]) for line in lines] == [
@@ -112,6 +115,14 @@ def test_the_page_shows_everything_and_renders_the_same_again(
     assert float(lines[3 - 1]["seconds_per_sequence"]) == pytest.approx(10.0)
     before = {path: path.read_bytes() for path in written}
     assert {path: path.read_bytes() for path in render_engine_report(tmp_path)} == before
+
+
+def test_notes_become_a_part_of_the_page(records: list[Record], tmp_path: Path) -> None:
+    save_record(records[0], tmp_path)
+    (tmp_path / "notes.md").write_text("Most of it is *memory*.\n")
+    render_engine_report(tmp_path)
+    page = (tmp_path / "README.md").read_text()
+    assert "## What stands in the way of more\n\nMost of it is *memory*.\n\n## How it was measured" in page
 
 
 def test_a_gpu_is_not_denied(records: list[Record], tmp_path: Path) -> None:

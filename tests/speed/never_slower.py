@@ -31,7 +31,9 @@ CASES = [
     *((name, architecture, 2) for name, architecture in LARGER.items()),
 ]
 BATCH_SIZES = (16, 128, 512)
-ROUNDS = 5
+ROUNDS = (5, 41)
+"""Fewest and most; as many as fit `ROUNDS_SECONDS`, since what takes milliseconds is noisier."""
+ROUNDS_SECONDS = 1.0
 MOST_SLOWER = 1.05
 
 
@@ -50,9 +52,10 @@ def compare(architecture: Architecture, count: int, batch_size: int) -> tuple[fl
     asked = {"target": "all", "additional_forward_args": extras or None, "batch_size": batch_size}
     windows = "fallback" not in fast.attribute(x, **asked).metadata
     slow.attribute(x, **asked)
+    once = seconds(lambda: slow.attribute(x, **asked))
     pairs = [
         (seconds(lambda: fast.attribute(x, **asked)), seconds(lambda: slow.attribute(x, **asked)))
-        for _ in range(ROUNDS)
+        for _ in range(max(ROUNDS[0], min(ROUNDS[1], int(ROUNDS_SECONDS / 2 / once))))
     ]
     return statistics.median(f for f, _ in pairs), statistics.median(s / f for f, s in pairs), windows
 

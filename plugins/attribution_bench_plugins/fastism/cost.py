@@ -8,7 +8,7 @@ from typing import Any
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.plan import Plan, Step
-from attribution_bench_plugins.fastism.window import Positions, Window
+from attribution_bench_plugins.fastism.window import Window
 
 ELEMENT = 50
 """What writing one number costs, in multiply-accumulates; measured on one two-core CPU, as are the others here."""
@@ -101,15 +101,9 @@ def handover_cost(step: Step) -> Cost:
     return Cost(0, 2 * elements(step.node.shape)) if step.node.shape is not None else Cost()
 
 
-def middle_windows(plan: Plan) -> dict[str, Window]:
-    """Return the windows of one mutation in the middle of the sequence."""
-    middle = plan.length // 2 // plan.stride * plan.stride
-    return plan.windows(Positions(middle, plan.stride, 1))
-
-
 def step_costs(plan: Plan) -> dict[str, Cost]:
     """Return what each step costs as planned, for one mutation in the middle of the sequence."""
-    windows = middle_windows(plan)
+    windows = plan.middle_windows
     costs = {}
     for name, step in plan.steps.items():
         if step.mode == "whole":

@@ -24,6 +24,7 @@ from attribution_bench_plugins.fastism.graph.pooling_first import pool_first
 from attribution_bench_plugins.fastism.graph.rewriting import split_joint_features
 from attribution_bench_plugins.fastism.ops import Rule
 from attribution_bench_plugins.fastism.plan import Plan, make_plan
+from attribution_bench_plugins.fastism.precision import products_in
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.rules import rules_for
 from attribution_bench_plugins.fastism.source import Source, source_of
@@ -46,6 +47,7 @@ class Options:
     self_check: bool
     rules: Mapping[str, Rule]
     least_gain: float
+    products: str | None = None
 
     @property
     def budget(self) -> int:
@@ -129,15 +131,16 @@ def attribute(model: SequenceModel, request: Request, engines: dict[Any, Capture
     length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
     letters, count, positions = len(model.alphabet), len(request.one_hot), request.positions.tolist()
     alternatives = letters if (request.letters < 0).any() else letters - 1
-    one_block = Pieces(count * len(positions) * alternatives, 1, 1)
     known = engines.get(_key(length, extras))
     # Said before anything that costs time, such as asking for the weights: they do not change the work.
-    if known is not None and known.too_few(one_block, options):
-        return _by_full_passes(model, request, FEW)
+    if known is not None and known.plan is not None:
+        phases_at_least = len(np.unique(request.positions % known.plan.stride))
+        if known.too_few(Pieces(count * len(positions) * alternatives, phases_at_least, 1), options):
+            return _by_full_passes(model, request, FEW)
     if known is not None and known.work is not None and known.fallback:
         warn_of(known)
         return _by_full_passes(model, request, known.fallback)
-    source = source_of(model)
+    source = source_of(model, options.products)
     engine = captured(source, length, extras, outputs, engines, options)
     if engine.plan is None or engine.work is None or engine.fallback:
         warn_of(engine)
@@ -172,7 +175,7 @@ def explain_model(
 ) -> Explanation:
     """Explain what the engine does with a model at one length."""
     outputs = model.outputs(length, extras)
-    source = source_of(model)
+    source = source_of(model, options.products)
     with model.inference():
         engine = captured(source, length, extras, outputs, engines, options)
     return explain(engine.plan, length, source.dtype.itemsize, engine.ratio, engine.fallback)
@@ -238,13 +241,14 @@ def _run_group(
         request.progress(done, len(request.one_hot) * len(positions))
 
     letters_there, letters_instead = there.to(source.device), instead.to(source.device)
-    for emission in mutate(plan, references, letters_there, letters_instead, positions, positions_at_once, report):
-        at = np.asarray(emission.positions)
-        for selection in by_output[emission.output]:
-            values = emission.values
-            chosen = source.select(values.flatten(0, 2), selection)
-            chosen = chosen.reshape(*values.shape[:3], *chosen.shape[1:])
-            store.write(selection, rows, place[at], instead[:, at].numpy(), chosen)
+    with products_in(source.products, source.device):
+        for emission in mutate(plan, references, letters_there, letters_instead, positions, positions_at_once, report):
+            at = np.asarray(emission.positions)
+            for selection in by_output[emission.output]:
+                values = emission.values
+                chosen = source.select(values.flatten(0, 2), selection)
+                chosen = chosen.reshape(*values.shape[:3], *chosen.shape[1:])
+                store.write(selection, rows, place[at], instead[:, at].numpy(), chosen)
 
 
 def graph_inputs(source: Source, request: Request, plan: Plan, rows: slice | NDArray[np.int64]) -> dict[str, Tensor]:
@@ -320,7 +324,7 @@ def check_first_sequence(
         found = predictions[selection.name][0][:, places].swapaxes(0, 1).reshape(truth.shape)
         scale = max(float(np.abs(truth).max()), float(np.finfo(truth.dtype).tiny))
         error = float(np.abs(found - truth).max()) / scale
-        if not error <= source.tolerance and np.isfinite(truth).all():
+        if not error <= source.allowed and np.isfinite(truth).all():
             layer = first_diverging_layer(source, request, plan, places)
             raise SelfCheckError(
                 f"fastISM's predictions of output {selection.name!r} differ from the model's own by {error:.1e} of "
@@ -337,7 +341,7 @@ def first_diverging_layer(source: Source, request: Request, plan: Plan, places: 
         letter = int(request.letters[0, position])
         there = plan.letters if letter < 0 else letter
         for instead in set(range(plan.letters)) - {letter}:
-            layer = first_divergence(plan, inputs, position, there, instead, source.tolerance)
+            layer = first_divergence(plan, inputs, position, there, instead, source.allowed)
             if layer is not None:
                 return layer
     return "the outputs, though no single layer differs"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from attribution_bench_plugins.fastism.cost import (
     FREE,
     Cost,
-    middle_windows,
     step_costs,
     whole_cost,
 )
@@ -104,7 +103,7 @@ def explain(plan: Plan | None, length: int, itemsize: int, ratio: float, fallbac
     """
     if plan is None:
         return Explanation(length, (), 1.0, (f"Every mutation takes a full pass: {fallback}.",), fallback)
-    costs, windows, causes = step_costs(plan), middle_windows(plan), _causes(plan)
+    costs, windows, causes = step_costs(plan), plan.middle_windows, _causes(plan)
     layers = []
     for name, step in plan.steps.items():
         if step.node.op in FREE or (step.node.shape is None and step.mode != "whole"):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SELF_CHECK = True
 DEFAULT_LEAST_GAIN = 1.25
+PRODUCTS = ("tf32", "bfloat16")
+"""Lower precisions of products."""
 
 
 class FastISM(InSilicoMutagenesis):
@@ -36,6 +38,10 @@ class FastISM(InSilicoMutagenesis):
     least_gain
         Where windows are predicted to be less than so many times as fast as full passes, every mutation takes a full
         pass. With 0 windows run wherever there is a rule.
+    products
+        Compute the products of single-precision windows in ``"tf32"`` or ``"bfloat16"`` and add them up in single
+        precision: faster where the hardware has units for it, and no longer exact. What is unmutated stays as the model
+        computes it. None, the default, leaves products as PyTorch is set.
     """
 
     name: ClassVar[str] = "fastism"
@@ -49,11 +55,14 @@ class FastISM(InSilicoMutagenesis):
         self_check: bool = DEFAULT_SELF_CHECK,
         rules: "Mapping[str, Rule] | None" = None,
         least_gain: float = DEFAULT_LEAST_GAIN,
+        products: str | None = None,
     ) -> None:
         if memory_budget is not None and memory_budget < 2**20:
             raise InvalidInputError(f"memory_budget must be at least 1 MiB (1048576), not {memory_budget} bytes")
         if not least_gain >= 0:
             raise InvalidInputError(f"least_gain must be 0 or more, not {least_gain}")
+        if products is not None and products not in PRODUCTS:
+            raise InvalidInputError(f"products must be None, or one of {', '.join(PRODUCTS)}, not {products!r}")
         for kind, rule in (rules or {}).items():
             if not callable(rule):
                 raise InvalidInputError(f"rules: that of {kind!r} must be a function or a Local, not {rule!r}")
@@ -67,6 +76,7 @@ class FastISM(InSilicoMutagenesis):
             self_check=self_check,
             rules=dict(rules or {}),
             least_gain=float(least_gain),
+            products=products,
         )
         self._engines: dict[Any, Any] = {}
 

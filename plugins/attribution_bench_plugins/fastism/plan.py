@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
@@ -51,6 +52,16 @@ class Plan:
     letters: int
     stride: int
     """Mutated positions of one phase are this far apart, so that every window advances by a constant step."""
+
+    @cached_property
+    def middle_windows(self) -> Mapping[str, Window]:
+        """The windows of one letter in the middle of the sequence."""
+        return self.windows(self.middle)
+
+    @property
+    def middle(self) -> Positions:
+        """A mutated position in the middle of the sequence."""
+        return Positions(self.length // 2 // self.stride * self.stride, self.stride, 1)
 
     def running(self, *, late: bool) -> list[Step]:
         """Return the steps that do something, early ones or late ones."""
@@ -256,7 +267,7 @@ def bytes_per_position(plan: Plan, itemsize: int, alternatives: int, width: int 
 
     Mutations of several letters count as one position.
     """
-    middle = plan.windows(Positions(plan.length // 2 // plan.stride * plan.stride, plan.stride, 1), width)
+    middle = plan.middle_windows if width == 1 else plan.windows(plan.middle, width)
     windowed = whole = 1
     for step in plan.steps.values():
         if step.mode == "whole" and step.node.shape is not None:
@@ -274,7 +285,7 @@ def bytes_per_sequence(plan: Plan, itemsize: int, alternatives: int) -> int:
     mutations, of so many letters at every position, what waits for the late steps, which put it together.
     """
     numbers = 2 * sum(elements(node.shape) for node in plan.graph.nodes.values() if node.shape is not None)
-    windows = plan.windows(Positions(plan.length // 2 // plan.stride * plan.stride, plan.stride, 1))
+    windows = plan.middle_windows
     for name in plan.frontier():
         layout = plan.steps[name].layout
         if layout is not None:

@@ -1,8 +1,55 @@
-"""How far two computations of the same activations may be apart."""
+"""How products are computed, and how far two computations of the same activations may be apart."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import torch
+
+from attribution_bench.errors import DeviceError
+
+LOW_TOLERANCE = 3e-2
+"""What checks allow of numbers, or products, of few digits, relative to the scale."""
 
 
 def tolerance(dtype: torch.dtype) -> float:
     """Return what checks against full passes allow, relative to the scale; wide enough for a full pass' rounding."""
-    return {torch.float64: 1e-9, torch.float32: 1e-4}.get(dtype, 3e-2)
+    return {torch.float64: 1e-9, torch.float32: 1e-4}.get(dtype, LOW_TOLERANCE)
+
+
+@contextlib.contextmanager
+def products_in(precision: str | None, device: torch.device) -> Iterator[None]:
+    """Compute products in a lower precision within the block; PyTorch's settings are put back after it.
+
+    None leaves them as they are.
+
+    Raises
+    ------
+    DeviceError
+        The device, or this PyTorch, does not offer the precision.
+    """
+    if precision is None:
+        yield
+        return
+    value = {"tf32": "tf32", "bfloat16": "bf16"}[precision]
+    backends: Any = torch.backends  # its modules are put together as it is imported
+    kept = []
+    try:
+        try:
+            settings = (
+                [backends.mkldnn.matmul, backends.mkldnn.conv]
+                if device.type == "cpu"
+                else [backends.cuda.matmul, backends.cudnn.conv]
+            )
+            for setting in settings:
+                kept.append((setting, setting.fp32_precision))
+                setting.fp32_precision = value
+        except (AttributeError, RuntimeError) as error:
+            raise DeviceError(
+                f"products={precision!r} is not to be had on {device} with PyTorch {torch.__version__}: CPUs take "
+                "'tf32' and 'bfloat16', CUDA takes 'tf32', from PyTorch 2.9 on; leave it out for full precision"
+            ) from error
+        yield
+    finally:
+        for setting, before in reversed(kept):
+            setting.fp32_precision = before

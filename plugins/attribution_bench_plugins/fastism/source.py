@@ -16,7 +16,7 @@ from attribution_bench.models.torch_model import TorchSequenceModel, select_tens
 from attribution_bench_plugins.fastism.graph.building import BATCH_SIZES
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError, capture
 from attribution_bench_plugins.fastism.graph.ir import Graph
-from attribution_bench_plugins.fastism.precision import tolerance
+from attribution_bench_plugins.fastism.precision import LOW_TOLERANCE, tolerance
 from attribution_bench_plugins.fastism.references import run_graph
 
 if TYPE_CHECKING:
@@ -30,7 +30,14 @@ class Source(abc.ABC):
     device: torch.device
     dtype: torch.dtype
     tolerance: float
-    """What checks against the model's own full passes allow, relative to the output's scale."""
+    """What checks of the graph against the model's own full passes allow, relative to the output's scale."""
+    products: str | None = None
+    """Precision of the products of windows; None for that which PyTorch is set to."""
+
+    @property
+    def allowed(self) -> float:
+        """What checks of windows against full passes allow, relative to the output's scale."""
+        return max(self.tolerance, LOW_TOLERANCE) if self.products else self.tolerance
 
     @abc.abstractmethod
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
@@ -183,11 +190,15 @@ class _AsModule(torch.nn.Module):
         return tuple(self.sequence_model.name_outputs(self.model(inputs, training=False)).values())
 
 
-def source_of(model: SequenceModel) -> Source:
-    """Return a model as the engine asks it."""
+def source_of(model: SequenceModel, products: str | None = None) -> Source:
+    """Return a model as the engine asks it, and in which precision it multiplies windows."""
+    source: Source
     if isinstance(model, TorchSequenceModel):
-        return TorchSource(model)
-    from attribution_bench.models.keras_model import KerasSequenceModel
+        source = TorchSource(model)
+    else:
+        from attribution_bench.models.keras_model import KerasSequenceModel
 
-    assert isinstance(model, KerasSequenceModel)
-    return KerasSource(model)
+        assert isinstance(model, KerasSequenceModel)
+        source = KerasSource(model)
+    source.products = products
+    return source

@@ -24,6 +24,7 @@ from attribution_bench_plugins.fastism.engine import (
 )
 from attribution_bench_plugins.fastism.execute import positions_at_once, walk
 from attribution_bench_plugins.fastism.plan import Plan, bytes_per_sequence
+from attribution_bench_plugins.fastism.precision import products_in
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.sharing import Batch, Group, shared_blocks
 from attribution_bench_plugins.fastism.source import Source, source_of
@@ -40,7 +41,7 @@ def predict(
     model: SequenceModel, request: Request, edits: Sequence[Edit], engines: dict[Any, Captured], options: Options
 ) -> RawMutagenesis:
     """Compute the predictions of mutated sequences."""
-    source = source_of(model)
+    source = source_of(model, options.products)
     length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
     engine = captured(source, length, extras, outputs, engines, options)
     if engine.plan is None or engine.work is None or engine.fallback:
@@ -125,9 +126,10 @@ class _Mutagenesis:
             self.done += positions * batch.every[:, 0].size
             self.request.progress(self.done, len(self.edits))
 
-        for emission in walk(self.plan, references, batch.blocks, batch.alternatives, mutated, report):
-            values = self._select(emission.output, emission.values.flatten(0, 2))
-            self.predictions.write(batch.at(emission.positions).ravel(), values)
+        with products_in(self.source.products, self.source.device):
+            for emission in walk(self.plan, references, batch.blocks, batch.alternatives, mutated, report):
+                values = self._select(emission.output, emission.values.flatten(0, 2))
+                self.predictions.write(batch.at(emission.positions).ravel(), values)
 
     def finish(self) -> None:
         """Take full passes for what no walk has taken: mutations, and sequences as they are."""
@@ -152,7 +154,7 @@ class _Mutagenesis:
         every = np.concatenate([batch.every.ravel() for batch in group.batches])
         numbers = every[:: max(CHECKED_OF, len(every) // 2)].tolist()
         edits = [self.edits[number] for number in numbers]
-        tolerance = self.source.tolerance
+        tolerance = self.source.allowed
         for name, passes in full_passes(self.source.model, self.request, edits, lambda done, total: None).items():
             truth = passes.astype(np.float64)  # it may be whole numbers
             scale = max(float(np.abs(truth).max()), float(np.finfo(truth.dtype).tiny))

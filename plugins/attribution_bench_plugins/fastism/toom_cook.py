@@ -23,11 +23,11 @@ MOST_AMPLIFICATION = 8.0
 class Convolution:
     """``x * t = interpolate @ ((evaluate @ x) . (weigh @ t))``, where ``.`` multiplies value by value."""
 
-    evaluate: NDArray[np.float64]
+    evaluate: NDArray[np.floating]
     """(products, width)."""
-    weigh: NDArray[np.float64]
+    weigh: NDArray[np.floating]
     """(products, kernel)."""
-    interpolate: NDArray[np.float64]
+    interpolate: NDArray[np.floating]
     """(width + kernel - 1, products)."""
 
     @property
