@@ -231,7 +231,10 @@ def regrid(delta: Tensor, old: Window, new: Window) -> Tensor:
         if low < high:
             result[:, :, :, low:high] = delta[:, :, :, low - offset : high - offset]
         return result
-    result = delta.new_zeros((*delta.shape[:3], new.width, delta.shape[4]))
+    shape = (*delta.shape[:3], new.width, delta.shape[4])
+    offsets = [old.at(k) - new.at(k) for k in (0, count - 1)]
+    covered = max(offsets) <= 0 and min(offsets) + width >= new.width
+    result = delta.new_empty(shape) if covered else delta.new_zeros(shape)
     for k in range(count):
         offset = old.at(k) - new.at(k)
         low, high = max(0, offset), min(new.width, offset + width)

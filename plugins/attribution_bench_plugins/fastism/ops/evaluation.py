@@ -22,6 +22,8 @@ SUMS = 40
 """What the sums of one product cost for each of its channels, in multiply-accumulates; measured on one CPU."""
 SUMS_OF_SEVERAL = 60
 """The same where tiles are added up."""
+SUMS_APART = 100
+"""The same with a dilation, where neighbours are put together first."""
 FAR_APART = 32
 """From this dilation on, the interleaved windows of one row are enough for a product."""
 EVALUATED_BYTES = 2**23
@@ -85,8 +87,8 @@ class Interleaved:
 
     def cost(self, c_in: int, c_out: int) -> int:
         """Return what the window costs with so many channels, in multiply-accumulates."""
-        several = any(tiling.tiles > 1 for _, tiling in self.tilings)
-        return self.products * (c_in * c_out + (SUMS_OF_SEVERAL if several else SUMS) * (c_in + c_out))
+        sums = SUMS if all(tiling.tiles == 1 for _, tiling in self.tilings) else SUMS_OF_SEVERAL
+        return self.products * (c_in * c_out + (sums if self.dilation == 1 else SUMS_APART) * (c_in + c_out))
 
 
 @cache
