@@ -11,6 +11,9 @@ from attribution_bench.models.targets import select
 
 POSITIONS = 4
 """Positions of one sequence at which every letter is tried by plain forward passes."""
+TINY = float(np.finfo(float).tiny)
+MOST_ROUNDING = 2.0
+"""How many times as far from double precision as plain passes in single a result may be, however far that is."""
 
 
 def tolerance(model: SequenceModel) -> float:
@@ -31,18 +34,22 @@ def check_sample(work: Work, sample: Sample) -> OutputCheck:
     if not (work.method.tags.exact and result.predictions):
         return OutputCheck("every value is finite", True, convergence_delta=convergence)
     places = np.unique(spread(min(POSITIONS, len(result.positions)), len(result.positions)))
-    passes, precision = _plain_passes(work, sample, places)
+    passes, precision, rounding = _plain_passes(work, sample, places)
     difference = _difference(sample, places, passes)
-    allowed = tolerance(work.method.model)
+    allowed = max(tolerance(work.method.model), MOST_ROUNDING * rounding)
     compared = (
         f"predictions of every letter at {len(places)} positions of one sequence with plain forward passes{precision}; "
-        f"at most {allowed:g} of the largest output is allowed; every value is finite"
+        f"at most {allowed:.2g} of the largest output is allowed; every value is finite"
     )
     return OutputCheck(compared, difference <= allowed, largest_difference=difference)
 
 
-def _plain_passes(work: Work, sample: Sample, places: NDArray[np.int64]) -> tuple[dict[str, NDArray[np.floating]], str]:
+def _plain_passes(
+    work: Work, sample: Sample, places: NDArray[np.int64]
+) -> tuple[dict[str, NDArray[np.floating]], str, float]:
     """Return the predictions of every letter at some positions of the last sequence, and their precision in words.
+
+    The third is how far passes in the model's own precision are from them, over the largest prediction.
 
     In single precision, passes round as much as what they check: double precision is taken where the model runs in it.
     """
@@ -54,10 +61,13 @@ def _plain_passes(work: Work, sample: Sample, places: NDArray[np.int64]) -> tupl
     double = model.in_double() if model.numpy_dtype == np.float32 else None
     if double is not None:
         try:
-            return _predictions(double, work, mutated), " in double precision"
+            truth = _predictions(double, work, mutated)
+            own = _predictions(model, work, mutated)
+            off = (np.abs(own[name] - values).max() / max(np.abs(values).max(), TINY) for name, values in truth.items())
+            return truth, " in double precision", float(max(off))
         except RuntimeError:  # of a model that makes single-precision tensors itself
             pass
-    return _predictions(model, work, mutated), ""
+    return _predictions(model, work, mutated), "", 0.0
 
 
 def _predictions(model: SequenceModel, work: Work, one_hot: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
@@ -70,7 +80,7 @@ def _predictions(model: SequenceModel, work: Work, one_hot: NDArray[np.floating]
 def _difference(sample: Sample, places: NDArray[np.int64], passes: dict[str, NDArray[np.floating]]) -> float:
     """Largest absolute difference from forward passes on the last sequence, over the largest absolute prediction."""
     result, letters = sample.result, sample.sequence.shape[0]
-    largest, scale = 0.0, float(np.finfo(float).tiny)
+    largest, scale = 0.0, TINY
     for name, plain in passes.items():
         plain = np.moveaxis(plain.reshape(len(places), letters, *plain.shape[1:]), 0, 1)
         found = result.predictions[name][-1][:, places]
