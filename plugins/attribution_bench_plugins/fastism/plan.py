@@ -282,7 +282,8 @@ def bytes_per_sequence(plan: Plan, itemsize: int, alternatives: int) -> int:
     """Return the bytes that a sequence keeps while its mutations run, besides those of a block.
 
     Every unmutated activation twice, as the model gives it and in the engine's order; and twice for each of its
-    mutations, of so many letters at every position, what waits for the late steps, which put it together.
+    mutations, of so many letters at every position, what waits for the late steps, which put it together, and the
+    largest that they make of it.
     """
     numbers = 2 * sum(elements(node.shape) for node in plan.graph.nodes.values() if node.shape is not None)
     windows = plan.middle_windows
@@ -290,4 +291,6 @@ def bytes_per_sequence(plan: Plan, itemsize: int, alternatives: int) -> int:
         layout = plan.steps[name].layout
         if layout is not None:
             numbers += 2 * min(windows[name].width, layout.length) * layout.channels * alternatives * plan.length
+    late = [step.layout.channels for step in plan.running(late=True) if step.layout is not None]
+    numbers += 2 * max(late, default=0) * alternatives * plan.length
     return max(1, numbers * itemsize)
