@@ -62,7 +62,7 @@ class Request:
     batch_size: int | None
     progress: Progress
 
-    @property
+    @cached_property
     def letters(self) -> NDArray[np.int64]:
         """(N, L) index of the letter that is there; -1 where unknown."""
         return np.where(self.one_hot.any(axis=1), self.one_hot.argmax(axis=1), -1)

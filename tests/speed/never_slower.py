@@ -1,6 +1,7 @@
 """fastISM against standard ISM on the published architectures, at several batch sizes: ``make speed``.
 
-Ratios are medians over rounds in which the two take turns. Exits with 1 where fastISM is more than 5% slower.
+Ratios are medians over rounds in which the two take turns, which one first alternating; one below the bar is measured
+twice more, and the median of the three counts. Exits with 1 where fastISM is more than 5% slower.
 """
 
 import statistics
@@ -8,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,9 +33,9 @@ CASES = [
     *((name, architecture, 2) for name, architecture in LARGER.items()),
 ]
 BATCH_SIZES = (16, 128, 512)
-ROUNDS = (5, 41)
+ROUNDS = (11, 201)
 """Fewest and most; as many as fit `ROUNDS_SECONDS`, since what takes milliseconds is noisier."""
-ROUNDS_SECONDS = 1.0
+ROUNDS_SECONDS = 1.5
 MOST_SLOWER = 1.05
 
 
@@ -52,12 +54,14 @@ def compare(architecture: Architecture, count: int, batch_size: int) -> tuple[fl
     asked = {"target": "all", "additional_forward_args": extras or None, "batch_size": batch_size}
     windows = "fallback" not in fast.attribute(x, **asked).metadata
     slow.attribute(x, **asked)
-    once = seconds(lambda: slow.attribute(x, **asked))
-    pairs = [
-        (seconds(lambda: fast.attribute(x, **asked)), seconds(lambda: slow.attribute(x, **asked)))
-        for _ in range(max(ROUNDS[0], min(ROUNDS[1], int(ROUNDS_SECONDS / 2 / once))))
-    ]
-    return statistics.median(f for f, _ in pairs), statistics.median(s / f for f, s in pairs), windows
+    once = seconds(partial(slow.attribute, x, **asked))
+    methods = {"fast": fast, "slow": slow}
+    rounds: list[dict[str, float]] = []
+    for _ in range(max(ROUNDS[0], min(ROUNDS[1], int(ROUNDS_SECONDS / 2 / once)))):
+        rounds.append({name: seconds(partial(method.attribute, x, **asked)) for name, method in methods.items()})
+        methods = dict(reversed(methods.items()))  # what goes first finds the caches as the other one left them
+    fast_seconds = statistics.median(taken["fast"] for taken in rounds)
+    return fast_seconds, statistics.median(taken["slow"] / taken["fast"] for taken in rounds), windows
 
 
 def main() -> int:
@@ -68,6 +72,9 @@ def main() -> int:
     for name, architecture, count in CASES:
         for batch_size in BATCH_SIZES:
             taken, ratio, windows = compare(architecture, count, batch_size)
+            if ratio < 1 / MOST_SLOWER:  # the machine may have been busy: the median of three tells
+                again = [compare(architecture, count, batch_size) for _ in range(2)]
+                taken, ratio, windows = sorted([(taken, ratio, windows), *again], key=lambda found: found[1])[1]
             worst = min(worst, ratio)
             runs = "windows" if windows else "full passes"
             table.add_row(name, str(count), str(batch_size), runs, f"{taken:.4f}", f"{ratio:.2f}")

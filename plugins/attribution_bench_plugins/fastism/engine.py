@@ -129,17 +129,19 @@ def warn_of(engine: Captured) -> None:
 def attribute(model: SequenceModel, request: Request, engines: dict[Any, Captured], options: Options) -> RawAttribution:
     """Compute the predictions of every mutation asked for."""
     length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
-    letters, count, positions = len(model.alphabet), len(request.one_hot), request.positions.tolist()
-    alternatives = letters if (request.letters < 0).any() else letters - 1
+    letters, count = len(model.alphabet), len(request.one_hot)
     known = engines.get(_key(length, extras))
     # Said before anything that costs time, such as asking for the weights: they do not change the work.
-    if known is not None and known.plan is not None:
-        phases_at_least = len(np.unique(request.positions % known.plan.stride))
-        if known.too_few(Pieces(count * len(positions) * alternatives, phases_at_least, 1), options):
-            return _by_full_passes(model, request, FEW)
     if known is not None and known.work is not None and known.fallback:
         warn_of(known)
         return _by_full_passes(model, request, known.fallback)
+    alternatives = letters if (request.letters < 0).any() else letters - 1
+    if known is not None and known.plan is not None:
+        stride, every = known.plan.stride, len(request.positions) == length
+        phases_at_least = min(stride, length) if every else len(np.unique(request.positions % stride))
+        if known.too_few(Pieces(count * len(request.positions) * alternatives, phases_at_least, 1), options):
+            return _by_full_passes(model, request, FEW)
+    positions = request.positions.tolist()
     source = source_of(model, options.products)
     engine = captured(source, length, extras, outputs, engines, options)
     if engine.plan is None or engine.work is None or engine.fallback:
