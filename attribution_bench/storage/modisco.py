@@ -1,0 +1,51 @@
+"""Scores as TF-MoDISco reads them."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.attribution import AttributionResult
+from attribution_bench.errors import InvalidInputError
+from attribution_bench.files import write_whole
+
+
+def write_modisco(result: AttributionResult, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Write what ``modisco motifs -s sequences.npz -a scores.npz`` takes (tfmodisco-lite); returns both paths.
+
+    ``sequences.npz`` holds the one-hot letters and ``scores.npz`` the hypothetical scores, each (N, A, P) under the
+    name ``arr_0``. TF-MoDISco multiplies them itself to have the scores of the letters that are there.
+
+    Raises
+    ------
+    InvalidInputError
+        The result is of several outputs, has a score convention without a sign, or is of positions with gaps.
+    OutputError
+        The folder cannot be written.
+    """
+    scores = result.scores
+    if scores.ndim > 3 and scores[0, 0, 0].size != 1:
+        raise InvalidInputError(
+            f"TF-MoDISco takes scores of one output, but these have shape {scores.shape}; attribute one target"
+        )
+    convention = result.metadata.get("convention")
+    if convention in ("max-abs", "l2"):
+        raise InvalidInputError(
+            f"TF-MoDISco takes scores with a sign, which {convention!r} has not; use result.with_convention('centred')"
+        )
+    if (np.diff(result.positions) != 1).any():
+        raise InvalidInputError("TF-MoDISco takes stretches without gaps; attribute every position of a range")
+    folder = Path(folder)
+    return (
+        write_whole(folder / "sequences.npz", _archive(result.one_hot)),
+        write_whole(folder / "scores.npz", _archive(scores.reshape(scores.shape[:3]))),
+    )
+
+
+def _archive(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, array.astype(np.float32))
+    return file.getvalue()
