@@ -6,7 +6,7 @@ from attribution_bench.attribution import Attribution, AttributionResult, RawAtt
 from attribution_bench.models import SequenceModel, as_sequence_model
 from attribution_bench.mutagenesis import InSilicoMutagenesis, MutationResult, RawMutagenesis
 from attribution_bench.mutations import Mutation, knockouts, scrambles, tiles
-from attribution_bench.registry import get_method, get_model, list_methods, list_models
+from attribution_bench.registry import get_method, get_model, list_methods, list_models, list_peers
 from attribution_bench.sequences import DNA, PROTEIN, RNA, Alphabet
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "knockouts",
     "list_methods",
     "list_models",
+    "list_peers",
     "scrambles",
     "tiles",
 ]

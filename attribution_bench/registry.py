@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 
 METHODS = "attribution_bench.methods"
 MODELS = "attribution_bench.models"
+PEERS = "attribution_bench.peers"
+"""Methods of other packages, to compare with: got by name, and left out of what runs by default."""
 
 
 def list_methods() -> list[str]:
     """Names of the installed attribution methods, sorted; imports none of them."""
     return list_plugins(METHODS)
+
+
+def list_peers() -> list[str]:
+    """Names of the other packages' methods that there are plugins for, sorted; imports none of them."""
+    return list_plugins(PEERS)
 
 
 def list_models() -> list[str]:
@@ -26,7 +33,7 @@ def list_models() -> list[str]:
 
 
 def get_method(name: str) -> "type[Attribution]":
-    """Return the method class registered under a name.
+    """Return the method class registered under a name, as a method or as a peer.
 
     Raises
     ------
@@ -34,10 +41,13 @@ def get_method(name: str) -> "type[Attribution]":
         No installed distribution registers the name; the message lists those that are.
     PluginError
         The plugin fails to import, is no ``Attribution``, or shares its name with another distribution's.
+    MissingDependencyError
+        It needs a package that is not installed; the message names the extra.
     """
     from attribution_bench.attribution import Attribution
 
-    method = load_plugin(METHODS, "method", name)
+    peer = name not in list_methods() and name in list_peers()
+    method = load_plugin(PEERS if peer else METHODS, "method", name)
     if not (isinstance(method, type) and issubclass(method, Attribution)):
         raise PluginError(f"method {name!r} is registered as {method!r}, which is no subclass of Attribution")
     return method

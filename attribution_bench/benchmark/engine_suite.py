@@ -8,7 +8,7 @@ from attribution_bench.benchmark.reproduction import SEED, build_architecture, c
 from attribution_bench.benchmark.workloads import Row
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.models import chrombpnet
-from attribution_bench.registry import get_model, list_methods, list_models
+from attribution_bench.registry import get_model, list_methods, list_models, list_peers
 from attribution_bench.sequences import lambda_windows
 
 ARCHITECTURES = ("basset", "factorized_basset", "bpnet", "chrombpnet")
@@ -41,7 +41,7 @@ def engine_rows(
     MissingDependencyError
         The framework is not installed; the message names the extra.
     """
-    check_names("method", methods, list_methods())
+    check_names("method", methods, [*list_methods(), *list_peers()])
     check_names("model", architectures, list_models())
     if not lengths or not counts or min(counts) < 1:
         raise InvalidInputError(

@@ -7,7 +7,7 @@ from attribution_bench.benchmark.machine import FRAMEWORKS, check_framework, res
 from attribution_bench.benchmark.workloads import Row
 from attribution_bench.errors import InvalidInputError, MissingDependencyError, UnknownNameError
 from attribution_bench.models import SequenceModel, as_sequence_model
-from attribution_bench.registry import get_model, list_methods, list_models
+from attribution_bench.registry import get_model, list_methods, list_models, list_peers
 from attribution_bench.sequences import Sequences, lambda_windows
 
 SEED = 0
@@ -35,7 +35,7 @@ def paper_rows(
     MissingDependencyError
         A framework that is not installed; the message names the extra.
     """
-    check_names("method", methods, list_methods())
+    check_names("method", methods, [*list_methods(), *list_peers()])
     check_names("model", architectures, list_models())
     for framework in frameworks:
         resolve_device(framework, device)

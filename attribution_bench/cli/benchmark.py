@@ -80,7 +80,7 @@ def benchmark(
     from attribution_bench.cli.measure import exit_code, measure, render
     from attribution_bench.models.loading import model_source
     from attribution_bench.models.targets import select
-    from attribution_bench.registry import list_methods
+    from attribution_bench.registry import list_methods, list_peers
     from attribution_bench.sequences import ALPHABETS, read_fasta
 
     thread_count = announce_threads(threads)
@@ -118,7 +118,7 @@ def benchmark(
     if alphabet != "DNA" and sequences is None:
         raise InvalidInputError(f"the bundled sequences are DNA; give {alphabet} ones with --sequences")
     chosen = options.names(methods, tuple(list_methods()))
-    check_names("method", chosen, list_methods())
+    check_names("method", chosen, [*list_methods(), *list_peers()])
     source = model_source(model)
     if source.kind == "built-in":
         resolve_device(str(framework), device)

@@ -11,7 +11,7 @@ def methods() -> None:
 
     from attribution_bench.attribution import Tags
     from attribution_bench.errors import AttributionBenchError
-    from attribution_bench.registry import get_method, list_methods
+    from attribution_bench.registry import get_method, list_methods, list_peers
 
     table = Table("method", "frameworks", "gradient", "references", "predictions", "exact")
     broken = []
@@ -25,5 +25,7 @@ def methods() -> None:
         flags = (tags.needs_gradient, tags.needs_references, tags.gives_predictions, tags.exact)
         table.add_row(name, ", ".join(sorted(tags.frameworks)), *("yes" if flag else "" for flag in flags))
     Console().print(table)
+    if list_peers():
+        Console().print(f"Of other packages, to compare with by name: {', '.join(list_peers())}")
     for reason in broken:
         Console(stderr=True, soft_wrap=True).print(reason, style="red", markup=False, highlight=False)

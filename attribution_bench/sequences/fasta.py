@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import SequenceError
+from attribution_bench.files import write_whole
 from attribution_bench.sequences.alphabet import DNA, Alphabet
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -81,6 +82,18 @@ def read_fasta(path: str | os.PathLike[str], alphabet: Alphabet = DNA) -> Sequen
             )
     names, strings = zip(*records, strict=True)
     return Sequences(names, strings, f"{path.name} ({len(records)} sequences of {len(first)} letters)", alphabet)
+
+
+def write_fasta(path: str | os.PathLike[str], sequences: Sequences) -> Path:
+    """Write sequences as FASTA, a line each, whole or not at all; returns the path.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    records = zip(sequences.names, sequences.strings, strict=True)
+    return write_whole(Path(path), "".join(f">{name}\n{letters}\n" for name, letters in records))
 
 
 def _text(path: Path) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError, SequenceError
+from attribution_bench.files import write_whole
 from attribution_bench.sequences.fasta import Sequences
 
 
@@ -53,6 +54,18 @@ def read_sites(path: str | os.PathLike[str], sequences: Sequences) -> tuple[Site
     if not sites:
         raise SequenceError(f"{path} holds no site; give at least one line: sequence, start, stop")
     return tuple(sites)
+
+
+def write_sites(path: str | os.PathLike[str], sites: Sequence[Site], sequences: Sequences) -> Path:
+    """Write sites as `read_sites` takes them, whole or not at all; returns the path.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    lines = (f"{sequences.names[s.sequence]}\t{s.start}\t{s.stop}\t{s.name}\t{s.effect}\t{s.strand}\n" for s in sites)
+    return write_whole(Path(path), "".join(lines))
 
 
 def site_effects(sites: Sequence[Site], count: int, length: int) -> NDArray[np.int8]:

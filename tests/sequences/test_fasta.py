@@ -9,6 +9,7 @@ import pytest
 from attribution_bench import DNA, PROTEIN, RNA
 from attribution_bench.errors import SequenceError
 from attribution_bench.sequences import Sequences, read_fasta
+from attribution_bench.sequences.fasta import write_fasta
 
 PLAIN = b">first of two\nACGT\nAC\n>second\nNNGTAC\n"
 SAME = [
@@ -79,3 +80,9 @@ def test_a_path_that_cannot_be_read(tmp_path):
         read_fasta(tmp_path / "missing.fa")
     with pytest.raises(SequenceError, match="Is a directory"):
         read_fasta(tmp_path)
+
+
+def test_what_is_written_is_what_is_read(tmp_path):
+    given = read_fasta(write(tmp_path, PLAIN))
+    again = read_fasta(write_fasta(tmp_path / "again.fa", given))
+    assert (again.names, again.strings) == (given.names, given.strings)

@@ -7,7 +7,7 @@ import pytest
 
 from attribution_bench.errors import InvalidInputError, SequenceError
 from attribution_bench.sequences import lambda_windows
-from attribution_bench.sequences.sites import Site, read_sites, site_effects
+from attribution_bench.sequences.sites import Site, read_sites, site_effects, write_sites
 
 SEQUENCES = lambda_windows(40, 2)
 FIRST, SECOND = SEQUENCES.names
@@ -26,6 +26,11 @@ def test_columns_of_a_bed_file(tmp_path: Path) -> None:
         Site(1, 0, 40, "site"),
         Site(1, 5, 6, "REST", "+", -1),
     )
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    sites = (Site(0, 3, 9, "GATA1", "-"), Site(1, 5, 6, "REST", "+", -1))
+    assert read_sites(write_sites(tmp_path / "sites.bed", sites, SEQUENCES), SEQUENCES) == sites
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Other packages' methods behind the same interface, to compare with."""
