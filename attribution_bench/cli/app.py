@@ -6,6 +6,8 @@ import sys
 import typer
 
 from attribution_bench.cli.benchmark import benchmark
+from attribution_bench.cli.compare import compare
+from attribution_bench.cli.demo import demo
 from attribution_bench.cli.explain import explain
 from attribution_bench.cli.methods import methods
 from attribution_bench.cli.report import report
@@ -27,6 +29,8 @@ app.command()(methods)
 app.command("reproduce-paper")(reproduce_paper)
 app.command()(benchmark)
 app.command()(explain)
+app.command()(compare)
+app.command()(demo)
 app.command()(report)
 
 

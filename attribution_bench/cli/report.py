@@ -7,9 +7,11 @@ import typer
 
 
 def report(
-    results: Annotated[Path, typer.Argument(help="Folder that reproduce-paper or benchmark wrote.", metavar="RESULTS")],
+    results: Annotated[
+        Path, typer.Argument(help="Folder that reproduce-paper, benchmark or compare wrote.", metavar="RESULTS")
+    ],
 ) -> None:
-    """Render tables, figures and logos again from a results folder. Nothing is measured.
+    """Render tables, figures, logos and pages again from a results folder. Nothing is measured.
 
     \b
     Example:
@@ -17,5 +19,11 @@ def report(
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.benchmark import load_records
     from attribution_bench.cli.measure import render
+    from attribution_bench.evaluation.results import FILE, Evaluation
 
-    render(load_records(results), results)
+    if (results / FILE).exists():
+        from attribution_bench.cli.compare import render_comparison
+
+        render_comparison(Evaluation.load(results), results)
+    else:
+        render(load_records(results), results)

@@ -1,0 +1,193 @@
+"""`attribution-bench compare`: methods against each other on one's own model and sequences."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attribution_bench.cli import options
+from attribution_bench.cli.benchmark import parse_target
+from attribution_bench.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from attribution_bench.evaluation import Evaluation, Settings
+    from attribution_bench.models import SequenceModel, Target
+    from attribution_bench.sequences import Sequences
+    from attribution_bench.sequences.sites import Site
+
+SOME_FAILED = 1
+TRUTH = "standard_ism"
+"""The method that others agree with by default, where it is among them: it takes no short cut."""
+
+
+def compare(
+    model: options.Model,
+    sequences: Annotated[
+        Path, typer.Argument(help="FASTA of sequences of one length, plain or gzipped.", metavar="SEQUENCES")
+    ],
+    methods: options.Methods = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="One number to explain: an index, output:index, or a reducer such as output:sum."),
+    ] = None,
+    sites: Annotated[
+        Path | None,
+        typer.Option(
+            help="BED of sites that are known to matter (first column: name of the sequence; a negative score marks a "
+            "site that lowers the prediction)."
+        ),
+    ] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(help="Exact method to agree with; standard_ism, or else the first exact one, by default."),
+    ] = None,
+    framework: options.BuiltInFramework = options.Framework.torch,
+    layout: options.ModelLayout = None,
+    alphabet: options.AlphabetName = "DNA",
+    device: options.Device = None,
+    seed: Annotated[int, typer.Option(help="Of shuffles, mutations, references and the bootstrap.", min=0)] = 0,
+    repeated: Annotated[
+        int,
+        typer.Option(help="Sequences on which methods run again for sensitivity and stability; 0 for none.", min=0),
+    ] = 20,
+    threads: options.Threads = None,
+    output: Annotated[Path, typer.Option(help="Results folder.")] = Path("reports/compare"),
+) -> None:
+    """Compare attribution methods on one model: are they right, and what do they cost.
+
+    Agreement with exact ISM and with each other, completeness, deletion and insertion curves, infidelity,
+    sensitivity, stability, and recovery of known sites, with bootstrap intervals. Writes the scores, every number,
+    and a report: open index.html.
+
+    \b
+    Examples:
+      attribution-bench compare model.keras peaks.fa
+      attribution-bench compare my_package.models:build peaks.fa --target count:0 --output comparison
+      attribution-bench compare model.pt2 peaks.fa --methods fastism,deepshap --sites motifs.bed
+
+    Exit codes: 0 done, 1 some methods failed (the report names them), 2 bad input.
+    """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
+    from attribution_bench.benchmark.machine import announce_threads
+    from attribution_bench.benchmark.reproduction import check_names
+    from attribution_bench.evaluation import Settings
+    from attribution_bench.models.loading import model_source
+    from attribution_bench.registry import list_methods, list_peers
+    from attribution_bench.sequences import ALPHABETS, read_fasta
+    from attribution_bench.sequences.sites import read_sites
+
+    thread_count = announce_threads(threads)
+    if alphabet not in ALPHABETS:
+        raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
+    chosen = options.names(methods, tuple(list_methods()))
+    check_names("method", chosen, [*list_methods(), *list_peers()])
+    given = read_fasta(sequences, ALPHABETS[alphabet])
+    known = read_sites(sites, given) if sites is not None else ()
+    source = model_source(model)
+    opened = source.open(
+        length=given.length,
+        framework=str(framework),
+        device=device,
+        layout=None if layout is None else layout.value,
+        alphabet=ALPHABETS[alphabet],
+    )
+    evaluation = run(
+        opened,
+        given,
+        chosen,
+        known,
+        output,
+        label=source.label,
+        target=None if target is None else parse_target(target),
+        truth=truth,
+        settings=Settings(seed=seed, repeated_sequences=repeated),
+        threads=thread_count,
+    )
+    raise typer.Exit(SOME_FAILED if any(method.reason for method in evaluation.methods) else 0)
+
+
+def run(
+    model: "SequenceModel",
+    sequences: "Sequences",
+    methods: Sequence[str],
+    sites: "Sequence[Site]",
+    output: Path,
+    *,
+    label: str,
+    target: "Target",
+    truth: str | None,
+    settings: "Settings",
+    threads: int,
+) -> "Evaluation":
+    """Evaluate with a progress bar, write scores, numbers and report, and print a summary with the paths."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from attribution_bench.benchmark.machine import thread_count
+    from attribution_bench.evaluation import evaluate, save_evaluation
+    from attribution_bench.registry import get_method
+
+    if truth is None and TRUTH in methods:
+        truth = TRUTH
+    console = Console(stderr=True)
+    columns = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        with thread_count(model.framework, threads):
+            evaluation, results = evaluate(
+                model,
+                sequences,
+                {name: get_method(name) for name in methods},
+                label=label,
+                target=target,
+                sites=sites,
+                truth=truth,
+                settings=settings,
+                threads=threads,
+                observer=lambda text, done, total: bar.update(task, completed=done, total=total, description=text),
+            )
+    save_evaluation(output, evaluation, results)
+    render_comparison(evaluation, output)
+    return evaluation
+
+
+def render_comparison(evaluation: "Evaluation", output: Path) -> None:
+    """Render the results folder of a comparison, print its table and what was written."""
+    from attribution_bench.reporting.faithfulness import render_evaluation
+
+    written = render_evaluation(output)
+    show(evaluation)
+    for method in evaluation.methods:
+        if method.reason:
+            print(f"{method.method}: no scores: {method.reason}", file=sys.stderr)
+    for path in written:
+        print(path)
+
+
+def show(evaluation: "Evaluation") -> None:
+    """Print a table of methods by metrics: means over sequences, the best of each line in bold."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from attribution_bench.evaluation import METRICS
+    from attribution_bench.reporting.labels import method_label, seconds_text
+
+    scored = [method for method in evaluation.methods if method.reason is None]
+    table = Table("metric", "better", *(method_label(method.method) for method in scored))
+    seconds = [method.seconds_per_100_sequences or 0.0 for method in scored]
+    table.add_row(
+        "seconds per 100 sequences",
+        "lower",
+        *(Text(seconds_text(taken), style="bold" if taken == min(seconds) else "") for taken in seconds),
+    )
+    for name, metric in METRICS.items():
+        means = [method.means[name].mean if name in method.means else None for method in scored]
+        known = [mean for mean in means if mean is not None]
+        if known:
+            best = max(known) if metric.better == "higher" else min(known)
+            cells = ("-" if mean is None else f"{mean:.3f}" for mean in means)
+            styles = ("bold" if mean == best else "" for mean in means)
+            table.add_row(metric.label, metric.better, *(Text(c, style=s) for c, s in zip(cells, styles, strict=True)))
+    Console().print(table)
