@@ -10,6 +10,7 @@ from attribution_bench.cli.compare import compare
 from attribution_bench.cli.demo import demo
 from attribution_bench.cli.explain import explain
 from attribution_bench.cli.methods import methods
+from attribution_bench.cli.plot import plot
 from attribution_bench.cli.report import report
 from attribution_bench.cli.reproduce_paper import reproduce_paper
 from attribution_bench.errors import AttributionBenchError
@@ -31,6 +32,7 @@ app.command()(benchmark)
 app.command()(explain)
 app.command()(compare)
 app.command()(demo)
+app.command()(plot)
 app.command()(report)
 
 

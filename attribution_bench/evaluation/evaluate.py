@@ -184,7 +184,7 @@ def evaluate(
         methods=tuple(_with_best(evaluations, settings.seed)),
         agreements=tuple(_pairs(scored, settings, sequences.length)),
     )
-    return evaluation, {name: found.result for name, found in scored.items()}
+    return evaluation, {name: _named(found.result, sequences.names) for name, found in scored.items()}
 
 
 def save_evaluation(folder: Path, evaluation: Evaluation, results: Mapping[str, AttributionResult]) -> list[Path]:
@@ -283,6 +283,10 @@ def _cautions(result: AttributionResult) -> list[str]:
 def _scalar_observed(result: AttributionResult) -> NDArray[np.float64]:
     """(N, L) scores of the letters that are there."""
     return result.observed.reshape(result.observed.shape[:2]).astype(np.float64)
+
+
+def _named(result: AttributionResult, names: Sequence[str]) -> AttributionResult:
+    return replace(result, metadata={**result.metadata, "sequence_names": list(names)})
 
 
 def _observed(scored: _Scored) -> NDArray[np.float64]:

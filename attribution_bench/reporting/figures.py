@@ -83,11 +83,12 @@ def has_bars(comparison: Comparison) -> bool:
 
 
 def render(figure: Figure, kind: str) -> bytes:
-    """Return a figure as ``png``, ``svg`` or ``pdf``; the same figure gives the same bytes."""
+    """Return a figure as ``png``, ``svg`` or ``pdf``, fonts embedded; the same figure gives the same bytes."""
     file = io.BytesIO()
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    # The names of an SVG's elements are random without a salt, and a file kept in git would change each time.
-    with matplotlib.rc_context({"svg.hashsalt": "attribution-bench"}):
+    # Text is embedded as outlines or as TrueType, so that it looks the same without the font. The names of an SVG's
+    # elements are random without a salt, and a file kept in git would change each time.
+    with matplotlib.rc_context({"svg.hashsalt": "attribution-bench", "svg.fonttype": "path", "pdf.fonttype": 42}):
         figure.savefig(file, format=kind, dpi=150, metadata=dates.get(kind))
     return file.getvalue()
 

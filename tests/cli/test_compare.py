@@ -19,7 +19,8 @@ def fasta(tmp_path: Path) -> Path:
 def test_compares_and_renders_again(command, fasta, tmp_path):
     output = tmp_path / "results"
     done = command(
-        "compare", f"basset?length={LENGTH}", fasta, "--methods", "fastism,gradient_x_input", "--repeated", 0, "--output", output,
+        "compare", f"basset?length={LENGTH}", fasta, "--methods", "fastism,gradient_x_input", "--repeated", 0,
+        "--output", output,
     )  # fmt: skip
     assert done.code == 0, done.err
     assert "Pearson r" in done.out

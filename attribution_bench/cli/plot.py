@@ -1,0 +1,159 @@
+"""`attribution-bench plot`: logos and heat maps of stored scores."""
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attribution_bench.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from attribution_bench.reporting.score_panels import ScorePanels
+    from attribution_bench.sequences.sites import Site
+
+KINDS = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
+
+
+class ScaleName(StrEnum):
+    """Scale of the panels."""
+
+    own = "own"
+    shared = "shared"
+
+
+def plot(
+    scores: Annotated[
+        list[Path],
+        typer.Argument(help=".npz files that AttributionResult.save wrote; one panel each.", metavar="SCORES..."),
+    ],
+    output: Annotated[Path, typer.Option(help="The figure: .svg, .png or .pdf.")] = Path("logo.svg"),
+    sequence: Annotated[
+        str, typer.Option(help="Index of the sequence, from 0; its name where the results hold names.", metavar="N")
+    ] = "0",
+    range_: Annotated[
+        str | None,
+        typer.Option("--range", help="Positions to draw, 0-based and half-open; all by default.", metavar="START:STOP"),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Which value, where scores are of several: an index such as 3 or 500,1, an output's name, or both "
+            "(profile:500,1)."
+        ),
+    ] = None,
+    hypothetical: Annotated[
+        bool, typer.Option("--hypothetical", help="Draw what every letter would contribute, not only those there.")
+    ] = False,
+    heat_map: Annotated[
+        bool, typer.Option("--heat-map", help="Draw what every letter would contribute as colours below each logo.")
+    ] = False,
+    scale: Annotated[ScaleName, typer.Option(help="A scale of each panel's own, or one for all.")] = ScaleName.own,
+    sites: Annotated[
+        Path | None,
+        typer.Option(
+            help="BED of named sites to draw below, in positions of the sequence; its first column is the sequence's "
+            "name, or its index where the results hold no names.",
+        ),
+    ] = None,
+    highlight: Annotated[
+        list[str] | None,
+        typer.Option(help="Positions to shade, once for each range.", metavar="START:STOP"),
+    ] = None,
+    chromosome: Annotated[
+        str | None, typer.Option(help="Label the axis with positions on this chromosome, as chr1:1,000,200.")
+    ] = None,
+    offset: Annotated[
+        int, typer.Option(help="0-based position of the sequence's first letter on the chromosome.", min=0)
+    ] = 0,
+    heading: Annotated[str, typer.Option(help="Title of the figure.")] = "",
+    width: Annotated[
+        float | None, typer.Option(help="Inches; by default wide enough for every letter to be read.")
+    ] = None,
+) -> None:
+    """Draw stored scores of one sequence as logos, one method below the other, or as logos with heat maps.
+
+    Every position that is given counts from the sequence's first letter (0-based, half-open), whatever the axis shows.
+
+    \b
+    Examples:
+      attribution-bench plot fastism.npz
+      attribution-bench plot fastism.npz deepshap.npz --range 400:600 --output logos.pdf
+      attribution-bench plot fastism.npz --heat-map --target profile:500 --sequence 3 --output map.png
+      attribution-bench plot fastism.npz --sites motifs.bed --highlight 480:520 --chromosome chr1 --offset 1000000
+
+    Exit codes: 0 done, 2 bad input.
+    """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
+    kind = KINDS.get(output.suffix.lower())
+    if kind is None:
+        raise InvalidInputError(f"cannot tell what to draw from the name {output}; end it in one of {', '.join(KINDS)}")
+    if hypothetical and heat_map:
+        raise InvalidInputError("--heat-map shows what every letter would contribute already; leave out --hypothetical")
+    if offset and chromosome is None:
+        raise InvalidInputError("--offset is a position on a chromosome; name it with --chromosome, such as chr1")
+    span = None if range_ is None else _range(range_, "--range")
+    highlights = [_range(text, "--highlight") for text in highlight or ()]
+
+    from attribution_bench.files import write_whole
+    from attribution_bench.reporting.figures import render
+    from attribution_bench.reporting.heat_maps import heat_map_figure
+    from attribution_bench.reporting.logos import logo_figure
+    from attribution_bench.reporting.position_axis import check_ranges
+    from attribution_bench.reporting.score_panels import read_score_panels
+
+    panels = read_score_panels(scores, sequence=sequence, span=span, target=_target(target))
+    check_ranges(highlights, panels.start, panels.stop)
+    settings: dict[str, Any] = {
+        "alphabet": panels.alphabet,
+        "start": panels.start + offset,
+        "heading": heading,
+        "chromosome": chromosome,
+        "sites": _sites(sites, panels, offset),
+        "highlights": [(start + offset, stop + offset) for start, stop in highlights],
+        "scale": scale.value,
+        "width": width,
+    }
+    if heat_map:
+        figure = heat_map_figure(panels.hypothetical, panels.present, **settings)
+    else:
+        figure = logo_figure(panels.hypothetical if hypothetical else panels.observed, **settings)
+    typer.echo(f"wrote {write_whole(output, render(figure, kind))}")
+
+
+def _range(text: str, option: str) -> tuple[int, int]:
+    start, _, stop = text.partition(":")
+    try:
+        return int(start), int(stop)
+    except ValueError as error:
+        raise InvalidInputError(f"{option} takes START:STOP such as 400:600, not {text!r}") from error
+
+
+def _target(text: str | None) -> Any:
+    """Read ``500``, ``500,1``, ``name``, ``name:500`` or ``name:500,1``."""
+    if text is None:
+        return None
+    name, colon, part = text.rpartition(":")
+    try:
+        index = tuple(int(number) for number in part.split(","))
+    except ValueError as error:
+        if colon:
+            raise InvalidInputError(f"--target takes an index after the colon (profile:500), not {text!r}") from error
+        return text
+    return (name, index) if colon else index
+
+
+def _sites(path: Path | None, panels: "ScorePanels", offset: int) -> "list[Site]":
+    """Return the sites of the sequence that is drawn, in the coordinates of the axis."""
+    from attribution_bench.sequences.fasta import Sequences
+    from attribution_bench.sequences.sites import read_sites
+
+    if path is None:
+        return []
+    # The results do not hold every letter, and sites are only looked up by name and length.
+    unknown = Sequences(panels.names, ("N" * panels.length,) * len(panels.names), "stored results")
+    return [
+        replace(site, start=site.start + offset, stop=site.stop + offset)
+        for site in read_sites(path, unknown)
+        if site.sequence == panels.sequence
+    ]

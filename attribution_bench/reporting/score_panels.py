@@ -1,0 +1,221 @@
+"""One sequence's scores read from stored results, one or several methods, ready to be drawn over one axis."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.attribution import AttributionResult
+from attribution_bench.errors import InvalidInputError, OutputError, TargetError
+from attribution_bench.models.targets import OutputSpec, Target, select
+from attribution_bench.reporting.labels import method_label
+
+NEEDED = ("method", "alphabet", "length", "outputs")
+"""What the metadata of every result say."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScorePanels:
+    """Scores of one sequence, a panel a result; A letters, P consecutive positions."""
+
+    hypothetical: Mapping[str, NDArray[np.floating]]
+    """Title -> (A, P): what each letter would contribute; zero where a position was not scored."""
+    present: NDArray[np.bool_]
+    """(A, P): which letter is there; none where it is unknown or was not scored."""
+    alphabet: str
+    start: int
+    """0-based position of the first column in the sequence."""
+    sequence: int
+    """Index of the sequence in the results."""
+    names: tuple[str, ...]
+    """Of every sequence in the results; their indices where the results do not name them."""
+    length: int
+    """Letters of the whole sequence."""
+
+    @property
+    def stop(self) -> int:
+        """0-based position after the last column."""
+        return self.start + len(self.present[0])
+
+    @property
+    def observed(self) -> dict[str, NDArray[np.floating]]:
+        """Title -> (A, P): the score of the letter that is there, zero for the others."""
+        return {title: np.where(self.present, scores, 0) for title, scores in self.hypothetical.items()}
+
+
+def read_score_panels(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    sequence: str = "0",
+    span: tuple[int, int] | None = None,
+    target: Target = None,
+) -> ScorePanels:
+    """Read one sequence's scores from files that `AttributionResult.save` wrote.
+
+    Parameters
+    ----------
+    paths
+        One file a panel; its title is the method, and the file's name too where methods repeat.
+    sequence
+        Index of the sequence, or its name where the results hold names (``metadata["sequence_names"]``).
+    span
+        Positions to take, 0-based and half-open; all that were scored when None.
+    target
+        Which value, where the scores hold several: an index, a tuple of indices, an output's name, or (name, index).
+
+    Raises
+    ------
+    OutputError
+        A file cannot be read, or is no attribution result.
+    InvalidInputError
+        No file, files of different sequences or alphabets, no such sequence or value, or positions that were not
+        scored.
+    """
+    if not paths:
+        raise InvalidInputError("there are no scores to draw; give at least one .npz file")
+    files = [Path(path) for path in paths]
+    results = [AttributionResult.load(file) for file in files]
+    for file, result in zip(files, results, strict=True):
+        missing = [key for key in NEEDED if key not in result.metadata]
+        if missing:
+            raise OutputError(f"{file} is no attribution result: its metadata lack {', '.join(missing)}")
+    first = results[0]
+    for file, result in zip(files[1:], results[1:], strict=True):
+        _check_comparable(file, result, files[0], first)
+    names = tuple(str(name) for name in first.metadata.get("sequence_names", range(len(first.one_hot))))
+    index = _index_of(sequence, names)
+    start, stop = _span(span, files, results)
+    present = [_dense(result.one_hot[index], result, start, stop) > 0 for result in results]
+    for file, result, there in zip(files[1:], results[1:], present[1:], strict=True):
+        both = _scored(result, start, stop) & _scored(first, start, stop)
+        differ = np.flatnonzero(both & (there != present[0]).any(axis=0))
+        if len(differ):
+            raise InvalidInputError(
+                f"{file} holds another sequence {sequence} than {files[0]}: they differ at position "
+                f"{start + differ[0]}; give results of the same sequences"
+            )
+    scores = {
+        title: _dense(_scores_of(file, result, index, target), result, start, stop)
+        for title, file, result in zip(_titles(files, results), files, results, strict=True)
+    }
+    return ScorePanels(
+        scores,
+        np.logical_or.reduce(present),
+        first.metadata["alphabet"],
+        start,
+        index,
+        names,
+        first.metadata["length"],
+    )
+
+
+def _check_comparable(file: Path, result: AttributionResult, first_file: Path, first: AttributionResult) -> None:
+    for what, here, there in (
+        ("alphabet", result.metadata["alphabet"], first.metadata["alphabet"]),
+        ("length", result.metadata["length"], first.metadata["length"]),
+        ("number of sequences", len(result.one_hot), len(first.one_hot)),
+    ):
+        if here != there:
+            raise InvalidInputError(
+                f"{file} and {first_file} are not of the same sequences: the {what} is {here} in one and {there} in "
+                "the other"
+            )
+
+
+def _index_of(sequence: str, names: tuple[str, ...]) -> int:
+    found = [index for index, name in enumerate(names) if name == sequence]
+    if len(found) == 1:
+        return found[0]
+    if not found and sequence.isdecimal() and int(sequence) < len(names):
+        return int(sequence)
+    reason = f"{len(found)} sequences are named" if found else "there is no sequence"
+    raise InvalidInputError(f"{reason} {sequence!r}; give an index from 0 to {len(names) - 1}, or a name of only one")
+
+
+def _span(span: tuple[int, int] | None, files: Sequence[Path], results: Sequence[AttributionResult]) -> tuple[int, int]:
+    """Return the positions to take, once every result has scores from the first to the last of them."""
+    scored = [(int(result.positions[0]), int(result.positions[-1]) + 1) for result in results]
+    length = results[0].metadata["length"]
+    if span is None:
+        if len(set(scored)) > 1:
+            spans = ", ".join(f"{start}:{stop} in {file}" for file, (start, stop) in zip(files, scored, strict=True))
+            raise InvalidInputError(f"the results are of different positions ({spans}); give a range that all have")
+        return scored[0]
+    start, stop = span
+    if not 0 <= start < stop <= length:
+        raise InvalidInputError(
+            f"the range {start}:{stop} is not within the {length} letters of the sequence (0-based, half-open)"
+        )
+    for file, (low, high) in zip(files, scored, strict=True):
+        if start < low or stop > high:
+            raise InvalidInputError(
+                f"the range {start}:{stop} reaches beyond the positions {low}:{high} that were scored in {file}"
+            )
+    return span
+
+
+def _scored(result: AttributionResult, start: int, stop: int) -> NDArray[np.bool_]:
+    """Return which of the positions [start, stop) a result holds."""
+    return np.isin(np.arange(start, stop), result.positions)
+
+
+def _dense(values: NDArray[np.floating], result: AttributionResult, start: int, stop: int) -> NDArray[np.floating]:
+    """Return values (A, positions of the result) at consecutive positions [start, stop), zero where there are none."""
+    dense = np.zeros((len(values), stop - start), dtype=values.dtype)
+    inside = (result.positions >= start) & (result.positions < stop)
+    dense[:, result.positions[inside] - start] = values[:, inside]
+    return dense
+
+
+def _scores_of(file: Path, result: AttributionResult, index: int, target: Target) -> NDArray[np.floating]:
+    """Return (A, positions) of one sequence and one value."""
+    one = slice(index, index + 1)
+    # ISM methods derive their scores from predictions, which may be many times as large as the one sequence asked for.
+    scores = replace(
+        result,
+        one_hot=result.one_hot[one],
+        predictions={name: values[one] for name, values in result.predictions.items()},
+        reference_predictions={name: values[one] for name, values in result.reference_predictions.items()},
+        stored_scores=None if result.stored_scores is None else result.stored_scores[one],
+    ).scores[0]
+    if scores.ndim == 2:
+        if target is not None:
+            raise TargetError(f"{file} has one score a letter, so that there is no {target!r} to choose")
+        return np.asarray(scores)
+    outputs = [OutputSpec(output["name"], tuple(output["shape"])) for output in result.metadata["outputs"]]
+    place = _place(file, outputs, target)
+    flat: NDArray[np.floating] = scores.reshape(*scores.shape[:2], -1)
+    return flat[:, :, place]
+
+
+def _place(file: Path, outputs: Sequence[OutputSpec], target: Target) -> int:
+    """Return where a value stands among all those of the outputs, flattened and concatenated."""
+    described = ", ".join(f"{output.name} {output.shape}" for output in outputs)
+    sizes = [output.size for output in outputs]
+    if target is None:
+        if sum(sizes) != 1:
+            raise TargetError(f"{file} has scores of several values, {described}; choose one: output:index")
+        return 0
+    try:
+        chosen = select(target, outputs)
+    except TargetError as error:
+        raise TargetError(f"{file} has scores of {described}: {error}") from error
+    if len(chosen) != 1 or chosen[0].reducer is not None or chosen[0].size != 1:
+        raise TargetError(f"{target!r} is not one value of {described} in {file}; give an index for each axis")
+    output = outputs[chosen[0].position]
+    index = (*(chosen[0].index or ()), *[0] * len(chosen[0].shape))
+    within = int(np.ravel_multi_index(index, output.shape)) if index else 0
+    return sum(sizes[: chosen[0].position]) + within
+
+
+def _titles(files: Sequence[Path], results: Sequence[AttributionResult]) -> list[str]:
+    """Return each result's method, and its file where methods repeat."""
+    labels = [method_label(result.metadata["method"]) for result in results]
+    for names in ([""] * len(files), [f" ({file.stem})" for file in files], [f" ({file})" for file in files]):
+        titles = [label + name for label, name in zip(labels, names, strict=True)]
+        if len(set(titles)) == len(titles):
+            return titles
+    raise InvalidInputError("a file of scores is given twice; give each once")

@@ -1,0 +1,147 @@
+"""`attribution-bench plot`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from matplotlib.image import imread
+from typer.testing import CliRunner
+
+from attribution_bench.attribution import AttributionResult
+from attribution_bench.cli.plot import plot
+from attribution_bench.sequences.alphabet import DNA
+
+LENGTH = 60
+SEQUENCES = ["ACGT" * 15, "GATTACA" * 8 + "ACGT"]
+
+
+def saved(folder: Path, method: str = "deepshap", **metadata: Any) -> Path:
+    one_hot = DNA.one_hot(SEQUENCES)
+    shapes = [output["shape"] for output in metadata.get("outputs", [])]
+    axes = shapes[0] if shapes else []
+    facts = {
+        "method": method,
+        "alphabet": "ACGT",
+        "length": LENGTH,
+        "outputs": [{"name": "y", "shape": []}],
+        **metadata,
+    }
+    scores = np.random.default_rng(0).normal(size=(*one_hot.shape, *axes))
+    return AttributionResult(one_hot, np.arange(LENGTH), facts, stored_scores=scores).save(folder / method)
+
+
+def invoke(*arguments: object) -> Any:
+    application = typer.Typer()
+    application.command()(plot)
+    return CliRunner().invoke(application, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(("suffix", "begins"), [("svg", b"<?xml"), ("pdf", b"%PDF"), ("png", b"\x89PNG")])
+@pytest.mark.parametrize("options", [(), ("--heat-map",), ("--hypothetical",)])
+def test_every_kind_of_file(tmp_path: Path, suffix: str, begins: bytes, options: tuple[str, ...]) -> None:
+    output = tmp_path / "new" / f"logo.{suffix}"
+    done = invoke(saved(tmp_path), "--output", output, "--range", "10:30", *options)
+    assert done.exit_code == 0, done.output
+    assert done.output == f"wrote {output}\n"
+    first = output.read_bytes()
+    assert first.startswith(begins)
+    invoke(saved(tmp_path), "--output", output, "--range", "10:30", *options)
+    assert output.read_bytes() == first
+
+
+def test_text_is_embedded(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    for name in ("logo.svg", "logo.pdf"):
+        assert invoke(path, "--output", tmp_path / name).exit_code == 0
+    assert "<text" not in (tmp_path / "logo.svg").read_text()
+    content = (tmp_path / "logo.pdf").read_bytes()
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+
+
+def test_everything_at_once(tmp_path: Path) -> None:
+    bed = tmp_path / "sites.bed"
+    bed.write_text("0\t12\t20\tGATA1\t1\t+\n0\t15\t22\tTAL1\t-1\t-\n1\t1\t5\telsewhere\n")
+    output = tmp_path / "logo.svg"
+    done = invoke(
+        *(saved(tmp_path), saved(tmp_path, "fastism"), "--output", output, "--sites", bed),
+        *("--highlight", "5:9", "--highlight", "40:50", "--chromosome", "chr1", "--offset", 1_000_000),
+        *("--scale", "shared", "--heading", "Both", "--width", 8),
+    )
+    assert done.exit_code == 0, done.output
+    drawn = output.read_text()
+    assert "<!-- chr1:1,000,0" in drawn
+    for text in ("GATA1", "TAL1", "DeepSHAP", "fastISM", "Both"):
+        assert f"<!-- {text} -->" in drawn
+    assert "elsewhere" not in drawn
+
+
+def test_sites_by_the_names_of_sequences(tmp_path: Path) -> None:
+    bed = tmp_path / "sites.bed"
+    bed.write_text("peak\t12\t20\tGATA1\n")
+    path = saved(tmp_path, sequence_names=["other", "peak"])
+    output = tmp_path / "logo.svg"
+    assert invoke(path, "--sequence", "peak", "--sites", bed, "--output", output).exit_code == 0
+    assert "GATA1" in output.read_text()
+    assert invoke(path, "--sequence", "other", "--sites", bed, "--output", output).exit_code == 0
+    assert "GATA1" not in output.read_text()
+
+
+def test_one_value_of_several(tmp_path: Path) -> None:
+    path = saved(tmp_path, outputs=[{"name": "profile", "shape": [5]}])
+    images = []
+    for target in ("3", "profile:3", "2"):
+        output = tmp_path / f"{len(images)}.png"
+        assert invoke(path, "--target", target, "--output", output).exit_code == 0
+        images.append(imread(output))
+    assert np.array_equal(images[0], images[1])
+    assert images[0].shape != images[2].shape or not np.array_equal(images[0], images[2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--output", "logo.gif"), "end it in one of .svg, .png, .pdf"),
+        (("--output", "logo"), "end it in one of"),
+        (("--range", "10"), "--range takes START:STOP"),
+        (("--range", "a:b"), "--range takes START:STOP"),
+        (("--range", "10:100"), "10:100 is not within the 60 letters"),
+        (("--highlight", "50:61"), "50:61 is not within the positions 0:60"),
+        (("--range", "10:20", "--highlight", "5:12"), "5:12 is not within the positions 10:20"),
+        (("--sequence", "7"), "no sequence '7'"),
+        (("--target", "3"), "one score a letter"),
+        (("--target", "profile:x"), "--target takes an index after the colon"),
+        (("--hypothetical", "--heat-map"), "leave out --hypothetical"),
+        (("--offset", "5"), "--chromosome"),
+        (("--sites", "absent.bed"), "cannot read absent.bed"),
+        (("--width", "0.5"), "inches wide"),
+        (("absent.npz",), "absent.npz is no attribution result"),
+    ],
+)
+def test_bad_input_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    path = saved(tmp_path)
+    empty = tmp_path / "here"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    done = invoke(path, *arguments)
+    assert done.exception is not None
+    assert message in str(done.exception)
+    assert not list(empty.iterdir())
+
+
+def test_an_older_figure_stays_when_nothing_can_be_drawn(tmp_path: Path) -> None:
+    output = tmp_path / "logo.svg"
+    output.write_text("older")
+    assert invoke(saved(tmp_path), "--output", output, "--range", "50:70").exit_code != 0
+    assert output.read_text() == "older"
+
+
+def test_sites_of_another_sequence_are_refused(tmp_path: Path) -> None:
+    bed = tmp_path / "sites.bed"
+    bed.write_text("chr1\t12\t20\tGATA1\n")
+    done = invoke(saved(tmp_path), "--sites", bed, "--output", tmp_path / "logo.svg")
+    assert "0 sequences are named 'chr1'" in str(done.exception)
