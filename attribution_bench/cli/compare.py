@@ -175,7 +175,11 @@ def show(evaluation: "Evaluation") -> None:
     from attribution_bench.reporting.labels import method_label, seconds_text
 
     scored = [method for method in evaluation.methods if method.reason is None]
-    table = Table("metric", "better", *(method_label(method.method) for method in scored))
+    table = Table()
+    table.add_column("metric", no_wrap=True)
+    table.add_column("better")
+    for method in scored:
+        table.add_column(method_label(method.method), justify="right")
     seconds = [method.seconds_per_100_sequences or 0.0 for method in scored]
     table.add_row(
         "seconds per 100 sequences",

@@ -1,6 +1,5 @@
 """Methods compared on one model: every number recomputed by other means, failures kept, bad input refused."""
 
-import zlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +18,7 @@ from attribution_bench.evaluation import METRICS, Evaluation, Settings, evaluate
 from attribution_bench.evaluation.results import FILE
 from attribution_bench.sequences import Sequences, dinucleotide_shuffle
 from attribution_bench.sequences.sites import Site
+from broken_methods import RandomScores
 
 LENGTH, COUNT = 60, 8
 SETTINGS = Settings(mutations=10, shuffles=2, repeats=2, repeated_sequences=4, steps=6)
@@ -32,23 +32,6 @@ class Failing(Attribution):
 
     def _attribute(self, request: Request) -> RawAttribution:
         raise ZeroDivisionError("by design")
-
-
-class RandomScores(Attribution):
-    """Says nothing of the model: noise, the same for the same sequence."""
-
-    name: ClassVar[str] = "random_scores"
-    tags: ClassVar[Tags] = Tags(frozenset({"torch"}))
-
-    def __init__(self, model: Any, *, seed: int = 0) -> None:
-        super().__init__(model, seed=seed)
-
-    def _attribute(self, request: Request) -> RawAttribution:
-        rows = [
-            np.random.default_rng([self.options["seed"], zlib.crc32(row.tobytes())]).normal(size=row.shape)
-            for row in request.one_hot
-        ]
-        return RawAttribution(scores=np.stack(rows)[:, :, request.positions])
 
 
 def network() -> nn.Sequential:

@@ -1,12 +1,13 @@
 """The parts of the page that are plain HTML. Every name in them comes from outside, and is escaped."""
 
 import html
+from itertools import groupby
 
 from attribution_bench.evaluation.metrics import Metric
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
 from attribution_bench.reporting.comparison import Cell, Comparison, Row, mark
 from attribution_bench.reporting.faithfulness import summary
-from attribution_bench.reporting.faithfulness.standing import known_metrics
+from attribution_bench.reporting.faithfulness.standing import known_metrics, scored
 from attribution_bench.reporting.faithfulness.texts import DASH, interval_text, number_text, range_text
 from attribution_bench.reporting.labels import (
     architecture_label,
@@ -25,18 +26,36 @@ def text(content: str) -> str:
     return html.escape(content, quote=True)
 
 
+GROUPS = {
+    "agreement": "Agreement with exact ISM",
+    "completeness": "Completeness",
+    "curves": "Masking",
+    "perturbation": "Random mutations",
+    "stability": "Other seeds",
+    "recovery": "Known sites",
+}
+"""Group of metrics -> its heading."""
+
+
 def metric_table(evaluation: Evaluation) -> str:
-    """Return methods by metrics, each mean with its interval, the columns sortable by the page's script."""
-    metrics = known_metrics(evaluation)
-    header = [
-        '<th scope="col"><button type="button" class="sort" data-sort="label">Method</button></th>',
-        _column("Seconds per 100 sequences", "lower", "Wall-clock seconds, scaled to 100 sequences."),
-        *(_column(metric.label, metric.better, metric.definition) for metric in metrics),
-    ]
-    rows = "\n".join(_method_row(evaluation, method, metrics) for method in evaluation.methods)
+    """Return metrics by methods, each mean with its interval; methods without scores are named below."""
+    methods, metrics = scored(evaluation), known_metrics(evaluation)
+    header = "".join(f'<th scope="col">{text(method_label(method.method))}</th>' for method in methods)
+    seconds = "".join(_seconds_cell(method, methods) for method in methods)
+    rows = [_line("Seconds per 100 sequences", "lower", "Wall-clock seconds, scaled to 100 sequences.", seconds)]
+    for group, inside in groupby(metrics, key=lambda metric: metric.group):
+        rows.append(f'<tr class="group"><th scope="colgroup" colspan="{len(methods) + 1}">{GROUPS[group]}</th></tr>')
+        for metric in inside:
+            cells = "".join(_metric_cell(evaluation, method, metric) for method in methods)
+            rows.append(_line(metric.label, metric.better, metric.definition, cells))
+    missing = "".join(
+        f'<p class="note missing">{text(method_label(method.method))}: no scores: {text(method.reason)}</p>'
+        for method in evaluation.methods
+        if method.reason is not None
+    )
     return (
-        f'<table id="metric-table" class="metrics"><thead><tr>{"".join(header)}</tr></thead>\n'
-        f"<tbody>{rows}</tbody></table>"
+        f'<table id="metric-table" class="metrics"><thead><tr><th scope="col">Metric</th>{header}</tr></thead>\n'
+        f"<tbody>{''.join(rows)}</tbody></table>{missing}"
     )
 
 
@@ -80,28 +99,24 @@ def table_1(comparison: Comparison | None) -> str:
     )
 
 
-def _column(label: str, better: str, definition: str) -> str:
-    return (
-        f'<th scope="col" title="{text(definition)}"><button type="button" class="sort" data-better="{better}">'
-        f"{text(label)}&nbsp;<span aria-hidden=true>{ARROWS[better]}</span></button></th>"
-    )
+def _line(label: str, better: str, definition: str, cells: str) -> str:
+    arrow = f"<span aria-hidden=true>{ARROWS[better]}</span>"
+    return f'<tr><th scope="row" title="{text(definition)}">{text(label)}&nbsp;{arrow}</th>{cells}</tr>'
 
 
-def _method_row(evaluation: Evaluation, method: MethodEvaluation, metrics: list[Metric]) -> str:
-    name = f'<th scope="row">{text(method_label(method.method))}</th>'
-    if method.reason is not None:
-        return f'<tr class="missing">{name}<td colspan="{len(metrics) + 1}">no scores: {text(method.reason)}</td></tr>'
+def _seconds_cell(method: MethodEvaluation, methods: list[MethodEvaluation]) -> str:
     seconds = method.seconds_per_100_sequences
-    shown = DASH if seconds is None else seconds_text(seconds)
-    cells = [f"<td{_value(seconds)}>{shown}</td>", *(_metric_cell(evaluation, method, metric) for metric in metrics)]
-    return f"<tr>{name}{''.join(cells)}</tr>"
+    known = [other.seconds_per_100_sequences for other in methods if other.seconds_per_100_sequences is not None]
+    if seconds is None:
+        return f"<td>{DASH}</td>"
+    best = ' class="best"' if seconds == min(known) else ""
+    return f"<td{best}>{seconds_text(seconds)}</td>"
 
 
 def _metric_cell(evaluation: Evaluation, method: MethodEvaluation, metric: Metric) -> str:
     found, marked = method.means.get(metric.name), summary.mark(evaluation, method, metric)
-    value = _value(None if found is None else found.mean)
     if marked == summary.REFERENCE:
-        return f'<td{value} class="reference">reference</td>'
+        return '<td class="reference">reference</td>'
     if found is None:
         return f'<td title="not defined for this method">{DASH}</td>'
     behind = method.behind_best.get(metric.name)
@@ -109,13 +124,9 @@ def _metric_cell(evaluation: Evaluation, method: MethodEvaluation, metric: Metri
     kind = ' class="best"' if marked == summary.BEST else ""
     sign = f" {marked}" if marked else ""
     return (
-        f'<td{value}{kind} title="{text(hint)}"><span class="mean">{number_text(found.mean)}{sign}</span>'
+        f'<td{kind} title="{text(hint)}"><span class="mean">{number_text(found.mean)}{sign}</span>'
         f'<span class="interval">{range_text(found)}</span></td>'
     )
-
-
-def _value(number: float | None) -> str:
-    return "" if number is None else f' data-value="{number!r}"'
 
 
 def _method_entry(method: MethodEvaluation) -> str:
