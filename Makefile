@@ -9,11 +9,14 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper readme test test-long speed lint clean
+.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long speed lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
 	@echo "make readme            put the measured table into README.md"
+	@echo "make tutorial          run docs/tutorial.ipynb and keep its outputs"
+	@echo "make gallery           draw the figures of docs/gallery"
+	@echo "make demo-models       train the demonstration models again (minutes)"
 	@echo "make test              run the tests"
 	@echo "make test-long         run the tests that take minutes each"
 	@echo "make speed             measure that fastISM is not slower than standard ISM on published architectures"
@@ -25,6 +28,15 @@ reproduce-paper: $(VENV)/.installed
 
 readme: | $(BIN)/python
 	$(BIN)/python docs/update_readme.py
+
+tutorial: $(VENV)/.installed-dev
+	$(BIN)/python docs/run_tutorial.py
+
+gallery: $(VENV)/.installed-dev
+	$(BIN)/python docs/draw_gallery.py
+
+demo-models: $(VENV)/.installed-dev
+	$(BIN)/python -m attribution_bench.demo.train
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long" --numprocesses logical --maxprocesses 4 $(ARGS)
