@@ -1,7 +1,7 @@
 """`attribution-bench compare`: methods against each other on one's own model and sequences."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +12,15 @@ from attribution_bench.cli.benchmark import parse_target
 from attribution_bench.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from attribution_bench.evaluation import Evaluation, Settings
     from attribution_bench.models import SequenceModel, Target
     from attribution_bench.sequences import Sequences
     from attribution_bench.sequences.sites import Site
 
 SOME_FAILED = 1
+SHOWN_WIDTH = 6
 TRUTH = "standard_ism"
 """The method that others agree with by default, where it is among them: it takes no short cut."""
 
@@ -169,7 +172,6 @@ def show(evaluation: "Evaluation") -> None:
     """Print a table of methods by metrics: means over sequences, the best of each line in bold."""
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from attribution_bench.evaluation import METRICS
     from attribution_bench.reporting.labels import method_label, seconds_text
@@ -177,21 +179,24 @@ def show(evaluation: "Evaluation") -> None:
     scored = [method for method in evaluation.methods if method.reason is None]
     table = Table()
     table.add_column("metric", no_wrap=True)
-    table.add_column("better")
     for method in scored:
-        table.add_column(method_label(method.method), justify="right")
-    seconds = [method.seconds_per_100_sequences or 0.0 for method in scored]
-    table.add_row(
-        "seconds per 100 sequences",
-        "lower",
-        *(Text(seconds_text(taken), style="bold" if taken == min(seconds) else "") for taken in seconds),
-    )
+        table.add_column(method_label(method.method), justify="right", min_width=SHOWN_WIDTH, overflow="fold")
+    seconds = [method.seconds_per_100_sequences for method in scored]
+    table.add_row("seconds per 100 sequences ↓", *_cells(seconds, "lower", seconds_text))
     for name, metric in METRICS.items():
         means = [method.means[name].mean if name in method.means else None for method in scored]
-        known = [mean for mean in means if mean is not None]
-        if known:
-            best = max(known) if metric.better == "higher" else min(known)
-            cells = ("-" if mean is None else f"{mean:.3f}" for mean in means)
-            styles = ("bold" if mean == best else "" for mean in means)
-            table.add_row(metric.label, metric.better, *(Text(c, style=s) for c, s in zip(cells, styles, strict=True)))
+        if any(mean is not None for mean in means):
+            label = f"{metric.label} {'↑' if metric.better == 'higher' else '↓'}"
+            table.add_row(label, *_cells(means, metric.better, "{:.3f}".format))
     Console().print(table)
+    print("↑ higher is better, ↓ lower is better")
+
+
+def _cells(values: Sequence[float | None], better: str, write: Callable[[float], str]) -> "Iterator[Text]":
+    """Yield values as they are shown, the best in bold."""
+    from rich.text import Text
+
+    known = [value for value in values if value is not None]
+    best = (max if better == "higher" else min)(known, default=None)
+    for value in values:
+        yield Text("-") if value is None else Text(write(value), style="bold" if value == best else "")
