@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from attribution_bench.sequences.sites import Site
 
 SOME_FAILED = 1
-SHOWN_WIDTH = 6
+SHOWN_WIDTH = 8
 TRUTH = "standard_ism"
 """The method that others agree with by default, where it is among them: it takes no short cut."""
 
@@ -178,18 +178,18 @@ def show(evaluation: "Evaluation") -> None:
 
     scored = [method for method in evaluation.methods if method.reason is None]
     table = Table()
-    table.add_column("metric", no_wrap=True)
+    table.add_column("mean of", no_wrap=True)
     for method in scored:
         table.add_column(method_label(method.method), justify="right", min_width=SHOWN_WIDTH, overflow="fold")
     seconds = [method.seconds_per_100_sequences for method in scored]
-    table.add_row("seconds per 100 sequences ↓", *_cells(seconds, "lower", seconds_text))
+    table.add_row("Seconds per 100 ↓", *_cells(seconds, "lower", seconds_text))
     for name, metric in METRICS.items():
         means = [method.means[name].mean if name in method.means else None for method in scored]
         if any(mean is not None for mean in means):
             label = f"{metric.label} {'↑' if metric.better == 'higher' else '↓'}"
             table.add_row(label, *_cells(means, metric.better, "{:.3f}".format))
     Console().print(table)
-    print("↑ higher is better, ↓ lower is better")
+    print("↑ higher is better, ↓ lower is better; seconds per 100 sequences")
 
 
 def _cells(values: Sequence[float | None], better: str, write: Callable[[float], str]) -> "Iterator[Text]":
