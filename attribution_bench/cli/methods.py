@@ -13,7 +13,10 @@ def methods() -> None:
     from attribution_bench.errors import AttributionBenchError
     from attribution_bench.registry import get_method, list_methods, list_peers
 
-    table = Table("method", "frameworks", "gradient", "references", "predictions", "exact")
+    table = Table()
+    table.add_column("method", no_wrap=True)
+    for column in ("frameworks", "gradient", "references", "predictions", "exact"):
+        table.add_column(column)
     broken = []
     for name in list_methods():
         try:
