@@ -31,7 +31,8 @@ def observed(method, build, shown, target=None):
 
 def mean_auroc(scores, shown):
     """Mean over sequences of the AUROC of letters in sites, scores negated in sites that lower."""
-    metrics = pytest.importorskip("sklearn.metrics")
+    from sklearn import metrics
+
     effects = site_effects(shown.sites, *scores.shape)
     signed = np.where(effects < 0, -scores, scores)
     return np.mean([metrics.roc_auc_score(effect != 0, row) for effect, row in zip(effects, signed, strict=True)])
@@ -64,7 +65,8 @@ def test_outputs_have_their_names_and_shapes():
 
 
 def test_building_leaves_the_random_state_alone():
-    torch = pytest.importorskip("torch")
+    import torch
+
     before = torch.random.get_rng_state()
     build_classifier()
     assert torch.equal(before, torch.random.get_rng_state())
@@ -75,7 +77,6 @@ def test_weights_are_small():
 
 
 def test_the_classifier_performs_as_stored(stored, held_out):
-    pytest.importorskip("sklearn")
     from attribution_bench.demo.performance import classifier_performance
 
     expected, found = stored["classifier"]["held_out"], classifier_performance(build_classifier(), held_out)

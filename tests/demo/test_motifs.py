@@ -2,7 +2,6 @@ import json
 from importlib.resources import files
 
 import numpy as np
-import pytest
 
 from attribution_bench.demo.motifs import INFORMATIVE_BITS, Motif, planted_motifs, read_motifs
 
@@ -24,7 +23,6 @@ def test_the_file_states_its_source_and_licence():
 
 
 def test_the_matrices_are_those_of_the_database():
-    pytest.importorskip("pyjaspar")
     from attribution_bench.demo.jaspar import records
 
     assert shipped()["motifs"] == records()

@@ -1,13 +1,10 @@
 import numpy as np
 import pytest
+import torch
 
 from attribution_bench.demo import training_sequences
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("safetensors")
-
-from attribution_bench.demo.models_torch import Classifier, Profile  # noqa: E402
-from attribution_bench.demo.train import Recipe, classifier_loss, fit, profile_loss  # noqa: E402
+from attribution_bench.demo.models_torch import Classifier, Profile
+from attribution_bench.demo.train import Recipe, classifier_loss, fit, profile_loss
 
 RECIPE = Recipe(epochs=1, batch_size=16, learning_rate=1e-3)
 
@@ -45,7 +42,8 @@ def test_the_loss_of_the_profile_is_least_at_the_truth(planted):
 
 
 def test_the_distance_between_profiles_is_that_of_scipy():
-    distance = pytest.importorskip("scipy.spatial.distance")
+    from scipy.spatial import distance
+
     from attribution_bench.demo.performance import _jensen_shannon
 
     generator = np.random.default_rng(0)
