@@ -83,17 +83,34 @@ def _opaque_products(node: Node, graph: Graph, read: list[int]) -> int:
 
 
 def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window]) -> Cost:
-    """Return the cost of a node on windows; `windows` are those of one mutation."""
+    """Return the cost of a node on windows; `windows` are those of one mutation.
+
+    What is done on the way with a convolution before it writes nothing of its own.
+    """
     if step.operation is None or step.source != step.node.name or step.layout is None:
         return Cost()
     inputs = [windows.get(plan.steps[name].source) for name in step.node.inputs]
     window = windows[step.node.name]
+    waiting = [waits(plan.steps[name], plan, windows) for name in step.node.inputs]
     products = step.operation.multiply_accumulates(inputs, window)
     reached = min(window.width, step.layout.length)
     if not products and step.node.op == "opaque":  # a rule of the user's: its share of the estimate
         products = whole_cost(step.node, plan.graph).products * reached // step.layout.length
     written = reached * (step.layout.channels + NARROW)
+    if step.operation.defers(inputs, window, waiting) and any(waiting):
+        written = 0
     return Cost(products, written + step.operation.partial_sums(inputs, window))
+
+
+def waits(step: Step, plan: Plan, windows: Mapping[str, Window]) -> bool:
+    """Return whether a node's only reader may do more with it on the way."""
+    if step.source != step.node.name:
+        return waits(plan.steps[step.source], plan, windows)
+    if step.operation is None or step.uses > 1 or step.mode != "windowed" or step.node.name not in windows:
+        return False
+    inputs = [windows.get(plan.steps[name].source) for name in step.node.inputs]
+    waiting = [waits(plan.steps[name], plan, windows) for name in step.node.inputs]
+    return step.operation.defers(inputs, windows[step.node.name], waiting)
 
 
 def handover_cost(step: Step) -> Cost:

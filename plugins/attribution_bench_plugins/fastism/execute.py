@@ -68,8 +68,7 @@ class BlockRun:
             except Exception as error:
                 error.add_note(f"while fastISM ran {step.node.layer!r} ({step.node.op}, {step.mode})")
                 raise
-            for name in step.node.inputs:
-                self._release(name)
+            self._release(step)
 
     def _run_windowed(self, step: Step) -> None:
         operation = step.operation
@@ -94,13 +93,14 @@ class BlockRun:
         result.uses = step.uses
         self.windowed[step.node.name] = result
 
-    def _release(self, name: str) -> None:
-        source = self.plan.steps[name].source
-        operand = self.windowed.get(source)
-        if operand is not None:
-            operand.uses -= 1
-            if not operand.uses:
-                del self.windowed[source]
+    def _release(self, step: Step) -> None:
+        """Drop what has no reader left: the step's operands, or what a deferred one has read now."""
+        for name in step.node.inputs:
+            operand = self.windowed.get(self.plan.steps[name].source)
+            if operand is not None:
+                operand.uses -= 1
+        for name in [name for name, operand in self.windowed.items() if not operand.uses]:
+            del self.windowed[name]
 
     def framework_value(self, name: str) -> Any:
         """Return a node's whole value for every mutated sequence, as the model itself would have it."""
@@ -230,6 +230,8 @@ def walk(
         mutation.uses = plan.steps[plan.graph.input].uses
         run.windowed[plan.graph.input] = mutation
         run.run(early)
+        for name in frontier:
+            run.windowed[name].settle()
         return block, list(run.outputs(block.indices, late=False)), {name: run.windowed[name] for name in frontier}
 
     workers = workers_for(plan, references.device)

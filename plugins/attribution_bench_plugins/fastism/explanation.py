@@ -9,9 +9,15 @@ from attribution_bench_plugins.fastism.cost import (
     whole_cost,
 )
 from attribution_bench_plugins.fastism.graph.layout import elements
+from attribution_bench_plugins.fastism.kernels.machine import OLDEST, has_compiler
+from attribution_bench_plugins.fastism.ops.convolution import Taps
 from attribution_bench_plugins.fastism.plan import Plan, Step
 
 FOLLOWS = "it follows "
+UNCOMPILED = (
+    "On a CPU, convolutions are faster compiled together with what follows them: "
+    f"pip install 'llvmlite>={'.'.join(map(str, OLDEST))}'."
+)
 REMEDY = "pooling or striding before it would make that cheaper"
 
 
@@ -162,6 +168,10 @@ def _advice(plan: Plan, costs: dict[str, Cost], fallback: str) -> tuple[str, ...
         heaviest = max(costs, key=lambda name: costs[name].work)
         share = costs[heaviest].work / total
         advice.append(f"Every layer runs on windows; {plan.steps[heaviest].node.layer!r} takes most, {share:.0%}.")
+    if not has_compiler() and any(
+        isinstance(step.operation, Taps) and step.operation.taps.device.type == "cpu" for step in plan.steps.values()
+    ):
+        advice.append(UNCOMPILED)
     return tuple(advice)
 
 

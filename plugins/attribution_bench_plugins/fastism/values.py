@@ -63,6 +63,9 @@ class Windowed:
         """Whether the value is at hand without a pass over the reference."""
         return self._value is not None
 
+    def settle(self) -> None:
+        """Compute what was put off, where something was."""
+
     def delta(self) -> Tensor:
         """Return the delta, zero outside the sequence; not to be overwritten."""
         if self._delta is None:

@@ -21,7 +21,7 @@ MODELS = (
 )
 
 
-@pytest.mark.parametrize("way", ["scatter", "gather", "evaluate"])
+@pytest.mark.parametrize("way", ["compile", "scatter", "gather", "evaluate"])
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_ways_agree_with_full_passes(

@@ -149,7 +149,7 @@ def test_one_position_of_many_sequences_is_one_block(walks: list[tuple[int, int,
 def test_few_that_share_nothing_and_whatever_moves_take_full_passes(
     walks: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cost, "STEP", {"cpu": 1_500})
+    monkeypatch.setattr(cost, "STEP", {"cpu": 2_500})
     module, x = build("residual, two heads").double(), one_hot(3, 4, LENGTH)
     seen: list[tuple[int, int]] = []
     moving = [

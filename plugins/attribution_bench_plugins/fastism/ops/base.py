@@ -83,6 +83,13 @@ class Operation(abc.ABC):
         """Return numbers that are written on the way, beside the result, for one mutation on these windows."""
         return 0
 
+    def defers(self, windows: Sequence[Window | None], window: Window, waiting: Sequence[bool]) -> bool:
+        """Return whether the result waits for its reader, who may do more with it on the way.
+
+        `waiting` says the same of each operand.
+        """
+        return False
+
     def scale_outputs(self, scale: Tensor) -> bool:
         """Multiply what this gives by (channels,), folding in what follows; False where that cannot be done."""
         return False

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
+from attribution_bench_plugins.fastism.kernels.convolution import TYPES, ConvolutionKernel, best_tile, computed_products
+from attribution_bench_plugins.fastism.kernels.machine import has_compiler
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
+from attribution_bench_plugins.fastism.ops.deferred import DeferredConvolution
 from attribution_bench_plugins.fastism.ops.evaluation import (
     EVALUATED_TYPES,
     LONGEST_KERNEL,
@@ -28,6 +31,8 @@ VECTOR = 16
 """Convolutions compute output channels in groups of this many, however few there are."""
 SCATTER_OVERHEAD = 30
 """What adding up one product costs, in multiply-accumulates; measured on one two-core CPU, as is the next."""
+PASSES = 100
+"""What a kernel saves of the passes over the result that follow, for each of its numbers."""
 NARROW = 3
 """A convolution takes as long as for so many more input positions."""
 FEW = 8
@@ -35,16 +40,17 @@ FEW = 8
 TILES = (8, 10, 12, 9, 7, 6, 11, 5)
 """How many, the best first; measured on one CPU."""
 
-Way = Literal["evaluate", "gather", "scatter"]
+Way = Literal["compile", "evaluate", "gather", "scatter"]
 
 
 class Taps(Operation):
     """A linear map with taps at stride one: ``output[i * up + j * dilation + offset] += input[i] @ taps[j]``.
 
-    Three ways lead to the same numbers. Scatter: every input position times all taps in one product, then an
-    overlap-add. Gather: a convolution over the window padded with zeros, which needs no overlap-add; on a CPU it skips
-    the padding, so that it multiplies nothing but the window either. Evaluate: fewer products, of sums of positions
-    with sums of taps (see `InterleavedTaps`). The cheapest is taken for each window.
+    Four ways lead to the same numbers. Compile: a kernel that goes over the window once, and does what follows on the
+    way (see `DeferredConvolution`). Scatter: every input position times all taps in one product, then an overlap-add.
+    Gather: a convolution over the window padded with zeros, which needs no overlap-add; on a CPU it skips the padding,
+    so that it multiplies nothing but the window either. Evaluate: fewer products, of sums of positions with sums of
+    taps (see `InterleavedTaps`). The cheapest of those that there are is taken for each window.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class Taps(Operation):
         self.pair_table: Tensor | None = None
         self.kernel_2d: Tensor | None = None
         self.evaluated: InterleavedTaps | None = None
+        self.compiled: ConvolutionKernel | None = None
         self.tile_matrices: dict[int, Tensor] = {}
         self.ways: dict[tuple[int, int], Way] = {}
 
@@ -94,7 +101,7 @@ class Taps(Operation):
         if self._looks_up(source):
             return 0
         products, way = source.width * self.kernel, self._way(source, window)
-        if way == "gather":
+        if way in ("compile", "gather"):
             shift = self.window([source]).start - window.start
             products = sum(max(0, high - low) for low, high in self._landing(source.width, window.width, shift))
         elif way == "evaluate":
@@ -111,6 +118,11 @@ class Taps(Operation):
             return Interleaved(source.width, self.kernel, self.dilation).products * (self.c_in + self.c_out)
         return source.width * self.kernel * self.groups * self.c_out if way == "scatter" else 0
 
+    def defers(self, windows: Sequence[Window | None], window: Window, waiting: Sequence[bool]) -> bool:
+        """Return whether a kernel runs it."""
+        (source,) = (w for w in windows if w is not None)
+        return not self._looks_up(source) and self._way(source, window) == "compile"
+
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
@@ -119,6 +131,8 @@ class Taps(Operation):
         if isinstance(operand, Mutation) and self.groups == 1 and self.dilation == 1:
             out = self._look_up(operand).view(*rows, natural.width, self.c_out)
             return self.give(block, natural, delta=out)
+        if self._way(operand.window, window) == "compile":
+            return self._defer(operand, window, block)
         x = operand.delta()
         if self.kernel == 1 and self.up == 1 and self.groups == 1:
             return self.give(block, natural, delta=(x @ self.matrix[0]), clean=self.offset == 0)
@@ -156,6 +170,11 @@ class Taps(Operation):
             return costs
         computed = source + NARROW if self.taps.device.type == "cpu" else width
         costs["gather"] = computed * self.kernel * self.c_in * -(-self.c_out // VECTOR) * VECTOR
+        if has_compiler() and self.taps.device.type == "cpu" and self.taps.dtype in TYPES:
+            tile = best_tile(self.c_out, self.taps.element_size())
+            computed = computed_products(source, self.kernel, self.dilation, tile)
+            channels = -(-self.c_out // tile.channels) * tile.channels
+            costs["compile"] = computed * self.c_in * channels - PASSES * width * self.c_out
         if self.taps.dtype in EVALUATED_TYPES and self.kernel <= LONGEST_KERNEL:
             costs["evaluate"] = Interleaved(source, self.kernel, self.dilation).cost(self.c_in, self.c_out)
         return costs
@@ -240,6 +259,12 @@ class Taps(Operation):
             at = j * self.dilation + shift
             if low < high:
                 into[:, low * self.up + at : (high - 1) * self.up + at + 1 : self.up] += products[:, low:high, j]
+
+    def _defer(self, operand: Windowed, window: Window, block: Block) -> Windowed:
+        """Return the windows as a kernel will compute them, with what follows."""
+        if self.compiled is None:
+            self.compiled = ConvolutionKernel(self.taps[0], dilation=self.dilation, offset=self.offset)
+        return DeferredConvolution(block.references, self.node.name, self.layout.length, window, self.compiled, operand)
 
     def _evaluate(self, x: Tensor) -> Tensor:
         """Return (rows, natural width, C_out) from (rows, source width, C_in) by values at points."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.ops.base import Block, Form, Operand, Operation
 from attribution_bench_plugins.fastism.ops.broadcasting import broadcast, joined_window
+from attribution_bench_plugins.fastism.ops.deferred import DeferredConvolution
 from attribution_bench_plugins.fastism.values import Windowed, regrid
 from attribution_bench_plugins.fastism.window import Window
 
@@ -50,10 +51,18 @@ class Rectifier(Elementwise):
 
     wants: Form = "value"
 
+    def defers(self, windows: Sequence[Window | None], window: Window, waiting: Sequence[bool]) -> bool:
+        """Return whether a convolution that waits takes the ReLU along."""
+        return any(waiting)
+
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas where the consumers want deltas, else on values."""
         (operand,) = operands
         assert operand is not None
+        if isinstance(operand, DeferredConvolution):
+            deferred = operand.rectified(self.node.name, value=form == "value")
+            if deferred is not None:
+                return deferred
         if form == "value" or operand.holds_value:
             return super().run(operands, window, block, form)
         delta, clean = operand.take_raw_delta()
@@ -79,6 +88,9 @@ class Sum(Operation):
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
+        deferred = self._deferred(operands, window)
+        if deferred is not None:
+            return deferred
         terms = [
             (operand, self.alignments[known.name], factor)
             for operand, known, factor in zip(operands, self.operands, self.factors, strict=False)
@@ -101,6 +113,28 @@ class Sum(Operation):
             else:
                 out.add_(_spread(term, delta, window), alpha=factor)
         return self.give(block, window, delta=out, clean=True)
+
+    def defers(self, windows: Sequence[Window | None], window: Window, waiting: Sequence[bool]) -> bool:
+        """Return whether a convolution that waits takes the sum along."""
+        return any(waiting) and self.factors == (1.0, 1.0) and sum(window is not None for window in windows) == 2
+
+    def _deferred(self, operands: Sequence[Windowed | None], window: Window) -> Windowed | None:
+        """Return the sum as part of a convolution that waits; None where there is none, or where they differ in form.
+
+        Of two that wait, the second takes the first along.
+        """
+        reached = [operand for operand in operands if operand is not None]
+        form = self.layout.length, self.layout.channels
+        if self.factors != (1.0, 1.0) or len(reached) != 2 or reached[0] is reached[1]:
+            return None
+        if any((operand.length, operand.shape[4]) != form for operand in reached):
+            return None
+        for operand, other in (reached[::-1], reached):
+            if isinstance(operand, DeferredConvolution):
+                deferred = operand.plus(other, self.node.name, window)
+                if deferred is not None:
+                    return deferred
+        return None
 
 
 class Scale(Operation):

@@ -8,6 +8,7 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import spread
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
+from attribution_bench_plugins.fastism.ops.deferred import DeferredConvolution
 from attribution_bench_plugins.fastism.values import Windowed
 from attribution_bench_plugins.fastism.window import Window
 
@@ -33,10 +34,17 @@ class Affine(Operation):
         self.absorbed = False
         """Set when the operation before multiplies by the scale itself."""
 
+    def defers(self, windows: Sequence[Window | None], window: Window, waiting: Sequence[bool]) -> bool:
+        """Return whether a convolution that waits has absorbed it."""
+        return self.absorbed and any(waiting)
+
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on whichever form is there."""
         operand = only(operands)
         if self.absorbed:
+            deferred = operand.renamed(self.node.name) if isinstance(operand, DeferredConvolution) else None
+            if deferred is not None:
+                return deferred
             delta, clean = operand.take_raw_delta()
             return self.give(block, operand.window, delta=delta, clean=clean)
         if operand.holds_value or form == "value":

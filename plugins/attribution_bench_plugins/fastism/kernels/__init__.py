@@ -1,0 +1,1 @@
+"""Compiled loops for what PyTorch offers in several passes only; made by LLVM where llvmlite is installed."""

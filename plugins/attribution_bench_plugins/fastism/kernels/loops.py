@@ -1,0 +1,109 @@
+"""Loops and vectors in LLVM's language."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from llvmlite import ir
+
+INDEX = ir.IntType(64)
+POINTER = ir.PointerType()
+
+
+def number(value: int) -> ir.Constant:
+    """Return an index."""
+    return ir.Constant(INDEX, value)
+
+
+@dataclass
+class Loop:
+    """A loop that is being written."""
+
+    index: Any
+    carried: list[Any] = field(default_factory=list)
+    """In the body: what the last round left; the body puts there what it leaves. After the loop: what is left."""
+
+
+class Code:
+    """Writes one function."""
+
+    def __init__(self, name: str, parameters: Sequence[tuple[str, Any]]) -> None:
+        self.module = ir.Module(name)
+        kind = ir.FunctionType(ir.VoidType(), [kind for _, kind in parameters])
+        self.function = ir.Function(self.module, kind, name)
+        self.function.attributes.add("nounwind")
+        self.arguments = {key: self.function.args[i] for i, (key, _) in enumerate(parameters)}
+        for key, argument in self.arguments.items():
+            argument.name = key
+        self.builder = ir.IRBuilder(self.function.append_basic_block())
+
+    @contextmanager
+    def loop(self, start: Any, stop: Any, step: int = 1, carried: Sequence[Any] = ()) -> Iterator[Loop]:
+        """Write ``for index in range(start, stop, step)`` around what the with statement holds."""
+        b = self.builder
+        before = b.block
+        test, body, after = (self.function.append_basic_block() for _ in range(3))
+        b.branch(test)
+        b.position_at_end(test)
+        index = b.phi(INDEX)
+        index.add_incoming(start, before)
+        phis = []
+        for value in carried:
+            phi = b.phi(value.type)
+            phi.add_incoming(value, before)
+            phis.append(phi)
+        b.cbranch(b.icmp_signed("<", index, stop), body, after)
+        b.position_at_end(body)
+        loop = Loop(index, list(phis))
+        yield loop
+        index.add_incoming(b.add(index, number(step)), b.block)
+        for phi, value in zip(phis, loop.carried, strict=True):
+            phi.add_incoming(value, b.block)
+        b.branch(test)
+        b.position_at_end(after)
+        loop.carried = list(phis)
+
+    def smaller(self, x: Any, y: Any) -> Any:
+        """Return the smaller index."""
+        return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
+
+    def larger(self, x: Any, y: Any) -> Any:
+        """Return the larger index."""
+        return self.builder.select(self.builder.icmp_signed(">", x, y), x, y)
+
+    def at(self, pointer: Any, offset: Any, kind: Any) -> Any:
+        """Return a pointer so many numbers of a kind further on."""
+        return self.builder.gep(pointer, [offset], source_etype=kind)
+
+    def load(self, pointer: Any, kind: Any, align: int) -> Any:
+        """Read a number or a vector."""
+        return self.builder.load(pointer, typ=kind, align=align)
+
+    def spread(self, value: Any, vector: Any) -> Any:
+        """Return a vector of one number."""
+        first = self.builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+        return self.builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), mask)
+
+    def multiply_add(self, x: Any, y: Any, total: Any) -> Any:
+        """Return ``x * y + total``, rounded once where the processor can."""
+        vector = total.type
+        name = f"llvm.fmuladd.v{vector.count}{vector.element.intrinsic_name}"
+        function = self.module.globals.get(name)
+        if function is None:
+            function = ir.Function(self.module, ir.FunctionType(vector, [vector] * 3), name)
+        return self.builder.call(function, [x, y, total])
+
+    def fill_zero(self, pointer: Any, size: Any) -> None:
+        """Write so many zero bytes, none where `size` is negative."""
+        function = self.module.declare_intrinsic("llvm.memset", [POINTER, INDEX])
+        self.builder.call(function, [pointer, ir.Constant(ir.IntType(8), 0), self.larger(size, number(0)), FALSE])
+
+    def copy(self, into: Any, source: Any, size: Any) -> None:
+        """Copy so many bytes."""
+        function = self.module.declare_intrinsic("llvm.memcpy", [POINTER, POINTER, INDEX])
+        self.builder.call(function, [into, source, size, FALSE])
+
+
+FALSE = ir.Constant(ir.IntType(1), 0)

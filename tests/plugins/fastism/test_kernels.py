@@ -1,0 +1,270 @@
+"""Compiled convolutions against sums that are added up one by one, in double precision."""
+
+import itertools
+from importlib import import_module
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import attribution_bench as ab
+from attribution_bench_plugins.fastism.explanation import UNCOMPILED
+from attribution_bench_plugins.fastism.kernels import convolution, machine
+from attribution_bench_plugins.fastism.kernels.convolution import ConvolutionKernel, Finish, Tile
+from attribution_bench_plugins.fastism.ops.convolution import Taps
+from attribution_bench_plugins.fastism.ops.deferred import DeferredConvolution
+from attribution_bench_plugins.fastism.window import Window
+from fastism_models import chain
+from parity import assert_parity, brute_force, one_hot
+
+FINISHES = [
+    Finish(steps, value)
+    for steps in [(), ("rectify",), ("add",), ("rectify", "add"), ("add", "rectify")]
+    for value in (False, True)
+    if not (value and steps == ("rectify", "add"))
+]
+OUTSIDE = 1000
+"""What lies outside the sequence and must not be read."""
+
+
+def deltas(window: Window, count: int, length: int, channels: int, dtype: torch.dtype, seed: int) -> Tensor:
+    """Return deltas of two sequences with two alternatives, zero outside the sequence."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, count, 2, window.width, channels, dtype=torch.float64, generator=generator).to(dtype)
+    for k, i in itertools.product(range(count), range(window.width)):
+        if not 0 <= window.at(k) + i < length:
+            x[:, k, :, i] = 0
+    return x
+
+
+def expected(
+    x: Tensor,
+    source: Window,
+    taps: Tensor,
+    dilation: int,
+    offset: int,
+    window: Window,
+    length: int,
+    finish: Finish,
+    reference: Tensor,
+    other: Tensor,
+    other_window: Window,
+) -> Tensor:
+    """Return what the kernel should, one tap of one position at a time."""
+    x, taps, reference, other = x.double(), taps.double(), reference.double(), other.double()
+    out = torch.zeros(*x.shape[:3], window.width, taps.shape[2], dtype=torch.float64)
+    for k, place in itertools.product(range(x.shape[1]), range(window.width)):
+        position = window.at(k) + place
+        if not 0 <= position < length:
+            continue
+        total = torch.zeros(2, 2, taps.shape[2], dtype=torch.float64)
+        for i, j in itertools.product(range(source.width), range(taps.shape[0])):
+            if source.at(k) + i + j * dilation + offset == position:
+                total += x[:, k, :, i] @ taps[j]
+        before = reference[:, None, position]
+        after = before
+        for step in finish.steps:
+            beside = position - other_window.at(k)
+            if step == "add" and 0 <= beside < other_window.width:
+                total = total + other[:, k, :, beside]
+            elif step == "rectify":
+                total, after = (total + before).relu() - before.relu(), before.relu()
+        out[:, k, :, place] = total + after if finish.value else total
+    return out
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    finish=st.sampled_from(FINISHES),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    c_in=st.integers(1, 5),
+    c_out=st.sampled_from([1, 3, 16, 17, 40, 64, 70, 130]),
+    kernel=st.integers(1, 4),
+    dilation=st.integers(1, 9),
+    offset=st.integers(-6, 3),
+    source=st.builds(Window, st.integers(-4, 20), st.integers(0, 3), st.integers(1, 13)),
+    window=st.builds(Window, st.integers(-6, 20), st.integers(0, 3), st.integers(1, 30)),
+    beside=st.builds(Window, st.integers(-6, 20), st.integers(0, 3), st.integers(1, 9)),
+    machine_vectors=st.sampled_from([machine.Machine(64, 32), machine.Machine(32, 16), machine.Machine(16, 32)]),
+)
+def test_kernels_agree_with_sums_one_by_one(
+    finish: Finish,
+    dtype: torch.dtype,
+    c_in: int,
+    c_out: int,
+    kernel: int,
+    dilation: int,
+    offset: int,
+    source: Window,
+    window: Window,
+    beside: Window,
+    machine_vectors: machine.Machine,
+) -> None:
+    """Windows that leave the sequence, that miss each other, that no tile fits; channels that fill no vector."""
+    length, count = 24, 3
+    generator = torch.Generator().manual_seed(1)
+    taps = torch.randn(kernel, c_in, c_out, dtype=torch.float64, generator=generator).to(dtype)
+    reference = torch.randn(2, length, c_out, dtype=torch.float64, generator=generator).to(dtype)
+    x = deltas(source, count, length, c_in, dtype, 2)
+    other = deltas(beside, count, length, c_out, dtype, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolution, "machine", lambda: machine_vectors)
+        prepared = ConvolutionKernel(taps, dilation=dilation, offset=offset)
+    found = prepared(x, source, window, length, finish, reference, other, beside)
+    wanted = expected(x, source, taps, dilation, offset, window, length, finish, reference, other, beside)
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-12 if dtype == torch.float64 else 1e-5)
+
+
+def test_rows_of_a_wider_tensor() -> None:
+    """A part of a window, as regridding leaves it: rows are apart."""
+    taps = torch.randn(3, 4, 20, dtype=torch.float64)
+    wide = torch.randn(1, 2, 2, 30, 4, dtype=torch.float64)
+    prepared = ConvolutionKernel(taps, dilation=1, offset=-1)
+    source, window = Window(0, 0, 10), Window(0, 0, 12)
+    part = wide[:, :, :, 5:15]
+    assert torch.equal(prepared(part, source, window, 40), prepared(part.contiguous(), source, window, 40))
+
+
+def test_a_relu_keeps_what_is_not_a_number() -> None:
+    taps = torch.ones(1, 1, 20)
+    x = torch.tensor([1.0, float("nan"), -3.0]).view(1, 1, 1, 3, 1)
+    window = Window(0, 0, 3)
+    found = ConvolutionKernel(taps, dilation=1, offset=0)(
+        x, window, window, 3, Finish(("rectify",), value=True), torch.zeros(1, 3, 20)
+    )
+    torch.testing.assert_close(
+        found[0, 0, 0, :, 7], torch.tensor([1.0, float("nan"), 0.0]), rtol=0, atol=0, equal_nan=True
+    )
+
+
+def test_sums_fit_the_registers() -> None:
+    for here, itemsize, c_out in itertools.product(
+        [machine.Machine(64, 32), machine.Machine(32, 16), machine.Machine(16, 32)], [4, 8], [1, 30, 64, 300]
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(convolution, "machine", lambda here=here: here)
+            tile: Tile = convolution.best_tile(c_out, itemsize)
+        assert tile.positions * tile.vectors + tile.vectors + 1 <= here.vector_registers
+        assert tile.positions >= 1
+
+
+class Residual(nn.Module):
+    """Blocks whose parts are read again: before and after a convolution, a batch norm, a ReLU, a sum."""
+
+    def __init__(self, order: str) -> None:
+        super().__init__()
+        self.stem = nn.Conv1d(4, 20, 3, padding=1)
+        self.convolution = nn.Conv1d(20, 20, 3, padding=1)
+        self.norm = nn.BatchNorm1d(20)
+        self.order = order
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, 20, L)."""
+        x = self.stem(x).relu()
+        for step in self.order:
+            match step:
+                case "c":
+                    y = self.convolution(x)
+                case "n":
+                    y = self.norm(y)
+                case "r":
+                    y = y.relu()
+                case "+":
+                    y = x + y
+                case "2":
+                    y = x + 2 * y
+                case "y":
+                    y = y + y
+                case "m":
+                    y = nn.functional.max_pool1d(y, 2)
+                case "g":
+                    y = nn.functional.gelu(y)
+                case "=":
+                    x = y
+        return y
+
+
+ORDERS = [
+    "cnr+",
+    "c+r=c+r",
+    "cr=c",
+    "c=cnr+=cg+",
+    "cy",
+    "cry+",
+    "crm",
+    "c+m",
+    "cr+r+",
+    "c2r",
+    "cg",
+    "c+g",
+    "cnrm",
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_whatever_follows_a_convolution(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every order of what may be done on the way, on the results of which something else may rest."""
+    monkeypatch.setattr(Taps, "_costs", lambda *_: {"compile": 0})
+    module = Residual(order).double().eval()
+    with torch.no_grad():
+        module.norm.running_mean.uniform_(-1, 1)
+        module.norm.running_var.uniform_(0.5, 2)
+    x = one_hot(2, 4, 24)
+    found = ab.get_method("fastism")(module).attribute(x, target="all")
+    assert_parity(dict(found.predictions), brute_force(module, x), 1e-10)
+
+
+def test_a_relu_and_a_sum_are_part_of_the_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    finished: list[Finish] = []
+    run = ConvolutionKernel.__call__
+
+    def spy(self: ConvolutionKernel, *arguments: object) -> Tensor:
+        finished.append(arguments[4])  # type: ignore[arg-type]
+        return run(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ConvolutionKernel, "__call__", spy)
+    monkeypatch.setattr(Taps, "_costs", lambda *_: {"compile": 0})
+    ab.get_method("fastism")(Residual("cnr+").eval(), self_check=False).attribute(one_hot(1, 4, 24), target="all")
+    assert set(finished) == {Finish(("rectify", "add"))}
+
+
+def test_without_a_compiler_nothing_is_deferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And `explain` says what would help."""
+    users = ("explanation", "ops.convolution")
+    module, x = Residual("cnr+").double().eval(), one_hot(1, 4, 24)
+    with_it = ab.get_method("fastism")(module)
+    assert UNCOMPILED not in with_it.plan(24).advice
+    expected_here = with_it.attribute(x, target="all")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("something was deferred")
+
+    for user in users:
+        monkeypatch.setattr(import_module(f"attribution_bench_plugins.fastism.{user}"), "has_compiler", lambda: False)
+    monkeypatch.setattr(DeferredConvolution, "__init__", refuse)
+    without = ab.get_method("fastism")(module)
+    assert UNCOMPILED in without.plan(24).advice
+    assert_parity(dict(without.attribute(x, target="all").predictions), dict(expected_here.predictions), 1e-12)
+
+
+def test_an_old_compiler_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine.has_compiler()
+    machine.has_compiler.cache_clear()
+    try:
+        monkeypatch.setattr(machine, "version", lambda _: "0.44.1")
+        assert not machine.has_compiler()
+    finally:
+        machine.has_compiler.cache_clear()
+
+
+def test_chains_take_kernels_where_they_are_cheapest() -> None:
+    module = chain(nn.Conv1d(4, 64, 7, padding=3), nn.ReLU(), nn.Conv1d(64, 64, 3, padding=64, dilation=64), nn.ReLU())
+    engine = ab.get_method("fastism")(module.eval())
+    engine.plan(400)
+    (captured,) = engine._engines.values()
+    (wide,) = (
+        s.operation for s in captured.plan.steps.values() if isinstance(s.operation, Taps) and s.operation.c_in == 64
+    )
+    assert wide._way(Window(0, 1, 133), Window(-64, 1, 261)) == "compile"
