@@ -1,6 +1,7 @@
 """Compiled convolutions against sums that are added up one by one, in double precision."""
 
 import itertools
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -11,8 +12,11 @@ from torch import Tensor, nn
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.explanation import UNCOMPILED
-from attribution_bench_plugins.fastism.kernels import convolution, machine
-from attribution_bench_plugins.fastism.kernels.convolution import ConvolutionKernel, Finish, Tile
+from attribution_bench_plugins.fastism.kernels import kernel as shared
+from attribution_bench_plugins.fastism.kernels import machine
+from attribution_bench_plugins.fastism.kernels.gather import GatherKernel
+from attribution_bench_plugins.fastism.kernels.kernel import Finish, Tile, WindowKernel
+from attribution_bench_plugins.fastism.kernels.scatter import ScatterKernel
 from attribution_bench_plugins.fastism.ops.convolution import Taps
 from attribution_bench_plugins.fastism.ops.deferred import DeferredConvolution
 from attribution_bench_plugins.fastism.window import Window
@@ -43,6 +47,7 @@ def expected(
     x: Tensor,
     source: Window,
     taps: Tensor,
+    up: int,
     dilation: int,
     offset: int,
     window: Window,
@@ -61,7 +66,7 @@ def expected(
             continue
         total = torch.zeros(2, 2, taps.shape[2], dtype=torch.float64)
         for i, j in itertools.product(range(source.width), range(taps.shape[0])):
-            if source.at(k) + i + j * dilation + offset == position:
+            if (source.at(k) + i) * up + j * dilation + offset == position:
                 total += x[:, k, :, i] @ taps[j]
         before = reference[:, None, position]
         after = before
@@ -75,9 +80,11 @@ def expected(
     return out
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(
     finish=st.sampled_from(FINISHES),
+    scatter=st.booleans(),
+    up=st.integers(1, 3),
     dtype=st.sampled_from([torch.float32, torch.float64]),
     c_in=st.integers(1, 5),
     c_out=st.sampled_from([1, 3, 16, 17, 40, 64, 70, 130]),
@@ -91,6 +98,8 @@ def expected(
 )
 def test_kernels_agree_with_sums_one_by_one(
     finish: Finish,
+    scatter: bool,
+    up: int,
     dtype: torch.dtype,
     c_in: int,
     c_out: int,
@@ -110,10 +119,15 @@ def test_kernels_agree_with_sums_one_by_one(
     x = deltas(source, count, length, c_in, dtype, 2)
     other = deltas(beside, count, length, c_out, dtype, 3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convolution, "machine", lambda: machine_vectors)
-        prepared = ConvolutionKernel(taps, dilation=dilation, offset=offset)
+        patch.setattr(shared, "machine", lambda: machine_vectors)
+        prepared: WindowKernel
+        if scatter:
+            prepared, dilation = ScatterKernel(taps, up=up, offset=offset), 1
+            finish = replace(finish, steps=tuple(step for step in finish.steps if step != "add"))
+        else:
+            prepared, up = GatherKernel(taps, dilation=dilation, offset=offset), 1
     found = prepared(x, source, window, length, finish, reference, other, beside)
-    wanted = expected(x, source, taps, dilation, offset, window, length, finish, reference, other, beside)
+    wanted = expected(x, source, taps, up, dilation, offset, window, length, finish, reference, other, beside)
     torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-12 if dtype == torch.float64 else 1e-5)
 
 
@@ -121,7 +135,7 @@ def test_rows_of_a_wider_tensor() -> None:
     """A part of a window, as regridding leaves it: rows are apart."""
     taps = torch.randn(3, 4, 20, dtype=torch.float64)
     wide = torch.randn(1, 2, 2, 30, 4, dtype=torch.float64)
-    prepared = ConvolutionKernel(taps, dilation=1, offset=-1)
+    prepared = GatherKernel(taps, dilation=1, offset=-1)
     source, window = Window(0, 0, 10), Window(0, 0, 12)
     part = wide[:, :, :, 5:15]
     assert torch.equal(prepared(part, source, window, 40), prepared(part.contiguous(), source, window, 40))
@@ -131,7 +145,7 @@ def test_a_relu_keeps_what_is_not_a_number() -> None:
     taps = torch.ones(1, 1, 20)
     x = torch.tensor([1.0, float("nan"), -3.0]).view(1, 1, 1, 3, 1)
     window = Window(0, 0, 3)
-    found = ConvolutionKernel(taps, dilation=1, offset=0)(
+    found = GatherKernel(taps, dilation=1, offset=0)(
         x, window, window, 3, Finish(("rectify",), value=True), torch.zeros(1, 3, 20)
     )
     torch.testing.assert_close(
@@ -144,8 +158,8 @@ def test_sums_fit_the_registers() -> None:
         [machine.Machine(64, 32), machine.Machine(32, 16), machine.Machine(16, 32)], [4, 8], [1, 30, 64, 300]
     ):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(convolution, "machine", lambda here=here: here)
-            tile: Tile = convolution.best_tile(c_out, itemsize)
+            patch.setattr(shared, "machine", lambda here=here: here)
+            tile: Tile = shared.best_tile(c_out, itemsize)
         assert tile.positions * tile.vectors + tile.vectors + 1 <= here.vector_registers
         assert tile.positions >= 1
 
@@ -206,7 +220,7 @@ ORDERS = [
 @pytest.mark.parametrize("order", ORDERS)
 def test_whatever_follows_a_convolution(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every order of what may be done on the way, on the results of which something else may rest."""
-    monkeypatch.setattr(Taps, "_costs", lambda *_: {"compile": 0})
+    monkeypatch.setattr(Taps, "_costs", lambda *_: {"gather kernel": 0})
     module = Residual(order).double().eval()
     with torch.no_grad():
         module.norm.running_mean.uniform_(-1, 1)
@@ -218,14 +232,14 @@ def test_whatever_follows_a_convolution(order: str, monkeypatch: pytest.MonkeyPa
 
 def test_a_relu_and_a_sum_are_part_of_the_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     finished: list[Finish] = []
-    run = ConvolutionKernel.__call__
+    run = WindowKernel.__call__
 
-    def spy(self: ConvolutionKernel, *arguments: object) -> Tensor:
+    def spy(self: WindowKernel, *arguments: object) -> Tensor:
         finished.append(arguments[4])  # type: ignore[arg-type]
         return run(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ConvolutionKernel, "__call__", spy)
-    monkeypatch.setattr(Taps, "_costs", lambda *_: {"compile": 0})
+    monkeypatch.setattr(WindowKernel, "__call__", spy)
+    monkeypatch.setattr(Taps, "_costs", lambda *_: {"gather kernel": 0})
     ab.get_method("fastism")(Residual("cnr+").eval(), self_check=False).attribute(one_hot(1, 4, 24), target="all")
     assert set(finished) == {Finish(("rectify", "add"))}
 
@@ -267,4 +281,4 @@ def test_chains_take_kernels_where_they_are_cheapest() -> None:
     (wide,) = (
         s.operation for s in captured.plan.steps.values() if isinstance(s.operation, Taps) and s.operation.c_in == 64
     )
-    assert wide._way(Window(0, 1, 133), Window(-64, 1, 261)) == "compile"
+    assert wide._way(Window(0, 1, 133), Window(-64, 1, 261)) == "gather kernel"

@@ -7,6 +7,8 @@ from typing import Any
 
 from llvmlite import ir
 
+NAME = "kernel"
+"""Of the function."""
 INDEX = ir.IntType(64)
 POINTER = ir.PointerType()
 
@@ -28,10 +30,10 @@ class Loop:
 class Code:
     """Writes one function."""
 
-    def __init__(self, name: str, parameters: Sequence[tuple[str, Any]]) -> None:
-        self.module = ir.Module(name)
+    def __init__(self, parameters: Sequence[tuple[str, Any]]) -> None:
+        self.module = ir.Module()
         kind = ir.FunctionType(ir.VoidType(), [kind for _, kind in parameters])
-        self.function = ir.Function(self.module, kind, name)
+        self.function = ir.Function(self.module, kind, NAME)
         self.function.attributes.add("nounwind")
         self.arguments = {key: self.function.args[i] for i, (key, _) in enumerate(parameters)}
         for key, argument in self.arguments.items():

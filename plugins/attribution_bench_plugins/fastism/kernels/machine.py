@@ -64,8 +64,8 @@ def _target() -> Any:
 class Compiled:
     """A function in machine code, called without Python's lock."""
 
-    def __init__(self, module: Any, name: str, signature: Callable[..., Any]) -> None:
-        """Compile an llvmlite module; `signature` is the function's ctypes type."""
+    def __init__(self, module: Any, signature: Callable[..., Any]) -> None:
+        """Compile the first function of an llvmlite module; `signature` is its ctypes type."""
         import llvmlite.binding as llvm
 
         target = _target()
@@ -76,7 +76,7 @@ class Compiled:
         passes.getModulePassManager().run(parsed, passes)
         self._engine = llvm.create_mcjit_compiler(parsed, target)  # owns the code
         self._engine.finalize_object()
-        self._call = signature(self._engine.get_function_address(name))
+        self._call = signature(self._engine.get_function_address(module.functions[0].name))
 
     def __call__(self, *arguments: Any) -> None:
         """Call the function."""

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
-from attribution_bench_plugins.fastism.kernels.convolution import TYPES, ConvolutionKernel, best_tile, computed_products
+from attribution_bench_plugins.fastism.kernels.gather import GatherKernel, gather_cost
+from attribution_bench_plugins.fastism.kernels.kernel import TYPES, WindowKernel
 from attribution_bench_plugins.fastism.kernels.machine import has_compiler
+from attribution_bench_plugins.fastism.kernels.scatter import ScatterKernel, scatter_cost
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
 from attribution_bench_plugins.fastism.ops.deferred import DeferredConvolution
 from attribution_bench_plugins.fastism.ops.evaluation import (
@@ -31,8 +33,12 @@ VECTOR = 16
 """Convolutions compute output channels in groups of this many, however few there are."""
 SCATTER_OVERHEAD = 30
 """What adding up one product costs, in multiply-accumulates; measured on one two-core CPU, as is the next."""
-PASSES = 100
+PASSES = 50
 """What a kernel saves of the passes over the result that follow, for each of its numbers."""
+KERNEL_BYTES = 2**20
+"""Largest taps of a scatter kernel, which reads them for every row: they must stay in a core's cache."""
+SCATTER_KERNEL_OVERHEAD = 8
+"""What adding up one product costs a kernel."""
 NARROW = 3
 """A convolution takes as long as for so many more input positions."""
 FEW = 8
@@ -40,17 +46,19 @@ FEW = 8
 TILES = (8, 10, 12, 9, 7, 6, 11, 5)
 """How many, the best first; measured on one CPU."""
 
-Way = Literal["compile", "evaluate", "gather", "scatter"]
+Way = Literal["evaluate", "gather", "gather kernel", "scatter", "scatter kernel"]
+KERNELS: tuple[Way, ...] = ("gather kernel", "scatter kernel")
+"""Ways that are compiled."""
 
 
 class Taps(Operation):
     """A linear map with taps at stride one: ``output[i * up + j * dilation + offset] += input[i] @ taps[j]``.
 
-    Four ways lead to the same numbers. Compile: a kernel that goes over the window once, and does what follows on the
-    way (see `DeferredConvolution`). Scatter: every input position times all taps in one product, then an overlap-add.
-    Gather: a convolution over the window padded with zeros, which needs no overlap-add; on a CPU it skips the padding,
-    so that it multiplies nothing but the window either. Evaluate: fewer products, of sums of positions with sums of
-    taps (see `InterleavedTaps`). The cheapest of those that there are is taken for each window.
+    Several ways lead to the same numbers. Scatter: every input position times all taps in one product, then an
+    overlap-add. Gather: a convolution over the window padded with zeros, which needs no overlap-add; on a CPU it skips
+    the padding, so that it multiplies nothing but the window either. Both are there as kernels, too, where such can be
+    compiled: they go over the window once, and do what follows on the way (see `DeferredConvolution`). Evaluate: fewer
+    products, of sums of positions with sums of taps (see `InterleavedTaps`). The cheapest is taken for each window.
     """
 
     def __init__(
@@ -78,7 +86,7 @@ class Taps(Operation):
         self.pair_table: Tensor | None = None
         self.kernel_2d: Tensor | None = None
         self.evaluated: InterleavedTaps | None = None
-        self.compiled: ConvolutionKernel | None = None
+        self.kernels: dict[Way, WindowKernel] = {}
         self.tile_matrices: dict[int, Tensor] = {}
         self.ways: dict[tuple[int, int], Way] = {}
 
@@ -101,7 +109,7 @@ class Taps(Operation):
         if self._looks_up(source):
             return 0
         products, way = source.width * self.kernel, self._way(source, window)
-        if way in ("compile", "gather"):
+        if way in ("gather", "gather kernel"):
             shift = self.window([source]).start - window.start
             products = sum(max(0, high - low) for low, high in self._landing(source.width, window.width, shift))
         elif way == "evaluate":
@@ -121,7 +129,7 @@ class Taps(Operation):
     def defers(self, windows: Sequence[Window | None], window: Window, waiting: Sequence[bool]) -> bool:
         """Return whether a kernel runs it."""
         (source,) = (w for w in windows if w is not None)
-        return not self._looks_up(source) and self._way(source, window) == "compile"
+        return not self._looks_up(source) and self._way(source, window) in KERNELS
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
@@ -131,15 +139,15 @@ class Taps(Operation):
         if isinstance(operand, Mutation) and self.groups == 1 and self.dilation == 1:
             out = self._look_up(operand).view(*rows, natural.width, self.c_out)
             return self.give(block, natural, delta=out)
-        if self._way(operand.window, window) == "compile":
-            return self._defer(operand, window, block)
+        way = self._way(operand.window, window)
+        if way in KERNELS:
+            return self._defer(way, operand, window, block)
         x = operand.delta()
         if self.kernel == 1 and self.up == 1 and self.groups == 1:
             return self.give(block, natural, delta=(x @ self.matrix[0]), clean=self.offset == 0)
         window = window if window.step == natural.step else natural
         x = x.reshape(-1, operand.window.width, x.shape[-1])
         shift = natural.start - window.start
-        way = self._way(operand.window, window)
         if way == "gather":
             out = self._gather(x, window.width, shift)
         elif way == "evaluate":
@@ -166,15 +174,18 @@ class Taps(Operation):
         if self.groups > 1:
             return {"gather": 0} if self.up == 1 else {"scatter": 0}
         costs: dict[Way, int] = {"scatter": source * self.kernel * (self.c_in + SCATTER_OVERHEAD) * self.c_out}
+        on_cpu = self.taps.device.type == "cpu"
+        compiles = has_compiler() and on_cpu and self.taps.dtype in TYPES
+        saved = PASSES * width * self.c_out
+        if compiles and self.dilation == 1 and self.taps.nbytes <= KERNEL_BYTES:
+            sums = SCATTER_KERNEL_OVERHEAD * source * self.kernel * self.c_out
+            costs["scatter kernel"] = scatter_cost(self.taps[0], source) + sums - saved
         if self.up > 1:
             return costs
-        computed = source + NARROW if self.taps.device.type == "cpu" else width
+        if compiles:
+            costs["gather kernel"] = gather_cost(self.taps[0], source, self.dilation) - saved
+        computed = source + NARROW if on_cpu else width
         costs["gather"] = computed * self.kernel * self.c_in * -(-self.c_out // VECTOR) * VECTOR
-        if has_compiler() and self.taps.device.type == "cpu" and self.taps.dtype in TYPES:
-            tile = best_tile(self.c_out, self.taps.element_size())
-            computed = computed_products(source, self.kernel, self.dilation, tile)
-            channels = -(-self.c_out // tile.channels) * tile.channels
-            costs["compile"] = computed * self.c_in * channels - PASSES * width * self.c_out
         if self.taps.dtype in EVALUATED_TYPES and self.kernel <= LONGEST_KERNEL:
             costs["evaluate"] = Interleaved(source, self.kernel, self.dilation).cost(self.c_in, self.c_out)
         return costs
@@ -260,11 +271,16 @@ class Taps(Operation):
             if low < high:
                 into[:, low * self.up + at : (high - 1) * self.up + at + 1 : self.up] += products[:, low:high, j]
 
-    def _defer(self, operand: Windowed, window: Window, block: Block) -> Windowed:
+    def _defer(self, way: Way, operand: Windowed, window: Window, block: Block) -> Windowed:
         """Return the windows as a kernel will compute them, with what follows."""
-        if self.compiled is None:
-            self.compiled = ConvolutionKernel(self.taps[0], dilation=self.dilation, offset=self.offset)
-        return DeferredConvolution(block.references, self.node.name, self.layout.length, window, self.compiled, operand)
+        if way not in self.kernels:
+            self.kernels[way] = (
+                GatherKernel(self.taps[0], dilation=self.dilation, offset=self.offset)
+                if way == "gather kernel"
+                else ScatterKernel(self.taps[0], up=self.up, offset=self.offset)
+            )
+        kernel, length = self.kernels[way], self.layout.length
+        return DeferredConvolution(block.references, self.node.name, length, window, kernel, operand)
 
     def _evaluate(self, x: Tensor) -> Tensor:
         """Return (rows, natural width, C_out) from (rows, source width, C_in) by values at points."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.convolution import ConvolutionKernel, Finish
+from attribution_bench_plugins.fastism.kernels.kernel import Finish, WindowKernel
 from attribution_bench_plugins.fastism.values import References, Windowed
 from attribution_bench_plugins.fastism.window import Window
 
@@ -17,7 +17,7 @@ class DeferredConvolution(Windowed):
     """
 
     def __init__(
-        self, references: References, source: str, length: int, window: Window, kernel: ConvolutionKernel, x: Windowed
+        self, references: References, source: str, length: int, window: Window, kernel: WindowKernel, x: Windowed
     ) -> None:
         super().__init__(references, source, length, window, clean=True)
         self._kernel, self._x = kernel, x
@@ -40,7 +40,7 @@ class DeferredConvolution(Windowed):
 
     def plus(self, other: Windowed, source: str, window: Window) -> Windowed | None:
         """Return the sum with a delta of the same channels, on a window that holds both; None as for `rectified`."""
-        if not self._open or self._other is not None or self._finish.value:
+        if not self._open or self._other is not None or self._finish.value or not self._kernel.adds:
             return None
         after = replace(self._finish, steps=(*self._finish.steps, "add"))
         result = self._followed(source, after, window)
@@ -103,10 +103,32 @@ class DeferredConvolution(Windowed):
         self._settle_as_value()
         return super().take_value()
 
+    def value_on(self, window: Window) -> Tensor:
+        """Return the value on another window; see Windowed."""
+        self._widen(window)
+        return super().value_on(window)
+
+    def take_value_on(self, window: Window) -> Tensor:
+        """Return the value on another window to be overwritten; see Windowed."""
+        self._widen(window)
+        return super().take_value_on(window)
+
     @property
     def _open(self) -> bool:
         """Whether its one reader may still have it done another way."""
         return self._waiting and self.uses <= 1
+
+    def _widen(self, window: Window) -> None:
+        """Have the value computed on a window that holds all of its own: nothing else need be put around it."""
+        holds = all(
+            window.at(k) <= max(0, self.window.at(k))
+            and min(self.length, self.window.at(k) + self.window.width) <= window.at(k) + window.width
+            for k in (0, self.shape[1] - 1)
+        )
+        if self._open and holds and (self._finish.value or not self._finish.rectified):
+            self._finish = replace(self._finish, value=True)
+            self.window = window
+            self.shape = torch.Size((*self.shape[:3], window.width, self.shape[4]))
 
     def _settle_as_value(self) -> None:
         if self._open and not self._finish.rectified:

@@ -1,10 +1,11 @@
-"""Convolution of windows in one pass, with the ReLU and the sum that follow it."""
+"""What compiled convolutions of windows have in common: how they are called, and how they end."""
 
+import abc
 import ctypes
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,16 +17,16 @@ TYPES = {torch.float32: "float", torch.float64: "double"}
 """Numbers that kernels are compiled for."""
 PARAMETERS = (
     *("x", "x_row", "x_start", "x_step", "x_width", "c_in"),
-    *("taps", "kernel", "dilation", "offset"),
+    *("taps", "kernel", "up", "dilation", "offset"),
     *("out", "out_start", "out_step", "out_width", "c_out"),
     *("reference", "reference_sequence"),
     *("other", "other_row", "other_start", "other_step", "other_width"),
     *("rows", "count", "alternatives", "length", "scratch", "lists"),
 )
+POINTERS = frozenset({"x", "taps", "out", "reference", "other", "scratch", "lists"})
 MOST_POSITIONS = 9
 """Positions of a tile: with more, more are computed than there are."""
 _COMPILING = Lock()
-POINTERS = frozenset({"x", "taps", "out", "reference", "other", "scratch", "lists"})
 
 
 @dataclass(frozen=True)
@@ -62,33 +63,38 @@ class Tile:
         return self.lanes * self.vectors
 
 
-def best_tile(c_out: int, itemsize: int) -> Tile:
+def best_tile(channels: int, itemsize: int) -> Tile:
     """Return the tile for so many output channels: a vector of each operand must fit beside the sums."""
     here = machine()
     lanes = here.lanes(itemsize)
     most = 4 if here.vector_registers >= 32 else 2
-    vectors = min(most, -(-c_out // lanes))
+    needed = -(-channels // lanes)
+    vectors = -(-needed // -(-needed // most))
     return Tile(lanes, vectors, min(MOST_POSITIONS, (here.vector_registers - 2 - vectors) // vectors))
 
 
-def computed_products(source: int, kernel: int, dilation: int, tile: Tile) -> int:
-    """Return of how many positions and taps a kernel multiplies, for so many positions: all of a tile's."""
-    ranges = ((j * dilation, j * dilation + source) for j in range(kernel))
-    tiles = sum(-(-stop // tile.positions) - start // tile.positions for start, stop in ranges)
-    return tiles * tile.positions
+class WindowKernel(abc.ABC):
+    """Taps (K, C_in, C_out) laid out for registers: ``out[i * up + j * dilation + offset] += x[i] @ taps[j]``."""
 
+    name: ClassVar[Literal["gather", "scatter"]]
+    """How the code is found."""
+    adds: ClassVar[bool]
+    """Whether it can add another node's delta."""
+    lists: ClassVar[int] = 0
+    """Indices for each tap that a call needs room for."""
 
-class ConvolutionKernel:
-    """Taps (K, C_in, C_out) at stride one, laid out for registers."""
-
-    def __init__(self, taps: Tensor, *, dilation: int, offset: int) -> None:
+    def __init__(self, taps: Tensor, tile: Tile, *, up: int, dilation: int, offset: int) -> None:
         self.kernel, self.c_in, self.c_out = taps.shape
-        self.dilation, self.offset = dilation, offset
-        self.tile = best_tile(self.c_out, taps.element_size())
-        blocks = -(-self.c_out // self.tile.channels)
-        padded = taps.new_zeros((self.kernel, self.c_in, blocks * self.tile.channels))
-        padded[:, :, : self.c_out] = taps
-        self.taps = torch.unflatten(padded, 2, (blocks, -1)).permute(2, 0, 1, 3).contiguous()
+        self.tile, self.up, self.dilation, self.offset = tile, up, dilation, offset
+        self.taps = self.laid_out(taps)
+
+    @abc.abstractmethod
+    def laid_out(self, taps: Tensor) -> Tensor:
+        """Return the taps in the order in which they are read, (blocks, ..., channels of a tile), padded with zeros."""
+
+    @abc.abstractmethod
+    def scratch(self, source: Window) -> int:
+        """Return how many numbers a call needs room for."""
 
     def __call__(
         self,
@@ -113,18 +119,17 @@ class ConvolutionKernel:
             (n, count, alternatives, other width, C_out): the delta that is added, on its window.
         """
         n, count, alternatives = x.shape[:3]
-        rows = n * count * alternatives
         x = _by_rows(x)
         out = torch.empty((n, count, alternatives, window.width, self.c_out), dtype=x.dtype)
-        numbers = self.tile.positions * (self.kernel * self.c_in + self.tile.channels)
-        scratch = torch.empty(numbers, dtype=x.dtype)
-        lists = torch.empty(2 * self.kernel, dtype=torch.int64)
+        scratch = torch.empty(self.scratch(source), dtype=x.dtype)
+        lists = torch.empty(self.lists * self.kernel, dtype=torch.int64)
         given = {
             **{"x": x.data_ptr(), "x_row": x.stride(0), "c_in": self.c_in},
             **{"x_start": source.start, "x_step": source.step, "x_width": source.width},
-            **{"taps": self.taps.data_ptr(), "kernel": self.kernel, "dilation": self.dilation, "offset": self.offset},
+            **{"taps": self.taps.data_ptr(), "kernel": self.kernel},
+            **{"up": self.up, "dilation": self.dilation, "offset": self.offset},
             **{"out": out.data_ptr(), "out_start": window.start, "out_step": window.step, "out_width": window.width},
-            **{"c_out": self.c_out, "rows": rows, "count": count, "alternatives": alternatives, "length": length},
+            **{"c_out": self.c_out, "rows": len(x), "count": count, "alternatives": alternatives, "length": length},
             **{"scratch": scratch.data_ptr(), "lists": lists.data_ptr()},
             **dict.fromkeys(("reference", "reference_sequence"), 0),
             **dict.fromkeys(("other", "other_row", "other_start", "other_step", "other_width"), 0),
@@ -136,7 +141,7 @@ class ConvolutionKernel:
             given["other"], given["other_row"] = other.data_ptr(), other.stride(0)
             given["other_start"], given["other_step"] = other_window.start, other_window.step
             given["other_width"] = other_window.width
-        compiled(TYPES[x.dtype], self.tile, finish)(*(given[name] for name in PARAMETERS))
+        compiled(self.name, TYPES[x.dtype], self.tile, finish)(*(given[name] for name in PARAMETERS))
         return out
 
 
@@ -146,15 +151,17 @@ def _by_rows(x: Tensor) -> Tensor:
     return x if x.stride()[1:] == (x.shape[2], 1) else x.contiguous()
 
 
-def compiled(kind: str, tile: Tile, finish: Finish) -> Compiled:
-    """Return the kernel for numbers of a kind, a tile and what follows, compiled once."""
+def compiled(name: str, kind: str, tile: Tile, finish: Finish) -> Compiled:
+    """Return a kernel for numbers of a kind, a tile and what follows, compiled once."""
     with _COMPILING:
-        return _compile(kind, tile, finish)
+        return _compile(name, kind, tile, finish)
 
 
 @cache
-def _compile(kind: str, tile: Tile, finish: Finish) -> Compiled:
-    from attribution_bench_plugins.fastism.kernels.convolution_code import write
+def _compile(name: str, kind: str, tile: Tile, finish: Finish) -> Compiled:
+    from attribution_bench_plugins.fastism.kernels.gather_code import GatherCode
+    from attribution_bench_plugins.fastism.kernels.scatter_code import ScatterCode
 
+    code: Any = {"gather": GatherCode, "scatter": ScatterCode}[name]
     types = [ctypes.c_void_p if name in POINTERS else ctypes.c_int64 for name in PARAMETERS]
-    return Compiled(write(kind, tile, finish), "convolve", ctypes.CFUNCTYPE(None, *types))
+    return Compiled(code(kind, tile, finish).module, ctypes.CFUNCTYPE(None, *types))

@@ -1,0 +1,104 @@
+"""Convolution by outputs, written for LLVM."""
+
+from typing import Any
+
+from llvmlite import ir
+
+from attribution_bench_plugins.fastism.kernels.loops import INDEX, POINTER, number
+from attribution_bench_plugins.fastism.kernels.row_code import RowCode
+
+
+class GatherCode(RowCode):
+    """For each tile of positions and output channels: list the taps that read any of the row, add up, finish, write.
+
+    A tile that reads beyond the ends of the row reads a copy with zeros there. The weights of one block of output
+    channels are kept at hand for every row.
+    """
+
+    def write(self) -> None:
+        """Write the function's body."""
+        code, b, given = self.code, self.code.builder, self.given
+        self.listed = b.alloca(INDEX)
+        with code.loop(number(0), given["rows"]) as row:
+            self.zero(*self.start_row(row.index))
+        with code.loop(number(0), given["c_out"], self.tile.channels) as block:
+            before = b.mul(b.mul(given["kernel"], given["c_in"]), block.index)
+            self.taps = self.at(given["taps"], before)
+            with code.loop(number(0), given["rows"]) as row:
+                low, high, _ = self.start_row(row.index)
+                with code.loop(low, high, self.tile.positions) as tile:
+                    self._tile(tile.index, high, block.index)
+
+    def _tile(self, position: Any, high: Any, channel: Any) -> None:
+        found = self._list_taps(position)
+        sums = self._multiply(found)
+        into = self.at(
+            self.given["scratch"],
+            self.code.builder.mul(
+                number(self.tile.positions), self.code.builder.mul(self.given["kernel"], self.given["c_in"])
+            ),
+        )
+        for i, value in enumerate(sums):
+            self.code.builder.store(value, self.at(into, number(i * self.tile.lanes)), align=self.itemsize)
+        self._write(into, position, high, channel)
+
+    def _list_taps(self, position: Any) -> Any:
+        """List where the taps read and their weights; returns how many read anything."""
+        code, b, given = self.code, self.code.builder, self.given
+        positions = number(self.tile.positions)
+        first = b.sub(b.sub(position, given["offset"]), self.x_start)
+        b.store(number(0), self.listed)
+        with code.loop(number(0), given["kernel"]) as tap:
+            start = b.sub(first, b.mul(tap.index, given["dilation"]))
+            stop = b.add(start, positions)
+            low, high = code.larger(start, number(0)), code.smaller(stop, given["x_width"])
+            with b.if_then(b.icmp_signed("<", low, high)):
+                inside = b.and_(b.icmp_signed(">=", start, number(0)), b.icmp_signed("<=", stop, given["x_width"]))
+                own = self.at(self.x, b.mul(start, given["c_in"]))
+                copied = self.at(given["scratch"], b.mul(tap.index, b.mul(positions, given["c_in"])))
+                with b.if_then(b.not_(inside)):
+                    size = b.mul(given["c_in"], number(self.itemsize))
+                    code.fill_zero(copied, b.mul(positions, size))
+                    into = self.at(copied, b.mul(b.sub(low, start), given["c_in"]))
+                    part = self.at(self.x, b.mul(low, given["c_in"]))
+                    code.copy(into, part, b.mul(b.sub(high, low), size))
+                read = b.select(inside, own, copied)
+                weights = self.at(self.taps, b.mul(tap.index, b.mul(given["c_in"], number(self.tile.channels))))
+                place = b.mul(b.load(self.listed, typ=INDEX), number(2))
+                b.store(read, code.at(given["lists"], place, INDEX))
+                b.store(weights, code.at(given["lists"], b.add(place, number(1)), INDEX))
+                b.store(b.add(b.load(self.listed, typ=INDEX), number(1)), self.listed)
+        return b.load(self.listed, typ=INDEX)
+
+    def _multiply(self, found: Any) -> list[Any]:
+        """Add up the products of the listed taps."""
+        code, b, given, tile = self.code, self.code.builder, self.given, self.tile
+        zero = ir.Constant(self.vector, None)
+        with code.loop(number(0), found, carried=[zero] * (tile.positions * tile.vectors)) as tap:
+            place = b.mul(tap.index, number(2))
+            read = b.load(code.at(given["lists"], place, INDEX), typ=POINTER)
+            weights = b.load(code.at(given["lists"], b.add(place, number(1)), INDEX), typ=POINTER)
+            starts = [self.at(read, b.mul(given["c_in"], number(i))) for i in range(tile.positions)]
+            tap.carried = self.multiply(starts, weights, tap.carried)
+        return tap.carried
+
+    def _write(self, sums: Any, position: Any, high: Any, channel: Any) -> None:
+        """Finish the sums of a tile and write what lies in the sequence and in the channels that there are."""
+        code, b, given = self.code, self.code.builder, self.given
+        channels = code.smaller(number(self.tile.channels), b.sub(given["c_out"], channel))
+        last = code.smaller(b.add(position, number(self.tile.positions)), high)
+        with code.loop(position, last) as at:
+            own = self.at(sums, b.mul(b.sub(at.index, position), number(self.tile.channels)))
+            reference = self.at(self.reference, b.add(b.mul(at.index, given["c_out"]), channel))
+            into = self.at(self.out, b.add(b.mul(b.sub(at.index, self.out_start), given["c_out"]), channel))
+            beside = b.sub(at.index, self.other_start)
+            other = self.at(self.other, b.add(b.mul(beside, given["c_out"]), channel))
+            if "add" in self.finish.steps:
+                low, stop = b.icmp_signed(">=", beside, number(0)), b.icmp_signed("<", beside, given["other_width"])
+                with b.if_else(b.and_(low, stop)) as (covered, alone):
+                    with covered:
+                        self.finish_run(channels, own, reference, other, into)
+                    with alone:
+                        self.finish_run(channels, own, reference, None, into)
+            else:
+                self.finish_run(channels, own, reference, None, into)

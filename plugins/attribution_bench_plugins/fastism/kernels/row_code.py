@@ -1,0 +1,119 @@
+"""What every kernel writes for LLVM: the rows, and how sums are finished."""
+
+import abc
+from typing import Any
+
+from llvmlite import ir
+
+from attribution_bench_plugins.fastism.kernels.kernel import PARAMETERS, POINTERS, Finish, Tile
+from attribution_bench_plugins.fastism.kernels.loops import INDEX, POINTER, Code, number
+
+KINDS = {"float": (ir.FloatType(), 4), "double": (ir.DoubleType(), 8)}
+
+
+class RowCode(abc.ABC):
+    """A function that writes the windows of all rows."""
+
+    def __init__(self, kind: str, tile: Tile, finish: Finish) -> None:
+        self.tile, self.finish = tile, finish
+        self.element, self.itemsize = KINDS[kind]
+        self.vector = ir.VectorType(self.element, tile.lanes)
+        self.code = Code([(name, POINTER if name in POINTERS else INDEX) for name in PARAMETERS])
+        self.given = self.code.arguments
+        self.write()
+        self.code.builder.ret_void()
+
+    @property
+    def module(self) -> Any:
+        """What LLVM compiles."""
+        return self.code.module
+
+    @abc.abstractmethod
+    def write(self) -> None:
+        """Write the function's body."""
+
+    def start_row(self, row: Any) -> tuple[Any, Any, Any]:
+        """Find the row's tensors; returns where its part in the sequence begins and ends, and where the row ends."""
+        code, b, given = self.code, self.code.builder, self.given
+        k = b.srem(b.sdiv(row, given["alternatives"]), given["count"])
+        self.x_start = b.add(given["x_start"], b.mul(given["x_step"], k))
+        self.out_start = b.add(given["out_start"], b.mul(given["out_step"], k))
+        self.other_start = b.add(given["other_start"], b.mul(given["other_step"], k))
+        self.x = self.at(given["x"], b.mul(row, given["x_row"]))
+        self.other = self.at(given["other"], b.mul(row, given["other_row"]))
+        self.out = self.at(given["out"], b.mul(row, b.mul(given["out_width"], given["c_out"])))
+        sequence = b.sdiv(row, b.mul(given["count"], given["alternatives"]))
+        self.reference = self.at(given["reference"], b.mul(sequence, given["reference_sequence"]))
+        end = b.add(self.out_start, given["out_width"])
+        low = code.smaller(code.larger(self.out_start, number(0)), end)
+        return low, code.larger(code.smaller(end, given["length"]), low), end
+
+    def zero(self, low: Any, high: Any, end: Any) -> None:
+        """Write zeros before and after the part of the row that is in the sequence."""
+        b, c_out = self.code.builder, self.given["c_out"]
+        size = b.mul(c_out, number(self.itemsize))
+        self.code.fill_zero(self.out, b.mul(b.sub(low, self.out_start), size))
+        after = self.at(self.out, b.mul(b.sub(high, self.out_start), c_out))
+        self.code.fill_zero(after, b.mul(b.sub(end, high), size))
+
+    def multiply(self, starts: list[Any], weights: Any, sums: list[Any]) -> list[Any]:
+        """Add the products of positions, which begin at `starts`, with weights (C_in, channels of a tile) to sums.
+
+        Sums are in registers: for each position, each vector of channels.
+        """
+        code, tile = self.code, self.tile
+        with code.loop(number(0), self.given["c_in"], carried=sums) as channel:
+            row = self.at(weights, code.builder.mul(channel.index, number(tile.channels)))
+            vectors = [
+                code.load(self.at(row, number(v * tile.lanes)), self.vector, self.itemsize) for v in range(tile.vectors)
+            ]
+            added = []
+            for i, start in enumerate(starts):
+                factor = code.load(self.at(start, channel.index), self.element, self.itemsize)
+                spread = code.spread(factor, self.vector)
+                totals = channel.carried[i * tile.vectors : (i + 1) * tile.vectors]
+                added += [code.multiply_add(spread, w, total) for w, total in zip(vectors, totals, strict=True)]
+            channel.carried = added
+        return channel.carried
+
+    def finish_run(self, count: Any, own: Any, reference: Any, other: Any, into: Any) -> None:
+        """Finish and write so many sums that follow each other, and are one node's; `other` may be None."""
+        b = self.code.builder
+        whole = b.mul(b.sdiv(count, number(self.tile.lanes)), number(self.tile.lanes))
+        for low, stop, step, kind in (
+            (number(0), whole, self.tile.lanes, self.vector),
+            (whole, count, 1, self.element),
+        ):
+            with self.code.loop(low, stop, step) as index:
+
+                def read(pointer: Any, index: Any = index.index, kind: Any = kind) -> Any:
+                    return self.code.load(self.at(pointer, index), kind, self.itemsize)
+
+                result = self._finished(
+                    read(own),
+                    read(reference) if self.finish.reads_reference else None,
+                    read(other) if other is not None else None,
+                )
+                b.store(result, self.at(into, index.index), align=self.itemsize)
+
+    def _finished(self, delta: Any, reference: Any, other: Any) -> Any:
+        """Return what is written for a sum; `other` is None where there is nothing to add."""
+        b = self.code.builder
+        for step in self.finish.steps:
+            if step == "add" and other is not None:
+                delta = b.fadd(delta, other)
+            elif step == "rectify":
+                value = self._rectified(b.fadd(delta, reference))
+                if self.finish.value:
+                    return value
+                delta = b.fsub(value, self._rectified(reference))
+        return b.fadd(delta, reference) if self.finish.value else delta
+
+    def _rectified(self, x: Any) -> Any:
+        """Return ReLU; NaN stays NaN."""
+        zero = ir.Constant(x.type, None if isinstance(x.type, ir.VectorType) else 0.0)
+        return self.code.builder.select(self.code.builder.fcmp_ordered("<", x, zero), zero, x)
+
+    def at(self, pointer: Any, offset: Any) -> Any:
+        """Return a pointer so many numbers further on."""
+        return self.code.at(pointer, offset, self.element)

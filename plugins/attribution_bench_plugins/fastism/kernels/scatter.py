@@ -1,0 +1,59 @@
+"""Convolution by inputs: each position times all taps is added where it leads, in a row that stays in the cache."""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.kernels.kernel import Tile, WindowKernel, best_tile
+from attribution_bench_plugins.fastism.window import Window
+
+
+class ScatterKernel(WindowKernel):
+    """Taps without a dilation, with any upsampling: for the few output channels of profile heads.
+
+    A position's taps and output channels lie side by side in the result, and fill the vectors together.
+    """
+
+    name: ClassVar[Literal["gather", "scatter"]] = "scatter"
+    adds: ClassVar[bool] = False
+
+    def __init__(self, taps: Tensor, *, up: int, offset: int) -> None:
+        super().__init__(taps, _tile(taps), up=up, dilation=1, offset=offset)
+
+    def laid_out(self, taps: Tensor) -> Tensor:
+        """Return (blocks of taps and output channels, C_in, channels of a tile)."""
+        numbers = self.kernel * self.c_out
+        blocks = -(-numbers // self.tile.channels)
+        padded = taps.new_zeros((self.c_in, blocks * self.tile.channels))
+        padded[:, :numbers] = taps.transpose(0, 1).flatten(1)
+        return torch.unflatten(padded, 1, (blocks, -1)).transpose(0, 1).contiguous()
+
+    def scratch(self, source: Window) -> int:
+        """Return room for a row of sums with what a block of zeros adds to nothing behind it, and for zeros."""
+        numbers = self.kernel * self.c_out
+        padded = -(-numbers // self.tile.channels) * self.tile.channels
+        return (source.width - 1) * self.up * self.c_out + padded + self.c_out
+
+
+def tile_sizes(tile: Tile) -> list[int]:
+    """Return how many positions are multiplied at a time: as many as fit, and fewer for what is left."""
+    return [tile.positions, *(size for size in (4, 2, 1) if size < tile.positions)]
+
+
+def scatter_cost(taps: Tensor, source: int) -> int:
+    """Return how many multiply-accumulates a kernel could do in the time that so many positions take it.
+
+    A small tile takes as long as if it had one position more.
+    """
+    kernel, c_in, c_out = taps.shape
+    tile, left = _tile(taps), source
+    positions = 0
+    for size in tile_sizes(tile):
+        count, left = divmod(left, size)
+        positions += count * (size if size == tile.positions else size + 1)
+    return positions * c_in * -(-kernel * c_out // tile.channels) * tile.channels
+
+
+def _tile(taps: Tensor) -> Tile:
+    return best_tile(taps.shape[0] * taps.shape[2], taps.element_size())
