@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch.nn.functional as F
 from torch import Tensor
 
+from attribution_bench_plugins.fastism.buffers import Buffers
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, spread
 from attribution_bench_plugins.fastism.plan import Plan
@@ -55,6 +56,7 @@ class ReferenceStore:
         self._padded: dict[tuple[str, str], Padded] = {}
         self._summaries: dict[tuple[str, str], Tensor] = {}
         self._making = Lock()
+        self.buffers = Buffers()
 
     def view(self, source: str, window: Window, count: int) -> Tensor:
         """Return a node's reference on windows; see Padded."""

@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from attribution_bench_plugins.fastism.buffers import Buffers
 from attribution_bench_plugins.fastism.window import Window
 
 MASKED_AT_ONCE = 16
@@ -21,6 +22,9 @@ class Viewed(Protocol):
 
 class References(Protocol):
     """The unmutated activations of a group of sequences, in the engine's order."""
+
+    buffers: Buffers
+    """Memory for what is computed from them."""
 
     def view(self, source: str, window: Window, count: int) -> Tensor:
         """Return a node's reference on the windows of `count` mutations, (n, count, 1, width, channels)."""

@@ -12,7 +12,7 @@ from attribution_bench_plugins.fastism.window import Window
 class GatherKernel(WindowKernel):
     """Taps without upsampling, with any dilation. A tap that reads nothing of a row takes no time."""
 
-    name: ClassVar[Literal["gather", "scatter"]] = "gather"
+    name: ClassVar[Literal["evaluate", "gather", "scatter"]] = "gather"
     adds: ClassVar[bool] = True
     lists: ClassVar[int] = 2
 

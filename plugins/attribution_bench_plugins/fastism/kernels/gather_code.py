@@ -91,14 +91,8 @@ class GatherCode(RowCode):
             own = self.at(sums, b.mul(b.sub(at.index, position), number(self.tile.channels)))
             reference = self.at(self.reference, b.add(b.mul(at.index, given["c_out"]), channel))
             into = self.at(self.out, b.add(b.mul(b.sub(at.index, self.out_start), given["c_out"]), channel))
-            beside = b.sub(at.index, self.other_start)
-            other = self.at(self.other, b.add(b.mul(beside, given["c_out"]), channel))
-            if "add" in self.finish.steps:
-                low, stop = b.icmp_signed(">=", beside, number(0)), b.icmp_signed("<", beside, given["other_width"])
-                with b.if_else(b.and_(low, stop)) as (covered, alone):
-                    with covered:
-                        self.finish_run(channels, own, reference, other, into)
-                    with alone:
-                        self.finish_run(channels, own, reference, None, into)
-            else:
-                self.finish_run(channels, own, reference, None, into)
+
+            def finish(other: Any, own: Any = own, reference: Any = reference, into: Any = into) -> None:
+                self.finish_run(channels, own, reference, other, into)
+
+            self.beside(at.index, channel, finish)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from attribution_bench_plugins.fastism.buffers import Buffers
 from attribution_bench_plugins.fastism.kernels.machine import Compiled, machine
 from attribution_bench_plugins.fastism.window import Window
 
@@ -22,10 +23,14 @@ PARAMETERS = (
     *("reference", "reference_sequence"),
     *("other", "other_row", "other_start", "other_step", "other_width"),
     *("rows", "count", "alternatives", "length", "scratch", "lists"),
+    *("first", "columns", "inputs", "points", "evaluate", "interpolate", "group"),
 )
-POINTERS = frozenset({"x", "taps", "out", "reference", "other", "scratch", "lists"})
+"""The last line is of kernels by values at points."""
+POINTERS = frozenset({"x", "taps", "out", "reference", "other", "scratch", "lists", "evaluate", "interpolate"})
 MOST_POSITIONS = 9
 """Positions of a tile: with more, more are computed than there are."""
+SINGLE = 1.3
+"""A tile of single vectors takes as long as if it had so many times the channels: it waits for what it reads."""
 _COMPILING = Lock()
 
 
@@ -69,14 +74,16 @@ def best_tile(channels: int, itemsize: int) -> Tile:
     lanes = here.lanes(itemsize)
     most = 4 if here.vector_registers >= 32 else 2
     needed = -(-channels // lanes)
-    vectors = -(-needed // -(-needed // most))
+    # The fewest that are computed; of as many, those of the largest tile.
+    sizes = range(min(most, needed), 0, -1)
+    vectors = min(sizes, key=lambda size: -(-needed // size) * size * (SINGLE if size == 1 else 1))
     return Tile(lanes, vectors, min(MOST_POSITIONS, (here.vector_registers - 2 - vectors) // vectors))
 
 
 class WindowKernel(abc.ABC):
     """Taps (K, C_in, C_out) laid out for registers: ``out[i * up + j * dilation + offset] += x[i] @ taps[j]``."""
 
-    name: ClassVar[Literal["gather", "scatter"]]
+    name: ClassVar[Literal["evaluate", "gather", "scatter"]]
     """How the code is found."""
     adds: ClassVar[bool]
     """Whether it can add another node's delta."""
@@ -96,6 +103,10 @@ class WindowKernel(abc.ABC):
     def scratch(self, source: Window) -> int:
         """Return how many numbers a call needs room for."""
 
+    def calls(self, source: Window) -> list[dict[str, int]]:
+        """Return what further arguments there are, of each time that the function is called."""
+        return [{}]
+
     def __call__(
         self,
         x: Tensor,
@@ -106,6 +117,7 @@ class WindowKernel(abc.ABC):
         reference: Tensor | None = None,
         other: Tensor | None = None,
         other_window: Window | None = None,
+        buffers: Buffers | None = None,
     ) -> Tensor:
         """Return (n, count, alternatives, width, C_out) on a window of a sequence of `length`, zero outside of it.
 
@@ -117,10 +129,13 @@ class WindowKernel(abc.ABC):
             (n, L, C_out): what the sums are the delta of.
         other
             (n, count, alternatives, other width, C_out): the delta that is added, on its window.
+        buffers
+            Where memory for the result comes from; PyTorch where there is none.
         """
         n, count, alternatives = x.shape[:3]
         x = _by_rows(x)
-        out = torch.empty((n, count, alternatives, window.width, self.c_out), dtype=x.dtype)
+        shape = (n, count, alternatives, window.width, self.c_out)
+        out = torch.empty(shape, dtype=x.dtype) if buffers is None else buffers.empty(shape, x.dtype)
         scratch = torch.empty(self.scratch(source), dtype=x.dtype)
         lists = torch.empty(self.lists * self.kernel, dtype=torch.int64)
         given = {
@@ -131,6 +146,7 @@ class WindowKernel(abc.ABC):
             **{"out": out.data_ptr(), "out_start": window.start, "out_step": window.step, "out_width": window.width},
             **{"c_out": self.c_out, "rows": len(x), "count": count, "alternatives": alternatives, "length": length},
             **{"scratch": scratch.data_ptr(), "lists": lists.data_ptr()},
+            **dict.fromkeys(("first", "columns", "inputs", "points", "evaluate", "interpolate", "group"), 0),
             **dict.fromkeys(("reference", "reference_sequence"), 0),
             **dict.fromkeys(("other", "other_row", "other_start", "other_step", "other_width"), 0),
         }
@@ -141,7 +157,9 @@ class WindowKernel(abc.ABC):
             given["other"], given["other_row"] = other.data_ptr(), other.stride(0)
             given["other_start"], given["other_step"] = other_window.start, other_window.step
             given["other_width"] = other_window.width
-        compiled(self.name, TYPES[x.dtype], self.tile, finish)(*(given[name] for name in PARAMETERS))
+        run = compiled(self.name, TYPES[x.dtype], self.tile, finish)
+        for further in self.calls(source):
+            run(*({**given, **further}[name] for name in PARAMETERS))
         return out
 
 
@@ -159,9 +177,10 @@ def compiled(name: str, kind: str, tile: Tile, finish: Finish) -> Compiled:
 
 @cache
 def _compile(name: str, kind: str, tile: Tile, finish: Finish) -> Compiled:
+    from attribution_bench_plugins.fastism.kernels.evaluate_code import EvaluateCode
     from attribution_bench_plugins.fastism.kernels.gather_code import GatherCode
     from attribution_bench_plugins.fastism.kernels.scatter_code import ScatterCode
 
-    code: Any = {"gather": GatherCode, "scatter": ScatterCode}[name]
+    code: Any = {"evaluate": EvaluateCode, "gather": GatherCode, "scatter": ScatterCode}[name]
     types = [ctypes.c_void_p if name in POINTERS else ctypes.c_int64 for name in PARAMETERS]
     return Compiled(code(kind, tile, finish).module, ctypes.CFUNCTYPE(None, *types))

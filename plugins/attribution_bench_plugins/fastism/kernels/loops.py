@@ -41,7 +41,7 @@ class Code:
         self.builder = ir.IRBuilder(self.function.append_basic_block())
 
     @contextmanager
-    def loop(self, start: Any, stop: Any, step: int = 1, carried: Sequence[Any] = ()) -> Iterator[Loop]:
+    def loop(self, start: Any, stop: Any, step: Any = 1, carried: Sequence[Any] = ()) -> Iterator[Loop]:
         """Write ``for index in range(start, stop, step)`` around what the with statement holds."""
         b = self.builder
         before = b.block
@@ -59,7 +59,7 @@ class Code:
         b.position_at_end(body)
         loop = Loop(index, list(phis))
         yield loop
-        index.add_incoming(b.add(index, number(step)), b.block)
+        index.add_incoming(b.add(index, number(step) if isinstance(step, int) else step), b.block)
         for phi, value in zip(phis, loop.carried, strict=True):
             phi.add_incoming(value, b.block)
         b.branch(test)
@@ -90,11 +90,14 @@ class Code:
 
     def multiply_add(self, x: Any, y: Any, total: Any) -> Any:
         """Return ``x * y + total``, rounded once where the processor can."""
-        vector = total.type
-        name = f"llvm.fmuladd.v{vector.count}{vector.element.intrinsic_name}"
+        kind = total.type
+        suffix = (
+            f"v{kind.count}{kind.element.intrinsic_name}" if isinstance(kind, ir.VectorType) else kind.intrinsic_name
+        )
+        name = f"llvm.fmuladd.{suffix}"
         function = self.module.globals.get(name)
         if function is None:
-            function = ir.Function(self.module, ir.FunctionType(vector, [vector] * 3), name)
+            function = ir.Function(self.module, ir.FunctionType(kind, [kind] * 3), name)
         return self.builder.call(function, [x, y, total])
 
     def fill_zero(self, pointer: Any, size: Any) -> None:

@@ -1,6 +1,7 @@
 """What every kernel writes for LLVM: the rows, and how sums are finished."""
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -76,6 +77,21 @@ class RowCode(abc.ABC):
             channel.carried = added
         return channel.carried
 
+    def beside(self, position: Any, channel: Any, write: Callable[[Any], None]) -> None:
+        """Write something with the delta of another node at a position, from a channel on: None where it has none."""
+        b, given = self.code.builder, self.given
+        if "add" not in self.finish.steps:
+            write(None)
+            return
+        place = b.sub(position, self.other_start)
+        covered = b.and_(b.icmp_signed(">=", place, number(0)), b.icmp_signed("<", place, given["other_width"]))
+        other = self.at(self.other, b.add(b.mul(place, given["c_out"]), channel))
+        with b.if_else(covered) as (with_it, alone):
+            with with_it:
+                write(other)
+            with alone:
+                write(None)
+
     def finish_run(self, count: Any, own: Any, reference: Any, other: Any, into: Any) -> None:
         """Finish and write so many sums that follow each other, and are one node's; `other` may be None."""
         b = self.code.builder
@@ -89,14 +105,14 @@ class RowCode(abc.ABC):
                 def read(pointer: Any, index: Any = index.index, kind: Any = kind) -> Any:
                     return self.code.load(self.at(pointer, index), kind, self.itemsize)
 
-                result = self._finished(
+                result = self.finished(
                     read(own),
                     read(reference) if self.finish.reads_reference else None,
                     read(other) if other is not None else None,
                 )
                 b.store(result, self.at(into, index.index), align=self.itemsize)
 
-    def _finished(self, delta: Any, reference: Any, other: Any) -> Any:
+    def finished(self, delta: Any, reference: Any, other: Any) -> Any:
         """Return what is written for a sum; `other` is None where there is nothing to add."""
         b = self.code.builder
         for step in self.finish.steps:

@@ -15,7 +15,7 @@ class ScatterKernel(WindowKernel):
     A position's taps and output channels lie side by side in the result, and fill the vectors together.
     """
 
-    name: ClassVar[Literal["gather", "scatter"]] = "scatter"
+    name: ClassVar[Literal["evaluate", "gather", "scatter"]] = "scatter"
     adds: ClassVar[bool] = False
 
     def __init__(self, taps: Tensor, *, up: int, offset: int) -> None:
@@ -30,10 +30,11 @@ class ScatterKernel(WindowKernel):
         return torch.unflatten(padded, 1, (blocks, -1)).transpose(0, 1).contiguous()
 
     def scratch(self, source: Window) -> int:
-        """Return room for a row of sums with what a block of zeros adds to nothing behind it, and for zeros."""
+        """Return room for rows of sums, with what a block of zeros adds to nothing behind each, and for zeros."""
         numbers = self.kernel * self.c_out
         padded = -(-numbers // self.tile.channels) * self.tile.channels
-        return (source.width - 1) * self.up * self.c_out + padded + self.c_out
+        reached = (source.width - 1) * self.up * self.c_out + padded
+        return -(-reached // self.tile.lanes) * self.tile.lanes * self.tile.positions + self.c_out
 
 
 def tile_sizes(tile: Tile) -> list[int]:

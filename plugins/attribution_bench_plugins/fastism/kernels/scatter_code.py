@@ -10,24 +10,27 @@ from attribution_bench_plugins.fastism.kernels.scatter import tile_sizes
 
 
 class ScatterCode(RowCode):
-    """For each row: add every position's products with all taps to a row of sums, which is finished at once."""
+    """For each row: add every position's products with all taps to rows of sums, which are put together and finished.
+
+    Each position of a tile has a row of sums of its own: what was written a moment ago, and overlaps with what is read
+    in part, would have to be waited for.
+    """
 
     def write(self) -> None:
         """Write the function's body."""
         code, b, given = self.code, self.code.builder, self.given
         numbers = b.mul(given["kernel"], given["c_out"])
-        padded = b.mul(
-            b.sdiv(b.add(numbers, number(self.tile.channels - 1)), number(self.tile.channels)),
-            number(self.tile.channels),
-        )
+        padded = self._rounded(numbers, self.tile.channels)
         advance = b.mul(given["up"], given["c_out"])
-        room = b.add(b.mul(b.sub(given["x_width"], number(1)), advance), padded)
-        nothing = self.at(given["scratch"], room)
+        reached = b.add(b.mul(b.sub(given["x_width"], number(1)), advance), padded)
+        self.room = self._rounded(reached, self.tile.lanes)
+        sums = b.mul(self.room, number(self.tile.positions))
+        nothing = self.at(given["scratch"], sums)
         code.fill_zero(nothing, b.mul(given["c_out"], number(self.itemsize)))
         with code.loop(number(0), given["rows"]) as row:
             low, high, end = self.start_row(row.index)
             self.zero(low, high, end)
-            code.fill_zero(given["scratch"], b.mul(room, number(self.itemsize)))
+            code.fill_zero(given["scratch"], b.mul(sums, number(self.itemsize)))
             with code.loop(number(0), numbers, self.tile.channels) as block:
                 weights = self.at(given["taps"], b.mul(given["c_in"], block.index))
                 into = self.at(given["scratch"], block.index)
@@ -39,21 +42,44 @@ class ScatterCode(RowCode):
                     with code.loop(done, stop, size) as tile:
                         self._add(tile.index, size, weights, into, advance)
                     done = stop
-            self._write(low, high, numbers, nothing)
+            self._put_together()
+            self._write(low, high, nothing)
+
+    def _rounded(self, value: Any, size: int) -> Any:
+        """Return the next multiple."""
+        b = self.code.builder
+        return b.mul(b.sdiv(b.add(value, number(size - 1)), number(size)), number(size))
 
     def _add(self, position: Any, positions: int, weights: Any, into: Any, advance: Any) -> None:
-        """Add the products of some positions to the row, one position after the other: they overlap."""
+        """Add the products of some positions, each to its row of sums."""
         code, b, given, tile = self.code, self.code.builder, self.given, self.tile
         starts = [self.at(self.x, b.mul(given["c_in"], b.add(position, number(i)))) for i in range(positions)]
         sums = self.multiply(starts, weights, [ir.Constant(self.vector, None)] * (positions * tile.vectors))
         for i in range(positions):
-            first = self.at(into, b.mul(b.add(position, number(i)), advance))
+            own = b.mul(self.room, number(i))
+            first = self.at(into, b.add(own, b.mul(b.add(position, number(i)), advance)))
             for v in range(tile.vectors):
                 place = self.at(first, number(v * tile.lanes))
                 total = b.fadd(code.load(place, self.vector, self.itemsize), sums[i * tile.vectors + v])
                 b.store(total, place, align=self.itemsize)
 
-    def _write(self, low: Any, high: Any, numbers: Any, nothing: Any) -> None:
+    def _put_together(self) -> None:
+        """Add all rows of sums to the first."""
+        b, scratch = self.code.builder, self.given["scratch"]
+        with self.code.loop(number(0), self.room, self.tile.lanes) as place:
+            parts = [
+                self.code.load(
+                    self.at(scratch, b.add(place.index, b.mul(self.room, number(i)))), self.vector, self.itemsize
+                )
+                for i in range(self.tile.positions)
+            ]
+            while len(parts) > 1:
+                parts = [b.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=False)] + parts[
+                    len(parts) // 2 * 2 :
+                ]
+            b.store(parts[0], self.at(scratch, place.index), align=self.itemsize)
+
+    def _write(self, low: Any, high: Any, nothing: Any) -> None:
         """Finish the row: what taps lead to at once, one position after the other around it."""
         code, b, given = self.code, self.code.builder, self.given
         start = b.add(b.mul(self.x_start, given["up"]), given["offset"])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
+from attribution_bench_plugins.fastism.kernels.evaluate import EvaluateKernel, evaluate_cost
 from attribution_bench_plugins.fastism.kernels.gather import GatherKernel, gather_cost
 from attribution_bench_plugins.fastism.kernels.kernel import TYPES, WindowKernel
 from attribution_bench_plugins.fastism.kernels.machine import has_compiler
@@ -20,10 +21,10 @@ from attribution_bench_plugins.fastism.ops.deferred import DeferredConvolution
 from attribution_bench_plugins.fastism.ops.evaluation import (
     EVALUATED_TYPES,
     LONGEST_KERNEL,
-    Interleaved,
     InterleavedTaps,
 )
 from attribution_bench_plugins.fastism.ops.tiles import add_up, overlap
+from attribution_bench_plugins.fastism.tilings import Interleaved
 from attribution_bench_plugins.fastism.values import Mutation, Windowed
 from attribution_bench_plugins.fastism.window import Window, strided
 
@@ -43,11 +44,13 @@ NARROW = 3
 """A convolution takes as long as for so many more input positions."""
 FEW = 8
 """Below this many output channels, a product takes several positions at once."""
+PADDED = 50
+"""What it costs to fill up the last of such tiles, for each number of the input: all are copied."""
 TILES = (8, 10, 12, 9, 7, 6, 11, 5)
 """How many, the best first; measured on one CPU."""
 
-Way = Literal["evaluate", "gather", "gather kernel", "scatter", "scatter kernel"]
-KERNELS: tuple[Way, ...] = ("gather kernel", "scatter kernel")
+Way = Literal["evaluate", "evaluate kernel", "gather", "gather kernel", "scatter", "scatter kernel"]
+KERNELS: tuple[Way, ...] = ("evaluate kernel", "gather kernel", "scatter kernel")
 """Ways that are compiled."""
 
 
@@ -112,7 +115,7 @@ class Taps(Operation):
         if way in ("gather", "gather kernel"):
             shift = self.window([source]).start - window.start
             products = sum(max(0, high - low) for low, high in self._landing(source.width, window.width, shift))
-        elif way == "evaluate":
+        elif way in ("evaluate", "evaluate kernel"):
             products = Interleaved(source.width, self.kernel, self.dilation).products
         return products * self.groups * self.c_in * self.c_out
 
@@ -174,6 +177,8 @@ class Taps(Operation):
         if self.groups > 1:
             return {"gather": 0} if self.up == 1 else {"scatter": 0}
         costs: dict[Way, int] = {"scatter": source * self.kernel * (self.c_in + SCATTER_OVERHEAD) * self.c_out}
+        if self.c_out < FEW:
+            costs["scatter"] += PADDED * source * self.c_in
         on_cpu = self.taps.device.type == "cpu"
         compiles = has_compiler() and on_cpu and self.taps.dtype in TYPES
         saved = PASSES * width * self.c_out
@@ -188,6 +193,9 @@ class Taps(Operation):
         costs["gather"] = computed * self.kernel * self.c_in * -(-self.c_out // VECTOR) * VECTOR
         if self.taps.dtype in EVALUATED_TYPES and self.kernel <= LONGEST_KERNEL:
             costs["evaluate"] = Interleaved(source, self.kernel, self.dilation).cost(self.c_in, self.c_out)
+            evaluated = evaluate_cost(self.taps[0], source, self.dilation) if compiles else None
+            if evaluated is not None:
+                costs["evaluate kernel"] = evaluated - saved
         return costs
 
     def _landing(self, source: int, width: int, shift: int) -> list[tuple[int, int]]:
@@ -274,13 +282,15 @@ class Taps(Operation):
     def _defer(self, way: Way, operand: Windowed, window: Window, block: Block) -> Windowed:
         """Return the windows as a kernel will compute them, with what follows."""
         if way not in self.kernels:
-            self.kernels[way] = (
-                GatherKernel(self.taps[0], dilation=self.dilation, offset=self.offset)
-                if way == "gather kernel"
-                else ScatterKernel(self.taps[0], up=self.up, offset=self.offset)
-            )
+            self.kernels.setdefault(way, self._kernel(way))
         kernel, length = self.kernels[way], self.layout.length
         return DeferredConvolution(block.references, self.node.name, length, window, kernel, operand)
+
+    def _kernel(self, way: Way) -> WindowKernel:
+        if way == "scatter kernel":
+            return ScatterKernel(self.taps[0], up=self.up, offset=self.offset)
+        kernel = GatherKernel if way == "gather kernel" else EvaluateKernel
+        return kernel(self.taps[0], dilation=self.dilation, offset=self.offset)
 
     def _evaluate(self, x: Tensor) -> Tensor:
         """Return (rows, natural width, C_out) from (rows, source width, C_in) by values at points."""

@@ -71,6 +71,7 @@ class DeferredConvolution(Windowed):
             reference,
             None if other is None else other.delta(),
             None if other is None else other.window,
+            self.references.buffers,
         )
         if finish.value:
             self._value = result

@@ -1,103 +1,20 @@
 """Taps on windows by values at points: fewer products than pairs of positions and taps."""
 
-from dataclasses import dataclass
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.ops.tiles import add_up, overlap
-from attribution_bench_plugins.fastism.toom_cook import Convolution, fewest_products
+from attribution_bench_plugins.fastism.tilings import Interleaved, Tiling
 
-WIDEST_TILE = 16
-"""Windows up to this wide are convolved in one piece."""
-WIDEST_OF_SEVERAL = 6
-"""Wider ones in pieces of up to this many positions, so that the weights at points take little memory."""
 LONGEST_KERNEL = 32
 """Longer ones are not looked at: the search takes longer the longer they are."""
 EVALUATED_TYPES = (torch.float32, torch.float64)
 """Numbers that have digits to lose."""
-SUMS = 40
-"""What the sums of one product cost for each of its channels, in multiply-accumulates; measured on one CPU."""
-SUMS_OF_SEVERAL = 60
-"""The same where tiles are added up."""
-SUMS_APART = 100
-"""The same with a dilation, where neighbours are put together first."""
 FAR_APART = 32
 """From this dilation on, the interleaved windows of one row are enough for a product."""
 EVALUATED_BYTES = 2**23
 """Size of the values and products of the rows that are computed at a time."""
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """Sequences of elements cut into tiles of one width."""
-
-    tiles: int
-    tile: int
-    kernel: int
-
-    @property
-    def convolution(self) -> Convolution:
-        """That of each tile."""
-        return fewest_products(self.tile, self.kernel)
-
-    @property
-    def length(self) -> int:
-        """Elements of the result, with those that a last tile does not need."""
-        if self.tiles == 1:
-            return self.tile + self.kernel - 1
-        return (self.tiles + overlap(self.kernel - 1, self.tile)) * self.tile
-
-    @property
-    def products(self) -> int:
-        """Products of an element with a matrix, or of a sum of them."""
-        return self.tiles * self.convolution.products
-
-
-@dataclass(frozen=True)
-class Interleaved:
-    """A window under a kernel with a dilation: as many windows without one, of every dilation-th position."""
-
-    width: int
-    kernel: int
-    dilation: int
-
-    @property
-    def longer(self) -> int:
-        """How many of the windows have one position more than the others."""
-        return self.width % self.dilation
-
-    @property
-    def positions(self) -> int:
-        """Positions of the others."""
-        return self.width // self.dilation
-
-    @property
-    def tilings(self) -> list[tuple[slice, Tiling]]:
-        """The longer windows and the others, where there are such, by number."""
-        parts = [(slice(0, self.longer), self.positions + 1), (slice(self.longer, self.dilation), self.positions)]
-        return [(part, best_tiling(n, self.kernel)) for part, n in parts if part.start < part.stop and n]
-
-    @property
-    def products(self) -> int:
-        """Products of an input channel vector with a matrix."""
-        return sum((part.stop - part.start) * tiling.products for part, tiling in self.tilings)
-
-    def cost(self, c_in: int, c_out: int) -> int:
-        """Return what the window costs with so many channels, in multiply-accumulates."""
-        sums = SUMS if all(tiling.tiles == 1 for _, tiling in self.tilings) else SUMS_OF_SEVERAL
-        return self.products * (c_in * c_out + (sums if self.dilation == 1 else SUMS_APART) * (c_in + c_out))
-
-
-@cache
-def best_tiling(width: int, kernel: int) -> Tiling:
-    """Return the tiling of so many elements with the fewest products."""
-    if width <= WIDEST_TILE:
-        return Tiling(1, width, kernel)
-    options = [Tiling(-(-width // tile), tile, kernel) for tile in range(1, WIDEST_OF_SEVERAL + 1)]
-    return min(options, key=lambda option: option.products)
 
 
 class EvaluatedTaps:
@@ -115,7 +32,7 @@ class EvaluatedTaps:
         """Return (rows, at least width + K - 1, C_out) from (rows, width, C_in)."""
         short = self.tiling.tiles * self.tiling.tile - x.shape[1]
         x = F.pad(x, (0, 0, 0, short)) if short else x
-        out = x.new_empty((len(x), self.tiling.length, self.weights.shape[2]))
+        out = x.new_empty((len(x), self._length, self.weights.shape[2]))
         at_once = self._rows_at_once(x)
         for first in range(0, len(x), at_once):
             self._convolve(x[first : first + at_once], out[first : first + at_once])
@@ -126,6 +43,12 @@ class EvaluatedTaps:
         values = torch.mm(self.evaluate, x.flatten(1)).view(-1, *x.shape[1:])
         products = torch.bmm(values, self.weights)
         torch.mm(self.interpolate, products.flatten(1), out=into.flatten(1))
+
+    @property
+    def _length(self) -> int:
+        """Elements of the result, with those that a last tile does not need."""
+        tiles, tile, kernel = self.tiling.tiles, self.tiling.tile, self.tiling.kernel
+        return tile + kernel - 1 if tiles == 1 else (tiles + overlap(kernel - 1, tile)) * tile
 
     def _rows_at_once(self, x: Tensor) -> int:
         if x.device.type != "cpu":

@@ -1,0 +1,185 @@
+"""Convolution by values at points, written for LLVM."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import ir
+
+from attribution_bench_plugins.fastism.kernels.loops import number
+from attribution_bench_plugins.fastism.kernels.row_code import RowCode
+from attribution_bench_plugins.fastism.kernels.scatter import tile_sizes
+
+
+class EvaluateCode(RowCode):
+    """For each group of columns: their values at a point times the weights there, for all points; then the sums.
+
+    A column is every dilation-th position of a row from one on. Columns of one length follow each other, those of a
+    row and those of the next, so that a product has many of them whatever the dilation.
+    """
+
+    def write(self) -> None:
+        """Write the function's body."""
+        code, b, given = self.code, self.code.builder, self.given
+        blocks = b.sdiv(b.add(given["c_out"], number(self.tile.channels - 1)), number(self.tile.channels))
+        self.padded = b.mul(blocks, number(self.tile.channels))
+        self.values = given["scratch"]
+        self.products = self.at(self.values, b.mul(given["group"], given["c_in"]))
+        with b.if_then(b.icmp_signed("==", given["first"], number(0))):
+            self._around()
+        columns = b.mul(given["rows"], given["columns"])
+        with code.loop(number(0), columns, given["group"]) as group:
+            size = code.smaller(given["group"], b.sub(columns, group.index))
+            with code.loop(number(0), given["points"]) as point:
+                with self._columns(group.index, size) as (column, first):
+                    self._evaluate(point.index, column, first)
+                self._multiply(point.index, size)
+            with self._columns(group.index, size) as (column, first):
+                self._write(column, first)
+
+    def _around(self) -> None:
+        """Write what no tap leads to."""
+        code, b, given = self.code, self.code.builder, self.given
+        reach = b.mul(b.sub(given["kernel"], number(1)), given["dilation"])
+        with code.loop(number(0), given["rows"]) as row:
+            low, high, end = self.start_row(row.index)
+            self.zero(low, high, end)
+            start = b.add(self.x_start, given["offset"])
+            first = code.smaller(code.larger(start, low), high)
+            last = code.larger(code.smaller(b.add(start, b.add(given["x_width"], reach)), high), first)
+            for begin, stop in ((low, first), (last, high)):
+                with code.loop(begin, stop) as position:
+                    self._finish(position.index, lambda _, count, kind: [ir.Constant(kind, None)] * count)
+
+    @contextmanager
+    def _columns(self, start: Any, size: Any) -> Iterator[tuple[Any, Any]]:
+        """Go through a group: a column's number in it, and its first position in the row, which is started."""
+        code, b, columns = self.code, self.code.builder, self.given["columns"]
+        stop = b.add(start, size)
+        last = b.add(b.sdiv(b.sub(stop, number(1)), columns), number(1))
+        with code.loop(b.sdiv(start, columns), last) as row:
+            self.low, self.high, _ = self.start_row(row.index)
+            before = b.mul(row.index, columns)
+            low = code.larger(number(0), b.sub(start, before))
+            with code.loop(low, code.smaller(columns, b.sub(stop, before))) as place:
+                yield b.sub(b.add(before, place.index), start), b.add(self.given["first"], place.index)
+
+    def _evaluate(self, point: Any, column: Any, first: Any) -> None:
+        """Write a column's value at a point."""
+        b, given = self.code.builder, self.given
+        factors = self.at(given["evaluate"], b.mul(point, given["inputs"]))
+        start = self.at(self.x, b.mul(first, given["c_in"]))
+        apart = b.mul(given["dilation"], given["c_in"])
+        into = self.at(self.values, b.mul(column, given["c_in"]))
+
+        def total(channel: Any, count: int, kind: Any) -> list[Any]:
+            return self._weighted(given["inputs"], factors, self.at(start, channel), apart, count, kind)
+
+        def write(channel: Any, sums: list[Any]) -> None:
+            self._store(sums, self.at(into, channel))
+
+        self._cover(given["c_in"], lambda channel, count, kind: write(channel, total(channel, count, kind)))
+
+    def _multiply(self, point: Any, size: Any) -> None:
+        """Write the products of all values with the weights at a point."""
+        code, b, given, tile = self.code, self.code.builder, self.given, self.tile
+        with code.loop(number(0), self.padded, tile.channels) as block:
+            before = b.add(b.mul(point, self.padded), block.index)
+            weights = self.at(given["taps"], b.mul(before, given["c_in"]))
+            into = self.at(self.products, before)
+            apart = b.mul(given["points"], self.padded)
+            done = number(0)
+            for positions in tile_sizes(tile):
+                stop = b.add(done, b.mul(b.sdiv(b.sub(size, done), number(positions)), number(positions)))
+                with code.loop(done, stop, positions) as column:
+                    numbers = [b.add(column.index, number(i)) for i in range(positions)]
+                    starts = [self.at(self.values, b.mul(i, given["c_in"])) for i in numbers]
+                    zero = ir.Constant(self.vector, None)
+                    sums = self.multiply(starts, weights, [zero] * (positions * tile.vectors))
+                    for i, place in enumerate(numbers):
+                        self._store(sums[i * tile.vectors : (i + 1) * tile.vectors], self.at(into, b.mul(place, apart)))
+                done = stop
+
+    def _write(self, column: Any, first: Any) -> None:
+        """Write a column of the result: sums of its products at all points."""
+        code, b, given = self.code, self.code.builder, self.given
+        own = self.at(self.products, b.mul(column, b.mul(given["points"], self.padded)))
+        start = b.add(b.add(self.x_start, given["offset"]), first)
+        outputs = b.add(given["inputs"], b.sub(given["kernel"], number(1)))
+        with code.loop(number(0), outputs) as output:
+            position = b.add(start, b.mul(output.index, given["dilation"]))
+            factors = self.at(given["interpolate"], b.mul(output.index, given["points"]))
+
+            def total(channel: Any, count: int, kind: Any, factors: Any = factors) -> list[Any]:
+                return self._weighted(given["points"], factors, self.at(own, channel), self.padded, count, kind)
+
+            inside = b.and_(b.icmp_signed(">=", position, self.low), b.icmp_signed("<", position, self.high))
+            with b.if_then(inside):
+                self._finish(position, total)
+
+    def _finish(self, position: Any, total: Callable[[Any, int, Any], list[Any]]) -> None:
+        """Finish and write a position's sums, of which `total` gives some channels."""
+        b, c_out = self.code.builder, self.given["c_out"]
+        reference = self.at(self.reference, b.mul(position, c_out))
+        into = self.at(self.out, b.mul(b.sub(position, self.out_start), c_out))
+
+        def write(other: Any) -> None:
+            def part(channel: Any, count: int, kind: Any) -> None:
+                def read(pointer: Any, i: int) -> Any:
+                    place = b.add(channel, number(i * self.tile.lanes))
+                    return self.code.load(self.at(pointer, place), kind, self.itemsize)
+
+                finished = [
+                    self.finished(
+                        value,
+                        read(reference, i) if self.finish.reads_reference else None,
+                        read(other, i) if other is not None else None,
+                    )
+                    for i, value in enumerate(total(channel, count, kind))
+                ]
+                self._store(finished, self.at(into, channel))
+
+            self._cover(c_out, part)
+
+        self.beside(position, number(0), write)
+
+    def _weighted(self, terms: Any, factors: Any, start: Any, apart: Any, count: int, kind: Any) -> list[Any]:
+        """Return the sums of so many vectors that lie apart, each times its factor, for vectors side by side."""
+        code, b = self.code, self.code.builder
+        with code.loop(number(0), terms, carried=[ir.Constant(kind, None)] * count) as term:
+            factor = code.load(self.at(factors, term.index), self.element, self.itemsize)
+            source = self.at(start, b.mul(term.index, apart))
+            if kind is not self.element:
+                factor = code.spread(factor, kind)
+            term.carried = [
+                code.multiply_add(
+                    factor, code.load(self.at(source, number(i * self.tile.lanes)), kind, self.itemsize), total
+                )
+                for i, total in enumerate(term.carried)
+            ]
+        return term.carried
+
+    def _cover(self, channels: Any, part: Callable[[Any, int, Any], None]) -> None:
+        """Go through channels, four vectors at a time, or one, or one number where there are few.
+
+        The last vectors overlap those before them, so that none is left over.
+        """
+        code, b, lanes = self.code, self.code.builder, self.tile.lanes
+
+        def vectors(count: int) -> None:
+            with code.loop(number(0), channels, count * lanes) as channel:
+                part(code.smaller(channel.index, b.sub(channels, number(count * lanes))), count, self.vector)
+
+        with b.if_else(b.icmp_signed(">=", channels, number(4 * lanes))) as (many, fewer):
+            with many:
+                vectors(4)
+            with fewer, b.if_else(b.icmp_signed(">=", channels, number(lanes))) as (some, few):
+                with some:
+                    vectors(1)
+                with few, code.loop(number(0), channels) as channel:
+                    part(channel.index, 1, self.element)
+
+    def _store(self, vectors: list[Any], into: Any) -> None:
+        """Write vectors side by side."""
+        for i, vector in enumerate(vectors):
+            self.code.builder.store(vector, self.at(into, number(i * self.tile.lanes)), align=self.itemsize)
