@@ -16,10 +16,10 @@ from attribution_bench_plugins.fastism.values import Mutation, Windowed, regrid
 from attribution_bench_plugins.fastism.window import Positions, Window, whole
 from attribution_bench_plugins.fastism.workers import MOST_WORKERS, in_order
 
-CACHE_BYTES = {"cpu": 8 * 2**20}
+CACHE_BYTES = {"cpu": 12 * 2**20}
 """Size of the largest tensor of a block: on a CPU one that stays in the shared cache."""
 ACCELERATOR_BYTES = 512 * 2**20
-LEAST_ROWS = 32
+LEAST_ROWS = 16
 """Mutated sequences of a block, budget allowing, however large: products with fewer rows wait for their weights."""
 WHOLE_BYTES = 32 * 2**20
 """The same for nodes that run whole, whose cost is in the model's own operations."""
@@ -91,6 +91,8 @@ class BlockRun:
             delta = regrid(result.take_delta(), result.window, window)
             result = operation.give(self, window, delta=delta, clean=True)
         result.uses = step.uses
+        if step.uses > 1:
+            result.settle()
         self.windowed[step.node.name] = result
 
     def _release(self, step: Step) -> None:

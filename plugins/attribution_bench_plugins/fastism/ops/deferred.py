@@ -13,7 +13,7 @@ from attribution_bench_plugins.fastism.window import Window
 class DeferredConvolution(Windowed):
     """What a kernel will make of an operand, on a window.
 
-    It counts as a reader of what it will read, so that nobody overwrites that before.
+    It counts as a reader of what it will read, which is computed by then, so that nobody overwrites that before.
     """
 
     def __init__(
@@ -25,6 +25,7 @@ class DeferredConvolution(Windowed):
         self._other: Windowed | None = None
         self._waiting = True
         self.shape = torch.Size((*x.shape[:3], window.width, kernel.c_out))
+        x.settle()
         x.uses += 1
 
     def renamed(self, source: str) -> Windowed | None:
@@ -44,6 +45,7 @@ class DeferredConvolution(Windowed):
             return None
         after = replace(self._finish, steps=(*self._finish.steps, "add"))
         result = self._followed(source, after, window)
+        other.settle()
         result._other = other
         other.uses += 1
         return result
