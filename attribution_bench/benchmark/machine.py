@@ -23,7 +23,7 @@ FRAMEWORKS = {"torch": ("torch", "torch"), "keras": ("keras", "tensorflow")}
 TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 """Environment variable that TensorFlow reads as it starts."""
 GPU_BATCH_SIZES = (None, 64, 512, 4096)
-CPU_BATCH_SIZES = (None, 32, 256)
+CPU_BATCH_SIZES = (None, 8, 32, 256)
 RECORDED = ("torch", "captum", "tensorflow", "keras", "shap", "numpy")
 """Packages whose versions decide what is measured."""
 

@@ -28,7 +28,9 @@ WHOLE_LENIENCE = 2.0
 LENIENCE = 1.1
 """Rounds may take this much longer than was left of the budget."""
 SWEEP_SHARE = 0.4
-"""Part of the budget for finding the sweep's part and for the sweep itself."""
+"""Part of the budget for finding the sweep's part and for the sweep itself; half as much more after a slow sequence."""
+FIXED = 2.0
+"""A few positions that take this many times their share of a sequence do not tell its best batch size."""
 
 Stage = Callable[[str, float], None]
 """Told in words what is measured next, and which part of the cell is behind."""
@@ -95,23 +97,41 @@ def plan_cell(work: Work, settings: Settings, clock: Clock, stage: Stage) -> Pla
     stage(f"batch size {_named(first)}", 0.1)
     whole = _one_sequence(work, settings, first, clock)
     probes = [whole] if whole is not None else _grow(work, settings, first, smallest, clock)
-    part = work.division.part(probes[-1].steps)
-    sweep = [BatchTiming(first, probes[-1].seconds, part)]
     spent = sum(probe.seconds for probe in probes)
-    for size in others:
-        if spent + probes[-1].seconds > settings.budget * SWEEP_SHARE:
+    part = _sweep_part(work.division, settings, probes[-1], spent)
+    apart = part != work.division.part(probes[-1].steps)
+    expected = probes[-1].seconds * work.division.steps_of(part) / probes[-1].steps
+    sweep = [] if apart else [BatchTiming(first, probes[-1].seconds, part)]
+    for size in settings.batch_sizes if apart else others:
+        if not apart and spent + probes[-1].seconds > settings.budget * SWEEP_SHARE:
             break
+        if apart and sweep and (sweep[0].seconds or 0.0) > FIXED * expected:
+            break  # most of it is paid once a call: the others would take far too long
         stage(f"batch size {_named(size)}", 0.1 + 0.3 * len(sweep) / len(settings.batch_sizes))
         sweep.append(_sweep_one(work, part, size, clock))
         spent += sweep[-1].seconds or 0.0
     best = min((timing for timing in sweep if timing.seconds is not None), key=lambda timing: timing.seconds or 0.0)
     # What the batch size gained on this part is expected of every part.
-    gain = (best.seconds or 0.0) / probes[-1].seconds if probes[-1].seconds else 1.0
+    gain = (best.seconds or 0.0) / sweep[0].seconds if sweep[0].seconds else 1.0
     gained = [replace(probe, seconds=probe.seconds * gain) for probe in probes]
     remaining = max(0.0, settings.budget - spent)
     return Plan(
         plan_part(work.division, settings, gained, remaining), best.batch_size, settings.rounds, remaining, tuple(sweep)
     )
+
+
+def _sweep_part(division: Division, settings: Settings, last: Probe, spent: float) -> Units:
+    """Return the part that every batch size is tried on: that of the last probe, or fewer positions of a sequence.
+
+    Where a whole sequence leaves no time for the others, its best batch size would stay unknown.
+    """
+    others, share = len(settings.batch_sizes) - 1, settings.budget * SWEEP_SHARE
+    whole = division.inner == "positions" and last.steps >= division.inner_steps
+    if not others or not whole or spent + others * last.seconds <= share:
+        return division.part(last.steps)
+    left = max(share - spent, share / 2)
+    affordable = last.steps * left / (others + 1) / last.seconds
+    return division.part(min(last.steps, max(affordable, FIRST_STEPS["positions"])))
 
 
 def plan_part(division: Division, settings: Settings, probes: Sequence[Probe], remaining: float) -> Units:

@@ -10,7 +10,7 @@ from attribution_bench_plugins.fastism.kernels.kernel import WindowKernel, best_
 from attribution_bench_plugins.fastism.tilings import Interleaved, Tiling
 from attribution_bench_plugins.fastism.window import Window
 
-GROUP_BYTES = 2**19
+GROUP_BYTES = 2**15
 """Size of the products of the columns that are computed at a time."""
 LEAST_GROUP = 96
 """Columns of it at least: the weights are read for each group."""
@@ -18,7 +18,7 @@ WEIGHTS_BYTES = 2**20
 """Weights up to this size stay in a core's cache from one group to the next."""
 STREAMED = 35
 """What reading one weight from further away takes, in multiply-accumulates."""
-READ, WRITTEN = 6, 7.5
+READ, WRITTEN = 4, 5
 """What a sum of an element before the products takes, and one of those after, in multiply-accumulates."""
 
 
@@ -75,13 +75,16 @@ class EvaluateKernel(WindowKernel):
         return Interleaved(source.width, self.kernel, self.dilation).tilings
 
     def _numbers(self, tiling: Tiling) -> int:
-        """Return the numbers of one column: its value at one point, its products at all."""
-        return self.c_in + tiling.products * self._padded
+        """Return the numbers of one column: its values and products at all points."""
+        return tiling.products * (self.c_in + self._padded)
 
     def _group(self, tiling: Tiling) -> int:
         """Return how many columns are computed at a time: whole tiles."""
-        fitting = GROUP_BYTES // (self._numbers(tiling) * self.taps.element_size())
-        return max(LEAST_GROUP // self.tile.positions, fitting // self.tile.positions) * self.tile.positions
+        itemsize = self.taps.element_size()
+        fitting = GROUP_BYTES // (self._numbers(tiling) * itemsize)
+        near = tiling.products * self.c_in * self._padded * itemsize <= WEIGHTS_BYTES
+        columns = fitting if near else max(LEAST_GROUP, fitting)
+        return max(1, columns // self.tile.positions) * self.tile.positions
 
     def _prepared(self, tiling: Tiling) -> Points:
         points = self._points.get(tiling)

@@ -24,15 +24,16 @@ class EvaluateCode(RowCode):
         blocks = b.sdiv(b.add(given["c_out"], number(self.tile.channels - 1)), number(self.tile.channels))
         self.padded = b.mul(blocks, number(self.tile.channels))
         self.values = given["scratch"]
-        self.products = self.at(self.values, b.mul(given["group"], given["c_in"]))
+        self.apart = b.mul(given["group"], given["c_in"])
+        self.products = self.at(self.values, b.mul(self.apart, given["points"]))
         with b.if_then(b.icmp_signed("==", given["first"], number(0))):
             self._around()
         columns = b.mul(given["rows"], given["columns"])
         with code.loop(number(0), columns, given["group"]) as group:
             size = code.smaller(given["group"], b.sub(columns, group.index))
+            with self._columns(group.index, size) as (column, first):
+                self._evaluate(column, first)
             with code.loop(number(0), given["points"]) as point:
-                with self._columns(group.index, size) as (column, first):
-                    self._evaluate(point.index, column, first)
                 self._multiply(point.index, size)
             with self._columns(group.index, size) as (column, first):
                 self._write(column, first)
@@ -64,21 +65,21 @@ class EvaluateCode(RowCode):
             with code.loop(low, code.smaller(columns, b.sub(stop, before))) as place:
                 yield b.sub(b.add(before, place.index), start), b.add(self.given["first"], place.index)
 
-    def _evaluate(self, point: Any, column: Any, first: Any) -> None:
-        """Write a column's value at a point."""
+    def _evaluate(self, column: Any, first: Any) -> None:
+        """Write a column's values at all points."""
         b, given = self.code.builder, self.given
-        factors = self.at(given["evaluate"], b.mul(point, given["inputs"]))
         start = self.at(self.x, b.mul(first, given["c_in"]))
         apart = b.mul(given["dilation"], given["c_in"])
         into = self.at(self.values, b.mul(column, given["c_in"]))
+        with self.code.loop(number(0), given["points"]) as point:
+            factors = self.at(given["evaluate"], b.mul(point.index, given["inputs"]))
+            own = self.at(into, b.mul(point.index, self.apart))
 
-        def total(channel: Any, count: int, kind: Any) -> list[Any]:
-            return self._weighted(given["inputs"], factors, self.at(start, channel), apart, count, kind)
+            def part(channel: Any, count: int, kind: Any) -> None:
+                sums = self._weighted(given["inputs"], factors, self.at(start, channel), apart, count, kind)
+                self._store(sums, self.at(own, channel))
 
-        def write(channel: Any, sums: list[Any]) -> None:
-            self._store(sums, self.at(into, channel))
-
-        self._cover(given["c_in"], lambda channel, count, kind: write(channel, total(channel, count, kind)))
+            self._cover(given["c_in"], part)
 
     def _multiply(self, point: Any, size: Any) -> None:
         """Write the products of all values with the weights at a point."""
@@ -88,12 +89,13 @@ class EvaluateCode(RowCode):
             weights = self.at(given["taps"], b.mul(before, given["c_in"]))
             into = self.at(self.products, before)
             apart = b.mul(given["points"], self.padded)
+            values = self.at(self.values, b.mul(point, self.apart))
             done = number(0)
             for positions in tile_sizes(tile):
                 stop = b.add(done, b.mul(b.sdiv(b.sub(size, done), number(positions)), number(positions)))
                 with code.loop(done, stop, positions) as column:
                     numbers = [b.add(column.index, number(i)) for i in range(positions)]
-                    starts = [self.at(self.values, b.mul(i, given["c_in"])) for i in numbers]
+                    starts = [self.at(values, b.mul(i, given["c_in"])) for i in numbers]
                     zero = ir.Constant(self.vector, None)
                     sums = self.multiply(starts, weights, [zero] * (positions * tile.vectors))
                     for i, place in enumerate(numbers):
@@ -102,15 +104,15 @@ class EvaluateCode(RowCode):
 
     def _write(self, column: Any, first: Any) -> None:
         """Write a column of the result: sums of its products at all points."""
-        code, b, given = self.code, self.code.builder, self.given
+        b, given = self.code.builder, self.given
         own = self.at(self.products, b.mul(column, b.mul(given["points"], self.padded)))
         start = b.add(b.add(self.x_start, given["offset"]), first)
         outputs = b.add(given["inputs"], b.sub(given["kernel"], number(1)))
-        with code.loop(number(0), outputs) as output:
+        with self.code.loop(number(0), outputs) as output:
             position = b.add(start, b.mul(output.index, given["dilation"]))
             factors = self.at(given["interpolate"], b.mul(output.index, given["points"]))
 
-            def total(channel: Any, count: int, kind: Any, factors: Any = factors) -> list[Any]:
+            def total(channel: Any, count: int, kind: Any) -> list[Any]:
                 return self._weighted(given["points"], factors, self.at(own, channel), self.padded, count, kind)
 
             inside = b.and_(b.icmp_signed(">=", position, self.low), b.icmp_signed("<", position, self.high))
@@ -146,17 +148,16 @@ class EvaluateCode(RowCode):
     def _weighted(self, terms: Any, factors: Any, start: Any, apart: Any, count: int, kind: Any) -> list[Any]:
         """Return the sums of so many vectors that lie apart, each times its factor, for vectors side by side."""
         code, b = self.code, self.code.builder
+
+        def read(source: Any, i: int) -> Any:
+            return code.load(self.at(source, number(i * self.tile.lanes)), kind, self.itemsize)
+
         with code.loop(number(0), terms, carried=[ir.Constant(kind, None)] * count) as term:
             factor = code.load(self.at(factors, term.index), self.element, self.itemsize)
             source = self.at(start, b.mul(term.index, apart))
             if kind is not self.element:
                 factor = code.spread(factor, kind)
-            term.carried = [
-                code.multiply_add(
-                    factor, code.load(self.at(source, number(i * self.tile.lanes)), kind, self.itemsize), total
-                )
-                for i, total in enumerate(term.carried)
-            ]
+            term.carried = [code.multiply_add(factor, read(source, i), total) for i, total in enumerate(term.carried)]
         return term.carried
 
     def _cover(self, channels: Any, part: Callable[[Any, int, Any], None]) -> None:

@@ -1,7 +1,6 @@
 """What compiled convolutions of windows have in common: how they are called, and how they end."""
 
 import abc
-import ctypes
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
@@ -136,30 +135,26 @@ class WindowKernel(abc.ABC):
         x = _by_rows(x)
         shape = (n, count, alternatives, window.width, self.c_out)
         out = torch.empty(shape, dtype=x.dtype) if buffers is None else buffers.empty(shape, x.dtype)
-        scratch = torch.empty(self.scratch(source), dtype=x.dtype)
+        room = (self.scratch(source),)
+        scratch = torch.empty(room, dtype=x.dtype) if buffers is None else buffers.empty(room, x.dtype)
         lists = torch.empty(self.lists * self.kernel, dtype=torch.int64)
-        given = {
-            **{"x": x.data_ptr(), "x_row": x.stride(0), "c_in": self.c_in},
-            **{"x_start": source.start, "x_step": source.step, "x_width": source.width},
-            **{"taps": self.taps.data_ptr(), "kernel": self.kernel},
-            **{"up": self.up, "dilation": self.dilation, "offset": self.offset},
-            **{"out": out.data_ptr(), "out_start": window.start, "out_step": window.step, "out_width": window.width},
-            **{"c_out": self.c_out, "rows": len(x), "count": count, "alternatives": alternatives, "length": length},
-            **{"scratch": scratch.data_ptr(), "lists": lists.data_ptr()},
-            **dict.fromkeys(("first", "columns", "inputs", "points", "evaluate", "interpolate", "group"), 0),
-            **dict.fromkeys(("reference", "reference_sequence"), 0),
-            **dict.fromkeys(("other", "other_row", "other_start", "other_step", "other_width"), 0),
-        }
+        given = dict.fromkeys(PARAMETERS, 0)
+        given.update(
+            x=x.data_ptr(), x_row=x.stride(0), x_start=source.start, x_step=source.step, x_width=source.width,
+            taps=self.taps.data_ptr(), kernel=self.kernel, up=self.up, dilation=self.dilation, offset=self.offset,
+            out=out.data_ptr(), out_start=window.start, out_step=window.step, out_width=window.width,
+            c_in=self.c_in, c_out=self.c_out, rows=len(x), count=count, alternatives=alternatives, length=length,
+            scratch=scratch.data_ptr(), lists=lists.data_ptr(),
+        )  # fmt: skip
         if reference is not None:
-            given["reference"], given["reference_sequence"] = reference.data_ptr(), reference.stride(0)
+            given.update(reference=reference.data_ptr(), reference_sequence=reference.stride(0))
         if other is not None and other_window is not None:
             other = _by_rows(other)
-            given["other"], given["other_row"] = other.data_ptr(), other.stride(0)
-            given["other_start"], given["other_step"] = other_window.start, other_window.step
-            given["other_width"] = other_window.width
+            given.update(other=other.data_ptr(), other_row=other.stride(0), other_width=other_window.width)
+            given.update(other_start=other_window.start, other_step=other_window.step)
         run = compiled(self.name, TYPES[x.dtype], self.tile, finish)
         for further in self.calls(source):
-            run(*({**given, **further}[name] for name in PARAMETERS))
+            run(given | further)
         return out
 
 
@@ -182,5 +177,4 @@ def _compile(name: str, kind: str, tile: Tile, finish: Finish) -> Compiled:
     from attribution_bench_plugins.fastism.kernels.scatter_code import ScatterCode
 
     code: Any = {"evaluate": EvaluateCode, "gather": GatherCode, "scatter": ScatterCode}[name]
-    types = [ctypes.c_void_p if name in POINTERS else ctypes.c_int64 for name in PARAMETERS]
-    return Compiled(code(kind, tile, finish).module, ctypes.CFUNCTYPE(None, *types))
+    return Compiled(code(kind, tile, finish).module, PARAMETERS)

@@ -31,14 +31,16 @@ class Code:
     """Writes one function."""
 
     def __init__(self, parameters: Sequence[tuple[str, Any]]) -> None:
+        """Begin a function that is given where its parameters lie, indices and pointers side by side."""
         self.module = ir.Module()
-        kind = ir.FunctionType(ir.VoidType(), [kind for _, kind in parameters])
-        self.function = ir.Function(self.module, kind, NAME)
+        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), NAME)
         self.function.attributes.add("nounwind")
-        self.arguments = {key: self.function.args[i] for i, (key, _) in enumerate(parameters)}
-        for key, argument in self.arguments.items():
-            argument.name = key
         self.builder = ir.IRBuilder(self.function.append_basic_block())
+        given = self.function.args[0]
+        self.arguments = {
+            key: self.builder.load(self.at(given, number(i), INDEX), typ=kind, name=key)
+            for i, (key, kind) in enumerate(parameters)
+        }
 
     @contextmanager
     def loop(self, start: Any, stop: Any, step: Any = 1, carried: Sequence[Any] = ()) -> Iterator[Loop]:

@@ -1,6 +1,7 @@
 """The processor that kernels are compiled for."""
 
-from collections.abc import Callable
+import ctypes
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -64,8 +65,8 @@ def _target() -> Any:
 class Compiled:
     """A function in machine code, called without Python's lock."""
 
-    def __init__(self, module: Any, signature: Callable[..., Any]) -> None:
-        """Compile the first function of an llvmlite module; `signature` is its ctypes type."""
+    def __init__(self, module: Any, parameters: Sequence[str]) -> None:
+        """Compile the first function of an llvmlite module, which is given where its parameters lie."""
         import llvmlite.binding as llvm
 
         target = _target()
@@ -76,8 +77,10 @@ class Compiled:
         passes.getModulePassManager().run(parsed, passes)
         self._engine = llvm.create_mcjit_compiler(parsed, target)  # owns the code
         self._engine.finalize_object()
-        self._call = signature(self._engine.get_function_address(module.functions[0].name))
+        address = self._engine.get_function_address(module.functions[0].name)
+        self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+        self._parameters, self._room = tuple(parameters), ctypes.c_int64 * len(parameters)
 
-    def __call__(self, *arguments: Any) -> None:
+    def __call__(self, arguments: Mapping[str, int]) -> None:
         """Call the function."""
-        self._call(*arguments)
+        self._call(self._room(*[arguments[name] for name in self._parameters]))
