@@ -21,6 +21,8 @@ CACHE_BYTES = {"cpu": 12 * 2**20}
 ACCELERATOR_BYTES = 512 * 2**20
 LEAST_ROWS = 16
 """Mutated sequences of a block, budget allowing, however large: products with fewer rows wait for their weights."""
+SPLIT_BYTES = 2**20
+"""Size of the largest tensor of a block from which on two half as large, side by side, take less time."""
 WHOLE_BYTES = 32 * 2**20
 """The same for nodes that run whole, whose cost is in the model's own operations."""
 
@@ -209,8 +211,17 @@ def mutate(
             references, plan.graph.input, plan.length, window, there[:, index], instead[:, index], plan.letters
         )
 
-    blocks = phases(positions, plan.stride, block_positions)
+    most = min(block_positions, _fair_share(plan, references, len(positions), instead.shape[2], instead.device))
+    blocks = phases(positions, plan.stride, most)
     yield from walk(plan, references, blocks, instead.shape[2], letters, progress)
+
+
+def _fair_share(plan: Plan, references: ReferenceStore, positions: int, alternatives: int, device: torch.device) -> int:
+    """Return how many positions a block has at most, that every worker has one, where they are worth several."""
+    itemsize = references.inputs[plan.graph.input].element_size()
+    windowed, _ = bytes_per_position(plan, itemsize, alternatives)
+    worth = windowed * positions * references.count // SPLIT_BYTES
+    return -(-positions // max(1, min(workers_for(plan, device.type), worth)))
 
 
 def walk(
