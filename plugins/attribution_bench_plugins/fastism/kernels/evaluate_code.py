@@ -8,7 +8,6 @@ from llvmlite import ir
 
 from attribution_bench_plugins.fastism.kernels.loops import number
 from attribution_bench_plugins.fastism.kernels.row_code import RowCode
-from attribution_bench_plugins.fastism.kernels.scatter import tile_sizes
 
 
 class EvaluateCode(RowCode):
@@ -21,8 +20,7 @@ class EvaluateCode(RowCode):
     def write(self) -> None:
         """Write the function's body."""
         code, b, given = self.code, self.code.builder, self.given
-        blocks = b.sdiv(b.add(given["c_out"], number(self.tile.channels - 1)), number(self.tile.channels))
-        self.padded = b.mul(blocks, number(self.tile.channels))
+        self.padded = code.rounded_up(given["c_out"], self.tile.channels)
         self.values = given["scratch"]
         self.apart = b.mul(given["group"], given["c_in"])
         self.products = self.at(self.values, b.mul(self.apart, given["points"]))
@@ -90,17 +88,13 @@ class EvaluateCode(RowCode):
             into = self.at(self.products, before)
             apart = b.mul(given["points"], self.padded)
             values = self.at(self.values, b.mul(point, self.apart))
-            done = number(0)
-            for positions in tile_sizes(tile):
-                stop = b.add(done, b.mul(b.sdiv(b.sub(size, done), number(positions)), number(positions)))
-                with code.loop(done, stop, positions) as column:
-                    numbers = [b.add(column.index, number(i)) for i in range(positions)]
-                    starts = [self.at(values, b.mul(i, given["c_in"])) for i in numbers]
-                    zero = ir.Constant(self.vector, None)
-                    sums = self.multiply(starts, weights, [zero] * (positions * tile.vectors))
-                    for i, place in enumerate(numbers):
-                        self._store(sums[i * tile.vectors : (i + 1) * tile.vectors], self.at(into, b.mul(place, apart)))
-                done = stop
+            for column, positions in self.tiles(size):
+                numbers = [b.add(column, number(i)) for i in range(positions)]
+                starts = [self.at(values, b.mul(i, given["c_in"])) for i in numbers]
+                zero = ir.Constant(self.vector, None)
+                sums = self.multiply(starts, weights, [zero] * (positions * tile.vectors))
+                for i, place in enumerate(numbers):
+                    self._store(sums[i * tile.vectors : (i + 1) * tile.vectors], self.at(into, b.mul(place, apart)))
 
     def _write(self, column: Any, first: Any) -> None:
         """Write a column of the result: sums of its products at all points."""

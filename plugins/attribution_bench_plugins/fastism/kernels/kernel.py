@@ -79,6 +79,11 @@ def best_tile(channels: int, itemsize: int) -> Tile:
     return Tile(lanes, vectors, min(MOST_POSITIONS, (here.vector_registers - 2 - vectors) // vectors))
 
 
+def tile_sizes(tile: Tile) -> list[int]:
+    """Return how many positions are multiplied at a time: as many as fit, and fewer for what is left."""
+    return [tile.positions, *(size for size in (4, 2, 1) if size < tile.positions)]
+
+
 class WindowKernel(abc.ABC):
     """Taps (K, C_in, C_out) laid out for registers: ``out[i * up + j * dilation + offset] += x[i] @ taps[j]``."""
 

@@ -68,6 +68,11 @@ class Code:
         b.position_at_end(after)
         loop.carried = list(phis)
 
+    def rounded_up(self, value: Any, size: int) -> Any:
+        """Return the next multiple."""
+        b = self.builder
+        return b.mul(b.sdiv(b.add(value, number(size - 1)), number(size)), number(size))
+
     def smaller(self, x: Any, y: Any) -> Any:
         """Return the smaller index."""
         return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)

@@ -1,12 +1,12 @@
 """What every kernel writes for LLVM: the rows, and how sums are finished."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from llvmlite import ir
 
-from attribution_bench_plugins.fastism.kernels.kernel import PARAMETERS, POINTERS, Finish, Tile
+from attribution_bench_plugins.fastism.kernels.kernel import PARAMETERS, POINTERS, Finish, Tile, tile_sizes
 from attribution_bench_plugins.fastism.kernels.loops import INDEX, POINTER, Code, number
 
 KINDS = {"float": (ir.FloatType(), 4), "double": (ir.DoubleType(), 8)}
@@ -56,6 +56,16 @@ class RowCode(abc.ABC):
         self.code.fill_zero(self.out, b.mul(b.sub(low, self.out_start), size))
         after = self.at(self.out, b.mul(b.sub(high, self.out_start), c_out))
         self.code.fill_zero(after, b.mul(b.sub(end, high), size))
+
+    def tiles(self, count: Any) -> Iterator[tuple[Any, int]]:
+        """Go through so many positions in tiles, the largest first: where each begins, and its size."""
+        b, done = self.code.builder, number(0)
+        for size in tile_sizes(self.tile):
+            # A loop goes on where the last one stopped, as long as a tile of its size is left.
+            stop = b.add(done, b.mul(b.sdiv(b.sub(count, done), number(size)), number(size)))
+            with self.code.loop(done, stop, size) as tile:
+                yield tile.index, size
+            done = stop
 
     def multiply(self, starts: list[Any], weights: Any, sums: list[Any]) -> list[Any]:
         """Add the products of positions, which begin at `starts`, with weights (C_in, channels of a tile) to sums.

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.kernel import Tile, WindowKernel, best_tile
+from attribution_bench_plugins.fastism.kernels.kernel import Tile, WindowKernel, best_tile, tile_sizes
 from attribution_bench_plugins.fastism.window import Window
 
 
@@ -35,11 +35,6 @@ class ScatterKernel(WindowKernel):
         padded = -(-numbers // self.tile.channels) * self.tile.channels
         reached = (source.width - 1) * self.up * self.c_out + padded
         return -(-reached // self.tile.lanes) * self.tile.lanes * self.tile.positions + self.c_out
-
-
-def tile_sizes(tile: Tile) -> list[int]:
-    """Return how many positions are multiplied at a time: as many as fit, and fewer for what is left."""
-    return [tile.positions, *(size for size in (4, 2, 1) if size < tile.positions)]
 
 
 def scatter_cost(taps: Tensor, source: int) -> int:

@@ -6,7 +6,6 @@ from llvmlite import ir
 
 from attribution_bench_plugins.fastism.kernels.loops import number
 from attribution_bench_plugins.fastism.kernels.row_code import RowCode
-from attribution_bench_plugins.fastism.kernels.scatter import tile_sizes
 
 
 class ScatterCode(RowCode):
@@ -20,10 +19,10 @@ class ScatterCode(RowCode):
         """Write the function's body."""
         code, b, given = self.code, self.code.builder, self.given
         numbers = b.mul(given["kernel"], given["c_out"])
-        padded = self._rounded(numbers, self.tile.channels)
+        padded = self.code.rounded_up(numbers, self.tile.channels)
         advance = b.mul(given["up"], given["c_out"])
         reached = b.add(b.mul(b.sub(given["x_width"], number(1)), advance), padded)
-        self.room = self._rounded(reached, self.tile.lanes)
+        self.room = self.code.rounded_up(reached, self.tile.lanes)
         sums = b.mul(self.room, number(self.tile.positions))
         nothing = self.at(given["scratch"], sums)
         code.fill_zero(nothing, b.mul(given["c_out"], number(self.itemsize)))
@@ -34,21 +33,10 @@ class ScatterCode(RowCode):
             with code.loop(number(0), numbers, self.tile.channels) as block:
                 weights = self.at(given["taps"], b.mul(given["c_in"], block.index))
                 into = self.at(given["scratch"], block.index)
-                done = number(0)
-                for size in tile_sizes(self.tile):
-                    # A loop goes on where the last one stopped, as long as a tile of its size is left.
-                    tiles = b.sdiv(b.sub(given["x_width"], done), number(size))
-                    stop = b.add(done, b.mul(tiles, number(size)))
-                    with code.loop(done, stop, size) as tile:
-                        self._add(tile.index, size, weights, into, advance)
-                    done = stop
+                for first, size in self.tiles(given["x_width"]):
+                    self._add(first, size, weights, into, advance)
             self._put_together()
             self._write(low, high, nothing)
-
-    def _rounded(self, value: Any, size: int) -> Any:
-        """Return the next multiple."""
-        b = self.code.builder
-        return b.mul(b.sdiv(b.add(value, number(size - 1)), number(size)), number(size))
 
     def _add(self, position: Any, positions: int, weights: Any, into: Any, advance: Any) -> None:
         """Add the products of some positions, each to its row of sums."""
