@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from attribution_bench_plugins.fastism.deferral import deferrals
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import elements
+from attribution_bench_plugins.fastism.ops.base import Deferral
 from attribution_bench_plugins.fastism.plan import Plan, Step
 from attribution_bench_plugins.fastism.window import Window
 
@@ -82,35 +84,21 @@ def _opaque_products(node: Node, graph: Graph, read: list[int]) -> int:
     return 0
 
 
-def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window]) -> Cost:
+def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window], deferral: Deferral) -> Cost:
     """Return the cost of a node on windows; `windows` are those of one mutation.
 
-    What is done on the way with a convolution before it writes nothing of its own.
+    What is done on the way with another node writes nothing of its own.
     """
     if step.operation is None or step.source != step.node.name or step.layout is None:
         return Cost()
     inputs = [windows.get(plan.steps[name].source) for name in step.node.inputs]
     window = windows[step.node.name]
-    waiting = [waits(plan.steps[name], plan, windows) for name in step.node.inputs]
     products = step.operation.multiply_accumulates(inputs, window)
     reached = min(window.width, step.layout.length)
     if not products and step.node.op == "opaque":  # a rule of the user's: its share of the estimate
         products = whole_cost(step.node, plan.graph).products * reached // step.layout.length
-    written = reached * (step.layout.channels + NARROW)
-    if step.operation.defers(inputs, window, waiting) and any(waiting):
-        written = 0
+    written = 0 if deferral == "along" else reached * (step.layout.channels + NARROW)
     return Cost(products, written + step.operation.partial_sums(inputs, window))
-
-
-def waits(step: Step, plan: Plan, windows: Mapping[str, Window]) -> bool:
-    """Return whether a node's only reader may do more with it on the way."""
-    if step.source != step.node.name:
-        return waits(plan.steps[step.source], plan, windows)
-    if step.operation is None or step.uses > 1 or step.mode != "windowed" or step.node.name not in windows:
-        return False
-    inputs = [windows.get(plan.steps[name].source) for name in step.node.inputs]
-    waiting = [waits(plan.steps[name], plan, windows) for name in step.node.inputs]
-    return step.operation.defers(inputs, windows[step.node.name], waiting)
 
 
 def handover_cost(step: Step) -> Cost:
@@ -121,6 +109,7 @@ def handover_cost(step: Step) -> Cost:
 def step_costs(plan: Plan) -> dict[str, Cost]:
     """Return what each step costs as planned, for one mutation in the middle of the sequence."""
     windows = plan.middle_windows
+    waiting = deferrals(plan, windows)
     costs = {}
     for name, step in plan.steps.items():
         if step.mode == "whole":
@@ -128,7 +117,7 @@ def step_costs(plan: Plan) -> dict[str, Cost]:
         elif step.mode == "constant" or name == plan.graph.input:
             costs[name] = Cost()
         else:
-            costs[name] = windowed_cost(step, plan, windows)
+            costs[name] = windowed_cost(step, plan, windows, waiting[name])
     handed_over = {
         operand
         for step in plan.steps.values()

@@ -7,10 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attribution_bench_plugins.fastism.deferral import written
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.ops.base import MergingOperation
-from attribution_bench_plugins.fastism.plan import Plan, Step, bytes_per_position, bytes_per_sequence, reached_window
+from attribution_bench_plugins.fastism.ops.deferred import Program
+from attribution_bench_plugins.fastism.plan import (
+    Plan,
+    Step,
+    bytes_per_sequence,
+    largest_whole,
+    reached_window,
+    widest,
+)
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.values import Mutation, Windowed, regrid
 from attribution_bench_plugins.fastism.window import Positions, Window, whole
@@ -21,6 +30,8 @@ CACHE_BYTES = {"cpu": 12 * 2**20}
 ACCELERATOR_BYTES = 512 * 2**20
 LEAST_ROWS = 16
 """Mutated sequences of a block, budget allowing, however large: products with fewer rows wait for their weights."""
+LEAST_BLOCKS = 32
+"""Blocks that a sequence is divided into at least: windows are cut to the sequence for all positions of a block."""
 SPLIT_BYTES = 2**20
 """Size of the largest tensor of a block from which on two half as large, side by side, take less time."""
 WHOLE_BYTES = 32 * 2**20
@@ -44,6 +55,7 @@ class BlockRun:
     def __init__(self, plan: Plan, references: ReferenceStore, count: int, alternatives: int) -> None:
         self.plan, self.alternatives = plan, alternatives
         self.references, self.count = references, count
+        self.program = Program(references.buffers)
         self.windowed: dict[str, Windowed] = {}
         self.native: dict[str, Any] = {}
 
@@ -132,12 +144,19 @@ class BlockRun:
 
     def outputs(self, positions: Sequence[int], *, late: bool) -> Iterator[Emission]:
         """Yield the outputs that this walk has computed."""
-        for output, name in self.plan.graph.outputs.items():
-            step = self.plan.steps[name]
-            if step.late is late and step.mode != "constant":
-                value = self.framework_value(name)
-                shape = (self.references.count, self.count, self.alternatives, *value.shape[1:])
-                yield Emission(output, positions, value.reshape(shape))
+        own = [
+            (output, name)
+            for output, name in self.plan.graph.outputs.items()
+            if self.plan.steps[name].late is late and self.plan.steps[name].mode != "constant"
+        ]
+        for _, name in own:
+            operand = self.windowed.get(self.plan.steps[name].source)
+            if operand is not None and name not in self.native:
+                operand.settle_on(whole(operand.length))
+        for output, name in own:
+            value = self.framework_value(name)
+            shape = (self.references.count, self.count, self.alternatives, *value.shape[1:])
+            yield Emission(output, positions, value.reshape(shape))
 
 
 @dataclass(frozen=True)
@@ -165,10 +184,17 @@ def choose_sizes(plan: Plan, itemsize: int, alternatives: int, device: str, budg
 
 def positions_at_once(plan: Plan, itemsize: int, alternatives: int, device: str, budget: int, width: int = 1) -> int:
     """Return how many mutations of a width, with so many alternatives each, make a block."""
-    windowed, entire = bytes_per_position(plan, itemsize, alternatives, width)
+    windows = plan.middle_windows if width == 1 else plan.windows(plan.middle, width)
+    size = itemsize * alternatives
+    windowed, entire = size * widest(plan, windows, plan.steps), size * largest_whole(plan)
     most = max(1, budget // (8 * workers_for(plan, device)) // windowed)
-    cached = CACHE_BYTES.get(device, ACCELERATOR_BYTES) // windowed
-    positions = min(most, max(cached, -(-LEAST_ROWS // alternatives)))
+    fast = CACHE_BYTES.get(device, ACCELERATOR_BYTES)
+    positions = max(fast // windowed, -(-LEAST_ROWS // alternatives))
+    if device == "cpu":
+        # What stays between kernels need not fit.
+        kept = size * widest(plan, windows, written(plan, windows))
+        positions = max(positions, min(fast // kept, plan.length // LEAST_BLOCKS))
+    positions = min(most, positions)
     if entire:
         positions = min(positions, max(1, min(WHOLE_BYTES, budget // 8) // entire))
     return positions
@@ -219,7 +245,7 @@ def mutate(
 def _fair_share(plan: Plan, references: ReferenceStore, positions: int, alternatives: int, device: torch.device) -> int:
     """Return how many positions a block has at most, that every worker has one, where they are worth several."""
     itemsize = references.inputs[plan.graph.input].element_size()
-    windowed, _ = bytes_per_position(plan, itemsize, alternatives)
+    windowed = itemsize * alternatives * widest(plan, plan.middle_windows, plan.steps)
     worth = windowed * positions * references.count // SPLIT_BYTES
     return -(-positions // max(1, min(workers_for(plan, device.type), worth)))
 
@@ -245,7 +271,10 @@ def walk(
         run.run(early)
         for name in frontier:
             run.windowed[name].settle()
-        return block, list(run.outputs(block.indices, late=False)), {name: run.windowed[name] for name in frontier}
+        emissions = list(run.outputs(block.indices, late=False))
+        for name in frontier:
+            run.windowed[name].compute()
+        return block, emissions, {name: run.windowed[name] for name in frontier}
 
     workers = workers_for(plan, references.device)
     for block, emissions, left in in_order(run_early, blocks, workers=workers):

@@ -1,7 +1,7 @@
 """What the engine will do with each node of a graph, decided before anything runs."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -262,20 +262,20 @@ def _stride(graph: Graph, operations: Mapping[str, Operation | None], source: Ma
     return stride
 
 
-def bytes_per_position(plan: Plan, itemsize: int, alternatives: int, width: int = 1) -> tuple[int, int]:
-    """Return the bytes that one mutated position takes at the widest windowed node, and at the largest whole one.
+def widest(plan: Plan, windows: Mapping[str, Window], names: Iterable[str]) -> int:
+    """Return how many numbers the largest of some windowed nodes has for one mutation."""
+    largest = 1
+    for name in names:
+        window, layout = windows.get(name), plan.steps[name].layout
+        if window is not None and layout is not None:
+            largest = max(largest, min(window.width, layout.length) * layout.channels)
+    return largest
 
-    Mutations of several letters count as one position.
-    """
-    middle = plan.middle_windows if width == 1 else plan.windows(plan.middle, width)
-    windowed = whole = 1
-    for step in plan.steps.values():
-        if step.mode == "whole" and step.node.shape is not None:
-            whole = max(whole, elements(step.node.shape))
-        window = middle.get(step.node.name)
-        if window is not None and step.layout is not None:
-            windowed = max(windowed, min(window.width, step.layout.length) * step.layout.channels)
-    return windowed * itemsize * alternatives, whole * itemsize * alternatives if whole > 1 else 0
+
+def largest_whole(plan: Plan) -> int:
+    """Return how many numbers the largest node that runs whole has; 0 where none does."""
+    shapes = [step.node.shape for step in plan.steps.values() if step.mode == "whole"]
+    return max((elements(shape) for shape in shapes if shape is not None), default=0)
 
 
 def bytes_per_sequence(plan: Plan, itemsize: int, alternatives: int) -> int:

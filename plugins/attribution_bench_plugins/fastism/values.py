@@ -68,6 +68,13 @@ class Windowed:
         return self._value is not None
 
     def settle(self) -> None:
+        """Decide what is computed, where that was put off: what reads it from now on reads what there is now."""
+
+    def settle_on(self, window: Window) -> None:
+        """Do the same where the value on a window is what will be read."""
+        self.settle()
+
+    def compute(self) -> None:
         """Compute what was put off, where something was."""
 
     def delta(self) -> Tensor:

@@ -11,27 +11,41 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import attribution_bench as ab
+from attribution_bench_plugins.fastism.buffers import Buffers
 from attribution_bench_plugins.fastism.explanation import UNCOMPILED
 from attribution_bench_plugins.fastism.kernels import kernel as shared
 from attribution_bench_plugins.fastism.kernels import machine
 from attribution_bench_plugins.fastism.kernels.evaluate import EvaluateKernel
 from attribution_bench_plugins.fastism.kernels.gather import GatherKernel
 from attribution_bench_plugins.fastism.kernels.kernel import Finish, Tile, WindowKernel
+from attribution_bench_plugins.fastism.kernels.program import Call, run_calls
 from attribution_bench_plugins.fastism.kernels.scatter import ScatterKernel
+from attribution_bench_plugins.fastism.ops import deferred
 from attribution_bench_plugins.fastism.ops.convolution import KERNELS, Taps
-from attribution_bench_plugins.fastism.ops.deferred import DeferredConvolution
+from attribution_bench_plugins.fastism.ops.deferred import Deferred
 from attribution_bench_plugins.fastism.window import Window
 from fastism_models import chain
 from parity import assert_parity, brute_force, one_hot
 
 FINISHES = [
     Finish(steps, value)
-    for steps in [(), ("rectify",), ("add",), ("rectify", "add"), ("add", "rectify")]
+    for steps in [
+        (),
+        *(("rectify",), ("add",), ("scale",)),
+        *(("rectify", "add"), ("add", "rectify"), ("rectify", "scale"), ("scale", "rectify", "add")),
+    ]
     for value in (False, True)
-    if not (value and steps == ("rectify", "add"))
+    if not (value and "rectify" in steps[:-1])
 ]
 OUTSIDE = 1000
 """What lies outside the sequence and must not be read."""
+
+
+def run_alone(call: Call) -> Tensor:
+    """Return what one kernel writes."""
+    (result,) = run_calls([call], [True], Buffers())
+    assert result is not None
+    return result
 
 
 def deltas(window: Window, count: int, length: int, channels: int, dtype: torch.dtype, seed: int) -> Tensor:
@@ -55,11 +69,12 @@ def expected(
     length: int,
     finish: Finish,
     reference: Tensor,
+    scale: Tensor,
     other: Tensor,
     other_window: Window,
 ) -> Tensor:
     """Return what the kernel should, one tap of one position at a time."""
-    x, taps, reference, other = x.double(), taps.double(), reference.double(), other.double()
+    x, taps, reference, scale, other = (tensor.double() for tensor in (x, taps, reference, scale, other))
     out = torch.zeros(*x.shape[:3], window.width, taps.shape[2], dtype=torch.float64)
     for k, place in itertools.product(range(x.shape[1]), range(window.width)):
         position = window.at(k) + place
@@ -75,6 +90,8 @@ def expected(
             beside = position - other_window.at(k)
             if step == "add" and 0 <= beside < other_window.width:
                 total = total + other[:, k, :, beside]
+            elif step == "scale":
+                total = total * scale
             elif step == "rectify":
                 total, after = (total + before).relu() - before.relu(), before.relu()
         out[:, k, :, place] = total + after if finish.value else total
@@ -117,6 +134,7 @@ def test_kernels_agree_with_sums_one_by_one(
     generator = torch.Generator().manual_seed(1)
     taps = torch.randn(kernel, c_in, c_out, dtype=torch.float64, generator=generator).to(dtype)
     reference = torch.randn(2, length, c_out, dtype=torch.float64, generator=generator).to(dtype)
+    scale = torch.randn(c_out, dtype=torch.float64, generator=generator).to(dtype)
     x = deltas(source, count, length, c_in, dtype, 2)
     other = deltas(beside, count, length, c_out, dtype, 3)
     with pytest.MonkeyPatch.context() as patch:
@@ -130,9 +148,10 @@ def test_kernels_agree_with_sums_one_by_one(
                 prepared, up = GatherKernel(taps, dilation=dilation, offset=offset), 1
             case _:
                 prepared, dilation = ScatterKernel(taps, up=up, offset=offset), 1
-                finish = replace(finish, steps=tuple(step for step in finish.steps if step != "add"))
-    found = prepared(x, source, window, length, finish, reference, other, beside)
-    wanted = expected(x, source, taps, up, dilation, offset, window, length, finish, reference, other, beside)
+                finish = replace(finish, steps=tuple(step for step in finish.steps if step == "rectify"))
+    call = Call(prepared, x, source, window, length, finish, None, reference, scale, other, beside)
+    found = run_alone(call)
+    wanted = expected(x, source, taps, up, dilation, offset, window, length, finish, reference, scale, other, beside)
     allowed = (1e-13 if dtype == torch.float64 else 1e-5) * max(1.0, float(wanted.abs().max()))
     torch.testing.assert_close(found.double(), wanted, rtol=0, atol=allowed)
 
@@ -144,16 +163,16 @@ def test_rows_of_a_wider_tensor() -> None:
     prepared = GatherKernel(taps, dilation=1, offset=-1)
     source, window = Window(0, 0, 10), Window(0, 0, 12)
     part = wide[:, :, :, 5:15]
-    assert torch.equal(prepared(part, source, window, 40), prepared(part.contiguous(), source, window, 40))
+    found = run_alone(Call(prepared, part, source, window, 40))
+    assert torch.equal(found, run_alone(Call(prepared, part.contiguous(), source, window, 40)))
 
 
 def test_a_relu_keeps_what_is_not_a_number() -> None:
     taps = torch.ones(1, 1, 20)
     x = torch.tensor([1.0, float("nan"), -3.0]).view(1, 1, 1, 3, 1)
     window = Window(0, 0, 3)
-    found = GatherKernel(taps, dilation=1, offset=0)(
-        x, window, window, 3, Finish(("rectify",), value=True), torch.zeros(1, 3, 20)
-    )
+    kernel, finish = GatherKernel(taps, dilation=1, offset=0), Finish(("rectify",), value=True)
+    found = run_alone(Call(kernel, x, window, window, 3, finish, reference=torch.zeros(1, 3, 20)))
     torch.testing.assert_close(
         found[0, 0, 0, :, 7], torch.tensor([1.0, float("nan"), 0.0]), rtol=0, atol=0, equal_nan=True
     )
@@ -238,13 +257,12 @@ def test_whatever_follows_a_convolution(order: str, monkeypatch: pytest.MonkeyPa
 
 def test_a_relu_and_a_sum_are_part_of_the_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     finished: list[Finish] = []
-    run = WindowKernel.__call__
 
-    def spy(self: WindowKernel, *arguments: object) -> Tensor:
-        finished.append(arguments[4])  # type: ignore[arg-type]
-        return run(self, *arguments)  # type: ignore[arg-type]
+    def spy(calls: list[Call], kept: list[bool], buffers: Buffers) -> list[Tensor | None]:
+        finished.extend(call.finish for call in calls)
+        return run_calls(calls, kept, buffers)
 
-    monkeypatch.setattr(WindowKernel, "__call__", spy)
+    monkeypatch.setattr(deferred, "run_calls", spy)
     monkeypatch.setattr(Taps, "_costs", lambda *_: {"gather kernel": 0})
     ab.get_method("fastism")(Residual("cnr+").eval(), self_check=False).attribute(one_hot(1, 4, 24), target="all")
     assert set(finished) == {Finish(("rectify", "add"))}
@@ -252,7 +270,7 @@ def test_a_relu_and_a_sum_are_part_of_the_convolution(monkeypatch: pytest.Monkey
 
 def test_without_a_compiler_nothing_is_deferred(monkeypatch: pytest.MonkeyPatch) -> None:
     """And `explain` says what would help."""
-    users = ("explanation", "ops.convolution")
+    users = ("explanation", "kernels.kernel", "ops.pooling")
     module, x = Residual("cnr+").double().eval(), one_hot(1, 4, 24)
     with_it = ab.get_method("fastism")(module)
     assert UNCOMPILED not in with_it.plan(24).advice
@@ -263,7 +281,7 @@ def test_without_a_compiler_nothing_is_deferred(monkeypatch: pytest.MonkeyPatch)
 
     for user in users:
         monkeypatch.setattr(import_module(f"attribution_bench_plugins.fastism.{user}"), "has_compiler", lambda: False)
-    monkeypatch.setattr(DeferredConvolution, "__init__", refuse)
+    monkeypatch.setattr(Deferred, "__init__", refuse)
     without = ab.get_method("fastism")(module)
     assert UNCOMPILED in without.plan(24).advice
     assert_parity(dict(without.attribute(x, target="all").predictions), dict(expected_here.predictions), 1e-12)

@@ -1,12 +1,13 @@
 """Convolution by values at points (see `toom_cook`), with its sums in the cache."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.kernel import WindowKernel, best_tile
+from attribution_bench_plugins.fastism.kernels.kernel import best_tile
+from attribution_bench_plugins.fastism.kernels.taps import TapsKernel
 from attribution_bench_plugins.fastism.tilings import Interleaved, Tiling
 from attribution_bench_plugins.fastism.window import Window
 
@@ -34,11 +35,10 @@ class Points:
     """(outputs, points)."""
 
 
-class EvaluateKernel(WindowKernel):
+class EvaluateKernel(TapsKernel):
     """Taps without upsampling, for windows that are one tile for each position of a dilation."""
 
-    name: ClassVar[Literal["evaluate", "gather", "scatter"]] = "evaluate"
-    adds: ClassVar[bool] = True
+    name: ClassVar[str] = "evaluate"
 
     def __init__(self, taps: Tensor, *, dilation: int, offset: int) -> None:
         super().__init__(taps, best_tile(taps.shape[2], taps.element_size()), up=1, dilation=dilation, offset=offset)
@@ -59,6 +59,7 @@ class EvaluateKernel(WindowKernel):
             points = self._prepared(tiling)
             calls.append(
                 {
+                    **self.arguments,
                     **{"first": part.start, "columns": part.stop - part.start, "inputs": tiling.tile},
                     **{"points": len(points.evaluate), "group": self._group(tiling)},
                     **{"taps": points.weights.data_ptr(), "evaluate": points.evaluate.data_ptr()},

@@ -1,6 +1,6 @@
 """Convolution by values at points, written for LLVM."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,7 +48,7 @@ class EvaluateCode(RowCode):
             last = code.larger(code.smaller(b.add(start, b.add(given["x_width"], reach)), high), first)
             for begin, stop in ((low, first), (last, high)):
                 with code.loop(begin, stop) as position:
-                    self._finish(position.index, lambda _, count, kind: [ir.Constant(kind, None)] * count)
+                    self.finish_position(position.index, lambda _, count, kind: [ir.Constant(kind, None)] * count)
 
     @contextmanager
     def _columns(self, start: Any, size: Any) -> Iterator[tuple[Any, Any]]:
@@ -75,9 +75,9 @@ class EvaluateCode(RowCode):
 
             def part(channel: Any, count: int, kind: Any) -> None:
                 sums = self._weighted(given["inputs"], factors, self.at(start, channel), apart, count, kind)
-                self._store(sums, self.at(own, channel))
+                self.store(sums, self.at(own, channel))
 
-            self._cover(given["c_in"], part)
+            self.cover(given["c_in"], part)
 
     def _multiply(self, point: Any, size: Any) -> None:
         """Write the products of all values with the weights at a point."""
@@ -94,7 +94,7 @@ class EvaluateCode(RowCode):
                 zero = ir.Constant(self.vector, None)
                 sums = self.multiply(starts, weights, [zero] * (positions * tile.vectors))
                 for i, place in enumerate(numbers):
-                    self._store(sums[i * tile.vectors : (i + 1) * tile.vectors], self.at(into, b.mul(place, apart)))
+                    self.store(sums[i * tile.vectors : (i + 1) * tile.vectors], self.at(into, b.mul(place, apart)))
 
     def _write(self, column: Any, first: Any) -> None:
         """Write a column of the result: sums of its products at all points."""
@@ -111,70 +111,17 @@ class EvaluateCode(RowCode):
 
             inside = b.and_(b.icmp_signed(">=", position, self.low), b.icmp_signed("<", position, self.high))
             with b.if_then(inside):
-                self._finish(position, total)
-
-    def _finish(self, position: Any, total: Callable[[Any, int, Any], list[Any]]) -> None:
-        """Finish and write a position's sums, of which `total` gives some channels."""
-        b, c_out = self.code.builder, self.given["c_out"]
-        reference = self.at(self.reference, b.mul(position, c_out))
-        into = self.at(self.out, b.mul(b.sub(position, self.out_start), c_out))
-
-        def write(other: Any) -> None:
-            def part(channel: Any, count: int, kind: Any) -> None:
-                def read(pointer: Any, i: int) -> Any:
-                    place = b.add(channel, number(i * self.tile.lanes))
-                    return self.code.load(self.at(pointer, place), kind, self.itemsize)
-
-                finished = [
-                    self.finished(
-                        value,
-                        read(reference, i) if self.finish.reads_reference else None,
-                        read(other, i) if other is not None else None,
-                    )
-                    for i, value in enumerate(total(channel, count, kind))
-                ]
-                self._store(finished, self.at(into, channel))
-
-            self._cover(c_out, part)
-
-        self.beside(position, number(0), write)
+                self.finish_position(position, total)
 
     def _weighted(self, terms: Any, factors: Any, start: Any, apart: Any, count: int, kind: Any) -> list[Any]:
         """Return the sums of so many vectors that lie apart, each times its factor, for vectors side by side."""
         code, b = self.code, self.code.builder
-
-        def read(source: Any, i: int) -> Any:
-            return code.load(self.at(source, number(i * self.tile.lanes)), kind, self.itemsize)
 
         with code.loop(number(0), terms, carried=[ir.Constant(kind, None)] * count) as term:
             factor = code.load(self.at(factors, term.index), self.element, self.itemsize)
             source = self.at(start, b.mul(term.index, apart))
             if kind is not self.element:
                 factor = code.spread(factor, kind)
-            term.carried = [code.multiply_add(factor, read(source, i), total) for i, total in enumerate(term.carried)]
+            vectors = self.read(source, count, kind)
+            term.carried = [code.multiply_add(factor, x, y) for x, y in zip(vectors, term.carried, strict=True)]
         return term.carried
-
-    def _cover(self, channels: Any, part: Callable[[Any, int, Any], None]) -> None:
-        """Go through channels, four vectors at a time, or one, or one number where there are few.
-
-        The last vectors overlap those before them, so that none is left over.
-        """
-        code, b, lanes = self.code, self.code.builder, self.tile.lanes
-
-        def vectors(count: int) -> None:
-            with code.loop(number(0), channels, count * lanes) as channel:
-                part(code.smaller(channel.index, b.sub(channels, number(count * lanes))), count, self.vector)
-
-        with b.if_else(b.icmp_signed(">=", channels, number(4 * lanes))) as (many, fewer):
-            with many:
-                vectors(4)
-            with fewer, b.if_else(b.icmp_signed(">=", channels, number(lanes))) as (some, few):
-                with some:
-                    vectors(1)
-                with few, code.loop(number(0), channels) as channel:
-                    part(channel.index, 1, self.element)
-
-    def _store(self, vectors: list[Any], into: Any) -> None:
-        """Write vectors side by side."""
-        for i, vector in enumerate(vectors):
-            self.code.builder.store(vector, self.at(into, number(i * self.tile.lanes)), align=self.itemsize)

@@ -1,20 +1,19 @@
 """Convolution by outputs: each tile of them gathers what its taps read."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.kernel import Tile, WindowKernel, best_tile
+from attribution_bench_plugins.fastism.kernels.kernel import Tile, best_tile
+from attribution_bench_plugins.fastism.kernels.taps import TapsKernel
 from attribution_bench_plugins.fastism.window import Window
 
 
-class GatherKernel(WindowKernel):
+class GatherKernel(TapsKernel):
     """Taps without upsampling, with any dilation. A tap that reads nothing of a row takes no time."""
 
-    name: ClassVar[Literal["evaluate", "gather", "scatter"]] = "gather"
-    adds: ClassVar[bool] = True
-    lists: ClassVar[int] = 2
+    name: ClassVar[str] = "gather"
 
     def __init__(self, taps: Tensor, *, dilation: int, offset: int) -> None:
         super().__init__(taps, _tile(taps), up=1, dilation=dilation, offset=offset)
@@ -29,6 +28,10 @@ class GatherKernel(WindowKernel):
     def scratch(self, source: Window) -> int:
         """Return room for what each tap reads across the ends of a row, and for the sums of a tile."""
         return self.tile.positions * (self.kernel * self.c_in + self.tile.channels)
+
+    def lists(self) -> int:
+        """Return room for where each tap of a tile reads, and for its weights."""
+        return 2 * self.kernel
 
 
 LISTED = 500

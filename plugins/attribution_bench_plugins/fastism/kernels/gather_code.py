@@ -93,6 +93,6 @@ class GatherCode(RowCode):
             into = self.at(self.out, b.add(b.mul(b.sub(at.index, self.out_start), given["c_out"]), channel))
 
             def finish(other: Any, own: Any = own, reference: Any = reference, into: Any = into) -> None:
-                self.finish_run(channels, own, reference, other, into)
+                self.finish_run(channels, own, channel, reference, other, into)
 
             self.beside(at.index, channel, finish)

@@ -1,7 +1,7 @@
 """The processor that kernels are compiled for."""
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -65,7 +65,7 @@ def _target() -> Any:
 class Compiled:
     """A function in machine code, called without Python's lock."""
 
-    def __init__(self, module: Any, parameters: Sequence[str]) -> None:
+    def __init__(self, module: Any) -> None:
         """Compile the first function of an llvmlite module, which is given where its parameters lie."""
         import llvmlite.binding as llvm
 
@@ -77,10 +77,14 @@ class Compiled:
         passes.getModulePassManager().run(parsed, passes)
         self._engine = llvm.create_mcjit_compiler(parsed, target)  # owns the code
         self._engine.finalize_object()
-        address = self._engine.get_function_address(module.functions[0].name)
-        self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
-        self._parameters, self._room = tuple(parameters), ctypes.c_int64 * len(parameters)
+        self.address: int = self._engine.get_function_address(module.functions[0].name)
+        self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.address)
 
-    def __call__(self, arguments: Mapping[str, int]) -> None:
+    def __call__(self, arguments: "ctypes.Array[ctypes.c_int64]") -> None:
         """Call the function."""
-        self._call(self._room(*[arguments[name] for name in self._parameters]))
+        self._call(arguments)
+
+
+def laid_out(numbers: Sequence[int]) -> "ctypes.Array[ctypes.c_int64]":
+    """Return the arguments of a function side by side, as it is given them."""
+    return (ctypes.c_int64 * len(numbers))(*numbers)

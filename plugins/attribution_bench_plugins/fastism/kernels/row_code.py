@@ -36,18 +36,26 @@ class RowCode(abc.ABC):
     def start_row(self, row: Any) -> tuple[Any, Any, Any]:
         """Find the row's tensors; returns where its part in the sequence begins and ends, and where the row ends."""
         code, b, given = self.code, self.code.builder, self.given
-        k = b.srem(b.sdiv(row, given["alternatives"]), given["count"])
+        every = b.add(given["first_row"], row)
+        k = b.srem(b.sdiv(every, given["alternatives"]), given["count"])
         self.x_start = b.add(given["x_start"], b.mul(given["x_step"], k))
         self.out_start = b.add(given["out_start"], b.mul(given["out_step"], k))
         self.other_start = b.add(given["other_start"], b.mul(given["other_step"], k))
-        self.x = self.at(given["x"], b.mul(row, given["x_row"]))
-        self.other = self.at(given["other"], b.mul(row, given["other_row"]))
-        self.out = self.at(given["out"], b.mul(row, b.mul(given["out_width"], given["c_out"])))
-        sequence = b.sdiv(row, b.mul(given["count"], given["alternatives"]))
+        out_row = b.mul(given["out_width"], given["c_out"])
+        self.x = self.at(given["x"], b.mul(self._place(row, "x"), given["x_row"]))
+        self.other = self.at(given["other"], b.mul(self._place(row, "other"), given["other_row"]))
+        self.out = self.at(given["out"], b.mul(self._place(row, "out"), out_row))
+        sequence = b.sdiv(every, b.mul(given["count"], given["alternatives"]))
         self.reference = self.at(given["reference"], b.mul(sequence, given["reference_sequence"]))
+        self.x_reference = self.at(given["x_reference"], b.mul(sequence, given["x_reference_sequence"]))
         end = b.add(self.out_start, given["out_width"])
         low = code.smaller(code.larger(self.out_start, number(0)), end)
         return low, code.larger(code.smaller(end, given["length"]), low), end
+
+    def _place(self, row: Any, name: str) -> Any:
+        """Return which row of a tensor that is."""
+        b, given = self.code.builder, self.given
+        return b.add(row, b.mul(given["first_row"], given[f"{name}_moves"]))
 
     def zero(self, low: Any, high: Any, end: Any) -> None:
         """Write zeros before and after the part of the row that is in the sequence."""
@@ -102,8 +110,8 @@ class RowCode(abc.ABC):
             with alone:
                 write(None)
 
-    def finish_run(self, count: Any, own: Any, reference: Any, other: Any, into: Any) -> None:
-        """Finish and write so many sums that follow each other, and are one node's; `other` may be None."""
+    def finish_run(self, count: Any, own: Any, channel: Any, reference: Any, other: Any, into: Any) -> None:
+        """Finish and write so many sums that follow each other, from a channel on; `other` may be None."""
         b = self.code.builder
         whole = b.mul(b.sdiv(count, number(self.tile.lanes)), number(self.tile.lanes))
         for low, stop, step, kind in (
@@ -119,15 +127,74 @@ class RowCode(abc.ABC):
                     read(own),
                     read(reference) if self.finish.reads_reference else None,
                     read(other) if other is not None else None,
+                    read(self.at(self.given["scale"], channel)) if self.finish.scaled else None,
                 )
                 b.store(result, self.at(into, index.index), align=self.itemsize)
 
-    def finished(self, delta: Any, reference: Any, other: Any) -> Any:
+    def finish_position(self, position: Any, total: Callable[[Any, int, Any], list[Any]]) -> None:
+        """Finish and write a position's sums, of which `total` gives some channels."""
+        b, c_out = self.code.builder, self.given["c_out"]
+        reference = self.at(self.reference, b.mul(position, c_out))
+        into = self.at(self.out, b.mul(b.sub(position, self.out_start), c_out))
+
+        def write(other: Any) -> None:
+            def part(channel: Any, count: int, kind: Any) -> None:
+                def read(pointer: Any, i: int) -> Any:
+                    place = b.add(channel, number(i * self.tile.lanes))
+                    return self.code.load(self.at(pointer, place), kind, self.itemsize)
+
+                finished = [
+                    self.finished(
+                        value,
+                        read(reference, i) if self.finish.reads_reference else None,
+                        read(other, i) if other is not None else None,
+                        read(self.given["scale"], i) if self.finish.scaled else None,
+                    )
+                    for i, value in enumerate(total(channel, count, kind))
+                ]
+                self.store(finished, self.at(into, channel))
+
+            self.cover(c_out, part)
+
+        self.beside(position, number(0), write)
+
+    def cover(self, channels: Any, part: Callable[[Any, int, Any], None]) -> None:
+        """Go through channels, four vectors at a time, or one, or one number where there are few.
+
+        The last vectors overlap those before them, so that none is left over.
+        """
+        code, b, lanes = self.code, self.code.builder, self.tile.lanes
+
+        def vectors(count: int) -> None:
+            with code.loop(number(0), channels, count * lanes) as channel:
+                part(code.smaller(channel.index, b.sub(channels, number(count * lanes))), count, self.vector)
+
+        with b.if_else(b.icmp_signed(">=", channels, number(4 * lanes))) as (many, fewer):
+            with many:
+                vectors(4)
+            with fewer, b.if_else(b.icmp_signed(">=", channels, number(lanes))) as (some, few):
+                with some:
+                    vectors(1)
+                with few, code.loop(number(0), channels) as channel:
+                    part(channel.index, 1, self.element)
+
+    def read(self, start: Any, count: int, kind: Any) -> list[Any]:
+        """Read so many vectors side by side."""
+        return [self.code.load(self.at(start, number(i * self.tile.lanes)), kind, self.itemsize) for i in range(count)]
+
+    def store(self, vectors: list[Any], into: Any) -> None:
+        """Write vectors side by side."""
+        for i, vector in enumerate(vectors):
+            self.code.builder.store(vector, self.at(into, number(i * self.tile.lanes)), align=self.itemsize)
+
+    def finished(self, delta: Any, reference: Any, other: Any, scale: Any) -> Any:
         """Return what is written for a sum; `other` is None where there is nothing to add."""
         b = self.code.builder
         for step in self.finish.steps:
             if step == "add" and other is not None:
                 delta = b.fadd(delta, other)
+            elif step == "scale":
+                delta = b.fmul(delta, scale)
             elif step == "rectify":
                 value = self._rectified(b.fadd(delta, reference))
                 if self.finish.value:

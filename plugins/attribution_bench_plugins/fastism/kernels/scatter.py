@@ -1,22 +1,23 @@
 """Convolution by inputs: each position times all taps is added where it leads, in a row that stays in the cache."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.kernel import Tile, WindowKernel, best_tile, tile_sizes
+from attribution_bench_plugins.fastism.kernels.kernel import FinishStep, Tile, best_tile, tile_sizes
+from attribution_bench_plugins.fastism.kernels.taps import TapsKernel
 from attribution_bench_plugins.fastism.window import Window
 
 
-class ScatterKernel(WindowKernel):
+class ScatterKernel(TapsKernel):
     """Taps without a dilation, with any upsampling: for the few output channels of profile heads.
 
     A position's taps and output channels lie side by side in the result, and fill the vectors together.
     """
 
-    name: ClassVar[Literal["evaluate", "gather", "scatter"]] = "scatter"
-    adds: ClassVar[bool] = False
+    name: ClassVar[str] = "scatter"
+    steps: ClassVar[frozenset[FinishStep]] = frozenset({"rectify"})
 
     def __init__(self, taps: Tensor, *, up: int, offset: int) -> None:
         super().__init__(taps, _tile(taps), up=up, dilation=1, offset=offset)

@@ -84,4 +84,4 @@ class ScatterCode(RowCode):
         b, c_out = self.code.builder, self.given["c_out"]
         reference = self.at(self.reference, b.mul(position, c_out))
         into = self.at(self.out, b.mul(b.sub(position, self.out_start), c_out))
-        self.finish_run(b.mul(positions, c_out), own, reference, None, into)
+        self.finish_run(b.mul(positions, c_out), own, number(0), reference, None, into)

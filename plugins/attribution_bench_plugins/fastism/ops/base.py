@@ -10,10 +10,14 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
+from attribution_bench_plugins.fastism.ops.deferred import Program
 from attribution_bench_plugins.fastism.values import References, Windowed
 from attribution_bench_plugins.fastism.window import Window
 
 Form = Literal["delta", "value"]
+Deferral = Literal["", "own", "along"]
+"""How a result waits for its reader. Empty: not at all. ``own``: for a kernel of its own. ``along``: it is part of what
+an operand waits for."""
 
 
 class NoRuleError(Exception):
@@ -32,12 +36,25 @@ class Operand:
     node: Node
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """Whether a node's result waits until something reads it."""
+
+    waits: bool
+    open: bool
+    """Whether its one reader may have more done on the way."""
+
+
 class Block(Protocol):
     """What an operation may ask for while a block of mutations runs."""
 
     @property
     def references(self) -> References:
         """The unmutated activations."""
+
+    @property
+    def program(self) -> Program:
+        """What waits to be computed."""
 
     @property
     def count(self) -> int:
@@ -83,12 +100,9 @@ class Operation(abc.ABC):
         """Return numbers that are written on the way, beside the result, for one mutation on these windows."""
         return 0
 
-    def defers(self, windows: Sequence[Window | None], window: Window, waiting: Sequence[bool]) -> bool:
-        """Return whether the result waits for its reader, who may do more with it on the way.
-
-        `waiting` says the same of each operand.
-        """
-        return False
+    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+        """Return how the result waits for its reader; `operands` says whether each operand does."""
+        return ""
 
     def scale_outputs(self, scale: Tensor) -> bool:
         """Multiply what this gives by (channels,), folding in what follows; False where that cannot be done."""

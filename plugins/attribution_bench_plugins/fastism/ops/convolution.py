@@ -13,11 +13,20 @@ from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
 from attribution_bench_plugins.fastism.kernels.evaluate import EvaluateKernel, evaluate_cost
 from attribution_bench_plugins.fastism.kernels.gather import GatherKernel, gather_cost
-from attribution_bench_plugins.fastism.kernels.kernel import TYPES, WindowKernel
-from attribution_bench_plugins.fastism.kernels.machine import has_compiler
+from attribution_bench_plugins.fastism.kernels.kernel import WindowKernel, compiles
 from attribution_bench_plugins.fastism.kernels.scatter import ScatterKernel, scatter_cost
-from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
-from attribution_bench_plugins.fastism.ops.deferred import DeferredConvolution
+from attribution_bench_plugins.fastism.ops.base import (
+    Block,
+    Deferral,
+    Form,
+    NoRuleError,
+    Operand,
+    Operation,
+    Waiting,
+    only,
+    sole_reached,
+)
+from attribution_bench_plugins.fastism.ops.deferred import Deferred
 from attribution_bench_plugins.fastism.ops.evaluation import (
     EVALUATED_TYPES,
     LONGEST_KERNEL,
@@ -60,7 +69,7 @@ class Taps(Operation):
     Several ways lead to the same numbers. Scatter: every input position times all taps in one product, then an
     overlap-add. Gather: a convolution over the window padded with zeros, which needs no overlap-add; on a CPU it skips
     the padding, so that it multiplies nothing but the window either. Both are there as kernels, too, where such can be
-    compiled: they go over the window once, and do what follows on the way (see `DeferredConvolution`). Evaluate: fewer
+    compiled: they go over the window once, and do what follows on the way (see `Deferred`). Evaluate: fewer
     products, of sums of positions with sums of taps (see `InterleavedTaps`). The cheapest is taken for each window.
     """
 
@@ -129,10 +138,10 @@ class Taps(Operation):
             return Interleaved(source.width, self.kernel, self.dilation).products * (self.c_in + self.c_out)
         return source.width * self.kernel * self.groups * self.c_out if way == "scatter" else 0
 
-    def defers(self, windows: Sequence[Window | None], window: Window, waiting: Sequence[bool]) -> bool:
+    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
         """Return whether a kernel runs it."""
         (source,) = (w for w in windows if w is not None)
-        return not self._looks_up(source) and self._way(source, window) in KERNELS
+        return "own" if not self._looks_up(source) and self._way(source, window) in KERNELS else ""
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
@@ -179,21 +188,20 @@ class Taps(Operation):
         costs: dict[Way, int] = {"scatter": source * self.kernel * (self.c_in + SCATTER_OVERHEAD) * self.c_out}
         if self.c_out < FEW:
             costs["scatter"] += PADDED * source * self.c_in
-        on_cpu = self.taps.device.type == "cpu"
-        compiles = has_compiler() and on_cpu and self.taps.dtype in TYPES
+        on_cpu, by_kernel = self.taps.device.type == "cpu", compiles(self.taps)
         saved = PASSES * width * self.c_out
-        if compiles and self.dilation == 1 and self.taps.nbytes <= KERNEL_BYTES:
+        if by_kernel and self.dilation == 1 and self.taps.nbytes <= KERNEL_BYTES:
             sums = SCATTER_KERNEL_OVERHEAD * source * self.kernel * self.c_out
             costs["scatter kernel"] = scatter_cost(self.taps[0], source) + sums - saved
         if self.up > 1:
             return costs
-        if compiles:
+        if by_kernel:
             costs["gather kernel"] = gather_cost(self.taps[0], source, self.dilation) - saved
         computed = source + NARROW if on_cpu else width
         costs["gather"] = computed * self.kernel * self.c_in * -(-self.c_out // VECTOR) * VECTOR
         if self.taps.dtype in EVALUATED_TYPES and self.kernel <= LONGEST_KERNEL:
             costs["evaluate"] = Interleaved(source, self.kernel, self.dilation).cost(self.c_in, self.c_out)
-            evaluated = evaluate_cost(self.taps[0], source, self.dilation) if compiles else None
+            evaluated = evaluate_cost(self.taps[0], source, self.dilation) if by_kernel else None
             if evaluated is not None:
                 costs["evaluate kernel"] = evaluated - saved
         return costs
@@ -284,7 +292,7 @@ class Taps(Operation):
         if way not in self.kernels:
             self.kernels.setdefault(way, self._kernel(way))
         kernel, length = self.kernels[way], self.layout.length
-        return DeferredConvolution(block.references, self.node.name, length, window, kernel, operand)
+        return Deferred(block.references, self.node.name, length, window, kernel, operand, block.program)
 
     def _kernel(self, way: Way) -> WindowKernel:
         if way == "scatter kernel":

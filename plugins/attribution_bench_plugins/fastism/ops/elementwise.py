@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.ops.base import Block, Form, Operand, Operation
+from attribution_bench_plugins.fastism.ops.base import Block, Deferral, Form, Operand, Operation, Waiting
 from attribution_bench_plugins.fastism.ops.broadcasting import broadcast, joined_window
-from attribution_bench_plugins.fastism.ops.deferred import DeferredConvolution
+from attribution_bench_plugins.fastism.ops.deferred import Deferred
 from attribution_bench_plugins.fastism.values import Windowed, regrid
 from attribution_bench_plugins.fastism.window import Window
 
@@ -51,15 +51,15 @@ class Rectifier(Elementwise):
 
     wants: Form = "value"
 
-    def defers(self, windows: Sequence[Window | None], window: Window, waiting: Sequence[bool]) -> bool:
-        """Return whether a convolution that waits takes the ReLU along."""
-        return any(waiting)
+    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+        """Return whether a result that waits takes the ReLU along."""
+        return "along" if any(operand.open for operand in operands) else ""
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas where the consumers want deltas, else on values."""
         (operand,) = operands
         assert operand is not None
-        if isinstance(operand, DeferredConvolution):
+        if isinstance(operand, Deferred):
             deferred = operand.rectified(self.node.name, value=form == "value")
             if deferred is not None:
                 return deferred
@@ -114,12 +114,13 @@ class Sum(Operation):
                 out.add_(_spread(term, delta, window), alpha=factor)
         return self.give(block, window, delta=out, clean=True)
 
-    def defers(self, windows: Sequence[Window | None], window: Window, waiting: Sequence[bool]) -> bool:
-        """Return whether a convolution that waits takes the sum along."""
-        return any(waiting) and self.factors == (1.0, 1.0) and sum(window is not None for window in windows) == 2
+    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+        """Return whether a result that waits takes the sum along."""
+        two = self.factors == (1.0, 1.0) and sum(window is not None for window in windows) == 2
+        return "along" if two and any(operand.open for operand in operands) else ""
 
     def _deferred(self, operands: Sequence[Windowed | None], window: Window) -> Windowed | None:
-        """Return the sum as part of a convolution that waits; None where there is none, or where they differ in form.
+        """Return the sum as part of a result that waits; None where there is none, or where they differ in form.
 
         Of two that wait, the second takes the first along.
         """
@@ -130,7 +131,7 @@ class Sum(Operation):
         if any((operand.length, operand.shape[4]) != form for operand in reached):
             return None
         for operand, other in (reached[::-1], reached):
-            if isinstance(operand, DeferredConvolution):
+            if isinstance(operand, Deferred):
                 deferred = operand.plus(other, self.node.name, window)
                 if deferred is not None:
                     return deferred

@@ -7,8 +7,18 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import spread
-from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
-from attribution_bench_plugins.fastism.ops.deferred import DeferredConvolution
+from attribution_bench_plugins.fastism.ops.base import (
+    Block,
+    Deferral,
+    Form,
+    NoRuleError,
+    Operand,
+    Operation,
+    Waiting,
+    only,
+    sole_reached,
+)
+from attribution_bench_plugins.fastism.ops.deferred import Deferred
 from attribution_bench_plugins.fastism.values import Windowed
 from attribution_bench_plugins.fastism.window import Window
 
@@ -34,17 +44,17 @@ class Affine(Operation):
         self.absorbed = False
         """Set when the operation before multiplies by the scale itself."""
 
-    def defers(self, windows: Sequence[Window | None], window: Window, waiting: Sequence[bool]) -> bool:
-        """Return whether a convolution that waits has absorbed it."""
-        return self.absorbed and any(waiting)
+    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+        """Return whether a result that waits has absorbed it, or is scaled on the way."""
+        return "along" if any(operand.open for operand in operands) else ""
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on whichever form is there."""
         operand = only(operands)
+        deferred = self._deferred(operand) if isinstance(operand, Deferred) else None
+        if deferred is not None:
+            return deferred
         if self.absorbed:
-            deferred = operand.renamed(self.node.name) if isinstance(operand, DeferredConvolution) else None
-            if deferred is not None:
-                return deferred
             delta, clean = operand.take_raw_delta()
             return self.give(block, operand.window, delta=delta, clean=clean)
         if operand.holds_value or form == "value":
@@ -52,6 +62,11 @@ class Affine(Operation):
             return self.give(block, operand.window, value=value)
         delta, clean = operand.take_raw_delta()
         return self.give(block, operand.window, delta=delta.mul_(self.scale_by), clean=clean)
+
+    def _deferred(self, operand: Deferred) -> Windowed | None:
+        if self.absorbed:
+            return operand.renamed(self.node.name)
+        return operand.scaled(self.node.name, self.scale_by.expand(self.layout.channels))
 
 
 def batch_norm(node: Node, operands: Sequence[Operand]) -> Operation:

@@ -9,7 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
+from attribution_bench_plugins.fastism.kernels.kernel import compiles
+from attribution_bench_plugins.fastism.kernels.machine import has_compiler
+from attribution_bench_plugins.fastism.kernels.pool import PoolKernel
+from attribution_bench_plugins.fastism.ops.base import (
+    Block,
+    Deferral,
+    Form,
+    NoRuleError,
+    Operand,
+    Operation,
+    Waiting,
+    only,
+    sole_reached,
+)
+from attribution_bench_plugins.fastism.ops.deferred import Deferred
 from attribution_bench_plugins.fastism.ops.reductions import linear_reduction, maximum
 from attribution_bench_plugins.fastism.values import Windowed, mask_outside
 from attribution_bench_plugins.fastism.window import Window, strided
@@ -57,9 +71,23 @@ class MaxPool(Pool):
 
     wants: Form = "value"
 
+    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
+        super().__init__(node, operands)
+        self.kernels: dict[int, PoolKernel] = {}
+        """By the bytes of a number."""
+
+    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+        """Return whether a kernel runs it."""
+        return "own" if has_compiler() else ""
+
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on values: those of the window, between unmutated ones where the kernel reads past it."""
         operand = only(operands)
+        reference = block.references.summary(operand.source, "contiguous", Tensor.contiguous)
+        if compiles(reference) and not operand.holds_value:
+            kernel = self._kernel(reference.element_size())
+            length = self.layout.length
+            return Deferred(block.references, self.node.name, length, window, kernel, operand, block.program)
         natural = self.window([operand.window])
         read = self.read(natural)
         x = operand.take_value_on(read)
@@ -70,6 +98,18 @@ class MaxPool(Pool):
         for tap in taps[2:]:
             torch.maximum(value, tap, out=value)
         return self.give(block, natural, value=value)
+
+    def _kernel(self, itemsize: int) -> PoolKernel:
+        if itemsize not in self.kernels:
+            self.kernels[itemsize] = PoolKernel(
+                kernel=self.kernel,
+                stride=self.stride,
+                dilation=self.dilation,
+                padding=self.padding,
+                channels=self.layout.channels,
+                itemsize=itemsize,
+            )
+        return self.kernels[itemsize]
 
     def _reads_padding(self) -> bool:
         last = (self.layout.length - 1) * self.stride - self.padding + self.reach

@@ -6,7 +6,19 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
+from attribution_bench_plugins.fastism.kernels.total import TotalKernel
+from attribution_bench_plugins.fastism.ops.base import (
+    Block,
+    Deferral,
+    Form,
+    NoRuleError,
+    Operand,
+    Operation,
+    Waiting,
+    only,
+    sole_reached,
+)
+from attribution_bench_plugins.fastism.ops.deferred import Deferred
 from attribution_bench_plugins.fastism.values import Windowed, mask_outside
 from attribution_bench_plugins.fastism.window import Window
 
@@ -38,9 +50,16 @@ class Reduction(Operation):
 class LinearReduction(Reduction):
     """Sum or mean: deltas are added up."""
 
+    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+        """Return whether the deltas of an operand that waits are added up as they are computed."""
+        adds_up = self.over_positions and not self.over_channels
+        return "own" if adds_up and any(operand.waits for operand in operands) else ""
+
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
+        if isinstance(operand, Deferred) and operand.waits and self.over_positions and not self.over_channels:
+            return self._deferred(operand, block)
         out = operand.delta()
         if self.over_positions:
             out = out.sum(3, keepdim=True)
@@ -51,6 +70,18 @@ class LinearReduction(Reduction):
         elif out is operand.delta():
             out = out.clone()
         return self.give(block, self.window([operand.window]), delta=out, clean=True)
+
+    def _deferred(self, operand: Deferred, block: Block) -> Windowed:
+        """Return the sum as it will be computed with the operand."""
+        like = torch.empty(0, dtype=operand.call.dtype)
+        kernel = TotalKernel(channels=self.layout.channels, itemsize=like.element_size())
+        name, length = self.node.name, self.layout.length
+        total = Deferred(block.references, name, length, Window(0, 0, 1), kernel, operand, block.program)
+        if not self.node.parameters["mean"]:
+            return total
+        mean = total.scaled(name, like.new_full((self.layout.channels,), 1 / self.reduced))
+        assert mean is not None
+        return mean
 
 
 class Maximum(Reduction):

@@ -1,0 +1,63 @@
+"""Maximum pools, written for LLVM."""
+
+from typing import Any
+
+from llvmlite import ir
+
+from attribution_bench_plugins.fastism.kernels.loops import number
+from attribution_bench_plugins.fastism.kernels.row_code import RowCode
+
+
+class PoolCode(RowCode):
+    """For each position: the largest value under the kernel, mutated in the window and unmutated around it."""
+
+    def write(self) -> None:
+        """Write the function's body."""
+        with self.code.loop(number(0), self.given["rows"]) as row:
+            low, high, end = self.start_row(row.index)
+            self.zero(low, high, end)
+            with self.code.loop(low, high) as position:
+                self._pool(position.index)
+
+    def _pool(self, position: Any) -> None:
+        code, b, given = self.code, self.code.builder, self.given
+        start = b.add(b.mul(position, given["up"]), given["offset"])
+        first, last = self._tap(start, number(0)), self._tap(start, given["x_length"])
+        window = b.add(self.x_start, given["x_width"])
+        enter = code.smaller(code.larger(self._tap(start, self.x_start), first), last)
+        leave = code.smaller(code.larger(self._tap(start, window), enter), last)
+        unmutated = self.at(self.reference, b.mul(position, given["c_out"]))
+
+        def change(channel: Any, count: int, kind: Any) -> list[Any]:
+            largest = [self._lowest(kind)] * count
+            for begin, stop, mutated in ((first, enter, False), (enter, leave, True), (leave, last, False)):
+                with code.loop(begin, stop, carried=largest) as tap:
+                    place = b.add(start, b.mul(tap.index, given["dilation"]))
+                    around = self.at(self.x_reference, b.add(b.mul(place, given["c_in"]), channel))
+                    values = self.read(around, count, kind)
+                    if mutated:
+                        own = self.at(self.x, b.add(b.mul(b.sub(place, self.x_start), given["c_in"]), channel))
+                        deltas = self.read(own, count, kind)
+                        values = [b.fadd(value, delta) for value, delta in zip(values, deltas, strict=True)]
+                    tap.carried = [self._larger(x, y) for x, y in zip(tap.carried, values, strict=True)]
+                largest = tap.carried
+            before = self.read(self.at(unmutated, channel), count, kind)
+            return [b.fsub(value, reference) for value, reference in zip(largest, before, strict=True)]
+
+        self.finish_position(position, change)
+
+    def _tap(self, start: Any, position: Any) -> Any:
+        """Return the first tap that reads at a position or after it."""
+        code, b, given = self.code, self.code.builder, self.given
+        distance = code.larger(b.sub(position, start), number(0))
+        tap = b.sdiv(b.add(distance, b.sub(given["dilation"], number(1))), given["dilation"])
+        return code.smaller(tap, given["kernel"])
+
+    def _lowest(self, kind: Any) -> Any:
+        lowest = ir.Constant(self.element, float("-inf"))
+        return lowest if kind is self.element else ir.Constant(kind, [lowest] * kind.count)
+
+    def _larger(self, x: Any, y: Any) -> Any:
+        """Return the larger number; one that is none stays."""
+        b = self.code.builder
+        return b.select(b.or_(b.fcmp_ordered(">", y, x), b.fcmp_unordered("uno", y, y)), y, x)
