@@ -9,11 +9,11 @@ WIDEST_TILE = 16
 """Windows up to this wide are convolved in one piece."""
 WIDEST_OF_SEVERAL = 6
 """Wider ones in pieces of up to this many positions, so that the weights at points take little memory."""
-SUMS = 40
+SUMS = 85
 """What the sums of one product cost for each of its channels, in multiply-accumulates; measured on one CPU."""
-SUMS_OF_SEVERAL = 60
+SUMS_OF_SEVERAL = 95
 """The same where tiles are added up."""
-SUMS_APART = 100
+SUMS_APART = 120
 """The same with a dilation, where neighbours are put together first."""
 
 

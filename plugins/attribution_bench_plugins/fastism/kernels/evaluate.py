@@ -13,11 +13,11 @@ from attribution_bench_plugins.fastism.window import Window
 
 GROUP_BYTES = 2**15
 """Size of the products of the columns that are computed at a time."""
-LEAST_GROUP = 96
+LEAST_GROUP = 160
 """Columns of it at least: the weights are read for each group."""
 WEIGHTS_BYTES = 2**20
 """Weights up to this size stay in a core's cache from one group to the next."""
-STREAMED = 35
+STREAMED = 20
 """What reading one weight from further away takes, in multiply-accumulates."""
 READ, WRITTEN = 4, 5
 """What a sum of an element before the products takes, and one of those after, in multiply-accumulates."""
@@ -30,7 +30,7 @@ class Points:
     evaluate: Tensor
     """(points, inputs)."""
     weights: Tensor
-    """(points, blocks of output channels, C_in, channels of a tile)."""
+    """(points, numbers), see `Tile.in_blocks`."""
     interpolate: Tensor
     """(outputs, points)."""
 
@@ -68,9 +68,13 @@ class EvaluateKernel(TapsKernel):
             )
         return calls
 
+    def least_rows(self, source: Window) -> int:
+        """Return the rows of a group of columns where the weights come from far away."""
+        return max(1 if self._near(tiling) else -(-LEAST_GROUP // self.dilation) for _, tiling in self._tilings(source))
+
     @property
     def _padded(self) -> int:
-        return -(-self.c_out // self.tile.channels) * self.tile.channels
+        return self.tile.padded(self.c_out)
 
     def _tilings(self, source: Window) -> list[tuple[slice, Tiling]]:
         return Interleaved(source.width, self.kernel, self.dilation).tilings
@@ -81,11 +85,12 @@ class EvaluateKernel(TapsKernel):
 
     def _group(self, tiling: Tiling) -> int:
         """Return how many columns are computed at a time: whole tiles."""
-        itemsize = self.taps.element_size()
-        fitting = GROUP_BYTES // (self._numbers(tiling) * itemsize)
-        near = tiling.products * self.c_in * self._padded * itemsize <= WEIGHTS_BYTES
-        columns = fitting if near else max(LEAST_GROUP, fitting)
+        fitting = GROUP_BYTES // (self._numbers(tiling) * self.taps.element_size())
+        columns = fitting if self._near(tiling) else max(LEAST_GROUP, fitting)
         return max(1, columns // self.tile.positions) * self.tile.positions
+
+    def _near(self, tiling: Tiling) -> bool:
+        return tiling.products * self.c_in * self._padded * self.taps.element_size() <= WEIGHTS_BYTES
 
     def _prepared(self, tiling: Tiling) -> Points:
         points = self._points.get(tiling)
@@ -100,7 +105,7 @@ class EvaluateKernel(TapsKernel):
         padded[:, :, : self.c_out] = weights
         return Points(
             torch.as_tensor(convolution.evaluate).to(self.taps).contiguous(),
-            torch.unflatten(padded, 2, (-1, self.tile.channels)).transpose(1, 2).contiguous(),
+            self.tile.in_blocks(padded),
             torch.as_tensor(convolution.interpolate).to(self.taps).contiguous(),
         )
 
@@ -115,11 +120,11 @@ def evaluate_cost(taps: Tensor, source: int, dilation: int) -> int | None:
     if source < dilation or any(tiling.tiles > 1 for _, tiling in window.tilings):
         return None
     tile = best_tile(c_out, taps.element_size())
-    padded = -(-c_out // tile.channels) * tile.channels
+    padded = tile.padded(c_out)
     cost = 0.0
     for part, tiling in window.tilings:
         sums = READ * tiling.tile * c_in + WRITTEN * (tiling.tile + kernel - 1) * padded
-        products = tiling.products * c_in * padded
+        products = tiling.products * c_in * tile.work(c_out)
         read = STREAMED * products / LEAST_GROUP if products * taps.element_size() > WEIGHTS_BYTES else 0
         cost += (part.stop - part.start) * (products + tiling.products * sums + read)
     return int(cost)

@@ -9,6 +9,9 @@ from llvmlite import ir
 from attribution_bench_plugins.fastism.kernels.loops import number
 from attribution_bench_plugins.fastism.kernels.row_code import RowCode
 
+PART = 160
+"""Input channels that are multiplied at a time: their weights stay near from one tile of columns to the next."""
+
 
 class EvaluateCode(RowCode):
     """For each group of columns: their values at a point times the weights there, for all points; then the sums.
@@ -20,7 +23,7 @@ class EvaluateCode(RowCode):
     def write(self) -> None:
         """Write the function's body."""
         code, b, given = self.code, self.code.builder, self.given
-        self.padded = code.rounded_up(given["c_out"], self.tile.channels)
+        self.padded = code.rounded_up(given["c_out"], self.tile.lanes)
         self.values = given["scratch"]
         self.apart = b.mul(given["group"], given["c_in"])
         self.products = self.at(self.values, b.mul(self.apart, given["points"]))
@@ -81,20 +84,28 @@ class EvaluateCode(RowCode):
 
     def _multiply(self, point: Any, size: Any) -> None:
         """Write the products of all values with the weights at a point."""
-        code, b, given, tile = self.code, self.code.builder, self.given, self.tile
-        with code.loop(number(0), self.padded, tile.channels) as block:
-            before = b.add(b.mul(point, self.padded), block.index)
+        code, b, given = self.code, self.code.builder, self.given
+        for block, vectors in self.blocks(self.padded):
+            before = b.add(b.mul(point, self.padded), block)
             weights = self.at(given["taps"], b.mul(before, given["c_in"]))
             into = self.at(self.products, before)
             apart = b.mul(given["points"], self.padded)
             values = self.at(self.values, b.mul(point, self.apart))
-            for column, positions in self.tiles(size):
-                numbers = [b.add(column, number(i)) for i in range(positions)]
-                starts = [self.at(values, b.mul(i, given["c_in"])) for i in numbers]
-                zero = ir.Constant(self.vector, None)
-                sums = self.multiply(starts, weights, [zero] * (positions * tile.vectors))
-                for i, place in enumerate(numbers):
-                    self.store(sums[i * tile.vectors : (i + 1) * tile.vectors], self.at(into, b.mul(place, apart)))
+            with code.loop(number(0), given["c_in"], PART) as part:
+                begun = b.icmp_signed(">", part.index, number(0))
+                stop = code.smaller(b.add(part.index, number(PART)), given["c_in"])
+                for column, positions in self.tiles(size):
+                    numbers = [b.add(column, number(i)) for i in range(positions)]
+                    starts = [self.at(values, b.mul(i, given["c_in"])) for i in numbers]
+                    places = [self.at(into, b.mul(i, apart)) for i in numbers]
+                    sums = [
+                        b.select(begun, total, ir.Constant(self.vector, None))
+                        for place in places
+                        for total in self.read(place, vectors, self.vector)
+                    ]
+                    sums = self.multiply(starts, weights, vectors, sums, part.index, stop)
+                    for i, place in enumerate(places):
+                        self.store(sums[i * vectors : (i + 1) * vectors], place)
 
     def _write(self, column: Any, first: Any) -> None:
         """Write a column of the result: sums of its products at all points."""

@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.kernels.kernel import Tile, best_tile
@@ -19,11 +18,10 @@ class GatherKernel(TapsKernel):
         super().__init__(taps, _tile(taps), up=1, dilation=dilation, offset=offset)
 
     def laid_out(self, taps: Tensor) -> Tensor:
-        """Return (blocks of output channels, K, C_in, channels of a tile)."""
-        blocks = -(-self.c_out // self.tile.channels)
-        padded = taps.new_zeros((self.kernel, self.c_in, blocks * self.tile.channels))
+        """Return (numbers,), see `Tile.in_blocks`: those of all taps for one tile's output channels together."""
+        padded = taps.new_zeros((self.kernel, self.c_in, self.tile.padded(self.c_out)))
         padded[:, :, : self.c_out] = taps
-        return torch.unflatten(padded, 2, (blocks, -1)).permute(2, 0, 1, 3).contiguous()
+        return self.tile.in_blocks(padded.flatten(0, 1))
 
     def scratch(self, source: Window) -> int:
         """Return room for what each tap reads across the ends of a row, and for the sums of a tile."""
@@ -48,7 +46,7 @@ def gather_cost(taps: Tensor, source: int, dilation: int) -> int:
     ranges = ((j * dilation, j * dilation + source) for j in range(kernel))
     tiles = sum(-(-stop // tile.positions) - start // tile.positions for start, stop in ranges)
     blocks = -(-c_out // tile.channels)
-    return tiles * blocks * (tile.positions * c_in * tile.channels + LISTED)
+    return int(tiles * (tile.positions * c_in * tile.work(c_out) + blocks * LISTED))
 
 
 def _tile(taps: Tensor) -> Tile:

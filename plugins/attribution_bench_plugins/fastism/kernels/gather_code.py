@@ -21,17 +21,17 @@ class GatherCode(RowCode):
         self.listed = b.alloca(INDEX)
         with code.loop(number(0), given["rows"]) as row:
             self.zero(*self.start_row(row.index))
-        with code.loop(number(0), given["c_out"], self.tile.channels) as block:
-            before = b.mul(b.mul(given["kernel"], given["c_in"]), block.index)
+        for block, vectors in self.blocks(code.rounded_up(given["c_out"], self.tile.lanes)):
+            before = b.mul(b.mul(given["kernel"], given["c_in"]), block)
             self.taps = self.at(given["taps"], before)
             with code.loop(number(0), given["rows"]) as row:
                 low, high, _ = self.start_row(row.index)
                 with code.loop(low, high, self.tile.positions) as tile:
-                    self._tile(tile.index, high, block.index)
+                    self._tile(tile.index, high, block, vectors)
 
-    def _tile(self, position: Any, high: Any, channel: Any) -> None:
-        found = self._list_taps(position)
-        sums = self._multiply(found)
+    def _tile(self, position: Any, high: Any, channel: Any, vectors: int) -> None:
+        found = self._list_taps(position, vectors)
+        sums = self._multiply(found, vectors)
         into = self.at(
             self.given["scratch"],
             self.code.builder.mul(
@@ -40,9 +40,9 @@ class GatherCode(RowCode):
         )
         for i, value in enumerate(sums):
             self.code.builder.store(value, self.at(into, number(i * self.tile.lanes)), align=self.itemsize)
-        self._write(into, position, high, channel)
+        self._write(into, position, high, channel, vectors)
 
-    def _list_taps(self, position: Any) -> Any:
+    def _list_taps(self, position: Any, vectors: int) -> Any:
         """List where the taps read and their weights; returns how many read anything."""
         code, b, given = self.code, self.code.builder, self.given
         positions = number(self.tile.positions)
@@ -63,32 +63,34 @@ class GatherCode(RowCode):
                     part = self.at(self.x, b.mul(low, given["c_in"]))
                     code.copy(into, part, b.mul(b.sub(high, low), size))
                 read = b.select(inside, own, copied)
-                weights = self.at(self.taps, b.mul(tap.index, b.mul(given["c_in"], number(self.tile.channels))))
+                size = b.mul(given["c_in"], number(vectors * self.tile.lanes))
+                weights = self.at(self.taps, b.mul(tap.index, size))
                 place = b.mul(b.load(self.listed, typ=INDEX), number(2))
                 b.store(read, code.at(given["lists"], place, INDEX))
                 b.store(weights, code.at(given["lists"], b.add(place, number(1)), INDEX))
                 b.store(b.add(b.load(self.listed, typ=INDEX), number(1)), self.listed)
         return b.load(self.listed, typ=INDEX)
 
-    def _multiply(self, found: Any) -> list[Any]:
+    def _multiply(self, found: Any, vectors: int) -> list[Any]:
         """Add up the products of the listed taps."""
         code, b, given, tile = self.code, self.code.builder, self.given, self.tile
         zero = ir.Constant(self.vector, None)
-        with code.loop(number(0), found, carried=[zero] * (tile.positions * tile.vectors)) as tap:
+        with code.loop(number(0), found, carried=[zero] * (tile.positions * vectors)) as tap:
             place = b.mul(tap.index, number(2))
             read = b.load(code.at(given["lists"], place, INDEX), typ=POINTER)
             weights = b.load(code.at(given["lists"], b.add(place, number(1)), INDEX), typ=POINTER)
             starts = [self.at(read, b.mul(given["c_in"], number(i))) for i in range(tile.positions)]
-            tap.carried = self.multiply(starts, weights, tap.carried)
+            tap.carried = self.multiply(starts, weights, vectors, tap.carried)
         return tap.carried
 
-    def _write(self, sums: Any, position: Any, high: Any, channel: Any) -> None:
+    def _write(self, sums: Any, position: Any, high: Any, channel: Any, vectors: int) -> None:
         """Finish the sums of a tile and write what lies in the sequence and in the channels that there are."""
         code, b, given = self.code, self.code.builder, self.given
-        channels = code.smaller(number(self.tile.channels), b.sub(given["c_out"], channel))
+        room = number(vectors * self.tile.lanes)
+        channels = code.smaller(room, b.sub(given["c_out"], channel))
         last = code.smaller(b.add(position, number(self.tile.positions)), high)
         with code.loop(position, last) as at:
-            own = self.at(sums, b.mul(b.sub(at.index, position), number(self.tile.channels)))
+            own = self.at(sums, b.mul(b.sub(at.index, position), room))
             reference = self.at(self.reference, b.add(b.mul(at.index, given["c_out"]), channel))
             into = self.at(self.out, b.add(b.mul(b.sub(at.index, self.out_start), given["c_out"]), channel))
 

@@ -79,11 +79,31 @@ class Tile:
     lanes: int
     vectors: int
     positions: int
+    rest: int = 0
+    """Vectors of the last output channels, which no whole tile is left for."""
 
     @property
     def channels(self) -> int:
         """Output channels."""
         return self.lanes * self.vectors
+
+    def padded(self, channels: int) -> int:
+        """Return how many output channels are computed for so many."""
+        return -(-channels // self.lanes) * self.lanes
+
+    def work(self, channels: int) -> float:
+        """Return as many output channels as take as long in the best of tiles."""
+        slow = self.rest if self.rest == 1 else self.padded(channels) // self.lanes if self.vectors == 1 else 0
+        return self.padded(channels) + (SINGLE - 1) * slow * self.lanes
+
+    def in_blocks(self, weights: Tensor) -> Tensor:
+        """Return weights (..., C_in, padded channels) in the order in which they are read, (..., numbers).
+
+        Those of one tile's output channels follow each other, input channel by input channel.
+        """
+        whole = weights.shape[-1] // self.channels * self.channels
+        blocks = torch.unflatten(weights[..., :whole], -1, (-1, self.channels)).transpose(-3, -2).flatten(-3)
+        return torch.cat([blocks, weights[..., whole:].flatten(-2)], -1).contiguous()
 
 
 def best_tile(channels: int, itemsize: int) -> Tile:
@@ -92,10 +112,12 @@ def best_tile(channels: int, itemsize: int) -> Tile:
     lanes = here.lanes(itemsize)
     most = 4 if here.vector_registers >= 32 else 2
     needed = -(-channels // lanes)
-    # The fewest that are computed; of as many, those of the largest tile.
-    sizes = range(min(most, needed), 0, -1)
-    vectors = min(sizes, key=lambda size: -(-needed // size) * size * (SINGLE if size == 1 else 1))
-    return Tile(lanes, vectors, min(MOST_POSITIONS, (here.vector_registers - 2 - vectors) // vectors))
+    tiles = [
+        Tile(lanes, size, min(MOST_POSITIONS, (here.vector_registers - 2 - size) // size), needed % size)
+        for size in range(min(most, needed), 0, -1)
+    ]
+    # The largest of those that take the least time.
+    return min(tiles, key=lambda tile: tile.work(channels))
 
 
 def tile_sizes(tile: Tile) -> list[int]:
@@ -123,6 +145,10 @@ class WindowKernel(abc.ABC):
     def scratch(self, source: Window) -> int:
         """Return how many numbers a call needs room for."""
         return 0
+
+    def least_rows(self, source: Window) -> int:
+        """Return how many rows a call should have: with fewer it waits for what it reads for all of them."""
+        return 1
 
     def lists(self) -> int:
         """Return how many indices a call needs room for."""

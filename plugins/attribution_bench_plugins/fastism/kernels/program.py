@@ -89,7 +89,8 @@ def run_calls(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> 
     chunk = rows
     if room:
         widest = max(_row(call) + sum(_row(operand) for operand in call.operands) for call in calls)
-        chunk = min(rows, max(LEAST_CHUNK, CHUNK_BYTES // (widest * dtype.itemsize)))
+        least = max(call.kernel.least_rows(call.source) for call in calls)
+        chunk = min(rows, max(LEAST_CHUNK, least, CHUNK_BYTES // (widest * dtype.itemsize)))
     between = buffers.empty((room * chunk,), dtype)
     scratch = buffers.empty((max(call.kernel.scratch(call.source) for call in calls),), dtype)
     lists = torch.empty(max(call.kernel.lists() for call in calls), dtype=torch.int64)

@@ -65,6 +65,15 @@ class RowCode(abc.ABC):
         after = self.at(self.out, b.mul(b.sub(high, self.out_start), c_out))
         self.code.fill_zero(after, b.mul(b.sub(end, high), size))
 
+    def blocks(self, padded: Any) -> Iterator[tuple[Any, int]]:
+        """Go through output channels in tiles: where each begins, and its vectors."""
+        b, size = self.code.builder, number(self.tile.channels)
+        whole = b.mul(b.sdiv(padded, size), size)
+        with self.code.loop(number(0), whole, self.tile.channels) as block:
+            yield block.index, self.tile.vectors
+        if self.tile.rest:
+            yield whole, self.tile.rest
+
     def tiles(self, count: Any) -> Iterator[tuple[Any, int]]:
         """Go through so many positions in tiles, the largest first: where each begins, and its size."""
         b, done = self.code.builder, number(0)
@@ -75,23 +84,25 @@ class RowCode(abc.ABC):
                 yield tile.index, size
             done = stop
 
-    def multiply(self, starts: list[Any], weights: Any, sums: list[Any]) -> list[Any]:
-        """Add the products of positions, which begin at `starts`, with weights (C_in, channels of a tile) to sums.
+    def multiply(
+        self, starts: list[Any], weights: Any, vectors: int, sums: list[Any], first: Any = None, stop: Any = None
+    ) -> list[Any]:
+        """Add the products of positions, which begin at `starts`, with weights (C_in, so many vectors) to sums.
 
-        Sums are in registers: for each position, each vector of channels.
+        Sums are in registers: for each position, each vector of channels. Some of the input channels are multiplied,
+        or all of them.
         """
-        code, tile = self.code, self.tile
-        with code.loop(number(0), self.given["c_in"], carried=sums) as channel:
-            row = self.at(weights, code.builder.mul(channel.index, number(tile.channels)))
-            vectors = [
-                code.load(self.at(row, number(v * tile.lanes)), self.vector, self.itemsize) for v in range(tile.vectors)
-            ]
+        code = self.code
+        first, stop = first or number(0), stop or self.given["c_in"]
+        with code.loop(first, stop, carried=sums) as channel:
+            row = self.at(weights, code.builder.mul(channel.index, number(vectors * self.tile.lanes)))
+            read = self.read(row, vectors, self.vector)
             added = []
             for i, start in enumerate(starts):
                 factor = code.load(self.at(start, channel.index), self.element, self.itemsize)
                 spread = code.spread(factor, self.vector)
-                totals = channel.carried[i * tile.vectors : (i + 1) * tile.vectors]
-                added += [code.multiply_add(spread, w, total) for w, total in zip(vectors, totals, strict=True)]
+                totals = channel.carried[i * vectors : (i + 1) * vectors]
+                added += [code.multiply_add(spread, w, total) for w, total in zip(read, totals, strict=True)]
             channel.carried = added
         return channel.carried
 

@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.kernels.kernel import FinishStep, Tile, best_tile, tile_sizes
@@ -23,17 +22,15 @@ class ScatterKernel(TapsKernel):
         super().__init__(taps, _tile(taps), up=up, dilation=1, offset=offset)
 
     def laid_out(self, taps: Tensor) -> Tensor:
-        """Return (blocks of taps and output channels, C_in, channels of a tile)."""
+        """Return (numbers,), see `Tile.in_blocks`: output channels are those of all taps."""
         numbers = self.kernel * self.c_out
-        blocks = -(-numbers // self.tile.channels)
-        padded = taps.new_zeros((self.c_in, blocks * self.tile.channels))
+        padded = taps.new_zeros((self.c_in, self.tile.padded(numbers)))
         padded[:, :numbers] = taps.transpose(0, 1).flatten(1)
-        return torch.unflatten(padded, 1, (blocks, -1)).transpose(0, 1).contiguous()
+        return self.tile.in_blocks(padded)
 
     def scratch(self, source: Window) -> int:
         """Return room for rows of sums, with what a block of zeros adds to nothing behind each, and for zeros."""
-        numbers = self.kernel * self.c_out
-        padded = -(-numbers // self.tile.channels) * self.tile.channels
+        padded = self.tile.padded(self.kernel * self.c_out)
         reached = (source.width - 1) * self.up * self.c_out + padded
         return -(-reached // self.tile.lanes) * self.tile.lanes * self.tile.positions + self.c_out
 
@@ -49,7 +46,7 @@ def scatter_cost(taps: Tensor, source: int) -> int:
     for size in tile_sizes(tile):
         count, left = divmod(left, size)
         positions += count * (size if size == tile.positions else size + 1)
-    return positions * c_in * -(-kernel * c_out // tile.channels) * tile.channels
+    return int(positions * c_in * tile.work(kernel * c_out))
 
 
 def _tile(taps: Tensor) -> Tile:

@@ -19,7 +19,7 @@ class ScatterCode(RowCode):
         """Write the function's body."""
         code, b, given = self.code, self.code.builder, self.given
         numbers = b.mul(given["kernel"], given["c_out"])
-        padded = self.code.rounded_up(numbers, self.tile.channels)
+        padded = self.code.rounded_up(numbers, self.tile.lanes)
         advance = b.mul(given["up"], given["c_out"])
         reached = b.add(b.mul(b.sub(given["x_width"], number(1)), advance), padded)
         self.room = self.code.rounded_up(reached, self.tile.lanes)
@@ -30,25 +30,25 @@ class ScatterCode(RowCode):
             low, high, end = self.start_row(row.index)
             self.zero(low, high, end)
             code.fill_zero(given["scratch"], b.mul(sums, number(self.itemsize)))
-            with code.loop(number(0), numbers, self.tile.channels) as block:
-                weights = self.at(given["taps"], b.mul(given["c_in"], block.index))
-                into = self.at(given["scratch"], block.index)
+            for block, vectors in self.blocks(padded):
+                weights = self.at(given["taps"], b.mul(given["c_in"], block))
+                into = self.at(given["scratch"], block)
                 for first, size in self.tiles(given["x_width"]):
-                    self._add(first, size, weights, into, advance)
+                    self._add(first, size, weights, vectors, into, advance)
             self._put_together()
             self._write(low, high, nothing)
 
-    def _add(self, position: Any, positions: int, weights: Any, into: Any, advance: Any) -> None:
+    def _add(self, position: Any, positions: int, weights: Any, vectors: int, into: Any, advance: Any) -> None:
         """Add the products of some positions, each to its row of sums."""
         code, b, given, tile = self.code, self.code.builder, self.given, self.tile
         starts = [self.at(self.x, b.mul(given["c_in"], b.add(position, number(i)))) for i in range(positions)]
-        sums = self.multiply(starts, weights, [ir.Constant(self.vector, None)] * (positions * tile.vectors))
+        sums = self.multiply(starts, weights, vectors, [ir.Constant(self.vector, None)] * (positions * vectors))
         for i in range(positions):
             own = b.mul(self.room, number(i))
             first = self.at(into, b.add(own, b.mul(b.add(position, number(i)), advance)))
-            for v in range(tile.vectors):
+            for v in range(vectors):
                 place = self.at(first, number(v * tile.lanes))
-                total = b.fadd(code.load(place, self.vector, self.itemsize), sums[i * tile.vectors + v])
+                total = b.fadd(code.load(place, self.vector, self.itemsize), sums[i * vectors + v])
                 b.store(total, place, align=self.itemsize)
 
     def _put_together(self) -> None:

@@ -26,7 +26,7 @@ class TapsKernel(WindowKernel):
 
     @abc.abstractmethod
     def laid_out(self, taps: Tensor) -> Tensor:
-        """Return the taps in the order in which they are read, (blocks, ..., channels of a tile), padded with zeros."""
+        """Return the taps in the order in which they are read, padded with zeros."""
 
     def calls(self, source: Window) -> list[dict[str, int]]:
         """Return the arguments of the one call."""
