@@ -24,7 +24,8 @@ from attribution_bench.benchmark.workloads import Row
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.sequences import lambda_windows
 from attribution_bench_plugins import fastism
-from attribution_bench_plugins.fastism import FastISM, execute
+from attribution_bench_plugins.fastism import FastISM, execute, late
+from attribution_bench_plugins.fastism.kernels.program import Prepared
 
 LENGTH = 60
 
@@ -97,17 +98,18 @@ def test_steps_are_timed_once_a_block_and_merging_ones_once_in_all() -> None:
     with thread_count("torch", 1), timed_steps(lambda: float(next(ticks)), torch.device("cpu")) as seconds:
         result = method.attribute(one_hot, progress=lambda done, total: blocks.append(done))
     np.testing.assert_array_equal(result.predictions["output"], expected)
-    # The clock ticks once between the two looks at it, so that seconds count calls. The pool has three phases.
+    # The clock ticks once between the two looks at it, so that seconds count calls. The pool has three phases, and
+    # waits for its reader: once it is said what is to be computed, and once it is. So does the last layer.
     assert len(blocks) >= 3
     by_operation = {operation: value for (_, operation, mode), value in seconds.items() if mode == "windowed"}
-    assert by_operation == {"conv": len(blocks), "relu": len(blocks), "max_pool": len(blocks)}
+    assert by_operation == {"conv": len(blocks), "relu": len(blocks), "max_pool": 2 * len(blocks)}
     dense = {layer: value for (layer, operation, _), value in seconds.items() if operation == "linear"}
-    assert list(dense.values()) == [1.0, 1.0]
+    assert list(dense.values()) == [1.0, 2.0]
 
 
 def test_the_engine_is_left_as_it_was_after_an_error_too() -> None:
     method = FastISM(row_of(pooled).build(), least_gain=0)
-    plain = execute.BlockRun
+    plain, plain_run = execute.BlockRun, Prepared.run
 
     def interrupted(done: int, total: int) -> None:
         assert execute.BlockRun is not plain
@@ -115,7 +117,7 @@ def test_the_engine_is_left_as_it_was_after_an_error_too() -> None:
 
     with pytest.raises(KeyError), timed_steps(lambda: 0.0, torch.device("cpu")):
         method.attribute(lambda_windows(LENGTH, 1).one_hot(), progress=interrupted)
-    assert execute.BlockRun is plain
+    assert (execute.BlockRun, late.BlockRun, Prepared.run) == (plain, plain, plain_run)
     (engine,) = method._engines.values()
     assert not any("run_merged" in vars(step.operation) for step in engine.plan.steps.values() if step.operation)
 

@@ -56,6 +56,7 @@ class _Recipe:
     make: Callable[[], Convolution]
 
 
+@cache
 def fewest_products(width: int, kernel: int) -> Convolution:
     """Return the convolution with the fewest products of those that lose few digits, for up to some dozens of either.
 

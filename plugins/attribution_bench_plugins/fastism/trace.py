@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.execute import BlockRun
+from attribution_bench_plugins.fastism.block_run import BlockRun
 from attribution_bench_plugins.fastism.plan import Plan
 from attribution_bench_plugins.fastism.references import ReferenceStore, run_graph
 from attribution_bench_plugins.fastism.values import Mutation, Windowed

@@ -50,6 +50,8 @@ class Call:
     other: "Tensor | Call | None" = None
     """(n, count, alternatives, other width, C_out): the delta that is added, on its window."""
     other_window: Window | None = None
+    node: str = ""
+    """The node whose kernel it is."""
 
     @property
     def shape(self) -> torch.Size:
@@ -78,11 +80,47 @@ class _Place:
     """Whether it holds all rows; otherwise those that are computed at a time."""
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One time that a function is called for some rows."""
+
+    call: Call
+    function: Compiled
+    arguments: "ctypes.Array[ctypes.c_int64]"
+    """Of which the first two, the rows, are still to be written; see `kernel.ROWS`."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Calls with memory for what they write."""
+
+    entries: list[Entry]
+    rows: int
+    chunk: int
+    """Rows that are computed at a time."""
+    results: list[Tensor | None]
+    held: list[Tensor]
+    """What is read and written beside the results."""
+
+    def run(self) -> None:
+        """Compute all rows."""
+        addresses = [(entry.function.address, _address(entry.arguments)) for entry in self.entries]
+        listed = laid_out([number for pair in addresses for number in pair])
+        _in_turn()(laid_out([_address(listed), len(self.entries), self.rows, self.chunk]))
+
+
 def run_calls(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> list[Tensor | None]:
     """Run calls in order, each after those that it reads; returns what is written by those that are kept.
 
     All have the same rows, and numbers of one kind.
     """
+    prepared = prepare(calls, kept, buffers)
+    prepared.run()
+    return prepared.results
+
+
+def prepare(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> Prepared:
+    """Lay out what calls read and write; see `run_calls`."""
     n, count, alternatives = calls[0].shape[:3]
     rows, dtype = n * count * alternatives, calls[0].dtype
     offsets, room = _between(calls, kept)
@@ -94,30 +132,26 @@ def run_calls(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> 
     between = buffers.empty((room * chunk,), dtype)
     scratch = buffers.empty((max(call.kernel.scratch(call.source) for call in calls),), dtype)
     lists = torch.empty(max(call.kernel.lists() for call in calls), dtype=torch.int64)
-    held: list[Tensor] = []
-    results: list[Tensor | None] = []
+    prepared = Prepared([], rows, chunk, [], [between, scratch, lists])
     places: dict[Call, _Place] = {}
-    entries: list[int] = []
-    arguments = []
 
     def place(operand: Tensor | Call) -> _Place:
         if isinstance(operand, Call):
             return places[operand]
         flat = operand.flatten(0, 2)
         flat = flat if flat.stride()[1:] == (flat.shape[2], 1) else flat.contiguous()
-        held.append(flat)
+        prepared.held.append(flat)
         return _Place(flat.data_ptr(), flat.stride(0), True)
 
     for call, stays, offset in zip(calls, kept, offsets, strict=True):
         result = buffers.empty(call.shape, dtype) if stays else None
-        row = _row(call)
+        prepared.results.append(result)
         if result is not None:
-            places[call] = _Place(result.data_ptr(), row, True)
+            places[call] = _Place(result.data_ptr(), _row(call), True)
         else:
-            places[call] = _Place(between.data_ptr() + offset * chunk * dtype.itemsize, row, False)
-        results.append(result)
-        given = dict.fromkeys(PARAMETERS, 0)
+            places[call] = _Place(between.data_ptr() + offset * chunk * dtype.itemsize, _row(call), False)
         x, out, source, window = place(call.x), places[call], call.source, call.window
+        given = dict.fromkeys(PARAMETERS, 0)
         given.update(
             x=x.address, x_row=x.row, x_moves=x.moves, c_in=call.kernel.c_in,
             x_start=source.start, x_step=source.step, x_width=source.width,
@@ -139,11 +173,9 @@ def run_calls(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> 
             given.update(other_start=beside.start, other_step=beside.step, other_width=beside.width)
         function = compiled(call.kernel.name, TYPES[dtype], call.kernel.tile, call.finish)
         for further in call.kernel.calls(source):
-            arguments.append(laid_out([int(value) for value in (given | further).values()]))
-            entries += [function.address, _address(arguments[-1])]
-    listed = laid_out(entries)
-    _in_turn()(laid_out([_address(listed), len(arguments), rows, chunk]))
-    return results
+            arguments = laid_out([int(value) for value in (given | further).values()])
+            prepared.entries.append(Entry(call, function, arguments))
+    return prepared
 
 
 def _row(windows: Tensor | Call) -> int:

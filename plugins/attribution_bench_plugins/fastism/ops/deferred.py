@@ -54,7 +54,7 @@ class Deferred(Windowed):
     ) -> None:
         super().__init__(references, source, length, window, clean=True)
         self._kernel, self._x, self._program = kernel, x, program
-        self._finish, self._reference_of = NOTHING, source
+        self._finish, self._reference_of, self._node = NOTHING, source, source
         self._scale: Tensor | None = None
         self._other: Windowed | None = None
         self._call: Call | None = None
@@ -127,6 +127,7 @@ class Deferred(Windowed):
             scale=None if self._scale is None else self._scale.to(read.dtype).contiguous(),
             other=None if other is None else _operand(other),
             other_window=None if other is None else other.window,
+            node=self._node,
         )
         self._state = "settled"
         self._program.add(self)
@@ -226,7 +227,7 @@ class Deferred(Windowed):
     def _followed(self, source: str, finish: Finish, window: Window) -> "Deferred":
         """Return the same with another finish, in this one's place."""
         result = Deferred(self.references, source, self.length, window, self._kernel, self._x, self._program)
-        result._other, result._finish, result._scale = self._other, finish, self._scale
+        result._other, result._finish, result._scale, result._node = self._other, finish, self._scale, self._node
         if self._kernel.reads_reference or self._finish.rectified:
             result._reference_of = self._reference_of
         elif finish.rectified:
