@@ -16,7 +16,7 @@ from attribution_bench.errors import SelfCheckError
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
 from attribution_bench_plugins.fastism.cost import Pieces, Work
-from attribution_bench_plugins.fastism.execute import Sizes, choose_sizes, mutate, phases
+from attribution_bench_plugins.fastism.execute import Sizes, choose_sizes, mutate, phases, workers_for
 from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
 from attribution_bench_plugins.fastism.graph.layout import labelled
@@ -29,6 +29,7 @@ from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.rules import rules_for
 from attribution_bench_plugins.fastism.source import Source, source_of
 from attribution_bench_plugins.fastism.trace import first_divergence
+from attribution_bench_plugins.fastism.workers import Workers
 from attribution_bench_plugins.standard_ism import StandardISM
 
 LARGEST_DEFAULT_BUDGET = 4 * 2**30
@@ -202,18 +203,19 @@ def _run(
     count, positions = len(request.one_hot), request.positions.tolist()
     store = _Predictions(request, plan.letters)
     first = 0
-    while first < count:
-        rows = slice(first, min(first + sizes.sequences, count))
-        try:
-            _run_group(source, request, plan, rows, positions, sizes.positions, alternatives, store)
-        except torch.OutOfMemoryError:
-            if sizes == Sizes(1, 1):
-                raise
-            sizes = sizes.halved()
-            continue
-        if self_check and first == 0:
-            check_first_sequence(source, request, plan, store.predictions)
-        first = rows.stop
+    with Workers(workers_for(plan, source.device.type)) as workers:
+        while first < count:
+            rows = slice(first, min(first + sizes.sequences, count))
+            try:
+                _run_group(source, request, plan, rows, positions, sizes.positions, alternatives, store, workers)
+            except torch.OutOfMemoryError:
+                if sizes == Sizes(1, 1):
+                    raise
+                sizes = sizes.halved()
+                continue
+            if self_check and first == 0:
+                check_first_sequence(source, request, plan, store.predictions)
+            first = rows.stop
     return RawAttribution(predictions=store.predictions, reference_predictions=store.references)
 
 
@@ -226,6 +228,7 @@ def _run_group(
     positions_at_once: int,
     alternatives: int,
     store: "_Predictions",
+    workers: Workers,
 ) -> None:
     there, instead = _letters(request.letters[rows], plan.letters, alternatives)
     place = np.full(plan.length, -1)
@@ -244,7 +247,9 @@ def _run_group(
 
     letters_there, letters_instead = there.to(source.device), instead.to(source.device)
     with products_in(source.products, source.device):
-        for emission in mutate(plan, references, letters_there, letters_instead, positions, positions_at_once, report):
+        for emission in mutate(
+            plan, references, letters_there, letters_instead, positions, positions_at_once, report, workers
+        ):
             at = np.asarray(emission.positions)
             for selection in by_output[emission.output]:
                 values = emission.values

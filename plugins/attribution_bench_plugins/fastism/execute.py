@@ -18,7 +18,7 @@ from attribution_bench_plugins.fastism.plan import (
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.values import Mutation, Windowed
 from attribution_bench_plugins.fastism.window import Positions, Window
-from attribution_bench_plugins.fastism.workers import MOST_WORKERS, in_order
+from attribution_bench_plugins.fastism.workers import MOST_WORKERS, Workers
 
 CACHE_BYTES = {"cpu": 12 * 2**20}
 """Size of the largest tensor of a block: on a CPU one that stays in the shared cache."""
@@ -89,6 +89,7 @@ def mutate(
     positions: Sequence[int],
     block_positions: int,
     progress: Callable[[int], None],
+    workers: Workers,
 ) -> Iterator[Emission]:
     """Run every single-letter mutation of a group of sequences.
 
@@ -111,17 +112,17 @@ def mutate(
             references, plan.graph.input, plan.length, window, there[:, index], instead[:, index], plan.letters
         )
 
-    most = min(block_positions, _fair_share(plan, references, len(positions), instead.shape[2], instead.device))
+    most = min(block_positions, _fair_share(plan, references, len(positions), instead.shape[2], workers.count))
     blocks = phases(positions, plan.stride, most)
-    yield from walk(plan, references, blocks, instead.shape[2], letters, progress)
+    yield from walk(plan, references, blocks, instead.shape[2], letters, progress, workers)
 
 
-def _fair_share(plan: Plan, references: ReferenceStore, positions: int, alternatives: int, device: torch.device) -> int:
+def _fair_share(plan: Plan, references: ReferenceStore, positions: int, alternatives: int, workers: int) -> int:
     """Return how many positions a block has at most, that every worker has one, where they are worth several."""
     itemsize = references.inputs[plan.graph.input].element_size()
     windowed = itemsize * alternatives * widest(plan, plan.middle_windows, plan.steps)
     worth = windowed * positions * references.count // SPLIT_BYTES
-    return -(-positions // max(1, min(workers_for(plan, device.type), worth)))
+    return -(-positions // max(1, min(workers, worth)))
 
 
 def walk(
@@ -131,6 +132,7 @@ def walk(
     alternatives: int,
     mutated: Callable[[Positions], Windowed],
     progress: Callable[[int], None],
+    workers: Workers,
 ) -> Iterator[Emission]:
     """Run blocks of mutations, each of which `mutated` gives as the windowed input."""
     early, late, frontier = plan.running(late=False), plan.running(late=True), plan.frontier()
@@ -149,8 +151,7 @@ def walk(
             run.windowed[name].compute()
         return emissions, Left(block, {name: run.windowed[name] for name in frontier})
 
-    workers = workers_for(plan, references.device)
-    for emissions, what in in_order(run_early, blocks, workers=workers):
+    for emissions, what in workers.in_order(run_early, blocks):
         yield from emissions
         left.append(what)
         progress(what.block.count)

@@ -11,7 +11,7 @@ from attribution_bench_plugins.fastism.plan import Plan
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.values import Windowed
 from attribution_bench_plugins.fastism.window import Positions, Window
-from attribution_bench_plugins.fastism.workers import in_order
+from attribution_bench_plugins.fastism.workers import Workers
 
 LATE_BYTES = 4 * 2**20
 """Size of the largest tensor of a part, on a CPU: it stays in the shared cache from one step to the next."""
@@ -38,21 +38,21 @@ class Left:
 
 
 def run_late(
-    plan: Plan, references: ReferenceStore, left: Sequence[Left], alternatives: int, workers: int
+    plan: Plan, references: ReferenceStore, left: Sequence[Left], alternatives: int, workers: Workers
 ) -> Iterator[Emission]:
     """Run the late steps on what all blocks left, for a range of positions after the other.
 
     Neighbours are in one range, whatever their phase: they reach the same rows of a dense layer.
     """
     positions = sorted({position for what in left for position in what.block.indices})
-    size = _positions_at_once(plan, references, len(positions), alternatives, workers)
+    size = _positions_at_once(plan, references, len(positions), alternatives, workers.count)
     parts = [positions[i : i + size] for i in range(0, len(positions), size)]
 
     def run(part: list[int]) -> list[Emission]:
         found = [what.between(part[0], part[-1] + 1) for what in left]
         return _run(plan, references, [what for what in found if what is not None], alternatives)
 
-    for emissions in in_order(run, parts, workers=workers):
+    for emissions in workers.in_order(run, parts):
         yield from emissions
 
 

@@ -22,7 +22,7 @@ from attribution_bench_plugins.fastism.engine import (
     keep_checked,
     warn_of,
 )
-from attribution_bench_plugins.fastism.execute import positions_at_once, walk
+from attribution_bench_plugins.fastism.execute import positions_at_once, walk, workers_for
 from attribution_bench_plugins.fastism.plan import Plan, bytes_per_sequence
 from attribution_bench_plugins.fastism.precision import products_in
 from attribution_bench_plugins.fastism.references import ReferenceStore
@@ -31,6 +31,7 @@ from attribution_bench_plugins.fastism.source import Source, source_of
 from attribution_bench_plugins.fastism.trace import first_divergence_of
 from attribution_bench_plugins.fastism.values import Windowed
 from attribution_bench_plugins.fastism.window import Positions, Window
+from attribution_bench_plugins.fastism.workers import Workers
 from attribution_bench_plugins.standard_ism import StandardISM
 
 CHECKED_OF = 16
@@ -51,9 +52,9 @@ def predict(
     unchecked = options.self_check and not engine.checked
     fewest = engine.work.fewest(options.least_gain)
     mutagenesis = _Mutagenesis(source, request, engine.plan, edits)
-    with torch.inference_mode():
+    with torch.inference_mode(), Workers(workers_for(engine.plan, source.device.type)) as workers:
         for group in _groups(source, request, engine.plan, fewest, edits, options.budget):
-            mutagenesis.walk(group)
+            mutagenesis.walk(group, workers)
             if unchecked:
                 mutagenesis.check(group)
                 keep_checked(engine, engines)
@@ -101,7 +102,7 @@ class _Mutagenesis:
         self.done = 0
         self.selections = {o.name: [s for s in request.selections if s.name == o.name] for o in request.outputs}
 
-    def walk(self, group: Group) -> None:
+    def walk(self, group: Group, workers: Workers) -> None:
         """Run a group's substitutions through the engine."""
         references = ReferenceStore(self.plan, self._inputs(group.sequences))
         for output, name in self.plan.graph.outputs.items():
@@ -113,9 +114,9 @@ class _Mutagenesis:
                 repeated = {selection: array.repeat(each, axis=0) for selection, array in values.items()}
                 self.predictions.write(batch.every.ravel(), repeated)
         for batch in group.batches:
-            self._walk(batch, references)
+            self._walk(batch, references, workers)
 
-    def _walk(self, batch: Batch, references: ReferenceStore) -> None:
+    def _walk(self, batch: Batch, references: ReferenceStore, workers: Workers) -> None:
         def mutated(block: Positions) -> Windowed:
             numbers = batch.at(block.indices)
             edits = [self.edits[number] for number in numbers.ravel().tolist()]
@@ -127,7 +128,7 @@ class _Mutagenesis:
             self.request.progress(self.done, len(self.edits))
 
         with products_in(self.source.products, self.source.device):
-            for emission in walk(self.plan, references, batch.blocks, batch.alternatives, mutated, report):
+            for emission in walk(self.plan, references, batch.blocks, batch.alternatives, mutated, report, workers):
                 values = self._select(emission.output, emission.values.flatten(0, 2))
                 self.predictions.write(batch.at(emission.positions).ravel(), values)
 

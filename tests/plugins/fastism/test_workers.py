@@ -1,7 +1,7 @@
 """Blocks side by side give what blocks one after another give."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism import execute
-from attribution_bench_plugins.fastism.workers import in_order
+from attribution_bench_plugins.fastism.workers import Workers
 from fastism_models import LENGTH, build
 from parity import assert_parity, brute_force, one_hot
 
@@ -23,6 +23,12 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def in_turn(function: Callable[[int], Any], items: range) -> list[Any]:
+    """Return what two workers make of items."""
+    with Workers(2) as workers:
+        return list(workers.in_order(function, items))
+
+
 @pytest.mark.usefixtures("two_threads")
 def test_results_come_in_order_from_several_threads_that_share_the_cores() -> None:
     together = threading.Barrier(2, timeout=10)
@@ -31,13 +37,13 @@ def test_results_come_in_order_from_several_threads_that_share_the_cores() -> No
         together.wait()  # passes only where two run at a time
         return number * number, torch.get_num_threads(), torch.is_inference_mode_enabled()
 
-    assert list(in_order(square, range(6), workers=2)) == [(n * n, 1, True) for n in range(6)]
+    assert in_turn(square, range(6)) == [(n * n, 1, True) for n in range(6)]
     assert torch.get_num_threads() == 2
 
 
 @pytest.mark.usefixtures("two_threads")
 def test_threads_that_start_afterwards_have_every_core() -> None:
-    list(in_order(abs, range(4), workers=2))
+    in_turn(abs, range(4))
     seen: list[int] = []
     later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
     later.start()
@@ -55,7 +61,7 @@ def test_an_error_ends_the_others() -> None:
         return number
 
     with pytest.raises(ValueError, match="three"):
-        list(in_order(fail_at_three, range(1000), workers=2))
+        in_turn(fail_at_three, range(1000))
     assert len(done) < 10
 
 
