@@ -1,6 +1,8 @@
 """Kernels that run one after the other for some rows at a time; pools and sums against loops."""
 
 import itertools
+import weakref
+from typing import cast
 
 import pytest
 import torch
@@ -19,7 +21,8 @@ from attribution_bench_plugins.fastism.kernels.pool import PoolKernel
 from attribution_bench_plugins.fastism.kernels.program import Call, run_calls
 from attribution_bench_plugins.fastism.kernels.scatter import ScatterKernel
 from attribution_bench_plugins.fastism.kernels.total import TotalKernel
-from attribution_bench_plugins.fastism.ops.deferred import Deferred
+from attribution_bench_plugins.fastism.ops.deferred import Deferred, Program
+from attribution_bench_plugins.fastism.values import References, Windowed
 from attribution_bench_plugins.fastism.window import Window
 from fastism_models import chain
 from parity import assert_parity, brute_force, one_hot
@@ -258,3 +261,23 @@ def test_what_is_foreseen_to_stay_between_kernels_does(name: str, monkeypatch: p
     assert kept <= foreseen
     assert between
     assert not between & foreseen
+
+
+class Unmutated:
+    """References of nothing: a kernel that reads none."""
+
+    buffers = Buffers()
+
+
+def test_what_is_computed_keeps_nothing_that_it_was_computed_from() -> None:
+    """What a block leaves to the late steps is kept until all blocks have run."""
+    window, references, rows = Window(3, 1, 6), cast("References", Unmutated()), Program(Buffers())
+    x = Windowed(references, "x", LENGTH, window, delta=deltas(window, 20, LENGTH), clean=True)
+    kernel = GatherKernel(random(3, 20, 20, seed=1), dilation=1, offset=-1)
+    between = Deferred(references, "y", LENGTH, Window(2, 1, 8), kernel, x, rows)
+    result = Deferred(references, "z", LENGTH, Window(1, 1, 10), kernel, between, rows)
+    operands = weakref.ref(x), weakref.ref(between)
+    del x, between
+    assert all(operand() is not None for operand in operands)
+    assert result.delta().shape == (2, COUNT, 2, 10, 20)
+    assert all(operand() is None for operand in operands)

@@ -239,9 +239,11 @@ class Deferred(Windowed):
         return result
 
     def _let_go(self) -> None:
+        """Read nothing any more, and keep none of it: what was computed may be kept for long."""
         self._x.uses -= 1
         if self._other is not None:
             self._other.uses -= 1
+        del self._x, self._other
 
     def _contiguous(self, source: str) -> Tensor:
         return self.references.summary(source, "contiguous", Tensor.contiguous)
