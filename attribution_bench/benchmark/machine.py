@@ -24,7 +24,7 @@ TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 """Environment variable that TensorFlow reads as it starts."""
 GPU_BATCH_SIZES = (None, 64, 512, 4096)
 CPU_BATCH_SIZES = (None, 8, 32, 256)
-RECORDED = ("torch", "captum", "tensorflow", "keras", "shap", "numpy")
+RECORDED = ("torch", "captum", "tensorflow", "keras", "tf_keras", "shap", "numpy", "tangermeme", "fastism")
 """Packages whose versions decide what is measured."""
 
 

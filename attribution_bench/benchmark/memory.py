@@ -1,4 +1,4 @@
-"""Peak memory while something runs."""
+"""Peak memory while something runs, in this process and in those that it starts."""
 
 import contextlib
 import sys
@@ -24,7 +24,10 @@ class Peak:
 
 @contextlib.contextmanager
 def watch(peak: Peak, device: str) -> Iterator[None]:
-    """Raise `peak` to the highest memory during the block: of the process, or of the framework's GPU allocator."""
+    """Raise `peak` to the highest memory during the block: of the processes, or of the framework's GPU allocator.
+
+    Of several processes, the highest of each are summed.
+    """
     kind = device.partition(":")[0]
     if kind == "cuda" and "torch" in sys.modules:
         import torch
@@ -46,33 +49,50 @@ def watch(peak: Peak, device: str) -> Iterator[None]:
             yield
 
 
+def _processes() -> list[psutil.Process]:
+    """Return this process and those that it started, and they in turn."""
+    own = psutil.Process()
+    return [own, *own.children(recursive=True)]
+
+
 def _reset_high_water() -> bool:
-    """Set Linux's high-water mark of this process to its present memory; False where that cannot be done."""
+    """Set Linux's high-water marks of the processes to their present memory; False where that cannot be done."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        for process in _processes():
+            Path(f"/proc/{process.pid}/clear_refs").write_text("5")
     except OSError:
         return False
     return _high_water() > 0
 
 
 def _high_water() -> int:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
+    found = 0
+    for process in _processes():
+        with contextlib.suppress(OSError):  # it has ended
+            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    found += int(line.split()[1]) * 1024
+    return found
+
+
+def _resident() -> int:
+    found = 0
+    for process in _processes():
+        with contextlib.suppress(psutil.Error):  # it has ended
+            found += int(process.memory_info().rss)
+    return found
 
 
 @contextlib.contextmanager
 def _sampled(report: Callable[[int], None]) -> Iterator[None]:
-    """Report the resident set every few milliseconds from another thread."""
-    process, done = psutil.Process(), threading.Event()
+    """Report the resident sets every few milliseconds from another thread."""
+    done = threading.Event()
 
     def sample() -> None:
         while not done.wait(SAMPLING_SECONDS):
-            report(int(process.memory_info().rss))
+            report(_resident())
 
-    report(int(process.memory_info().rss))
+    report(_resident())
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
     try:

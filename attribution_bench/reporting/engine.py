@@ -12,7 +12,7 @@ from attribution_bench.reporting.labels import ratio_text, seconds_text, short
 
 ENGINE = "fastism"
 STANDARD = "standard_ism"
-ALL_OUTPUTS = ("fastism", "standard_ism", "tangermeme")
+ALL_OUTPUTS = ("fastism", "standard_ism", "tangermeme", "original_fastism")
 """Methods one call of which serves every output; the figures of others are for one output."""
 
 

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 
@@ -24,6 +28,26 @@ def test_the_peak_holds_what_was_freed_again(kernel_mark: bool, monkeypatch: pyt
             allocate()
     assert peak.bytes - before.bytes > BLOCK / 2
     assert peak.kind == "resident set"
+
+
+@pytest.mark.parametrize("kernel_mark", [True, False])
+def test_the_peak_holds_that_of_processes_that_were_started(kernel_mark: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kernel_mark:
+        monkeypatch.setattr(memory, "_reset_high_water", lambda: False)
+    script = f"input(); block = bytearray(b'1' * {BLOCK}); print('held', flush=True); input()"
+    before, peak = Peak(), Peak()
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with watch(before, "cpu"):
+            pass
+        with watch(peak, "cpu"):
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            process.stdout.readline()
+            time.sleep(2 * memory.SAMPLING_SECONDS)
+        process.stdin.write(b"\n")
+    assert peak.bytes - before.bytes > BLOCK / 2
 
 
 def test_a_later_smaller_use_does_not_lower_the_peak() -> None:
