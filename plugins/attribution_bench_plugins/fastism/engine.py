@@ -33,6 +33,7 @@ from attribution_bench_plugins.fastism.workers import Workers
 from attribution_bench_plugins.standard_ism import StandardISM
 
 LARGEST_DEFAULT_BUDGET = 4 * 2**30
+"""Of memory that other programs need, too."""
 FEW = "so few mutations take less time by full passes"
 
 
@@ -50,10 +51,9 @@ class Options:
     least_gain: float
     products: str | None = None
 
-    @property
-    def budget(self) -> int:
-        """Bytes that the engine may use."""
-        return self.memory_budget or default_budget()
+    def budget(self, device: torch.device) -> int:
+        """Return how many bytes the engine may use on a device."""
+        return self.memory_budget or default_budget(device)
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def prepare(
         return Captured(None, None, 1.0, str(error))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
     plan = make_plan(graph, labelled(axes, len(source.model.alphabet), length), rules_for(graph, options.rules))
-    sizes = choose_sizes(plan, source.dtype.itemsize, plan.letters - 1, source.device.type, options.budget)
+    sizes = choose_sizes(plan, source.dtype.itemsize, plan.letters - 1, source.kind, options.budget(source.device))
     pieces = pieces_of(plan, sizes, sizes.sequences, range(length), plan.letters - 1)
-    work = Work.of(plan, source.device.type)
+    work = Work.of(plan, source.kind)
     ratio = work.ratio(pieces)
     if ratio < options.least_gain:
         return Captured(plan, work, 1.0, f"windows would save too little, {ratio:.2f} times ({main_cause(plan)})")
@@ -149,7 +149,7 @@ def attribute(model: SequenceModel, request: Request, engines: dict[Any, Capture
         warn_of(engine)
         return _by_full_passes(model, request, engine.fallback)
     plan = engine.plan
-    sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.device.type, options.budget)
+    sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.kind, options.budget(source.device))
     sizes = replace(sizes, sequences=min(sizes.sequences, request.batch_size or sizes.sequences))
     if engine.too_few(pieces_of(plan, sizes, count, positions, alternatives), options):
         return _by_full_passes(model, request, FEW)
@@ -184,8 +184,12 @@ def explain_model(
     return explain(engine.plan, length, source.dtype.itemsize, engine.ratio, engine.fallback)
 
 
-def default_budget() -> int:
-    """Return a quarter of the free memory, at most 4 GiB, in bytes."""
+def default_budget(device: torch.device) -> int:
+    """Return a quarter of the memory that is free on a device, in bytes; on a CPU at most 4 GiB."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + cached) // 4
     return min(LARGEST_DEFAULT_BUDGET, int(psutil.virtual_memory().available) // 4)
 
 
@@ -203,7 +207,7 @@ def _run(
     count, positions = len(request.one_hot), request.positions.tolist()
     store = _Predictions(request, plan.letters)
     first = 0
-    with Workers(workers_for(plan, source.device.type)) as workers:
+    with Workers(workers_for(plan, source.kind)) as workers:
         while first < count:
             rows = slice(first, min(first + sizes.sequences, count))
             try:

@@ -22,7 +22,8 @@ from attribution_bench_plugins.fastism.workers import MOST_WORKERS, Workers
 
 CACHE_BYTES = {"cpu": 12 * 2**20}
 """Size of the largest tensor of a block: on a CPU one that stays in the shared cache."""
-ACCELERATOR_BYTES = 512 * 2**20
+ACCELERATOR_BYTES = 2 * 2**30
+"""The same on other devices, which wait for every operation to be started: budget allowing, few and large ones."""
 LEAST_ROWS = 16
 """Mutated sequences of a block, budget allowing, however large: products with fewer rows wait for their weights."""
 LEAST_BLOCKS = 32

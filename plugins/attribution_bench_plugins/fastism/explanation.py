@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from attribution_bench_plugins.fastism import devices
 from attribution_bench_plugins.fastism.cost import (
     FREE,
     Cost,
@@ -169,7 +170,7 @@ def _advice(plan: Plan, costs: dict[str, Cost], fallback: str) -> tuple[str, ...
         share = costs[heaviest].work / total
         advice.append(f"Every layer runs on windows; {plan.steps[heaviest].node.layer!r} takes most, {share:.0%}.")
     if not has_compiler() and any(
-        isinstance(step.operation, Taps) and step.operation.taps.device.type == "cpu" for step in plan.steps.values()
+        isinstance(step.operation, Taps) and devices.on_cpu(step.operation.taps) for step in plan.steps.values()
     ):
         advice.append(UNCOMPILED)
     return tuple(advice)

@@ -27,8 +27,8 @@ class FastISM(InSilicoMutagenesis):
     model
         A torch.nn.Module, a keras.Model, a tf_keras.Model, or a SequenceModel over one.
     memory_budget
-        Bytes that the engine may use beside the model and the results. By default a quarter of what is free, at most
-        4 GiB.
+        Bytes that the engine may use beside the model and the results. By default a quarter of what is free there;
+        on a CPU at most 4 GiB.
     self_check
         At first use, compare a few mutations of the first sequence with full passes before anything is returned.
     rules

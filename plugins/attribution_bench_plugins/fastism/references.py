@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch.nn.functional as F
 from torch import Tensor
 
+from attribution_bench_plugins.fastism import devices
 from attribution_bench_plugins.fastism.buffers import Buffers
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, spread
@@ -51,7 +52,7 @@ class ReferenceStore:
     def __init__(self, plan: Plan, inputs: Mapping[str, Tensor]) -> None:
         self.plan, self.inputs = plan, inputs
         sequences = inputs[plan.graph.input]
-        self.count, self.device = sequences.shape[0], sequences.device.type
+        self.count, self.device = sequences.shape[0], devices.kind(sequences.device)
         self.native: dict[str, Any] = run_graph(plan.graph, inputs, self.count, _kept(plan))
         self._padded: dict[tuple[str, str], Padded] = {}
         self._summaries: dict[tuple[str, str], Tensor] = {}

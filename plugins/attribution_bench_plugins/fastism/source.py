@@ -13,6 +13,7 @@ from torch import Tensor
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
 from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
+from attribution_bench_plugins.fastism import devices
 from attribution_bench_plugins.fastism.graph.building import BATCH_SIZES
 from attribution_bench_plugins.fastism.graph.from_torch import CaptureError, capture
 from attribution_bench_plugins.fastism.graph.ir import Graph
@@ -33,6 +34,11 @@ class Source(abc.ABC):
     """What checks of the graph against the model's own full passes allow, relative to the output's scale."""
     products: str | None = None
     """Precision of the products of windows; None for that which PyTorch is set to."""
+
+    @property
+    def kind(self) -> str:
+        """Of the device; see `devices`."""
+        return devices.kind(self.device)
 
     @property
     def allowed(self) -> float:

@@ -52,8 +52,8 @@ def predict(
     unchecked = options.self_check and not engine.checked
     fewest = engine.work.fewest(options.least_gain)
     mutagenesis = _Mutagenesis(source, request, engine.plan, edits)
-    with torch.inference_mode(), Workers(workers_for(engine.plan, source.device.type)) as workers:
-        for group in _groups(source, request, engine.plan, fewest, edits, options.budget):
+    with torch.inference_mode(), Workers(workers_for(engine.plan, source.kind)) as workers:
+        for group in _groups(source, request, engine.plan, fewest, edits, options.budget(source.device)):
             mutagenesis.walk(group, workers)
             if unchecked:
                 mutagenesis.check(group)
@@ -66,7 +66,7 @@ def predict(
 def _groups(
     source: Source, request: Request, plan: Plan, fewest: float, edits: Sequence[Edit], budget: int
 ) -> Iterator[Group]:
-    itemsize, device = source.dtype.itemsize, source.device.type
+    itemsize, device = source.dtype.itemsize, source.kind
 
     @functools.cache
     def at_once(width: int, alternatives: int) -> int:

@@ -1,16 +1,17 @@
 """What flows along the graph while a block of mutations runs: tensors on windows, as deltas or as values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from attribution_bench_plugins.fastism import devices
 from attribution_bench_plugins.fastism.buffers import Buffers
 from attribution_bench_plugins.fastism.window import Window
 
-MASKED_AT_ONCE = 16
-"""Mutations whose window leaves the sequence: up to this many are zeroed one by one, more by one mask."""
+MASKED_AT_ONCE = 8
+"""Neighbouring mutations whose windows leave the sequence: up to this many are zeroed one by one, more by a mask."""
 
 
 class Viewed(Protocol):
@@ -142,9 +143,12 @@ class Windowed:
         around = self.references.view(self.source, window, self.shape[1])
         around = around.expand(*self.shape[:3], *around.shape[3:])
         # A tensor of its own even where it is one window that is contiguous already: that is the reference itself.
-        placed = torch.empty(around.shape, dtype=around.dtype, device=around.device)
         own = self.value() if self.holds_value else self.delta()
         steady = self.window.step == window.step
+        if not steady and not devices.on_cpu(around):
+            moved, inside = shifted(own, self.window, window)
+            return torch.where(inside, moved if self.holds_value else moved + around, around)
+        placed = torch.empty(around.shape, dtype=around.dtype, device=around.device)
         for k in (slice(None),) if steady else range(self.shape[1]):
             offset = self.window.at(0 if isinstance(k, slice) else k) - window.at(0 if isinstance(k, slice) else k)
             low = min(max(0, offset), window.width)
@@ -217,18 +221,30 @@ def mask_outside(tensor: Tensor, window: Window, length: int, fill: float = 0) -
     if not window.overhangs(count, length):
         return
     outside = [k for k in range(count) if window.at(k) < 0 or window.at(k) + width > length]
-    if len(outside) > MASKED_AT_ONCE:
-        starts = window.start + window.step * torch.arange(count, device=tensor.device)[:, None]
-        index = starts + torch.arange(width, device=tensor.device)
-        outside_mask = (index < 0) | (index >= length)
-        tensor.masked_fill_(outside_mask[None, :, None, :, None], fill)
-        return
-    for k in outside:
-        start = window.at(k)
-        if start < 0:
-            tensor[:, k, :, : min(-start, width)].fill_(fill)
-        if start + width > length:
-            tensor[:, k, :, max(0, length - start) :].fill_(fill)
+    for run in _runs(outside):
+        if len(run) > MASKED_AT_ONCE:
+            starts = window.at(run.start) + window.step * torch.arange(len(run), device=tensor.device)[:, None]
+            index = starts + torch.arange(width, device=tensor.device)
+            outside_mask = (index < 0) | (index >= length)
+            tensor[:, run.start : run.stop].masked_fill_(outside_mask[None, :, None, :, None], fill)
+            continue
+        for k in run:
+            start = window.at(k)
+            if start < 0:
+                tensor[:, k, :, : min(-start, width)].fill_(fill)
+            if start + width > length:
+                tensor[:, k, :, max(0, length - start) :].fill_(fill)
+
+
+def _runs(numbers: Sequence[int]) -> list[range]:
+    """Return ascending numbers as ranges of consecutive ones."""
+    runs: list[range] = []
+    for number in numbers:
+        if runs and runs[-1].stop == number:
+            runs[-1] = range(runs[-1].start, number + 1)
+        else:
+            runs.append(range(number, number + 1))
+    return runs
 
 
 def regrid(delta: Tensor, old: Window, new: Window) -> Tensor:
@@ -245,6 +261,9 @@ def regrid(delta: Tensor, old: Window, new: Window) -> Tensor:
         if low < high:
             result[:, :, :, low:high] = delta[:, :, :, low - offset : high - offset]
         return result
+    if not devices.on_cpu(delta):
+        moved, inside = shifted(delta, old, new)
+        return moved.masked_fill_(~inside, 0)
     shape = (*delta.shape[:3], new.width, delta.shape[4])
     offsets = [old.at(k) - new.at(k) for k in (0, count - 1)]
     covered = max(offsets) <= 0 and min(offsets) + width >= new.width
@@ -255,3 +274,18 @@ def regrid(delta: Tensor, old: Window, new: Window) -> Tensor:
         if low < high:
             result[:, k, :, low:high] = delta[:, k, :, low - offset : high - offset]
     return result
+
+
+def shifted(tensor: Tensor, old: Window, new: Window) -> tuple[Tensor, Tensor]:
+    """Return (n, count, alternatives, width, channels) moved from one window to another, and where that means anything.
+
+    All mutations at once, however far each moves: an accelerator starts one operation for all. The second tensor is
+    (count, 1, width, 1); where it is False the first holds anything.
+    """
+    count, width = tensor.shape[1], tensor.shape[3]
+    starts = new.start - old.start + (new.step - old.step) * torch.arange(count, device=tensor.device)
+    index = starts[:, None] + torch.arange(new.width, device=tensor.device)
+    inside = (index >= 0) & (index < width)
+    index = index.clamp_(0, width - 1)[:, None, :, None]
+    moved = tensor.gather(3, index.expand(*tensor.shape[:3], new.width, tensor.shape[4]))
+    return moved, inside[:, None, :, None]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from attribution_bench_plugins.fastism import devices
 from attribution_bench_plugins.fastism.kernels.machine import Compiled, has_compiler, machine
 from attribution_bench_plugins.fastism.window import Window
 
@@ -157,7 +158,7 @@ class WindowKernel(abc.ABC):
 
 def compiles(tensor: Tensor) -> bool:
     """Whether there are kernels for such numbers on such a device here."""
-    return has_compiler() and tensor.device.type == "cpu" and tensor.dtype in TYPES
+    return has_compiler() and devices.on_cpu(tensor) and tensor.dtype in TYPES
 
 
 def compiled(name: str, kind: str, tile: Tile, finish: Finish) -> Compiled:

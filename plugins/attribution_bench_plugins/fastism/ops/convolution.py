@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attribution_bench_plugins.fastism import devices
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
 from attribution_bench_plugins.fastism.kernels.evaluate import EvaluateKernel, evaluate_cost
@@ -188,7 +189,7 @@ class Taps(Operation):
         costs: dict[Way, int] = {"scatter": source * self.kernel * (self.c_in + SCATTER_OVERHEAD) * self.c_out}
         if self.c_out < FEW:
             costs["scatter"] += PADDED * source * self.c_in
-        on_cpu, by_kernel = self.taps.device.type == "cpu", compiles(self.taps)
+        on_cpu, by_kernel = devices.on_cpu(self.taps), compiles(self.taps)
         saved = PASSES * width * self.c_out
         if by_kernel and self.dilation == 1 and self.taps.nbytes <= KERNEL_BYTES:
             sums = SCATTER_KERNEL_OVERHEAD * source * self.kernel * self.c_out
@@ -224,6 +225,8 @@ class Taps(Operation):
         rows, source, _ = x.shape
         channels = self.groups * self.c_out
         out = x.new_zeros((rows, width, channels))
+        if self.groups == 1 and not devices.on_cpu(x):
+            return self._scatter_by_taps(x, out, shift)
         tile = self._tile(x)
         for first in range(0, rows, tile):
             part, into = x[first : first + tile], out[first : first + tile]
@@ -237,9 +240,19 @@ class Taps(Operation):
             self._overlap_add(products, into, shift)
         return out
 
+    def _scatter_by_taps(self, x: Tensor, into: Tensor, shift: int) -> Tensor:
+        """Add to (rows, width, C_out) one product a tap, which is never written by itself."""
+        for j, (low, high) in enumerate(self._landing(x.shape[1], into.shape[1], shift)):
+            at = j * self.dilation + shift
+            if low < high:
+                reached = into[:, low * self.up + at : (high - 1) * self.up + at + 1 : self.up]
+                tap = self.taps[0, j].expand(len(x), -1, -1)
+                torch.baddbmm(reached, x[:, low:high], tap, out=reached)
+        return into
+
     def _tile(self, x: Tensor) -> int:
         """Return how many of (rows, source width, C_in) are multiplied before their products are added up."""
-        if x.device.type != "cpu":
+        if not devices.on_cpu(x):
             return x.shape[0]
         return max(1, PRODUCT_BYTES // (x.element_size() * x.shape[1] * self.kernel * self.groups * self.c_out))
 

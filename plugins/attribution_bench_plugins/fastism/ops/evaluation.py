@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attribution_bench_plugins.fastism import devices
 from attribution_bench_plugins.fastism.ops.tiles import add_up, overlap
 from attribution_bench_plugins.fastism.tilings import Interleaved, Tiling
 
@@ -51,7 +52,7 @@ class EvaluatedTaps:
         return tile + kernel - 1 if tiles == 1 else (tiles + overlap(kernel - 1, tile)) * tile
 
     def _rows_at_once(self, x: Tensor) -> int:
-        if x.device.type != "cpu":
+        if not devices.on_cpu(x):
             return max(1, len(x))
         numbers = self.tiling.tiles * (self.weights.shape[1] + self.weights.shape[2]) * len(self.weights)
         return max(1, EVALUATED_BYTES // (numbers * x.element_size()))
@@ -94,7 +95,7 @@ class InterleavedTaps:
             if part.start == 0 and window.longer:
                 elements = torch.cat([elements, x[:, None, positions * self.dilation :]], 1)
             into, taps = out[:, : elements.shape[1] + kernel - 1, part], self._prepared(tiling)
-            if x.device.type == "cpu" and part.stop - part.start >= FAR_APART and tiling.tiles == 1:
+            if devices.on_cpu(x) and part.stop - part.start >= FAR_APART and tiling.tiles == 1:
                 for row in range(rows):
                     taps.convolve_columns(elements[row], into[row])
             else:
