@@ -310,11 +310,15 @@ class Attribution(abc.ABC):
             raise InvalidInputError(f"batch_size must be at least 1, not {batch_size}")
         chosen = _positions(positions, one_hot.shape[2])
         with model.inference(), _progress(progress, self.name) as report:
-            outputs = model.outputs(one_hot.shape[2], extras)
+            outputs = self._outputs(one_hot.shape[2], extras)
             selections = select(target, outputs)
             yield Request(
                 one_hot.astype(model.numpy_dtype, copy=False), selections, outputs, extras, chosen, batch_size, report
             )
+
+    def _outputs(self, length: int, extras: tuple[NDArray[Any], ...]) -> tuple[OutputSpec, ...]:
+        """Return the model's outputs at a length; a method that knows them already need not ask the model."""
+        return self.model.outputs(length, extras)
 
     def _metadata(self, request: Request, target: Target) -> dict[str, Any]:
         """Return what every result says of its making."""

@@ -68,6 +68,7 @@ class Captured:
     """How many times as fast as full passes the plan should be for many sequences; 1 where it is not run."""
     fallback: str
     """Why every mutation takes a full pass nevertheless; empty where the plan is run."""
+    outputs: tuple[OutputSpec, ...] = ()
     fingerprint: Hashable = None
     """Of the weights that it was captured with."""
     checked: bool = False
@@ -114,8 +115,18 @@ def captured(
     fingerprint = source.fingerprint()
     if key not in engines or engines[key].fingerprint != fingerprint:
         engines.clear()  # weights that have changed will not come back
-        engines[key] = replace(prepare(source, length, extras, outputs, options), fingerprint=fingerprint)
+        engines[key] = replace(
+            prepare(source, length, extras, outputs, options), outputs=outputs, fingerprint=fingerprint
+        )
     return engines[key]
+
+
+def known_outputs(
+    model: SequenceModel, length: int, extras: tuple[NDArray[Any], ...], engines: dict[Any, Captured]
+) -> tuple[OutputSpec, ...] | None:
+    """Return the outputs of a model that was captured and has not changed; None where that is not known at once."""
+    known = engines.get(_key(length, extras))
+    return known.outputs if known is not None and source_of(model).is_still(known.fingerprint) else None
 
 
 def _key(length: int, extras: tuple[NDArray[Any], ...]) -> Hashable:
@@ -196,7 +207,7 @@ def default_budget(device: torch.device) -> int:
 def pieces_of(plan: Plan, sizes: Sizes, count: int, positions: Sequence[int], alternatives: int) -> Pieces:
     """Return in how many pieces the mutations at some positions of `count` sequences are done."""
     groups = -(-count // sizes.sequences)
-    blocks = sum(1 for _ in phases(positions, plan.stride, sizes.positions))
+    blocks = sum(1 for _ in phases(positions, plan.stride, max(1, sizes.positions // min(count, sizes.sequences))))
     return Pieces(count * len(positions) * alternatives, groups * blocks, groups)
 
 

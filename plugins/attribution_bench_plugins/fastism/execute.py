@@ -11,6 +11,7 @@ from attribution_bench_plugins.fastism.deferral import written
 from attribution_bench_plugins.fastism.late import Left, run_late
 from attribution_bench_plugins.fastism.plan import (
     Plan,
+    Step,
     bytes_per_sequence,
     largest_whole,
     widest,
@@ -28,6 +29,12 @@ LEAST_ROWS = 16
 """Mutated sequences of a block, budget allowing, however large: products with fewer rows wait for their weights."""
 LEAST_BLOCKS = 32
 """Blocks that a sequence is divided into at least: windows are cut to the sequence for all positions of a block."""
+ENOUGH_ROWS = {"cpu": 96}
+"""Mutated sequences of a block from which on starting its operations costs little."""
+ACCELERATOR_ROWS = 2**12
+"""The same on other devices; an estimate."""
+BLOCKS_EACH = 4
+"""Blocks for each worker at least, that all end at about the same time."""
 SPLIT_BYTES = 2**20
 """Size of the largest tensor of a block from which on two half as large, side by side, take less time."""
 WHOLE_BYTES = 32 * 2**20
@@ -39,13 +46,13 @@ class Sizes:
     """How much runs at once."""
 
     sequences: int
+    """In a group."""
     positions: int
+    """Mutated ones in a block, of all its sequences together."""
 
     def halved(self) -> "Sizes":
-        """Return half as many sequences, or half as many positions of the last one."""
-        if self.sequences > 1:
-            return Sizes(self.sequences // 2, self.positions)
-        return Sizes(1, max(1, self.positions // 2))
+        """Return half as many of either."""
+        return Sizes(max(1, self.sequences // 2), max(1, self.positions // 2))
 
 
 def choose_sizes(plan: Plan, itemsize: int, alternatives: int, device: str, budget: int) -> Sizes:
@@ -54,7 +61,7 @@ def choose_sizes(plan: Plan, itemsize: int, alternatives: int, device: str, budg
     phase = -(-plan.length // plan.stride)
     kept = bytes_per_sequence(plan, itemsize, alternatives)
     sequences = max(1, min(positions // phase, budget // 2 // kept))
-    return Sizes(sequences, min(positions, phase))
+    return Sizes(sequences, positions)
 
 
 def positions_at_once(plan: Plan, itemsize: int, alternatives: int, device: str, budget: int, width: int = 1) -> int:
@@ -101,21 +108,22 @@ def mutate(
     positions
         The positions to mutate, ascending.
     block_positions
-        Mutated positions in one block.
+        Mutated positions in one block, of all sequences together.
     progress
         Called with the number of positions done in each block.
     """
 
     def letters(block: Positions) -> Windowed:
-        index = torch.as_tensor(list(block.indices), device=there.device)
-        window = Window(block.start, block.stride, 1)
-        return Mutation(
-            references, plan.graph.input, plan.length, window, there[:, index], instead[:, index], plan.letters
-        )
+        window, at = Window(block.start, block.stride, 1), block.slice
+        return Mutation(references, plan.graph.input, plan.length, window, there[:, at], instead[:, at], plan.letters)
 
-    most = min(block_positions, _fair_share(plan, references, len(positions), instead.shape[2], workers.count))
-    blocks = phases(positions, plan.stride, most)
-    yield from walk(plan, references, blocks, instead.shape[2], letters, progress, workers)
+    alternatives = instead.shape[2]
+    most = min(
+        max(1, block_positions // references.count),
+        _fair_share(plan, references, len(positions), alternatives, workers.count),
+    )
+    blocks = _blocks(plan, references, positions, alternatives, most, workers.count)
+    yield from walk(plan, references, blocks, alternatives, letters, progress, workers)
 
 
 def _fair_share(plan: Plan, references: ReferenceStore, positions: int, alternatives: int, workers: int) -> int:
@@ -124,6 +132,21 @@ def _fair_share(plan: Plan, references: ReferenceStore, positions: int, alternat
     windowed = itemsize * alternatives * widest(plan, plan.middle_windows, plan.steps)
     worth = windowed * positions * references.count // SPLIT_BYTES
     return -(-positions // max(1, min(workers, worth)))
+
+
+def _blocks(
+    plan: Plan, references: ReferenceStore, positions: Sequence[int], alternatives: int, most: int, workers: int
+) -> list[Positions]:
+    """Return blocks whose positions are a phase apart, or nearer where they would have too few rows so far apart."""
+    enough = ENOUGH_ROWS.get(references.device, ACCELERATOR_ROWS)
+    blocks = list(phases(positions, plan.stride, most))
+    for stride in plan.strides[-2::-1]:
+        if references.count * len(positions) * alternatives >= enough * len(blocks):
+            break
+        larger = list(phases(positions, stride, most))
+        if BLOCKS_EACH * workers <= len(larger) < len(blocks):
+            blocks = larger
+    return blocks
 
 
 def walk(
@@ -137,14 +160,35 @@ def walk(
 ) -> Iterator[Emission]:
     """Run blocks of mutations, each of which `mutated` gives as the windowed input."""
     early, late, frontier = plan.running(late=False), plan.running(late=True), plan.frontier()
+    kept = frontier | {plan.steps[name].source for name in plan.graph.outputs.values()}
     left: list[Left] = []
 
-    def run_early(block: Positions) -> tuple[list[Emission], Left]:
+    def run_early(block: Positions) -> list[tuple[list[Emission], Left]]:
         run = BlockRun(plan, references, block.count, alternatives)
         mutation = mutated(block)
         mutation.uses = plan.steps[plan.graph.input].uses
         run.windowed[plan.graph.input] = mutation
-        run.run(early)
+        return list(run_phases(run, block, early))
+
+    def run_phases(run: BlockRun, block: Positions, steps: Sequence[Step]) -> Iterator[tuple[list[Emission], Left]]:
+        """Run the steps that positions so far apart allow, then the others phase by phase."""
+        run.run([step for step in steps if block.stride % plan.apart[step.node.name] == 0])
+        rest = [step for step in steps if block.stride % plan.apart[step.node.name]]
+        if not rest:
+            yield finished(run, block)
+            return
+        read = {plan.steps[name].source for step in rest for name in step.node.inputs} | kept
+        left = {name: windowed for name, windowed in run.windowed.items() if name in read}
+        for windowed in left.values():
+            windowed.compute()
+        times = min(stride for stride in plan.strides if stride > block.stride) // block.stride
+        for first in range(min(times, block.count)):
+            part = block.phase(first, times)
+            phase = BlockRun(plan, references, part.count, alternatives)
+            phase.windowed = {name: windowed.phase(first, times) for name, windowed in left.items()}
+            yield from run_phases(phase, part, rest)
+
+    def finished(run: BlockRun, block: Positions) -> tuple[list[Emission], Left]:
         for name in frontier:
             run.windowed[name].settle()
         emissions = list(run.outputs(block.indices, late=False))
@@ -152,10 +196,11 @@ def walk(
             run.windowed[name].compute()
         return emissions, Left(block, {name: run.windowed[name] for name in frontier})
 
-    for emissions, what in workers.in_order(run_early, blocks):
-        yield from emissions
-        left.append(what)
-        progress(what.block.count)
+    for done in workers.in_order(run_early, blocks):
+        for emissions, what in done:
+            yield from emissions
+            left.append(what)
+            progress(what.block.count)
     if late:
         yield from run_late(plan, references, left, alternatives, workers)
 

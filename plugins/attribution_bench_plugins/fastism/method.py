@@ -10,6 +10,9 @@ from attribution_bench.mutagenesis import InSilicoMutagenesis, RawMutagenesis
 from attribution_bench.mutations import Edit
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from attribution_bench.models import OutputSpec
     from attribution_bench_plugins.fastism.explanation import Explanation
     from attribution_bench_plugins.fastism.ops import Rule
 
@@ -101,6 +104,12 @@ class FastISM(InSilicoMutagenesis):
 
         extras = further_inputs(additional_forward_args)
         return explain_model(self.model, length, extras, self._engines, Options(**self.options))
+
+    def _outputs(self, length: int, extras: "tuple[NDArray[Any], ...]") -> "tuple[OutputSpec, ...]":
+        from attribution_bench_plugins.fastism.engine import known_outputs
+
+        known = known_outputs(self.model, length, extras, self._engines)
+        return super()._outputs(length, extras) if known is None else known
 
     def _attribute(self, request: Request) -> RawAttribution:
         from attribution_bench_plugins.fastism.engine import Options, attribute

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
@@ -50,8 +51,26 @@ class Plan:
     steps: Mapping[str, Step]
     length: int
     letters: int
-    stride: int
-    """Mutated positions of one phase are this far apart, so that every window advances by a constant step."""
+    apart: Mapping[str, int]
+    """Node -> the smallest distance of mutated positions at which its windows, and those before, advance by a constant
+    step."""
+
+    @cached_property
+    def stride(self) -> int:
+        """Mutated positions of one phase are this far apart, so that every window advances by a constant step."""
+        return math.lcm(*self.apart.values())
+
+    @cached_property
+    def strides(self) -> tuple[int, ...]:
+        """The distances with which the positions of a block may begin, ascending; the last is `stride`.
+
+        A block divides into phases before the first step that needs them further apart. Steps before that are done for
+        more mutations at a time.
+        """
+        early = self.running(late=False)
+        found = sorted({self.apart[step.node.name] for step in early} | {self.stride})
+        divide = all(larger % smaller == 0 for smaller, larger in pairwise(found))
+        return tuple(found) if divide and all(step.mode != "whole" for step in early) else (self.stride,)
 
     @cached_property
     def middle_windows(self) -> Mapping[str, Window]:
@@ -96,12 +115,12 @@ class Plan:
 def reached_window(operation: Operation, windows: list[Window | None], count: int) -> Window:
     """Return a node's window: the mutations' own ranges, or one range shared by all where that is no wider."""
     length = operation.layout.length
-    known = [window for window in windows if window is not None]
     if not operation.layout.positional:
         return Window(0, 0, 1)  # whatever the phase, which the stride of the plan does not see to here
-    if all(window.width == 0 for window in known):
+    known = [window for window in windows if window is not None and window.width]
+    if not known:
         return Window(0, 0, 0)
-    if len({window.step for window in known if window.width}) > 1:
+    if any(window.step != known[0].step for window in known):
         # Ranges that advance and ranges that are shared meet in one that is shared.
         windows = [
             window.shared(count, operand.layout.length) if window is not None and operand.layout is not None else None
@@ -162,14 +181,16 @@ def make_plan(graph: Graph, layout: Layout, rules: Mapping[str, Rule] = MappingP
         steps[name] = Step(
             node, mode, reasons.get(name, ""), operations[name], where, source[name], form, name in late, uses
         )
-    stride = _stride(graph, operations, source)
-    return Plan(graph, MappingProxyType(steps), layout.length, layout.channels, stride)
+    apart = MappingProxyType(_apart(graph, operations))
+    return Plan(graph, MappingProxyType(steps), layout.length, layout.channels, apart)
 
 
 def _operation(node: Node, operands: list[Operand], reasons: Mapping[str, str], rules: Mapping[str, Rule]) -> Operation:
     whole = [operand.node.layer for operand in operands if operand.name in reasons]
     if whole:
         raise NoRuleError(f"it follows {whole[0]!r}, which runs whole")
+    if node.shape is not None and 0 in node.shape:
+        raise NoRuleError("it holds no numbers")
     rule = rules.get(node.kind) if node.op == "opaque" else RULES.get(node.op)
     if rule is None:
         raise NoRuleError(why_whole(node))
@@ -247,19 +268,18 @@ def _late(
     return frozenset(late)
 
 
-def _stride(graph: Graph, operations: Mapping[str, Operation | None], source: Mapping[str, str]) -> int:
-    """Return the smallest distance of mutated positions at which every window's step is a whole number."""
+def _apart(graph: Graph, operations: Mapping[str, Operation | None]) -> dict[str, int]:
+    """Return for each node the smallest distance of mutated positions at which windows advance by whole steps."""
     scales: dict[str, Fraction] = {graph.input: Fraction(1)}
-    stride = 1
+    apart: dict[str, int] = {}
     for name, node in graph.nodes.items():
-        operation = operations[name]
+        operation = operations.get(name)
+        apart[name] = math.lcm(*(apart[i] for i in node.inputs))
         inputs = [scales[i] for i in node.inputs if i in scales]
-        if operation is None or not inputs:
-            continue
-        if operation.layout.positional:
+        if operation is not None and inputs and operation.layout.positional:
             scales[name] = max(inputs) * operation.scale
-            stride = math.lcm(stride, scales[name].denominator)
-    return stride
+            apart[name] = math.lcm(apart[name], scales[name].denominator)
+    return apart
 
 
 def widest(plan: Plan, windows: Mapping[str, Window], names: Iterable[str]) -> int:

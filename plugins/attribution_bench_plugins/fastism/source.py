@@ -53,6 +53,10 @@ class Source(abc.ABC):
     def fingerprint(self) -> Hashable:
         """Return what changes when the model's weights do."""
 
+    def is_still(self, fingerprint: Hashable) -> bool:
+        """Whether the weights have this fingerprint; False where to tell takes as long as to run the model."""
+        return False
+
     @abc.abstractmethod
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
         """Return the selected part of one output of the graph, on the host."""
@@ -115,6 +119,9 @@ class TorchSource(Source):
         held = [(*module._parameters.values(), *module._buffers.values()) for module in self.module.modules()]
         tensors = (tensor for tensors in held for tensor in tensors if tensor is not None)
         return self.device, tuple((tensor.data_ptr(), tensor._version, tensor.element_size()) for tensor in tensors)
+
+    def is_still(self, fingerprint: Hashable) -> bool:  # noqa: D102 - the base class says it
+        return self.fingerprint() == fingerprint
 
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:  # noqa: D102 - the base class says it
         return self.model.to_numpy(select_tensor(value, selection))

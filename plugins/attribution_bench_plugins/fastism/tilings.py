@@ -1,7 +1,7 @@
 """How windows are cut for Toom-Cook convolutions: by dilation, and into tiles."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from attribution_bench_plugins.fastism.toom_cook import Convolution, fewest_products
 
@@ -54,7 +54,7 @@ class Interleaved:
         """Positions of the others."""
         return self.width // self.dilation
 
-    @property
+    @cached_property
     def tilings(self) -> list[tuple[slice, Tiling]]:
         """The longer windows and the others, where there are such, by number."""
         parts = [(slice(0, self.longer), self.positions + 1), (slice(self.longer, self.dilation), self.positions)]

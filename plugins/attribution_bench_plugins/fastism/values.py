@@ -139,6 +139,23 @@ class Windowed:
         delta = regrid(self.delta(), self.window, window)
         return Windowed(self.references, self.source, self.length, window, delta=delta, clean=True, uses=self.uses)
 
+    def phase(self, first: int, step: int) -> "Windowed":
+        """Return every `step`-th mutation from `first` on; their numbers are shared, and none of them is another's."""
+        self.compute()
+        return Windowed(
+            self.references,
+            self.source,
+            self.length,
+            self._phase_window(first, step),
+            delta=None if self._delta is None else self._delta[:, first::step],
+            value=None if self._value is None else self._value[:, first::step],
+            clean=self._clean,
+            uses=self.uses,
+        )
+
+    def _phase_window(self, first: int, step: int) -> Window:
+        return Window(self.window.at(first), self.window.step * step, self.window.width)
+
     def _placed(self, window: Window) -> Tensor:
         around = self.references.view(self.source, window, self.shape[1])
         around = around.expand(*self.shape[:3], *around.shape[3:])
@@ -184,6 +201,14 @@ class Mutation(Windowed):
         self.there, self.instead, self.letters = there, instead, letters
         """(n, positions) and (n, positions, alternatives): letter indices; `letters` where unknown."""
         self.shape = torch.Size((*instead.shape, 1, letters))
+
+    def phase(self, first: int, step: int) -> "Mutation":
+        """Return every `step`-th mutation from `first` on; see Windowed."""
+        window, letters = self._phase_window(first, step), slice(first, None, step)
+        there, instead = self.there[:, letters], self.instead[:, letters]
+        part = Mutation(self.references, self.source, self.length, window, there, instead, self.letters)
+        part.uses = self.uses
+        return part
 
     def pairs(self) -> Tensor:
         """Return the index of each (letter there, letter instead) pair among all (letters + 1) ** 2, flat."""

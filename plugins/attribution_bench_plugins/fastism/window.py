@@ -74,3 +74,12 @@ class Positions:
     def indices(self) -> range:
         """The positions."""
         return range(self.start, self.start + self.stride * self.count, self.stride)
+
+    @property
+    def slice(self) -> slice:
+        """The positions, as an index."""
+        return slice(self.start, self.start + self.stride * (self.count - 1) + 1, self.stride)
+
+    def phase(self, first: int, step: int) -> "Positions":
+        """Return every `step`-th of them from the one numbered `first` on."""
+        return Positions(self.start + self.stride * first, self.stride * step, -(-(self.count - first) // step))

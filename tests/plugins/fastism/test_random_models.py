@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 import attribution_bench as ab
+from attribution_bench_plugins.fastism import execute
 from attribution_bench_plugins.fastism.ops import RULES
 from attribution_bench_plugins.fastism.ops.convolution import Taps, Way
 from parity import assert_parity, brute_force, one_hot
@@ -52,6 +53,16 @@ BETWEEN_KERNELS = Description(
 )
 """A pool that leaves one position, and reads none of what some mutations change."""
 
+EMPTY = Description(layers=(Embed(1), Channels("split")), heads=(Head("profile"),), length=1)
+"""A part of the channels that holds none."""
+
+
+@pytest.fixture(autouse=True)
+def blocks_divide_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let blocks begin with neighbours, which sequences as short as these would not need."""
+    monkeypatch.setattr(execute, "ENOUGH_ROWS", {"cpu": 2**30})
+    monkeypatch.setattr(execute, "BLOCKS_EACH", 0)
+
 
 @pytest.fixture(autouse=True)
 def convolutions_run_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +106,7 @@ def compare_random_models(examples: int, *, derandomize: bool) -> Counter[str]:
     @example(RARE)
     @example(POSITIONS_AGAIN)
     @example(BETWEEN_KERNELS)
+    @example(EMPTY)
     @given(descriptions())
     def check(description: Description) -> None:
         executed.update(compare(description))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from torch import Tensor
@@ -31,7 +32,7 @@ class Layout:
     channel_sizes: tuple[tuple[str, int], ...]
     length: int
 
-    @property
+    @cached_property
     def channels(self) -> int:
         """How many numbers a position holds."""
         return math.prod(size for _, size in self.channel_sizes)
@@ -41,7 +42,7 @@ class Layout:
         """The labels of what a position holds, slowest first."""
         return "".join(label for label, _ in self.channel_sizes)
 
-    @property
+    @cached_property
     def positional(self) -> bool:
         """Whether there is more than one position."""
         return any("p" in axis for axis in self.axes)

@@ -43,6 +43,8 @@ class EvaluateKernel(TapsKernel):
     def __init__(self, taps: Tensor, *, dilation: int, offset: int) -> None:
         super().__init__(taps, best_tile(taps.shape[2], taps.element_size()), up=1, dilation=dilation, offset=offset)
         self._points: dict[Tiling, Points] = {}
+        self._calls: dict[int, list[dict[str, int]]] = {}
+        self._windows: dict[int, Interleaved] = {}
 
     def laid_out(self, taps: Tensor) -> Tensor:
         """Return them as they are: what is read depends on the width of the window."""
@@ -54,6 +56,10 @@ class EvaluateKernel(TapsKernel):
 
     def calls(self, source: Window) -> list[dict[str, int]]:
         """Return the arguments for the columns that are one position longer, and for the others."""
+        calls = self._calls.get(source.width)
+        return calls if calls is not None else self._calls.setdefault(source.width, self._arguments_for(source))
+
+    def _arguments_for(self, source: Window) -> list[dict[str, int]]:
         calls = []
         for part, tiling in self._tilings(source):
             points = self._prepared(tiling)
@@ -77,7 +83,10 @@ class EvaluateKernel(TapsKernel):
         return self.tile.padded(self.c_out)
 
     def _tilings(self, source: Window) -> list[tuple[slice, Tiling]]:
-        return Interleaved(source.width, self.kernel, self.dilation).tilings
+        window = self._windows.get(source.width)
+        if window is None:
+            window = self._windows[source.width] = Interleaved(source.width, self.kernel, self.dilation)
+        return window.tilings
 
     def _numbers(self, tiling: Tiling) -> int:
         """Return the numbers of one column: its values and products at all points."""

@@ -1,10 +1,9 @@
 """Kernels that run one after the other for some rows at a time: what one writes, the next finds in the cache."""
 
 import ctypes
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -26,6 +25,7 @@ CHUNK_BYTES = 2**20
 """Size of what one kernel reads and writes for the rows that are computed at a time: it stays in a core's cache."""
 LEAST_CHUNK = 4
 """Rows of it at least: the weights are read for each chunk."""
+PLACES = {name: place for place, name in enumerate(PARAMETERS)}
 LINE = 16
 """Numbers that rows between kernels are rounded up to."""
 
@@ -53,7 +53,7 @@ class Call:
     node: str = ""
     """The node whose kernel it is."""
 
-    @property
+    @cached_property
     def shape(self) -> torch.Size:
         """What is written."""
         return torch.Size((*self.x.shape[:3], self.window.width, self.kernel.c_out))
@@ -151,15 +151,14 @@ def prepare(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> Pr
         else:
             places[call] = _Place(between.data_ptr() + offset * chunk * dtype.itemsize, _row(call), False)
         x, out, source, window = place(call.x), places[call], call.source, call.window
-        given = dict.fromkeys(PARAMETERS, 0)
-        given.update(
-            x=x.address, x_row=x.row, x_moves=x.moves, c_in=call.kernel.c_in,
-            x_start=source.start, x_step=source.step, x_width=source.width,
-            out=out.address, out_moves=out.moves, c_out=call.kernel.c_out,
-            out_start=window.start, out_step=window.step, out_width=window.width,
-            count=count, alternatives=alternatives, length=call.length,
-            scratch=scratch.data_ptr(), lists=lists.data_ptr(),
-        )  # fmt: skip
+        given = {
+            "x": x.address, "x_row": x.row, "x_moves": x.moves, "c_in": call.kernel.c_in,
+            "x_start": source.start, "x_step": source.step, "x_width": source.width,
+            "out": out.address, "out_moves": out.moves, "c_out": call.kernel.c_out,
+            "out_start": window.start, "out_step": window.step, "out_width": window.width,
+            "count": count, "alternatives": alternatives, "length": call.length,
+            "scratch": scratch.data_ptr(), "lists": lists.data_ptr(),
+        }  # fmt: skip
         if call.x_reference is not None:
             given.update(x_reference=call.x_reference.data_ptr(), x_length=call.x_reference.shape[1])
             given.update(x_reference_sequence=call.x_reference.stride(0))
@@ -173,14 +172,17 @@ def prepare(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> Pr
             given.update(other_start=beside.start, other_step=beside.step, other_width=beside.width)
         function = compiled(call.kernel.name, TYPES[dtype], call.kernel.tile, call.finish)
         for further in call.kernel.calls(source):
-            arguments = laid_out([int(value) for value in (given | further).values()])
+            arguments = (ctypes.c_int64 * len(PARAMETERS))()
+            for name, value in (given | further).items():
+                arguments[PLACES[name]] = value
             prepared.entries.append(Entry(call, function, arguments))
     return prepared
 
 
 def _row(windows: Tensor | Call) -> int:
     """Return the numbers of a row."""
-    return math.prod(windows.shape[3:])
+    width, channels = windows.shape[3:]
+    return width * channels
 
 
 def _between(calls: Sequence[Call], kept: Sequence[bool]) -> tuple[list[int], int]:

@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
@@ -65,24 +67,39 @@ class FlattenedDense(MergingOperation):
 
     def run_merged(self, parts: Sequence[Windowed], block: Block) -> Windowed:
         """Run on the deltas of several blocks; mutations whose windows coincide share one product."""
-        together: dict[tuple[int, int], list[tuple[Tensor, int]]] = defaultdict(list)
-        first = 0
-        for part in parts:
-            delta = part.delta()
-            for k in range(delta.shape[1]):
-                start = part.window.at(k)
-                low, high = max(0, start), min(self.source.length, start + part.window.width)
-                if low < high:
-                    together[low, high].append((delta[:, k, :, low - start : high - start], first + k))
-            first += delta.shape[1]
         sequences, _, alternatives = parts[0].shape[:3]
-        out = parts[0].delta().new_zeros((sequences, first, alternatives, 1, self.layout.channels))
-        channels = self.source.channels
-        for (low, high), deltas in together.items():
-            x = torch.stack([delta for delta, _ in deltas], 1).flatten(3).flatten(0, 2)
-            y = x @ self.rows[low * channels : high * channels]
-            out[:, [k for _, k in deltas]] = y.view(sequences, len(deltas), alternatives, 1, -1)
+        total, by_width = 0, defaultdict(list)
+        for part in parts:
+            by_width[part.window.width].append((part, total))
+            total += part.shape[1]
+        like, outputs = parts[0].delta(), self.layout.channels
+        out = like.new_empty((sequences, total, alternatives, 1, outputs))
+        for members in by_width.values():
+            # Mutation by mutation, ordered by their windows: each range of them is one product.
+            starts = np.concatenate(
+                [part.window.start + part.window.step * np.arange(part.shape[1]) for part, _ in members]
+            )
+            numbers = np.concatenate([first + np.arange(part.shape[1]) for part, first in members])
+            order = np.argsort(starts, kind="stable")
+            x = torch.cat([part.delta() for part, _ in members], 1).transpose(0, 1)
+            x = x.index_select(0, torch.as_tensor(order, device=like.device))
+            y = x.new_empty((*x.shape[:3], 1, outputs))
+            self._multiply(x, starts[order], y)
+            out.transpose(0, 1)[torch.as_tensor(numbers[order], device=like.device)] = y
         return self.give(block, Window(0, 0, 1), delta=out, clean=True)
+
+    def _multiply(self, x: Tensor, starts: NDArray[np.int64], into: Tensor) -> None:
+        """Write products of x (mutations, n, alternatives, width, C), windows that start there, ascending."""
+        channels, width = self.source.channels, x.shape[3]
+        found, firsts = np.unique(starts, return_index=True)
+        for start, first, last in zip(found.tolist(), firsts, [*firsts[1:], len(starts)], strict=True):
+            low, high = max(0, start), min(self.source.length, start + width)
+            if low >= high:
+                into[first:last] = 0
+                continue
+            rows = x[first:last, :, :, low - start : high - start].reshape(-1, (high - low) * channels)
+            product = into[first:last].view(-1, into.shape[4])
+            torch.mm(rows, self.rows[low * channels : high * channels], out=product)
 
 
 def dense(node: Node, operands: Sequence[Operand]) -> Operation:
