@@ -112,21 +112,20 @@ def captured(
 ) -> Captured:
     """Return what `prepare` does, from `engines` where nothing has changed since."""
     key = _key(length, extras)
-    fingerprint = source.fingerprint()
-    if key not in engines or engines[key].fingerprint != fingerprint:
+    if key not in engines or engines[key].fingerprint != source.fingerprint:
         engines.clear()  # weights that have changed will not come back
         engines[key] = replace(
-            prepare(source, length, extras, outputs, options), outputs=outputs, fingerprint=fingerprint
+            prepare(source, length, extras, outputs, options), outputs=outputs, fingerprint=source.fingerprint
         )
     return engines[key]
 
 
 def known_outputs(
-    model: SequenceModel, length: int, extras: tuple[NDArray[Any], ...], engines: dict[Any, Captured]
+    source: Source, length: int, extras: tuple[NDArray[Any], ...], engines: dict[Any, Captured]
 ) -> tuple[OutputSpec, ...] | None:
-    """Return the outputs of a model that was captured and has not changed; None where that is not known at once."""
+    """Return the outputs of a model that was captured and has not changed since, else None."""
     known = engines.get(_key(length, extras))
-    return known.outputs if known is not None and source_of(model).is_still(known.fingerprint) else None
+    return known.outputs if known is not None and known.fingerprint == source.fingerprint else None
 
 
 def _key(length: int, extras: tuple[NDArray[Any], ...]) -> Hashable:
@@ -138,12 +137,13 @@ def warn_of(engine: Captured) -> None:
     warnings.warn(f"fastISM falls back to standard ISM: {engine.fallback}", FallbackWarning, stacklevel=5)
 
 
-def attribute(model: SequenceModel, request: Request, engines: dict[Any, Captured], options: Options) -> RawAttribution:
+def attribute(source: Source, request: Request, engines: dict[Any, Captured], options: Options) -> RawAttribution:
     """Compute the predictions of every mutation asked for."""
+    model = source.model
     length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
     letters, count = len(model.alphabet), len(request.one_hot)
     known = engines.get(_key(length, extras))
-    # Said before anything that costs time, such as asking for the weights: they do not change the work.
+    # Said before anything that costs time: weights do not change the work.
     if known is not None and known.work is not None and known.fallback:
         warn_of(known)
         return _by_full_passes(model, request, known.fallback)
@@ -154,7 +154,6 @@ def attribute(model: SequenceModel, request: Request, engines: dict[Any, Capture
         if known.too_few(Pieces(count * len(request.positions) * alternatives, phases_at_least, 1), options):
             return _by_full_passes(model, request, FEW)
     positions = request.positions.tolist()
-    source = source_of(model, options.products)
     engine = captured(source, length, extras, outputs, engines, options)
     if engine.plan is None or engine.work is None or engine.fallback:
         warn_of(engine)

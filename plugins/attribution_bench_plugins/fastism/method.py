@@ -82,6 +82,7 @@ class FastISM(InSilicoMutagenesis):
             products=products,
         )
         self._engines: dict[Any, Any] = {}
+        self._source: Any = None
 
     def plan(self, length: int, *, additional_forward_args: Any = None) -> "Explanation":
         """Return what the engine does with the model, layer by layer, why, and how fast that should be.
@@ -107,17 +108,20 @@ class FastISM(InSilicoMutagenesis):
 
     def _outputs(self, length: int, extras: "tuple[NDArray[Any], ...]") -> "tuple[OutputSpec, ...]":
         from attribution_bench_plugins.fastism.engine import known_outputs
+        from attribution_bench_plugins.fastism.source import source_of
 
-        known = known_outputs(self.model, length, extras, self._engines)
+        # The model as this call finds it: its weights are looked at once.
+        self._source = source_of(self.model, self.options["products"])
+        known = known_outputs(self._source, length, extras, self._engines)
         return super()._outputs(length, extras) if known is None else known
 
     def _attribute(self, request: Request) -> RawAttribution:
         from attribution_bench_plugins.fastism.engine import Options, attribute
 
-        return attribute(self.model, request, self._engines, Options(**self.options))
+        return attribute(self._source, request, self._engines, Options(**self.options))
 
     def _predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
         from attribution_bench_plugins.fastism.engine import Options
         from attribution_bench_plugins.fastism.substitutions import predict
 
-        return predict(self.model, request, edits, self._engines, Options(**self.options))
+        return predict(self._source, request, edits, self._engines, Options(**self.options))

@@ -3,6 +3,8 @@
 import abc
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +24,10 @@ from attribution_bench_plugins.fastism.references import run_graph
 
 if TYPE_CHECKING:
     from attribution_bench.models.keras_model import KerasSequenceModel
+
+
+HASHED_BYTES = 2**22
+"""Size of what is hashed in one piece."""
 
 
 class Source(abc.ABC):
@@ -49,13 +55,10 @@ class Source(abc.ABC):
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
         """Return the model's graph at a length; raise CaptureError, saying why, where there is none."""
 
+    @cached_property
     @abc.abstractmethod
     def fingerprint(self) -> Hashable:
-        """Return what changes when the model's weights do."""
-
-    def is_still(self, fingerprint: Hashable) -> bool:
-        """Whether the weights have this fingerprint; False where to tell takes as long as to run the model."""
-        return False
+        """What changes when the model's weights do; that of the first time it is asked for."""
 
     @abc.abstractmethod
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
@@ -114,14 +117,12 @@ class TorchSource(Source):
         self._compare(_outputs_by_batch(graph, inputs), one_hot, rows)
         return graph
 
+    @cached_property
     def fingerprint(self) -> Hashable:  # noqa: D102 - the base class says it
         # Each call asks: going through the modules once takes half as long as parameters() and buffers().
         held = [(*module._parameters.values(), *module._buffers.values()) for module in self.module.modules()]
         tensors = (tensor for tensors in held for tensor in tensors if tensor is not None)
         return self.device, tuple((tensor.data_ptr(), tensor._version, tensor.element_size()) for tensor in tensors)
-
-    def is_still(self, fingerprint: Hashable) -> bool:  # noqa: D102 - the base class says it
-        return self.fingerprint() == fingerprint
 
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:  # noqa: D102 - the base class says it
         return self.model.to_numpy(select_tensor(value, selection))
@@ -158,14 +159,15 @@ class KerasSource(Source):
         self._compare(captured.outputs, one_hot, rows)
         return captured.graph
 
+    @cached_property
     def fingerprint(self) -> Hashable:  # noqa: D102 - the base class says it
-        digest = hashlib.blake2b()
-        for weight in self.model.model.weights:
-            value = self.library.to_torch(weight, torch.device("cpu"))
-            value = value.float() if value.dtype == torch.bfloat16 else value
-            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-            digest.update(np.ascontiguousarray(value.numpy()))
-        return digest.digest()
+        weights = [self.library.array(weight) for weight in self.model.model.weights]
+        whole = [np.ascontiguousarray(weight).reshape(-1).view(np.uint8) for weight in weights]
+        pieces = [array[at : at + HASHED_BYTES] for array in whole for at in range(0, array.size, HASHED_BYTES)]
+        # Each call asks, and large models take long: digests are made without Python's lock.
+        with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
+            digests = tuple(pool.map(lambda piece: hashlib.blake2b(piece).digest(), pieces))
+        return digests, tuple((weight.shape, str(weight.dtype)) for weight in weights)
 
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:  # noqa: D102 - the base class says it
         if callable(selection.reducer):  # it takes tensors of the model's framework

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from attribution_bench.attribution import Request
 from attribution_bench.errors import SelfCheckError
-from attribution_bench.models import SequenceModel
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis, full_passes, reference_passes
 from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.engine import (
@@ -27,7 +26,7 @@ from attribution_bench_plugins.fastism.plan import Plan, bytes_per_sequence
 from attribution_bench_plugins.fastism.precision import products_in
 from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.sharing import Batch, Group, shared_blocks
-from attribution_bench_plugins.fastism.source import Source, source_of
+from attribution_bench_plugins.fastism.source import Source
 from attribution_bench_plugins.fastism.trace import first_divergence_of
 from attribution_bench_plugins.fastism.values import Windowed
 from attribution_bench_plugins.fastism.window import Positions, Window
@@ -39,15 +38,14 @@ CHECKED_OF = 16
 
 
 def predict(
-    model: SequenceModel, request: Request, edits: Sequence[Edit], engines: dict[Any, Captured], options: Options
+    source: Source, request: Request, edits: Sequence[Edit], engines: dict[Any, Captured], options: Options
 ) -> RawMutagenesis:
     """Compute the predictions of mutated sequences."""
-    source = source_of(model, options.products)
     length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
     engine = captured(source, length, extras, outputs, engines, options)
     if engine.plan is None or engine.work is None or engine.fallback:
         warn_of(engine)
-        raw = StandardISM(model)._predict_mutations(request, edits)
+        raw = StandardISM(source.model)._predict_mutations(request, edits)
         return replace(raw, metadata={"fallback": engine.fallback})
     unchecked = options.self_check and not engine.checked
     fewest = engine.work.fewest(options.least_gain)

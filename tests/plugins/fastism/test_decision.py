@@ -1,5 +1,7 @@
 """Windows or full passes: what the engine chooses, what it counts, and what it says of it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -119,3 +121,28 @@ def test_few_mutations_take_full_passes_without_a_word_and_many_take_windows(cou
     result = ab.get_method("fastism")(module).attribute(x, target="all")
     assert ("few mutations" in result.metadata.get("fallback", "")) is (count == 1)
     assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
+
+
+def test_a_model_that_has_not_changed_is_not_asked_for_its_outputs_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Sequential(nn.Conv1d(4, 6, 5, padding="same"), nn.ReLU(), nn.Flatten(), nn.Linear(240, 2)).eval()
+    method, x = ab.get_method("fastism")(module, least_gain=0), one_hot(1, 4, 40)
+    asked: list[int] = []
+    outputs = type(method.model).outputs
+
+    def counted(self: Any, length: int, extras: Any = ()) -> Any:
+        asked.append(length)
+        return outputs(self, length, extras)
+
+    monkeypatch.setattr(type(method.model), "outputs", counted)
+    first = method.attribute(x, target="all")
+    again = method.attribute(x, target="all")
+    assert asked == [40]
+    np.testing.assert_array_equal(again.predictions["output"], first.predictions["output"])
+    module[3] = nn.Linear(240, 3)
+    changed = method.attribute(x, target="all")
+    assert asked == [40, 40]
+    assert changed.predictions["output"].shape == (1, 4, 40, 3)
+    with torch.no_grad():
+        module[3].weight.mul_(2)
+    doubled = method.attribute(x, target="all")
+    assert_parity(dict(doubled.predictions), brute_force(module.double(), x), 1e-5)

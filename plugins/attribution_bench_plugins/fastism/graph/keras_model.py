@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.precision import tolerance
@@ -80,6 +81,10 @@ class Library(abc.ABC):
         """Return the value of a tensor or variable of the library's."""
 
     @abc.abstractmethod
+    def array(self, variable: Any) -> NDArray[Any]:
+        """Return the value of a variable as the library holds it; not to be overwritten."""
+
+    @abc.abstractmethod
     def is_symbolic(self, value: Any) -> bool:
         """Whether a value stands for a tensor of the graph."""
 
@@ -145,6 +150,12 @@ class Keras3(Library):
             return torch.tensor(array, dtype=torch.bfloat16, device=device)
         return torch.tensor(self.keras.ops.convert_to_numpy(tensor), device=device)
 
+    def array(self, variable: Any) -> NDArray[Any]:  # noqa: D102 - the base class says it
+        if self.on_torch:
+            value = variable.value.detach().cpu()
+            return np.asarray(value.view(torch.int16) if value.dtype == torch.bfloat16 else value)
+        return np.asarray(variable.value)
+
 
 class Keras2(Library):
     """tf_keras, on TensorFlow."""
@@ -182,6 +193,9 @@ class Keras2(Library):
         if value.dtype == self.tf.bfloat16:
             return torch.tensor(self.tf.cast(value, "float32").numpy(), dtype=torch.bfloat16, device=device)
         return torch.tensor(value.numpy(), device=device)
+
+    def array(self, variable: Any) -> NDArray[Any]:  # noqa: D102 - the base class says it
+        return np.asarray(variable.numpy())
 
     def takes_training(self, layer: Any) -> bool:  # noqa: D102 - the base class says it
         return bool(layer._call_spec.expects_training_arg)
