@@ -161,11 +161,16 @@ def _one_sequence(work: Work, settings: Settings, size: int | None, clock: Clock
     if division.inner != "positions":
         return None
     limit, start = settings.budget * WHOLE_LENIENCE, clock()
+    begun: tuple[int, float] | None = None
 
     def watch(done: int, asked: int) -> None:
+        nonlocal begun
         behind = clock() - start
-        believed = behind > settings.budget * BEFORE_PROJECTING and done
-        if done < asked and (behind > limit or (believed and behind / done * asked > limit)):
+        begun = begun or (done, behind)
+        # What comes before the first report may be paid once a call, or once a process.
+        known, seconds = done - begun[0], behind - begun[1]
+        believed = behind > settings.budget * BEFORE_PROJECTING and known > 0
+        if done < asked and (behind > limit or (believed and behind + seconds / known * (asked - done) > limit)):
             raise _TooSlowError
 
     try:

@@ -34,8 +34,8 @@ def test_slow_ism_is_measured_at_some_positions_of_one_sequence(planned: Any, cl
     assert 1 <= found.part.positions < 40
     assert found.part.outputs == 4
     assert clock.calls[:3] == [("fake", (1, 8, 4), None), ("fake", (1, 40, 4), None), ("fake", (1, 8, 4), None)]
-    # The warm-up and the probe took 4.8 s each, the whole sequence was given up at its first position past 0.5 s.
-    assert clock.now == pytest.approx(4.8 + 0.6 + 4.8)
+    # The warm-up and the probe took 4.8 s each, the whole sequence was given up at its second position.
+    assert clock.now == pytest.approx(4.8 + 1.2 + 4.8)
 
 
 def test_positions_are_kept_whole_where_one_sequence_fits_in_fewer_rounds(planned: Any) -> None:
