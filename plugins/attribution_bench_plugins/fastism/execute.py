@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -159,8 +160,7 @@ def walk(
     workers: Workers,
 ) -> Iterator[Emission]:
     """Run blocks of mutations, each of which `mutated` gives as the windowed input."""
-    early, late, frontier = plan.running(late=False), plan.running(late=True), plan.frontier()
-    kept = frontier | {plan.steps[name].source for name in plan.graph.outputs.values()}
+    early, late = _Early(plan, references, alternatives), plan.running(late=True)
     left: list[Left] = []
 
     def run_early(block: Positions) -> list[tuple[list[Emission], Left]]:
@@ -168,33 +168,7 @@ def walk(
         mutation = mutated(block)
         mutation.uses = plan.steps[plan.graph.input].uses
         run.windowed[plan.graph.input] = mutation
-        return list(run_phases(run, block, early))
-
-    def run_phases(run: BlockRun, block: Positions, steps: Sequence[Step]) -> Iterator[tuple[list[Emission], Left]]:
-        """Run the steps that positions so far apart allow, then the others phase by phase."""
-        run.run([step for step in steps if block.stride % plan.apart[step.node.name] == 0])
-        rest = [step for step in steps if block.stride % plan.apart[step.node.name]]
-        if not rest:
-            yield finished(run, block)
-            return
-        read = {plan.steps[name].source for step in rest for name in step.node.inputs} | kept
-        left = {name: windowed for name, windowed in run.windowed.items() if name in read}
-        for windowed in left.values():
-            windowed.compute()
-        times = min(stride for stride in plan.strides if stride > block.stride) // block.stride
-        for first in range(min(times, block.count)):
-            part = block.phase(first, times)
-            phase = BlockRun(plan, references, part.count, alternatives)
-            phase.windowed = {name: windowed.phase(first, times) for name, windowed in left.items()}
-            yield from run_phases(phase, part, rest)
-
-    def finished(run: BlockRun, block: Positions) -> tuple[list[Emission], Left]:
-        for name in frontier:
-            run.windowed[name].settle()
-        emissions = list(run.outputs(block.indices, late=False))
-        for name in frontier:
-            run.windowed[name].compute()
-        return emissions, Left(block, {name: run.windowed[name] for name in frontier})
+        return list(early.run(run, block, plan.running(late=False)))
 
     for done in workers.in_order(run_early, blocks):
         for emissions, what in done:
@@ -203,6 +177,48 @@ def walk(
             progress(what.block.count)
     if late:
         yield from run_late(plan, references, left, alternatives, workers)
+
+
+@dataclass(frozen=True)
+class _Early:
+    """The early steps of a group's blocks."""
+
+    plan: Plan
+    references: ReferenceStore
+    alternatives: int
+
+    def run(self, run: BlockRun, block: Positions, steps: Sequence[Step]) -> Iterator[tuple[list[Emission], Left]]:
+        """Run the steps that positions so far apart allow, then the others phase by phase."""
+        plan = self.plan
+        run.run([step for step in steps if block.stride % plan.apart[step.node.name] == 0])
+        rest = [step for step in steps if block.stride % plan.apart[step.node.name]]
+        if not rest:
+            yield self._finished(run, block)
+            return
+        read = {plan.steps[name].source for step in rest for name in step.node.inputs} | self._kept
+        left = {name: windowed for name, windowed in run.windowed.items() if name in read}
+        for windowed in left.values():
+            windowed.compute()
+        times = min(stride for stride in plan.strides if stride > block.stride) // block.stride
+        for first in range(min(times, block.count)):
+            part = block.phase(first, times)
+            phase = BlockRun(plan, self.references, part.count, self.alternatives)
+            phase.windowed = {name: windowed.phase(first, times) for name, windowed in left.items()}
+            yield from self.run(phase, part, rest)
+
+    @cached_property
+    def _kept(self) -> frozenset[str]:
+        outputs = {self.plan.steps[name].source for name in self.plan.graph.outputs.values()}
+        return self.plan.frontier() | outputs
+
+    def _finished(self, run: BlockRun, block: Positions) -> tuple[list[Emission], Left]:
+        frontier = self.plan.frontier()
+        for name in frontier:
+            run.windowed[name].settle()
+        emissions = list(run.outputs(block.indices, late=False))
+        for name in frontier:
+            run.windowed[name].compute()
+        return emissions, Left(block, {name: run.windowed[name] for name in frontier})
 
 
 def phases(positions: Sequence[int], stride: int, most: int) -> Iterator[Positions]:

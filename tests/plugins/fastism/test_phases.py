@@ -1,5 +1,7 @@
 """Blocks that begin with positions nearer than a phase, and divide on the way, give what blocks of a phase give."""
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,9 @@ import torch
 from torch import nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism import execute
+from attribution_bench_plugins.fastism import engine, execute
 from attribution_bench_plugins.fastism.execute import walk
+from attribution_bench_plugins.fastism.references import ReferenceStore
 from attribution_bench_plugins.fastism.values import Mutation, Windowed
 from attribution_bench_plugins.fastism.window import Positions, Window
 from fastism_models import LENGTH, MODELS, build
@@ -115,3 +118,30 @@ def test_a_phase_shares_the_numbers_of_its_block() -> None:
     letters = torch.arange(14).view(2, 7)
     mutation = Mutation(None, "x", 100, Window(5, 3, 1), letters, letters[:, :, None], 4)  # type: ignore[arg-type]
     assert np.array_equal(mutation.phase(1, 3).there, letters[:, [1, 4]])
+
+
+def test_a_group_of_sequences_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even until Python looks for cycles: the next group would run beside its memory."""
+    alive: list[weakref.ref[ReferenceStore]] = []
+    before: list[int] = []
+
+    class Watched(ReferenceStore):
+        def __init__(self, *given: Any) -> None:
+            before.append(sum(store() is not None for store in alive))
+            super().__init__(*given)
+            alive.append(weakref.ref(self))
+
+    monkeypatch.setattr(engine, "ReferenceStore", Watched)
+    method, x = ab.get_method("fastism")(ab.get_model("basset")(200)), one_hot(4, 4, 200)
+    method.attribute(x, batch_size=1)
+    alive.clear()
+    before.clear()
+    gc.collect()
+    gc.disable()
+    try:
+        method.attribute(x, batch_size=1)
+    finally:
+        gc.enable()
+    assert len(alive) == 4
+    assert max(before) <= 1  # that of the group before, at most
+    assert not any(store() is not None for store in alive)
