@@ -160,7 +160,8 @@ def walk(
     workers: Workers,
 ) -> Iterator[Emission]:
     """Run blocks of mutations, each of which `mutated` gives as the windowed input."""
-    early, late = _Early(plan, references, alternatives), plan.running(late=True)
+    early = _Early(plan, references, alternatives, plan.frontier())
+    early_steps, late_steps = plan.running(late=False), plan.running(late=True)
     left: list[Left] = []
 
     def run_early(block: Positions) -> list[tuple[list[Emission], Left]]:
@@ -168,14 +169,14 @@ def walk(
         mutation = mutated(block)
         mutation.uses = plan.steps[plan.graph.input].uses
         run.windowed[plan.graph.input] = mutation
-        return list(early.run(run, block, plan.running(late=False)))
+        return list(early.run(run, block, early_steps))
 
     for done in workers.in_order(run_early, blocks):
         for emissions, what in done:
             yield from emissions
             left.append(what)
             progress(what.block.count)
-    if late:
+    if late_steps:
         yield from run_late(plan, references, left, alternatives, workers)
 
 
@@ -186,6 +187,8 @@ class _Early:
     plan: Plan
     references: ReferenceStore
     alternatives: int
+    frontier: frozenset[str]
+    """What the late steps read."""
 
     def run(self, run: BlockRun, block: Positions, steps: Sequence[Step]) -> Iterator[tuple[list[Emission], Left]]:
         """Run the steps that positions so far apart allow, then the others phase by phase."""
@@ -209,16 +212,15 @@ class _Early:
     @cached_property
     def _kept(self) -> frozenset[str]:
         outputs = {self.plan.steps[name].source for name in self.plan.graph.outputs.values()}
-        return self.plan.frontier() | outputs
+        return self.frontier | outputs
 
     def _finished(self, run: BlockRun, block: Positions) -> tuple[list[Emission], Left]:
-        frontier = self.plan.frontier()
-        for name in frontier:
+        for name in self.frontier:
             run.windowed[name].settle()
         emissions = list(run.outputs(block.indices, late=False))
-        for name in frontier:
+        for name in self.frontier:
             run.windowed[name].compute()
-        return emissions, Left(block, {name: run.windowed[name] for name in frontier})
+        return emissions, Left(block, {name: run.windowed[name] for name in self.frontier})
 
 
 def phases(positions: Sequence[int], stride: int, most: int) -> Iterator[Positions]:
