@@ -12,7 +12,7 @@ import typer
 
 from attribution_bench.cli.app import app
 from attribution_bench.registry import METHODS
-from attribution_bench_plugins.fastism.rules import GROUP
+from attribution_bench_plugins.fastism.ops.custom_rules import GROUP
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(

@@ -199,7 +199,7 @@ def _path(folder: str | os.PathLike[str], architecture: str, length: int, framew
 
 def _measure(row: Row, budget: float, clock: Clock) -> dict[str, Any]:
     from attribution_bench_plugins.fastism import FastISM
-    from attribution_bench_plugins.fastism.source import source_of
+    from attribution_bench_plugins.fastism.capture.source import source_of
 
     model = row.build()
     one_hot = model.alphabet.one_hot(row.sequences.strings[:1])
@@ -301,10 +301,12 @@ def timed_steps(clock: Clock, device: "torch.device") -> "Iterator[dict[tuple[st
     Yields a dict that grows: (layer, operation, mode) -> seconds. What a compiled kernel does on the way counts as the
     step's that the kernel is of.
     """
-    from attribution_bench_plugins.fastism import block_run, execute, late
+    from attribution_bench_plugins.fastism.execution import blocks as execute
+    from attribution_bench_plugins.fastism.execution import head as late
+    from attribution_bench_plugins.fastism.execution import interpreter as block_run
     from attribution_bench_plugins.fastism.kernels.program import Prepared
     from attribution_bench_plugins.fastism.ops.base import MergingOperation
-    from attribution_bench_plugins.fastism.plan import Plan, Step
+    from attribution_bench_plugins.fastism.planning.plan import Plan, Step
 
     seconds: dict[tuple[str, str, str], float] = defaultdict(float)
     merging: list[Any] = []

@@ -24,7 +24,9 @@ from attribution_bench.benchmark.workloads import Row
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.sequences import lambda_windows
 from attribution_bench_plugins import fastism
-from attribution_bench_plugins.fastism import FastISM, execute, late
+from attribution_bench_plugins.fastism import FastISM
+from attribution_bench_plugins.fastism.execution import blocks as execute
+from attribution_bench_plugins.fastism.execution import head as late
 from attribution_bench_plugins.fastism.kernels.program import Prepared
 
 LENGTH = 60

@@ -7,9 +7,9 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench.models import SequenceModel
+from attribution_bench_plugins.fastism.capture.source import source_of
 from attribution_bench_plugins.fastism.engine import Options, prepare
-from attribution_bench_plugins.fastism.plan import Plan
-from attribution_bench_plugins.fastism.source import source_of
+from attribution_bench_plugins.fastism.planning.plan import Plan
 
 ROWS_AT_ONCE = 1000
 SMALLEST_SCALE = 1e-3

@@ -15,21 +15,21 @@ from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.errors import SelfCheckError
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
-from attribution_bench_plugins.fastism.cost import Pieces, Work
-from attribution_bench_plugins.fastism.execute import Sizes, choose_sizes, mutate, phases, workers_for
+from attribution_bench_plugins.fastism.capture.from_torch import CaptureError
+from attribution_bench_plugins.fastism.capture.source import Source, source_of
+from attribution_bench_plugins.fastism.execution.blocks import Sizes, choose_sizes, mutate, phases, workers_for
+from attribution_bench_plugins.fastism.execution.unmutated import ReferenceStore
+from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
-from attribution_bench_plugins.fastism.graph.from_torch import CaptureError
 from attribution_bench_plugins.fastism.graph.layout import labelled
-from attribution_bench_plugins.fastism.graph.pooling_first import pool_first
-from attribution_bench_plugins.fastism.graph.rewriting import split_joint_features
 from attribution_bench_plugins.fastism.ops import Rule
-from attribution_bench_plugins.fastism.plan import Plan, make_plan
+from attribution_bench_plugins.fastism.ops.custom_rules import rules_for
+from attribution_bench_plugins.fastism.planning.cost import Pieces, Work
+from attribution_bench_plugins.fastism.planning.plan import Plan, make_plan
+from attribution_bench_plugins.fastism.planning.pooling_first import pool_first
+from attribution_bench_plugins.fastism.planning.rewriting import split_joint_features
 from attribution_bench_plugins.fastism.precision import products_in
-from attribution_bench_plugins.fastism.references import ReferenceStore
-from attribution_bench_plugins.fastism.rules import rules_for
-from attribution_bench_plugins.fastism.source import Source, source_of
-from attribution_bench_plugins.fastism.trace import first_divergence
-from attribution_bench_plugins.fastism.workers import Workers
+from attribution_bench_plugins.fastism.self_check import first_divergence
 from attribution_bench_plugins.standard_ism import StandardISM
 
 LARGEST_DEFAULT_BUDGET = 4 * 2**30

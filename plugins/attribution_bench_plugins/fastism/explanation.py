@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from attribution_bench_plugins.fastism import devices
-from attribution_bench_plugins.fastism.cost import (
+from attribution_bench_plugins.fastism.graph.layout import elements
+from attribution_bench_plugins.fastism.kernels.machine import OLDEST, has_compiler
+from attribution_bench_plugins.fastism.ops.convolution import Taps
+from attribution_bench_plugins.fastism.planning.cost import (
     FREE,
     Cost,
     step_costs,
     whole_cost,
 )
-from attribution_bench_plugins.fastism.graph.layout import elements
-from attribution_bench_plugins.fastism.kernels.machine import OLDEST, has_compiler
-from attribution_bench_plugins.fastism.ops.convolution import Taps
-from attribution_bench_plugins.fastism.plan import Plan, Step
+from attribution_bench_plugins.fastism.planning.plan import Plan, Step
+from attribution_bench_plugins.fastism.values import devices
 
 FOLLOWS = "it follows "
 UNCOMPILED = (

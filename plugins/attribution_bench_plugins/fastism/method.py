@@ -107,8 +107,8 @@ class FastISM(InSilicoMutagenesis):
         return explain_model(self.model, length, extras, self._engines, Options(**self.options))
 
     def _outputs(self, length: int, extras: "tuple[NDArray[Any], ...]") -> "tuple[OutputSpec, ...]":
+        from attribution_bench_plugins.fastism.capture.source import source_of
         from attribution_bench_plugins.fastism.engine import known_outputs
-        from attribution_bench_plugins.fastism.source import source_of
 
         # The model as this call finds it: its weights are looked at once.
         self._source = source_of(self.model, self.options["products"])

@@ -13,6 +13,7 @@ from attribution_bench.attribution import Request
 from attribution_bench.errors import SelfCheckError
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis, full_passes, reference_passes
 from attribution_bench.mutations import Edit
+from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.engine import (
     Captured,
     Options,
@@ -21,16 +22,15 @@ from attribution_bench_plugins.fastism.engine import (
     keep_checked,
     warn_of,
 )
-from attribution_bench_plugins.fastism.execute import positions_at_once, walk, workers_for
-from attribution_bench_plugins.fastism.plan import Plan, bytes_per_sequence
+from attribution_bench_plugins.fastism.execution.blocks import positions_at_once, walk, workers_for
+from attribution_bench_plugins.fastism.execution.shared_blocks import Batch, Group, shared_blocks
+from attribution_bench_plugins.fastism.execution.unmutated import ReferenceStore
+from attribution_bench_plugins.fastism.execution.workers import Workers
+from attribution_bench_plugins.fastism.planning.plan import Plan, bytes_per_sequence
 from attribution_bench_plugins.fastism.precision import products_in
-from attribution_bench_plugins.fastism.references import ReferenceStore
-from attribution_bench_plugins.fastism.sharing import Batch, Group, shared_blocks
-from attribution_bench_plugins.fastism.source import Source
-from attribution_bench_plugins.fastism.trace import first_divergence_of
-from attribution_bench_plugins.fastism.values import Windowed
-from attribution_bench_plugins.fastism.window import Positions, Window
-from attribution_bench_plugins.fastism.workers import Workers
+from attribution_bench_plugins.fastism.self_check import first_divergence_of
+from attribution_bench_plugins.fastism.values.window import Positions, Window
+from attribution_bench_plugins.fastism.values.windowed import Windowed
 from attribution_bench_plugins.standard_ism import StandardISM
 
 CHECKED_OF = 16

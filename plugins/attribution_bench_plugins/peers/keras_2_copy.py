@@ -7,7 +7,7 @@ import numpy as np
 
 from attribution_bench.errors import UnsupportedError
 from attribution_bench.models.keras_start import import_keras_2
-from attribution_bench_plugins.fastism.graph.keras_model import Call, Functional, Library, mapped
+from attribution_bench_plugins.fastism.capture.keras_model import Call, Functional, Library, mapped
 
 TOLERANCE = 1e-4
 """Of the copy's predictions, of the largest one."""

@@ -15,7 +15,7 @@ from attribution_bench.attribution import RawAttribution, Request, Tags
 from attribution_bench.errors import MissingDependencyError, UnsupportedError
 from attribution_bench.models.targets import Selection
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, InSilicoMutagenesis
-from attribution_bench_plugins.fastism.graph.keras_model import Keras2, library_of
+from attribution_bench_plugins.fastism.capture.keras_model import Keras2, library_of
 from attribution_bench_plugins.peers.keras_2_copy import keras_2_copy
 
 for _package in ("tf_keras", "fastism"):

@@ -15,16 +15,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import attribution_bench as ab
 from attribution_bench.sequences import lambda_windows
-from attribution_bench_plugins.fastism import devices
-from attribution_bench_plugins.fastism.execute import mutate
+from attribution_bench_plugins.fastism.execution.blocks import mutate
+from attribution_bench_plugins.fastism.execution.unmutated import ReferenceStore
+from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import labelled
-from attribution_bench_plugins.fastism.plan import Plan, make_plan
-from attribution_bench_plugins.fastism.references import ReferenceStore
-from attribution_bench_plugins.fastism.rules import rules_for
-from attribution_bench_plugins.fastism.values import regrid, shifted
-from attribution_bench_plugins.fastism.window import Window
-from attribution_bench_plugins.fastism.workers import Workers
+from attribution_bench_plugins.fastism.ops.custom_rules import rules_for
+from attribution_bench_plugins.fastism.planning.plan import Plan, make_plan
+from attribution_bench_plugins.fastism.values import devices
+from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.windowed import regrid, shifted
 from fastism_models import LENGTH, MODELS, build
 from parity import assert_parity, brute_force, one_hot, plan_of
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism import plan
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.ops import RULES, Operand, Operation, Rule
 from attribution_bench_plugins.fastism.ops.base import MergingOperation
-from attribution_bench_plugins.fastism.values import Windowed
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.planning import plan
+from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.windowed import Windowed
 from fastism_models import LENGTH, MODELS, Custom, build
 from parity import assert_parity, brute_force, one_hot, plan_of
 

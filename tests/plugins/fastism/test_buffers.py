@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism import buffers
-from attribution_bench_plugins.fastism.buffers import ALIGNMENT, LEAST_BYTES, Buffers
+from attribution_bench_plugins.fastism.values import buffers
+from attribution_bench_plugins.fastism.values.buffers import ALIGNMENT, LEAST_BYTES, Buffers
 
 LARGE = (2, LEAST_BYTES)
 

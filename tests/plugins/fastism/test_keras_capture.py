@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 import attribution_bench as ab
 import keras_models
+from attribution_bench_plugins.fastism.capture import keras_layers
 from attribution_bench_plugins.fastism.engine import FallbackWarning
-from attribution_bench_plugins.fastism.graph import keras_layers
-from attribution_bench_plugins.fastism.plan import Plan
+from attribution_bench_plugins.fastism.planning.plan import Plan
 from keras_models import LENGTH, ONE_INPUT, OPAQUE, build, several_inputs
 
 # Of TensorFlow's tensors and NumPy 2; pytest.warns raises again what pyproject.toml has ignored by module.

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism.buffers import Buffers
 from attribution_bench_plugins.fastism.explanation import UNCOMPILED
 from attribution_bench_plugins.fastism.kernels import kernel as shared
 from attribution_bench_plugins.fastism.kernels import machine
-from attribution_bench_plugins.fastism.kernels.evaluate import EvaluateKernel
-from attribution_bench_plugins.fastism.kernels.gather import GatherKernel
+from attribution_bench_plugins.fastism.kernels.direct import GatherKernel
 from attribution_bench_plugins.fastism.kernels.kernel import Finish, Tile, WindowKernel
+from attribution_bench_plugins.fastism.kernels.overlap_add import ScatterKernel
 from attribution_bench_plugins.fastism.kernels.program import Call, run_calls
-from attribution_bench_plugins.fastism.kernels.scatter import ScatterKernel
-from attribution_bench_plugins.fastism.ops import deferred
+from attribution_bench_plugins.fastism.kernels.toom_cook import EvaluateKernel
+from attribution_bench_plugins.fastism.ops import lazy_window as deferred
 from attribution_bench_plugins.fastism.ops.convolution import KERNELS, Taps
-from attribution_bench_plugins.fastism.ops.deferred import Deferred
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.ops.lazy_window import Deferred
+from attribution_bench_plugins.fastism.values.buffers import Buffers
+from attribution_bench_plugins.fastism.values.window import Window
 from fastism_models import chain
 from parity import assert_parity, brute_force, one_hot
 

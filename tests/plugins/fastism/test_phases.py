@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism import engine, execute
-from attribution_bench_plugins.fastism.execute import walk
-from attribution_bench_plugins.fastism.references import ReferenceStore
-from attribution_bench_plugins.fastism.values import Mutation, Windowed
-from attribution_bench_plugins.fastism.window import Positions, Window
+from attribution_bench_plugins.fastism import engine
+from attribution_bench_plugins.fastism.execution import blocks as execute
+from attribution_bench_plugins.fastism.execution.blocks import walk
+from attribution_bench_plugins.fastism.execution.unmutated import ReferenceStore
+from attribution_bench_plugins.fastism.values.window import Positions, Window
+from attribution_bench_plugins.fastism.values.windowed import Mutation, Windowed
 from fastism_models import LENGTH, MODELS, build
 from parity import assert_parity, brute_force, one_hot, plan_of
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from attribution_bench_plugins.fastism.graph.from_torch import capture
+from attribution_bench_plugins.fastism.capture.from_torch import capture
+from attribution_bench_plugins.fastism.execution.unmutated import run_graph
 from attribution_bench_plugins.fastism.graph.ir import Graph
-from attribution_bench_plugins.fastism.graph.pooling_first import pool_first
-from attribution_bench_plugins.fastism.references import run_graph
+from attribution_bench_plugins.fastism.planning.pooling_first import pool_first
 from fastism_models import Custom, chain
 
 

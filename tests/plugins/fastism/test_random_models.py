@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism import execute
+from attribution_bench_plugins.fastism.execution import blocks as execute
 from attribution_bench_plugins.fastism.ops import RULES
 from attribution_bench_plugins.fastism.ops.convolution import Taps, Way
 from parity import assert_parity, brute_force, one_hot

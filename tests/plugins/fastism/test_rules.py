@@ -15,7 +15,7 @@ from attribution_bench.testing import ConformanceError, check_rules
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.ops import Local, Operand, Operation, Rule, elementwise
 from attribution_bench_plugins.fastism.ops.local import LocalFunction
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.values.window import Window
 from fastism_models import Custom
 from parity import assert_parity, brute_force, one_hot
 

@@ -11,8 +11,10 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench import Mutation
-from attribution_bench_plugins.fastism import cost, sharing, substitutions
+from attribution_bench_plugins.fastism import substitutions
 from attribution_bench_plugins.fastism.engine import FallbackWarning
+from attribution_bench_plugins.fastism.execution import shared_blocks as sharing
+from attribution_bench_plugins.fastism.planning import cost
 from fastism_models import LENGTH, MODELS, build, controls_join
 from parity import assert_parity, one_hot
 from random_models import Description, descriptions

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attribution_bench_plugins.fastism.toom_cook import MOST_AMPLIFICATION, fewest_products, toom_cook
+from attribution_bench_plugins.fastism.numerics.toom_cook import MOST_AMPLIFICATION, fewest_products, toom_cook
 
 
 def test_karatsuba_by_hand() -> None:

@@ -24,9 +24,9 @@ from hypothesis import HealthCheck, given, settings
 from torch import Tensor, nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism.plan import Plan, Step
-from attribution_bench_plugins.fastism.references import run_graph
-from attribution_bench_plugins.fastism.window import Positions, Window
+from attribution_bench_plugins.fastism.execution.unmutated import run_graph
+from attribution_bench_plugins.fastism.planning.plan import Plan, Step
+from attribution_bench_plugins.fastism.values.window import Positions, Window
 from fastism_models import LENGTH, MODELS, build
 from parity import plan_of
 from random_models import Description, descriptions

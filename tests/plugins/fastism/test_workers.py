@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism import execute
-from attribution_bench_plugins.fastism.workers import Workers
+from attribution_bench_plugins.fastism.execution import blocks as execute
+from attribution_bench_plugins.fastism.execution.workers import Workers
 from fastism_models import LENGTH, build
 from parity import assert_parity, brute_force, one_hot
 

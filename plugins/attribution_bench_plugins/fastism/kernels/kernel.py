@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism import devices
 from attribution_bench_plugins.fastism.kernels.machine import Compiled, has_compiler, machine
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.values import devices
+from attribution_bench_plugins.fastism.values.window import Window
 
 TYPES = {torch.float32: "float", torch.float64: "double"}
 """Numbers that kernels are compiled for."""
@@ -169,10 +169,10 @@ def compiled(name: str, kind: str, tile: Tile, finish: Finish) -> Compiled:
 
 @cache
 def _compile(name: str, kind: str, tile: Tile, finish: Finish) -> Compiled:
-    from attribution_bench_plugins.fastism.kernels.evaluate_code import EvaluateCode
-    from attribution_bench_plugins.fastism.kernels.gather_code import GatherCode
+    from attribution_bench_plugins.fastism.kernels.direct_code import GatherCode
+    from attribution_bench_plugins.fastism.kernels.overlap_add_code import ScatterCode
     from attribution_bench_plugins.fastism.kernels.pool_code import PoolCode
-    from attribution_bench_plugins.fastism.kernels.scatter_code import ScatterCode
+    from attribution_bench_plugins.fastism.kernels.toom_cook_code import EvaluateCode
     from attribution_bench_plugins.fastism.kernels.total_code import TotalCode
 
     codes: dict[str, Any] = {

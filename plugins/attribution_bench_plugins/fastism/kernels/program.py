@@ -8,7 +8,6 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.buffers import Buffers
 from attribution_bench_plugins.fastism.kernels.kernel import (
     COMPILING,
     NOTHING,
@@ -19,7 +18,8 @@ from attribution_bench_plugins.fastism.kernels.kernel import (
     compiled,
 )
 from attribution_bench_plugins.fastism.kernels.machine import Compiled, laid_out
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.values.buffers import Buffers
+from attribution_bench_plugins.fastism.values.window import Window
 
 CHUNK_BYTES = 2**20
 """Size of what one kernel reads and writes for the rows that are computed at a time: it stays in a core's cache."""

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from attribution_bench_plugins.fastism.kernels.kernel import WindowKernel, best_tile
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.values.window import Window
 
 
 class TotalKernel(WindowKernel):

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
-from attribution_bench_plugins.fastism.ops.deferred import Program
-from attribution_bench_plugins.fastism.values import References, Windowed
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.ops.lazy_window import Program
+from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.windowed import References, Windowed
 
 Form = Literal["delta", "value"]
 Deferral = Literal["", "own", "along"]

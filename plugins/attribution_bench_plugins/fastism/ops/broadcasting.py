@@ -8,7 +8,7 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.graph.ir import BATCH, Node
 from attribution_bench_plugins.fastism.graph.layout import CHANNEL_LABELS, INNER_LABELS, Layout, canonical, spread
 from attribution_bench_plugins.fastism.ops.base import NoRuleError, Operand, Operation
-from attribution_bench_plugins.fastism.window import Window, union, whole
+from attribution_bench_plugins.fastism.values.window import Window, union, whole
 
 Part = tuple[int, int]
 """An axis, and a place among the labels that it is made of."""

@@ -9,13 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attribution_bench_plugins.fastism import devices
+from attribution_bench_plugins.fastism.convolution.tiles import add_up, overlap
+from attribution_bench_plugins.fastism.convolution.toom_cook import (
+    EVALUATED_TYPES,
+    LONGEST_KERNEL,
+    InterleavedTaps,
+)
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
-from attribution_bench_plugins.fastism.kernels.evaluate import EvaluateKernel, evaluate_cost
-from attribution_bench_plugins.fastism.kernels.gather import GatherKernel, gather_cost
+from attribution_bench_plugins.fastism.kernels.direct import GatherKernel, gather_cost
 from attribution_bench_plugins.fastism.kernels.kernel import WindowKernel, compiles
-from attribution_bench_plugins.fastism.kernels.scatter import ScatterKernel, scatter_cost
+from attribution_bench_plugins.fastism.kernels.overlap_add import ScatterKernel, scatter_cost
+from attribution_bench_plugins.fastism.kernels.toom_cook import EvaluateKernel, evaluate_cost
+from attribution_bench_plugins.fastism.numerics.tilings import Interleaved
 from attribution_bench_plugins.fastism.ops.base import (
     Block,
     Deferral,
@@ -27,16 +33,10 @@ from attribution_bench_plugins.fastism.ops.base import (
     only,
     sole_reached,
 )
-from attribution_bench_plugins.fastism.ops.deferred import Deferred
-from attribution_bench_plugins.fastism.ops.evaluation import (
-    EVALUATED_TYPES,
-    LONGEST_KERNEL,
-    InterleavedTaps,
-)
-from attribution_bench_plugins.fastism.ops.tiles import add_up, overlap
-from attribution_bench_plugins.fastism.tilings import Interleaved
-from attribution_bench_plugins.fastism.values import Mutation, Windowed
-from attribution_bench_plugins.fastism.window import Window, strided
+from attribution_bench_plugins.fastism.ops.lazy_window import Deferred
+from attribution_bench_plugins.fastism.values import devices
+from attribution_bench_plugins.fastism.values.window import Window, strided
+from attribution_bench_plugins.fastism.values.windowed import Mutation, Windowed
 
 PRODUCT_BYTES = 2**21
 """Size of the tile of products that is overlap-added at a time, so that it stays in a core's cache."""

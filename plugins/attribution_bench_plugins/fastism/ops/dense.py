@@ -22,8 +22,8 @@ from attribution_bench_plugins.fastism.ops.base import (
     sole_reached,
 )
 from attribution_bench_plugins.fastism.ops.convolution import ChannelMap, Taps
-from attribution_bench_plugins.fastism.values import Windowed
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.windowed import Windowed
 
 
 class FlattenedDense(MergingOperation):

@@ -8,9 +8,9 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.ops.base import Block, Deferral, Form, Operand, Operation, Waiting
 from attribution_bench_plugins.fastism.ops.broadcasting import broadcast, joined_window
-from attribution_bench_plugins.fastism.ops.deferred import Deferred
-from attribution_bench_plugins.fastism.values import Windowed, regrid
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.ops.lazy_window import Deferred
+from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
 
 
 class Elementwise(Operation):

@@ -10,8 +10,8 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation
-from attribution_bench_plugins.fastism.values import Windowed, regrid
-from attribution_bench_plugins.fastism.window import Window, union, whole
+from attribution_bench_plugins.fastism.values.window import Window, union, whole
+from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
 
 
 class ChannelConcatenation(Operation):

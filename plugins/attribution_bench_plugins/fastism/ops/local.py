@@ -12,8 +12,8 @@ from attribution_bench.errors import InvalidInputError
 from attribution_bench_plugins.fastism.graph.ir import BATCH, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only
-from attribution_bench_plugins.fastism.values import Windowed
-from attribution_bench_plugins.fastism.window import Window, strided
+from attribution_bench_plugins.fastism.values.window import Window, strided
+from attribution_bench_plugins.fastism.values.windowed import Windowed
 
 
 @dataclass(frozen=True)

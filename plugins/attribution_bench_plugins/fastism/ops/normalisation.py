@@ -18,9 +18,9 @@ from attribution_bench_plugins.fastism.ops.base import (
     only,
     sole_reached,
 )
-from attribution_bench_plugins.fastism.ops.deferred import Deferred
-from attribution_bench_plugins.fastism.values import Windowed
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.ops.lazy_window import Deferred
+from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.windowed import Windowed
 
 
 class Affine(Operation):

@@ -7,8 +7,8 @@ import torch
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
-from attribution_bench_plugins.fastism.values import Windowed
-from attribution_bench_plugins.fastism.window import Window
+from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.windowed import Windowed
 
 
 class PositionWise(Operation):

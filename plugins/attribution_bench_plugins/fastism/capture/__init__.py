@@ -1,0 +1,1 @@
+"""Capture: models of either framework become graphs."""

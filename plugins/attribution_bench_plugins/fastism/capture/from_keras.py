@@ -1,0 +1,218 @@
+"""Capture of a functional or Sequential Keras model, of Keras 3 or Keras 2, layer by layer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attribution_bench.models.keras_model import KerasSequenceModel
+from attribution_bench_plugins.fastism.capture.from_torch import CaptureError
+from attribution_bench_plugins.fastism.capture.graph_builder import BATCH_SIZES, GraphBuilder
+from attribution_bench_plugins.fastism.capture.keras_layers import translate_layer
+from attribution_bench_plugins.fastism.capture.keras_model import (
+    Call,
+    Functional,
+    Library,
+    Reference,
+    leaves,
+    library_of,
+    mapped,
+)
+from attribution_bench_plugins.fastism.capture.keras_ops import translate_operation
+from attribution_bench_plugins.fastism.capture.keras_site import Site
+from attribution_bench_plugins.fastism.graph.ir import Graph
+
+
+@dataclass(frozen=True)
+class CapturedModel:
+    """A graph, and what its outputs were for the examples."""
+
+    graph: Graph
+    outputs: dict[str, tuple[Tensor, Tensor]]
+
+
+def capture(model: KerasSequenceModel, sequences: Tensor, extras: Sequence[Tensor]) -> CapturedModel:
+    """Return the graph of a model in inference mode.
+
+    Parameters
+    ----------
+    model
+        A SequenceModel over a Keras 3 or Keras 2 model.
+    sequences, extras
+        Five sequences in the model's own layout, and as many rows of its further inputs: examples of two and of three.
+
+    Raises
+    ------
+    CaptureError
+        The model follows no graph, or one that the engine cannot follow; the message is the reason in plain words.
+    """
+    library = library_of(model.model)
+    functional = library.functional(model.model)
+    if functional is None:
+        raise CaptureError(
+            f"{type(model.model).__name__} is a subclassed Keras model, whose layers cannot be followed; build it as a "
+            "functional model to make it fast"
+        )
+    reader = _Reader(library, sequences.device)
+    builder = reader.builder
+    sequence = builder.source("input", "sequence", _two_batches(sequences))
+    others = [builder.source("extra", f"extra_{i}", _two_batches(extra)) for i, extra in enumerate(extras)]
+    given = model.arrange(Reference(sequence), tuple(Reference(name) for name in others))
+    try:
+        outputs = mapped(reader.walk(functional, given, ""), lambda leaf: leaf.name)
+    except CaptureError:
+        raise
+    except Exception as error:  # a user's layer may fail in any way; then there is no graph
+        first = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise CaptureError(f"the model cannot be followed: {type(error).__name__}: {first[:200]}") from error
+    nodes = _in_order(outputs)
+    named = dict(zip(model.name_outputs(mapped(outputs, lambda node: builder.examples[node][0])), nodes, strict=True))
+    examples = {name: builder.examples[node] for name, node in named.items()}
+    return CapturedModel(builder.graph(sequence, others, named), examples)
+
+
+def _in_order(outputs: Any) -> list[str]:
+    """Return the nodes of a model's outputs in the order in which SequenceModel names them."""
+    if isinstance(outputs, dict):
+        return list(outputs.values())
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+
+
+def _two_batches(rows: Tensor) -> tuple[Tensor, Tensor]:
+    first, second = BATCH_SIZES
+    return rows[:first], rows[first : first + second]
+
+
+class _Reader:
+    """Walks models, nested ones as part of the graph, and adds nodes to a builder."""
+
+    def __init__(self, library: Library, device: torch.device) -> None:
+        self.builder, self.library, self.device = GraphBuilder(), library, device
+
+    def walk(self, functional: Functional, given: Any, prefix: str) -> Any:
+        """Add a model called on nodes; returns its outputs' References in their structure."""
+        nodes: dict[int, str] = {}
+        for symbol, reference in zip(leaves(functional.inputs), _matching(functional, given), strict=True):
+            nodes[id(symbol)] = self._conform(reference.name, symbol, prefix)
+        outside = set(self.builder.examples)
+        uses = [[id(s) for s in leaves((c.args, c.kwargs)) if self.library.is_symbolic(s)] for c in functional.calls]
+        ends = {id(symbol) for symbol in leaves(functional.outputs)}
+        for index, call in enumerate(functional.calls):
+            if any(symbol not in nodes for symbol in uses[index]):
+                continue  # a call of a shared layer elsewhere
+            for symbol, name in zip(call.outputs, self._call(call, nodes, prefix), strict=True):
+                nodes[id(symbol)] = name
+            needed = ends.union(*uses[index + 1 :])
+            self.builder.keep_only(outside.union(nodes[symbol] for symbol in needed if symbol in nodes))
+        return mapped(functional.outputs, lambda symbol: Reference(nodes[id(symbol)]))
+
+    def _conform(self, node: str, symbol: Any, prefix: str) -> str:
+        """Return an input as the model takes it: with its number of axes, and its type if that is no float."""
+        site = self._site(f"{prefix}input", "input", None)
+        rank, wanted = len(site.shape(node)), len(symbol.shape)
+        if rank == wanted + 1 and site.shape(node)[-1] == 1:
+            node = site.view(node, lambda x: x.shape[:-1], "squeeze")
+        elif rank == wanted - 1:
+            node = site.view(node, lambda x: (*x.shape, 1), "expand")
+        dtype = _dtype(symbol)
+        both_float = dtype.is_floating_point and site.dtype_of(node).is_floating_point
+        if dtype == site.dtype_of(node) or (both_float and self.builder.nodes[node].op == "input"):
+            return node  # one-hot letters are exact in every type
+        return site.cast(node, dtype)
+
+    def _call(self, call: Call, nodes: Mapping[int, str], prefix: str) -> list[str]:
+        """Add one call; returns the nodes of its outputs."""
+        layer, library = call.layer, self.library
+        args, kwargs = mapped(
+            (call.args, call.kwargs), lambda leaf: Reference(nodes[id(leaf)]) if library.is_symbolic(leaf) else leaf
+        )
+        name = f"{prefix}{layer.name}"
+        inner = library.functional(layer)
+        if inner is not None and not set(kwargs) - {"training", "mask"}:
+            return [reference.name for reference in leaves(self.walk(inner, args[0], f"{name}/"))]
+        is_operation = library.owns(type(layer), "ops") or library.owns(type(layer), "activations")
+        is_operation = is_operation or type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda")
+        dtype = None if is_operation else library.compute_dtype(layer)
+        site = self._site(name, type(layer).__name__, dtype)
+        if is_operation:
+            found = translate_operation(site, layer, args, kwargs)
+        else:
+            args = mapped(args, lambda leaf: self._cast_for(layer, site, leaf))
+            references = [leaf for leaf in leaves(args[0]) if isinstance(leaf, Reference)] if args else []
+            known = len(args) == 1 and len(references) == len(list(leaves(args[0]))) and not _asks(kwargs)
+            found = translate_layer(site, layer, [r.name for r in references]) if known else None
+        own, sources = self._own_call(site, layer, args, kwargs, len(call.outputs))
+        if found is not None and self._equals(found, own, sources):
+            return [found]
+        shapes = [tuple(weight.shape) for weight in getattr(layer, "weights", ())]
+        node = site.add("opaque", sources, own, layer=layer, weights=[shape for shape in shapes if len(shape) > 1])
+        count = len(call.outputs)
+        if count == 1:
+            return [node]
+        return [site.add("opaque", node, lambda values, i=i: values[i], f"output_{i}") for i in range(count)]
+
+    def _equals(self, node: str, own: Callable[..., Any], sources: Sequence[str]) -> bool:
+        """Whether a translated call gives what the library's own gives: backends differ in some layers."""
+        found = self.builder.examples[node][0]
+        with torch.no_grad():
+            expected = own(*(self.builder.examples[source][0] for source in sources))
+        if found.shape != expected.shape or not expected.is_floating_point():
+            return bool(found.shape == expected.shape and torch.equal(found, expected.to(found.dtype)))
+        allowed = self.library.tolerance(expected.dtype)
+        scale = float(expected.nan_to_num().abs().max()) if expected.numel() else 0.0
+        return torch.allclose(found.to(expected.dtype), expected, rtol=allowed, atol=allowed * scale, equal_nan=True)
+
+    def _cast_for(self, layer: Any, site: Site, leaf: Any) -> Any:
+        """Return an argument of a layer, cast to the type in which it computes."""
+        if not isinstance(leaf, Reference) or site.dtype is None or not site.is_tensor(leaf.name):
+            return leaf
+        dtype = site.dtype_of(leaf.name)
+        automatic = getattr(layer, "autocast", getattr(layer, "_autocast", True))
+        if not dtype.is_floating_point or dtype == site.dtype or not automatic:
+            return leaf
+        return Reference(site.cast(leaf.name, site.dtype))
+
+    def _own_call(
+        self, site: Site, layer: Any, args: Any, kwargs: Any, count: int
+    ) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        """Return the library's own call as a function of nodes' values, and the nodes."""
+        library, device = self.library, self.device
+        sources = tuple(dict.fromkeys(leaf.name for leaf in leaves((args, kwargs)) if isinstance(leaf, Reference)))
+        place = {name: i for i, name in enumerate(sources)}
+        inference = {"training": False} if library.takes_training(layer) else {}
+
+        def call(*values: Tensor) -> Any:
+            def fill(leaf: Any) -> Any:
+                return library.to_keras(values[place[leaf.name]]) if isinstance(leaf, Reference) else leaf
+
+            outputs = list(leaves(layer(*mapped(args, fill), **{**mapped(kwargs, fill), **inference})))
+            if any(library.mask(output) is not None for output in outputs):
+                raise CaptureError(f"{site.name} ({site.kind}) gives a mask, which the engine does not follow")
+            tensors = tuple(library.to_torch(output, device) for output in outputs)
+            return tensors[0] if count == 1 else tensors
+
+        return call, sources
+
+    def _site(self, name: str, kind: str, dtype: torch.dtype | None) -> Site:
+        return Site(self.builder, self.library, self.device, name, kind, dtype)
+
+
+def _matching(functional: Functional, given: Any) -> list[Reference]:
+    """Return what is given for each input of a model, in the order of `leaves`."""
+    inputs = functional.inputs
+    if isinstance(given, dict) and not isinstance(inputs, dict):
+        return [given[symbol.name] for symbol in leaves(inputs)]
+    return list(leaves(given))
+
+
+def _asks(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a layer is called with more than its inputs."""
+    return any(value is not None for key, value in kwargs.items() if key != "training")
+
+
+def _dtype(symbol: Any) -> torch.dtype:
+    name = getattr(symbol.dtype, "name", symbol.dtype)
+    dtype: torch.dtype = getattr(torch, str(name))
+    return dtype

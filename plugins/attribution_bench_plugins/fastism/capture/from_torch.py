@@ -1,0 +1,264 @@
+"""Capture of a torch.nn.Module through torch.export."""
+
+import inspect
+import logging
+import operator
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind
+from torch.utils import _pytree as pytree
+
+from attribution_bench_plugins.fastism.capture.torch_operators import translate, translate_part
+from attribution_bench_plugins.fastism.graph.ir import BATCH, Graph, Node
+
+EXAMPLE_BATCH = 3
+"""Sequences in the example: one would specialise the graph to a batch of one."""
+
+
+class CaptureError(Exception):
+    """The model cannot be captured as a graph; the message is the reason in plain words."""
+
+
+def capture(module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor], output_names: Sequence[str]) -> Graph:
+    """Return the graph of a module in inference mode.
+
+    Parameters
+    ----------
+    module
+        Called as ``module(x, *extras)``.
+    example
+        One or more sequences as the module takes them.
+    extras
+        Its further inputs, with as many rows.
+    output_names
+        Names for the tensors that it returns, in order.
+    """
+    return _Reader(_exported(module, example, extras), module, output_names).graph().needed()
+
+
+def _exported(module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor]) -> ExportedProgram:
+    """Return the exported program of a module, for batches of any size.
+
+    PyTorch runs the module's code on symbols first, which fixes the batch where the code asks ``len(x)`` or
+    ``int(x.shape[0])``; if that fails it reads the code instead (``strict``), which follows both.
+    """
+    arguments = tuple(_rows(tensor) for tensor in (example, *extras))
+    axes = _dynamic(module, arguments, Dim("batch"))
+    failures: list[Exception] = []
+    for strict in (False, True):
+        try:
+            with warnings.catch_warnings(), torch.no_grad(), _quiet("torch._guards"):
+                warnings.simplefilter("ignore")
+                program = torch.export.export(module, arguments, dynamic_shapes=axes, strict=strict)
+                return cast(ExportedProgram, program.run_decompositions({}))
+        except Exception as error:  # export fails in many ways; every one means that there is no graph
+            failures.append(error)
+    reasons = " and ".join(dict.fromkeys(map(_reason, failures)))
+    raise CaptureError(f"torch.export cannot capture the model: {reasons}") from failures[0]
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any("specialized it to be a constant" in line for line in lines):
+        return "its code fixes the number of sequences in a batch, as a loop over them does"
+    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Silence a logger that reports what is caught anyway."""
+    logger = logging.getLogger(name)
+    former, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = former
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """Return a few rows: of one row, copies."""
+    return tensor[:1].expand(EXAMPLE_BATCH, *tensor.shape[1:]).contiguous()
+
+
+def _dynamic(module: torch.nn.Module, arguments: Sequence[Tensor], batch: Any) -> dict[str, Any]:
+    """Return for each parameter of the module's forward which axis is the batch."""
+    bound = inspect.signature(module.forward).bind(*arguments).arguments
+    return {
+        name: tuple({0: batch} for _ in value) if isinstance(value, tuple) else {0: batch}
+        for name, value in bound.items()
+    }
+
+
+class _Reader:
+    """Turns an exported program into a Graph, node by node."""
+
+    def __init__(self, program: ExportedProgram, module: torch.nn.Module, output_names: Sequence[str]) -> None:
+        self.program, self.output_names = program, output_names
+        self.nodes: dict[str, Node] = {}
+        self.constants: dict[str, Tensor] = {}
+        self.inputs: list[str] = []
+        self.batch: Any = None
+
+    def graph(self) -> Graph:
+        """Read the whole program."""
+        places = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
+        outputs: tuple[Any, ...] = ()
+        for node in self.program.graph.nodes:
+            if node.op == "placeholder":
+                self._placeholder(node, places[node.name])
+            elif node.op == "output":
+                outputs = node.args[0]
+            elif node.op == "call_function":
+                self._call(node)
+            else:
+                raise CaptureError(f"the captured graph holds a node of kind {node.op!r} ({node.name})")
+        changed = self.program.graph_signature.buffers_to_mutate
+        if changed:
+            raise CaptureError(f"it changes its buffer {next(iter(changed.values()))!r} in inference")
+        if len(outputs) != len(self.output_names):
+            raise CaptureError(f"the graph returns {len(outputs)} tensors, the model {len(self.output_names)}")
+        named = {name: out.name for name, out in zip(self.output_names, outputs, strict=True)}
+        return Graph(self.nodes, self.inputs[0], tuple(self.inputs[1:]), named)
+
+    def _placeholder(self, node: fx.Node, spec: Any) -> None:
+        if spec.kind == InputKind.USER_INPUT:
+            value = node.meta["val"]
+            if not self.inputs:
+                self.batch = value.shape[0]
+            self.inputs.append(node.name)
+            kind = "input" if len(self.inputs) == 1 else "extra"
+            self.nodes[node.name] = Node(node.name, kind, (), _no_call, f"input {node.name}", self._shape(value))
+            return
+        table: Mapping[str, Any] = self.program.constants if spec.kind != InputKind.PARAMETER else {}
+        tensor = self.program.state_dict.get(spec.target)
+        if tensor is None:
+            tensor = table[spec.target]
+        self._constant(node.name, tensor.detach(), spec.target)
+
+    def _constant(self, name: str, value: Tensor, layer: str) -> None:
+        self.constants[name] = value
+        self.nodes[name] = Node(name, "constant", (), lambda: value, layer, tuple(value.shape))
+
+    def _call(self, node: fx.Node) -> None:
+        target = node.target
+        assert callable(target)
+        sources = tuple(dict.fromkeys(source.name for source in node.all_input_nodes))
+        layer = _layer(node)
+        # The strides that let the traced values be viewed are not those of the engine's.
+        own = torch.ops.aten.reshape.default if target is torch.ops.aten.view.default else target
+        call = _bound(own, node.args, node.kwargs, sources, self.constants)
+        random = isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
+        if random and not _is_inactive(node):
+            raise CaptureError(f"{layer} draws random numbers in inference")
+        if (
+            all(source in self.constants for source in sources)
+            and isinstance(node.meta.get("val"), Tensor)
+            and not random
+        ):
+            with torch.no_grad():
+                self._constant(node.name, call(*(self.constants[source] for source in sources)), layer)
+            return
+        value = node.meta.get("val")
+        if isinstance(value, torch.SymInt) and str(value) == str(self.batch):
+            self.nodes[node.name] = Node(node.name, "batch_size", (), _no_call, layer, None)
+            return
+        shape = self._shape(value) if isinstance(value, Tensor) else None
+        op, inputs = "opaque", sources
+        parameters: Mapping[str, Any] = {}
+        kind = ""
+        if isinstance(target, torch._ops.OpOverload):
+            kind, arguments = _name(target), _arguments(node, target)
+            parameters = {name: value for name, value in arguments.items() if _is_setting(value)}
+            translated = translate(target, arguments, self.constants, shape)
+            if translated is not None:
+                op, parameters = translated.op, translated.parameters
+                others = (s for s in sources if s not in translated.inputs and s not in self.constants)
+                inputs = (*translated.inputs, *others)
+                if inputs != sources:
+                    call = _bound(own, node.args, node.kwargs, inputs, self.constants)
+        elif target is operator.getitem and isinstance(node.args[0], fx.Node):
+            whole, part = node.args[0], node.args[1]
+            if isinstance(whole.target, torch._ops.OpOverload) and isinstance(part, int):
+                arguments = _arguments(whole, whole.target)
+                translated = translate_part(whole.target, part, arguments, self.constants, shape)
+                if translated is not None:
+                    op, inputs, parameters = translated.op, translated.inputs, translated.parameters
+                    every = _bound(whole.target, whole.args, whole.kwargs, inputs, self.constants)
+                    call, layer = (lambda *values: every(*values)[part]), _layer(whole)
+        self.nodes[node.name] = Node(node.name, op, inputs, call, layer, shape, parameters, kind)
+
+    def _shape(self, value: Tensor) -> tuple[int | None, ...] | None:
+        """Return a shape with BATCH for the batch; None where the batch is part of another size."""
+        shape: list[int | None] = []
+        sizes: Sequence[Any] = value.shape
+        for size in sizes:
+            if isinstance(size, int):
+                shape.append(size)
+            elif str(size) == str(self.batch):
+                shape.append(BATCH)
+            else:
+                return None
+        return tuple(shape)
+
+
+def _bound(
+    target: Callable[..., Any], args: Any, kwargs: Any, sources: Sequence[str], constants: Mapping[str, Tensor]
+) -> Callable[..., Any]:
+    """Return the call as a function of the values of `sources`; its other arguments are constants."""
+    place = {name: i for i, name in enumerate(sources)}
+
+    def call(*values: Any) -> Any:
+        def fill(node: fx.Node) -> Any:
+            return values[place[node.name]] if node.name in place else constants[node.name]
+
+        return target(*fx.map_arg(args, fill), **fx.map_arg(kwargs, fill))
+
+    return call
+
+
+def _arguments(node: fx.Node, target: Any) -> dict[str, Any]:
+    """Return every argument by its name in the operator's schema, defaults filled in."""
+    schema = target._schema.arguments
+    named = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
+    named |= {argument.name: value for argument, value in zip(schema, node.args, strict=False)}
+    return named | dict(node.kwargs)
+
+
+def _name(target: Any) -> str:
+    """Return an operator's name with its library, and its overload where that has a name."""
+    return str(target.name())
+
+
+def _is_setting(value: Any) -> bool:
+    """Whether an argument holds no node."""
+    return not any(isinstance(leaf, fx.Node) for leaf in pytree.tree_leaves(value))
+
+
+def _layer(node: fx.Node) -> str:
+    """Return the module's path and the operation, as the user would find it."""
+    stack = node.meta.get("nn_module_stack")
+    path = next(iter(reversed(stack.values())))[0] if stack else ""
+    path = re.sub(r"__dict__\['_modules'\]\['(\w+)'\]", r"\1", path)  # as strict export writes it
+    return f"{path}: {node.name}" if path else node.name
+
+
+def _is_inactive(node: fx.Node) -> bool:
+    """Whether a random operation is switched off, as dropout is in inference."""
+    arguments = _arguments(node, node.target)
+    return (
+        arguments.get("train") is False
+        or arguments.get("p", arguments.get("dropout_p")) == 0
+        or (arguments.get("training") is False)
+    )
+
+
+def _no_call(*values: Any) -> Any:
+    raise AssertionError("an input has no call")

@@ -1,0 +1,218 @@
+"""Where a layer or an operation is called: what its translation may ask for and add."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.capture.einstein_sums import contraction
+from attribution_bench_plugins.fastism.capture.graph_builder import GraphBuilder
+from attribution_bench_plugins.fastism.capture.keras_functions import find, is_plain_relu
+from attribution_bench_plugins.fastism.capture.keras_model import Library, Reference, number
+
+COMBINATIONS: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
+    {"add": torch.add, "subtract": torch.sub, "multiply": torch.mul, "divide": torch.div}
+)
+REDUCTIONS: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
+    {"sum": torch.sum, "mean": torch.mean, "max": torch.amax}
+)
+ROUNDING = 1000
+"""Units of the last place by which two computations of a function may differ."""
+IN_PLACE: Mapping[Callable[..., Tensor], Callable[..., Tensor]] = MappingProxyType(
+    {torch.sigmoid: torch.sigmoid_, torch.tanh: torch.tanh_, torch.exp: torch.exp_}
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """One call of a layer; nodes that are added bear its name."""
+
+    builder: GraphBuilder
+    library: Library
+    device: torch.device
+    name: str
+    """The user's own name, with the names of the models that it is nested in: ``encoder/conv_1``."""
+    kind: str
+    """Class of the layer."""
+    dtype: torch.dtype | None
+    """In which the layer computes; None for an operation, which computes in its operands' own."""
+
+    @property
+    def keras_2(self) -> bool:
+        """Whether the layer is one of tf_keras."""
+        return self.library.module.startswith("tf_keras")
+
+    def add(
+        self, op: str, inputs: str | tuple[str, ...], call: Callable[..., Any], kind: str = "", **parameters: Any
+    ) -> str:
+        """Add a node; ``kind`` names a part of the layer, such as its activation."""
+        inputs = (inputs,) if isinstance(inputs, str) else inputs
+        name = f"{self.name}/{kind}" if kind else self.name
+        kind = kind or self.kind
+        return self.builder.add(name, op, inputs, call, f"{self.name} ({kind})", parameters, kind)
+
+    def shape(self, node: str) -> tuple[int, ...]:
+        """Return the shape of a node's value for the first example batch."""
+        return tuple(self.builder.examples[node][0].shape)
+
+    def is_tensor(self, node: str) -> bool:
+        """Whether a node's value is one tensor."""
+        return isinstance(self.builder.examples[node][0], Tensor)
+
+    def dtype_of(self, node: str) -> torch.dtype:
+        """Return the type of a node's value."""
+        dtype: torch.dtype = self.builder.examples[node][0].dtype
+        return dtype
+
+    def weight(self, variable: Any) -> Tensor | None:
+        """Return a variable as the layer computes with it; None for one that is not there."""
+        if variable is None:
+            return None
+        value = self.library.to_torch(variable, self.device)
+        return value.to(self.dtype) if self.dtype is not None and value.is_floating_point() else value
+
+    def operand(self, value: Any) -> str | float | int | None:
+        """Return an argument of an operation: a node, a number, or a constant's node; None for what is no tensor."""
+        if isinstance(value, Reference):
+            return value.name if self.is_tensor(value.name) else None
+        plain = number(value)
+        if plain is not None:
+            return plain
+        if not hasattr(value, "shape"):
+            return None
+        tensor = torch.as_tensor(value) if not hasattr(value, "device") else self.library.to_torch(value, self.device)
+        return self.builder.constant(f"{self.name}/constant", tensor.to(self.device), f"{self.name} (constant)")
+
+    def cast(self, node: str, dtype: torch.dtype) -> str:
+        """Return a node in another type, as Keras casts the inputs of a layer."""
+        op = "elementwise" if dtype.is_floating_point and self.dtype_of(node).is_floating_point else "opaque"
+        return self.add(op, node, lambda x: x.to(dtype), "cast")
+
+    def elementwise(self, node: str, function: Callable[..., Tensor], kind: str = "", **options: Any) -> str:
+        """Add a function of single elements."""
+        in_place = IN_PLACE.get(function)
+        return self.add("elementwise", node, lambda x: function(x, **options), kind, in_place=in_place)
+
+    def named_function(
+        self, node: str, name: str, own: Callable[..., Any], kind: str = "", **options: Any
+    ) -> str | None:
+        """Add a function of single elements by Keras' name; None for a name that is not known.
+
+        ``own`` is the library's, on its own tensors. It is called instead where PyTorch's gives other values:
+        TensorFlow rounds the constants of some functions to single precision, and Keras 2 defines some otherwise.
+        """
+        function = find(name)
+        if function is None:
+            return None
+        if not self._agree(node, lambda x: function(x, **options), own):
+            return self.elementwise(node, lambda x: self.by_library(own, x), kind)
+        if is_plain_relu(name, options):
+            return self.add("relu", node, torch.relu, kind, in_place=torch.relu_)
+        return self.elementwise(node, function, kind, **options)
+
+    def by_library(self, function: Callable[..., Any], x: Tensor) -> Tensor:
+        """Return what a function of the library's tensors gives."""
+        return self.library.to_torch(function(self.library.to_keras(x)), self.device)
+
+    def _agree(self, node: str, function: Callable[[Tensor], Tensor], own: Callable[..., Any]) -> bool:
+        x = self.builder.examples[node][0]
+        with torch.no_grad():
+            found, expected = function(x), self.by_library(own, x)
+        if found.dtype != expected.dtype or not found.dtype.is_floating_point:
+            return False
+        rounding = ROUNDING * torch.finfo(found.dtype).eps
+        scale = max(1.0, float(expected.nan_to_num().abs().max()))
+        return torch.allclose(found, expected, rtol=rounding, atol=rounding * scale, equal_nan=True)
+
+    def contract(self, equation: str, node: str, weight: Tensor, *, weight_first: bool = False) -> str | None:
+        """Add an Einstein sum of a node and a weight; None for one that is more than a dense layer."""
+        parameters = contraction(equation, len(self.shape(node)), weight, weight_first=weight_first)
+        if parameters is None:
+            return None
+
+        def call(x: Tensor) -> Tensor:
+            return torch.einsum(equation, *((weight, x) if weight_first else (x, weight)))
+
+        return self.add("contract", node, call, **parameters)
+
+    def position_wise(self, node: str, axis: int, function: Callable[[Tensor], Tensor], kind: str = "") -> str:
+        """Add a function of a tensor's last axis, applied to another axis."""
+        rank = len(self.shape(node))
+        axis %= rank
+
+        def call(x: Tensor) -> Tensor:
+            return function(x) if axis == rank - 1 else function(x.movedim(axis, -1)).movedim(-1, axis)
+
+        return self.add("position_wise", node, call, kind, axis=axis, on_last_axis=function)
+
+    def softmax(
+        self, node: str, axis: Any, kind: str = "", function: Callable[..., Tensor] = torch.softmax
+    ) -> str | None:
+        """Add a softmax over one axis; None where it is over several, or over the batch."""
+        axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
+        if not isinstance(axis, int) or axis % len(self.shape(node)) == 0:
+            return None
+        return self.position_wise(node, axis, lambda x: function(x, -1), kind)
+
+    def view(self, node: str, shape: Callable[[Tensor], Any], kind: str = "") -> str:
+        """Add a reshape to a shape that may depend on the batch size."""
+        return self.add("view", node, lambda x: x.reshape(shape(x)), kind)
+
+    def permute(self, node: str, axes: tuple[int, ...], kind: str = "") -> str:
+        """Add a transposition."""
+        return self.add("permute", node, lambda x: x.permute(axes), kind, axes=axes)
+
+    def crop(self, node: str, axis: int, low: int, size: int, kind: str = "") -> str:
+        """Add a slice of one axis."""
+        if size == self.shape(node)[axis]:
+            return node
+        return self.add("shift", node, lambda x: x.narrow(axis, low, size), kind, axis=axis, low=low)
+
+    def pad(self, node: str, axis: int, low: int, high: int, value: float = 0, kind: str = "") -> str:
+        """Add constants at both ends of one axis."""
+        if not low and not high:
+            return node
+        widths = [0, 0] * (len(self.shape(node)) - 1 - axis) + [low, high]
+        pad = torch.nn.functional.pad
+        return self.add("shift", node, lambda x: pad(x, widths, value=value), kind, axis=axis, low=-low)
+
+    def reduce(self, node: str, op: str, axes: tuple[int, ...], keep: bool) -> str:
+        """Add a sum, a mean or a maximum over axes."""
+        axes = tuple(axis % len(self.shape(node)) for axis in axes)
+        function: Callable[..., Tensor] = REDUCTIONS[op]
+        mean: dict[str, Any] = {} if op == "max" else {"mean": op == "mean"}
+        return self.add(op, node, lambda x: function(x, axes, keepdim=keep), axes=axes, keep=keep, **mean)
+
+    def concatenate(self, nodes: list[str], axis: int) -> str:
+        """Add a concatenation; a node that occurs again is read through a view of it."""
+        axis %= len(self.shape(nodes[0]))
+        dtype = reduce(torch.promote_types, map(self.dtype_of, nodes))
+        nodes = [node if self.dtype_of(node) == dtype else self.cast(node, dtype) for node in nodes]
+        names = [n if n not in nodes[:i] else self.view(n, lambda x: x.shape, "view") for i, n in enumerate(nodes)]
+        return self.add("concatenate", tuple(names), lambda *x: torch.cat(x, axis), axis=axis)
+
+    def combine(self, op: str, first: str | float, second: str | float, kind: str = "") -> str | None:
+        """Add a sum (``add``, ``subtract``), a product or a quotient of two nodes, or of one and a number."""
+        function: Callable[..., Tensor] = COMBINATIONS[op]
+        if isinstance(first, str) and isinstance(second, str):
+            if first == second:
+                return self.add("elementwise", first, lambda x: function(x, x), kind)
+            parameters: dict[str, Any] = (
+                {} if op in ("multiply", "divide") else {"alpha": -1 if op == "subtract" else 1}
+            )
+            return self.add(op.replace("subtract", "add"), (first, second), function, kind, **parameters)
+        if isinstance(first, str):
+            family = "add" if op == "subtract" else op
+            return self.add(family, first, lambda x: function(x, second), kind)
+        if not isinstance(second, str):
+            return None
+        if op in ("add", "multiply"):
+            return self.add(op, second, lambda x: function(x, first), kind)
+        if op == "subtract":
+            negative = self.add("multiply", second, torch.neg, kind)
+            return self.add("add", negative, lambda x: x + first, kind)
+        return self.add("elementwise", second, lambda x: first / x, kind)

@@ -1,0 +1,219 @@
+"""Where a graph comes from: a model of either framework, as the engine asks it."""
+
+import abc
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attribution_bench.models import OutputSpec, SequenceModel
+from attribution_bench.models.targets import Selection
+from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
+from attribution_bench_plugins.fastism.capture.from_torch import CaptureError, capture
+from attribution_bench_plugins.fastism.capture.graph_builder import BATCH_SIZES
+from attribution_bench_plugins.fastism.execution.unmutated import run_graph
+from attribution_bench_plugins.fastism.graph.ir import Graph
+from attribution_bench_plugins.fastism.precision import LOW_TOLERANCE, tolerance
+from attribution_bench_plugins.fastism.values import devices
+
+if TYPE_CHECKING:
+    from attribution_bench.models.keras_model import KerasSequenceModel
+
+
+HASHED_BYTES = 2**22
+"""Size of what is hashed in one piece."""
+
+
+class Source(abc.ABC):
+    """A model whose graph runs on PyTorch tensors, on its own device where PyTorch has it."""
+
+    model: SequenceModel
+    device: torch.device
+    dtype: torch.dtype
+    tolerance: float
+    """What checks of the graph against the model's own full passes allow, relative to the output's scale."""
+    products: str | None = None
+    """Precision of the products of windows; None for that which PyTorch is set to."""
+
+    @property
+    def kind(self) -> str:
+        """Of the device; see `devices`."""
+        return devices.kind(self.device)
+
+    @property
+    def allowed(self) -> float:
+        """What checks of windows against full passes allow, relative to the output's scale."""
+        return max(self.tolerance, LOW_TOLERANCE) if self.products else self.tolerance
+
+    @abc.abstractmethod
+    def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
+        """Return the model's graph at a length; raise CaptureError, saying why, where there is none."""
+
+    @cached_property
+    @abc.abstractmethod
+    def fingerprint(self) -> Hashable:
+        """What changes when the model's weights do; that of the first time it is asked for."""
+
+    @abc.abstractmethod
+    def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
+        """Return the selected part of one output of the graph, on the host."""
+
+    def tensor(self, array: NDArray[Any]) -> Tensor:
+        """Return an array on the device; floating arrays in the model's precision."""
+        tensor = torch.as_tensor(np.ascontiguousarray(array))
+        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
+
+    def sequences(self, one_hot: NDArray[Any]) -> Tensor:
+        """Return sequences (N, A, L) in the model's own layout."""
+        x = self.tensor(one_hot)
+        return x if self.model.layout == "NAL" else x.transpose(1, 2).contiguous()
+
+    def _examples(
+        self, length: int, extras: tuple[NDArray[Any], ...]
+    ) -> tuple[NDArray[np.float64], tuple[NDArray[Any], ...]]:
+        """Return random sequences, enough for one batch of each of BATCH_SIZES, and as many rows of further inputs."""
+        count, letters = sum(BATCH_SIZES), len(self.model.alphabet)
+        index = np.random.default_rng(length).integers(0, letters, (count, length))
+        rows = tuple(np.resize(extra, (count, *extra.shape[1:])) for extra in extras)
+        return np.eye(letters)[index].transpose(0, 2, 1), rows
+
+    def _compare(
+        self, outputs: Mapping[str, Sequence[Tensor]], one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]
+    ) -> None:
+        """Raise CaptureError where a graph gives, in other batches, other outputs than the model."""
+        truth = self.model.predict(one_hot, extras, batch_size=max(BATCH_SIZES))
+        for name, parts in outputs.items():
+            found, expected = torch.cat(list(parts)).double().cpu().numpy(), truth[name].astype(np.float64)
+            scale = max(float(np.abs(expected[np.isfinite(expected)]).max(initial=0)), float(np.finfo(np.float32).tiny))
+            same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+            error = float(np.abs(found - expected).max(initial=0, where=~same)) / scale
+            if not error <= self.tolerance:
+                raise CaptureError(
+                    f"the captured graph gives output {name!r} otherwise than the model does, by {error:.1e} of its "
+                    "scale; a layer may draw random numbers, remember what it has seen, or look at the whole batch"
+                )
+
+
+class TorchSource(Source):
+    """A torch.nn.Module."""
+
+    def __init__(self, model: TorchSequenceModel) -> None:
+        self.model, self.module = model, model.model
+        self.device, self.dtype = torch.device(model.device), model.dtype
+        self.tolerance = tolerance(self.dtype)
+
+    def capture(  # noqa: D102 - the base class says it
+        self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]
+    ) -> Graph:
+        one_hot, rows = self._examples(length, extras)
+        inputs = self.sequences(one_hot), *map(self.tensor, rows)
+        graph = capture(self.module, inputs[0], inputs[1:], [output.name for output in outputs])
+        self._compare(_outputs_by_batch(graph, inputs), one_hot, rows)
+        return graph
+
+    @cached_property
+    def fingerprint(self) -> Hashable:  # noqa: D102 - the base class says it
+        # Each call asks: going through the modules once takes half as long as parameters() and buffers().
+        held = [(*module._parameters.values(), *module._buffers.values()) for module in self.module.modules()]
+        tensors = (tensor for tensors in held for tensor in tensors if tensor is not None)
+        return self.device, tuple((tensor.data_ptr(), tensor._version, tensor.element_size()) for tensor in tensors)
+
+    def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:  # noqa: D102 - the base class says it
+        return self.model.to_numpy(select_tensor(value, selection))
+
+
+class KerasSource(Source):
+    """A keras.Model on any backend, or a tf_keras.Model."""
+
+    model: "KerasSequenceModel"
+
+    def __init__(self, model: "KerasSequenceModel") -> None:
+        from attribution_bench_plugins.fastism.capture.keras_model import library_of
+
+        self.model, self.library = model, library_of(model.model)
+        kind, _, index = model.device.partition(":")
+        on_gpu = kind == "gpu" and torch.cuda.is_available()
+        self.device = torch.device(f"cuda:{index}" if on_gpu else "cpu")
+        self.dtype = self.library.to_torch(model.to_tensor(np.zeros(1)), self.device).dtype
+        layers = model.model._flatten_layers()
+        computing = [dtype for layer in layers if (dtype := self.library.compute_dtype(layer)) is not None]
+        self.tolerance = max(self.library.tolerance(dtype) for dtype in (self.dtype, *computing))
+
+    def capture(  # noqa: D102 - the base class says it
+        self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]
+    ) -> Graph:
+        from attribution_bench_plugins.fastism.capture.from_keras import capture as capture_keras
+
+        one_hot, rows = self._examples(length, extras)
+        tensors = tuple(map(self.tensor, rows))
+        if self.library.on_torch and self.library.functional(self.model.model) is None:
+            names = [output.name for output in outputs]
+            return capture(_AsModule(self.model), self.sequences(one_hot), tensors, names)
+        captured = capture_keras(self.model, self.sequences(one_hot), tensors)
+        self._compare(captured.outputs, one_hot, rows)
+        return captured.graph
+
+    @cached_property
+    def fingerprint(self) -> Hashable:  # noqa: D102 - the base class says it
+        weights = [self.library.array(weight) for weight in self.model.model.weights]
+        whole = [np.ascontiguousarray(weight).reshape(-1).view(np.uint8) for weight in weights]
+        pieces = [array[at : at + HASHED_BYTES] for array in whole for at in range(0, array.size, HASHED_BYTES)]
+        # Each call asks, and large models take long: digests are made without Python's lock.
+        with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
+            digests = tuple(pool.map(lambda piece: hashlib.blake2b(piece).digest(), pieces))
+        return digests, tuple((weight.shape, str(weight.dtype)) for weight in weights)
+
+    def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:  # noqa: D102 - the base class says it
+        if callable(selection.reducer):  # it takes tensors of the model's framework
+            own = {selection.name: self.library.to_keras(value)}
+            return self.model.to_numpy(self.model.select(own, selection))
+        chosen = select_tensor(value, selection)
+        return (chosen.float() if chosen.dtype in (torch.bfloat16, torch.float16) else chosen).cpu().numpy()
+
+
+def _outputs_by_batch(graph: Graph, inputs: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+    """Return the outputs of a graph for examples in batches of BATCH_SIZES."""
+    found: dict[str, list[Tensor]] = {name: [] for name in graph.outputs}
+    parts = [torch.split(tensor, list(BATCH_SIZES)) for tensor in inputs]
+    for batch in zip(*parts, strict=True):
+        given = dict(zip((graph.input, *graph.extras), batch, strict=True))
+        try:
+            with torch.no_grad():
+                values = run_graph(graph, given, len(batch[0]), frozenset(graph.outputs.values()))
+        except RuntimeError as error:
+            raise CaptureError(f"the captured graph fails for {len(batch[0])} sequences: {error}") from error
+        for name, node in graph.outputs.items():
+            found[name].append(values[node])
+    return found
+
+
+class _AsModule(torch.nn.Module):
+    """A subclassed Keras model on PyTorch, whose layers PyTorch itself can follow."""
+
+    def __init__(self, model: "KerasSequenceModel") -> None:
+        super().__init__()
+        self.model, self.sequence_model = model.model, model
+
+    def forward(self, x: Tensor, *extras: Tensor) -> tuple[Tensor, ...]:
+        inputs = self.sequence_model.arrange(x, extras)
+        return tuple(self.sequence_model.name_outputs(self.model(inputs, training=False)).values())
+
+
+def source_of(model: SequenceModel, products: str | None = None) -> Source:
+    """Return a model as the engine asks it, and in which precision it multiplies windows."""
+    source: Source
+    if isinstance(model, TorchSequenceModel):
+        source = TorchSource(model)
+    else:
+        from attribution_bench.models.keras_model import KerasSequenceModel
+
+        assert isinstance(model, KerasSequenceModel)
+        source = KerasSource(model)
+    source.products = products
+    return source

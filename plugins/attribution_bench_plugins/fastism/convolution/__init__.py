@@ -1,0 +1,1 @@
+"""Convolution of windows: one file an algorithm."""

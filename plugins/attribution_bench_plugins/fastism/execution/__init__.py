@@ -1,0 +1,1 @@
+"""Execution: blocks of mutations walk over the plan."""

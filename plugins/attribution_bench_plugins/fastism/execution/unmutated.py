@@ -1,0 +1,138 @@
+"""The unmutated pass: activations of a group of sequences, laid out so that every window is a strided view."""
+
+from collections.abc import Callable, Mapping
+from threading import Lock
+from typing import Any, TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.graph.ir import Graph, Node
+from attribution_bench_plugins.fastism.graph.layout import Layout, spread
+from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.values import devices
+from attribution_bench_plugins.fastism.values.buffers import Buffers
+from attribution_bench_plugins.fastism.values.window import Window
+
+Made = TypeVar("Made")
+
+
+class Padded:
+    """An activation (sequences, positions, channels) with zeros on both sides, as wide as was asked for so far."""
+
+    def __init__(self, array: Tensor) -> None:
+        self.length = array.shape[1]
+        self._padded = array, 0
+        """The array and how many zeros are on either side: one pair, as several threads may widen it."""
+
+    def view(self, window: Window, count: int) -> Tensor:
+        """Return the windows of `count` mutations, (sequences, count, 1, width, channels), without a copy.
+
+        Windows that walk backwards are copied.
+        """
+        array, margin = self._padded
+        if self.length == 1 and window.step == 0 and window.width == 1:
+            return array[:, None, None].expand(-1, count, -1, -1, -1)
+        low = min(window.start, window.at(count - 1))
+        high = max(window.start, window.at(count - 1)) + window.width
+        need = max(-low, high - self.length, 0)
+        if need > margin:
+            grow = max(need, 2 * margin) - margin
+            array, margin = self._padded = F.pad(array, (0, 0, grow, grow)), margin + grow
+        part = array[:, margin + low : margin + high]
+        if window.step == 0:
+            return part[:, None, None].expand(-1, count, -1, -1, -1)
+        windows = part.unfold(1, window.width, abs(window.step)).transpose(2, 3)[:, :, None]
+        return windows if window.step > 0 else windows.flip(1)
+
+
+class ReferenceStore:
+    """Activations of one group of sequences, made ready as they are asked for, by blocks that run side by side."""
+
+    def __init__(self, plan: Plan, inputs: Mapping[str, Tensor]) -> None:
+        self.plan, self.inputs = plan, inputs
+        sequences = inputs[plan.graph.input]
+        self.count, self.device = sequences.shape[0], devices.kind(sequences.device)
+        self.native: dict[str, Any] = run_graph(plan.graph, inputs, self.count, _kept(plan))
+        self._padded: dict[tuple[str, str], Padded] = {}
+        self._summaries: dict[tuple[str, str], Tensor] = {}
+        self._making = Lock()
+        self.buffers = Buffers()
+
+    def view(self, source: str, window: Window, count: int) -> Tensor:
+        """Return a node's reference on windows; see Padded."""
+        return self.padded(source).view(window, count)
+
+    def padded(self, source: str) -> Padded:
+        """Return a node's reference in the engine's order."""
+        return self._once(self._padded, (source, ""), lambda: Padded(self._in_order(source)))
+
+    def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Padded:
+        """Return a function of a node's reference, computed once; it must keep zero at zero."""
+        return self._once(self._padded, (source, name), lambda: Padded(function(self._in_order(source))))
+
+    def summary(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return any function of a node's reference (sequences, positions, channels), computed once."""
+        return self._once(self._summaries, (source, name), lambda: function(self._in_order(source)))
+
+    def constant(self, name: str, like: Node, layout: Layout, window: Window, count: int) -> Tensor:
+        """Return an unreached node as it is broadcast to another, on windows."""
+        padded = self._once(self._padded, (name, like.name), lambda: Padded(self._broadcast(name, like, layout)))
+        if padded.length == 1 and layout.length > 1:
+            return padded.view(Window(0, 0, 1), count)
+        return padded.view(window, count)
+
+    def _in_order(self, source: str) -> Tensor:
+        layout = self.plan.steps[source].layout
+        assert layout is not None
+        return layout.to_engine(self.native[source])
+
+    def _broadcast(self, name: str, like: Node, layout: Layout) -> Tensor:
+        value, shape = self.native[name], like.shape
+        assert shape is not None
+        value = value.reshape((1,) * (len(shape) - value.dim()) + tuple(value.shape))
+        axes = tuple(
+            "" if labels != "n" and value.shape[axis] == 1 else labels for axis, labels in enumerate(layout.axes)
+        )
+        kept = "".join(axes)
+        length = layout.length if "p" in kept else 1
+        known = Layout(axes, tuple(item for item in layout.channel_sizes if item[0] in kept), length)
+        have = [size if label in kept else 1 for label, size in layout.channel_sizes]
+        return spread(known.to_engine(value), have, [size for _, size in layout.channel_sizes])
+
+    def _once(self, made: dict[tuple[str, str], Made], key: tuple[str, str], make: Callable[[], Made]) -> Made:
+        with self._making:
+            if key not in made:
+                made[key] = make()
+            return made[key]
+
+
+def run_graph(graph: Graph, inputs: Mapping[str, Tensor], rows: int, keep: frozenset[str]) -> dict[str, Any]:
+    """Run every node as the model does; returns the values to keep."""
+    left = dict.fromkeys(graph.nodes, 0)
+    for node in graph.nodes.values():
+        for name in node.inputs:
+            left[name] += 1
+    values: dict[str, Any] = {}
+    for name, node in graph.nodes.items():
+        if name in inputs:
+            values[name] = inputs[name]
+        elif node.op == "batch_size":
+            values[name] = rows
+        else:
+            values[name] = node.call(*(values[operand] for operand in node.inputs))
+        for operand in node.inputs:
+            left[operand] -= 1
+            if not left[operand] and operand not in keep:
+                values.pop(operand, None)
+    return {name: value for name, value in values.items() if name in keep}
+
+
+def _kept(plan: Plan) -> frozenset[str]:
+    """Return the nodes whose reference may be asked for: all that a windowed node or an output reads or gives."""
+    keep = {plan.graph.input, *plan.graph.extras, *plan.graph.outputs.values()}
+    for step in plan.steps.values():
+        if step.mode in ("windowed", "vector"):
+            keep.add(step.node.name)
+            keep.update(step.node.inputs)
+    return frozenset(keep)

@@ -1,0 +1,1 @@
+"""Numerics of short convolutions: plain arithmetic, without tensors of a model."""

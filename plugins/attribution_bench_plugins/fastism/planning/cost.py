@@ -1,0 +1,178 @@
+"""What the nodes of a graph cost, counted: on the windows that mutations reach, and whole."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from attribution_bench_plugins.fastism.graph.ir import Graph, Node
+from attribution_bench_plugins.fastism.graph.layout import elements
+from attribution_bench_plugins.fastism.ops.base import Deferral
+from attribution_bench_plugins.fastism.planning.fusion import deferrals
+from attribution_bench_plugins.fastism.planning.plan import Plan, Step
+from attribution_bench_plugins.fastism.values.window import Window
+
+ELEMENT = 50
+"""What writing one number costs, in multiply-accumulates; measured on one two-core CPU, as are the others here."""
+LARGE = 2**14
+"""From so many numbers a sequence on, a batch of full passes leaves the cache, and writing costs twice as much."""
+NARROW = 8
+"""Windows cost as if each of their positions had so many more channels: few channels make short loops."""
+STEP = {"cpu": 4_000_000}
+"""What starting one operation costs, in multiply-accumulates: 40 microseconds."""
+ACCELERATOR_STEP = 300_000_000
+"""The same time on a device that does 10 tera multiply-accumulates a second; an estimate."""
+FREE = frozenset({"batch_size", "constant", "extra", "input", "permute", "view"})
+"""Operations that compute nothing."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Work for one mutated sequence."""
+
+    products: int = 0
+    """Multiply-accumulates."""
+    elements: int = 0
+    """Numbers written."""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.products + other.products, self.elements + other.elements)
+
+    @property
+    def work(self) -> int:
+        """Both together, in multiply-accumulates."""
+        return self.products + ELEMENT * self.elements
+
+
+def whole_cost(node: Node, graph: Graph) -> Cost:
+    """Return the cost of a node for one sequence run as the model runs it; that of an opaque node is an estimate."""
+    if node.op in FREE or (node.shape is None and node.op != "opaque"):
+        return Cost()
+    written = elements(node.shape) if node.shape is not None else 0
+    written *= 2 if written >= LARGE else 1
+    weight: Any = node.parameters.get("weight")
+    if node.op in ("contract", "conv", "conv2d", "linear"):
+        return Cost(weight.numel() // weight.shape[0] * elements(node.shape or ()), written)
+    shapes = [graph.nodes[name].shape for name in node.inputs]
+    read = [elements(shape) if shape is not None else 0 for shape in shapes]
+    if node.op == "conv_transpose":
+        return Cost(read[0] * (weight.numel() // weight.shape[0]), written)
+    if node.op != "opaque":
+        return Cost(0, written)
+    return Cost(_opaque_products(node, graph, read), written + sum(read))
+
+
+def _opaque_products(node: Node, graph: Graph, read: list[int]) -> int:
+    """Estimate the multiply-accumulates of an operation that is known by its operands alone.
+
+    Each weight matrix is taken to multiply every position; what changes, without weights, each other.
+    """
+    matrices, changing = list(node.parameters.get("weights", ())), []
+    for name, size in zip(node.inputs, read, strict=True):
+        operand = graph.nodes[name]
+        if operand.op == "constant" and operand.shape is not None and len(operand.shape) > 1:
+            matrices.append(operand.shape)
+        elif operand.op != "constant" and operand.shape is not None and size:
+            changing.append((operand.shape, size))
+    if matrices and changing:
+        shape, size = max(changing, key=lambda item: item[1])
+        rows = size // max(n for n in shape if n is not None)
+        positions = max(rows, max((n for n in shape[1:-1] if n is not None), default=1))
+        return sum(positions * elements(matrix) for matrix in matrices)
+    if len(changing) > 1:
+        return changing[0][1] * max((n for n in changing[1][0] if n is not None), default=1)
+    return 0
+
+
+def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window], deferral: Deferral) -> Cost:
+    """Return the cost of a node on windows; `windows` are those of one mutation.
+
+    What is done on the way with another node writes nothing of its own.
+    """
+    if step.operation is None or step.source != step.node.name or step.layout is None:
+        return Cost()
+    inputs = [windows.get(plan.steps[name].source) for name in step.node.inputs]
+    window = windows[step.node.name]
+    products = step.operation.multiply_accumulates(inputs, window)
+    reached = min(window.width, step.layout.length)
+    if not products and step.node.op == "opaque":  # a rule of the user's: its share of the estimate
+        products = whole_cost(step.node, plan.graph).products * reached // step.layout.length
+    written = 0 if deferral == "along" else reached * (step.layout.channels + NARROW)
+    return Cost(products, written + step.operation.partial_sums(inputs, window))
+
+
+def handover_cost(step: Step) -> Cost:
+    """Return what it costs to put a windowed node together at every position, as the model itself would have it."""
+    return Cost(0, 2 * elements(step.node.shape)) if step.node.shape is not None else Cost()
+
+
+def step_costs(plan: Plan) -> dict[str, Cost]:
+    """Return what each step costs as planned, for one mutation in the middle of the sequence."""
+    windows = plan.middle_windows
+    waiting = deferrals(plan, windows)
+    costs = {}
+    for name, step in plan.steps.items():
+        if step.mode == "whole":
+            costs[name] = whole_cost(step.node, plan.graph)
+        elif step.mode == "constant" or name == plan.graph.input:
+            costs[name] = Cost()
+        else:
+            costs[name] = windowed_cost(step, plan, windows, waiting[name])
+    handed_over = {
+        operand
+        for step in plan.steps.values()
+        if step.mode == "whole"
+        for operand in step.node.inputs
+        if plan.steps[operand].mode in ("windowed", "vector")
+    }
+    for name in handed_over:
+        costs[name] += handover_cost(plan.steps[name])
+    return costs
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """In how many pieces an amount of work is done."""
+
+    mutations: int
+    """Letters put instead, of all sequences together."""
+    blocks: int
+    """Walks over the plan."""
+    groups: int
+    """Groups of sequences, each with an unmutated pass, and with what runs once for all its blocks."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a plan costs on a device, in multiply-accumulates, and what it stands against."""
+
+    full: int
+    """A full pass of one sequence, in batches so large that starting their operations costs nothing."""
+    planned: int
+    """One mutation in the middle of the sequence as planned, in blocks as large."""
+    block: int
+    """What starting a block's operations costs."""
+    group: int
+    """What starting the operations of a group costs."""
+
+    @classmethod
+    def of(cls, plan: Plan, device: str) -> "Work":
+        """Count the work of a plan."""
+        start = STEP.get(device, ACCELERATOR_STEP)
+        operations = sum(node.op not in FREE for node in plan.graph.nodes.values())
+        return cls(
+            full=sum((whole_cost(node, plan.graph) for node in plan.graph.nodes.values()), Cost()).work,
+            planned=sum(step_costs(plan).values(), Cost()).work,
+            block=len(plan.running(late=False)) * start,
+            group=(len(plan.running(late=True)) + operations) * start,
+        )
+
+    def ratio(self, pieces: Pieces) -> float:
+        """Return how many times cheaper the plan is than a full pass for every mutation."""
+        planned = pieces.mutations * self.planned + pieces.blocks * self.block + pieces.groups * self.group
+        return pieces.mutations * self.full / max(1, planned)
+
+    def fewest(self, least_gain: float) -> float:
+        """Return how many mutations a block must hold to be so many times cheaper than full passes."""
+        gained = self.full - least_gain * self.planned
+        return least_gain * (self.block + self.group) / gained if gained > 0 else math.inf

@@ -1,0 +1,82 @@
+"""Every way of running a convolution on windows gives the same numbers, whichever would be the cheapest."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import attribution_bench as ab
+from attribution_bench_plugins.fastism.convolution.toom_cook import InterleavedTaps
+from attribution_bench_plugins.fastism.ops.convolution import Taps, Way
+from fastism_models import LENGTH, build, chain
+from parity import assert_parity, brute_force, one_hot
+
+MODELS = (
+    "dilated first layer",
+    "padded and cropped unevenly",
+    "residual, two heads",
+    "valid with crop",
+    "reverse complement",
+)
+
+
+@pytest.mark.parametrize("way", ["scatter", "gather", "evaluate", "scatter kernel", "gather kernel", "evaluate kernel"])
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_ways_agree_with_full_passes(
+    name: str, way: Way, dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered, taken = Taps._costs, []
+
+    def costs(taps: Taps, source: int, width: int) -> dict[Way, int]:
+        known = offered(taps, source, width)
+        taken.append(way in known)
+        return {way: 0} if way in known else known
+
+    monkeypatch.setattr(Taps, "_costs", costs)
+    module, x = build(name).to(dtype), one_hot(2, 4, LENGTH)
+    found = ab.get_method("fastism")(module).attribute(x, target="all")
+    assert_parity(dict(found.predictions), brute_force(module.double(), x), tolerance)
+    assert any(taken) or (name == "dilated first layer" and way in ("evaluate kernel", "scatter kernel"))
+
+
+def test_wide_layers_take_few_products() -> None:
+    """The second layer of Basset in little: what it costs decides."""
+    module = chain(nn.Conv1d(4, 96, 7, padding=3), nn.ReLU(), nn.Conv1d(96, 96, 7, padding=3), nn.ReLU(), nn.Flatten())
+    explanation = ab.get_method("fastism")(module.eval()).plan(60)
+    (second,) = (layer for layer in explanation.layers if layer.layer == "2: conv1d_1")
+    assert second.products_fast == 24 * 96 * 96 < 7 * 7 * 96 * 96
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_numbers_with_few_digits_are_not_added_up_before_they_are_multiplied(dtype: torch.dtype) -> None:
+    module = chain(nn.Conv1d(4, 96, 7, padding=3), nn.ReLU(), nn.Conv1d(96, 96, 7, padding=3), nn.Flatten())
+    layers = ab.get_method("fastism")(module.to(dtype).eval()).plan(60).layers
+    assert layers[2].products_fast == 7 * 7 * 96 * 96
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 3, 8, 50])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 11])
+@pytest.mark.parametrize("width", [1, 3, 7, 17, 40, 101, 150])
+def test_interleaved_windows_of_any_width(width: int, kernel: int, dilation: int) -> None:
+    """Two rows of one tile, of several tiles, of columns far apart, of windows that are one longer than others."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, width, 4, dtype=torch.float64, generator=generator)
+    taps = torch.randn(kernel, 4, 5, dtype=torch.float64, generator=generator)
+    reach = (kernel - 1) * dilation
+    expected = F.conv1d(x.transpose(1, 2), taps.flip(0).permute(2, 1, 0), padding=reach, dilation=dilation)
+    found = InterleavedTaps(taps, dilation)(x)
+    np.testing.assert_allclose(found, expected.transpose(1, 2), rtol=0, atol=1e-12 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(
+    "head", [nn.ConvTranspose1d(6, 1, 7, padding=3), nn.ConvTranspose1d(6, 2, 3, 4), nn.Conv1d(6, 2, 9, dilation=2)]
+)
+@pytest.mark.parametrize("length", [23, 32, 60])
+def test_heads_of_few_channels_by_tiles(head: nn.Module, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = Taps._costs
+    monkeypatch.setattr(Taps, "_costs", lambda *known: {"scatter": offered(*known)["scatter"]})
+    module, x = chain(nn.Conv1d(4, 6, 5, padding=2), nn.ReLU(), head).double(), one_hot(2, 4, length)
+    found = ab.get_method("fastism")(module).attribute(x, target="all")
+    assert_parity(dict(found.predictions), brute_force(module, x), 1e-10)

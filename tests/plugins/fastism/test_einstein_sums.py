@@ -1,0 +1,54 @@
+"""Einstein sums in the engine's words: what is a dense layer, and what is not."""
+
+import pytest
+import torch
+
+from attribution_bench_plugins.fastism.capture.einstein_sums import contraction
+
+SIZES = {"n": 2, "c": 3, "l": 5, "d": 4, "k": 6, "h": 7}
+
+
+@pytest.mark.parametrize(
+    ("equation", "weight_first"),
+    [
+        ("ncl,dc->ndl", False),
+        ("ncl,cd->nld", False),
+        ("nlc,cd->nld", False),
+        ("dc,nlc->dnl", True),
+        ("ncl,lcd->nd", False),
+        ("ncl,lc->n", False),
+        ("ncl,c->nl", False),
+        (" nhlc , cd -> nhld ", False),
+        ("...c,cd->...d", False),
+    ],
+)
+def test_dense_layers_give_the_same_numbers(equation: str, weight_first: bool) -> None:
+    labels = [part.strip().replace("...", "nl") for part in equation.partition("->")[0].split(",")]
+    tensors = [torch.randn([SIZES[label] for label in part], dtype=torch.float64) for part in labels]
+    x, weight = reversed(tensors) if weight_first else tensors
+    found = contraction(equation, x.dim(), weight, weight_first=weight_first)
+    assert found is not None
+    axes = [axis for axis in range(x.dim()) if axis not in found["axes"]]
+    y = x.permute([*axes, *found["axes"]]).flatten(len(axes)) @ found["weight"].t()
+    y = y.squeeze(-1) if found["to"] is None else y.movedim(-1, found["to"])
+    torch.testing.assert_close(y, torch.einsum(equation, *tensors), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "equation",
+    [
+        "ncl,lk",  # its output is implicit
+        "ncl,c->ncl",  # a product
+        "ncl,cl->nl",  # a weight of each position
+        "ncl,dkc->ndkl",  # two new axes
+        "ncl,dc->nl",  # a sum of weights
+        "ncl,dc->ldn",  # it moves axes
+        "ncl,nd->dcl",  # it sums over the batch
+        "ncc,dc->nd",  # a diagonal
+        "ncl,dc,kd->nkl",  # three tensors
+    ],
+)
+def test_all_else_is_left_alone(equation: str) -> None:
+    second = equation.partition("->")[0].split(",")[1]
+    weight = torch.randn([SIZES[label] for label in second])
+    assert contraction(equation, 3, weight, weight_first=False) is None

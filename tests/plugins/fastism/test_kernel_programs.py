@@ -1,0 +1,283 @@
+"""Kernels that run one after the other for some rows at a time; pools and sums against loops."""
+
+import itertools
+import weakref
+from typing import cast
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import attribution_bench as ab
+from attribution_bench_plugins.fastism.kernels import kernel as shared
+from attribution_bench_plugins.fastism.kernels import machine, program
+from attribution_bench_plugins.fastism.kernels.direct import GatherKernel
+from attribution_bench_plugins.fastism.kernels.kernel import Finish
+from attribution_bench_plugins.fastism.kernels.overlap_add import ScatterKernel
+from attribution_bench_plugins.fastism.kernels.pool import PoolKernel
+from attribution_bench_plugins.fastism.kernels.program import Call, run_calls
+from attribution_bench_plugins.fastism.kernels.total import TotalKernel
+from attribution_bench_plugins.fastism.ops.lazy_window import Deferred, Program
+from attribution_bench_plugins.fastism.planning.fusion import written
+from attribution_bench_plugins.fastism.values.buffers import Buffers
+from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.windowed import References, Windowed
+from fastism_models import chain
+from parity import assert_parity, brute_force, one_hot
+
+LENGTH, COUNT = 40, 3
+MACHINES = [machine.Machine(64, 32), machine.Machine(32, 16), machine.Machine(16, 32)]
+
+
+def random(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return normal numbers."""
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def deltas(window: Window, channels: int, length: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return deltas of two sequences with two alternatives, zero outside the sequence."""
+    x = random(2, COUNT, 2, window.width, channels, seed=5, dtype=dtype)
+    for k, i in itertools.product(range(COUNT), range(window.width)):
+        if not 0 <= window.at(k) + i < length:
+            x[:, k, :, i] = 0
+    return x
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    steps=st.sampled_from([(), ("rectify",), ("rectify", "scale"), ("scale",)]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    channels=st.sampled_from([1, 3, 16, 17, 70, 130]),
+    kernel=st.integers(1, 5),
+    stride=st.integers(1, 4),
+    dilation=st.integers(1, 3),
+    source=st.builds(Window, st.integers(-4, 30), st.integers(0, 2), st.integers(1, 13)),
+    here=st.sampled_from(MACHINES),
+    data=st.data(),
+)
+def test_pools_agree_with_the_largest_of_each_place(
+    steps: tuple[str, ...],
+    dtype: torch.dtype,
+    channels: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    source: Window,
+    here: machine.Machine,
+    data: st.DataObject,
+) -> None:
+    """Whatever is mutated, unmutated or outside the sequence."""
+    reach = (kernel - 1) * dilation
+    padding = data.draw(st.integers(0, reach // 2))
+    pooled = (LENGTH + 2 * padding - reach - 1) // stride + 1
+    window = data.draw(st.builds(Window, st.integers(-3, pooled), st.integers(0, 2), st.integers(1, 9)))
+    x, before = deltas(source, channels, LENGTH, dtype), random(2, LENGTH, channels, seed=6, dtype=dtype)
+    scale = random(channels, seed=7, dtype=dtype)
+    places = [
+        [
+            i * stride - padding + j * dilation
+            for j in range(kernel)
+            if 0 <= i * stride - padding + j * dilation < LENGTH
+        ]
+        for i in range(pooled)
+    ]
+    after = torch.stack([before[:, place].amax(1) for place in places], 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared, "machine", lambda: here)
+        pool = PoolKernel(
+            kernel=kernel,
+            stride=stride,
+            dilation=dilation,
+            padding=padding,
+            channels=channels,
+            itemsize=dtype.itemsize,
+        )
+    finish = Finish(steps)  # type: ignore[arg-type]
+    call = Call(pool, x, source, window, pooled, finish, x_reference=before, reference=after, scale=scale)
+    (found,) = run_calls([call], [True], Buffers())
+    assert found is not None
+    wanted = torch.zeros(found.shape, dtype=torch.float64)
+    for k, w in itertools.product(range(COUNT), range(window.width)):
+        position = window.at(k) + w
+        if not 0 <= position < pooled:
+            continue
+        mutated = before.double()[:, None].repeat(1, 2, 1, 1)
+        for i in range(source.width):
+            if 0 <= source.at(k) + i < LENGTH:
+                mutated[:, :, source.at(k) + i] += x.double()[:, k, :, i]
+        value, unmutated_value = mutated[:, :, places[position]].amax(2), after.double()[:, None, position]
+        if "rectify" in steps:
+            value, unmutated_value = value.relu(), unmutated_value.relu()
+        wanted[:, k, :, w] = (value - unmutated_value) * (scale.double() if "scale" in steps else 1)
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-13 if dtype == torch.float64 else 1e-5)
+
+
+def test_a_pool_keeps_what_is_not_a_number() -> None:
+    x = torch.tensor([1.0, float("nan"), 2.0, 3.0]).view(1, 1, 1, 4, 1).expand(-1, -1, -1, -1, 20)
+    pool = PoolKernel(kernel=2, stride=2, dilation=1, padding=0, channels=20, itemsize=4)
+    zeros = torch.zeros(1, 4, 20)
+    call = Call(pool, x, Window(0, 0, 4), Window(0, 0, 2), 2, x_reference=zeros, reference=zeros[:, :2])
+    (found,) = run_calls([call], [True], Buffers())
+    assert found is not None
+    torch.testing.assert_close(found[0, 0, 0, :, 7], torch.tensor([float("nan"), 3.0]), equal_nan=True)
+
+
+@pytest.mark.parametrize("channels", [1, 5, 16, 70])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sums_over_positions(channels: int, dtype: torch.dtype) -> None:
+    """More positions than are added up together; scaled as a mean is."""
+    source = Window(-3, 1, 77)
+    x, scale = deltas(source, channels, 90, dtype), torch.full((channels,), 1 / 90, dtype=dtype)
+    kernel = TotalKernel(channels=channels, itemsize=dtype.itemsize)
+    (found,) = run_calls(
+        [Call(kernel, x, source, Window(0, 0, 1), 1, Finish(("scale",)), scale=scale)], [True], Buffers()
+    )
+    assert found is not None
+    expected = x.double().sum(3, keepdim=True) / 90
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-15 if dtype == torch.float64 else 3e-7)
+
+
+def residual_calls() -> list[Call]:
+    """Return convolutions, a residual sum, a pool, a profile head and a mean: each reads what others write."""
+    taps = [random(3, 20, 20, seed=seed) / 8 for seed in (1, 2)]
+    first, second = (
+        GatherKernel(each, dilation=dilation, offset=-dilation) for each, dilation in zip(taps, (1, 2), strict=True)
+    )
+    source = Window(2, 3, 7)
+    wider, widest = Window(1, 3, 9), Window(-1, 3, 13)
+    before, pooled = random(2, LENGTH, 20, seed=3), random(2, LENGTH // 2, 20, seed=4)
+    one = Call(first, deltas(source, 20, LENGTH), source, wider, LENGTH, Finish(("rectify",)), reference=before)
+    two = Call(
+        second, one, wider, widest, LENGTH, Finish(("rectify", "add")), reference=before, other=one, other_window=wider
+    )
+    pool = PoolKernel(kernel=2, stride=2, dilation=1, padding=0, channels=20, itemsize=8)
+    head = ScatterKernel(random(5, 20, 1, seed=8), up=1, offset=-2)
+    return [
+        one,
+        two,
+        Call(pool, two, widest, Window(0, 1, 7), LENGTH // 2, x_reference=before, reference=pooled),
+        Call(head, two, widest, Window(-3, 3, 17), LENGTH),
+        Call(TotalKernel(channels=20, itemsize=8), two, widest, Window(0, 0, 1), 1),
+    ]
+
+
+@pytest.mark.parametrize("least", [1, 2, 5, 100])
+@pytest.mark.parametrize("kept", list(itertools.product([True, False], repeat=3)))
+def test_rows_at_a_time_and_what_is_kept_change_no_bit(
+    kept: tuple[bool, bool, bool], least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone: dict[Call, Tensor] = {}
+    calls = residual_calls()
+    for call, whole in zip(calls, run_calls(calls, [True] * 5, Buffers()), strict=True):
+        assert whole is not None
+        alone[call] = whole
+    monkeypatch.setattr(program, "LEAST_CHUNK", least)
+    monkeypatch.setattr(program, "CHUNK_BYTES", 1)
+    keeping = [*kept, True, True]
+    for call, keeps, result in zip(calls, keeping, run_calls(calls, keeping, Buffers()), strict=True):
+        assert (result is not None) == keeps
+        assert result is None or torch.equal(result, alone[call])
+
+
+def test_kept_results_are_right() -> None:
+    """The sums of the chain above against PyTorch's convolutions, sequence by sequence."""
+    one, two, *_ = calls = residual_calls()
+    results = run_calls(calls, [True] * 5, Buffers())
+    for n, k, a in itertools.product(range(2), range(COUNT), range(2)):
+        x = torch.zeros(LENGTH, 20, dtype=torch.float64)
+        assert isinstance(one.x, Tensor)
+        x[one.source.at(k) : one.source.at(k) + one.source.width] = one.x[n, k, a]
+        assert one.reference is not None
+        before = one.reference[n]
+        total = x
+        for dilation in (1, 2):
+            taps = (random(3, 20, 20, seed=dilation) / 8).flip(0).permute(2, 1, 0)
+            sums = nn.functional.conv1d(total.t()[None], taps, padding=dilation, dilation=dilation)[0].t()
+            rectified = (sums + before).relu() - before.relu()
+            total = rectified if dilation == 1 else total + rectified
+        low, high = max(0, two.window.at(k)), min(LENGTH, two.window.at(k) + two.window.width)
+        result = results[1]
+        assert result is not None
+        torch.testing.assert_close(result[n, k, a, low - two.window.at(k) : high - two.window.at(k)], total[low:high])
+        assert float(total[:low].abs().sum() + total[high:].abs().sum()) == 0
+
+
+class ProfileAndCount(nn.Module):
+    """A small BPNet: its residual convolutions are read by two heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv1d(4, 20, 5, padding=2)
+        self.tower = nn.ModuleList([nn.Conv1d(20, 20, 3, padding=2**i, dilation=2**i) for i in range(1, 4)])
+        self.profile, self.count = nn.ConvTranspose1d(20, 1, 7, padding=3), nn.Linear(20, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a profile and a count."""
+        x = self.stem(x).relu()
+        for convolution in self.tower:
+            x = x + convolution(x).relu()
+        return self.profile(x), self.count(x.mean(2))
+
+
+MODELS = {
+    "profile and count": ProfileAndCount,
+    "pooled": lambda: chain(
+        nn.Conv1d(4, 20, 5, padding=2),
+        nn.ReLU(),
+        nn.BatchNorm1d(20),
+        nn.MaxPool1d(3),
+        nn.Conv1d(20, 20, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool1d(2),
+        nn.Flatten(),
+        nn.Linear(160, 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_foreseen_to_stay_between_kernels_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are made so large that only the others fit."""
+    model = MODELS[name]().double().eval()
+    kept: set[str] = set()
+    between: set[str] = set()
+    computed = Deferred.computed
+
+    def spy(self: Deferred, result: Tensor | None) -> None:
+        (between if result is None else kept).add(self.source)
+        computed(self, result)
+
+    monkeypatch.setattr(Deferred, "computed", spy)
+    method = ab.get_method("fastism")(model, self_check=False, least_gain=0)
+    x = one_hot(1, 4, 48)
+    found = method.attribute(x, target="all")
+    assert_parity(dict(found.predictions), brute_force(model, x), 1e-10)
+    (engine,) = method._engines.values()
+    plan = engine.plan
+    assert plan is not None
+    foreseen = written(plan, plan.middle_windows)
+    assert kept <= foreseen
+    assert between
+    assert not between & foreseen
+
+
+class Unmutated:
+    """References of nothing: a kernel that reads none."""
+
+    buffers = Buffers()
+
+
+def test_what_is_computed_keeps_nothing_that_it_was_computed_from() -> None:
+    """What a block leaves to the late steps is kept until all blocks have run."""
+    window, references, rows = Window(3, 1, 6), cast("References", Unmutated()), Program(Buffers())
+    x = Windowed(references, "x", LENGTH, window, delta=deltas(window, 20, LENGTH), clean=True)
+    kernel = GatherKernel(random(3, 20, 20, seed=1), dilation=1, offset=-1)
+    between = Deferred(references, "y", LENGTH, Window(2, 1, 8), kernel, x, rows)
+    result = Deferred(references, "z", LENGTH, Window(1, 1, 10), kernel, between, rows)
+    operands = weakref.ref(x), weakref.ref(between)
+    del x, between
+    assert all(operand() is not None for operand in operands)
+    assert result.delta().shape == (2, COUNT, 2, 10, 20)
+    assert all(operand() is None for operand in operands)
