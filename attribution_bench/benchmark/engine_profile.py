@@ -5,7 +5,7 @@ import json
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -306,11 +306,12 @@ def timed_steps(clock: Clock, device: "torch.device") -> "Iterator[dict[tuple[st
     from attribution_bench_plugins.fastism.execution import interpreter as block_run
     from attribution_bench_plugins.fastism.kernels.program import Prepared
     from attribution_bench_plugins.fastism.ops.base import MergingOperation
-    from attribution_bench_plugins.fastism.planning.plan import Plan, Step
+    from attribution_bench_plugins.fastism.planning.plan import Plan
+    from attribution_bench_plugins.fastism.planning.step import Step
 
     seconds: dict[tuple[str, str, str], float] = defaultdict(float)
     merging: list[Any] = []
-    plain, plain_run = block_run.BlockRun, Prepared.run
+    plain, plain_run = block_run.BlockInterpreter, Prepared.run
     within: list[float] = [0.0]
     steps_by_name: dict[str, Step] = {}
 
@@ -346,19 +347,18 @@ def timed_steps(clock: Clock, device: "torch.device") -> "Iterator[dict[tuple[st
                     merging.append(operation)
                     vars(operation)["run_merged"] = _timing(spend, step, operation.run_merged)
 
-        def run(self, steps: Sequence[Step]) -> None:
-            for step in steps:
-                spend(step, partial(super().run, [step]))
+        def run_step(self, step: Step, last_uses: frozenset[str]) -> None:
+            spend(step, partial(super().run_step, step, last_uses))
 
     for module in (execute, late):
-        vars(module)["BlockRun"] = TimedRun
+        vars(module)["BlockInterpreter"] = TimedRun
     Prepared.run = run_timed  # type: ignore[assignment, method-assign]
     try:
         yield seconds
     finally:
         Prepared.run = plain_run  # type: ignore[method-assign]
         for module in (execute, late):
-            vars(module)["BlockRun"] = plain
+            vars(module)["BlockInterpreter"] = plain
         for operation in merging:
             del vars(operation)["run_merged"]
 

@@ -45,7 +45,7 @@ def check_rules(model: Any, rules: Mapping[str, Any], length: int, *, additional
     faults = [
         f"{layer.kind} ({layer.layer!r}) runs whole: {layer.reason}"
         for layer in plan.layers
-        if layer.kind in rules and layer.mode == "whole"
+        if layer.kind in rules and layer.mode == "full"
     ]
     if plan.fallback:
         faults.append(f"nothing runs on windows: {plan.fallback}")

@@ -76,8 +76,8 @@ def test_a_profile_holds_counted_work_and_the_times_of_every_step(
         ("conv", "windowed"),
         ("relu", "windowed"),
         ("max_pool", "windowed"),
-        ("linear", "vector"),
-        ("relu", "vector"),
+        ("linear", "global"),
+        ("relu", "global"),
     }
     assert [node.seconds for node in found.nodes] == sorted((node.seconds for node in found.nodes), reverse=True)
     assert 0 < sum(node.seconds for node in found.nodes) < found.single_thread_seconds
@@ -111,15 +111,15 @@ def test_steps_are_timed_once_a_block_and_merging_ones_once_in_all() -> None:
 
 def test_the_engine_is_left_as_it_was_after_an_error_too() -> None:
     method = FastISM(row_of(pooled).build(), least_gain=0)
-    plain, plain_run = execute.BlockRun, Prepared.run
+    plain, plain_run = execute.BlockInterpreter, Prepared.run
 
     def interrupted(done: int, total: int) -> None:
-        assert execute.BlockRun is not plain
+        assert execute.BlockInterpreter is not plain
         raise KeyError
 
     with pytest.raises(KeyError), timed_steps(lambda: 0.0, torch.device("cpu")):
         method.attribute(lambda_windows(LENGTH, 1).one_hot(), progress=interrupted)
-    assert (execute.BlockRun, late.BlockRun, Prepared.run) == (plain, plain, plain_run)
+    assert (execute.BlockInterpreter, late.BlockInterpreter, Prepared.run) == (plain, plain, plain_run)
     (engine,) = method._engines.values()
     assert not any("run_merged" in vars(step.operation) for step in engine.plan.steps.values() if step.operation)
 

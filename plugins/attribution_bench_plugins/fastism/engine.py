@@ -18,13 +18,13 @@ from attribution_bench.models.targets import Selection
 from attribution_bench_plugins.fastism.capture.from_torch import CaptureError
 from attribution_bench_plugins.fastism.capture.source import Source, source_of
 from attribution_bench_plugins.fastism.execution.blocks import Sizes, choose_sizes, mutate, phases, workers_for
-from attribution_bench_plugins.fastism.execution.unmutated import ReferenceStore
+from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
 from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.ops import Rule
 from attribution_bench_plugins.fastism.ops.custom_rules import rules_for
-from attribution_bench_plugins.fastism.planning.cost import Pieces, Work
+from attribution_bench_plugins.fastism.planning.cost import LaunchCounts, Work
 from attribution_bench_plugins.fastism.planning.plan import Plan, make_plan
 from attribution_bench_plugins.fastism.planning.pooling_first import pool_first
 from attribution_bench_plugins.fastism.planning.rewriting import split_joint_features
@@ -57,7 +57,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Captured:
+class CompiledModel:
     """A model at one length."""
 
     plan: Plan | None
@@ -74,9 +74,9 @@ class Captured:
     checked: bool = False
     """Whether the plan's predictions were compared with the model's own."""
 
-    def too_few(self, pieces: Pieces, options: Options) -> bool:
+    def too_few(self, launches: LaunchCounts, options: Options) -> bool:
         """Whether so many mutations in so many pieces take less time by full passes, though more would not."""
-        return self.work is not None and not self.fallback and self.work.ratio(pieces) < options.least_gain
+        return self.work is not None and not self.fallback and self.work.ratio(launches) < options.least_gain
 
 
 def prepare(
@@ -85,21 +85,21 @@ def prepare(
     extras: tuple[NDArray[Any], ...],
     outputs: tuple[OutputSpec, ...],
     options: Options,
-) -> Captured:
+) -> CompiledModel:
     """Capture a model in inference mode and plan it; a model that cannot be captured has no plan but a reason."""
     try:
         graph = pool_first(split_joint_features(source.capture(length, extras, outputs)))
     except CaptureError as error:
-        return Captured(None, None, 1.0, str(error))
+        return CompiledModel(None, None, 1.0, str(error))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
     plan = make_plan(graph, labelled(axes, len(source.model.alphabet), length), rules_for(graph, options.rules))
     sizes = choose_sizes(plan, source.dtype.itemsize, plan.letters - 1, source.kind, options.budget(source.device))
-    pieces = pieces_of(plan, sizes, sizes.sequences, range(length), plan.letters - 1)
+    launches = launches_of(plan, sizes, sizes.sequences, range(length), plan.letters - 1)
     work = Work.of(plan, source.kind)
-    ratio = work.ratio(pieces)
+    ratio = work.ratio(launches)
     if ratio < options.least_gain:
-        return Captured(plan, work, 1.0, f"windows would save too little, {ratio:.2f} times ({main_cause(plan)})")
-    return Captured(plan, work, ratio, "")
+        return CompiledModel(plan, work, 1.0, f"windows would save too little, {ratio:.2f} times ({main_cause(plan)})")
+    return CompiledModel(plan, work, ratio, "")
 
 
 def captured(
@@ -107,9 +107,9 @@ def captured(
     length: int,
     extras: tuple[NDArray[Any], ...],
     outputs: tuple[OutputSpec, ...],
-    engines: dict[Any, Captured],
+    engines: dict[Any, CompiledModel],
     options: Options,
-) -> Captured:
+) -> CompiledModel:
     """Return what `prepare` does, from `engines` where nothing has changed since."""
     key = _key(length, extras)
     if key not in engines or engines[key].fingerprint != source.fingerprint:
@@ -121,7 +121,7 @@ def captured(
 
 
 def known_outputs(
-    source: Source, length: int, extras: tuple[NDArray[Any], ...], engines: dict[Any, Captured]
+    source: Source, length: int, extras: tuple[NDArray[Any], ...], engines: dict[Any, CompiledModel]
 ) -> tuple[OutputSpec, ...] | None:
     """Return the outputs of a model that was captured and has not changed since, else None."""
     known = engines.get(_key(length, extras))
@@ -132,12 +132,12 @@ def _key(length: int, extras: tuple[NDArray[Any], ...]) -> Hashable:
     return length, tuple((extra.shape[1:], extra.dtype) for extra in extras)
 
 
-def warn_of(engine: Captured) -> None:
+def warn_of(engine: CompiledModel) -> None:
     """Tell the caller of the method that every mutation takes a full pass."""
     warnings.warn(f"fastISM falls back to standard ISM: {engine.fallback}", FallbackWarning, stacklevel=5)
 
 
-def attribute(source: Source, request: Request, engines: dict[Any, Captured], options: Options) -> RawAttribution:
+def attribute(source: Source, request: Request, engines: dict[Any, CompiledModel], options: Options) -> RawAttribution:
     """Compute the predictions of every mutation asked for."""
     model = source.model
     length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
@@ -151,7 +151,7 @@ def attribute(source: Source, request: Request, engines: dict[Any, Captured], op
     if known is not None and known.plan is not None:
         stride, every = known.plan.stride, len(request.positions) == length
         phases_at_least = min(stride, length) if every else len(np.unique(request.positions % stride))
-        if known.too_few(Pieces(count * len(request.positions) * alternatives, phases_at_least, 1), options):
+        if known.too_few(LaunchCounts(count * len(request.positions) * alternatives, phases_at_least, 1), options):
             return _by_full_passes(model, request, FEW)
     positions = request.positions.tolist()
     engine = captured(source, length, extras, outputs, engines, options)
@@ -161,7 +161,7 @@ def attribute(source: Source, request: Request, engines: dict[Any, Captured], op
     plan = engine.plan
     sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, source.kind, options.budget(source.device))
     sizes = replace(sizes, sequences=min(sizes.sequences, request.batch_size or sizes.sequences))
-    if engine.too_few(pieces_of(plan, sizes, count, positions, alternatives), options):
+    if engine.too_few(launches_of(plan, sizes, count, positions, alternatives), options):
         return _by_full_passes(model, request, FEW)
     with torch.inference_mode():
         raw = _run(source, request, plan, sizes, alternatives, options.self_check and not engine.checked)
@@ -170,7 +170,7 @@ def attribute(source: Source, request: Request, engines: dict[Any, Captured], op
     return raw
 
 
-def keep_checked(engine: Captured, engines: dict[Any, Captured]) -> None:
+def keep_checked(engine: CompiledModel, engines: dict[Any, CompiledModel]) -> None:
     """Remember that the self-check was passed: it is made at first use."""
     engines.update({key: replace(known, checked=True) for key, known in engines.items() if known is engine})
 
@@ -183,7 +183,7 @@ def explain_model(
     model: SequenceModel,
     length: int,
     extras: tuple[NDArray[Any], ...],
-    engines: dict[Any, Captured],
+    engines: dict[Any, CompiledModel],
     options: Options,
 ) -> Explanation:
     """Explain what the engine does with a model at one length."""
@@ -203,11 +203,11 @@ def default_budget(device: torch.device) -> int:
     return min(LARGEST_DEFAULT_BUDGET, int(psutil.virtual_memory().available) // 4)
 
 
-def pieces_of(plan: Plan, sizes: Sizes, count: int, positions: Sequence[int], alternatives: int) -> Pieces:
+def launches_of(plan: Plan, sizes: Sizes, count: int, positions: Sequence[int], alternatives: int) -> LaunchCounts:
     """Return in how many pieces the mutations at some positions of `count` sequences are done."""
     groups = -(-count // sizes.sequences)
     blocks = sum(1 for _ in phases(positions, plan.stride, max(1, sizes.positions // min(count, sizes.sequences))))
-    return Pieces(count * len(positions) * alternatives, groups * blocks, groups)
+    return LaunchCounts(count * len(positions) * alternatives, groups * blocks, groups)
 
 
 def _run(
@@ -230,7 +230,7 @@ def _run(
             if self_check and first == 0:
                 check_first_sequence(source, request, plan, store.predictions)
             first = rows.stop
-    return RawAttribution(predictions=store.predictions, reference_predictions=store.references)
+    return RawAttribution(predictions=store.predictions, reference_predictions=store.unmutated)
 
 
 def _run_group(
@@ -244,14 +244,14 @@ def _run_group(
     store: "_Predictions",
     workers: Workers,
 ) -> None:
-    there, instead = _letters(request.letters[rows], plan.letters, alternatives)
+    ref, alt = _letters(request.letters[rows], plan.letters, alternatives)
     place = np.full(plan.length, -1)
     place[request.positions] = np.arange(len(positions))
-    references = ReferenceStore(plan, graph_inputs(source, request, plan, rows))
+    unmutated = UnmutatedActivations(plan, graph_inputs(source, request, plan, rows))
     by_output = {output.name: [s for s in request.selections if s.name == output.name] for output in request.outputs}
     for output, name in plan.graph.outputs.items():
         for selection in by_output[output]:
-            store.reference(selection, rows, source.select(references.native[name], selection))
+            store.reference(selection, rows, source.select(unmutated.native[name], selection))
     done = rows.start * len(positions)
 
     def report(positions_done: int) -> None:
@@ -259,17 +259,17 @@ def _run_group(
         done += positions_done * (rows.stop - rows.start)
         request.progress(done, len(request.one_hot) * len(positions))
 
-    letters_there, letters_instead = there.to(source.device), instead.to(source.device)
+    ref_letters, alt_letters = ref.to(source.device), alt.to(source.device)
     with products_in(source.products, source.device):
         for emission in mutate(
-            plan, references, letters_there, letters_instead, positions, positions_at_once, report, workers
+            plan, unmutated, ref_letters, alt_letters, positions, positions_at_once, report, workers
         ):
             at = np.asarray(emission.positions)
             for selection in by_output[emission.output]:
                 values = emission.values
                 chosen = source.select(values.flatten(0, 2), selection)
                 chosen = chosen.reshape(*values.shape[:3], *chosen.shape[1:])
-                store.write(selection, rows, place[at], instead[:, at].numpy(), chosen)
+                store.write(selection, rows, place[at], alt[:, at].numpy(), chosen)
 
 
 def graph_inputs(source: Source, request: Request, plan: Plan, rows: slice | NDArray[np.int64]) -> dict[str, Tensor]:
@@ -287,15 +287,15 @@ class _Predictions:
     def __init__(self, request: Request, letters: int) -> None:
         self.count, self.places, self.letters = len(request.one_hot), len(request.positions), letters
         self.predictions: dict[str, NDArray[np.floating]] = {}
-        self.references: dict[str, NDArray[np.floating]] = {}
+        self.unmutated: dict[str, NDArray[np.floating]] = {}
 
     def reference(self, selection: Selection, rows: slice, values: NDArray[np.floating]) -> None:
         """Store the reference predictions of some sequences, and let every letter have them to begin with."""
         name, shape = selection.name, values.shape[1:]
-        if name not in self.references:
-            self.references[name] = np.empty((self.count, *shape), values.dtype)
+        if name not in self.unmutated:
+            self.unmutated[name] = np.empty((self.count, *shape), values.dtype)
             self.predictions[name] = np.empty((self.count, self.letters, self.places, *shape), values.dtype)
-        self.references[name][rows] = values
+        self.unmutated[name][rows] = values
         self.predictions[name][rows] = values[:, None, None]
 
     def write(
@@ -303,12 +303,12 @@ class _Predictions:
         selection: Selection,
         rows: slice,
         places: NDArray[np.int64],
-        instead: NDArray[np.int64],
+        alt: NDArray[np.int64],
         values: NDArray[np.floating],
     ) -> None:
         """Store predictions (sequences, positions, alternatives, ...)."""
         sequences = np.arange(rows.start, rows.stop)[:, None, None]
-        self.predictions[selection.name][sequences, instead, places[None, :, None]] = values
+        self.predictions[selection.name][sequences, alt, places[None, :, None]] = values
 
 
 def _letters(letters: NDArray[np.int64], count: int, alternatives: int) -> tuple[Tensor, Tensor]:
@@ -316,10 +316,10 @@ def _letters(letters: NDArray[np.int64], count: int, alternatives: int) -> tuple
 
     With an unknown letter anywhere every letter is put everywhere, the one that is there included: its delta is zero.
     """
-    there = torch.as_tensor(np.where(letters < 0, count, letters))
+    ref = torch.as_tensor(np.where(letters < 0, count, letters))
     if alternatives == count:
-        return there, torch.arange(count).expand(*there.shape, count)
-    return there, (there[:, :, None] + torch.arange(1, count)) % count
+        return ref, torch.arange(count).expand(*ref.shape, count)
+    return ref, (ref[:, :, None] + torch.arange(1, count)) % count
 
 
 def check_first_sequence(
@@ -360,12 +360,12 @@ def first_diverging_layer(source: Source, request: Request, plan: Plan, places: 
     for place in places:
         position = int(request.positions[place])
         letter = int(request.letters[0, position])
-        there = plan.letters if letter < 0 else letter
-        for instead in set(range(plan.letters)) - {letter}:
-            layer = first_divergence(plan, inputs, position, there, instead, source.allowed)
+        ref = plan.letters if letter < 0 else letter
+        for alt in set(range(plan.letters)) - {letter}:
+            layer = first_divergence(plan, inputs, position, ref, alt, source.allowed)
             if layer is not None:
                 return layer
     return "the outputs, though no single layer differs"
 
 
-__all__ = ["Captured", "FallbackWarning", "attribute", "prepare"]
+__all__ = ["CompiledModel", "FallbackWarning", "attribute", "prepare"]

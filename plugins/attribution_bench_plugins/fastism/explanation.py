@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.kernels.machine import OLDEST, has_compiler
-from attribution_bench_plugins.fastism.ops.convolution import Taps
+from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 from attribution_bench_plugins.fastism.planning.cost import (
     FREE,
     Cost,
     step_costs,
     whole_cost,
 )
-from attribution_bench_plugins.fastism.planning.plan import Plan, Step
+from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.fastism.values import devices
 
 FOLLOWS = "it follows "
@@ -29,7 +30,7 @@ class LayerExplanation:
     layer: str
     """The model's own name for it."""
     mode: str
-    """``windowed``: only what the mutation reaches. ``vector``: no positions are left. ``whole``: every position.
+    """``windowed``: only what the mutation reaches. ``global``: no positions are left. ``full``: every position.
     ``constant``: no mutation reaches it."""
     reached: int | None
     """Positions that a mutation in the middle of the sequence makes the engine compute; None for all of a layer whose
@@ -37,7 +38,7 @@ class LayerExplanation:
     length: int | None
     """Positions of the layer, 1 where it has none; None where its axes could not be followed."""
     products_standard: int
-    """Multiply-accumulates of a full pass over one mutated sequence; an estimate where `mode` is ``whole``."""
+    """Multiply-accumulates of a full pass over one mutated sequence; an estimate where `mode` is ``full``."""
     products_fast: int
     """Multiply-accumulates as planned."""
     bytes: int
@@ -113,13 +114,13 @@ def explain(plan: Plan | None, length: int, itemsize: int, ratio: float, fallbac
     costs, windows, causes = step_costs(plan), plan.middle_windows, _causes(plan)
     layers = []
     for name, step in plan.steps.items():
-        if step.node.op in FREE or (step.node.shape is None and step.mode != "whole"):
+        if step.node.op in FREE or (step.node.shape is None and step.mode != "full"):
             continue
         positions = step.layout.length if step.layout is not None else None
-        reached = positions if step.mode in ("windowed", "whole") else int(step.mode == "vector")
+        reached = positions if step.mode in ("windowed", "full") else int(step.mode == "global")
         numbers = elements(step.node.shape or ())
         if step.mode == "windowed" and step.layout is not None:
-            reached = min(windows[step.source].width, step.layout.length)
+            reached = min(windows[step.alias_of].width, step.layout.length)
             numbers = reached * step.layout.channels
         products = whole_cost(step.node, plan.graph).products
         reason = causes.get(step, step.reason)
@@ -150,7 +151,7 @@ def _causes(plan: Plan) -> dict[Step, str]:
         joins = step.mode == "windowed" and step.layout is not None and step.layout.positional
         if step.reason and not step.reason.startswith(FOLLOWS):
             causes[step] = step.reason
-        elif joins and any(plan.steps[name].mode == "vector" for name in step.node.inputs):
+        elif joins and any(plan.steps[name].mode == "global" for name in step.node.inputs):
             causes[step] = "a branch that has read all positions joins here, so that every position changes"
     return causes
 
@@ -170,7 +171,8 @@ def _advice(plan: Plan, costs: dict[str, Cost], fallback: str) -> tuple[str, ...
         share = costs[heaviest].work / total
         advice.append(f"Every layer runs on windows; {plan.steps[heaviest].node.layer!r} takes most, {share:.0%}.")
     if not has_compiler() and any(
-        isinstance(step.operation, Taps) and devices.on_cpu(step.operation.taps) for step in plan.steps.values()
+        isinstance(step.operation, LinearConvolution) and devices.on_cpu(step.operation.taps)
+        for step in plan.steps.values()
     ):
         advice.append(UNCOMPILED)
     return tuple(advice)

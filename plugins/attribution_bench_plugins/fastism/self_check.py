@@ -5,18 +5,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.execution.interpreter import BlockRun
-from attribution_bench_plugins.fastism.execution.unmutated import ReferenceStore, run_graph
+from attribution_bench_plugins.fastism.execution.interpreter import BlockInterpreter
+from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations, run_graph
 from attribution_bench_plugins.fastism.planning.plan import Plan
 from attribution_bench_plugins.fastism.values.window import Window, whole
-from attribution_bench_plugins.fastism.values.windowed import Mutation, Windowed
-
-MANY_USES = 1_000_000
-"""Keeps every activation of a trace, unchanged."""
+from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
 
 
 def first_divergence(
-    plan: Plan, inputs: Mapping[str, Tensor], position: int, there: int, instead: int, tolerance: float
+    plan: Plan, inputs: Mapping[str, Tensor], position: int, ref: int, alt: int, tolerance: float
 ) -> str | None:
     """Return the first layer whose activations differ from a full pass' by more than `tolerance` of their scale.
 
@@ -27,30 +24,29 @@ def first_divergence(
     position, there, instead
         The mutation: indices of the letter that is there (the number of letters where unknown) and of the other one.
     """
-    references = ReferenceStore(plan, inputs)
+    unmutated = UnmutatedActivations(plan, inputs)
     device = inputs[plan.graph.input].device
     window = Window(position, plan.stride, 1)
-    letters = torch.full((1, 1), there, device=device), torch.full((1, 1, 1), instead, device=device)
-    mutation = Mutation(references, plan.graph.input, plan.length, window, *letters, plan.letters)
-    return first_divergence_of(plan, references, mutation, tolerance)
+    letters = torch.full((1, 1), ref, device=device), torch.full((1, 1, 1), alt, device=device)
+    mutation = MutatedInput(unmutated, plan.graph.input, plan.length, window, *letters, plan.letters)
+    return first_divergence_of(plan, unmutated, mutation, tolerance)
 
 
-def first_divergence_of(plan: Plan, references: ReferenceStore, mutation: Windowed, tolerance: float) -> str | None:
+def first_divergence_of(
+    plan: Plan, unmutated: UnmutatedActivations, mutation: Windowed, tolerance: float
+) -> str | None:
     """Return the same for any mutated input of one sequence."""
     layout = plan.steps[plan.graph.input].layout
     assert layout is not None
-    original = references.inputs[plan.graph.input]
-    mutation.uses = MANY_USES
+    original = unmutated.inputs[plan.graph.input]
     mutated = mutation.value_on(whole(plan.length)).flatten(0, 2)
-    full = {**references.inputs, plan.graph.input: layout.to_framework(mutated, (None, *original.shape[1:]))}
+    full = {**unmutated.inputs, plan.graph.input: layout.to_framework(mutated, (None, *original.shape[1:]))}
     truth = run_graph(plan.graph, full, 1, frozenset(plan.steps))
-    run = BlockRun(plan, references, 1, 1)
-    run.windowed[plan.graph.input] = mutation
-    for step in (*plan.running(late=False), *plan.running(late=True)):
-        run.run([step])
+    run = BlockInterpreter(plan, unmutated, 1, 1, {plan.graph.input: mutation})
+    for step in (*plan.body, *plan.head):
+        # Every activation is kept, unchanged.
+        run.run_step(step, frozenset())
         name = step.node.name
-        if name in run.windowed:
-            run.windowed[name].uses = MANY_USES
         if step.node.shape is None or (step.operation is not None and _hidden(plan, name)):
             continue
         found, expected = run.framework_value(name), truth[name]

@@ -15,7 +15,7 @@ from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis, fu
 from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.engine import (
-    Captured,
+    CompiledModel,
     Options,
     captured,
     graph_inputs,
@@ -24,7 +24,7 @@ from attribution_bench_plugins.fastism.engine import (
 )
 from attribution_bench_plugins.fastism.execution.blocks import positions_at_once, walk, workers_for
 from attribution_bench_plugins.fastism.execution.shared_blocks import Batch, Group, shared_blocks
-from attribution_bench_plugins.fastism.execution.unmutated import ReferenceStore
+from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.planning.plan import Plan, bytes_per_sequence
 from attribution_bench_plugins.fastism.precision import products_in
@@ -38,7 +38,7 @@ CHECKED_OF = 16
 
 
 def predict(
-    source: Source, request: Request, edits: Sequence[Edit], engines: dict[Any, Captured], options: Options
+    source: Source, request: Request, edits: Sequence[Edit], engines: dict[Any, CompiledModel], options: Options
 ) -> RawMutagenesis:
     """Compute the predictions of mutated sequences."""
     length, extras, outputs = request.one_hot.shape[2], request.extras, request.outputs
@@ -57,8 +57,8 @@ def predict(
                 mutagenesis.check(group)
                 keep_checked(engine, engines)
                 unchecked = False
-    mutagenesis.finish()
-    return RawMutagenesis(mutagenesis.predictions.arrays, mutagenesis.references.arrays)
+    mutagenesis.epilogue()
+    return RawMutagenesis(mutagenesis.predictions.arrays, mutagenesis.unmutated.arrays)
 
 
 def _groups(
@@ -96,41 +96,41 @@ class _Mutagenesis:
 
     def __init__(self, source: Source, request: Request, plan: Plan, edits: Sequence[Edit]) -> None:
         self.source, self.request, self.plan, self.edits = source, request, plan, edits
-        self.predictions, self.references = _Rows(len(edits)), _Rows(len(request.one_hot))
+        self.predictions, self.unmutated = _Rows(len(edits)), _Rows(len(request.one_hot))
         self.done = 0
         self.selections = {o.name: [s for s in request.selections if s.name == o.name] for o in request.outputs}
 
     def walk(self, group: Group, workers: Workers) -> None:
         """Run a group's substitutions through the engine."""
-        references = ReferenceStore(self.plan, self._inputs(group.sequences))
+        unmutated = UnmutatedActivations(self.plan, self._inputs(group.sequences))
         for output, name in self.plan.graph.outputs.items():
-            values = self._select(output, references.native[name])
-            self.references.write(group.sequences, values)
+            values = self._select(output, unmutated.native[name])
+            self.unmutated.write(group.sequences, values)
             # An output that no mutation reaches is not computed again.
             for batch in group.batches:
                 each = batch.every[0].size
                 repeated = {selection: array.repeat(each, axis=0) for selection, array in values.items()}
                 self.predictions.write(batch.every.ravel(), repeated)
         for batch in group.batches:
-            self._walk(batch, references, workers)
+            self._walk(batch, unmutated, workers)
 
-    def _walk(self, batch: Batch, references: ReferenceStore, workers: Workers) -> None:
+    def _walk(self, batch: Batch, unmutated: UnmutatedActivations, workers: Workers) -> None:
         def mutated(block: Positions) -> Windowed:
             numbers = batch.at(block.indices)
             edits = [self.edits[number] for number in numbers.ravel().tolist()]
             window = Window(block.start, block.stride, batch.width)
-            return self._mutated(references, edits, numbers.shape, window)
+            return self._mutated(unmutated, edits, numbers.shape, window)
 
         def report(positions: int) -> None:
             self.done += positions * batch.every[:, 0].size
             self.request.progress(self.done, len(self.edits))
 
         with products_in(self.source.products, self.source.device):
-            for emission in walk(self.plan, references, batch.blocks, batch.alternatives, mutated, report, workers):
+            for emission in walk(self.plan, unmutated, batch.blocks, batch.alternatives, mutated, report, workers):
                 values = self._select(emission.output, emission.values.flatten(0, 2))
                 self.predictions.write(batch.at(emission.positions).ravel(), values)
 
-    def finish(self) -> None:
+    def epilogue(self) -> None:
         """Take full passes for what no walk has taken: mutations, and sequences as they are."""
         model, request, done, total = self.source.model, self.request, self.done, len(self.edits)
         left = np.flatnonzero(~self.predictions.known)
@@ -138,9 +138,9 @@ class _Mutagenesis:
             edits = [self.edits[number] for number in left.tolist()]
             passes = full_passes(model, request, edits, lambda more, _: request.progress(done + more, total))
             self.predictions.write(left, passes)
-        left = np.flatnonzero(~self.references.known)
+        left = np.flatnonzero(~self.unmutated.known)
         if left.size:
-            self.references.write(left, reference_passes(model, request, left.tolist()))
+            self.unmutated.write(left, reference_passes(model, request, left.tolist()))
 
     def check(self, group: Group) -> None:
         """Compare up to three substitutions, spread over a group, with full passes of the model.
@@ -168,10 +168,10 @@ class _Mutagenesis:
                 )
 
     def _first_diverging_layer(self, edit: Edit, tolerance: float) -> str | None:
-        references = ReferenceStore(self.plan, self._inputs(np.array([edit.sequence])))
+        unmutated = UnmutatedActivations(self.plan, self._inputs(np.array([edit.sequence])))
         window = Window(edit.position, self.plan.stride, edit.width)
-        mutation = self._mutated(references, [edit], (1, 1, 1), window)
-        return first_divergence_of(self.plan, references, mutation, tolerance)
+        mutation = self._mutated(unmutated, [edit], (1, 1, 1), window)
+        return first_divergence_of(self.plan, unmutated, mutation, tolerance)
 
     def _inputs(self, sequences: NDArray[np.int64]) -> dict[str, torch.Tensor]:
         return graph_inputs(self.source, self.request, self.plan, sequences)
@@ -180,10 +180,10 @@ class _Mutagenesis:
         return {selection.name: self.source.select(value, selection) for selection in self.selections[output]}
 
     def _mutated(
-        self, references: ReferenceStore, edits: Sequence[Edit], rows: tuple[int, ...], window: Window
+        self, unmutated: UnmutatedActivations, edits: Sequence[Edit], rows: tuple[int, ...], window: Window
     ) -> Windowed:
         """Return the mutated input of a block; `rows` are (sequences, positions, alternatives)."""
         source = self.plan.graph.input
         columns = np.stack([edit.columns.T for edit in edits]).reshape(*rows, window.width, self.plan.letters)
-        delta = self.source.tensor(columns) - references.view(source, window, rows[1])
-        return Windowed(references, source, self.plan.length, window, delta=delta, clean=True)
+        delta = self.source.tensor(columns) - unmutated.view(source, window, rows[1])
+        return Windowed(unmutated, source, self.plan.length, window, delta=delta, is_masked=True)

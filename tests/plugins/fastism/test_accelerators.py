@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import attribution_bench as ab
 from attribution_bench.sequences import lambda_windows
 from attribution_bench_plugins.fastism.execution.blocks import mutate
-from attribution_bench_plugins.fastism.execution.unmutated import ReferenceStore
+from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import labelled
@@ -122,10 +122,10 @@ def operations(plan: Plan, positions: int) -> int:
     middle = plan.length // 2 // plan.stride * plan.stride
     places = [middle + plan.stride * (k - positions // 2) for k in range(positions)]
     letters = torch.zeros(2, plan.length, dtype=torch.long, device="meta")
-    references = ReferenceStore(plan, {plan.graph.input: torch.zeros(2, 4, plan.length, device="meta")})
-    instead = letters[:, :, None].expand(-1, -1, 3)
+    unmutated = UnmutatedActivations(plan, {plan.graph.input: torch.zeros(2, 4, plan.length, device="meta")})
+    alt = letters[:, :, None].expand(-1, -1, 3)
     with torch.inference_mode(), Workers(1) as workers, Operations() as counted:
-        emissions = list(mutate(plan, references, letters, instead, places, positions, lambda done: None, workers))
+        emissions = list(mutate(plan, unmutated, letters, alt, places, positions, lambda done: None, workers))
     assert emissions
     return counted.count
 
@@ -146,7 +146,7 @@ def test_a_walk_over_every_rule_waits_for_no_number() -> None:
         model = ab.as_sequence_model(build(name))
         with model.inference():
             plan = plan_of(model, LENGTH)
-        if any(step.mode == "whole" for step in plan.steps.values()):
+        if any(step.mode == "full" for step in plan.steps.values()):
             continue  # the model's own operations are run there
         try:
             assert operations(without_numbers(plan), 3 if plan.stride < 8 else 1)

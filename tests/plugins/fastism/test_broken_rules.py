@@ -63,7 +63,7 @@ def too_large(operation: Operation, original: Callable[..., Windowed], *argument
     delta = result.delta()
     if not delta.is_floating_point():
         return result
-    return operation.give(block, result.window, delta=delta * 1.01, clean=True)
+    return operation.give(block, result.window, delta=delta * 1.01, is_masked=True)
 
 
 def narrower(operation: Operation, original: Callable[..., Window], windows: Sequence[Window | None]) -> Window:
@@ -75,19 +75,19 @@ def narrower(operation: Operation, original: Callable[..., Window], windows: Seq
 class Forgetful:
     """References in which nothing was there before the mutation."""
 
-    def __init__(self, references: Any) -> None:
-        self.references = references
+    def __init__(self, unmutated: Any) -> None:
+        self.unmutated = unmutated
 
     def view(self, source: str, window: Window, count: int) -> Tensor:
-        view: Tensor = self.references.view(source, window, count)
+        view: Tensor = self.unmutated.view(source, window, count)
         return view.new_zeros(view.shape)
 
 
 def forgetting(operation: Operation, original: Callable[..., Windowed], operands: Any, *arguments: Any) -> Windowed:
     """Run without the unmutated values around the window."""
     (known,) = operands
-    references, value = Forgetful(known.references), known.value().clone()
-    bare = Windowed(references, known.source, known.length, known.window, value=value)  # type: ignore[arg-type]
+    unmutated, value = Forgetful(known.unmutated), known.value().clone()
+    bare = Windowed(unmutated, known.source, known.length, known.window, value=value)  # type: ignore[arg-type]
     return original([bare], *arguments)
 
 
@@ -226,10 +226,9 @@ def users() -> dict[str, str]:
         with model.inference():
             captured = plan_of(model, LENGTH)
         assert captured is not None
-        for late in (False, True):
-            for step in captured.running(late=late):
-                if step.operation is not None:
-                    found.setdefault(step.node.op, name)
+        for step in (*captured.body, *captured.head):
+            if step.operation is not None:
+                found.setdefault(step.node.op, name)
     return found
 
 

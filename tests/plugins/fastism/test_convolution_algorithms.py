@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism.convolution.toom_cook import InterleavedTaps
-from attribution_bench_plugins.fastism.ops.convolution import Taps, Way
+from attribution_bench_plugins.fastism.convolution.toom_cook import PolyphaseToomCook
+from attribution_bench_plugins.fastism.ops.convolution import Algorithm, LinearConvolution
 from fastism_models import LENGTH, build, chain
 from parity import assert_parity, brute_force, one_hot
 
@@ -21,24 +21,26 @@ MODELS = (
 )
 
 
-@pytest.mark.parametrize("way", ["scatter", "gather", "evaluate", "scatter kernel", "gather kernel", "evaluate kernel"])
+@pytest.mark.parametrize(
+    "algorithm", ["overlap-add", "direct", "Toom-Cook", "overlap-add kernel", "direct kernel", "Toom-Cook kernel"]
+)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
-def test_ways_agree_with_full_passes(
-    name: str, way: Way, dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
+def test_algorithms_agree_with_full_passes(
+    name: str, algorithm: Algorithm, dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offered, taken = Taps._costs, []
+    offered, taken = LinearConvolution._costs, []
 
-    def costs(taps: Taps, source: int, width: int) -> dict[Way, int]:
+    def costs(taps: LinearConvolution, source: int, width: int) -> dict[Algorithm, int]:
         known = offered(taps, source, width)
-        taken.append(way in known)
-        return {way: 0} if way in known else known
+        taken.append(algorithm in known)
+        return {algorithm: 0} if algorithm in known else known
 
-    monkeypatch.setattr(Taps, "_costs", costs)
+    monkeypatch.setattr(LinearConvolution, "_costs", costs)
     module, x = build(name).to(dtype), one_hot(2, 4, LENGTH)
     found = ab.get_method("fastism")(module).attribute(x, target="all")
     assert_parity(dict(found.predictions), brute_force(module.double(), x), tolerance)
-    assert any(taken) or (name == "dilated first layer" and way in ("evaluate kernel", "scatter kernel"))
+    assert any(taken) or (name == "dilated first layer" and algorithm in ("Toom-Cook kernel", "overlap-add kernel"))
 
 
 def test_wide_layers_take_few_products() -> None:
@@ -66,7 +68,7 @@ def test_interleaved_windows_of_any_width(width: int, kernel: int, dilation: int
     taps = torch.randn(kernel, 4, 5, dtype=torch.float64, generator=generator)
     reach = (kernel - 1) * dilation
     expected = F.conv1d(x.transpose(1, 2), taps.flip(0).permute(2, 1, 0), padding=reach, dilation=dilation)
-    found = InterleavedTaps(taps, dilation)(x)
+    found = PolyphaseToomCook(taps, dilation)(x)
     np.testing.assert_allclose(found, expected.transpose(1, 2), rtol=0, atol=1e-12 * float(expected.abs().max()))
 
 
@@ -75,8 +77,8 @@ def test_interleaved_windows_of_any_width(width: int, kernel: int, dilation: int
 )
 @pytest.mark.parametrize("length", [23, 32, 60])
 def test_heads_of_few_channels_by_tiles(head: nn.Module, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    offered = Taps._costs
-    monkeypatch.setattr(Taps, "_costs", lambda *known: {"scatter": offered(*known)["scatter"]})
+    offered = LinearConvolution._costs
+    monkeypatch.setattr(LinearConvolution, "_costs", lambda *known: {"overlap-add": offered(*known)["overlap-add"]})
     module, x = chain(nn.Conv1d(4, 6, 5, padding=2), nn.ReLU(), head).double(), one_hot(2, 4, length)
     found = ab.get_method("fastism")(module).attribute(x, target="all")
     assert_parity(dict(found.predictions), brute_force(module, x), 1e-10)

@@ -79,12 +79,12 @@ def test_every_layer_in_float32_with_unknown_letters(name: str) -> None:
 def test_all_but_what_has_no_rule_keeps_its_windows() -> None:
     method = ab.get_method("fastism")(build("convolutions"))
     method.attribute(random_one_hot(1), target="all")
-    assert {step.mode for step in plan_of(method).steps.values()} <= {"windowed", "vector", "constant"}
+    assert {step.mode for step in plan_of(method).steps.values()} <= {"windowed", "global", "constant"}
     method = ab.get_method("fastism")(build("recurrent"))
     method.attribute(random_one_hot(1), target="all")
     modes = {step.node.layer: step.mode for step in plan_of(method).steps.values()}
     assert [mode for layer, mode in modes.items() if layer.endswith("(MaxPooling1D)")] == ["windowed"]
-    assert modes["both_ways (Bidirectional)"] == "whole"
+    assert modes["both_ways (Bidirectional)"] == "full"
 
 
 @pytest.mark.parametrize("name", ["contractions", "joint_features", "two_dimensional"])
@@ -149,7 +149,7 @@ def test_a_nested_model_of_several_inputs() -> None:
     method = ab.get_method("fastism")(model)
     result = method.attribute(x, target="all", additional_forward_args=(track,))
     assert_parity(result, brute_force(model, x, (track,), lambda s, t: [s, t]), 1e-10)
-    assert "whole" not in {step.mode for step in plan_of(method).steps.values()}
+    assert "full" not in {step.mode for step in plan_of(method).steps.values()}
     assert any(layer.startswith("encoder/") for layer in (s.node.layer for s in plan_of(method).steps.values()))
 
 
@@ -295,7 +295,7 @@ def test_paper_models_on_real_sequence(architecture: str) -> None:
     fast = method.attribute(x, target="all", positions=positions)
     slow = ab.get_method("standard_ism")(model).attribute(x, target="all", positions=positions)
     assert_parity(fast, list(slow.predictions.values()), 1e-5)
-    assert "whole" not in {step.mode for step in plan_of(method).steps.values()}
+    assert "full" not in {step.mode for step in plan_of(method).steps.values()}
 
 
 def test_deepstarr() -> None:

@@ -13,17 +13,17 @@ from torch import Tensor, nn
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.kernels import kernel as shared
 from attribution_bench_plugins.fastism.kernels import machine, program
-from attribution_bench_plugins.fastism.kernels.direct import GatherKernel
-from attribution_bench_plugins.fastism.kernels.kernel import Finish
-from attribution_bench_plugins.fastism.kernels.overlap_add import ScatterKernel
+from attribution_bench_plugins.fastism.kernels.direct import DirectKernel
+from attribution_bench_plugins.fastism.kernels.kernel import Epilogue
+from attribution_bench_plugins.fastism.kernels.overlap_add import OverlapAddKernel
 from attribution_bench_plugins.fastism.kernels.pool import PoolKernel
 from attribution_bench_plugins.fastism.kernels.program import Call, run_calls
 from attribution_bench_plugins.fastism.kernels.total import TotalKernel
-from attribution_bench_plugins.fastism.ops.lazy_window import Deferred, Program
-from attribution_bench_plugins.fastism.planning.fusion import written
+from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow, Program
+from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
-from attribution_bench_plugins.fastism.values.windowed import References, Windowed
+from attribution_bench_plugins.fastism.values.windowed import Unmutated, Windowed
 from fastism_models import chain
 from parity import assert_parity, brute_force, one_hot
 
@@ -94,8 +94,8 @@ def test_pools_agree_with_the_largest_of_each_place(
             channels=channels,
             itemsize=dtype.itemsize,
         )
-    finish = Finish(steps)  # type: ignore[arg-type]
-    call = Call(pool, x, source, window, pooled, finish, x_reference=before, reference=after, scale=scale)
+    epilogue = Epilogue(steps)  # type: ignore[arg-type]
+    call = Call(pool, x, source, window, pooled, epilogue, x_unmutated=before, unmutated=after, scale=scale)
     (found,) = run_calls([call], [True], Buffers())
     assert found is not None
     wanted = torch.zeros(found.shape, dtype=torch.float64)
@@ -118,7 +118,7 @@ def test_a_pool_keeps_what_is_not_a_number() -> None:
     x = torch.tensor([1.0, float("nan"), 2.0, 3.0]).view(1, 1, 1, 4, 1).expand(-1, -1, -1, -1, 20)
     pool = PoolKernel(kernel=2, stride=2, dilation=1, padding=0, channels=20, itemsize=4)
     zeros = torch.zeros(1, 4, 20)
-    call = Call(pool, x, Window(0, 0, 4), Window(0, 0, 2), 2, x_reference=zeros, reference=zeros[:, :2])
+    call = Call(pool, x, Window(0, 0, 4), Window(0, 0, 2), 2, x_unmutated=zeros, unmutated=zeros[:, :2])
     (found,) = run_calls([call], [True], Buffers())
     assert found is not None
     torch.testing.assert_close(found[0, 0, 0, :, 7], torch.tensor([float("nan"), 3.0]), equal_nan=True)
@@ -132,7 +132,7 @@ def test_sums_over_positions(channels: int, dtype: torch.dtype) -> None:
     x, scale = deltas(source, channels, 90, dtype), torch.full((channels,), 1 / 90, dtype=dtype)
     kernel = TotalKernel(channels=channels, itemsize=dtype.itemsize)
     (found,) = run_calls(
-        [Call(kernel, x, source, Window(0, 0, 1), 1, Finish(("scale",)), scale=scale)], [True], Buffers()
+        [Call(kernel, x, source, Window(0, 0, 1), 1, Epilogue(("scale",)), scale=scale)], [True], Buffers()
     )
     assert found is not None
     expected = x.double().sum(3, keepdim=True) / 90
@@ -143,21 +143,29 @@ def residual_calls() -> list[Call]:
     """Return convolutions, a residual sum, a pool, a profile head and a mean: each reads what others write."""
     taps = [random(3, 20, 20, seed=seed) / 8 for seed in (1, 2)]
     first, second = (
-        GatherKernel(each, dilation=dilation, offset=-dilation) for each, dilation in zip(taps, (1, 2), strict=True)
+        DirectKernel(each, dilation=dilation, offset=-dilation) for each, dilation in zip(taps, (1, 2), strict=True)
     )
     source = Window(2, 3, 7)
     wider, widest = Window(1, 3, 9), Window(-1, 3, 13)
     before, pooled = random(2, LENGTH, 20, seed=3), random(2, LENGTH // 2, 20, seed=4)
-    one = Call(first, deltas(source, 20, LENGTH), source, wider, LENGTH, Finish(("rectify",)), reference=before)
+    one = Call(first, deltas(source, 20, LENGTH), source, wider, LENGTH, Epilogue(("rectify",)), unmutated=before)
     two = Call(
-        second, one, wider, widest, LENGTH, Finish(("rectify", "add")), reference=before, other=one, other_window=wider
+        second,
+        one,
+        wider,
+        widest,
+        LENGTH,
+        Epilogue(("rectify", "add")),
+        unmutated=before,
+        other=one,
+        other_window=wider,
     )
     pool = PoolKernel(kernel=2, stride=2, dilation=1, padding=0, channels=20, itemsize=8)
-    head = ScatterKernel(random(5, 20, 1, seed=8), up=1, offset=-2)
+    head = OverlapAddKernel(random(5, 20, 1, seed=8), up=1, offset=-2)
     return [
         one,
         two,
-        Call(pool, two, widest, Window(0, 1, 7), LENGTH // 2, x_reference=before, reference=pooled),
+        Call(pool, two, widest, Window(0, 1, 7), LENGTH // 2, x_unmutated=before, unmutated=pooled),
         Call(head, two, widest, Window(-3, 3, 17), LENGTH),
         Call(TotalKernel(channels=20, itemsize=8), two, widest, Window(0, 0, 1), 1),
     ]
@@ -189,8 +197,8 @@ def test_kept_results_are_right() -> None:
         x = torch.zeros(LENGTH, 20, dtype=torch.float64)
         assert isinstance(one.x, Tensor)
         x[one.source.at(k) : one.source.at(k) + one.source.width] = one.x[n, k, a]
-        assert one.reference is not None
-        before = one.reference[n]
+        assert one.unmutated is not None
+        before = one.unmutated[n]
         total = x
         for dilation in (1, 2):
             taps = (random(3, 20, 20, seed=dilation) / 8).flip(0).permute(2, 1, 0)
@@ -243,13 +251,13 @@ def test_what_is_foreseen_to_stay_between_kernels_does(name: str, monkeypatch: p
     model = MODELS[name]().double().eval()
     kept: set[str] = set()
     between: set[str] = set()
-    computed = Deferred.computed
+    take_result = LazyWindow.take_result
 
-    def spy(self: Deferred, result: Tensor | None) -> None:
+    def spy(self: LazyWindow, result: Tensor | None) -> None:
         (between if result is None else kept).add(self.source)
-        computed(self, result)
+        take_result(self, result)
 
-    monkeypatch.setattr(Deferred, "computed", spy)
+    monkeypatch.setattr(LazyWindow, "take_result", spy)
     method = ab.get_method("fastism")(model, self_check=False, least_gain=0)
     x = one_hot(1, 4, 48)
     found = method.attribute(x, target="all")
@@ -257,13 +265,13 @@ def test_what_is_foreseen_to_stay_between_kernels_does(name: str, monkeypatch: p
     (engine,) = method._engines.values()
     plan = engine.plan
     assert plan is not None
-    foreseen = written(plan, plan.middle_windows)
+    foreseen = materialized_nodes(plan, plan.middle_windows)
     assert kept <= foreseen
     assert between
     assert not between & foreseen
 
 
-class Unmutated:
+class NothingUnmutated:
     """References of nothing: a kernel that reads none."""
 
     buffers = Buffers()
@@ -271,11 +279,11 @@ class Unmutated:
 
 def test_what_is_computed_keeps_nothing_that_it_was_computed_from() -> None:
     """What a block leaves to the late steps is kept until all blocks have run."""
-    window, references, rows = Window(3, 1, 6), cast("References", Unmutated()), Program(Buffers())
-    x = Windowed(references, "x", LENGTH, window, delta=deltas(window, 20, LENGTH), clean=True)
-    kernel = GatherKernel(random(3, 20, 20, seed=1), dilation=1, offset=-1)
-    between = Deferred(references, "y", LENGTH, Window(2, 1, 8), kernel, x, rows)
-    result = Deferred(references, "z", LENGTH, Window(1, 1, 10), kernel, between, rows)
+    window, unmutated, rows = Window(3, 1, 6), cast("Unmutated", NothingUnmutated()), Program(Buffers(), {})
+    x = Windowed(unmutated, "x", LENGTH, window, delta=deltas(window, 20, LENGTH), is_masked=True)
+    kernel = DirectKernel(random(3, 20, 20, seed=1), dilation=1, offset=-1)
+    between = LazyWindow(unmutated, "y", LENGTH, Window(2, 1, 8), kernel, x, rows)
+    result = LazyWindow(unmutated, "z", LENGTH, Window(1, 1, 10), kernel, between, rows)
     operands = weakref.ref(x), weakref.ref(between)
     del x, between
     assert all(operand() is not None for operand in operands)

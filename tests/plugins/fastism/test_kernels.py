@@ -14,21 +14,21 @@ import attribution_bench as ab
 from attribution_bench_plugins.fastism.explanation import UNCOMPILED
 from attribution_bench_plugins.fastism.kernels import kernel as shared
 from attribution_bench_plugins.fastism.kernels import machine
-from attribution_bench_plugins.fastism.kernels.direct import GatherKernel
-from attribution_bench_plugins.fastism.kernels.kernel import Finish, Tile, WindowKernel
-from attribution_bench_plugins.fastism.kernels.overlap_add import ScatterKernel
+from attribution_bench_plugins.fastism.kernels.direct import DirectKernel
+from attribution_bench_plugins.fastism.kernels.kernel import Epilogue, Tile, WindowKernel
+from attribution_bench_plugins.fastism.kernels.overlap_add import OverlapAddKernel
 from attribution_bench_plugins.fastism.kernels.program import Call, run_calls
-from attribution_bench_plugins.fastism.kernels.toom_cook import EvaluateKernel
-from attribution_bench_plugins.fastism.ops import lazy_window as deferred
-from attribution_bench_plugins.fastism.ops.convolution import KERNELS, Taps
-from attribution_bench_plugins.fastism.ops.lazy_window import Deferred
+from attribution_bench_plugins.fastism.kernels.toom_cook import ToomCookKernel
+from attribution_bench_plugins.fastism.ops import lazy_window
+from attribution_bench_plugins.fastism.ops.convolution import KERNELS, LinearConvolution
+from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
 from fastism_models import chain
 from parity import assert_parity, brute_force, one_hot
 
 FINISHES = [
-    Finish(steps, value)
+    Epilogue(steps, value)
     for steps in [
         (),
         *(("rectify",), ("add",), ("scale",)),
@@ -67,14 +67,14 @@ def expected(
     offset: int,
     window: Window,
     length: int,
-    finish: Finish,
-    reference: Tensor,
+    epilogue: Epilogue,
+    unmutated: Tensor,
     scale: Tensor,
     other: Tensor,
     other_window: Window,
 ) -> Tensor:
     """Return what the kernel should, one tap of one position at a time."""
-    x, taps, reference, scale, other = (tensor.double() for tensor in (x, taps, reference, scale, other))
+    x, taps, unmutated, scale, other = (tensor.double() for tensor in (x, taps, unmutated, scale, other))
     out = torch.zeros(*x.shape[:3], window.width, taps.shape[2], dtype=torch.float64)
     for k, place in itertools.product(range(x.shape[1]), range(window.width)):
         position = window.at(k) + place
@@ -84,9 +84,9 @@ def expected(
         for i, j in itertools.product(range(source.width), range(taps.shape[0])):
             if (source.at(k) + i) * up + j * dilation + offset == position:
                 total += x[:, k, :, i] @ taps[j]
-        before = reference[:, None, position]
+        before = unmutated[:, None, position]
         after = before
-        for step in finish.steps:
+        for step in epilogue.steps:
             beside = position - other_window.at(k)
             if step == "add" and 0 <= beside < other_window.width:
                 total = total + other[:, k, :, beside]
@@ -94,14 +94,14 @@ def expected(
                 total = total * scale
             elif step == "rectify":
                 total, after = (total + before).relu() - before.relu(), before.relu()
-        out[:, k, :, place] = total + after if finish.value else total
+        out[:, k, :, place] = total + after if epilogue.value else total
     return out
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(
-    finish=st.sampled_from(FINISHES),
-    name=st.sampled_from(["evaluate", "gather", "scatter"]),
+    epilogue=st.sampled_from(FINISHES),
+    name=st.sampled_from(["toom_cook", "direct", "overlap_add"]),
     up=st.integers(1, 3),
     dtype=st.sampled_from([torch.float32, torch.float64]),
     c_in=st.sampled_from([1, 3, 5, 17, 70]),
@@ -115,7 +115,7 @@ def expected(
     machine_vectors=st.sampled_from([machine.Machine(64, 32), machine.Machine(32, 16), machine.Machine(16, 32)]),
 )
 def test_kernels_agree_with_sums_one_by_one(
-    finish: Finish,
+    epilogue: Epilogue,
     name: str,
     up: int,
     dtype: torch.dtype,
@@ -133,7 +133,7 @@ def test_kernels_agree_with_sums_one_by_one(
     length, count = 24, 3
     generator = torch.Generator().manual_seed(1)
     taps = torch.randn(kernel, c_in, c_out, dtype=torch.float64, generator=generator).to(dtype)
-    reference = torch.randn(2, length, c_out, dtype=torch.float64, generator=generator).to(dtype)
+    unmutated = torch.randn(2, length, c_out, dtype=torch.float64, generator=generator).to(dtype)
     scale = torch.randn(c_out, dtype=torch.float64, generator=generator).to(dtype)
     x = deltas(source, count, length, c_in, dtype, 2)
     other = deltas(beside, count, length, c_out, dtype, 3)
@@ -141,17 +141,17 @@ def test_kernels_agree_with_sums_one_by_one(
         patch.setattr(shared, "machine", lambda: machine_vectors)
         prepared: WindowKernel
         match name:
-            case "evaluate":
+            case "toom_cook":
                 up, dilation = 1, min(dilation, source.width)
-                prepared = EvaluateKernel(taps, dilation=dilation, offset=offset)
-            case "gather":
-                prepared, up = GatherKernel(taps, dilation=dilation, offset=offset), 1
+                prepared = ToomCookKernel(taps, dilation=dilation, offset=offset)
+            case "direct":
+                prepared, up = DirectKernel(taps, dilation=dilation, offset=offset), 1
             case _:
-                prepared, dilation = ScatterKernel(taps, up=up, offset=offset), 1
-                finish = replace(finish, steps=tuple(step for step in finish.steps if step == "rectify"))
-    call = Call(prepared, x, source, window, length, finish, None, reference, scale, other, beside)
+                prepared, dilation = OverlapAddKernel(taps, up=up, offset=offset), 1
+                epilogue = replace(epilogue, steps=tuple(step for step in epilogue.steps if step == "rectify"))
+    call = Call(prepared, x, source, window, length, epilogue, None, unmutated, scale, other, beside)
     found = run_alone(call)
-    wanted = expected(x, source, taps, up, dilation, offset, window, length, finish, reference, scale, other, beside)
+    wanted = expected(x, source, taps, up, dilation, offset, window, length, epilogue, unmutated, scale, other, beside)
     allowed = (1e-13 if dtype == torch.float64 else 1e-5) * max(1.0, float(wanted.abs().max()))
     torch.testing.assert_close(found.double(), wanted, rtol=0, atol=allowed)
 
@@ -160,7 +160,7 @@ def test_rows_of_a_wider_tensor() -> None:
     """A part of a window, as regridding leaves it: rows are apart."""
     taps = torch.randn(3, 4, 20, dtype=torch.float64)
     wide = torch.randn(1, 2, 2, 30, 4, dtype=torch.float64)
-    prepared = GatherKernel(taps, dilation=1, offset=-1)
+    prepared = DirectKernel(taps, dilation=1, offset=-1)
     source, window = Window(0, 0, 10), Window(0, 0, 12)
     part = wide[:, :, :, 5:15]
     found = run_alone(Call(prepared, part, source, window, 40))
@@ -171,8 +171,8 @@ def test_a_relu_keeps_what_is_not_a_number() -> None:
     taps = torch.ones(1, 1, 20)
     x = torch.tensor([1.0, float("nan"), -3.0]).view(1, 1, 1, 3, 1)
     window = Window(0, 0, 3)
-    kernel, finish = GatherKernel(taps, dilation=1, offset=0), Finish(("rectify",), value=True)
-    found = run_alone(Call(kernel, x, window, window, 3, finish, reference=torch.zeros(1, 3, 20)))
+    kernel, epilogue = DirectKernel(taps, dilation=1, offset=0), Epilogue(("rectify",), value=True)
+    found = run_alone(Call(kernel, x, window, window, 3, epilogue, unmutated=torch.zeros(1, 3, 20)))
     torch.testing.assert_close(
         found[0, 0, 0, :, 7], torch.tensor([1.0, float("nan"), 0.0]), rtol=0, atol=0, equal_nan=True
     )
@@ -245,7 +245,7 @@ ORDERS = [
 @pytest.mark.parametrize("order", ORDERS)
 def test_whatever_follows_a_convolution(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every order of what may be done on the way, on the results of which something else may rest."""
-    monkeypatch.setattr(Taps, "_costs", lambda *_: {"gather kernel": 0})
+    monkeypatch.setattr(LinearConvolution, "_costs", lambda *_: {"direct kernel": 0})
     module = Residual(order).double().eval()
     with torch.no_grad():
         module.norm.running_mean.uniform_(-1, 1)
@@ -256,16 +256,16 @@ def test_whatever_follows_a_convolution(order: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_relu_and_a_sum_are_part_of_the_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
-    finished: list[Finish] = []
+    finished: list[Epilogue] = []
 
     def spy(calls: list[Call], kept: list[bool], buffers: Buffers) -> list[Tensor | None]:
-        finished.extend(call.finish for call in calls)
+        finished.extend(call.epilogue for call in calls)
         return run_calls(calls, kept, buffers)
 
-    monkeypatch.setattr(deferred, "run_calls", spy)
-    monkeypatch.setattr(Taps, "_costs", lambda *_: {"gather kernel": 0})
+    monkeypatch.setattr(lazy_window, "run_calls", spy)
+    monkeypatch.setattr(LinearConvolution, "_costs", lambda *_: {"direct kernel": 0})
     ab.get_method("fastism")(Residual("cnr+").eval(), self_check=False).attribute(one_hot(1, 4, 24), target="all")
-    assert set(finished) == {Finish(("rectify", "add"))}
+    assert set(finished) == {Epilogue(("rectify", "add"))}
 
 
 def test_without_a_compiler_nothing_is_deferred(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +281,7 @@ def test_without_a_compiler_nothing_is_deferred(monkeypatch: pytest.MonkeyPatch)
 
     for user in users:
         monkeypatch.setattr(import_module(f"attribution_bench_plugins.fastism.{user}"), "has_compiler", lambda: False)
-    monkeypatch.setattr(Deferred, "__init__", refuse)
+    monkeypatch.setattr(LazyWindow, "__init__", refuse)
     without = ab.get_method("fastism")(module)
     assert UNCOMPILED in without.plan(24).advice
     assert_parity(dict(without.attribute(x, target="all").predictions), dict(expected_here.predictions), 1e-12)
@@ -303,6 +303,8 @@ def test_chains_take_kernels_where_they_are_cheapest() -> None:
     engine.plan(400)
     (captured,) = engine._engines.values()
     (wide,) = (
-        s.operation for s in captured.plan.steps.values() if isinstance(s.operation, Taps) and s.operation.c_in == 64
+        s.operation
+        for s in captured.plan.steps.values()
+        if isinstance(s.operation, LinearConvolution) and s.operation.c_in == 64
     )
-    assert wide._way(Window(0, 1, 133), Window(-64, 1, 261)) in KERNELS
+    assert wide._algorithm(Window(0, 1, 133), Window(-64, 1, 261)) in KERNELS

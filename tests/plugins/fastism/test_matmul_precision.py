@@ -41,10 +41,10 @@ def test_lists_of_mutations_take_it_too(monkeypatch: pytest.MonkeyPatch) -> None
     seen: list[list[str]] = []
     module = model().eval()
     method = ab.get_method("fastism")(module, products="bfloat16", self_check=False)
-    from attribution_bench_plugins.fastism.ops.convolution import Taps
+    from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 
-    run = Taps.run
-    monkeypatch.setattr(Taps, "run", lambda *arguments: (seen.append(state()), run(*arguments))[1])
+    run = LinearConvolution.run
+    monkeypatch.setattr(LinearConvolution, "run", lambda *arguments: (seen.append(state()), run(*arguments))[1])
     mutations = [ab.Mutation(0, position, "A") for position in range(0, 40, 2)]
     method.predict_mutations(one_hot(1, 4, 40), mutations, target="all")
     assert seen
@@ -53,13 +53,13 @@ def test_lists_of_mutations_take_it_too(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_settings_are_put_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from attribution_bench_plugins.fastism.ops.convolution import Taps
+    from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError
 
     before = state()
-    monkeypatch.setattr(Taps, "run", broken)
+    monkeypatch.setattr(LinearConvolution, "run", broken)
     with pytest.raises(ZeroDivisionError):
         ab.get_method("fastism")(model(), products="bfloat16").attribute(one_hot(1, 4, 40), target="all")
     assert state() == before

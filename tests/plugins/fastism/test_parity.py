@@ -259,10 +259,10 @@ def test_random_numbers_in_inference_are_not_captured() -> None:
 
 
 def test_self_check_names_the_first_layer_that_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
-    from attribution_bench_plugins.fastism.ops.convolution import Taps
+    from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 
-    original = Taps._look_up
-    monkeypatch.setattr(Taps, "_look_up", lambda self, mutation: original(self, mutation) * 1.01)
+    original = LinearConvolution._look_up
+    monkeypatch.setattr(LinearConvolution, "_look_up", lambda self, mutation: original(self, mutation) * 1.01)
     module = build("residual, two heads").double()
     with pytest.raises(ab.errors.SelfCheckError, match="first at layer 'stem: conv1d'"):
         ab.get_method("fastism")(module).attribute(one_hot(1, 4, LENGTH), target="all")

@@ -13,9 +13,11 @@ import attribution_bench as ab
 from attribution_bench_plugins.fastism import engine
 from attribution_bench_plugins.fastism.execution import blocks as execute
 from attribution_bench_plugins.fastism.execution.blocks import walk
-from attribution_bench_plugins.fastism.execution.unmutated import ReferenceStore
+from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
+from attribution_bench_plugins.fastism.ops.lazy_window import Program
+from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Positions, Window
-from attribution_bench_plugins.fastism.values.windowed import Mutation, Windowed
+from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
 from fastism_models import LENGTH, MODELS, build
 from parity import assert_parity, brute_force, one_hot, plan_of
 
@@ -27,9 +29,9 @@ def begin_near(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let every block begin with neighbours; the strides with which blocks began."""
     seen: list[int] = []
 
-    def watched(plan: Any, references: Any, blocks: list[Positions], *rest: Any) -> Any:
+    def watched(plan: Any, unmutated: Any, blocks: list[Positions], *rest: Any) -> Any:
         seen.extend(block.stride for block in blocks)
-        return walk(plan, references, blocks, *rest)
+        return walk(plan, unmutated, blocks, *rest)
 
     monkeypatch.setattr(execute, "ENOUGH_ROWS", {"cpu": 2**30})
     monkeypatch.setattr(execute, "BLOCKS_EACH", 0)
@@ -92,9 +94,9 @@ def test_few_blocks_are_not_made_fewer_than_workers_share_evenly() -> None:
     seen: list[int] = []
     original = execute.walk
 
-    def watched(plan: Any, references: Any, blocks: list[Positions], *rest: Any) -> Any:
+    def watched(plan: Any, unmutated: Any, blocks: list[Positions], *rest: Any) -> Any:
         seen.append(len(blocks))
-        return original(plan, references, blocks, *rest)
+        return original(plan, unmutated, blocks, *rest)
 
     try:
         execute.walk = watched  # type: ignore[assignment]
@@ -109,30 +111,31 @@ def test_few_blocks_are_not_made_fewer_than_workers_share_evenly() -> None:
 
 def test_a_phase_shares_the_numbers_of_its_block() -> None:
     delta = torch.arange(2 * 7 * 3 * 4 * 2, dtype=torch.float32).view(2, 7, 3, 4, 2)
-    whole = Windowed(None, "x", 100, Window(5, 3, 4), delta=delta, clean=True)  # type: ignore[arg-type]
+    whole = Windowed(None, "x", 100, Window(5, 3, 4), delta=delta, is_masked=True)  # type: ignore[arg-type]
     phase = whole.phase(1, 3)
     assert phase.window == Window(8, 9, 4)
     assert torch.equal(phase.delta(), delta[:, [1, 4]])
+    phase.give_up(Program(Buffers(), {}))
     phase.take_delta().zero_()
     assert not delta[:, [1, 4]].any()
     assert delta[:, [0, 2, 3, 5, 6]][:, :, :, 1:].all()
     letters = torch.arange(14).view(2, 7)
-    mutation = Mutation(None, "x", 100, Window(5, 3, 1), letters, letters[:, :, None], 4)  # type: ignore[arg-type]
-    assert np.array_equal(mutation.phase(1, 3).there, letters[:, [1, 4]])
+    mutation = MutatedInput(None, "x", 100, Window(5, 3, 1), letters, letters[:, :, None], 4)  # type: ignore[arg-type]
+    assert np.array_equal(mutation.phase(1, 3).ref, letters[:, [1, 4]])
 
 
 def test_a_group_of_sequences_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even until Python looks for cycles: the next group would run beside its memory."""
-    alive: list[weakref.ref[ReferenceStore]] = []
+    alive: list[weakref.ref[UnmutatedActivations]] = []
     before: list[int] = []
 
-    class Watched(ReferenceStore):
+    class Watched(UnmutatedActivations):
         def __init__(self, *given: Any) -> None:
             before.append(sum(store() is not None for store in alive))
             super().__init__(*given)
             alive.append(weakref.ref(self))
 
-    monkeypatch.setattr(engine, "ReferenceStore", Watched)
+    monkeypatch.setattr(engine, "UnmutatedActivations", Watched)
     method, x = ab.get_method("fastism")(ab.get_model("basset")(200)), one_hot(4, 4, 200)
     method.attribute(x, batch_size=1)
     alive.clear()

@@ -9,7 +9,7 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.engine import FallbackWarning
-from attribution_bench_plugins.fastism.planning.cost import STEP, Pieces, Work
+from attribution_bench_plugins.fastism.planning.cost import LAUNCH_COST_MACS, LaunchCounts, Work
 from fastism_models import build, chain
 from parity import assert_parity, brute_force, one_hot
 from real_architectures import ARCHITECTURES
@@ -39,7 +39,7 @@ def test_predicted_ratios_of_the_papers_models(architecture: str, length: int, l
     explanation = ab.get_method("fastism")(ab.get_model(architecture)(length=length)).plan(length)
     assert least < explanation.predicted_ratio < most
     assert not explanation.fallback
-    assert {layer.mode for layer in explanation.layers} <= {"windowed", "vector"}
+    assert {layer.mode for layer in explanation.layers} <= {"windowed", "global"}
 
 
 def test_little_to_gain_runs_as_standard_ism_and_says_so() -> None:
@@ -74,7 +74,7 @@ def test_reasons_name_the_layer_and_why(name: str) -> None:
     causes = [layer for layer in explanation.layers if layer.reason and not layer.reason.startswith("it follows")]
     if name not in REASONS:
         assert not causes
-        assert {layer.mode for layer in explanation.layers} <= {"constant", "windowed", "vector"}
+        assert {layer.mode for layer in explanation.layers} <= {"constant", "windowed", "global"}
         return
     layer, reason = REASONS[name]
     assert causes[0].layer.startswith(layer)
@@ -109,9 +109,9 @@ def test_predicted_ratio_counts_what_starts_cost() -> None:
     (engine,) = method._engines.values()
     work = Work.of(engine.plan, "cpu")
     # A dense layer and a ReLU, in the unmutated pass and in the one walk: the flattening computes nothing.
-    starts = 4 * STEP["cpu"]
-    assert work.ratio(Pieces(10, 1, 1)) == pytest.approx(10 * work.full / (10 * work.planned + starts))
-    assert work.ratio(Pieces(10**8, 1, 1)) == pytest.approx(work.full / work.planned, rel=1e-3)
+    starts = 4 * LAUNCH_COST_MACS["cpu"]
+    assert work.ratio(LaunchCounts(10, 1, 1)) == pytest.approx(10 * work.full / (10 * work.planned + starts))
+    assert work.ratio(LaunchCounts(10**8, 1, 1)) == pytest.approx(work.full / work.planned, rel=1e-3)
 
 
 @pytest.mark.parametrize("count", [1, 40])

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.execution import blocks as execute
 from attribution_bench_plugins.fastism.ops import RULES
-from attribution_bench_plugins.fastism.ops.convolution import Taps, Way
+from attribution_bench_plugins.fastism.ops.convolution import Algorithm, LinearConvolution
 from parity import assert_parity, brute_force, one_hot
 from random_models import (
     Channels,
@@ -67,13 +67,13 @@ def blocks_divide_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def convolutions_run_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take each way of a convolution in turn, by its sizes: models as small as these would never need some."""
-    offered = Taps._costs
+    offered = LinearConvolution._costs
 
-    def costs(taps: Taps, source: int, width: int) -> dict[Way, int]:
-        ways = sorted(offered(taps, source, width))
-        return {ways[(source + taps.kernel + taps.c_out) % len(ways)]: 0}
+    def costs(taps: LinearConvolution, source: int, width: int) -> dict[Algorithm, int]:
+        algorithms = sorted(offered(taps, source, width))
+        return {algorithms[(source + taps.kernel + taps.c_out) % len(algorithms)]: 0}
 
-    monkeypatch.setattr(Taps, "_costs", costs)
+    monkeypatch.setattr(LinearConvolution, "_costs", costs)
 
 
 def compare(description: Description) -> Counter[str]:
@@ -88,7 +88,7 @@ def compare(description: Description) -> Counter[str]:
     result = method.attribute(x, target="all", additional_forward_args=extras)
     assert_parity(dict(result.predictions), brute_force(module, x, extras), 1e-10)
     (captured,) = method._engines.values()
-    return Counter(step.node.op for step in captured.plan.steps.values() if step.mode in ("windowed", "vector"))
+    return Counter(step.node.op for step in captured.plan.steps.values() if step.mode in ("windowed", "global"))
 
 
 def compare_random_models(examples: int, *, derandomize: bool) -> Counter[str]:

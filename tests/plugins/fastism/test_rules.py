@@ -146,7 +146,7 @@ def test_padding_by_the_length_and_other_channels(length: int) -> None:
 def test_a_rule_that_leaves_one_position() -> None:
     module = seeded(Pooled, kernel=30, stride=1)
     module.last = nn.Identity()
-    assert modes(module, {NAME: local}, 30) == {NAME: "vector"}
+    assert modes(module, {NAME: local}, 30) == {NAME: "global"}
     check(module, {NAME: local}, 30)
 
 
@@ -188,7 +188,7 @@ def test_a_keras_layer_by_its_class() -> None:
     hidden = AttentionPool(3)(hidden)
     initial = keras.initializers.GlorotNormal(3)
     model = keras.Model(x, keras.layers.Conv1D(2, 2, kernel_initializer=initial, dtype="float64")(hidden))
-    assert modes(model, {}, 31) == {"AttentionPool": "whole"}
+    assert modes(model, {}, 31) == {"AttentionPool": "full"}
     assert modes(model, {"AttentionPool": rule}, 31) == {"AttentionPool": "windowed"}
     check_rules(model, {"AttentionPool": rule}, 31)
     inputs = one_hot(2, 4, 31)
@@ -257,7 +257,7 @@ def test_a_rule_that_does_not_fit_runs_whole_and_does_not_pass() -> None:
     module.scores, module.head = nn.Parameter(torch.randn(3)), nn.Conv1d(3, 2, 3)
     module = module.double()
     rules: dict[str, Rule] = {NAME: lambda node, operands: Local(4, 4)(node, [operands[0], operands[0]])}
-    assert modes(module, rules, 30) == {NAME: "whole"}
+    assert modes(module, rules, 30) == {NAME: "full"}
     check(module, rules, 30)
     with pytest.raises(ConformanceError, match="runs whole: several of its inputs depend on the sequence"):
         check_rules(module, rules, 30)
@@ -273,7 +273,7 @@ def test_rules_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.Monke
     points = f"[attribution_bench.fastism_rules]\n{NAME} = pool_rules:rule\nelsewhere::op = not_there:rule\n"
     (metadata / "entry_points.txt").write_text(points)
     module = seeded(Pooled)
-    assert modes(module, {}, 30) == {NAME: "whole"}
+    assert modes(module, {}, 30) == {NAME: "full"}
     monkeypatch.syspath_prepend(str(tmp_path))
     assert modes(module, {}, 30) == {NAME: "windowed"}
     check(module, {}, 30)

@@ -84,9 +84,9 @@ def walks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     seen = []
     original = substitutions._Mutagenesis._mutated
 
-    def watched(self: Any, references: Any, edits: Any, rows: tuple[int, ...], window: Any) -> Any:
+    def watched(self: Any, unmutated: Any, edits: Any, rows: tuple[int, ...], window: Any) -> Any:
         seen.append(rows)
-        return original(self, references, edits, rows, window)
+        return original(self, unmutated, edits, rows, window)
 
     monkeypatch.setattr(substitutions._Mutagenesis, "_mutated", watched)
     return seen
@@ -151,7 +151,7 @@ def test_one_position_of_many_sequences_is_one_block(walks: list[tuple[int, int,
 def test_few_that_share_nothing_and_whatever_moves_take_full_passes(
     walks: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cost, "STEP", {"cpu": 2_500})
+    monkeypatch.setattr(cost, "LAUNCH_COST_MACS", {"cpu": 2_500})
     module, x = build("residual, two heads").double(), one_hot(3, 4, LENGTH)
     seen: list[tuple[int, int]] = []
     moving = [
@@ -311,15 +311,15 @@ def test_model_that_cannot_be_captured_falls_back_and_says_so() -> None:
 
 
 def test_self_check_names_the_first_layer_that_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
-    from attribution_bench_plugins.fastism.ops.convolution import Taps
+    from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 
-    original = Taps.run
+    original = LinearConvolution.run
 
     def wrong(self: Any, operands: Any, window: Any, block: Any, form: Any) -> Any:
         result = original(self, operands, window, block, form)
-        return self.give(block, result.window, delta=result.take_delta() * 1.01, clean=True)
+        return self.give(block, result.window, delta=result.take_delta() * 1.01, is_masked=True)
 
-    monkeypatch.setattr(Taps, "run", wrong)
+    monkeypatch.setattr(LinearConvolution, "run", wrong)
     module, x, mutations = build("residual, two heads").double(), one_hot(3, 4, LENGTH), mixture(3)
     with pytest.raises(ab.errors.SelfCheckError, match="first at layer 'stem: conv1d'"):
         ab.get_method("fastism")(module).predict_mutations(x, mutations, target="all")

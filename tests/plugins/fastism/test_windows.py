@@ -52,8 +52,8 @@ class Probe:
         self.generator = torch.Generator().manual_seed(0)
         self.inputs = dict(zip(plan.graph.extras, (e[:1].expand(ROWS, *e.shape[1:]) for e in extras), strict=True))
         self.x = self.noise(torch.empty(ROWS, letters, length, dtype=torch.float64))
-        self.reference = self.run(self.x)
-        reached = (self.reference[name] for name in plan.graph.reached())
+        self.unmutated = self.run(self.x)
+        reached = (self.unmutated[name] for name in plan.graph.reached())
         numbers = all(not isinstance(value, Tensor) or value.is_floating_point() for value in reached)
         self.changes = ("not a number",) if numbers else ("not a number", "noise")
 
@@ -68,10 +68,10 @@ class Probe:
     def changed(self, step: Step, value: Tensor) -> list[int]:
         """Return the positions at which a node's value is not its reference."""
         assert step.layout is not None
-        reference = step.layout.to_engine(self.reference[step.node.name]).double()
-        difference = (step.layout.to_engine(value).double() - reference).abs().amax((0, 2))
+        unmutated = step.layout.to_engine(self.unmutated[step.node.name]).double()
+        difference = (step.layout.to_engine(value).double() - unmutated).abs().amax((0, 2))
         # A change may leave a function's domain: what is not a number has changed.
-        return (~(difference <= ROUNDING * reference.abs().max())).nonzero().flatten().tolist()
+        return (~(difference <= ROUNDING * unmutated.abs().max())).nonzero().flatten().tolist()
 
     def changed_by_input(self, position: int) -> dict[str, set[int]]:
         """Return for each node the positions that change when one of the input does."""
@@ -102,7 +102,7 @@ class Probe:
         """Return a node's value when its operands change, everywhere in their windows."""
         operands = []
         for name in step.node.inputs:
-            value, operand = self.reference[name], self.plan.steps[name]
+            value, operand = self.unmutated[name], self.plan.steps[name]
             window = windows.get(operand.source)
             if window is not None:
                 assert operand.layout is not None
@@ -118,8 +118,8 @@ class Probe:
 
     def is_constant(self, step: Step) -> bool:
         """Whether a node of indices or comparisons has the same value whatever the input."""
-        reference = self.reference[step.node.name]
-        return not reference.is_floating_point() and bool((reference == reference[:1]).all())
+        unmutated = self.unmutated[step.node.name]
+        return not unmutated.is_floating_point() and bool((unmutated == unmutated[:1]).all())
 
     def is_vector(self, name: str) -> bool:
         """Whether a node that changes has no positions."""
@@ -170,7 +170,7 @@ def check_windows(probe: Probe) -> int:
             if probe.is_constant(step):
                 continue  # such as the index of the largest of one: nothing can show how tight its window is
             spare = gap(step)
-            floating = probe.reference[name].is_floating_point()
+            floating = probe.unmutated[name].is_floating_point()
             if floating and not spare and solid.issuperset(probe.sources(step)):
                 ends = {reached[0], reached[-1]} if reached else set()
                 assert ends <= changed[name], f"not tight: {where}, changed {sorted(changed[name])}"

@@ -81,15 +81,15 @@ def test_predictions_are_those_of_one_worker(name: str, monkeypatch: pytest.Monk
 
 def test_blocks_that_do_not_fit_are_halved(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device with room for 12 mutated sequences: groups and blocks shrink until they fit, and nothing is lost."""
-    original, sizes, seen = execute.BlockRun.run, [], []
+    original, sizes, seen = execute.BlockInterpreter.run, [], []
 
-    def run(self: execute.BlockRun, steps: Any) -> None:
+    def run(self: execute.BlockInterpreter, schedule: Any) -> None:
         sizes.append(self.rows)
-        if self.rows > 12 and not any(step.late for step in steps):
+        if self.rows > 12:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        original(self, steps)
+        original(self, schedule)
 
-    monkeypatch.setattr(execute.BlockRun, "run", run)
+    monkeypatch.setattr(execute.BlockInterpreter, "run", run)
     module, x = build("residual, two heads").double(), one_hot(5, 4, LENGTH)
     result = ab.get_method("fastism")(module).attribute(
         x, target="all", progress=lambda done, asked: seen.append((done, asked))
@@ -100,9 +100,9 @@ def test_blocks_that_do_not_fit_are_halved(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_does_not_fit_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(self: execute.BlockRun, steps: Any) -> None:
+    def run(self: execute.BlockInterpreter, schedule: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(execute.BlockRun, "run", run)
+    monkeypatch.setattr(execute.BlockInterpreter, "run", run)
     with pytest.raises(torch.OutOfMemoryError):
         ab.get_method("fastism")(build("residual, two heads").double()).attribute(one_hot(5, 4, LENGTH), target="all")

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.convolution.tiles import add_up, overlap
-from attribution_bench_plugins.fastism.numerics.tilings import Interleaved, Tiling
+from attribution_bench_plugins.fastism.numerics.tilings import Polyphase, Tiling
 from attribution_bench_plugins.fastism.values import devices
 
 LONGEST_KERNEL = 32
@@ -18,7 +18,7 @@ EVALUATED_BYTES = 2**23
 """Size of the values and products of the rows that are computed at a time."""
 
 
-class EvaluatedTaps:
+class PreparedToomCook:
     """Taps (K, C_in, C_out) at stride one, prepared for tiles of one width."""
 
     def __init__(self, taps: Tensor, tiling: Tiling) -> None:
@@ -69,18 +69,18 @@ class EvaluatedTaps:
         add_up(pieces.view(-1, tiles, *pieces.shape[1:]), tile, into)
 
 
-class InterleavedTaps:
+class PolyphaseToomCook:
     """Taps (K, C_in, C_out) with a dilation, for windows of any width."""
 
     def __init__(self, taps: Tensor, dilation: int) -> None:
         self.taps, self.dilation = taps, dilation
-        self.prepared: dict[Tiling, EvaluatedTaps] = {}
+        self.prepared: dict[Tiling, PreparedToomCook] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return (rows, width + (K - 1) * dilation, C_out) from (rows, width, C_in)."""
         rows, width, _ = x.shape
         kernel, _, c_out = self.taps.shape
-        window = Interleaved(width, kernel, self.dilation)
+        window = Polyphase(width, kernel, self.dilation)
         length = width + (kernel - 1) * self.dilation
         if self.dilation == 1:
             ((_, tiling),) = window.tilings
@@ -103,7 +103,7 @@ class InterleavedTaps:
                 into.copy_(torch.unflatten(found[:, : into.shape[1]], 0, (rows, -1)).transpose(1, 2))
         return out.flatten(1, 2).narrow(1, 0, length)
 
-    def _prepared(self, tiling: Tiling) -> EvaluatedTaps:
+    def _prepared(self, tiling: Tiling) -> PreparedToomCook:
         if tiling not in self.prepared:
-            self.prepared[tiling] = EvaluatedTaps(self.taps, tiling)
+            self.prepared[tiling] = PreparedToomCook(self.taps, tiling)
         return self.prepared[tiling]

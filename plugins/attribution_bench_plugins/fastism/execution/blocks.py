@@ -2,25 +2,24 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.execution.head import Left, run_late
-from attribution_bench_plugins.fastism.execution.interpreter import BlockRun, Emission
-from attribution_bench_plugins.fastism.execution.unmutated import ReferenceStore
+from attribution_bench_plugins.fastism.execution.head import BlockActivations, run_head
+from attribution_bench_plugins.fastism.execution.interpreter import BlockInterpreter, Emission
+from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import MOST_WORKERS, Workers
-from attribution_bench_plugins.fastism.planning.fusion import written
+from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes
 from attribution_bench_plugins.fastism.planning.plan import (
     Plan,
-    Step,
+    Stage,
     bytes_per_sequence,
     largest_whole,
     widest,
 )
 from attribution_bench_plugins.fastism.values.window import Positions, Window
-from attribution_bench_plugins.fastism.values.windowed import Mutation, Windowed
+from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
 
 CACHE_BYTES = {"cpu": 12 * 2**20}
 """Size of the largest tensor of a block: on a CPU one that stays in the shared cache."""
@@ -75,7 +74,7 @@ def positions_at_once(plan: Plan, itemsize: int, alternatives: int, device: str,
     positions = max(fast // windowed, -(-LEAST_ROWS // alternatives))
     if device == "cpu":
         # What stays between kernels need not fit.
-        kept = size * widest(plan, windows, written(plan, windows))
+        kept = size * widest(plan, windows, materialized_nodes(plan, windows))
         positions = max(positions, min(fast // kept, plan.length // LEAST_BLOCKS))
     positions = min(most, positions)
     if entire:
@@ -85,16 +84,16 @@ def positions_at_once(plan: Plan, itemsize: int, alternatives: int, device: str,
 
 def workers_for(plan: Plan, device: str) -> int:
     """Return how many blocks run side by side: one where the model's own operations run, which may not be safe to."""
-    if device != "cpu" or any(step.mode == "whole" for step in plan.steps.values()):
+    if device != "cpu" or any(step.mode == "full" for step in plan.steps.values()):
         return 1
     return min(MOST_WORKERS, torch.get_num_threads())
 
 
 def mutate(
     plan: Plan,
-    references: ReferenceStore,
-    there: Tensor,
-    instead: Tensor,
+    unmutated: UnmutatedActivations,
+    ref: Tensor,
+    alt: Tensor,
     positions: Sequence[int],
     block_positions: int,
     progress: Callable[[int], None],
@@ -116,33 +115,33 @@ def mutate(
 
     def letters(block: Positions) -> Windowed:
         window, at = Window(block.start, block.stride, 1), block.slice
-        return Mutation(references, plan.graph.input, plan.length, window, there[:, at], instead[:, at], plan.letters)
+        return MutatedInput(unmutated, plan.graph.input, plan.length, window, ref[:, at], alt[:, at], plan.letters)
 
-    alternatives = instead.shape[2]
+    alternatives = alt.shape[2]
     most = min(
-        max(1, block_positions // references.count),
-        _fair_share(plan, references, len(positions), alternatives, workers.count),
+        max(1, block_positions // unmutated.count),
+        _fair_share(plan, unmutated, len(positions), alternatives, workers.count),
     )
-    blocks = _blocks(plan, references, positions, alternatives, most, workers.count)
-    yield from walk(plan, references, blocks, alternatives, letters, progress, workers)
+    blocks = _blocks(plan, unmutated, positions, alternatives, most, workers.count)
+    yield from walk(plan, unmutated, blocks, alternatives, letters, progress, workers)
 
 
-def _fair_share(plan: Plan, references: ReferenceStore, positions: int, alternatives: int, workers: int) -> int:
+def _fair_share(plan: Plan, unmutated: UnmutatedActivations, positions: int, alternatives: int, workers: int) -> int:
     """Return how many positions a block has at most, that every worker has one, where they are worth several."""
-    itemsize = references.inputs[plan.graph.input].element_size()
+    itemsize = unmutated.inputs[plan.graph.input].element_size()
     windowed = itemsize * alternatives * widest(plan, plan.middle_windows, plan.steps)
-    worth = windowed * positions * references.count // SPLIT_BYTES
+    worth = windowed * positions * unmutated.count // SPLIT_BYTES
     return -(-positions // max(1, min(workers, worth)))
 
 
 def _blocks(
-    plan: Plan, references: ReferenceStore, positions: Sequence[int], alternatives: int, most: int, workers: int
+    plan: Plan, unmutated: UnmutatedActivations, positions: Sequence[int], alternatives: int, most: int, workers: int
 ) -> list[Positions]:
     """Return blocks whose positions are a phase apart, or nearer where they would have too few rows so far apart."""
-    enough = ENOUGH_ROWS.get(references.device, ACCELERATOR_ROWS)
+    enough = ENOUGH_ROWS.get(unmutated.device, ACCELERATOR_ROWS)
     blocks = list(phases(positions, plan.stride, most))
     for stride in plan.strides[-2::-1]:
-        if references.count * len(positions) * alternatives >= enough * len(blocks):
+        if unmutated.count * len(positions) * alternatives >= enough * len(blocks):
             break
         larger = list(phases(positions, stride, most))
         if BLOCKS_EACH * workers <= len(larger) < len(blocks):
@@ -152,7 +151,7 @@ def _blocks(
 
 def walk(
     plan: Plan,
-    references: ReferenceStore,
+    unmutated: UnmutatedActivations,
     blocks: Iterable[Positions],
     alternatives: int,
     mutated: Callable[[Positions], Windowed],
@@ -160,67 +159,50 @@ def walk(
     workers: Workers,
 ) -> Iterator[Emission]:
     """Run blocks of mutations, each of which `mutated` gives as the windowed input."""
-    early = _Early(plan, references, alternatives, plan.frontier())
-    early_steps, late_steps = plan.running(late=False), plan.running(late=True)
-    left: list[Left] = []
+    activations: list[BlockActivations] = []
 
-    def run_early(block: Positions) -> list[tuple[list[Emission], Left]]:
-        run = BlockRun(plan, references, block.count, alternatives)
-        mutation = mutated(block)
-        mutation.uses = plan.steps[plan.graph.input].uses
-        run.windowed[plan.graph.input] = mutation
-        return list(early.run(run, block, early_steps))
+    def run_body(block: Positions) -> list[tuple[list[Emission], BlockActivations]]:
+        given = {plan.graph.input: mutated(block)}
+        run = BlockInterpreter(plan, unmutated, block.count, alternatives, given)
+        return list(_run_stages(run, block, plan.stages(block.stride)))
 
-    for done in workers.in_order(run_early, blocks):
-        for emissions, what in done:
+    for done in workers.in_order(run_body, blocks):
+        for emissions, left in done:
             yield from emissions
-            left.append(what)
-            progress(what.block.count)
-    if late_steps:
-        yield from run_late(plan, references, left, alternatives, workers)
+            activations.append(left)
+            progress(left.block.count)
+    if plan.head:
+        yield from run_head(plan, unmutated, activations, alternatives, workers)
 
 
-@dataclass(frozen=True)
-class _Early:
-    """The early steps of a group's blocks."""
+def _run_stages(
+    run: BlockInterpreter, block: Positions, stages: Sequence[Stage]
+) -> Iterator[tuple[list[Emission], BlockActivations]]:
+    """Run a stage of the body, then the further ones phase by phase; gives what each phase emits and leaves."""
+    stage, *rest = stages
+    run.run(stage.schedule)
+    if not rest:
+        yield _finished(run, block)
+        return
+    for windowed in run.windowed.values():
+        windowed.materialize()
+    times = rest[0].stride // block.stride
+    for first in range(min(times, block.count)):
+        part = block.phase(first, times)
+        given = {name: windowed.phase(first, times) for name, windowed in run.windowed.items()}
+        phase = BlockInterpreter(run.plan, run.unmutated, part.count, run.alternatives, given)
+        yield from _run_stages(phase, part, rest)
 
-    plan: Plan
-    references: ReferenceStore
-    alternatives: int
-    frontier: frozenset[str]
-    """What the late steps read."""
 
-    def run(self, run: BlockRun, block: Positions, steps: Sequence[Step]) -> Iterator[tuple[list[Emission], Left]]:
-        """Run the steps that positions so far apart allow, then the others phase by phase."""
-        plan = self.plan
-        run.run([step for step in steps if block.stride % plan.apart[step.node.name] == 0])
-        rest = [step for step in steps if block.stride % plan.apart[step.node.name]]
-        if not rest:
-            yield self._finished(run, block)
-            return
-        read = {plan.steps[name].source for step in rest for name in step.node.inputs} | self._kept
-        left = {name: windowed for name, windowed in run.windowed.items() if name in read}
-        for windowed in left.values():
-            windowed.compute()
-        times = min(stride for stride in plan.strides if stride > block.stride) // block.stride
-        for first in range(min(times, block.count)):
-            part = block.phase(first, times)
-            phase = BlockRun(plan, self.references, part.count, self.alternatives)
-            phase.windowed = {name: windowed.phase(first, times) for name, windowed in left.items()}
-            yield from self.run(phase, part, rest)
-
-    @cached_property
-    def _kept(self) -> frozenset[str]:
-        outputs = {self.plan.steps[name].source for name in self.plan.graph.outputs.values()}
-        return self.frontier | outputs
-
-    def _finished(self, run: BlockRun, block: Positions) -> tuple[list[Emission], Left]:
-        for name in self.frontier:
-            run.windowed[name].settle()
-        emissions = list(run.outputs(block.indices, late=False))
-        for name in self.frontier:
-            run.windowed[name].compute()
-        return emissions, Left(block, {name: run.windowed[name] for name in self.frontier})
+def _finished(run: BlockInterpreter, block: Positions) -> tuple[list[Emission], BlockActivations]:
+    """Return the outputs of a block whose steps have run, and the activations that the head reads."""
+    plan = run.plan
+    for name in plan.live_across_blocks:
+        run.windowed[name].schedule()
+    emissions = list(run.outputs(block.indices, plan.body_outputs))
+    for name in plan.live_across_blocks:
+        run.windowed[name].materialize()
+    return emissions, BlockActivations(block, {name: run.windowed[name] for name in plan.live_across_blocks})
 
 
 def phases(positions: Sequence[int], stride: int, most: int) -> Iterator[Positions]:

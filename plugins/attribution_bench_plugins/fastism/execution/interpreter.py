@@ -1,17 +1,20 @@
-"""The state of one walk over the plan, for a block of mutations."""
+"""The interpreter of a plan, for one block of mutations."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.execution.unmutated import ReferenceStore
+from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
+from attribution_bench_plugins.fastism.ops.base import Operation
 from attribution_bench_plugins.fastism.ops.lazy_window import Program
-from attribution_bench_plugins.fastism.planning.plan import Plan, Step, reached_window
+from attribution_bench_plugins.fastism.planning.liveness import Schedule, overwritable
+from attribution_bench_plugins.fastism.planning.plan import Plan, reached_window
+from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.fastism.values.window import Window, whole
 from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
 
@@ -27,45 +30,74 @@ class Emission:
     """(sequences, positions, alternatives, *output)."""
 
 
-class BlockRun:
-    """The state of one walk: which mutations, and what each node's activations are under them."""
+class BlockInterpreter:
+    """Runs steps of the plan for one block of mutations, and holds what each node's activations are under them.
 
-    def __init__(self, plan: Plan, references: ReferenceStore, count: int, alternatives: int) -> None:
+    It runs a schedule step by step: `run` takes the operands from ``windowed``, lets the operation compute the result
+    on the window that the mutations reach, and drops every value after its last use. Results may be lazy windows,
+    which the block's `Program` materializes.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        unmutated: UnmutatedActivations,
+        count: int,
+        alternatives: int,
+        windowed: Mapping[str, Windowed],
+    ) -> None:
+        """Begin with the activations of the nodes that no step of the schedule gives."""
         self.plan, self.alternatives = plan, alternatives
-        self.references, self.count = references, count
-        self.program = Program(references.buffers)
-        self.windowed: dict[str, Windowed] = {}
+        self.unmutated, self.count = unmutated, count
+        self.windowed = dict(windowed)
+        self.program = Program(unmutated.buffers, self.windowed)
         self.native: dict[str, Any] = {}
 
     @property
     def rows(self) -> int:
         """Mutated sequences in the block."""
-        return self.references.count * self.count * self.alternatives
+        return self.unmutated.count * self.count * self.alternatives
 
     def constant(self, name: str, like: Node, layout: Layout, window: Window) -> Tensor:
         """Return an unreached operand as it is broadcast to `like`, on windows."""
-        return self.references.constant(name, like, layout, window, self.count)
+        return self.unmutated.constant(name, like, layout, window, self.count)
 
-    def run(self, steps: Sequence[Step]) -> None:
-        """Run steps in order."""
-        for step in steps:
-            try:
-                if step.operation is not None:
-                    self._run_windowed(step)
-                else:
-                    operands = [self.framework_value(name) for name in step.node.inputs]
-                    self.native[step.node.name] = step.node.call(*operands)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:
-                error.add_note(f"while fastISM ran {step.node.layer!r} ({step.node.op}, {step.mode})")
-                raise
-            self._release(step)
+    def run(self, schedule: Schedule) -> None:
+        """Run the steps of a schedule in order."""
+        for step in schedule.steps:
+            self.run_step(step, schedule.last_uses[step.node.name])
 
-    def _run_windowed(self, step: Step) -> None:
-        operation = step.operation
-        assert operation is not None
-        operands = [self.windowed.get(self.plan.steps[name].source) for name in step.node.inputs]
+    def run_step(self, step: Step, last_uses: frozenset[str]) -> None:
+        """Run one step, and drop the values that nothing reads after it."""
+        try:
+            if step.operation is not None:
+                self._run_windowed(step, step.operation, last_uses)
+            else:
+                operands = [self.framework_value(name) for name in step.node.inputs]
+                self.native[step.node.name] = step.node.call(*operands)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            error.add_note(f"while fastISM ran {step.node.layer!r} ({step.node.op}, {step.mode})")
+            raise
+        self.drop(last_uses)
+
+    def drop(self, values: frozenset[str]) -> None:
+        """Drop values after their last use."""
+        for name in values:
+            self.windowed.pop(name, None)
+
+    def keep(self, step: Step, result: Windowed) -> None:
+        """Keep a step's result for its readers; where there are several, nothing is fused into it."""
+        if step.readers > 1:
+            result.schedule()
+        self.windowed[step.node.name] = result
+
+    def _run_windowed(self, step: Step, operation: Operation, last_uses: frozenset[str]) -> None:
+        for name in overwritable(step, self.plan.aliases, last_uses):
+            if name in self.windowed:
+                self.windowed[name].give_up(self.program)
+        operands = [self.windowed.get(self.plan.aliases[name]) for name in step.node.inputs]
         windows = [operand.window if operand is not None else None for operand in operands]
         window = reached_window(operation, windows, self.count)
         if not operation.layout.positional and operation.scale.denominator > 1:
@@ -74,27 +106,20 @@ class BlockRun:
         if window.width == 0 or all(operand.window.width == 0 for operand in reached):
             like = reached[0].delta()
             untouched = like.new_zeros((*like.shape[:3], window.width, operation.layout.channels))
-            result = operation.give(self, window, delta=untouched, clean=True)
+            result = operation.give(self, window, delta=untouched, is_masked=True)
         else:
-            result = operation.run(operands, window, self, step.form)
-        if result.window != window and result.holds_value:
-            result = operation.give(self, window, value=result.take_value_on(window))
-        elif result.window != window:
-            delta = regrid(result.take_delta(), result.window, window)
-            result = operation.give(self, window, delta=delta, clean=True)
-        result.uses = step.uses
-        if step.uses > 1:
-            result.settle()
-        self.windowed[step.node.name] = result
+            result = operation.run(operands, window, self, step.preferred_form)
+        self.keep(step, self._on_window(operation, result, window))
 
-    def _release(self, step: Step) -> None:
-        """Drop what has no reader left: the step's operands, or what a deferred one has read now."""
-        for name in step.node.inputs:
-            operand = self.windowed.get(self.plan.steps[name].source)
-            if operand is not None:
-                operand.uses -= 1
-        for name in [name for name, operand in self.windowed.items() if not operand.uses]:
-            del self.windowed[name]
+    def _on_window(self, operation: Operation, result: Windowed, window: Window) -> Windowed:
+        """Return a step's result, which nothing has read yet, on the window that was planned."""
+        if result.window == window:
+            return result
+        result.give_up(self.program)
+        if result.holds_value:
+            return operation.give(self, window, value=result.take_value_on(window))
+        delta = regrid(result.take_delta(), result.window, window)
+        return operation.give(self, window, delta=delta, is_masked=True)
 
     def framework_value(self, name: str) -> Any:
         """Return a node's whole value for every mutated sequence, as the model itself would have it."""
@@ -102,15 +127,15 @@ class BlockRun:
             return self.native[name]
         step = self.plan.steps[name]
         node = step.node
-        if step.mode in ("windowed", "vector"):
+        if step.mode in ("windowed", "global"):
             assert step.layout is not None
             assert node.shape is not None
-            value = self._every_position(self.windowed[step.source])
+            value = self._every_position(self.windowed[step.alias_of])
             self.native[name] = step.layout.to_framework(value.flatten(0, 2), node.shape)
         elif node.op == "batch_size":
             self.native[name] = self.rows
         elif name in self.plan.graph.extras:
-            extra = self.references.inputs[name]
+            extra = self.unmutated.inputs[name]
             self.native[name] = extra.repeat_interleave(self.count * self.alternatives, 0)
         else:
             self.native[name] = node.call(*(self.framework_value(operand) for operand in node.inputs))
@@ -120,18 +145,13 @@ class BlockRun:
         value = operand.value_on(whole(operand.length))
         return value.expand(*operand.shape[:3], *value.shape[3:])
 
-    def outputs(self, positions: Sequence[int], *, late: bool) -> Iterator[Emission]:
-        """Yield the outputs that this walk has computed."""
-        own = [
-            (output, name)
-            for output, name in self.plan.graph.outputs.items()
-            if self.plan.steps[name].late is late and self.plan.steps[name].mode != "constant"
-        ]
-        for _, name in own:
-            operand = self.windowed.get(self.plan.steps[name].source)
+    def outputs(self, positions: Sequence[int], names: Mapping[str, str]) -> Iterator[Emission]:
+        """Yield some of the plan's outputs (output -> node), for the mutated positions of this block."""
+        for name in names.values():
+            operand = self.windowed.get(self.plan.aliases[name])
             if operand is not None and name not in self.native:
-                operand.settle_on(whole(operand.length))
-        for output, name in own:
+                operand.schedule_on(whole(operand.length))
+        for output, name in names.items():
             value = self.framework_value(name)
-            shape = (self.references.count, self.count, self.alternatives, *value.shape[1:])
+            shape = (self.unmutated.count, self.count, self.alternatives, *value.shape[1:])
             yield Emission(output, positions, value.reshape(shape))

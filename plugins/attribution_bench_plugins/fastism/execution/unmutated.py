@@ -46,7 +46,7 @@ class Padded:
         return windows if window.step > 0 else windows.flip(1)
 
 
-class ReferenceStore:
+class UnmutatedActivations:
     """Activations of one group of sequences, made ready as they are asked for, by blocks that run side by side."""
 
     def __init__(self, plan: Plan, inputs: Mapping[str, Tensor]) -> None:
@@ -132,7 +132,7 @@ def _kept(plan: Plan) -> frozenset[str]:
     """Return the nodes whose reference may be asked for: all that a windowed node or an output reads or gives."""
     keep = {plan.graph.input, *plan.graph.extras, *plan.graph.outputs.values()}
     for step in plan.steps.values():
-        if step.mode in ("windowed", "vector"):
+        if step.mode in ("windowed", "global"):
             keep.add(step.node.name)
             keep.update(step.node.inputs)
     return frozenset(keep)

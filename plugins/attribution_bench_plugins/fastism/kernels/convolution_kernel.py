@@ -8,7 +8,7 @@ from attribution_bench_plugins.fastism.kernels.kernel import Tile, WindowKernel
 from attribution_bench_plugins.fastism.values.window import Window
 
 
-class TapsKernel(WindowKernel):
+class ConvolutionKernel(WindowKernel):
     """Taps (K, C_in, C_out) laid out for registers: ``out[i * up + j * dilation + offset] += x[i] @ taps[j]``."""
 
     def __init__(self, taps: Tensor, tile: Tile, *, up: int, dilation: int, offset: int) -> None:

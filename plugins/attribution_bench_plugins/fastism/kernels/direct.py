@@ -4,15 +4,15 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.convolution_kernel import TapsKernel
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import ConvolutionKernel
 from attribution_bench_plugins.fastism.kernels.kernel import Tile, best_tile
 from attribution_bench_plugins.fastism.values.window import Window
 
 
-class GatherKernel(TapsKernel):
+class DirectKernel(ConvolutionKernel):
     """Taps without upsampling, with any dilation. A tap that reads nothing of a row takes no time."""
 
-    name: ClassVar[str] = "gather"
+    name: ClassVar[str] = "direct"
 
     def __init__(self, taps: Tensor, *, dilation: int, offset: int) -> None:
         super().__init__(taps, _tile(taps), up=1, dilation=dilation, offset=offset)
@@ -36,7 +36,7 @@ LISTED = 500
 """What a tap of a tile costs beside its products, in multiply-accumulates; measured on one two-core CPU."""
 
 
-def gather_cost(taps: Tensor, source: int, dilation: int) -> int:
+def direct_cost(taps: Tensor, source: int, dilation: int) -> int:
     """Return how many multiply-accumulates a kernel could do in the time that so many positions take it.
 
     All positions of every tile that a tap touches are multiplied.

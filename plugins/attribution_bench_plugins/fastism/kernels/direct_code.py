@@ -8,7 +8,7 @@ from attribution_bench_plugins.fastism.kernels.loops import INDEX, POINTER, numb
 from attribution_bench_plugins.fastism.kernels.row_code import RowCode
 
 
-class GatherCode(RowCode):
+class DirectCode(RowCode):
     """For each tile of positions and output channels: list the taps that read any of the row, add up, finish, write.
 
     A tile that reads beyond the ends of the row reads a copy with zeros there. The weights of one block of output
@@ -91,10 +91,10 @@ class GatherCode(RowCode):
         last = code.smaller(b.add(position, number(self.tile.positions)), high)
         with code.loop(position, last) as at:
             own = self.at(sums, b.mul(b.sub(at.index, position), room))
-            reference = self.at(self.reference, b.add(b.mul(at.index, given["c_out"]), channel))
+            unmutated = self.at(self.unmutated, b.add(b.mul(at.index, given["c_out"]), channel))
             into = self.at(self.out, b.add(b.mul(b.sub(at.index, self.out_start), given["c_out"]), channel))
 
-            def finish(other: Any, own: Any = own, reference: Any = reference, into: Any = into) -> None:
-                self.finish_run(channels, own, channel, reference, other, into)
+            def epilogue(other: Any, own: Any = own, unmutated: Any = unmutated, into: Any = into) -> None:
+                self.finish_run(channels, own, channel, unmutated, other, into)
 
-            self.beside(at.index, channel, finish)
+            self.beside(at.index, channel, epilogue)

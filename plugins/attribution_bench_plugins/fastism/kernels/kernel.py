@@ -20,10 +20,10 @@ ROWS = ("first_row", "rows")
 PARAMETERS = (
     *ROWS,
     *("x", "x_row", "x_moves", "x_start", "x_step", "x_width", "c_in"),
-    *("x_reference", "x_reference_sequence", "x_length"),
+    *("x_unmutated", "x_unmutated_sequence", "x_length"),
     *("taps", "kernel", "up", "dilation", "offset"),
     *("out", "out_moves", "out_start", "out_step", "out_width", "c_out"),
-    *("reference", "reference_sequence", "scale"),
+    *("unmutated", "unmutated_sequence", "scale"),
     *("other", "other_row", "other_moves", "other_start", "other_step", "other_width"),
     *("count", "alternatives", "length", "scratch", "lists"),
     *("first", "columns", "inputs", "points", "evaluate", "interpolate", "group"),
@@ -31,7 +31,7 @@ PARAMETERS = (
 """A tensor moves (1) where it holds all rows, and not (0) where it holds those that are computed. The last line is of
 kernels by values at points."""
 POINTERS = frozenset(
-    {"x", "x_reference", "taps", "out", "reference", "scale", "other", "scratch", "lists", "evaluate", "interpolate"}
+    {"x", "x_unmutated", "taps", "out", "unmutated", "scale", "other", "scratch", "lists", "evaluate", "interpolate"}
 )
 MOST_POSITIONS = 9
 """Positions of a tile: with more, more are computed than there are."""
@@ -41,14 +41,14 @@ COMPILING = Lock()
 """Held while a function is compiled: LLVM is not asked twice at a time."""
 
 
-FinishStep = Literal["rectify", "add", "scale"]
+EpilogueStep = Literal["rectify", "add", "scale"]
 
 
 @dataclass(frozen=True)
-class Finish:
+class Epilogue:
     """What becomes of the deltas of a node that a kernel computes before they are written."""
 
-    steps: tuple[FinishStep, ...] = ()
+    steps: tuple[EpilogueStep, ...] = ()
     """In order, each at most once. ``rectify``: ReLU. ``add``: the delta of another node. ``scale``: each channel."""
     value: bool = False
     """The value is written, not the delta; there is no step after a ReLU then."""
@@ -64,12 +64,12 @@ class Finish:
         return "scale" in self.steps
 
     @property
-    def reads_reference(self) -> bool:
+    def reads_unmutated(self) -> bool:
         """Whether the unmutated activation is needed: before the ReLU, or of what is written."""
         return self.rectified or self.value
 
 
-NOTHING = Finish()
+NO_EPILOGUE = Epilogue()
 """Sums are written as they are."""
 
 
@@ -131,9 +131,9 @@ class WindowKernel(abc.ABC):
 
     name: ClassVar[str]
     """How the code is found."""
-    steps: ClassVar[frozenset[FinishStep]] = frozenset({"rectify", "add", "scale"})
+    steps: ClassVar[frozenset[EpilogueStep]] = frozenset({"rectify", "add", "scale"})
     """What it can do with what it computed."""
-    reads_reference: ClassVar[bool] = False
+    reads_unmutated: ClassVar[bool] = False
     """Whether it reads the unmutated activations of both nodes, whatever its steps."""
 
     def __init__(self, tile: Tile, *, c_in: int, c_out: int) -> None:
@@ -161,25 +161,25 @@ def compiles(tensor: Tensor) -> bool:
     return has_compiler() and devices.on_cpu(tensor) and tensor.dtype in TYPES
 
 
-def compiled(name: str, kind: str, tile: Tile, finish: Finish) -> Compiled:
+def compiled(name: str, kind: str, tile: Tile, epilogue: Epilogue) -> Compiled:
     """Return a kernel for numbers of a kind, a tile and what follows, compiled once."""
     with COMPILING:
-        return _compile(name, kind, tile, finish)
+        return _compile(name, kind, tile, epilogue)
 
 
 @cache
-def _compile(name: str, kind: str, tile: Tile, finish: Finish) -> Compiled:
-    from attribution_bench_plugins.fastism.kernels.direct_code import GatherCode
-    from attribution_bench_plugins.fastism.kernels.overlap_add_code import ScatterCode
+def _compile(name: str, kind: str, tile: Tile, epilogue: Epilogue) -> Compiled:
+    from attribution_bench_plugins.fastism.kernels.direct_code import DirectCode
+    from attribution_bench_plugins.fastism.kernels.overlap_add_code import OverlapAddCode
     from attribution_bench_plugins.fastism.kernels.pool_code import PoolCode
-    from attribution_bench_plugins.fastism.kernels.toom_cook_code import EvaluateCode
+    from attribution_bench_plugins.fastism.kernels.toom_cook_code import ToomCookCode
     from attribution_bench_plugins.fastism.kernels.total_code import TotalCode
 
     codes: dict[str, Any] = {
-        "evaluate": EvaluateCode,
-        "gather": GatherCode,
+        "toom_cook": ToomCookCode,
+        "direct": DirectCode,
         "pool": PoolCode,
-        "scatter": ScatterCode,
+        "overlap_add": OverlapAddCode,
         "total": TotalCode,
     }
-    return Compiled(codes[name](kind, tile, finish).module)
+    return Compiled(codes[name](kind, tile, epilogue).module)

@@ -4,19 +4,19 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.convolution_kernel import TapsKernel
-from attribution_bench_plugins.fastism.kernels.kernel import FinishStep, Tile, best_tile, tile_sizes
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import ConvolutionKernel
+from attribution_bench_plugins.fastism.kernels.kernel import EpilogueStep, Tile, best_tile, tile_sizes
 from attribution_bench_plugins.fastism.values.window import Window
 
 
-class ScatterKernel(TapsKernel):
+class OverlapAddKernel(ConvolutionKernel):
     """Taps without a dilation, with any upsampling: for the few output channels of profile heads.
 
     A position's taps and output channels lie side by side in the result, and fill the vectors together.
     """
 
-    name: ClassVar[str] = "scatter"
-    steps: ClassVar[frozenset[FinishStep]] = frozenset({"rectify"})
+    name: ClassVar[str] = "overlap_add"
+    steps: ClassVar[frozenset[EpilogueStep]] = frozenset({"rectify"})
 
     def __init__(self, taps: Tensor, *, up: int, offset: int) -> None:
         super().__init__(taps, _tile(taps), up=up, dilation=1, offset=offset)
@@ -35,7 +35,7 @@ class ScatterKernel(TapsKernel):
         return -(-reached // self.tile.lanes) * self.tile.lanes * self.tile.positions + self.c_out
 
 
-def scatter_cost(taps: Tensor, source: int) -> int:
+def overlap_add_cost(taps: Tensor, source: int) -> int:
     """Return how many multiply-accumulates a kernel could do in the time that so many positions take it.
 
     A small tile takes as long as if it had one position more.

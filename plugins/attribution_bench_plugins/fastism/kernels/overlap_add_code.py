@@ -8,7 +8,7 @@ from attribution_bench_plugins.fastism.kernels.loops import number
 from attribution_bench_plugins.fastism.kernels.row_code import RowCode
 
 
-class ScatterCode(RowCode):
+class OverlapAddCode(RowCode):
     """For each row: add every position's products with all taps to rows of sums, which are put together and finished.
 
     Each position of a tile has a row of sums of its own: what was written a moment ago, and overlaps with what is read
@@ -75,13 +75,13 @@ class ScatterCode(RowCode):
         first = code.smaller(code.larger(start, low), high)
         last = code.larger(code.smaller(stop, high), first)
         own = self.at(given["scratch"], b.mul(b.sub(first, start), given["c_out"]))
-        self._finish(first, b.sub(last, first), own)
+        self._epilogue(first, b.sub(last, first), own)
         for begin, end in ((low, first), (last, high)):
             with code.loop(begin, end) as position:
-                self._finish(position.index, number(1), nothing)
+                self._epilogue(position.index, number(1), nothing)
 
-    def _finish(self, position: Any, positions: Any, own: Any) -> None:
+    def _epilogue(self, position: Any, positions: Any, own: Any) -> None:
         b, c_out = self.code.builder, self.given["c_out"]
-        reference = self.at(self.reference, b.mul(position, c_out))
+        unmutated = self.at(self.unmutated, b.mul(position, c_out))
         into = self.at(self.out, b.mul(b.sub(position, self.out_start), c_out))
-        self.finish_run(b.mul(positions, c_out), own, number(0), reference, None, into)
+        self.finish_run(b.mul(positions, c_out), own, number(0), unmutated, None, into)

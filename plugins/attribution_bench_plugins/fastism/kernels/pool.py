@@ -10,7 +10,7 @@ class PoolKernel(WindowKernel):
     """``out[i] = max(x[i * stride + j * dilation - padding])``; what is outside the sequence does not count."""
 
     name: ClassVar[str] = "pool"
-    reads_reference: ClassVar[bool] = True
+    reads_unmutated: ClassVar[bool] = True
 
     def __init__(self, *, kernel: int, stride: int, dilation: int, padding: int, channels: int, itemsize: int) -> None:
         super().__init__(best_tile(channels, itemsize), c_in=channels, c_out=channels)

@@ -26,14 +26,14 @@ class PoolCode(RowCode):
         window = b.add(self.x_start, given["x_width"])
         enter = code.smaller(code.larger(self._tap(start, self.x_start), first), last)
         leave = code.smaller(code.larger(self._tap(start, window), enter), last)
-        unmutated = self.at(self.reference, b.mul(position, given["c_out"]))
+        unmutated = self.at(self.unmutated, b.mul(position, given["c_out"]))
 
         def change(channel: Any, count: int, kind: Any) -> list[Any]:
             largest = [self._lowest(kind)] * count
             for begin, stop, mutated in ((first, enter, False), (enter, leave, True), (leave, last, False)):
                 with code.loop(begin, stop, carried=largest) as tap:
                     place = b.add(start, b.mul(tap.index, given["dilation"]))
-                    around = self.at(self.x_reference, b.add(b.mul(place, given["c_in"]), channel))
+                    around = self.at(self.x_unmutated, b.add(b.mul(place, given["c_in"]), channel))
                     values = self.read(around, count, kind)
                     if mutated:
                         own = self.at(self.x, b.add(b.mul(b.sub(place, self.x_start), given["c_in"]), channel))
@@ -42,7 +42,7 @@ class PoolCode(RowCode):
                     tap.carried = [self._larger(x, y) for x, y in zip(tap.carried, values, strict=True)]
                 largest = tap.carried
             before = self.read(self.at(unmutated, channel), count, kind)
-            return [b.fsub(value, reference) for value, reference in zip(largest, before, strict=True)]
+            return [b.fsub(value, unmutated) for value, unmutated in zip(largest, before, strict=True)]
 
         self.finish_position(position, change)
 

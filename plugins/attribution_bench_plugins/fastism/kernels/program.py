@@ -10,10 +10,10 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.kernels.kernel import (
     COMPILING,
-    NOTHING,
+    NO_EPILOGUE,
     PARAMETERS,
     TYPES,
-    Finish,
+    Epilogue,
     WindowKernel,
     compiled,
 )
@@ -40,10 +40,10 @@ class Call:
     source: Window
     window: Window
     length: int
-    finish: Finish = NOTHING
-    x_reference: Tensor | None = None
+    epilogue: Epilogue = NO_EPILOGUE
+    x_unmutated: Tensor | None = None
     """(n, L_in, C_in): what x is the delta of, for a kernel that reads it."""
-    reference: Tensor | None = None
+    unmutated: Tensor | None = None
     """(n, L, C_out): what the kernel's sums are the delta of."""
     scale: Tensor | None = None
     """(C_out,): what each channel is multiplied by."""
@@ -123,7 +123,7 @@ def prepare(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> Pr
     """Lay out what calls read and write; see `run_calls`."""
     n, count, alternatives = calls[0].shape[:3]
     rows, dtype = n * count * alternatives, calls[0].dtype
-    offsets, room = _between(calls, kept)
+    offsets, room = _scratch_offsets(calls, kept)
     chunk = rows
     if room:
         widest = max(_row(call) + sum(_row(operand) for operand in call.operands) for call in calls)
@@ -159,18 +159,18 @@ def prepare(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> Pr
             "count": count, "alternatives": alternatives, "length": call.length,
             "scratch": scratch.data_ptr(), "lists": lists.data_ptr(),
         }  # fmt: skip
-        if call.x_reference is not None:
-            given.update(x_reference=call.x_reference.data_ptr(), x_length=call.x_reference.shape[1])
-            given.update(x_reference_sequence=call.x_reference.stride(0))
-        if call.reference is not None:
-            given.update(reference=call.reference.data_ptr(), reference_sequence=call.reference.stride(0))
+        if call.x_unmutated is not None:
+            given.update(x_unmutated=call.x_unmutated.data_ptr(), x_length=call.x_unmutated.shape[1])
+            given.update(x_unmutated_sequence=call.x_unmutated.stride(0))
+        if call.unmutated is not None:
+            given.update(unmutated=call.unmutated.data_ptr(), unmutated_sequence=call.unmutated.stride(0))
         if call.scale is not None:
             given.update(scale=call.scale.data_ptr())
         if call.other is not None and call.other_window is not None:
             other, beside = place(call.other), call.other_window
             given.update(other=other.address, other_row=other.row, other_moves=other.moves)
             given.update(other_start=beside.start, other_step=beside.step, other_width=beside.width)
-        function = compiled(call.kernel.name, TYPES[dtype], call.kernel.tile, call.finish)
+        function = compiled(call.kernel.name, TYPES[dtype], call.kernel.tile, call.epilogue)
         for further in call.kernel.calls(source):
             arguments = (ctypes.c_int64 * len(PARAMETERS))()
             for name, value in (given | further).items():
@@ -185,7 +185,7 @@ def _row(windows: Tensor | Call) -> int:
     return width * channels
 
 
-def _between(calls: Sequence[Call], kept: Sequence[bool]) -> tuple[list[int], int]:
+def _scratch_offsets(calls: Sequence[Call], kept: Sequence[bool]) -> tuple[list[int], int]:
     """Return where each call that is not kept writes, and how much room they need together, in numbers of one row.
 
     Those share room of which the one is read for the last time before the other is written.

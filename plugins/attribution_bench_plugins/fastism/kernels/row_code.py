@@ -6,7 +6,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from attribution_bench_plugins.fastism.kernels.kernel import PARAMETERS, POINTERS, Finish, Tile, tile_sizes
+from attribution_bench_plugins.fastism.kernels.kernel import PARAMETERS, POINTERS, Epilogue, Tile, tile_sizes
 from attribution_bench_plugins.fastism.kernels.loops import INDEX, POINTER, Code, number
 
 KINDS = {"float": (ir.FloatType(), 4), "double": (ir.DoubleType(), 8)}
@@ -15,8 +15,8 @@ KINDS = {"float": (ir.FloatType(), 4), "double": (ir.DoubleType(), 8)}
 class RowCode(abc.ABC):
     """A function that writes the windows of all rows."""
 
-    def __init__(self, kind: str, tile: Tile, finish: Finish) -> None:
-        self.tile, self.finish = tile, finish
+    def __init__(self, kind: str, tile: Tile, epilogue: Epilogue) -> None:
+        self.tile, self.epilogue = tile, epilogue
         self.element, self.itemsize = KINDS[kind]
         self.vector = ir.VectorType(self.element, tile.lanes)
         self.code = Code([(name, POINTER if name in POINTERS else INDEX) for name in PARAMETERS])
@@ -46,8 +46,8 @@ class RowCode(abc.ABC):
         self.other = self.at(given["other"], b.mul(self._place(row, "other"), given["other_row"]))
         self.out = self.at(given["out"], b.mul(self._place(row, "out"), out_row))
         sequence = b.sdiv(every, b.mul(given["count"], given["alternatives"]))
-        self.reference = self.at(given["reference"], b.mul(sequence, given["reference_sequence"]))
-        self.x_reference = self.at(given["x_reference"], b.mul(sequence, given["x_reference_sequence"]))
+        self.unmutated = self.at(given["unmutated"], b.mul(sequence, given["unmutated_sequence"]))
+        self.x_unmutated = self.at(given["x_unmutated"], b.mul(sequence, given["x_unmutated_sequence"]))
         end = b.add(self.out_start, given["out_width"])
         low = code.smaller(code.larger(self.out_start, number(0)), end)
         return low, code.larger(code.smaller(end, given["length"]), low), end
@@ -109,7 +109,7 @@ class RowCode(abc.ABC):
     def beside(self, position: Any, channel: Any, write: Callable[[Any], None]) -> None:
         """Write something with the delta of another node at a position, from a channel on: None where it has none."""
         b, given = self.code.builder, self.given
-        if "add" not in self.finish.steps:
+        if "add" not in self.epilogue.steps:
             write(None)
             return
         place = b.sub(position, self.other_start)
@@ -121,7 +121,7 @@ class RowCode(abc.ABC):
             with alone:
                 write(None)
 
-    def finish_run(self, count: Any, own: Any, channel: Any, reference: Any, other: Any, into: Any) -> None:
+    def finish_run(self, count: Any, own: Any, channel: Any, unmutated: Any, other: Any, into: Any) -> None:
         """Finish and write so many sums that follow each other, from a channel on; `other` may be None."""
         b = self.code.builder
         whole = b.mul(b.sdiv(count, number(self.tile.lanes)), number(self.tile.lanes))
@@ -136,16 +136,16 @@ class RowCode(abc.ABC):
 
                 result = self.finished(
                     read(own),
-                    read(reference) if self.finish.reads_reference else None,
+                    read(unmutated) if self.epilogue.reads_unmutated else None,
                     read(other) if other is not None else None,
-                    read(self.at(self.given["scale"], channel)) if self.finish.scaled else None,
+                    read(self.at(self.given["scale"], channel)) if self.epilogue.scaled else None,
                 )
                 b.store(result, self.at(into, index.index), align=self.itemsize)
 
     def finish_position(self, position: Any, total: Callable[[Any, int, Any], list[Any]]) -> None:
         """Finish and write a position's sums, of which `total` gives some channels."""
         b, c_out = self.code.builder, self.given["c_out"]
-        reference = self.at(self.reference, b.mul(position, c_out))
+        unmutated = self.at(self.unmutated, b.mul(position, c_out))
         into = self.at(self.out, b.mul(b.sub(position, self.out_start), c_out))
 
         def write(other: Any) -> None:
@@ -157,9 +157,9 @@ class RowCode(abc.ABC):
                 finished = [
                     self.finished(
                         value,
-                        read(reference, i) if self.finish.reads_reference else None,
+                        read(unmutated, i) if self.epilogue.reads_unmutated else None,
                         read(other, i) if other is not None else None,
-                        read(self.given["scale"], i) if self.finish.scaled else None,
+                        read(self.given["scale"], i) if self.epilogue.scaled else None,
                     )
                     for i, value in enumerate(total(channel, count, kind))
                 ]
@@ -198,20 +198,20 @@ class RowCode(abc.ABC):
         for i, vector in enumerate(vectors):
             self.code.builder.store(vector, self.at(into, number(i * self.tile.lanes)), align=self.itemsize)
 
-    def finished(self, delta: Any, reference: Any, other: Any, scale: Any) -> Any:
+    def finished(self, delta: Any, unmutated: Any, other: Any, scale: Any) -> Any:
         """Return what is written for a sum; `other` is None where there is nothing to add."""
         b = self.code.builder
-        for step in self.finish.steps:
+        for step in self.epilogue.steps:
             if step == "add" and other is not None:
                 delta = b.fadd(delta, other)
             elif step == "scale":
                 delta = b.fmul(delta, scale)
             elif step == "rectify":
-                value = self._rectified(b.fadd(delta, reference))
-                if self.finish.value:
+                value = self._rectified(b.fadd(delta, unmutated))
+                if self.epilogue.value:
                     return value
-                delta = b.fsub(value, self._rectified(reference))
-        return b.fadd(delta, reference) if self.finish.value else delta
+                delta = b.fsub(value, self._rectified(unmutated))
+        return b.fadd(delta, unmutated) if self.epilogue.value else delta
 
     def _rectified(self, x: Any) -> Any:
         """Return ReLU; NaN stays NaN."""

@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.convolution_kernel import TapsKernel
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import ConvolutionKernel
 from attribution_bench_plugins.fastism.kernels.kernel import best_tile
-from attribution_bench_plugins.fastism.numerics.tilings import Interleaved, Tiling
+from attribution_bench_plugins.fastism.numerics.tilings import Polyphase, Tiling
 from attribution_bench_plugins.fastism.values.window import Window
 
 GROUP_BYTES = 2**15
@@ -35,16 +35,16 @@ class Points:
     """(outputs, points)."""
 
 
-class EvaluateKernel(TapsKernel):
+class ToomCookKernel(ConvolutionKernel):
     """Taps without upsampling, for windows that are one tile for each position of a dilation."""
 
-    name: ClassVar[str] = "evaluate"
+    name: ClassVar[str] = "toom_cook"
 
     def __init__(self, taps: Tensor, *, dilation: int, offset: int) -> None:
         super().__init__(taps, best_tile(taps.shape[2], taps.element_size()), up=1, dilation=dilation, offset=offset)
         self._points: dict[Tiling, Points] = {}
         self._calls: dict[int, list[dict[str, int]]] = {}
-        self._windows: dict[int, Interleaved] = {}
+        self._windows: dict[int, Polyphase] = {}
 
     def laid_out(self, taps: Tensor) -> Tensor:
         """Return them as they are: what is read depends on the width of the window."""
@@ -85,7 +85,7 @@ class EvaluateKernel(TapsKernel):
     def _tilings(self, source: Window) -> list[tuple[slice, Tiling]]:
         window = self._windows.get(source.width)
         if window is None:
-            window = self._windows[source.width] = Interleaved(source.width, self.kernel, self.dilation)
+            window = self._windows[source.width] = Polyphase(source.width, self.kernel, self.dilation)
         return window.tilings
 
     def _numbers(self, tiling: Tiling) -> int:
@@ -119,13 +119,13 @@ class EvaluateKernel(TapsKernel):
         )
 
 
-def evaluate_cost(taps: Tensor, source: int, dilation: int) -> int | None:
+def toom_cook_cost(taps: Tensor, source: int, dilation: int) -> int | None:
     """Return how many multiply-accumulates a kernel could do in the time that so many positions take it.
 
     None where they are no single tiles.
     """
     kernel, c_in, c_out = taps.shape
-    window = Interleaved(source, kernel, dilation)
+    window = Polyphase(source, kernel, dilation)
     if source < dilation or any(tiling.tiles > 1 for _, tiling in window.tilings):
         return None
     tile = best_tile(c_out, taps.element_size())

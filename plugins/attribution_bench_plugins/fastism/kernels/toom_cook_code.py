@@ -13,7 +13,7 @@ PART = 160
 """Input channels that are multiplied at a time: their weights stay near from one tile of columns to the next."""
 
 
-class EvaluateCode(RowCode):
+class ToomCookCode(RowCode):
     """For each group of columns: their values at a point times the weights there, for all points; then the sums.
 
     A column is every dilation-th position of a row from one on. Columns of one length follow each other, those of a

@@ -37,7 +37,7 @@ class Tiling:
 
 
 @dataclass(frozen=True)
-class Interleaved:
+class Polyphase:
     """A window under a kernel with a dilation: as many windows without one, of every dilation-th position."""
 
     width: int

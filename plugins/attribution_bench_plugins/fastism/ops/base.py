@@ -1,6 +1,7 @@
 """What an operation must say of itself for the engine to run it on windows."""
 
 import abc
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,12 +13,20 @@ from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.ops.lazy_window import Program
 from attribution_bench_plugins.fastism.values.window import Window
-from attribution_bench_plugins.fastism.values.windowed import References, Windowed
+from attribution_bench_plugins.fastism.values.windowed import Unmutated, Windowed
 
 Form = Literal["delta", "value"]
-Deferral = Literal["", "own", "along"]
-"""How a result waits for its reader. Empty: not at all. ``own``: for a kernel of its own. ``along``: it is part of what
-an operand waits for."""
+
+
+class Fusion(enum.Enum):
+    """How a node's result is computed together with its neighbours."""
+
+    NONE = enum.auto()
+    """It is written at once."""
+    STARTS = enum.auto()
+    """A kernel of its own computes it lazily, so that what follows can be fused into that kernel."""
+    EPILOGUE = enum.auto()
+    """It is fused into the kernel that computes an operand, as part of the epilogue."""
 
 
 class NoRuleError(Exception):
@@ -37,19 +46,19 @@ class Operand:
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """Whether a node's result waits until something reads it."""
+class LazyOperand:
+    """Whether an operand is a lazy window, as foreseen by the plan."""
 
-    waits: bool
-    open: bool
-    """Whether its one reader may have more done on the way."""
+    is_lazy: bool
+    is_fusible: bool
+    """Whether its only reader may still be fused into the kernel that computes it."""
 
 
 class Block(Protocol):
     """What an operation may ask for while a block of mutations runs."""
 
     @property
-    def references(self) -> References:
+    def unmutated(self) -> Unmutated:
         """The unmutated activations."""
 
     @property
@@ -74,7 +83,7 @@ class Operation(abc.ABC):
     """Layout of the output."""
     scale: Fraction = Fraction(1)
     """Positions of the output for each of the input."""
-    wants: Form = "delta"
+    preferred_form: Form = "delta"
     """The form in which it reads its operands; what gives it either form gives this one."""
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
@@ -89,7 +98,7 @@ class Operation(abc.ABC):
         return window
 
     @abc.abstractmethod
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on windows. `form` is what the consumers would rather have; either may be given."""
 
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
@@ -100,9 +109,9 @@ class Operation(abc.ABC):
         """Return numbers that are written on the way, beside the result, for one mutation on these windows."""
         return 0
 
-    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
-        """Return how the result waits for its reader; `operands` says whether each operand does."""
-        return ""
+    def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
+        """Return how the result is fused; `operands` says of each operand whether it is lazy."""
+        return Fusion.NONE
 
     def scale_outputs(self, scale: Tensor) -> bool:
         """Multiply what this gives by (channels,), folding in what follows; False where that cannot be done."""
@@ -110,7 +119,7 @@ class Operation(abc.ABC):
 
     def give(self, block: Block, window: Window, **tensors: Any) -> Windowed:
         """Return this node's windowed result."""
-        return Windowed(block.references, self.node.name, self.layout.length, window, **tensors)
+        return Windowed(block.unmutated, self.node.name, self.layout.length, window, **tensors)
 
 
 class MergingOperation(Operation):

@@ -13,30 +13,30 @@ from attribution_bench_plugins.fastism.convolution.tiles import add_up, overlap
 from attribution_bench_plugins.fastism.convolution.toom_cook import (
     EVALUATED_TYPES,
     LONGEST_KERNEL,
-    InterleavedTaps,
+    PolyphaseToomCook,
 )
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
-from attribution_bench_plugins.fastism.kernels.direct import GatherKernel, gather_cost
+from attribution_bench_plugins.fastism.kernels.direct import DirectKernel, direct_cost
 from attribution_bench_plugins.fastism.kernels.kernel import WindowKernel, compiles
-from attribution_bench_plugins.fastism.kernels.overlap_add import ScatterKernel, scatter_cost
-from attribution_bench_plugins.fastism.kernels.toom_cook import EvaluateKernel, evaluate_cost
-from attribution_bench_plugins.fastism.numerics.tilings import Interleaved
+from attribution_bench_plugins.fastism.kernels.overlap_add import OverlapAddKernel, overlap_add_cost
+from attribution_bench_plugins.fastism.kernels.toom_cook import ToomCookKernel, toom_cook_cost
+from attribution_bench_plugins.fastism.numerics.tilings import Polyphase
 from attribution_bench_plugins.fastism.ops.base import (
     Block,
-    Deferral,
     Form,
+    Fusion,
+    LazyOperand,
     NoRuleError,
     Operand,
     Operation,
-    Waiting,
     only,
     sole_reached,
 )
-from attribution_bench_plugins.fastism.ops.lazy_window import Deferred
+from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.values import devices
 from attribution_bench_plugins.fastism.values.window import Window, strided
-from attribution_bench_plugins.fastism.values.windowed import Mutation, Windowed
+from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
 
 PRODUCT_BYTES = 2**21
 """Size of the tile of products that is overlap-added at a time, so that it stays in a core's cache."""
@@ -50,7 +50,7 @@ KERNEL_BYTES = 2**20
 """Largest taps of a scatter kernel, which reads them for every row: they must stay in a core's cache."""
 SCATTER_KERNEL_OVERHEAD = 8
 """What adding up one product costs a kernel."""
-NARROW = 3
+DIRECT_EXTRA_POSITIONS = 3
 """A convolution takes as long as for so many more input positions."""
 FEW = 8
 """Below this many output channels, a product takes several positions at once."""
@@ -59,12 +59,12 @@ PADDED = 50
 TILES = (8, 10, 12, 9, 7, 6, 11, 5)
 """How many, the best first; measured on one CPU."""
 
-Way = Literal["evaluate", "evaluate kernel", "gather", "gather kernel", "scatter", "scatter kernel"]
-KERNELS: tuple[Way, ...] = ("evaluate kernel", "gather kernel", "scatter kernel")
+Algorithm = Literal["Toom-Cook", "Toom-Cook kernel", "direct", "direct kernel", "overlap-add", "overlap-add kernel"]
+KERNELS: tuple[Algorithm, ...] = ("Toom-Cook kernel", "direct kernel", "overlap-add kernel")
 """Ways that are compiled."""
 
 
-class Taps(Operation):
+class LinearConvolution(Operation):
     """A linear map with taps at stride one: ``output[i * up + j * dilation + offset] += input[i] @ taps[j]``.
 
     Several ways lead to the same numbers. Scatter: every input position times all taps in one product, then an
@@ -98,10 +98,10 @@ class Taps(Operation):
         self.matrix = taps.permute(0, 2, 1, 3).reshape(self.groups, self.c_in, self.kernel * self.c_out).contiguous()
         self.pair_table: Tensor | None = None
         self.kernel_2d: Tensor | None = None
-        self.evaluated: InterleavedTaps | None = None
-        self.kernels: dict[Way, WindowKernel] = {}
+        self.evaluated: PolyphaseToomCook | None = None
+        self.kernels: dict[Algorithm, WindowKernel] = {}
         self.tile_matrices: dict[int, Tensor] = {}
-        self.ways: dict[tuple[int, int], Way] = {}
+        self.algorithms: dict[tuple[int, int], Algorithm] = {}
 
     def scale_outputs(self, scale: Tensor) -> bool:
         """Multiply every output channel."""
@@ -121,12 +121,12 @@ class Taps(Operation):
         (source,) = (w for w in windows if w is not None)
         if self._looks_up(source):
             return 0
-        products, way = source.width * self.kernel, self._way(source, window)
-        if way in ("gather", "gather kernel"):
+        products, algorithm = source.width * self.kernel, self._algorithm(source, window)
+        if algorithm in ("direct", "direct kernel"):
             shift = self.window([source]).start - window.start
             products = sum(max(0, high - low) for low, high in self._landing(source.width, window.width, shift))
-        elif way in ("evaluate", "evaluate kernel"):
-            products = Interleaved(source.width, self.kernel, self.dilation).products
+        elif algorithm in ("Toom-Cook", "Toom-Cook kernel"):
+            products = Polyphase(source.width, self.kernel, self.dilation).products
         return products * self.groups * self.c_in * self.c_out
 
     def partial_sums(self, windows: Sequence[Window | None], window: Window) -> int:
@@ -134,36 +134,37 @@ class Taps(Operation):
         (source,) = (w for w in windows if w is not None)
         if self.kernel == 1 or self._looks_up(source):
             return 0
-        way = self._way(source, window)
-        if way == "evaluate":
-            return Interleaved(source.width, self.kernel, self.dilation).products * (self.c_in + self.c_out)
-        return source.width * self.kernel * self.groups * self.c_out if way == "scatter" else 0
+        algorithm = self._algorithm(source, window)
+        if algorithm == "Toom-Cook":
+            return Polyphase(source.width, self.kernel, self.dilation).products * (self.c_in + self.c_out)
+        return source.width * self.kernel * self.groups * self.c_out if algorithm == "overlap-add" else 0
 
-    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+    def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
         """Return whether a kernel runs it."""
         (source,) = (w for w in windows if w is not None)
-        return "own" if not self._looks_up(source) and self._way(source, window) in KERNELS else ""
+        kernel = not self._looks_up(source) and self._algorithm(source, window) in KERNELS
+        return Fusion.STARTS if kernel else Fusion.NONE
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
         rows = operand.shape[:3]
         natural = self.window([operand.window])
-        if isinstance(operand, Mutation) and self.groups == 1 and self.dilation == 1:
+        if isinstance(operand, MutatedInput) and self.groups == 1 and self.dilation == 1:
             out = self._look_up(operand).view(*rows, natural.width, self.c_out)
             return self.give(block, natural, delta=out)
-        way = self._way(operand.window, window)
-        if way in KERNELS:
-            return self._defer(way, operand, window, block)
+        algorithm = self._algorithm(operand.window, window)
+        if algorithm in KERNELS:
+            return self._defer(algorithm, operand, window, block)
         x = operand.delta()
         if self.kernel == 1 and self.up == 1 and self.groups == 1:
-            return self.give(block, natural, delta=(x @ self.matrix[0]), clean=self.offset == 0)
+            return self.give(block, natural, delta=(x @ self.matrix[0]), is_masked=self.offset == 0)
         window = window if window.step == natural.step else natural
         x = x.reshape(-1, operand.window.width, x.shape[-1])
         shift = natural.start - window.start
-        if way == "gather":
+        if algorithm == "direct":
             out = self._gather(x, window.width, shift)
-        elif way == "evaluate":
+        elif algorithm == "Toom-Cook":
             out = _cropped(self._evaluate(x), window.width, shift)
         elif self.groups == 1 and self.c_out < FEW:
             out = self._scatter_few(x, window.width, shift)
@@ -174,37 +175,39 @@ class Taps(Operation):
     def _looks_up(self, source: Window) -> bool:
         return source.width == 1 and self.operands[0].node.op == "input" and self.groups == self.dilation == 1
 
-    def _way(self, source: Window, window: Window) -> Way:
+    def _algorithm(self, source: Window, window: Window) -> Algorithm:
         """Return the cheapest way from one width to another."""
         widths = source.width, window.width
-        if widths not in self.ways:
+        if widths not in self.algorithms:
             costs = self._costs(*widths)
-            self.ways[widths] = min(costs, key=lambda way: costs[way])
-        return self.ways[widths]
+            self.algorithms[widths] = min(costs, key=lambda algorithm: costs[algorithm])
+        return self.algorithms[widths]
 
-    def _costs(self, source: int, width: int) -> dict[Way, int]:
+    def _costs(self, source: int, width: int) -> dict[Algorithm, int]:
         """Return what each way that there is costs, in multiply-accumulates."""
         if self.groups > 1:
-            return {"gather": 0} if self.up == 1 else {"scatter": 0}
-        costs: dict[Way, int] = {"scatter": source * self.kernel * (self.c_in + SCATTER_OVERHEAD) * self.c_out}
+            return {"direct": 0} if self.up == 1 else {"overlap-add": 0}
+        costs: dict[Algorithm, int] = {
+            "overlap-add": source * self.kernel * (self.c_in + SCATTER_OVERHEAD) * self.c_out
+        }
         if self.c_out < FEW:
-            costs["scatter"] += PADDED * source * self.c_in
+            costs["overlap-add"] += PADDED * source * self.c_in
         on_cpu, by_kernel = devices.on_cpu(self.taps), compiles(self.taps)
         saved = PASSES * width * self.c_out
         if by_kernel and self.dilation == 1 and self.taps.nbytes <= KERNEL_BYTES:
             sums = SCATTER_KERNEL_OVERHEAD * source * self.kernel * self.c_out
-            costs["scatter kernel"] = scatter_cost(self.taps[0], source) + sums - saved
+            costs["overlap-add kernel"] = overlap_add_cost(self.taps[0], source) + sums - saved
         if self.up > 1:
             return costs
         if by_kernel:
-            costs["gather kernel"] = gather_cost(self.taps[0], source, self.dilation) - saved
-        computed = source + NARROW if on_cpu else width
-        costs["gather"] = computed * self.kernel * self.c_in * -(-self.c_out // VECTOR) * VECTOR
+            costs["direct kernel"] = direct_cost(self.taps[0], source, self.dilation) - saved
+        computed = source + DIRECT_EXTRA_POSITIONS if on_cpu else width
+        costs["direct"] = computed * self.kernel * self.c_in * -(-self.c_out // VECTOR) * VECTOR
         if self.taps.dtype in EVALUATED_TYPES and self.kernel <= LONGEST_KERNEL:
-            costs["evaluate"] = Interleaved(source, self.kernel, self.dilation).cost(self.c_in, self.c_out)
-            evaluated = evaluate_cost(self.taps[0], source, self.dilation) if by_kernel else None
+            costs["Toom-Cook"] = Polyphase(source, self.kernel, self.dilation).cost(self.c_in, self.c_out)
+            evaluated = toom_cook_cost(self.taps[0], source, self.dilation) if by_kernel else None
             if evaluated is not None:
-                costs["evaluate kernel"] = evaluated - saved
+                costs["Toom-Cook kernel"] = evaluated - saved
         return costs
 
     def _landing(self, source: int, width: int, shift: int) -> list[tuple[int, int]]:
@@ -213,7 +216,7 @@ class Taps(Operation):
         # The first i with i * up + at >= 0, and the first past the end.
         return [(max(0, -(at // self.up)), min(source, -((at - width) // self.up))) for at in ats]
 
-    def _look_up(self, mutation: Mutation) -> Tensor:
+    def _look_up(self, mutation: MutatedInput) -> Tensor:
         """Return the difference of two columns of taps for each pair of letters: the first layer multiplies nothing."""
         if self.pair_table is None:
             letters = F.pad(self.matrix[0], (0, 0, 0, 1))  # the unknown letter is all zero
@@ -300,23 +303,23 @@ class Taps(Operation):
             if low < high:
                 into[:, low * self.up + at : (high - 1) * self.up + at + 1 : self.up] += products[:, low:high, j]
 
-    def _defer(self, way: Way, operand: Windowed, window: Window, block: Block) -> Windowed:
+    def _defer(self, algorithm: Algorithm, operand: Windowed, window: Window, block: Block) -> Windowed:
         """Return the windows as a kernel will compute them, with what follows."""
-        if way not in self.kernels:
-            self.kernels.setdefault(way, self._kernel(way))
-        kernel, length = self.kernels[way], self.layout.length
-        return Deferred(block.references, self.node.name, length, window, kernel, operand, block.program)
+        if algorithm not in self.kernels:
+            self.kernels.setdefault(algorithm, self._kernel(algorithm))
+        kernel, length = self.kernels[algorithm], self.layout.length
+        return LazyWindow(block.unmutated, self.node.name, length, window, kernel, operand, block.program)
 
-    def _kernel(self, way: Way) -> WindowKernel:
-        if way == "scatter kernel":
-            return ScatterKernel(self.taps[0], up=self.up, offset=self.offset)
-        kernel = GatherKernel if way == "gather kernel" else EvaluateKernel
+    def _kernel(self, algorithm: Algorithm) -> WindowKernel:
+        if algorithm == "overlap-add kernel":
+            return OverlapAddKernel(self.taps[0], up=self.up, offset=self.offset)
+        kernel = DirectKernel if algorithm == "direct kernel" else ToomCookKernel
         return kernel(self.taps[0], dilation=self.dilation, offset=self.offset)
 
     def _evaluate(self, x: Tensor) -> Tensor:
         """Return (rows, natural width, C_out) from (rows, source width, C_in) by values at points."""
         if self.evaluated is None:
-            self.evaluated = InterleavedTaps(self.taps[0], self.dilation)
+            self.evaluated = PolyphaseToomCook(self.taps[0], self.dilation)
         return self.evaluated(x)
 
     def _gather(self, x: Tensor, width: int, shift: int) -> Tensor:
@@ -358,12 +361,12 @@ class ChannelMap(Operation):
         """Return those of the window's positions."""
         return window.width * self.around[0] * self.around[2] * self.matrix.numel()
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
         split = torch.unflatten(operand.delta(), 4, self.around)
         out = (split.transpose(5, 6) @ self.matrix).transpose(5, 6).flatten(4)
-        return self.give(block, operand.window, delta=out, clean=True)
+        return self.give(block, operand.window, delta=out, is_masked=True)
 
 
 class StridedConvolution(Operation):
@@ -402,13 +405,13 @@ class StridedConvolution(Operation):
         """Return those of every output position."""
         return window.width * self.weight.numel()
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
         x, rows = operand.delta(), operand.shape[:3]
         natural = self.window([operand.window])
         if natural.width == 0:
-            return self.give(block, natural, delta=x.new_zeros((*rows, 0, self.weight.shape[0])), clean=True)
+            return self.give(block, natural, delta=x.new_zeros((*rows, 0, self.weight.shape[0])), is_masked=True)
         # The first output of the window reads inputs from here on, relative to the input window.
         first = natural.start * self.stride - self.padding - operand.window.start
         last = first + (natural.width - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
@@ -436,7 +439,7 @@ def convolution(node: Node, operands: Sequence[Operand]) -> Operation:
             node, operands, layout, weight, stride=stride, dilation=dilation, padding=left, groups=groups
         )
     taps = weight.unflatten(0, (groups, -1)).flip(3).permute(0, 3, 2, 1)
-    return Taps(node, operands, layout, taps, up=1, dilation=dilation, offset=left - reach)
+    return LinearConvolution(node, operands, layout, taps, up=1, dilation=dilation, offset=left - reach)
 
 
 def convolution_2d(node: Node, operands: Sequence[Operand]) -> Operation:
@@ -498,7 +501,7 @@ def transposed_convolution(node: Node, operands: Sequence[Operand]) -> Operation
         raise NoRuleError("its output length is not known")
     layout = labelled(axes, weight.shape[1] * p["groups"], length)
     taps = weight.unflatten(0, (p["groups"], -1)).permute(0, 3, 1, 2)
-    return Taps(node, operands, layout, taps, up=stride, dilation=dilation, offset=-p["padding"])
+    return LinearConvolution(node, operands, layout, taps, up=stride, dilation=dilation, offset=-p["padding"])
 
 
 def _positions_and_channels(layout: Layout, position_axis: int, channel_axis: int) -> list[str]:

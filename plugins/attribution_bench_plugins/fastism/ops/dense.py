@@ -21,7 +21,7 @@ from attribution_bench_plugins.fastism.ops.base import (
     only,
     sole_reached,
 )
-from attribution_bench_plugins.fastism.ops.convolution import ChannelMap, Taps
+from attribution_bench_plugins.fastism.ops.convolution import ChannelMap, LinearConvolution
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
 
@@ -60,7 +60,7 @@ class FlattenedDense(MergingOperation):
         (source,) = (w for w in windows if w is not None)
         return min(source.width, self.source.length) * self.source.channels * self.layout.channels
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on the deltas of one block."""
         operand = only(operands)
         return self.run_merged([operand], block)
@@ -86,7 +86,7 @@ class FlattenedDense(MergingOperation):
             y = x.new_empty((*x.shape[:3], 1, outputs))
             self._multiply(x, starts[order], y)
             out.transpose(0, 1)[torch.as_tensor(numbers[order], device=like.device)] = y
-        return self.give(block, Window(0, 0, 1), delta=out, clean=True)
+        return self.give(block, Window(0, 0, 1), delta=out, is_masked=True)
 
     def _multiply(self, x: Tensor, starts: NDArray[np.int64], into: Tensor) -> None:
         """Write products of x (mutations, n, alternatives, width, C), windows that start there, ascending."""
@@ -111,7 +111,7 @@ def dense(node: Node, operands: Sequence[Operand]) -> Operation:
         if not source.plain or (source.axes[last] == "" and source.channels > 1):
             return ChannelMap(node, operands, source, weight, last)
         layout = source.with_axis(last, weight.shape[0])
-        return Taps(node, operands, layout, weight.t()[None, None], up=1, dilation=1, offset=0)
+        return LinearConvolution(node, operands, layout, weight.t()[None, None], up=1, dilation=1, offset=0)
     if len(source.axes) == 2 and source.axes[0] == "n" and source.axes[1] in ("cp", "pc", "p"):
         return FlattenedDense(node, operands)
     raise NoRuleError(f"it multiplies the last of the axes {source.axes}")

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.ops.base import Block, Deferral, Form, Operand, Operation, Waiting
+from attribution_bench_plugins.fastism.ops.base import Block, Form, Fusion, LazyOperand, Operand, Operation
 from attribution_bench_plugins.fastism.ops.broadcasting import broadcast, joined_window
-from attribution_bench_plugins.fastism.ops.lazy_window import Deferred
+from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
 
@@ -16,7 +16,7 @@ from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
 class Elementwise(Operation):
     """Any function of single elements: it is called on the values of the windows as the model calls it."""
 
-    wants: Form = "value"
+    preferred_form: Form = "value"
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
@@ -27,7 +27,7 @@ class Elementwise(Operation):
         """Return the union of the operands' windows; every position where an operand without positions changes."""
         return joined_window(self, windows)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on values."""
         if len(operands) == 1 and self.in_place is not None:
             (operand,) = operands
@@ -49,29 +49,29 @@ class Elementwise(Operation):
 class Rectifier(Elementwise):
     """ReLU. As a delta it is ``max(delta + min(reference, 0), -max(reference, 0))``: two passes instead of three."""
 
-    wants: Form = "value"
+    preferred_form: Form = "value"
 
-    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+    def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
         """Return whether a result that waits takes the ReLU along."""
-        return "along" if any(operand.open for operand in operands) else ""
+        return Fusion.EPILOGUE if any(operand.is_fusible for operand in operands) else Fusion.NONE
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas where the consumers want deltas, else on values."""
         (operand,) = operands
         assert operand is not None
-        if isinstance(operand, Deferred):
-            deferred = operand.rectified(self.node.name, value=form == "value")
+        if isinstance(operand, LazyWindow):
+            deferred = operand.rectified(self.node.name, value=preferred_form == "value")
             if deferred is not None:
                 return deferred
-        if form == "value" or operand.holds_value:
-            return super().run(operands, window, block, form)
-        delta, clean = operand.take_raw_delta()
+        if preferred_form == "value" or operand.holds_value:
+            return super().run(operands, window, block, preferred_form)
+        delta, is_masked = operand.take_raw_delta()
         source = operand.window
-        references = block.references
+        unmutated = block.unmutated
         count = delta.shape[1]
-        delta.add_(references.derived(operand.source, "negative", _negative).view(source, count))
-        torch.maximum(delta, references.derived(operand.source, "floor", _floor).view(source, count), out=delta)
-        return self.give(block, source, delta=delta, clean=clean)
+        delta.add_(unmutated.derived(operand.source, "negative", _negative).view(source, count))
+        torch.maximum(delta, unmutated.derived(operand.source, "floor", _floor).view(source, count), out=delta)
+        return self.give(block, source, delta=delta, is_masked=is_masked)
 
 
 class Sum(Operation):
@@ -86,9 +86,9 @@ class Sum(Operation):
         """Return the union of the operands' windows; every position where an operand without positions changes."""
         return joined_window(self, windows)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
-        deferred = self._deferred(operands, window)
+        deferred = self._fused(operands, window)
         if deferred is not None:
             return deferred
         terms = [
@@ -98,7 +98,9 @@ class Sum(Operation):
         ]
         # The widest term is overwritten with the sum.
         channels = self.layout.channels
-        terms.sort(key=lambda term: term[0].window != window or term[0].uses > 1 or term[0].shape[4] < channels)
+        terms.sort(
+            key=lambda term: term[0].window != window or not term[0].is_overwritable or term[0].shape[4] < channels
+        )
         first, alignment, factor = terms[0]
         out = alignment.spread(_spread(first, first.take_delta(), window))
         if out.shape[4] < channels or out.shape[3] < window.width:
@@ -112,26 +114,26 @@ class Sum(Operation):
                 out[:, :, :, offset : offset + delta.shape[3]].add_(delta, alpha=factor)
             else:
                 out.add_(_spread(term, delta, window), alpha=factor)
-        return self.give(block, window, delta=out, clean=True)
+        return self.give(block, window, delta=out, is_masked=True)
 
-    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+    def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
         """Return whether a result that waits takes the sum along."""
         two = self.factors == (1.0, 1.0) and sum(window is not None for window in windows) == 2
-        return "along" if two and any(operand.open for operand in operands) else ""
+        return Fusion.EPILOGUE if two and any(operand.is_fusible for operand in operands) else Fusion.NONE
 
-    def _deferred(self, operands: Sequence[Windowed | None], window: Window) -> Windowed | None:
+    def _fused(self, operands: Sequence[Windowed | None], window: Window) -> Windowed | None:
         """Return the sum as part of a result that waits; None where there is none, or where they differ in form.
 
         Of two that wait, the second takes the first along.
         """
         reached = [operand for operand in operands if operand is not None]
-        form = self.layout.length, self.layout.channels
+        preferred_form = self.layout.length, self.layout.channels
         if self.factors != (1.0, 1.0) or len(reached) != 2 or reached[0] is reached[1]:
             return None
-        if any((operand.length, operand.shape[4]) != form for operand in reached):
+        if any((operand.length, operand.shape[4]) != preferred_form for operand in reached):
             return None
         for operand, other in (reached[::-1], reached):
-            if isinstance(operand, Deferred):
+            if isinstance(operand, LazyWindow):
                 deferred = operand.plus(other, self.node.name, window)
                 if deferred is not None:
                     return deferred
@@ -149,7 +151,7 @@ class Scale(Operation):
         """Return the operand's window."""
         return joined_window(self, windows)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         tensors = []
         for operand, known in zip(operands, self.operands, strict=True):
@@ -189,9 +191,9 @@ def _spread(operand: Windowed, delta: Tensor, window: Window) -> Tensor:
     return regrid(delta, operand.window, window)
 
 
-def _negative(reference: Tensor) -> Tensor:
-    return reference.clamp(max=0)
+def _negative(unmutated: Tensor) -> Tensor:
+    return unmutated.clamp(max=0)
 
 
-def _floor(reference: Tensor) -> Tensor:
-    return reference.clamp(min=0).neg_()
+def _floor(unmutated: Tensor) -> Tensor:
+    return unmutated.clamp(min=0).neg_()

@@ -32,7 +32,7 @@ class ChannelConcatenation(Operation):
         """Return the union of the operands' windows."""
         return union([window for window in windows if window is not None]) or whole(self.layout.length)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         reached = next(operand for operand in operands if operand is not None)
         like, rows = reached.delta(), reached.shape[:3]
@@ -44,7 +44,7 @@ class ChannelConcatenation(Operation):
                 part = like.new_zeros((1, 1, 1, 1, 1)).expand(*rows, window.width, math.prod(around))
             parts.append(part if self.alone else torch.unflatten(part, 4, around))
         joined = torch.cat(parts, 4) if self.alone else torch.cat(parts, 5).flatten(4)
-        return self.give(block, window, delta=joined, clean=True)
+        return self.give(block, window, delta=joined, is_masked=True)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class PositionConcatenation(Operation):
         ]
         return union(moved) or whole(self.layout.length)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         parts = [
             regrid(operand.delta(), stretch.moved(operand.window), window)
@@ -99,7 +99,7 @@ class PositionConcatenation(Operation):
         total = parts[0].clone() if len(parts) == 1 else parts[0] + parts[1]
         for part in parts[2:]:
             total += part
-        return self.give(block, window, delta=total, clean=True)
+        return self.give(block, window, delta=total, is_masked=True)
 
 
 def _first_reached(operands: Sequence[Operand]) -> Layout:

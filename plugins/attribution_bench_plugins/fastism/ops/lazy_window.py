@@ -1,50 +1,79 @@
-"""Results that wait until something reads them, so that what follows is done with them, and for some rows at a time."""
+"""Lazy windows: a kernel's result, computed together with what follows it and for some rows at a time."""
 
-from collections import Counter
+import enum
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.kernel import NOTHING, Finish, FinishStep, WindowKernel
+from attribution_bench_plugins.fastism.kernels.kernel import NO_EPILOGUE, Epilogue, EpilogueStep, WindowKernel
 from attribution_bench_plugins.fastism.kernels.program import Call, run_calls
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
-from attribution_bench_plugins.fastism.values.windowed import References, Windowed
+from attribution_bench_plugins.fastism.values.windowed import Unmutated, Windowed
 
 
 class Program:
-    """The results of a block that are settled and wait, each after those that it reads."""
+    """The lazy windows of a block that are still to be materialized, each after those that it reads."""
 
-    def __init__(self, buffers: Buffers) -> None:
-        self._buffers = buffers
-        self._waiting: list[Deferred] = []
+    def __init__(self, buffers: Buffers, live: Mapping[str, Windowed]) -> None:
+        """Begin without any; `live` are the values that steps of the block will read, as they come and go."""
+        self._buffers, self._live = buffers, live
+        self._fusible: list[LazyWindow] = []
+        self._scheduled: list[LazyWindow] = []
 
-    def add(self, result: "Deferred") -> None:
-        """Have a result computed with the next that is asked for."""
-        self._waiting.append(result)
+    def read(self, windowed: Windowed) -> bool:
+        """Whether a lazy window that is still to be materialized reads a window."""
+        return any(windowed is operand for lazy in (*self._fusible, *self._scheduled) for operand in lazy.operands)
 
-    def run(self) -> None:
-        """Compute all of them. What nobody reads but others of them is never whole."""
-        waiting, self._waiting = self._waiting, []
-        calls = [result.call for result in waiting]
-        readers = Counter(operand for call in calls for operand in call.operands)
-        kept = [result.uses > readers[call] for result, call in zip(waiting, calls, strict=True)]
-        for result, tensor in zip(waiting, run_calls(calls, kept, self._buffers), strict=True):
-            result.computed(tensor)
+    def add(self, lazy: "LazyWindow") -> None:
+        """Take in a fusible window."""
+        self._fusible.append(lazy)
+
+    def remove(self, lazy: "LazyWindow") -> None:
+        """Forget a fusible window, which became part of another one."""
+        self._fusible.remove(lazy)
+
+    def schedule(self, lazy: "LazyWindow") -> None:
+        """Have a fusible window materialized with the next one that is asked for."""
+        self._fusible.remove(lazy)
+        self._scheduled.append(lazy)
+
+    def run(self, wanted: "LazyWindow") -> None:
+        """Materialize all that are scheduled. Those that only others of them read are never written in full."""
+        scheduled, self._scheduled = self._scheduled, []
+        fusible_reads = (operand for lazy in self._fusible for operand in lazy.operands)
+        read_later = {id(windowed) for windowed in (wanted, *self._live.values(), *fusible_reads)}
+        calls = [lazy.call for lazy in scheduled]
+        kept = [id(lazy) in read_later for lazy in scheduled]
+        for lazy, tensor in zip(scheduled, run_calls(calls, kept, self._buffers), strict=True):
+            lazy.take_result(tensor)
 
 
-class Deferred(Windowed):
+class State(enum.Enum):
+    """How far a lazy window is."""
+
+    FUSIBLE = enum.auto()
+    """Its only reader may still be fused into its kernel."""
+    SCHEDULED = enum.auto()
+    """What its kernel writes is fixed."""
+    MATERIALIZED = enum.auto()
+    """It is computed, or nobody was left to read it."""
+    FUSED = enum.auto()
+    """Its reader took its place."""
+
+
+class LazyWindow(Windowed):
     """What a kernel will make of an operand, on a window.
 
-    It is open at first: its one reader may have more done on the way. It is settled as soon as it is clear what is
-    written, and computed when something asks for the numbers that is no kernel. It counts as a reader of what it will
-    read, so that nobody overwrites that before.
+    It is fusible at first. It is scheduled as soon as it is clear what its kernel writes, and materialized when
+    something other than a kernel reads its numbers.
     """
 
     def __init__(
         self,
-        references: References,
+        unmutated: Unmutated,
         source: str,
         length: int,
         window: Window,
@@ -52,36 +81,41 @@ class Deferred(Windowed):
         x: Windowed,
         program: Program,
     ) -> None:
-        super().__init__(references, source, length, window, clean=True)
+        super().__init__(unmutated, source, length, window, is_masked=True)
         self._kernel, self._x, self._program = kernel, x, program
-        self._finish, self._reference_of, self._node = NOTHING, source, source
+        self._epilogue, self._unmutated_of, self._node = NO_EPILOGUE, source, source
         self._scale: Tensor | None = None
         self._other: Windowed | None = None
         self._call: Call | None = None
-        self._state = "open"
+        self._state = State.FUSIBLE
         self.shape = torch.Size((*x.shape[:3], window.width, kernel.c_out))
-        x.settle()
-        x.uses += 1
+        x.schedule()
+        program.add(self)
 
     @property
-    def waits(self) -> bool:
+    def operands(self) -> Sequence[Windowed]:
+        """What its kernel reads; only before it is materialized."""
+        return (self._x,) if self._other is None else (self._x, self._other)
+
+    @property
+    def is_pending(self) -> bool:
         """Whether its delta is what a kernel will write."""
-        return self._state in ("open", "settled") and not self._finish.value
+        return self._state in (State.FUSIBLE, State.SCHEDULED) and not self._epilogue.value
 
     @property
     def call(self) -> Call:
-        """What a kernel is asked for, once it is settled."""
-        self.settle()
+        """What its kernel is asked for."""
+        self.schedule()
         assert self._call is not None
         return self._call
 
     def renamed(self, source: str) -> Windowed | None:
-        """Return the same deltas as another node's; None where it is no longer open."""
-        return self._followed(source, self._finish, self.window) if self._open else None
+        """Return the same deltas as another node's; None where it is no longer fusible."""
+        return self._followed(source, self._epilogue, self.window) if self._state is State.FUSIBLE else None
 
     def rectified(self, source: str, *, value: bool) -> Windowed | None:
         """Return what the ReLU `source` makes of it; None where that cannot be done on the way."""
-        if not self._takes("rectify") or (self._kernel.reads_reference and self._finish.steps):
+        if not self._takes("rectify") or (self._kernel.reads_unmutated and self._epilogue.steps):
             return None
         return self._followed(source, self._then("rectify", value=value), self.window)
 
@@ -98,22 +132,21 @@ class Deferred(Windowed):
         if not self._takes("add"):
             return None
         result = self._followed(source, self._then("add"), window)
-        other.settle()
+        other.schedule()
         result._other = other
-        other.uses += 1
         return result
 
     @property
     def holds_value(self) -> bool:
         """Whether the value is what will be computed."""
-        return super().holds_value if self._state == "computed" else self._finish.value
+        return super().holds_value if self._state is State.MATERIALIZED else self._epilogue.value
 
-    def settle(self) -> None:
-        """Decide what is written; see Windowed."""
-        if self._state != "open":
+    def schedule(self) -> None:
+        """Fix what its kernel writes; see Windowed."""
+        if self._state is not State.FUSIBLE:
             return
-        kernel, finish, x, other = self._kernel, self._finish, self._x, self._other
-        reads_reference = finish.reads_reference or kernel.reads_reference
+        kernel, epilogue, x, other = self._kernel, self._epilogue, self._x, self._other
+        reads_unmutated = epilogue.reads_unmutated or kernel.reads_unmutated
         read = _operand(x)
         self._call = Call(
             kernel,
@@ -121,63 +154,63 @@ class Deferred(Windowed):
             x.window,
             self.window,
             self.length,
-            finish,
-            x_reference=self._contiguous(x.source) if kernel.reads_reference else None,
-            reference=self._contiguous(self._reference_of) if reads_reference else None,
+            epilogue,
+            x_unmutated=self._contiguous(x.source) if kernel.reads_unmutated else None,
+            unmutated=self._contiguous(self._unmutated_of) if reads_unmutated else None,
             scale=None if self._scale is None else self._scale.to(read.dtype).contiguous(),
             other=None if other is None else _operand(other),
             other_window=None if other is None else other.window,
             node=self._node,
         )
-        self._state = "settled"
-        self._program.add(self)
+        self._state = State.SCHEDULED
+        self._program.schedule(self)
 
-    def settle_on(self, window: Window) -> None:
+    def schedule_on(self, window: Window) -> None:
         """Decide that its value on a window is written, where it can be; see Windowed."""
         self._widen(window)
         self._prefer_value()
-        self.settle()
+        self.schedule()
 
-    def compute(self) -> None:
-        """Compute it, and what else is settled; see Windowed."""
-        self.settle()
-        if self._state == "settled":
-            self._program.run()
+    def materialize(self) -> None:
+        """Compute it, and what else is scheduled; see Windowed."""
+        self.schedule()
+        if self._state is State.SCHEDULED:
+            self._program.run(self)
 
-    def computed(self, result: Tensor | None) -> None:
-        """Take what was written; None where nobody is left who reads it."""
-        if self._finish.value:
+    def take_result(self, result: Tensor | None) -> None:
+        """Take what the kernel wrote; None where nobody is left to read it."""
+        if self._epilogue.value:
             self._value = result
         else:
             self._delta = result
-        self._state, self._call = "computed", None
+        self._state, self._call = State.MATERIALIZED, None
         self._let_go()
 
     def delta(self) -> Tensor:
         """Return the delta; see Windowed."""
-        self.compute()
+        self.materialize()
         return super().delta()
 
     def value(self) -> Tensor:
         """Return the value; see Windowed."""
         self._prefer_value()
-        self.compute()
+        self.materialize()
         return super().value()
 
     def take_delta(self) -> Tensor:
         """Return the delta to be overwritten; see Windowed."""
-        self.compute()
+        self.materialize()
         return super().take_delta()
 
     def take_raw_delta(self) -> tuple[Tensor, bool]:
         """Return the delta to be overwritten; see Windowed."""
-        self.compute()
+        self.materialize()
         return super().take_raw_delta()
 
     def take_value(self) -> Tensor:
         """Return the value to be overwritten; see Windowed."""
         self._prefer_value()
-        self.compute()
+        self.materialize()
         return super().take_value()
 
     def value_on(self, window: Window) -> Tensor:
@@ -191,22 +224,24 @@ class Deferred(Windowed):
         return super().take_value_on(window)
 
     @property
-    def _open(self) -> bool:
-        """Whether its one reader may still have it done another way."""
-        return self._state == "open" and self.uses <= 1
-
-    @property
     def _may_be_value(self) -> bool:
         """Whether the reference at hand is that of what is written."""
-        finish = self._finish
-        return self._open and (finish.value or not (finish.steps if self._kernel.reads_reference else finish.rectified))
+        epilogue = self._epilogue
+        return self._state is State.FUSIBLE and (
+            epilogue.value or not (epilogue.steps if self._kernel.reads_unmutated else epilogue.rectified)
+        )
 
-    def _takes(self, step: FinishStep) -> bool:
-        finish = self._finish
-        return self._open and step in self._kernel.steps and step not in finish.steps and not finish.value
+    def _takes(self, step: EpilogueStep) -> bool:
+        epilogue = self._epilogue
+        return (
+            self._state is State.FUSIBLE
+            and step in self._kernel.steps
+            and step not in epilogue.steps
+            and not epilogue.value
+        )
 
-    def _then(self, step: FinishStep, *, value: bool = False) -> Finish:
-        return replace(self._finish, steps=(*self._finish.steps, step), value=value)
+    def _then(self, step: EpilogueStep, *, value: bool = False) -> Epilogue:
+        return replace(self._epilogue, steps=(*self._epilogue.steps, step), value=value)
 
     def _widen(self, window: Window) -> None:
         """Have the value written on a window that holds all of its own: nothing else need be put around it."""
@@ -216,39 +251,35 @@ class Deferred(Windowed):
             for k in (0, self.shape[1] - 1)
         )
         if self._may_be_value and holds:
-            self._finish = replace(self._finish, value=True)
+            self._epilogue = replace(self._epilogue, value=True)
             self.window = window
             self.shape = torch.Size((*self.shape[:3], window.width, self.shape[4]))
 
     def _prefer_value(self) -> None:
         if self._may_be_value:
-            self._finish = replace(self._finish, value=True)
+            self._epilogue = replace(self._epilogue, value=True)
 
-    def _followed(self, source: str, finish: Finish, window: Window) -> "Deferred":
+    def _followed(self, source: str, epilogue: Epilogue, window: Window) -> "LazyWindow":
         """Return the same with another finish, in this one's place."""
-        result = Deferred(self.references, source, self.length, window, self._kernel, self._x, self._program)
-        result._other, result._finish, result._scale, result._node = self._other, finish, self._scale, self._node
-        if self._kernel.reads_reference or self._finish.rectified:
-            result._reference_of = self._reference_of
-        elif finish.rectified:
-            result._reference_of = self.source
-        if self._other is not None:
-            self._other.uses += 1
+        result = LazyWindow(self.unmutated, source, self.length, window, self._kernel, self._x, self._program)
+        result._other, result._epilogue, result._scale, result._node = self._other, epilogue, self._scale, self._node
+        if self._kernel.reads_unmutated or self._epilogue.rectified:
+            result._unmutated_of = self._unmutated_of
+        elif epilogue.rectified:
+            result._unmutated_of = self.source
+        self._program.remove(self)
+        self._state = State.FUSED
         self._let_go()
-        self._state = "followed"
         return result
 
     def _let_go(self) -> None:
-        """Read nothing any more, and keep none of it: what was computed may be kept for long."""
-        self._x.uses -= 1
-        if self._other is not None:
-            self._other.uses -= 1
-        del self._x, self._other
+        """Keep nothing of what it was computed from: its result may be kept for long."""
+        del self._x, self._other, self._program
 
     def _contiguous(self, source: str) -> Tensor:
-        return self.references.summary(source, "contiguous", Tensor.contiguous)
+        return self.unmutated.summary(source, "contiguous", Tensor.contiguous)
 
 
 def _operand(windowed: Windowed) -> Tensor | Call:
     """Return what a kernel reads: the delta, or what another one will write."""
-    return windowed.call if isinstance(windowed, Deferred) and windowed.waits else windowed.delta()
+    return windowed.call if isinstance(windowed, LazyWindow) and windowed.is_pending else windowed.delta()

@@ -50,7 +50,7 @@ class Local:
 class LocalFunction(Operation):
     """A function of a few neighbouring positions, called on the values of windows."""
 
-    wants: Form = "value"
+    preferred_form: Form = "value"
 
     def __init__(self, node: Node, operands: Sequence[Operand], rule: Local) -> None:
         super().__init__(node, operands)
@@ -82,7 +82,7 @@ class LocalFunction(Operation):
         window = super().window(windows)
         return strided(window, kernel=rule.kernel, stride=rule.stride, dilation=rule.dilation, padding=rule.padding)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on values."""
         operand = only(operands)
         natural = self.window([operand.window])

@@ -9,16 +9,16 @@ from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import spread
 from attribution_bench_plugins.fastism.ops.base import (
     Block,
-    Deferral,
     Form,
+    Fusion,
+    LazyOperand,
     NoRuleError,
     Operand,
     Operation,
-    Waiting,
     only,
     sole_reached,
 )
-from attribution_bench_plugins.fastism.ops.lazy_window import Deferred
+from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
 
@@ -44,26 +44,26 @@ class Affine(Operation):
         self.absorbed = False
         """Set when the operation before multiplies by the scale itself."""
 
-    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+    def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
         """Return whether a result that waits has absorbed it, or is scaled on the way."""
-        return "along" if any(operand.open for operand in operands) else ""
+        return Fusion.EPILOGUE if any(operand.is_fusible for operand in operands) else Fusion.NONE
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on whichever form is there."""
         operand = only(operands)
-        deferred = self._deferred(operand) if isinstance(operand, Deferred) else None
+        deferred = self._fused(operand) if isinstance(operand, LazyWindow) else None
         if deferred is not None:
             return deferred
         if self.absorbed:
-            delta, clean = operand.take_raw_delta()
-            return self.give(block, operand.window, delta=delta, clean=clean)
-        if operand.holds_value or form == "value":
+            delta, is_masked = operand.take_raw_delta()
+            return self.give(block, operand.window, delta=delta, is_masked=is_masked)
+        if operand.holds_value or preferred_form == "value":
             value = torch.addcmul(self.shift, operand.take_value(), self.scale_by)
             return self.give(block, operand.window, value=value)
-        delta, clean = operand.take_raw_delta()
-        return self.give(block, operand.window, delta=delta.mul_(self.scale_by), clean=clean)
+        delta, is_masked = operand.take_raw_delta()
+        return self.give(block, operand.window, delta=delta.mul_(self.scale_by), is_masked=is_masked)
 
-    def _deferred(self, operand: Deferred) -> Windowed | None:
+    def _fused(self, operand: LazyWindow) -> Windowed | None:
         if self.absorbed:
             return operand.renamed(self.node.name)
         return operand.scaled(self.node.name, self.scale_by.expand(self.layout.channels))

@@ -14,16 +14,16 @@ from attribution_bench_plugins.fastism.kernels.machine import has_compiler
 from attribution_bench_plugins.fastism.kernels.pool import PoolKernel
 from attribution_bench_plugins.fastism.ops.base import (
     Block,
-    Deferral,
     Form,
+    Fusion,
+    LazyOperand,
     NoRuleError,
     Operand,
     Operation,
-    Waiting,
     only,
     sole_reached,
 )
-from attribution_bench_plugins.fastism.ops.lazy_window import Deferred
+from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.ops.reductions import linear_reduction, maximum
 from attribution_bench_plugins.fastism.values.window import Window, strided
 from attribution_bench_plugins.fastism.values.windowed import Windowed, mask_outside
@@ -69,25 +69,25 @@ class Pool(Operation):
 class MaxPool(Pool):
     """The largest value under the kernel; padding is minus infinity."""
 
-    wants: Form = "value"
+    preferred_form: Form = "value"
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         self.kernels: dict[int, PoolKernel] = {}
         """By the bytes of a number."""
 
-    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+    def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
         """Return whether a kernel runs it."""
-        return "own" if has_compiler() else ""
+        return Fusion.STARTS if has_compiler() else Fusion.NONE
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on values: those of the window, between unmutated ones where the kernel reads past it."""
         operand = only(operands)
-        reference = block.references.summary(operand.source, "contiguous", Tensor.contiguous)
-        if compiles(reference) and not operand.holds_value:
-            kernel = self._kernel(reference.element_size())
+        unmutated = block.unmutated.summary(operand.source, "contiguous", Tensor.contiguous)
+        if compiles(unmutated) and not operand.holds_value:
+            kernel = self._kernel(unmutated.element_size())
             length = self.layout.length
-            return Deferred(block.references, self.node.name, length, window, kernel, operand, block.program)
+            return LazyWindow(block.unmutated, self.node.name, length, window, kernel, operand, block.program)
         natural = self.window([operand.window])
         read = self.read(natural)
         x = operand.take_value_on(read)
@@ -129,13 +129,13 @@ class AveragePool(Pool):
         self.divisors = (starts + self.kernel).clamp(max=high) - starts.clamp(min=low)
         self.even = bool((self.divisors == self.kernel).all())
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
         natural = self.window([operand.window])
         if natural.width == 0:
             untouched = operand.delta().new_zeros((*operand.shape[:3], 0, self.layout.channels))
-            return self.give(block, natural, delta=untouched, clean=True)
+            return self.give(block, natural, delta=untouched, is_masked=True)
         read = self.read(natural)
         low = operand.window.start - read.start
         x = F.pad(operand.delta(), (0, 0, low, read.width - low - operand.window.width))

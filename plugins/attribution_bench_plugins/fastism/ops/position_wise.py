@@ -14,7 +14,7 @@ from attribution_bench_plugins.fastism.values.windowed import Windowed
 class PositionWise(Operation):
     """A function of one position's channels, such as layer norm, softmax over channels or a gated linear unit."""
 
-    wants: Form = "value"
+    preferred_form: Form = "value"
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
@@ -25,7 +25,7 @@ class PositionWise(Operation):
         self.around = source.around(axis)
         self.layout = source.with_axis(axis, node.shape[axis] or 1)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on values."""
         operand = only(operands)
         function = self.node.parameters["on_last_axis"]
@@ -39,7 +39,7 @@ class PositionWise(Operation):
 class ChannelReduction(Operation):
     """A function that leaves one number of an axis of channels, such as a variance or the index of the largest."""
 
-    wants: Form = "value"
+    preferred_form: Form = "value"
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
@@ -50,7 +50,7 @@ class ChannelReduction(Operation):
         self.around = source.around(axis)
         self.layout = source.without_axes([axis], keep=node.parameters["keep"])
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on values."""
         operand = only(operands)
         split = torch.unflatten(operand.value(), 4, self.around).transpose(5, 6)
@@ -60,7 +60,7 @@ class ChannelReduction(Operation):
 class Embedding(Operation):
     """A vector for each number: indices (..., positions) become (..., positions, channels)."""
 
-    wants: Form = "value"
+    preferred_form: Form = "value"
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
@@ -69,7 +69,7 @@ class Embedding(Operation):
             raise NoRuleError("it looks up several numbers of a position")
         self.layout = labelled([*source.axes, "c"], node.parameters["weight"].shape[1], source.length)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on values."""
         operand = only(operands)
         value = torch.nn.functional.embedding(operand.value().squeeze(4), self.node.parameters["weight"])

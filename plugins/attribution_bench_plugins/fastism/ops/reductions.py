@@ -9,16 +9,16 @@ from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.kernels.total import TotalKernel
 from attribution_bench_plugins.fastism.ops.base import (
     Block,
-    Deferral,
     Form,
+    Fusion,
+    LazyOperand,
     NoRuleError,
     Operand,
     Operation,
-    Waiting,
     only,
     sole_reached,
 )
-from attribution_bench_plugins.fastism.ops.lazy_window import Deferred
+from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed, mask_outside
 
@@ -50,16 +50,16 @@ class Reduction(Operation):
 class LinearReduction(Reduction):
     """Sum or mean: deltas are added up."""
 
-    def defers(self, windows: Sequence[Window | None], window: Window, operands: Sequence[Waiting]) -> Deferral:
+    def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
         """Return whether the deltas of an operand that waits are added up as they are computed."""
         adds_up = self.over_positions and not self.over_channels
-        return "own" if adds_up and any(operand.waits for operand in operands) else ""
+        return Fusion.STARTS if adds_up and any(operand.is_lazy for operand in operands) else Fusion.NONE
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
-        if isinstance(operand, Deferred) and operand.waits and self.over_positions and not self.over_channels:
-            return self._deferred(operand, block)
+        if isinstance(operand, LazyWindow) and operand.is_pending and self.over_positions and not self.over_channels:
+            return self._fused(operand, block)
         out = operand.delta()
         if self.over_positions:
             out = out.sum(3, keepdim=True)
@@ -69,14 +69,14 @@ class LinearReduction(Reduction):
             out = out / self.reduced
         elif out is operand.delta():
             out = out.clone()
-        return self.give(block, self.window([operand.window]), delta=out, clean=True)
+        return self.give(block, self.window([operand.window]), delta=out, is_masked=True)
 
-    def _deferred(self, operand: Deferred, block: Block) -> Windowed:
+    def _fused(self, operand: LazyWindow, block: Block) -> Windowed:
         """Return the sum as it will be computed with the operand."""
         like = torch.empty(0, dtype=operand.call.dtype)
         kernel = TotalKernel(channels=self.layout.channels, itemsize=like.element_size())
         name, length = self.node.name, self.layout.length
-        total = Deferred(block.references, name, length, Window(0, 0, 1), kernel, operand, block.program)
+        total = LazyWindow(block.unmutated, name, length, Window(0, 0, 1), kernel, operand, block.program)
         if not self.node.parameters["mean"]:
             return total
         mean = total.scaled(name, like.new_full((self.layout.channels,), 1 / self.reduced))
@@ -87,9 +87,9 @@ class LinearReduction(Reduction):
 class Maximum(Reduction):
     """The largest value. Over positions: that of the window, or of the unmutated positions around it."""
 
-    wants: Form = "value"
+    preferred_form: Form = "value"
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on values."""
         operand = only(operands)
         if not self.over_positions:
@@ -107,8 +107,8 @@ class Maximum(Reduction):
     def _outside(self, operand: Windowed, block: Block) -> Tensor:
         """Return the reference's maxima before and after every window, (n, count, 1, 1, channels)."""
         source, length = operand.source, operand.length
-        before = block.references.summary(source, "maxima before", _maxima_before)
-        after = block.references.summary(source, "maxima after", _maxima_after)
+        before = block.unmutated.summary(source, "maxima before", _maxima_before)
+        after = block.unmutated.summary(source, "maxima after", _maxima_after)
         starts = [operand.window.at(k) for k in range(operand.shape[1])]
         first = torch.tensor([min(max(start, 0), length) for start in starts], device=before.device)
         last = torch.tensor(
@@ -134,13 +134,13 @@ def _over(tensor: Tensor, sizes: Sequence[int], axes: Sequence[int], reduce: Cal
     return out.flatten(4) if out.dim() > 4 else out[..., None]
 
 
-def _maxima_before(reference: Tensor) -> Tensor:
+def _maxima_before(unmutated: Tensor) -> Tensor:
     """Return the maximum of all positions before each, and before the end; -inf where there is none."""
-    none = reference.new_full((reference.shape[0], 1, reference.shape[2]), float("-inf"))
-    return torch.cat([none, reference.cummax(1).values], 1)
+    none = unmutated.new_full((unmutated.shape[0], 1, unmutated.shape[2]), float("-inf"))
+    return torch.cat([none, unmutated.cummax(1).values], 1)
 
 
-def _maxima_after(reference: Tensor) -> Tensor:
+def _maxima_after(unmutated: Tensor) -> Tensor:
     """Return the maximum from each position on, and from the end; -inf where there is none."""
-    none = reference.new_full((reference.shape[0], 1, reference.shape[2]), float("-inf"))
-    return torch.cat([reference.flip(1).cummax(1).values.flip(1), none], 1)
+    none = unmutated.new_full((unmutated.shape[0], 1, unmutated.shape[2]), float("-inf"))
+    return torch.cat([unmutated.flip(1).cummax(1).values.flip(1), none], 1)

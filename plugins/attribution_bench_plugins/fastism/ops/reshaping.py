@@ -19,7 +19,7 @@ class Relabelling(Operation):
         super().__init__(node, operands)
         self.layout = layout
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Pass the operand on."""
         raise AssertionError("relabellings are followed when the plan is made, and never run")
 
@@ -43,7 +43,7 @@ class Regrouping(Operation):
         stop = -(-(window.start + window.width) // together)
         return Window(start, window.step // together, stop - start)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
         natural = self.window([operand.window])
@@ -54,7 +54,7 @@ class Regrouping(Operation):
         else:
             delta = operand.delta()
         delta = delta.reshape(*delta.shape[:3], natural.width, self.layout.channels)
-        return self.give(block, natural, delta=delta.clone() if operand.uses > 1 else delta, clean=True)
+        return self.give(block, natural, delta=delta if operand.is_overwritable else delta.clone(), is_masked=True)
 
 
 class Shift(Operation):
@@ -69,7 +69,7 @@ class Shift(Operation):
         (window,) = (w for w in windows if w is not None)
         return Window(window.start - self.low, window.step, window.width)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas; what is cropped is zeroed where it is read next."""
         operand = only(operands)
         natural = self.window([operand.window])
@@ -93,7 +93,7 @@ class EveryNth(Operation):
         stop = -((self.low - window.start - window.width) // self.step)
         return Window(start, window.step // self.step, max(0, stop - start))
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
         natural = self.window([operand.window])
@@ -121,7 +121,7 @@ class Reversal(Operation):
             return window
         return Window(self.layout.length - window.start - window.width, -window.step, window.width)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
         delta = operand.delta()
@@ -129,7 +129,7 @@ class Reversal(Operation):
             self.index = self.index.to(delta.device)
             delta = delta.index_select(4, self.index)
         delta = delta.flip(3) if self.mirrored else delta.clone()
-        return self.give(block, self.window([operand.window]), delta=delta, clean=True)
+        return self.give(block, self.window([operand.window]), delta=delta, is_masked=True)
 
 
 class ChannelChoice(Operation):
@@ -144,12 +144,12 @@ class ChannelChoice(Operation):
         self.index = everything[:, torch.tensor(list(chosen), dtype=torch.long)].flatten()
         self.layout = source.with_axis(axis, len(chosen))
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
         delta = operand.delta()
         self.index = self.index.to(delta.device)
-        return self.give(block, operand.window, delta=delta.index_select(4, self.index), clean=True)
+        return self.give(block, operand.window, delta=delta.index_select(4, self.index), is_masked=True)
 
 
 class Repetition(Operation):
@@ -165,11 +165,11 @@ class Repetition(Operation):
         (window,) = (w for w in windows if w is not None)
         return Window(window.start * self.factor, window.step * self.factor, window.width * self.factor)
 
-    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, form: Form) -> Windowed:
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on deltas."""
         operand = only(operands)
         delta = operand.delta().repeat_interleave(self.factor, 3)
-        return self.give(block, self.window([operand.window]), delta=delta, clean=True)
+        return self.give(block, self.window([operand.window]), delta=delta, is_masked=True)
 
 
 def view(node: Node, operands: Sequence[Operand]) -> Operation:

@@ -7,20 +7,21 @@ from typing import Any
 
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import elements
-from attribution_bench_plugins.fastism.ops.base import Deferral
-from attribution_bench_plugins.fastism.planning.fusion import deferrals
-from attribution_bench_plugins.fastism.planning.plan import Plan, Step
+from attribution_bench_plugins.fastism.ops.base import Fusion
+from attribution_bench_plugins.fastism.planning.fusion import planned_fusion
+from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.fastism.values.window import Window
 
-ELEMENT = 50
+STORE_COST_MACS = 50
 """What writing one number costs, in multiply-accumulates; measured on one two-core CPU, as are the others here."""
-LARGE = 2**14
+CACHE_ELEMENTS = 2**14
 """From so many numbers a sequence on, a batch of full passes leaves the cache, and writing costs twice as much."""
-NARROW = 8
+WINDOW_STORE_CHANNELS = 8
 """Windows cost as if each of their positions had so many more channels: few channels make short loops."""
-STEP = {"cpu": 4_000_000}
+LAUNCH_COST_MACS = {"cpu": 4_000_000}
 """What starting one operation costs, in multiply-accumulates: 40 microseconds."""
-ACCELERATOR_STEP = 300_000_000
+ACCELERATOR_LAUNCH_COST_MACS = 300_000_000
 """The same time on a device that does 10 tera multiply-accumulates a second; an estimate."""
 FREE = frozenset({"batch_size", "constant", "extra", "input", "permute", "view"})
 """Operations that compute nothing."""
@@ -41,7 +42,7 @@ class Cost:
     @property
     def work(self) -> int:
         """Both together, in multiply-accumulates."""
-        return self.products + ELEMENT * self.elements
+        return self.products + STORE_COST_MACS * self.elements
 
 
 def whole_cost(node: Node, graph: Graph) -> Cost:
@@ -49,7 +50,7 @@ def whole_cost(node: Node, graph: Graph) -> Cost:
     if node.op in FREE or (node.shape is None and node.op != "opaque"):
         return Cost()
     written = elements(node.shape) if node.shape is not None else 0
-    written *= 2 if written >= LARGE else 1
+    written *= 2 if written >= CACHE_ELEMENTS else 1
     weight: Any = node.parameters.get("weight")
     if node.op in ("contract", "conv", "conv2d", "linear"):
         return Cost(weight.numel() // weight.shape[0] * elements(node.shape or ()), written)
@@ -84,20 +85,20 @@ def _opaque_products(node: Node, graph: Graph, read: list[int]) -> int:
     return 0
 
 
-def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window], deferral: Deferral) -> Cost:
+def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window], fusion: Fusion) -> Cost:
     """Return the cost of a node on windows; `windows` are those of one mutation.
 
     What is done on the way with another node writes nothing of its own.
     """
-    if step.operation is None or step.source != step.node.name or step.layout is None:
+    if step.operation is None or step.alias_of != step.node.name or step.layout is None:
         return Cost()
-    inputs = [windows.get(plan.steps[name].source) for name in step.node.inputs]
+    inputs = [windows.get(plan.steps[name].alias_of) for name in step.node.inputs]
     window = windows[step.node.name]
     products = step.operation.multiply_accumulates(inputs, window)
     reached = min(window.width, step.layout.length)
     if not products and step.node.op == "opaque":  # a rule of the user's: its share of the estimate
         products = whole_cost(step.node, plan.graph).products * reached // step.layout.length
-    written = 0 if deferral == "along" else reached * (step.layout.channels + NARROW)
+    written = 0 if fusion is Fusion.EPILOGUE else reached * (step.layout.channels + WINDOW_STORE_CHANNELS)
     return Cost(products, written + step.operation.partial_sums(inputs, window))
 
 
@@ -109,21 +110,21 @@ def handover_cost(step: Step) -> Cost:
 def step_costs(plan: Plan) -> dict[str, Cost]:
     """Return what each step costs as planned, for one mutation in the middle of the sequence."""
     windows = plan.middle_windows
-    waiting = deferrals(plan, windows)
+    fusion = planned_fusion(plan, windows)
     costs = {}
     for name, step in plan.steps.items():
-        if step.mode == "whole":
+        if step.mode == "full":
             costs[name] = whole_cost(step.node, plan.graph)
         elif step.mode == "constant" or name == plan.graph.input:
             costs[name] = Cost()
         else:
-            costs[name] = windowed_cost(step, plan, windows, waiting[name])
+            costs[name] = windowed_cost(step, plan, windows, fusion[name])
     handed_over = {
         operand
         for step in plan.steps.values()
-        if step.mode == "whole"
+        if step.mode == "full"
         for operand in step.node.inputs
-        if plan.steps[operand].mode in ("windowed", "vector")
+        if plan.steps[operand].mode in ("windowed", "global")
     }
     for name in handed_over:
         costs[name] += handover_cost(plan.steps[name])
@@ -131,7 +132,7 @@ def step_costs(plan: Plan) -> dict[str, Cost]:
 
 
 @dataclass(frozen=True)
-class Pieces:
+class LaunchCounts:
     """In how many pieces an amount of work is done."""
 
     mutations: int
@@ -158,19 +159,19 @@ class Work:
     @classmethod
     def of(cls, plan: Plan, device: str) -> "Work":
         """Count the work of a plan."""
-        start = STEP.get(device, ACCELERATOR_STEP)
+        start = LAUNCH_COST_MACS.get(device, ACCELERATOR_LAUNCH_COST_MACS)
         operations = sum(node.op not in FREE for node in plan.graph.nodes.values())
         return cls(
             full=sum((whole_cost(node, plan.graph) for node in plan.graph.nodes.values()), Cost()).work,
             planned=sum(step_costs(plan).values(), Cost()).work,
-            block=len(plan.running(late=False)) * start,
-            group=(len(plan.running(late=True)) + operations) * start,
+            block=len(plan.body) * start,
+            group=(len(plan.head) + operations) * start,
         )
 
-    def ratio(self, pieces: Pieces) -> float:
+    def ratio(self, launches: LaunchCounts) -> float:
         """Return how many times cheaper the plan is than a full pass for every mutation."""
-        planned = pieces.mutations * self.planned + pieces.blocks * self.block + pieces.groups * self.group
-        return pieces.mutations * self.full / max(1, planned)
+        planned = launches.mutations * self.planned + launches.blocks * self.block + launches.groups * self.group
+        return launches.mutations * self.full / max(1, planned)
 
     def fewest(self, least_gain: float) -> float:
         """Return how many mutations a block must hold to be so many times cheaper than full passes."""

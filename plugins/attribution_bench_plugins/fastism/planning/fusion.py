@@ -1,39 +1,42 @@
-"""Which results of a plan wait until something reads them, foreseen: what waits is never written whole."""
+"""Fusion foreseen: which nodes of a plan are computed lazily, and which are written in full."""
 
 from collections.abc import Mapping
 
-from attribution_bench_plugins.fastism.ops.base import Deferral, Waiting
+from attribution_bench_plugins.fastism.ops.base import Fusion, LazyOperand
 from attribution_bench_plugins.fastism.planning.plan import Plan
 from attribution_bench_plugins.fastism.values.window import Window
 
 
-def deferrals(plan: Plan, windows: Mapping[str, Window]) -> dict[str, Deferral]:
-    """Return how each node's result waits for its reader; `windows` are those of one mutation."""
-    found: dict[str, Deferral] = dict.fromkeys(plan.steps, "")
+def planned_fusion(plan: Plan, windows: Mapping[str, Window]) -> dict[str, Fusion]:
+    """Return the fusion of each node; `windows` are those of one mutation."""
+    found: dict[str, Fusion] = dict.fromkeys(plan.steps, Fusion.NONE)
     for name, step in plan.steps.items():
-        if step.operation is None or step.source != name or step.mode not in ("windowed", "vector") or step.late:
+        if step.operation is None or step.alias_of != name or step.is_head or name not in windows:
             continue
-        if name not in windows:
-            continue
-        sources = [plan.steps[operand].source for operand in step.node.inputs]
+        sources = [plan.steps[operand].alias_of for operand in step.node.inputs]
         operands = [
-            Waiting(waits=bool(found[source]), open=bool(found[source]) and plan.steps[source].uses == 1)
+            LazyOperand(
+                is_lazy=found[source] is not Fusion.NONE,
+                is_fusible=found[source] is not Fusion.NONE and plan.steps[source].readers == 1,
+            )
             for source in sources
         ]
-        found[name] = step.operation.defers([windows.get(source) for source in sources], windows[name], operands)
+        found[name] = step.operation.fusion([windows.get(source) for source in sources], windows[name], operands)
     return found
 
 
-def written(plan: Plan, windows: Mapping[str, Window]) -> frozenset[str]:
+def materialized_nodes(plan: Plan, windows: Mapping[str, Window]) -> frozenset[str]:
     """Return the windowed nodes whose results are written for all mutations of a block.
 
-    The others stay between kernels, which read them as they are written.
+    The others stay in a core's cache between the kernels that write and read them.
     """
-    found = deferrals(plan, windows)
-    whole = set(plan.frontier()) | {plan.steps[name].source for name in plan.graph.outputs.values()}
+    found = planned_fusion(plan, windows)
+    read = set(plan.live_across_blocks | plan.output_sources)
     for name, step in plan.steps.items():
-        if step.source == name and not found[name]:
-            whole.update(plan.steps[operand].source for operand in step.node.inputs)
+        if step.alias_of == name and found[name] is Fusion.NONE:
+            read.update(plan.steps[operand].alias_of for operand in step.node.inputs)
     return frozenset(
-        name for name, step in plan.steps.items() if step.source == name and (not found[name] or name in whole)
+        name
+        for name, step in plan.steps.items()
+        if step.alias_of == name and (found[name] is Fusion.NONE or name in read)
     )

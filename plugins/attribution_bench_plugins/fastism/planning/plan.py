@@ -1,13 +1,12 @@
 """What the engine will do with each node of a graph, decided before anything runs."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Literal
 
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, elements
@@ -16,34 +15,21 @@ from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.reshaping import Relabelling
 from attribution_bench_plugins.fastism.ops.unsupported import why_whole
+from attribution_bench_plugins.fastism.planning.liveness import Schedule, schedule
+from attribution_bench_plugins.fastism.planning.step import Mode, Step
 from attribution_bench_plugins.fastism.values.window import Positions, Window
-
-Mode = Literal["constant", "windowed", "vector", "whole"]
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One node of the plan."""
-
-    node: Node
-    mode: Mode
-    """``constant``: no mutation reaches it. ``windowed``: deltas on a window. ``vector``: it has no positions.
-    ``whole``: the model's own operation on every position."""
-    reason: str
-    """Why it runs whole; empty otherwise."""
-    operation: Operation | None
-    layout: Layout | None
-    source: str
-    """The node whose tensors it shares: its own name, but for a relabelling."""
-    form: Form
-    """What its consumers would rather have."""
-    late: bool
-    """Whether it runs once for mutations of all phases together, after the nodes with positions."""
-    uses: int
-    """How often its tensors are read."""
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of the body that runs for mutations a given stride apart."""
+
+    stride: int
+    """Distance of the mutated positions, in letters."""
+    schedule: Schedule
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Steps in order; pure data but for the operations' prepared weights."""
 
@@ -51,26 +37,25 @@ class Plan:
     steps: Mapping[str, Step]
     length: int
     letters: int
-    apart: Mapping[str, int]
-    """Node -> the smallest distance of mutated positions at which its windows, and those before, advance by a constant
-    step."""
+    min_strides: Mapping[str, int]
+    """Node -> the smallest distance of mutated positions, in letters, at which its windows, and those before, advance
+    by a constant step: the least common multiple of the strides up to it."""
 
     @cached_property
     def stride(self) -> int:
         """Mutated positions of one phase are this far apart, so that every window advances by a constant step."""
-        return math.lcm(*self.apart.values())
+        return math.lcm(*self.min_strides.values())
 
     @cached_property
     def strides(self) -> tuple[int, ...]:
         """The distances with which the positions of a block may begin, ascending; the last is `stride`.
 
-        A block divides into phases before the first step that needs them further apart. Steps before that are done for
+        A block divides into phases before the first step that needs a larger stride. The steps before that run for
         more mutations at a time.
         """
-        early = self.running(late=False)
-        found = sorted({self.apart[step.node.name] for step in early} | {self.stride})
+        found = sorted({self.min_strides[step.node.name] for step in self.body} | {self.stride})
         divide = all(larger % smaller == 0 for smaller, larger in pairwise(found))
-        return tuple(found) if divide and all(step.mode != "whole" for step in early) else (self.stride,)
+        return tuple(found) if divide and all(step.mode != "full" for step in self.body) else (self.stride,)
 
     @cached_property
     def middle_windows(self) -> Mapping[str, Window]:
@@ -82,32 +67,94 @@ class Plan:
         """A mutated position in the middle of the sequence."""
         return Positions(self.length // 2 // self.stride * self.stride, self.stride, 1)
 
-    def running(self, *, late: bool) -> list[Step]:
-        """Return the steps that do something, early ones or late ones."""
-        return [
-            step
-            for step in self.steps.values()
-            if step.mode != "constant"
-            and step.source == step.node.name
-            and step.late is late
-            and step.node.name != self.graph.input
-        ]
+    @cached_property
+    def body(self) -> tuple[Step, ...]:
+        """The steps that run block by block, on windows."""
+        return tuple(step for step in self._running if not step.is_head)
 
-    def frontier(self) -> frozenset[str]:
-        """Return the nodes that late steps read: theirs are kept until every block of a group has run."""
+    @cached_property
+    def head(self) -> tuple[Step, ...]:
+        """The steps after the position axis is gone, which run for the mutations of every phase together."""
+        return tuple(step for step in self._running if step.is_head)
+
+    @cached_property
+    def output_sources(self) -> frozenset[str]:
+        """The nodes whose tensors are outputs."""
+        return frozenset(self.steps[name].alias_of for name in self.graph.outputs.values())
+
+    @cached_property
+    def body_outputs(self) -> Mapping[str, str]:
+        """Output -> node of those that blocks give."""
+        return self._reached_outputs(is_head=False)
+
+    @cached_property
+    def head_outputs(self) -> Mapping[str, str]:
+        """Output -> node of those that the head gives."""
+        return self._reached_outputs(is_head=True)
+
+    @cached_property
+    def live_across_blocks(self) -> frozenset[str]:
+        """The nodes that the head reads: their activations are kept until every block of a group has run."""
         return frozenset(
-            self.steps[name].source
-            for step in self.running(late=True)
+            self.steps[name].alias_of
+            for step in self.head
             for name in step.node.inputs
-            if not self.steps[name].late and self.steps[name].mode != "constant"
+            if not self.steps[name].is_head and self.steps[name].mode != "constant"
         )
+
+    @cached_property
+    def aliases(self) -> Mapping[str, str]:
+        """Node -> the node whose tensors it shares."""
+        return {name: step.alias_of for name, step in self.steps.items()}
+
+    @cached_property
+    def head_schedule(self) -> Schedule:
+        """The head's steps with the last use of each value."""
+        return schedule(self.head, self.aliases, self.output_sources)
+
+    def stages(self, stride: int) -> tuple[Stage, ...]:
+        """Return the stages of the body for a block that begins with mutations `stride` letters apart.
+
+        The block divides into phases before each stage but the first.
+        """
+        if stride not in self._stages:
+            self._stages[stride] = tuple(self._planned_stages(stride))
+        return self._stages[stride]
+
+    @cached_property
+    def _stages(self) -> dict[int, tuple[Stage, ...]]:
+        return {}
+
+    def _planned_stages(self, stride: int) -> Iterator[Stage]:
+        rest, kept = self.body, self.live_across_blocks | self.output_sources
+        for larger in (stride, *(known for known in self.strides if known > stride)):
+            steps = [step for step in rest if larger % self.min_strides[step.node.name] == 0]
+            rest = tuple(step for step in rest if larger % self.min_strides[step.node.name])
+            read_later = {self.aliases[name] for step in rest for name in step.node.inputs}
+            yield Stage(larger, schedule(steps, self.aliases, kept | read_later))
+            if not rest:
+                return
+
+    def _reached_outputs(self, *, is_head: bool) -> dict[str, str]:
+        return {
+            output: name
+            for output, name in self.graph.outputs.items()
+            if self.steps[name].is_head is is_head and self.steps[name].mode != "constant"
+        }
+
+    @property
+    def _running(self) -> Iterator[Step]:
+        """The steps that compute something."""
+        for name, step in self.steps.items():
+            if step.mode != "constant" and step.alias_of == name and name != self.graph.input:
+                yield step
 
     def windows(self, positions: Positions, width: int = 1) -> dict[str, Window]:
         """Return for every windowed node the windows that mutations of a width from these positions on reach."""
         windows = {self.graph.input: Window(positions.start, positions.stride, width)}
         for name, step in self.steps.items():
-            if step.mode in ("windowed", "vector") and step.operation is not None and step.source == name:
-                inputs = [windows.get(self.steps[operand].source) for operand in step.node.inputs]
+            if step.mode in ("windowed", "global") and step.operation is not None and step.alias_of == name:
+                inputs = [windows.get(self.aliases[operand]) for operand in step.node.inputs]
                 windows[name] = reached_window(step.operation, inputs, positions.count)
         return windows
 
@@ -144,9 +191,9 @@ def make_plan(graph: Graph, layout: Layout, rules: Mapping[str, Rule] = MappingP
     operations: dict[str, Operation | None] = {}
     layouts: dict[str, Layout | None] = {graph.input: layout}
     reasons: dict[str, str] = {}
-    source: dict[str, str] = {}
+    alias_of: dict[str, str] = {}
     for name, node in graph.nodes.items():
-        source[name] = name
+        alias_of[name] = name
         operations[name] = None
         if name not in reached or name == graph.input:
             continue
@@ -160,29 +207,37 @@ def make_plan(graph: Graph, layout: Layout, rules: Mapping[str, Rule] = MappingP
         operations[name] = operation
         layouts[name] = operation.layout
         if isinstance(operation, Relabelling):
-            source[name] = source[node.inputs[0]]
-    consumers = _consumers(graph, source)
-    _absorb(graph, operations, source, consumers)
-    late = _late(graph, reached, operations, layouts, source)
+            alias_of[name] = alias_of[node.inputs[0]]
+    consumers = _consumers(graph, alias_of)
+    _absorb(graph, operations, alias_of, consumers)
+    head = _head(graph, reached, operations, layouts, alias_of)
     for name, node in graph.nodes.items():
         where = layouts.get(name)
         mode: Mode = "constant"
         if name in reached:
-            mode = "whole" if name in reasons else "windowed"
+            mode = "full" if name in reasons else "windowed"
             if mode == "windowed" and where is not None and not where.positional and name != graph.input:
-                mode = "vector"
-        readers = [operations[reader] for reader in consumers[source[name]]]
-        form: Form = "delta"
+                mode = "global"
+        readers = [operations[reader] for reader in consumers[alias_of[name]]]
+        preferred_form: Form = "delta"
         if readers and all(
             reader is not None and _prefers(reader, operations, consumers) == "value" for reader in readers
         ):
-            form = "value"
-        uses = len(readers) + sum(source[output] == name for output in graph.outputs.values())
+            preferred_form = "value"
+        reads = len(readers) + sum(alias_of[output] == name for output in graph.outputs.values())
         steps[name] = Step(
-            node, mode, reasons.get(name, ""), operations[name], where, source[name], form, name in late, uses
+            node,
+            mode,
+            reasons.get(name, ""),
+            operations[name],
+            where,
+            alias_of[name],
+            preferred_form,
+            name in head,
+            reads,
         )
-    apart = MappingProxyType(_apart(graph, operations))
-    return Plan(graph, MappingProxyType(steps), layout.length, layout.channels, apart)
+    min_strides = MappingProxyType(_min_strides(graph, operations))
+    return Plan(graph, MappingProxyType(steps), layout.length, layout.channels, min_strides)
 
 
 def _operation(node: Node, operands: list[Operand], reasons: Mapping[str, str], rules: Mapping[str, Rule]) -> Operation:
@@ -197,28 +252,28 @@ def _operation(node: Node, operands: list[Operand], reasons: Mapping[str, str], 
     return rule(node, operands)
 
 
-def _consumers(graph: Graph, source: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return for each source the nodes that read its tensors, once for each reading."""
+def _consumers(graph: Graph, alias_of: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return for each alias_of the nodes that read its tensors, once for each reading."""
     consumers: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for name, node in graph.nodes.items():
-        if source[name] == name:
+        if alias_of[name] == name:
             for operand in node.inputs:
-                consumers[source[operand]].append(name)
+                consumers[alias_of[operand]].append(name)
     return consumers
 
 
 def _absorb(
     graph: Graph,
     operations: Mapping[str, Operation | None],
-    source: Mapping[str, str],
+    alias_of: Mapping[str, str],
     consumers: Mapping[str, list[str]],
 ) -> None:
     """Fold each batch norm into the linear map before it, where nothing else reads that map."""
-    outputs = {source[name] for name in graph.outputs.values()}
+    outputs = {alias_of[name] for name in graph.outputs.values()}
     for operation in operations.values():
         if not isinstance(operation, Affine):
             continue
-        before = source[operation.node.inputs[0]]
+        before = alias_of[operation.node.inputs[0]]
         linear = operations[before]
         if linear is not None and len(consumers[before]) == 1 and before not in outputs:
             operation.absorbed = linear.scale_outputs(operation.scale_by)
@@ -232,26 +287,26 @@ def _prefers(
         readers = [operations[name] for name in consumers[operation.node.name]]
         if readers and all(r is not None and _prefers(r, operations, consumers) == "value" for r in readers):
             return "value"
-    return operation.wants
+    return operation.preferred_form
 
 
-def _late(
+def _head(
     graph: Graph,
     reached: frozenset[str],
     operations: Mapping[str, Operation | None],
     layouts: Mapping[str, Layout | None],
-    source: Mapping[str, str],
+    alias_of: Mapping[str, str],
 ) -> frozenset[str]:
-    """Return the nodes that run for mutations of all phases together: from where no positions are left.
+    """Return the nodes of the head: those from which on no positions are left.
 
-    None where a branch without positions joins one with positions again.
+    There is no head where a branch without positions joins one with positions again.
     """
 
     def vector(name: str) -> bool:
         layout = layouts.get(name)
         return layout is not None and not layout.positional
 
-    late: set[str] = set()
+    head: set[str] = set()
     for name, node in graph.nodes.items():
         if name not in reached or name == graph.input:
             continue
@@ -259,27 +314,27 @@ def _late(
         operation = operations[name]
         merges = isinstance(operation, MergingOperation)
         if isinstance(operation, Relabelling):
-            if source[name] in late:
-                late.add(name)
-        elif any(i in late for i in inputs) or merges or (vector(name) and all(vector(i) for i in inputs)):
-            if not merges and any(i not in late and not vector(i) for i in inputs):
+            if alias_of[name] in head:
+                head.add(name)
+        elif any(i in head for i in inputs) or merges or (vector(name) and all(vector(i) for i in inputs)):
+            if not merges and any(i not in head and not vector(i) for i in inputs):
                 return frozenset()
-            late.add(name)
-    return frozenset(late)
+            head.add(name)
+    return frozenset(head)
 
 
-def _apart(graph: Graph, operations: Mapping[str, Operation | None]) -> dict[str, int]:
+def _min_strides(graph: Graph, operations: Mapping[str, Operation | None]) -> dict[str, int]:
     """Return for each node the smallest distance of mutated positions at which windows advance by whole steps."""
     scales: dict[str, Fraction] = {graph.input: Fraction(1)}
-    apart: dict[str, int] = {}
+    min_strides: dict[str, int] = {}
     for name, node in graph.nodes.items():
         operation = operations.get(name)
-        apart[name] = math.lcm(*(apart[i] for i in node.inputs))
+        min_strides[name] = math.lcm(*(min_strides[i] for i in node.inputs))
         inputs = [scales[i] for i in node.inputs if i in scales]
         if operation is not None and inputs and operation.layout.positional:
             scales[name] = max(inputs) * operation.scale
-            apart[name] = math.lcm(apart[name], scales[name].denominator)
-    return apart
+            min_strides[name] = math.lcm(min_strides[name], scales[name].denominator)
+    return min_strides
 
 
 def widest(plan: Plan, windows: Mapping[str, Window], names: Iterable[str]) -> int:
@@ -294,7 +349,7 @@ def widest(plan: Plan, windows: Mapping[str, Window], names: Iterable[str]) -> i
 
 def largest_whole(plan: Plan) -> int:
     """Return how many numbers the largest node that runs whole has; 0 where none does."""
-    shapes = [step.node.shape for step in plan.steps.values() if step.mode == "whole"]
+    shapes = [step.node.shape for step in plan.steps.values() if step.mode == "full"]
     return max((elements(shape) for shape in shapes if shape is not None), default=0)
 
 
@@ -307,10 +362,10 @@ def bytes_per_sequence(plan: Plan, itemsize: int, alternatives: int) -> int:
     """
     numbers = 2 * sum(elements(node.shape) for node in plan.graph.nodes.values() if node.shape is not None)
     windows = plan.middle_windows
-    for name in plan.frontier():
+    for name in plan.live_across_blocks:
         layout = plan.steps[name].layout
         if layout is not None:
             numbers += 2 * min(windows[name].width, layout.length) * layout.channels * alternatives * plan.length
-    late = [step.layout.channels for step in plan.running(late=True) if step.layout is not None]
-    numbers += 2 * max(late, default=0) * alternatives * plan.length
+    head = [step.layout.channels for step in plan.head if step.layout is not None]
+    numbers += 2 * max(head, default=0) * alternatives * plan.length
     return max(1, numbers * itemsize)

@@ -14,14 +14,14 @@ MASKED_AT_ONCE = 8
 """Neighbouring mutations whose windows leave the sequence: up to this many are zeroed one by one, more by a mask."""
 
 
-class Viewed(Protocol):
+class ViewedActivation(Protocol):
     """An unmutated activation of which every window is a view."""
 
     def view(self, window: Window, count: int) -> Tensor:
         """Return the windows of `count` mutations, (sequences, count, 1, width, channels)."""
 
 
-class References(Protocol):
+class Unmutated(Protocol):
     """The unmutated activations of a group of sequences, in the engine's order."""
 
     buffers: Buffers
@@ -30,11 +30,18 @@ class References(Protocol):
     def view(self, source: str, window: Window, count: int) -> Tensor:
         """Return a node's reference on the windows of `count` mutations, (n, count, 1, width, channels)."""
 
-    def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Viewed:
+    def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> ViewedActivation:
         """Return a function of a node's reference, computed once; it must keep zero at zero."""
 
     def summary(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return any function of a node's reference (sequences, positions, channels), computed once."""
+
+
+class LazyReaders(Protocol):
+    """Lazy windows of a block, which will read their operands when they are materialized."""
+
+    def read(self, windowed: "Windowed") -> bool:
+        """Whether one that is still to be materialized reads a window."""
 
 
 class Windowed:
@@ -47,19 +54,19 @@ class Windowed:
 
     def __init__(
         self,
-        references: References,
+        unmutated: Unmutated,
         source: str,
         length: int,
         window: Window,
         *,
         delta: Tensor | None = None,
         value: Tensor | None = None,
-        clean: bool = False,
-        uses: int = 1,
+        is_masked: bool = False,
     ) -> None:
-        self.references, self.source, self.length, self.window = references, source, length, window
-        self._delta, self._value, self._clean = delta, value, clean
-        self.uses = uses
+        self.unmutated, self.source, self.length, self.window = unmutated, source, length, window
+        self._delta, self._value, self._is_masked = delta, value, is_masked
+        self._lazy_readers: LazyReaders | None = None
+        """Known once the step that runs is the last one that reads this."""
         held = delta if delta is not None else value
         self.shape = held.shape if held is not None else torch.Size()
 
@@ -68,60 +75,69 @@ class Windowed:
         """Whether the value is at hand without a pass over the reference."""
         return self._value is not None
 
-    def settle(self) -> None:
-        """Decide what is computed, where that was put off: what reads it from now on reads what there is now."""
+    def give_up(self, lazy_readers: LazyReaders) -> None:
+        """Let the step that runs now overwrite the tensors: nothing reads them after it but these lazy windows."""
+        self._lazy_readers = lazy_readers
 
-    def settle_on(self, window: Window) -> None:
+    @property
+    def is_overwritable(self) -> bool:
+        """Whether the tensors may be overwritten: nobody else will read them."""
+        return self._lazy_readers is not None and not self._lazy_readers.read(self)
+
+    def schedule(self) -> None:
+        """Fix what will be computed, where it is lazy: nothing more is fused into it."""
+
+    def schedule_on(self, window: Window) -> None:
         """Do the same where the value on a window is what will be read."""
-        self.settle()
+        self.schedule()
 
-    def compute(self) -> None:
-        """Compute what was put off, where something was."""
+    def materialize(self) -> None:
+        """Compute it, where it is lazy."""
 
     def delta(self) -> Tensor:
         """Return the delta, zero outside the sequence; not to be overwritten."""
         if self._delta is None:
             assert self._value is not None
-            self._delta = self._value - self._reference()
-            self._clean = False
-        if not self._clean:
+            self._delta = self._value - self._unmutated_view()
+            self._is_masked = False
+        if not self._is_masked:
             mask_outside(self._delta, self.window, self.length)
-            self._clean = True
+            self._is_masked = True
         return self._delta
 
     def value(self) -> Tensor:
         """Return the value; not to be overwritten."""
         if self._value is None:
             assert self._delta is not None
-            self._value = self._delta + self._reference()
+            self._value = self._delta + self._unmutated_view()
         return self._value
 
     def take_delta(self) -> Tensor:
         """Return the delta, zero outside the sequence, for the caller to overwrite."""
-        if self.uses > 1:
+        if not self.is_overwritable:
             return self.delta().clone()
         if self._delta is None:
             assert self._value is not None
-            self._delta, self._value = self._value.sub_(self._reference()), None
-            self._clean = False
+            self._delta, self._value = self._value.sub_(self._unmutated_view()), None
+            self._is_masked = False
         return self.delta()
 
     def take_raw_delta(self) -> tuple[Tensor, bool]:
         """Return the delta for the caller to overwrite, and whether it is zero outside the sequence already."""
-        if self.uses > 1 or self._delta is None:
+        if self._delta is None or not self.is_overwritable:
             return self.take_delta(), True
-        return self._delta, self._clean
+        return self._delta, self._is_masked
 
     def take_value(self) -> Tensor:
         """Return the value for the caller to overwrite."""
         if self._value is not None:
-            return self._value if self.uses <= 1 else self._value.clone()
+            return self._value if self.is_overwritable else self._value.clone()
         assert self._delta is not None
-        if self.uses > 1:
-            return self._delta + self._reference()
+        if not self.is_overwritable:
+            return self._delta + self._unmutated_view()
         taken = self._delta
         self._delta = None
-        return taken.add_(self._reference())
+        return taken.add_(self._unmutated_view())
 
     def value_on(self, window: Window) -> Tensor:
         """Return the value on another window, unmutated around its own; not to be overwritten."""
@@ -137,27 +153,30 @@ class Windowed:
             return self
         window = self.window.shared(self.shape[1], self.length)
         delta = regrid(self.delta(), self.window, window)
-        return Windowed(self.references, self.source, self.length, window, delta=delta, clean=True, uses=self.uses)
+        shared = Windowed(self.unmutated, self.source, self.length, window, delta=delta, is_masked=True)
+        if self.is_overwritable:
+            # Its tensors may be this one's own.
+            shared._lazy_readers = self._lazy_readers
+        return shared
 
     def phase(self, first: int, step: int) -> "Windowed":
         """Return every `step`-th mutation from `first` on; their numbers are shared, and none of them is another's."""
-        self.compute()
+        self.materialize()
         return Windowed(
-            self.references,
+            self.unmutated,
             self.source,
             self.length,
             self._phase_window(first, step),
             delta=None if self._delta is None else self._delta[:, first::step],
             value=None if self._value is None else self._value[:, first::step],
-            clean=self._clean,
-            uses=self.uses,
+            is_masked=self._is_masked,
         )
 
     def _phase_window(self, first: int, step: int) -> Window:
         return Window(self.window.at(first), self.window.step * step, self.window.width)
 
     def _placed(self, window: Window) -> Tensor:
-        around = self.references.view(self.source, window, self.shape[1])
+        around = self.unmutated.view(self.source, window, self.shape[1])
         around = around.expand(*self.shape[:3], *around.shape[3:])
         # A tensor of its own even where it is one window that is contiguous already: that is the reference itself.
         own = self.value() if self.holds_value else self.delta()
@@ -180,46 +199,44 @@ class Windowed:
                 torch.add(unmutated[..., low:high, :], part, out=reached)
         return placed
 
-    def _reference(self) -> Tensor:
-        return self.references.view(self.source, self.window, self.shape[1])
+    def _unmutated_view(self) -> Tensor:
+        return self.unmutated.view(self.source, self.window, self.shape[1])
 
 
-class Mutation(Windowed):
+class MutatedInput(Windowed):
     """The mutated input itself: one position wide, one letter for another."""
 
     def __init__(
         self,
-        references: References,
+        unmutated: Unmutated,
         source: str,
         length: int,
         window: Window,
-        there: Tensor,
-        instead: Tensor,
+        ref: Tensor,
+        alt: Tensor,
         letters: int,
     ) -> None:
-        super().__init__(references, source, length, window, clean=True)
-        self.there, self.instead, self.letters = there, instead, letters
+        super().__init__(unmutated, source, length, window, is_masked=True)
+        self.ref, self.alt, self.letters = ref, alt, letters
         """(n, positions) and (n, positions, alternatives): letter indices; `letters` where unknown."""
-        self.shape = torch.Size((*instead.shape, 1, letters))
+        self.shape = torch.Size((*alt.shape, 1, letters))
 
-    def phase(self, first: int, step: int) -> "Mutation":
+    def phase(self, first: int, step: int) -> "MutatedInput":
         """Return every `step`-th mutation from `first` on; see Windowed."""
         window, letters = self._phase_window(first, step), slice(first, None, step)
-        there, instead = self.there[:, letters], self.instead[:, letters]
-        part = Mutation(self.references, self.source, self.length, window, there, instead, self.letters)
-        part.uses = self.uses
-        return part
+        ref, alt = self.ref[:, letters], self.alt[:, letters]
+        return MutatedInput(self.unmutated, self.source, self.length, window, ref, alt, self.letters)
 
     def pairs(self) -> Tensor:
         """Return the index of each (letter there, letter instead) pair among all (letters + 1) ** 2, flat."""
-        return (self.there[:, :, None] * (self.letters + 1) + self.instead).reshape(-1)
+        return (self.ref[:, :, None] * (self.letters + 1) + self.alt).reshape(-1)
 
     def delta(self) -> Tensor:
         """Return the difference of two one-hot columns."""
         if self._delta is None:
-            like = self.references.view(self.source, self.window, 1)
+            like = self.unmutated.view(self.source, self.window, 1)
             code = torch.eye(self.letters + 1, self.letters, dtype=like.dtype, device=like.device)
-            self._delta = (code[self.instead] - code[self.there][:, :, None])[:, :, :, None]
+            self._delta = (code[self.alt] - code[self.ref][:, :, None])[:, :, :, None]
         return self._delta
 
     def value(self) -> Tensor:
