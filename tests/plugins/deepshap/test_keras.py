@@ -9,8 +9,8 @@ from shap.explainers._deep import deep_tf
 from tensorflow.python.eager import execute
 from tensorflow.python.framework import ops
 
-from attribution_bench.errors import UnsupportedError
-from attribution_bench_plugins.deepshap import ConvergenceWarning, DeepSHAP
+from attribution_bench.errors import ConvergenceWarning, UnsupportedError
+from attribution_bench_plugins.deepshap import DeepSHAP
 from attribution_bench_plugins.deepshap.keras_rules import RULES, extended_rules
 
 LENGTH = 10

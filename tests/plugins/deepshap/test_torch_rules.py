@@ -10,7 +10,8 @@ from tangermeme.deep_lift_shap import deep_lift_shap
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attribution_bench_plugins.deepshap import ConvergenceWarning, DeepSHAP
+from attribution_bench.errors import ConvergenceWarning
+from attribution_bench_plugins.deepshap import DeepSHAP
 
 A, C, G, T = np.eye(4)
 LENGTH = 12

@@ -250,7 +250,7 @@ def test_what_is_foreseen_to_stay_between_kernels_does(name: str, monkeypatch: p
         computed(self, result)
 
     monkeypatch.setattr(Deferred, "computed", spy)
-    method = ab.get_method("fastism")(model, self_check=False, least_gain=0)
+    method = ab.get_method("fastism")(model, self_check=False, min_speedup=0)
     x = one_hot(1, 4, 48)
     found = method.attribute(x, target="all")
     assert_parity(dict(found.predictions), brute_force(model, x), 1e-10)
