@@ -34,10 +34,10 @@ def ism_scores(
     reference
         (N, *output): the prediction of the sequence itself.
     one_hot
-        (N, A, P): the letters that are there; all zero where unknown.
+        (N, A, P): the reference letters; all zero where unknown.
     convention
         ``delta``: alternative - reference. ``centred``: delta minus its mean over all A letters.
-        ``centred-alternatives``: delta minus its mean over the letters that are not there.
+        ``centred-alternatives``: delta minus its mean over the alternative letters.
         ``max-abs``, ``l2``: the largest absolute value, the Euclidean norm of delta over all outputs.
 
     Returns
@@ -52,7 +52,7 @@ def ism_scores(
     if convention == "centred":
         return np.asarray(delta - delta.mean(axis=1, keepdims=True))
     if convention == "centred-alternatives":
-        # The letter that is there has a delta of exactly 0, so it adds nothing to the sum.
+        # The reference letter has a delta of exactly 0, so it adds nothing to the sum.
         alternatives = (1 - one_hot).sum(axis=1, keepdims=True)
         alternatives = alternatives.reshape(*alternatives.shape, *[1] * (delta.ndim - 3))
         return np.asarray(delta - delta.sum(axis=1, keepdims=True) / alternatives)

@@ -1,4 +1,4 @@
-"""The errors that callers may want to tell apart. Each message names what was wrong and what would do."""
+"""The errors and warnings that callers may want to tell apart. Each message names what was wrong and what would do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -67,3 +67,11 @@ class UnknownNameError(AttributionBenchError, KeyError):
 
 class SelfCheckError(AttributionBenchError):
     """A fast path disagreed with the model itself; no result was returned."""
+
+
+class FallbackWarning(RuntimeWarning):
+    """Every mutation costs a full pass: the model could not be captured, or nothing would be gained by its graph."""
+
+
+class ConvergenceWarning(UserWarning):
+    """Attributions do not add up to the difference of predictions, so that the multipliers are no DeepLIFT values."""

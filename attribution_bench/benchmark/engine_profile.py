@@ -205,7 +205,7 @@ def _measure(row: Row, budget: float, clock: Clock) -> dict[str, Any]:
     one_hot = model.alphabet.one_hot(row.sequences.strings[:1])
     letters, source = len(model.alphabet), source_of(model)
     method = FastISM(model)
-    planned = timed(clock, partial(method.plan, row.length))
+    planned = timed(clock, partial(method.explain, row.length))
     explanation, rate = planned.value, matrix_rate(source.device, source.dtype, clock)
     standard = sum(layer.products_standard for layer in explanation.layers)
     fast = sum(layer.products_fast for layer in explanation.layers)
@@ -251,7 +251,7 @@ def _precisions(
     truth = StandardISM(double).attribute(one_hot, target="all", positions=few)
     found = []
     for products in (None, *PRODUCTS):
-        run = partial(FastISM(model, products=products).attribute, one_hot, target="all", positions=positions)
+        run = partial(FastISM(model, matmul_precision=products).attribute, one_hot, target="all", positions=positions)
         try:
             run()
         except DeviceError:

@@ -53,7 +53,7 @@ class LogoScores:
     methods: tuple[MethodScores, ...]
 
     def observed(self, scores: MethodScores) -> NDArray[np.float64]:
-        """Return the score of the letter that is there as (A, P), zero for the other letters.
+        """Return the score of the reference letter as (A, P), zero for the other letters.
 
         Raises
         ------

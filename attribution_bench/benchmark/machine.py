@@ -106,7 +106,7 @@ def announce_threads(threads: int | None) -> int:
 
 @contextlib.contextmanager
 def thread_count(framework: str, threads: int) -> Iterator[None]:
-    """Run a framework on so many threads; PyTorch's former number comes back afterwards.
+    """Run a framework on a number of threads; PyTorch's former number is restored afterwards.
 
     Raises
     ------

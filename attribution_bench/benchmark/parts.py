@@ -35,7 +35,7 @@ class Division:
         return self.inner_steps * int(getattr(self.asked, self.outer))
 
     def part(self, steps: float) -> Units:
-        """Return the largest part of at most that many steps, at least one; whole inner axes once one fits."""
+        """Return the largest part of at most `steps` steps, at least one; whole inner axes once one fits."""
         whole = int(min(max(steps, 1), self.steps))
         if whole < self.inner_steps:
             return replace(self.asked, **{self.inner: whole, self.outer: 1})

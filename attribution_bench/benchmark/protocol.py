@@ -64,7 +64,7 @@ class Plan:
     part: Units
     batch_size: int | None
     rounds: int
-    """At most so many."""
+    """The largest number of rounds."""
     seconds: float
     """What is left of the budget for all rounds together."""
     sweep: tuple[BatchTiming, ...]
@@ -78,7 +78,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Probe:
-    """Seconds that so many steps took."""
+    """Seconds that a number of steps took."""
 
     steps: int
     seconds: float

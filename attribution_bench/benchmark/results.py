@@ -50,7 +50,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Units:
-    """An amount of work: so many sequences, at so many positions of each, for so many scalar outputs."""
+    """An amount of work: numbers of sequences, of positions of each, and of scalar outputs."""
 
     sequences: int
     positions: int

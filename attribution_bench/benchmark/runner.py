@@ -110,7 +110,7 @@ def run_benchmark(
     OutputError
         The folder cannot be written; nothing has been measured then.
     DeviceError, MissingDependencyError
-        A framework or its device is not to be had.
+        A framework or its device is not available.
     """
     observer = observer or Silence()
     prepare_folder(folder)

@@ -61,7 +61,7 @@ def explain(
     shapes = [options.numbers([shape], (), "--extra-shape") for shape in extra_shape or ()]
     extras = tuple(np.zeros((1, *shape), dtype=np.float32) for shape in shapes)
     opened = source.open(length=wanted, **settings)
-    show(FastISM(opened).plan(wanted, additional_forward_args=extras or None))
+    show(FastISM(opened).explain(wanted, additional_forward_args=extras or None))
 
 
 def show(explanation: "Explanation") -> None:

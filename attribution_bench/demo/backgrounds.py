@@ -12,7 +12,7 @@ LENGTH = 256
 WINDOWS = 189
 """Windows of that length that the genome has side by side."""
 HELD_OUT_EVERY = 5
-"""One window in so many is kept from training."""
+"""One window in this number is held out of training."""
 
 
 def training_windows() -> tuple[str, ...]:

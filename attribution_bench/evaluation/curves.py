@@ -21,7 +21,7 @@ def masking_order(observed: NDArray[np.floating]) -> NDArray[np.int64]:
     Parameters
     ----------
     observed
-        (N, P): signed scores of the letters that are there.
+        (N, P): signed scores of the reference letters.
 
     Returns
     -------

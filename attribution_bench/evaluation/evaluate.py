@@ -206,7 +206,7 @@ class _Steps:
         self._observer, self._total, self._done = observer, total, 0
 
     def next(self, text: str, steps: int = 1) -> None:
-        """Say what comes now; so many steps lead to it."""
+        """Say what is done next, and count it as a number of steps."""
         if self._observer is not None:
             self._observer(text, self._done, self._total)
         self._done += steps
@@ -281,7 +281,7 @@ def _cautions(result: AttributionResult) -> list[str]:
 
 
 def _scalar_observed(result: AttributionResult) -> NDArray[np.float64]:
-    """(N, L) scores of the letters that are there."""
+    """(N, L) scores of the reference letters."""
     return result.observed.reshape(result.observed.shape[:2]).astype(np.float64)
 
 

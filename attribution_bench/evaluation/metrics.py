@@ -20,17 +20,17 @@ class Metric:
 _METRICS = (
     Metric(
         "pearson", "Pearson r", "higher",
-        "Linear correlation with exact ISM of the scores of the letters that are there.",
+        "Linear correlation with exact ISM of the scores of the reference letters.",
         "Pearson, Proc. R. Soc. Lond. 58:240, 1895", "agreement",
     ),
     Metric(
         "spearman", "Spearman ρ", "higher",
-        "Correlation with exact ISM of the ranks of the scores of the letters that are there.",
+        "Correlation with exact ISM of the ranks of the scores of the reference letters.",
         "Spearman, Am. J. Psychol. 15:72, 1904", "agreement",
     ),
     Metric(
         "cosine", "Cosine", "higher",
-        "Cosine of the angle to exact ISM of the scores of the letters that are there.",
+        "Cosine of the angle to exact ISM of the scores of the reference letters.",
         "Salton & McGill, Introduction to Modern Information Retrieval, 1983", "agreement",
     ),
     Metric(

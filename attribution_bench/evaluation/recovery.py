@@ -24,7 +24,7 @@ def recovery(observed: NDArray[np.floating], effects: NDArray[np.integer]) -> di
     Parameters
     ----------
     observed
-        (N, P): signed scores of the letters that are there.
+        (N, P): signed scores of the reference letters.
     effects
         (N, P): 1 in a site that raises the prediction, -1 in one that lowers it, 0 outside; see
         `attribution_bench.sequences.sites.site_effects`.

@@ -65,6 +65,6 @@ class Keras2SequenceModel(KerasSequenceModel):
         wanted = f"{'gpu' if kind == 'cuda' else kind}:{index or 0}"
         if wanted not in ("cpu:0", *gpus):
             raise DeviceError(
-                f"device {device!r} is not to be had here; TensorFlow finds {', '.join(['cpu:0', *gpus])}"
+                f"device {device!r} is not available here; TensorFlow finds {', '.join(['cpu:0', *gpus])}"
             )
         return wanted

@@ -137,7 +137,7 @@ class KerasSequenceModel(SequenceModel):
         wanted = f"{'gpu' if kind == 'cuda' else kind}:{index or 0}"
         found = ["cpu:0", *_gpus()]
         if wanted not in found:
-            raise DeviceError(f"device {device!r} is not to be had here; Keras finds {', '.join(found)}")
+            raise DeviceError(f"device {device!r} is not available here; Keras finds {', '.join(found)}")
         return wanted
 
 

@@ -105,7 +105,7 @@ class TorchSequenceModel(SequenceModel):
             found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
             if torch.backends.mps.is_available():
                 found.append("mps")
-            raise DeviceError(f"device {device!r} is not to be had here; PyTorch finds {', '.join(found)}") from error
+            raise DeviceError(f"device {device!r} is not available here; PyTorch finds {', '.join(found)}") from error
         return str(place)
 
 

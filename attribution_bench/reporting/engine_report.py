@@ -41,8 +41,8 @@ GROWTH = (
     "linear growth: seconds per letter at the largest number of sequences, over those at the model's shortest length."
 )
 COLD = (
-    "One sequence, mutated at so many positions in its middle. The first run includes the self-check. Capture and plan "
-    "of the first model in a process also import what capture needs."
+    "One sequence, mutated at the given number of positions in its middle. The first run includes the self-check. "
+    "Capture and plan of the first model in a process also import what capture needs."
 )
 WORK = (
     "Multiply-accumulates (MAC) are counted, for one mutation in the middle of the sequence. The rates are those "
@@ -56,10 +56,11 @@ NODES = (
     "and writing the predictions."
 )
 PRECISIONS = (
-    "One sequence, mutated at so many positions in its middle, with the products of windows computed in each precision "
-    "that there is here and added up in single precision (`FastISM(model, products=...)`); the unmutated pass stays in "
-    "single precision. Errors are the largest differences from full passes in double precision at a few of the "
-    "positions: of the predictions, over the largest prediction, and of what mutations change, over the largest change."
+    "One sequence, mutated at the given number of positions in its middle, with the products of windows computed in "
+    "each precision that is available here and added up in single precision (`FastISM(model, matmul_precision=...)`); "
+    "the unmutated pass stays in single precision. Errors are the largest differences from full passes in double "
+    "precision at a few of the positions: of the predictions, over the largest prediction, and of what mutations "
+    "change, over the largest change."
 )
 NOTES = "notes.md"
 """A file of the folder, written by hand, that becomes a part of the page."""
@@ -158,7 +159,7 @@ def _page(records: Sequence[Record], comparison: EngineComparison, notes: str) -
 def _gpu_sentence(records: Sequence[Record]) -> str:
     if any(record.machine.gpu for record in records):
         return "The cells of a GPU name it."
-    return "No GPU was to be had where this was measured: every figure here is of a CPU."
+    return "No GPU was available where this was measured: every figure here is of a CPU."
 
 
 def _growth_section(growths: Sequence[Growth]) -> list[str]:

@@ -38,7 +38,7 @@ def heat_map_figure(
     colours: Mapping[str, str] | None = None,
     width: float | None = None,
 ) -> Figure:
-    """Draw a logo of the letters that are there, and below it all scores as a heat map, for each panel.
+    """Draw a logo of the reference letters, and below it all scores as a heat map, for each panel.
 
     Parameters
     ----------
@@ -59,8 +59,7 @@ def heat_map_figure(
     there = np.asarray(present, dtype=bool)
     if there.shape != (len(alphabet), positions):
         raise InvalidInputError(
-            f"the letters that are there must be ({len(alphabet)}, {positions}) as the scores are, "
-            f"not shape {there.shape}"
+            f"the reference letters must be ({len(alphabet)}, {positions}) as the scores are, not shape {there.shape}"
         )
     window = Window(start, start + positions, chromosome, sites, highlights, width)
     map_inches = LETTER_ROW_INCHES * len(alphabet)
@@ -91,7 +90,7 @@ def draw_heat_map(
     start: int = 0,
     limit: float | None = None,
 ) -> ScalarMappable:
-    """Draw scores (A, P) into axes, a row a letter, the letters that are there dotted; return what a colour bar needs.
+    """Draw scores (A, P) into axes, a row a letter, the reference letters dotted; return what a colour bar needs.
 
     ``limit`` is the score of the darkest colours, the largest absolute one when None; white is zero.
     """

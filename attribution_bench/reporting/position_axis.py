@@ -22,7 +22,7 @@ def position_text(position: float, chromosome: str | None) -> str:
 
 
 def label_positions(axes: Axes, start: int, stop: int, *, chromosome: str | None, inches: float) -> None:
-    """Label the positions [start, stop) below axes that are so many inches wide; no two texts touch."""
+    """Label the positions [start, stop) below axes of a width in inches; no two texts touch."""
     axes.set_xlim(start - 0.5, stop - 0.5)
     longest = len(position_text(stop, chromosome)) + 3
     ticks = int(inches / (longest * CHARACTER_INCHES))

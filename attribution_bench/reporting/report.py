@@ -162,7 +162,7 @@ def _shown(scores: LogoScores) -> str:
     stop = scores.start + len(scores.letters)
     conventions = ", ".join(sorted({m.convention for m in scores.methods if m.convention}))
     return markdown_text(
-        f"Scores of the letters that are there, at positions {scores.start} to {stop} (0-based, half-open) of "
+        f"Scores of the reference letters, at positions {scores.start} to {stop} (0-based, half-open) of "
         f"{scores.sequence_name} ({scores.length} letters), each method with its default options and on its own scale. "
         "The model's weights are random, so the logos show how far the methods agree, not biology."
         + (f" ISM scores are {conventions}." if conventions else "")

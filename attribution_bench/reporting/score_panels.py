@@ -42,7 +42,7 @@ class ScorePanels:
 
     @property
     def observed(self) -> dict[str, NDArray[np.floating]]:
-        """Title -> (A, P): the score of the letter that is there, zero for the others."""
+        """Title -> (A, P): the score of the reference letter, zero for the others."""
         return {title: np.where(self.present, scores, 0) for title, scores in self.hypothetical.items()}
 
 

@@ -17,7 +17,7 @@ def write_modisco(result: AttributionResult, folder: str | os.PathLike[str]) -> 
     """Write what ``modisco motifs -s sequences.npz -a scores.npz`` takes (tfmodisco-lite); returns both paths.
 
     ``sequences.npz`` holds the one-hot letters and ``scores.npz`` the hypothetical scores, each (N, A, P) under the
-    name ``arr_0``. TF-MoDISco multiplies them itself to have the scores of the letters that are there.
+    name ``arr_0``. TF-MoDISco multiplies them itself to have the scores of the reference letters.
 
     Raises
     ------

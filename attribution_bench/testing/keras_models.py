@@ -9,7 +9,7 @@ from attribution_bench.testing.subject import STRINGS, Kind, seeded_weight
 
 
 class Fuse(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
-    """Pass its input through, and raise once it has been called so many times after the model was built."""
+    """Pass its input through, and raise once it has been called `calls` times after the model was built."""
 
     def __init__(self, calls: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def build(kind: Kind) -> keras.Model:
 
 
 def build_fused(calls: int) -> keras.Model:
-    """Return the ``one_output`` model with a layer that raises after so many calls."""
+    """Return the ``one_output`` model with a layer that raises after `calls` calls."""
     sequence = keras.Input((len(STRINGS[0]), 4))
     return _prepared(keras.Model(sequence, keras.layers.Dense(1)(_body(sequence, Fuse(calls)))))
 

@@ -40,15 +40,15 @@ def check_rules(model: Any, rules: Mapping[str, Any], length: int, *, additional
     sequence_model = as_sequence_model(model)
     letters = len(sequence_model.alphabet)
     x = np.eye(letters)[np.random.default_rng(0).integers(0, letters, (2, length))].transpose(0, 2, 1)
-    fast = get_method("fastism")(sequence_model, rules=rules, self_check=False, least_gain=0)
-    plan = fast.plan(length, additional_forward_args=additional_forward_args)  # type: ignore[attr-defined]
+    fast = get_method("fastism")(sequence_model, rules=rules, self_check=False, min_speedup=0)
+    explanation = fast.explain(length, additional_forward_args=additional_forward_args)  # type: ignore[attr-defined]
     faults = [
         f"{layer.kind} ({layer.layer!r}) runs whole: {layer.reason}"
-        for layer in plan.layers
+        for layer in explanation.layers
         if layer.kind in rules and layer.mode == "full"
     ]
-    if plan.fallback:
-        faults.append(f"nothing runs on windows: {plan.fallback}")
+    if explanation.fallback:
+        faults.append(f"nothing runs on windows: {explanation.fallback}")
     else:
         request: dict[str, Any] = {"target": "all", "additional_forward_args": additional_forward_args}
         truth = get_method("standard_ism")(sequence_model).attribute(x, **request)

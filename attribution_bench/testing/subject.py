@@ -38,7 +38,7 @@ class Models(Protocol):
         """
 
     def build_fused(self, calls: int) -> Any:
-        """Return the ``one_output`` model with an identity layer inside that raises after so many calls."""
+        """Return the ``one_output`` model with an identity layer inside that raises after `calls` calls."""
 
     def snapshot(self, model: Any) -> dict[str, Any]:
         """Return everything that a method must leave as it was: name of the part -> comparable value."""

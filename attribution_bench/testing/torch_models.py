@@ -12,7 +12,7 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 
 
 class Fuse(nn.Module):
-    """Pass its input through, and raise once it has been called so many times."""
+    """Pass its input through, and raise once it has been called `calls` times."""
 
     def __init__(self, calls: int) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ def build(kind: Kind) -> nn.Module:
 
 
 def build_fused(calls: int) -> nn.Module:
-    """Return the ``one_output`` model with a layer that raises after so many calls."""
+    """Return the ``one_output`` model with a layer that raises after `calls` calls."""
     return _prepared(OneOutput(Fuse(calls)))
 
 

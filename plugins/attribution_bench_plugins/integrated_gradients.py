@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags
+from attribution_bench.deprecation import renamed_options
 from attribution_bench.errors import InvalidInputError
 from attribution_bench_plugins.gradients import gradients_of, scalars_of
 from attribution_bench_plugins.gradients.base import shaped, zero_at_unknown
@@ -32,32 +33,35 @@ class IntegratedGradients(Attribution):
     ----------
     model
         Model of either framework: Captum differentiates in PyTorch, tf.GradientTape in TensorFlow.
-    steps
-        Points on the path (nodes of a Gauss-Legendre quadrature).
-    baseline
+    n_steps
+        Number of points on the path (nodes of a Gauss-Legendre quadrature).
+    baselines
         (A, L), or (N, A, L) with one baseline a sequence; zeros by default.
+
+    The options ``steps`` and ``baseline`` are the old names of ``n_steps`` and ``baselines``.
 
     Raises
     ------
     InvalidInputError
-        Steps or a baseline that cannot be used.
+        A number of steps or baselines that cannot be used.
     """
 
     name: ClassVar[str] = "integrated_gradients"
     tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), needs_gradient=True, needs_references=True)
 
-    def __init__(self, model: Any, *, steps: int = 50, baseline: ArrayLike | None = None) -> None:
-        if steps < 1:
-            raise InvalidInputError(f"steps must be at least 1, not {steps}")
-        self._steps = steps
-        self._baseline = None if baseline is None else _checked(baseline)
-        super().__init__(model, steps=steps, baseline=self._baseline)
+    @renamed_options(steps="n_steps", baseline="baselines")
+    def __init__(self, model: Any, *, n_steps: int = 50, baselines: ArrayLike | None = None) -> None:
+        if n_steps < 1:
+            raise InvalidInputError(f"n_steps must be at least 1, not {n_steps}")
+        self._steps = n_steps
+        self._baselines = None if baselines is None else _checked(baselines)
+        super().__init__(model, n_steps=n_steps, baselines=self._baselines)
         self._gradients = gradients_of(self.model)
 
     def _attribute(self, request: Request) -> RawAttribution:
         scalars = scalars_of(request)
         one_hot, batch_size = request.one_hot, request.batch_size or DEFAULT_BATCH_SIZE
-        baseline = self._baseline_of(one_hot)
+        baselines = self._baselines_of(one_hot)
         count, letters, _ = one_hot.shape
         scores = np.empty((count, letters, len(request.positions), len(scalars)), dtype=one_hot.dtype)
         difference = np.empty((count, len(scalars)))
@@ -71,7 +75,7 @@ class IntegratedGradients(Attribution):
 
         for start in range(0, count, batch_size):
             rows = slice(start, start + batch_size)
-            x, from_, extras = one_hot[rows], baseline[rows], tuple(extra[rows] for extra in request.extras)
+            x, from_, extras = one_hot[rows], baselines[rows], tuple(extra[rows] for extra in request.extras)
             mean = self._gradients.path_mean(
                 x, from_, extras, scalars, advance, steps=self._steps, batch_size=batch_size
             )
@@ -87,22 +91,23 @@ class IntegratedGradients(Attribution):
             metadata={"convergence": _summary(delta, difference)},
         )
 
-    def _baseline_of(self, one_hot: NDArray[np.floating]) -> NDArray[np.floating]:
-        if self._baseline is None:
+    def _baselines_of(self, one_hot: NDArray[np.floating]) -> NDArray[np.floating]:
+        if self._baselines is None:
             return np.zeros_like(one_hot)
-        if self._baseline.shape not in (one_hot.shape, one_hot.shape[1:]):
+        if self._baselines.shape not in (one_hot.shape, one_hot.shape[1:]):
             raise InvalidInputError(
-                f"baseline must be {one_hot.shape[1:]} or {one_hot.shape} for these inputs, not {self._baseline.shape}"
+                f"baselines must be {one_hot.shape[1:]} or {one_hot.shape} for these inputs, "
+                f"not {self._baselines.shape}"
             )
-        return np.broadcast_to(self._baseline, one_hot.shape).astype(one_hot.dtype)
+        return np.broadcast_to(self._baselines, one_hot.shape).astype(one_hot.dtype)
 
 
-def _checked(baseline: Any) -> NDArray[np.floating]:
-    """Return a baseline, array or tensor, as an array of numbers; its shape is known to fit only with the inputs."""
-    array = np.asarray(baseline.detach().cpu() if hasattr(baseline, "detach") else baseline)
+def _checked(baselines: Any) -> NDArray[np.floating]:
+    """Return baselines, array or tensor, as an array of numbers; their shape is known to fit only with the inputs."""
+    array = np.asarray(baselines.detach().cpu() if hasattr(baselines, "detach") else baselines)
     if array.ndim not in (2, 3) or not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
         raise InvalidInputError(
-            f"baseline must be finite numbers (A, L) or (N, A, L), not shape {array.shape} of {array.dtype}"
+            f"baselines must be finite numbers (A, L) or (N, A, L), not shape {array.shape} of {array.dtype}"
         )
     return array.astype(np.float64)
 

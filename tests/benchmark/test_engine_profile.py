@@ -64,7 +64,7 @@ def test_a_profile_holds_counted_work_and_the_times_of_every_step(
     profile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However little windows save on so small a model.
-    monkeypatch.setattr(fastism, "FastISM", partial(FastISM, least_gain=0))
+    monkeypatch.setattr(fastism, "FastISM", partial(FastISM, min_speedup=0))
     found = profile()
     # 60 positions x 5 x 4 x 8, 160 x 6, 6 x 1.
     assert found.products_standard == 60 * 160 + 960 + 6
@@ -92,7 +92,7 @@ def test_a_profile_holds_counted_work_and_the_times_of_every_step(
 
 
 def test_steps_are_timed_once_a_block_and_merging_ones_once_in_all() -> None:
-    method = FastISM(row_of(pooled).build(), self_check=False, least_gain=0)
+    method = FastISM(row_of(pooled).build(), self_check=False, min_speedup=0)
     one_hot = lambda_windows(LENGTH, 1).one_hot()
     expected = method.attribute(one_hot).predictions["output"]
     blocks: list[int] = []
@@ -110,7 +110,7 @@ def test_steps_are_timed_once_a_block_and_merging_ones_once_in_all() -> None:
 
 
 def test_the_engine_is_left_as_it_was_after_an_error_too() -> None:
-    method = FastISM(row_of(pooled).build(), least_gain=0)
+    method = FastISM(row_of(pooled).build(), min_speedup=0)
     plain, plain_run = execute.BlockInterpreter, Prepared.run
 
     def interrupted(done: int, total: int) -> None:

@@ -69,7 +69,7 @@ def predictions(network, one_hot):
 @pytest.mark.parametrize("steps", [2, 200])
 def test_integrated_gradients_against_fresh_predictions(network, steps):
     one_hot = sequences_with_unknown_letters()
-    result = ab.get_method("integrated_gradients")(network, steps=steps).attribute(one_hot)
+    result = ab.get_method("integrated_gradients")(network, n_steps=steps).attribute(one_hot)
     attributed = result.observed.sum(axis=1)
     difference = predictions(network, one_hot) - predictions(network, np.zeros_like(one_hot))
     found = completeness_error(attributed, result.convergence_delta)
@@ -80,7 +80,7 @@ def test_integrated_gradients_against_fresh_predictions(network, steps):
 
 def test_integrated_gradients_from_another_baseline(network):
     one_hot, baseline = sequences_with_unknown_letters()[1:], np.full((4, 16), 0.25)
-    result = ab.get_method("integrated_gradients")(network, steps=3, baseline=baseline).attribute(one_hot)
+    result = ab.get_method("integrated_gradients")(network, n_steps=3, baselines=baseline).attribute(one_hot)
     difference = predictions(network, one_hot) - predictions(network, baseline[None])
     error = np.abs(result.observed.sum(axis=1) - difference) / np.abs(difference)
     np.testing.assert_allclose(
@@ -102,7 +102,7 @@ def test_deepshap_against_fresh_predictions(network):
 
 
 def test_deepshap_with_its_own_references(network):
-    result = ab.get_method("deepshap")(network, references=4).attribute(sequences_with_unknown_letters())
+    result = ab.get_method("deepshap")(network, n_references=4).attribute(sequences_with_unknown_letters())
     found = completeness_error(result.observed.sum(axis=1), result.convergence_delta)
     np.testing.assert_allclose(found, 0, atol=1e-9)
 

@@ -62,7 +62,7 @@ def assert_parity(
 
 def plan_of(model: SequenceModel, length: int, extras: tuple[np.ndarray, ...] = ()) -> Plan:
     """Return the plan of a model in inference mode, whatever it would gain."""
-    options = Options(memory_budget=None, self_check=False, rules={}, least_gain=0.0)
+    options = Options(memory_budget=None, self_check=False, rules={}, min_speedup=0.0)
     plan = prepare(source_of(model), length, extras, model.outputs(length, extras), options).plan
     assert plan is not None
     return plan

@@ -209,11 +209,11 @@ def test_keras_batch_norm_is_not_trained():
 
 
 def test_devices_that_are_not_there():
-    with pytest.raises(DeviceError, match="device 'cuda:99' is not to be had here; PyTorch finds cpu"):
+    with pytest.raises(DeviceError, match="device 'cuda:99' is not available here; PyTorch finds cpu"):
         as_sequence_model(torch.nn.Flatten(), device="cuda:99")
-    with pytest.raises(DeviceError, match="device 'toaster' is not to be had here"):
+    with pytest.raises(DeviceError, match="device 'toaster' is not available here"):
         as_sequence_model(torch.nn.Flatten(), device="toaster")
-    with pytest.raises(DeviceError, match="device 'cuda:99' is not to be had here; Keras finds cpu:0"):
+    with pytest.raises(DeviceError, match="device 'cuda:99' is not available here; Keras finds cpu:0"):
         as_sequence_model(keras_returns(lambda x: x[:, 0]), device="cuda:99")
 
 

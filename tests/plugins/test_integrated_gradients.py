@@ -35,7 +35,7 @@ def linear(weight: np.ndarray, bias: float) -> torch.nn.Module:
 def test_linear_model_by_hand():
     # f(x) = 3 + sum of weight * x: the path gradient is the weight wherever one stands.
     weight = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
-    result = IntegratedGradients(linear(weight, 3.0), steps=2).attribute(["CT"])
+    result = IntegratedGradients(linear(weight, 3.0), n_steps=2).attribute(["CT"])
     np.testing.assert_allclose(result.scores[0], weight, rtol=CAPTUM)
     np.testing.assert_allclose(result.observed[0], [3.0, 8.0], rtol=CAPTUM)
     np.testing.assert_allclose(result.convergence_delta, [0.0], atol=1e-5)
@@ -47,7 +47,7 @@ def test_linear_model_with_a_baseline_by_hand():
     # Columns: weight less what the baseline holds of it, 0.5 * 1 + 0.5 * 3 = 2 and 8.
     expected = np.array([[-1.0, -6.0], [1.0, -4.0], [3.0, -2.0], [5.0, 0.0]])
     for given in (baseline, baseline[None], torch.from_numpy(baseline)):
-        result = IntegratedGradients(linear(weight, 3.0), baseline=given).attribute(["CT"])
+        result = IntegratedGradients(linear(weight, 3.0), baselines=given).attribute(["CT"])
         np.testing.assert_allclose(result.scores[0], expected, rtol=CAPTUM, atol=1e-6)
         np.testing.assert_allclose(result.observed[0], [1.0, 0.0], atol=1e-6)
         np.testing.assert_allclose(result.convergence_delta, [0.0], atol=1e-6)
@@ -65,7 +65,7 @@ def test_quadratic_model_by_hand():
         def forward(self, x):
             return self.inner(x) ** 2
 
-    result = IntegratedGradients(Square(), steps=1).attribute(["CT", "AN"])
+    result = IntegratedGradients(Square(), n_steps=1).attribute(["CT", "AN"])
     np.testing.assert_allclose(result.scores[0], 11 * weight, rtol=CAPTUM)
     np.testing.assert_allclose(result.scores[1], [[1, 0], [3, 0], [5, 0], [7, 0]], rtol=CAPTUM)
     np.testing.assert_allclose(result.convergence_delta, [0.0, 0.0], atol=1e-4)
@@ -88,8 +88,8 @@ def test_scores_are_the_independent_sum(two_heads, one_hot, numerical_gradient, 
     mean = integral(numerical_gradient, function, x, baseline, steps)
     expected = mean - (mean * baseline[..., None]).sum(axis=1, keepdims=True)
     delta = (mean * (x - baseline)[..., None]).sum(axis=(1, 2)) - (function(x) - function(baseline))
-    options = {"baseline": baseline} if with_baseline else {}
-    result = IntegratedGradients(two_heads, steps=steps, **options).attribute(x, target=target)
+    options = {"baselines": baseline} if with_baseline else {}
+    result = IntegratedGradients(two_heads, n_steps=steps, **options).attribute(x, target=target)
     scale = np.abs(expected).max()
     assert scale > 1e-2
     np.testing.assert_allclose(result.scores.reshape(expected.shape), expected, rtol=0, atol=CAPTUM * scale)
@@ -101,7 +101,7 @@ def test_scores_are_the_independent_sum(two_heads, one_hot, numerical_gradient, 
 
 def test_delta_shrinks_with_steps_and_is_reported(two_heads, one_hot):
     x = one_hot(3)
-    rough, fine = (IntegratedGradients(two_heads, steps=n).attribute(x, target="profile") for n in (1, 20))
+    rough, fine = (IntegratedGradients(two_heads, n_steps=n).attribute(x, target="profile") for n in (1, 20))
     assert np.abs(rough.convergence_delta).min() > 1e-5
     np.testing.assert_allclose(fine.convergence_delta, 0, atol=1e-6)
     difference = two_heads.predict(x)["profile"] - two_heads.predict(0 * x)["profile"]
@@ -109,7 +109,7 @@ def test_delta_shrinks_with_steps_and_is_reported(two_heads, one_hot):
     convergence = rough.metadata["convergence"]
     assert convergence["largest_absolute"] == pytest.approx(np.abs(rough.convergence_delta).max())
     assert convergence["median_relative"] == pytest.approx(np.median(np.abs(rough.convergence_delta / difference)))
-    assert rough.metadata["options"] == {"steps": 1, "baseline": None}
+    assert rough.metadata["options"] == {"n_steps": 1, "baselines": None}
 
 
 def test_extra_inputs_are_held_on_the_path(two_inputs, one_hot, numerical_gradient):
@@ -118,7 +118,7 @@ def test_extra_inputs_are_held_on_the_path(two_inputs, one_hot, numerical_gradie
         numerical_gradient, lambda x: two_inputs.predict(x, (np.resize(extra, (len(x), 2)),))["count"], x, 0 * x, 3
     )
     for batch_size in (1, 2, 4, 64):
-        result = IntegratedGradients(two_inputs, steps=3).attribute(
+        result = IntegratedGradients(two_inputs, n_steps=3).attribute(
             x, target="count", additional_forward_args=extra, batch_size=batch_size
         )
         np.testing.assert_allclose(result.scores, mean, rtol=0, atol=CAPTUM * np.abs(mean).max())
@@ -135,16 +135,16 @@ def test_batch_size_bounds_the_model_calls_and_changes_nothing(one_hot):
             return (x * x).sum(1).tanh().prod(1, keepdim=True)
 
     model, x = Counts(), one_hot(5)
-    whole = IntegratedGradients(model, steps=6).attribute(x).scores
+    whole = IntegratedGradients(model, n_steps=6).attribute(x).scores
     for batch_size in (1, 3, 5, 7):
         model.rows.clear()
-        part = IntegratedGradients(model, steps=6).attribute(x, batch_size=batch_size).scores
+        part = IntegratedGradients(model, n_steps=6).attribute(x, batch_size=batch_size).scores
         np.testing.assert_allclose(part, whole, rtol=0, atol=1e-6)
         assert max(model.rows) <= max(batch_size, 2)  # the two of the shape probe
 
 
 def test_positions_progress_and_unknown_letters(two_heads):
-    method, sequences = IntegratedGradients(two_heads, steps=3), ["ACGNTAN", "ACCNTGT", "NNNNNNN"]
+    method, sequences = IntegratedGradients(two_heads, n_steps=3), ["ACGNTAN", "ACCNTGT", "NNNNNNN"]
     seen: list[tuple[int, int]] = []
     whole = method.attribute(sequences, target="all", progress=lambda *state: seen.append(state))
     assert seen[-1] == (3 * 4 * 3, 3 * 4 * 3)
@@ -174,8 +174,8 @@ def float64():
 )
 def test_frameworks_agree(name, target, one_hot):
     build, x = ab.get_model(name), one_hot(2, 64)
-    in_torch = IntegratedGradients(build(64).double(), steps=8).attribute(x, target=target)
-    in_keras = IntegratedGradients(build(64, framework="keras"), steps=8).attribute(x, target=target)
+    in_torch = IntegratedGradients(build(64).double(), n_steps=8).attribute(x, target=target)
+    in_keras = IntegratedGradients(build(64, framework="keras"), n_steps=8).attribute(x, target=target)
     scale = np.abs(in_torch.scores).max()
     assert scale > 1e-3
     np.testing.assert_allclose(in_torch.scores, in_keras.scores, rtol=0, atol=CAPTUM * scale)
@@ -190,17 +190,17 @@ def test_weights_are_left_as_they_were(two_heads, one_hot):
         return [tensor.numpy().copy() for tensor in two_heads.model.state_dict().values()]
 
     before = weights()
-    IntegratedGradients(two_heads, steps=2).attribute(one_hot(4), target="all")
+    IntegratedGradients(two_heads, n_steps=2).attribute(one_hot(4), target="all")
     assert all((a == b).all() for a, b in zip(before, weights(), strict=True))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps must be at least 1, not 0"),
-        ({"baseline": np.zeros(4)}, r"\(A, L\) or \(N, A, L\), not shape \(4,\)"),
-        ({"baseline": "zero"}, "finite numbers"),
-        ({"baseline": np.full((4, 7), np.nan)}, "finite numbers"),
+        ({"n_steps": 0}, "n_steps must be at least 1, not 0"),
+        ({"baselines": np.zeros(4)}, r"\(A, L\) or \(N, A, L\), not shape \(4,\)"),
+        ({"baselines": "zero"}, "finite numbers"),
+        ({"baselines": np.full((4, 7), np.nan)}, "finite numbers"),
     ],
 )
 def test_bad_options(two_heads, options, message):
@@ -209,6 +209,6 @@ def test_bad_options(two_heads, options, message):
 
 
 def test_a_baseline_that_does_not_fit_the_inputs(two_heads, one_hot):
-    method = IntegratedGradients(two_heads, baseline=np.zeros((4, 6)))
+    method = IntegratedGradients(two_heads, baselines=np.zeros((4, 6)))
     with pytest.raises(InvalidInputError, match=r"must be \(4, 7\) or \(2, 4, 7\) for these inputs, not \(4, 6\)"):
         method.attribute(one_hot(2), target="count")

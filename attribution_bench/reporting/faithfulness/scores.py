@@ -18,9 +18,9 @@ class Scores:
     positions: NDArray[np.int64]
     """(P,) positions in the sequences."""
     observed: dict[str, NDArray[np.floating]]
-    """Method -> (N, P): the score of the letter that is there."""
+    """Method -> (N, P): the score of the reference letter."""
     effects: NDArray[np.floating] | None
-    """(N, A, P): what each mutation does to the prediction; 0 at the letter that is there."""
+    """(N, A, P): what each mutation does to the prediction; 0 at the reference letter."""
     effects_of: str | None
     """The exact method that asked the model."""
 

@@ -72,7 +72,8 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
 
 def options_text(method: MethodEvaluation) -> str:
     """Say how a method was run."""
-    parts = [f"{name.replace('_', ' ')} {value}" for name, value in method.options.items() if value not in NOTHING]
+    given = {name.removeprefix("n_"): value for name, value in method.options.items() if value not in NOTHING}
+    parts = [f"{name.replace('_', ' ')} {value}" for name, value in given.items()]
     parts += [f"scores {method.convention}"] * (method.convention is not None)
     parts += ["exact"] * method.exact
     return ", ".join(parts) or "default options"

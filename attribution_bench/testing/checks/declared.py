@@ -39,7 +39,7 @@ def check_predictions_are_given(subject: Subject) -> None:
         there = np.einsum("nap...,nap->np...", result.predictions[name], result.one_hot)
         known = result.one_hot.any(axis=1)
         everywhere = np.broadcast_to(reference[:, None], there.shape)
-        require_equal(there[known], everywhere[known], f"prediction of {name} with the letter that is there", remedy)
+        require_equal(there[known], everywhere[known], f"prediction of {name} with the reference letter", remedy)
     for convention in CONVENTIONS:
         scores = result.with_convention(convention).scores
         require(np.isfinite(scores).all(), f"scores under {convention!r} are not finite", remedy)

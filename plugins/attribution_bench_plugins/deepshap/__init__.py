@@ -1,6 +1,8 @@
 """DeepSHAP: DeepLIFT multipliers averaged over shuffled references, for PyTorch and Keras models."""
 
-from attribution_bench_plugins.deepshap.convergence import ConvergenceWarning
+from attribution_bench.deprecation import moved_names
 from attribution_bench_plugins.deepshap.method import DeepSHAP
 
-__all__ = ["ConvergenceWarning", "DeepSHAP"]
+__getattr__ = moved_names(__name__, ConvergenceWarning="attribution_bench.errors")
+
+__all__ = ["DeepSHAP"]

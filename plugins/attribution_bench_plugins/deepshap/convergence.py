@@ -6,14 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution_bench import errors
+from attribution_bench.deprecation import moved_names
+
 TOLERANCE = 1e-3
 """Largest |delta| over |f(x) - f(reference)| that passes without a warning."""
 ROUNDING = 128
 """Rounding errors of the outputs' size that a delta may hold beside that, where x and reference predict the same."""
-
-
-class ConvergenceWarning(UserWarning):
-    """Attributions do not add up to the difference of predictions, so that the multipliers are no DeepLIFT values."""
 
 
 def warn_if_not_converged(
@@ -51,6 +50,9 @@ def warn_if_not_converged(
     warnings.warn(
         f"DeepSHAP scores do not add up to f(x) - f(reference) for {wrong.sum()} of {wrong.size} pairs of sequence and "
         f"reference (largest error {worst:.2g} of the difference, {TOLERANCE:g} allowed); {cause}",
-        ConvergenceWarning,
+        errors.ConvergenceWarning,
         stacklevel=4,
     )
+
+
+__getattr__ = moved_names(__name__, ConvergenceWarning="attribution_bench.errors")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags
+from attribution_bench.deprecation import renamed_options
 from attribution_bench.errors import InvalidInputError
 from attribution_bench_plugins.deepshap.convergence import warn_if_not_converged
 from attribution_bench_plugins.deepshap.explainer import Explainer, explainer_key, prepare
@@ -28,13 +29,15 @@ class DeepSHAP(Attribution):
     ----------
     model
         A torch.nn.Module, a keras.Model on TensorFlow, or a SequenceModel of one.
-    references
+    n_references
         Number of dinucleotide-shuffled references a sequence, at least 1.
     seed
         Seed of the shuffles. Those of a sequence depend on it and on the sequence's letters only.
     baselines
-        (R, A, L) for all sequences or (N, R, A, L) for each, instead of shuffles; ``references`` and ``seed`` are
-        ignored then. They need not be one-hot.
+        (R, A, L) for all sequences or (N, R, A, L) for each, instead of shuffles; ``n_references`` and ``seed``
+        are ignored then. They need not be one-hot.
+
+    The option ``references`` is the old name of ``n_references``.
 
     Raises
     ------
@@ -47,14 +50,15 @@ class DeepSHAP(Attribution):
     name: ClassVar[str] = "deepshap"
     tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), needs_gradient=True, needs_references=True)
 
-    def __init__(self, model: Any, references: int = 10, seed: int = 0, baselines: ArrayLike | None = None) -> None:
-        if isinstance(references, bool) or not isinstance(references, int | np.integer) or references < 1:
-            raise InvalidInputError(f"references must be a whole number of at least 1, not {references!r}")
+    @renamed_options(references="n_references")
+    def __init__(self, model: Any, n_references: int = 10, seed: int = 0, baselines: ArrayLike | None = None) -> None:
+        if isinstance(n_references, bool) or not isinstance(n_references, int | np.integer) or n_references < 1:
+            raise InvalidInputError(f"n_references must be a whole number of at least 1, not {n_references!r}")
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise InvalidInputError(f"seed must be a whole number of at least 0, not {seed!r}")
         self._baselines = None if baselines is None else _as_baselines(baselines)
         given = None if self._baselines is None else f"array of shape {self._baselines.shape}"
-        super().__init__(model, references=int(references), seed=int(seed), baselines=given)
+        super().__init__(model, n_references=int(n_references), seed=int(seed), baselines=given)
         self._prepared: tuple[tuple[Any, ...], Explainer] | None = None
 
     def _attribute(self, request: Request) -> RawAttribution:
@@ -107,7 +111,7 @@ class DeepSHAP(Attribution):
     def _references(self, one_hot: NDArray[Any]) -> NDArray[Any]:
         if self._baselines is not None:
             return given_references(self._baselines, one_hot)
-        return shuffled_references(one_hot, self.options["references"], self.options["seed"])
+        return shuffled_references(one_hot, self.options["n_references"], self.options["seed"])
 
     def _predict(self, request: Request, one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> NDArray[Any]:
         """Return the selected outputs (rows, targets) of the model itself, not of the prepared graph."""

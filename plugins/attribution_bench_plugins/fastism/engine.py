@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attribution_bench import errors
 from attribution_bench.attribution import RawAttribution, Request
+from attribution_bench.deprecation import moved_names
 from attribution_bench.errors import SelfCheckError
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
@@ -22,8 +24,7 @@ from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActiv
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
 from attribution_bench_plugins.fastism.graph.layout import labelled
-from attribution_bench_plugins.fastism.ops import Rule
-from attribution_bench_plugins.fastism.ops.custom_rules import rules_for
+from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule, rules_for
 from attribution_bench_plugins.fastism.planning.cost import LaunchCounts, Work
 from attribution_bench_plugins.fastism.planning.plan import Plan, make_plan
 from attribution_bench_plugins.fastism.planning.pooling_first import pool_first
@@ -37,19 +38,15 @@ LARGEST_DEFAULT_BUDGET = 4 * 2**30
 FEW = "so few mutations take less time by full passes"
 
 
-class FallbackWarning(RuntimeWarning):
-    """Every mutation costs a full pass: the model could not be captured, or nothing would be gained by its graph."""
-
-
 @dataclass(frozen=True)
 class Options:
     """What the caller chose; see `FastISM`."""
 
     memory_budget: int | None
     self_check: bool
-    rules: Mapping[str, Rule]
-    least_gain: float
-    products: str | None = None
+    rules: Mapping[str, GivenRule]
+    min_speedup: float
+    matmul_precision: str | None = None
 
     def budget(self, device: torch.device) -> int:
         """Return how many bytes the engine may use on a device."""
@@ -76,7 +73,7 @@ class CompiledModel:
 
     def too_few(self, launches: LaunchCounts, options: Options) -> bool:
         """Whether so many mutations in so many pieces take less time by full passes, though more would not."""
-        return self.work is not None and not self.fallback and self.work.ratio(launches) < options.least_gain
+        return self.work is not None and not self.fallback and self.work.ratio(launches) < options.min_speedup
 
 
 def prepare(
@@ -97,7 +94,7 @@ def prepare(
     launches = launches_of(plan, sizes, sizes.sequences, range(length), plan.letters - 1)
     work = Work.of(plan, source.kind)
     ratio = work.ratio(launches)
-    if ratio < options.least_gain:
+    if ratio < options.min_speedup:
         return CompiledModel(plan, work, 1.0, f"windows would save too little, {ratio:.2f} times ({main_cause(plan)})")
     return CompiledModel(plan, work, ratio, "")
 
@@ -134,7 +131,7 @@ def _key(length: int, extras: tuple[NDArray[Any], ...]) -> Hashable:
 
 def warn_of(engine: CompiledModel) -> None:
     """Tell the caller of the method that every mutation takes a full pass."""
-    warnings.warn(f"fastISM falls back to standard ISM: {engine.fallback}", FallbackWarning, stacklevel=5)
+    warnings.warn(f"fastISM falls back to standard ISM: {engine.fallback}", errors.FallbackWarning, stacklevel=5)
 
 
 def attribute(source: Source, request: Request, engines: dict[Any, CompiledModel], options: Options) -> RawAttribution:
@@ -188,7 +185,7 @@ def explain_model(
 ) -> Explanation:
     """Explain what the engine does with a model at one length."""
     outputs = model.outputs(length, extras)
-    source = source_of(model, options.products)
+    source = source_of(model, options.matmul_precision)
     with model.inference():
         engine = captured(source, length, extras, outputs, engines, options)
     return explain(engine.plan, length, source.dtype.itemsize, engine.ratio, engine.fallback)
@@ -368,4 +365,6 @@ def first_diverging_layer(source: Source, request: Request, plan: Plan, places: 
     return "the outputs, though no single layer differs"
 
 
-__all__ = ["CompiledModel", "FallbackWarning", "attribute", "prepare"]
+__getattr__ = moved_names(__name__, FallbackWarning="attribution_bench.errors")
+
+__all__ = ["CompiledModel", "attribute", "prepare"]

@@ -5,7 +5,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from attribution_bench.attribution import RawAttribution, Request, Tags, further_inputs
+from attribution_bench.deprecation import renamed_options, warn_renamed
 from attribution_bench.errors import InvalidInputError, MissingDependencyError
+from attribution_bench.fastism import Local
 from attribution_bench.mutagenesis import InSilicoMutagenesis, RawMutagenesis
 from attribution_bench.mutations import Edit
 
@@ -14,16 +16,16 @@ if TYPE_CHECKING:
 
     from attribution_bench.models import OutputSpec
     from attribution_bench_plugins.fastism.explanation import Explanation
-    from attribution_bench_plugins.fastism.ops import Rule
+    from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule
 
 DEFAULT_SELF_CHECK = True
-DEFAULT_LEAST_GAIN = 1.25
+DEFAULT_MIN_SPEEDUP = 1.25
 PRODUCTS = ("tf32", "bfloat16")
 """Lower precisions of products."""
 
 
 class FastISM(InSilicoMutagenesis):
-    """Exact in-silico saturation mutagenesis that recomputes only what a mutation can reach.
+    """Exact in-silico saturation mutagenesis that recomputes only the affected range of each mutation.
 
     Parameters
     ----------
@@ -36,39 +38,44 @@ class FastISM(InSilicoMutagenesis):
         At first use, compare a few mutations of the first sequence with full passes before anything is returned.
     rules
         Rules for operations of the model that fastISM has none for, by the operation's name (``mylib::attention_pool``)
-        or the Keras layer's class; see ``ops.Local``. They go before those that installed packages register under the
-        entry points ``attribution_bench.fastism_rules``.
-    least_gain
-        Where windows are predicted to be less than so many times as fast as full passes, every mutation takes a full
-        pass. With 0 windows run wherever there is a rule.
-    products
+        or the Keras layer's class; see `attribution_bench.fastism.Local`. They go before those that installed packages
+        register under the entry points ``attribution_bench.fastism_rules``.
+    min_speedup
+        Smallest predicted speed-up over full passes at which windows run; below it every mutation takes a full pass.
+        With 0 windows run wherever there is a rule.
+    matmul_precision
         Compute the products of single-precision windows in ``"tf32"`` or ``"bfloat16"`` and add them up in single
         precision: faster where the hardware has units for it, and no longer exact. What is unmutated stays as the model
         computes it. None, the default, leaves products as PyTorch is set.
+
+    The options ``least_gain`` and ``products`` are the old names of ``min_speedup`` and ``matmul_precision``.
     """
 
     name: ClassVar[str] = "fastism"
     tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), gives_predictions=True, exact=True)
 
+    @renamed_options(least_gain="min_speedup", products="matmul_precision")
     def __init__(
         self,
         model: Any,
         *,
         memory_budget: int | None = None,
         self_check: bool = DEFAULT_SELF_CHECK,
-        rules: "Mapping[str, Rule] | None" = None,
-        least_gain: float = DEFAULT_LEAST_GAIN,
-        products: str | None = None,
+        rules: "Mapping[str, GivenRule] | None" = None,
+        min_speedup: float = DEFAULT_MIN_SPEEDUP,
+        matmul_precision: str | None = None,
     ) -> None:
         if memory_budget is not None and memory_budget < 2**20:
             raise InvalidInputError(f"memory_budget must be at least 1 MiB (1048576), not {memory_budget} bytes")
-        if not least_gain >= 0:
-            raise InvalidInputError(f"least_gain must be 0 or more, not {least_gain}")
-        if products is not None and products not in PRODUCTS:
-            raise InvalidInputError(f"products must be None, or one of {', '.join(PRODUCTS)}, not {products!r}")
+        if not min_speedup >= 0:
+            raise InvalidInputError(f"min_speedup must be 0 or more, not {min_speedup}")
+        if matmul_precision is not None and matmul_precision not in PRODUCTS:
+            raise InvalidInputError(
+                f"matmul_precision must be None, or one of {', '.join(PRODUCTS)}, not {matmul_precision!r}"
+            )
         for kind, rule in (rules or {}).items():
-            if not callable(rule):
-                raise InvalidInputError(f"rules: that of {kind!r} must be a function or a Local, not {rule!r}")
+            if not (isinstance(rule, Local) or callable(rule)):
+                raise InvalidInputError(f"rules: that of {kind!r} must be a Local or a function, not {rule!r}")
         if find_spec("torch") is None:
             raise MissingDependencyError.of(
                 "torch", "torch", "fastism, whose engine runs on PyTorch for Keras models too,"
@@ -78,14 +85,14 @@ class FastISM(InSilicoMutagenesis):
             memory_budget=memory_budget,
             self_check=self_check,
             rules=dict(rules or {}),
-            least_gain=float(least_gain),
-            products=products,
+            min_speedup=float(min_speedup),
+            matmul_precision=matmul_precision,
         )
         self._engines: dict[Any, Any] = {}
         self._source: Any = None
 
-    def plan(self, length: int, *, additional_forward_args: Any = None) -> "Explanation":
-        """Return what the engine does with the model, layer by layer, why, and how fast that should be.
+    def explain(self, length: int, *, additional_forward_args: Any = None) -> "Explanation":
+        """Explain what the engine does with the model, layer by layer, why, and how fast that should be.
 
         Parameters
         ----------
@@ -106,12 +113,17 @@ class FastISM(InSilicoMutagenesis):
         extras = further_inputs(additional_forward_args)
         return explain_model(self.model, length, extras, self._engines, Options(**self.options))
 
+    def plan(self, length: int, *, additional_forward_args: Any = None) -> "Explanation":
+        """Old name of `explain`, which will be removed in the next release."""
+        warn_renamed("FastISM.plan()", "FastISM.explain()", stacklevel=2)
+        return self.explain(length, additional_forward_args=additional_forward_args)
+
     def _outputs(self, length: int, extras: "tuple[NDArray[Any], ...]") -> "tuple[OutputSpec, ...]":
         from attribution_bench_plugins.fastism.capture.source import source_of
         from attribution_bench_plugins.fastism.engine import known_outputs
 
         # The model as this call finds it: its weights are looked at once.
-        self._source = source_of(self.model, self.options["products"])
+        self._source = source_of(self.model, self.options["matmul_precision"])
         known = known_outputs(self._source, length, extras, self._engines)
         return super()._outputs(length, extras) if known is None else known
 

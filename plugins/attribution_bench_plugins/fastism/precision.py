@@ -46,8 +46,8 @@ def products_in(precision: str | None, device: torch.device) -> Iterator[None]:
                 setting.fp32_precision = value
         except (AttributeError, RuntimeError) as error:
             raise DeviceError(
-                f"products={precision!r} is not to be had on {device} with PyTorch {torch.__version__}: CPUs take "
-                "'tf32' and 'bfloat16', CUDA takes 'tf32', from PyTorch 2.9 on; leave it out for full precision"
+                f"matmul_precision={precision!r} is not available on {device} with PyTorch {torch.__version__}: CPUs "
+                "take 'tf32' and 'bfloat16', CUDA takes 'tf32', from PyTorch 2.9 on; leave it out for full precision"
             ) from error
         yield
     finally:

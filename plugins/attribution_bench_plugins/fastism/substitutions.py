@@ -48,7 +48,7 @@ def predict(
         raw = StandardISM(source.model)._predict_mutations(request, edits)
         return replace(raw, metadata={"fallback": engine.fallback})
     unchecked = options.self_check and not engine.checked
-    fewest = engine.work.fewest(options.least_gain)
+    fewest = engine.work.fewest(options.min_speedup)
     mutagenesis = _Mutagenesis(source, request, engine.plan, edits)
     with torch.inference_mode(), Workers(workers_for(engine.plan, source.kind)) as workers:
         for group in _groups(source, request, engine.plan, fewest, edits, options.budget(source.device)):

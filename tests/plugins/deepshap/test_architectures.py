@@ -30,7 +30,7 @@ def test_float64_scores_add_up_however_the_pytorch_model_is_written(
     target, read = case
     model = as_sequence_model(build(architecture, style=style).double())
     x = sequences(2, lengths[architecture])
-    result = DeepSHAP(model, references=REFERENCES).attribute(x, target=target)
+    result = DeepSHAP(model, n_references=REFERENCES).attribute(x, target=target)
     assert completeness_error(result, model, x, REFERENCES, read) <= 1e-9
 
 
@@ -43,7 +43,7 @@ def test_both_frameworks_add_up_in_float32_and_agree(
     scores = {}
     for framework in ("torch", "keras"):
         model = as_sequence_model(build(architecture, framework), output_names=_names(architecture))
-        result = DeepSHAP(model, references=REFERENCES).attribute(x, target=target)
+        result = DeepSHAP(model, n_references=REFERENCES).attribute(x, target=target)
         assert completeness_error(result, model, x, REFERENCES, read) <= 1e-3
         scores[framework] = result.scores
     np.testing.assert_allclose(scores["keras"], scores["torch"], rtol=0, atol=1e-4 * np.abs(scores["torch"]).max())
@@ -55,7 +55,7 @@ def test_agrees_with_tangermeme_where_it_is_right(architecture: str, build: Any,
     model = build(architecture).double()
     x = sequences(2, lengths[architecture])
     references = shuffled_references(x, REFERENCES, 0)
-    ours = DeepSHAP(model, references=REFERENCES).attribute(x, target=target)
+    ours = DeepSHAP(model, n_references=REFERENCES).attribute(x, target=target)
     head = torch.nn.Sequential(model, _Count()) if architecture == "bpnet" else model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -9,8 +9,8 @@ from shap.explainers._deep import deep_tf
 from tensorflow.python.eager import execute
 from tensorflow.python.framework import ops
 
-from attribution_bench.errors import UnsupportedError
-from attribution_bench_plugins.deepshap import ConvergenceWarning, DeepSHAP
+from attribution_bench.errors import ConvergenceWarning, UnsupportedError
+from attribution_bench_plugins.deepshap import DeepSHAP
 from attribution_bench_plugins.deepshap.keras_rules import RULES, extended_rules
 
 LENGTH = 10
@@ -40,7 +40,7 @@ OPERATIONS = {
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_operation_adds_up(operation: str, sequences: Any) -> None:
-    result = DeepSHAP(head(OPERATIONS[operation]), references=3).attribute(sequences(2, LENGTH))
+    result = DeepSHAP(head(OPERATIONS[operation]), n_references=3).attribute(sequences(2, LENGTH))
     assert result.convergence_delta is not None
     assert np.abs(result.convergence_delta).max() <= 1e-4 * np.abs(result.observed.sum(1)).max()
 
@@ -77,7 +77,7 @@ def test_outputs_and_further_inputs_share_one_trace(sequences: Any, monkeypatch:
     )
     x, extra = sequences(2, LENGTH), np.random.default_rng(0).normal(size=(2, 2)).astype(np.float32)
     model = two_outputs()
-    method = DeepSHAP(model, references=3)
+    method = DeepSHAP(model, n_references=3)
     weights = [variable.numpy() for variable in model.variables]
     every = method.attribute(x, target="all", additional_forward_args=extra)
     assert len(traced) == 1
@@ -97,7 +97,7 @@ def tables() -> tuple[Any, ...]:
 
 def test_tables_of_shap_and_tensorflow_are_restored(sequences: Any) -> None:
     before = tables()
-    method = DeepSHAP(head(OPERATIONS["dilated"]), references=2)
+    method = DeepSHAP(head(OPERATIONS["dilated"]), n_references=2)
     method.attribute(sequences(1, LENGTH))
     assert tables() == before
 
@@ -110,7 +110,7 @@ def test_tables_are_restored_after_an_error(sequences: Any, monkeypatch: pytest.
 
     monkeypatch.setitem(RULES, "Relu", failing)
     with pytest.raises(RuntimeError, match="while it is traced"):
-        DeepSHAP(head(OPERATIONS["dilated"]), references=2).attribute(sequences(1, LENGTH))
+        DeepSHAP(head(OPERATIONS["dilated"]), n_references=2).attribute(sequences(1, LENGTH))
     assert tables() == before
     with pytest.raises(KeyboardInterrupt), extended_rules():
         raise KeyboardInterrupt
@@ -127,7 +127,7 @@ def test_tables_are_restored_after_an_error(sequences: Any, monkeypatch: pytest.
 )
 def test_an_operation_without_a_rule_is_named(build: Any, name: str, sequences: Any) -> None:
     with pytest.warns(ConvergenceWarning, match=f"without a DeepLIFT rule.*{name}"):
-        DeepSHAP(head(build), references=2).attribute(sequences(2, LENGTH))
+        DeepSHAP(head(build), n_references=2).attribute(sequences(2, LENGTH))
 
 
 def test_another_backend_is_refused(sequences: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def model() -> nn.Module:
 
 def test_every_output_at_once_equals_one_at_a_time(model: nn.Module, sequences: Any) -> None:
     x = sequences(2, LENGTH)
-    method = DeepSHAP(model, references=3)
+    method = DeepSHAP(model, n_references=3)
     every = method.attribute(x, target="all")
     assert every.scores.shape == (2, 4, LENGTH, 4)
     assert every.convergence_delta is not None
@@ -60,14 +60,14 @@ def test_every_output_at_once_equals_one_at_a_time(model: nn.Module, sequences: 
 
 @pytest.mark.parametrize("reducer", ["logsumexp", lambda profile: profile.softmax(1)[:, 0]], ids=["named", "own"])
 def test_a_nonlinear_reducer_follows_rules_too(model: nn.Module, sequences: Any, reducer: Any) -> None:
-    result = DeepSHAP(model, references=3).attribute(sequences(2, LENGTH), target=("profile", reducer))
+    result = DeepSHAP(model, n_references=3).attribute(sequences(2, LENGTH), target=("profile", reducer))
     assert result.convergence_delta is not None
     assert np.abs(result.convergence_delta).max() < 1e-12
 
 
 def test_results_depend_on_neither_batch_size_nor_neighbours(model: nn.Module, sequences: Any) -> None:
     x = sequences(3, LENGTH)
-    method = DeepSHAP(model, references=4)
+    method = DeepSHAP(model, n_references=4)
     whole = method.attribute(x, target="count").scores
     for batch_size in (1, 6, 1000):
         other = method.attribute(x, target="count", batch_size=batch_size).scores
@@ -93,19 +93,19 @@ def test_no_call_takes_more_rows_than_the_batch_size(
         return attribute(self, x, *args, **kwargs)
 
     monkeypatch.setattr(DeepLift, "attribute", counted)
-    DeepSHAP(model, references=3).attribute(sequences(3, LENGTH), target="count", batch_size=8)
+    DeepSHAP(model, n_references=3).attribute(sequences(3, LENGTH), target="count", batch_size=8)
     assert rows == [8, 8, 2]
 
 
 def test_positions_are_a_part_of_the_whole(model: nn.Module, sequences: Any) -> None:
     x = sequences(2, LENGTH)
-    method = DeepSHAP(model, references=2)
+    method = DeepSHAP(model, n_references=2)
     whole = method.attribute(x, target="count").scores
     np.testing.assert_array_equal(method.attribute(x, target="count", positions=[7, 2]).scores, whole[:, :, [2, 7]])
 
 
 def test_unknown_letters_score_nothing_and_stay_in_references(model: nn.Module) -> None:
-    result = DeepSHAP(model, references=3).attribute(["ACGNTTGCAN"], target="count")
+    result = DeepSHAP(model, n_references=3).attribute(["ACGNTTGCAN"], target="count")
     assert not result.scores[:, :, [3, 9]].any()
     assert result.scores.any(axis=1).sum() == 8
     assert result.convergence_delta is not None
@@ -114,7 +114,7 @@ def test_unknown_letters_score_nothing_and_stay_in_references(model: nn.Module) 
 
 def test_given_baselines_equal_the_same_shuffles(model: nn.Module, sequences: Any) -> None:
     x = sequences(2, LENGTH)
-    shuffled = DeepSHAP(model, references=3).attribute(x, target="count").scores
+    shuffled = DeepSHAP(model, n_references=3).attribute(x, target="count").scores
     given = shuffled_references(x, 3, 0)
     np.testing.assert_array_equal(DeepSHAP(model, baselines=given).attribute(x, target="count").scores, shuffled)
     shared = DeepSHAP(model, baselines=torch.tensor(given[0])).attribute(x, target="count").scores
@@ -131,7 +131,7 @@ def test_one_reference_will_do(model: nn.Module, sequences: Any) -> None:
 
 def test_further_inputs_are_held_constant(model: nn.Module, sequences: Any) -> None:
     x, extra = sequences(3, LENGTH), np.random.default_rng(0).normal(size=(3, 2))
-    method = DeepSHAP(model, references=3)
+    method = DeepSHAP(model, n_references=3)
     result = method.attribute(x, target="count", additional_forward_args=extra)
     assert result.convergence_delta is not None
     assert np.abs(result.convergence_delta).max() < 1e-12
@@ -141,7 +141,7 @@ def test_further_inputs_are_held_constant(model: nn.Module, sequences: Any) -> N
 
 def test_weights_changed_between_calls_are_seen(model: nn.Module, sequences: Any) -> None:
     x = sequences(2, LENGTH)
-    method = DeepSHAP(model, references=2)
+    method = DeepSHAP(model, n_references=2)
     before = method.attribute(x, target="count").scores
     with torch.no_grad():
         model.get_parameter("count.weight").mul_(2)
@@ -166,7 +166,7 @@ def test_the_model_is_left_as_it_was(model: nn.Module, sequences: Any, monkeypat
     model.get_parameter("count.weight").requires_grad_(False)
     model.body[0].register_forward_hook(lambda module, inputs, output: None)
     before = state(model)
-    method = DeepSHAP(model, references=2)
+    method = DeepSHAP(model, n_references=2)
     scores = method.attribute(sequences(2, LENGTH), target="count").scores
     assert state(model) == before
 
@@ -207,8 +207,8 @@ def test_a_model_that_cannot_be_captured_is_refused(uncapturable: type[nn.Module
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"references": 0}, "references must be a whole number of at least 1, not 0"),
-        ({"references": 2.5}, "references must be a whole number"),
+        ({"n_references": 0}, "n_references must be a whole number of at least 1, not 0"),
+        ({"n_references": 2.5}, "n_references must be a whole number"),
         ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
         (
             {"baselines": np.zeros((4, LENGTH))},

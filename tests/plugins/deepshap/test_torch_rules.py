@@ -10,7 +10,8 @@ from tangermeme.deep_lift_shap import deep_lift_shap
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attribution_bench_plugins.deepshap import ConvergenceWarning, DeepSHAP
+from attribution_bench.errors import ConvergenceWarning
+from attribution_bench_plugins.deepshap import DeepSHAP
 
 A, C, G, T = np.eye(4)
 LENGTH = 12
@@ -164,7 +165,7 @@ def test_every_operation_adds_up(sequences: Any) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         model = EveryOperation().double()
-    result = DeepSHAP(model, references=3).attribute(sequences(2, LENGTH), target="all")
+    result = DeepSHAP(model, n_references=3).attribute(sequences(2, LENGTH), target="all")
     assert result.convergence_delta is not None
     error = np.abs(result.convergence_delta).max(axis=(0, 1)) / np.abs(result.observed.sum(1)).max(axis=0)
     assert error.shape == (len(OPERATIONS),)
@@ -218,7 +219,7 @@ def test_an_operation_without_a_rule_is_named(sequences: Any) -> None:
         torch.manual_seed(0)
         model = BiLSTM()
     with pytest.warns(ConvergenceWarning, match=r"without a DeepLIFT rule.*lstm \(layer recurrent\)"):
-        DeepSHAP(model, references=2).attribute(sequences(2, LENGTH))
+        DeepSHAP(model, n_references=2).attribute(sequences(2, LENGTH))
 
 
 @pytest.mark.parametrize(
@@ -232,4 +233,4 @@ def test_an_operation_without_a_rule_is_named(sequences: Any) -> None:
 )
 def test_operations_that_no_rule_covers_are_named(function: Any, name: str, sequences: Any) -> None:
     with pytest.warns(ConvergenceWarning, match=name):
-        DeepSHAP(operation_model(function), references=2).attribute(sequences(2, LENGTH))
+        DeepSHAP(operation_model(function), n_references=2).attribute(sequences(2, LENGTH))

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism.engine import FallbackWarning
+from attribution_bench.errors import FallbackWarning
 from fastism_models import Custom
 from parity import assert_parity, brute_force, one_hot
 

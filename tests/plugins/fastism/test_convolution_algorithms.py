@@ -46,7 +46,7 @@ def test_algorithms_agree_with_full_passes(
 def test_wide_layers_take_few_products() -> None:
     """The second layer of Basset in little: what it costs decides."""
     module = chain(nn.Conv1d(4, 96, 7, padding=3), nn.ReLU(), nn.Conv1d(96, 96, 7, padding=3), nn.ReLU(), nn.Flatten())
-    explanation = ab.get_method("fastism")(module.eval()).plan(60)
+    explanation = ab.get_method("fastism")(module.eval()).explain(60)
     (second,) = (layer for layer in explanation.layers if layer.layer == "2: conv1d_1")
     assert second.products_fast == 24 * 96 * 96 < 7 * 7 * 96 * 96
 
@@ -54,7 +54,7 @@ def test_wide_layers_take_few_products() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_numbers_with_few_digits_are_not_added_up_before_they_are_multiplied(dtype: torch.dtype) -> None:
     module = chain(nn.Conv1d(4, 96, 7, padding=3), nn.ReLU(), nn.Conv1d(96, 96, 7, padding=3), nn.Flatten())
-    layers = ab.get_method("fastism")(module.to(dtype).eval()).plan(60).layers
+    layers = ab.get_method("fastism")(module.to(dtype).eval()).explain(60).layers
     assert layers[2].products_fast == 7 * 7 * 96 * 96
 
 

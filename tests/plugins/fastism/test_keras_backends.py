@@ -50,7 +50,7 @@ for name, model in models.items():
     extras = ()
     if name == "several inputs":
         extras = np.ones((2, keras_models.LENGTH, 2), "float32"), np.ones((2, 3), "float32")
-    method = ab.get_method("fastism")(model, least_gain=0)  # windows, however small the model
+    method = ab.get_method("fastism")(model, min_speedup=0)  # windows, however small the model
     compare(method, model, name, extras)
     if name in ("convolutions", "pools"):
         (captured,) = method._engines.values()

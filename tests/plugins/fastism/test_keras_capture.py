@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import attribution_bench as ab
 import keras_models
+from attribution_bench.errors import FallbackWarning
 from attribution_bench_plugins.fastism.capture import keras_layers
-from attribution_bench_plugins.fastism.engine import FallbackWarning
 from attribution_bench_plugins.fastism.planning.plan import Plan
 from keras_models import LENGTH, ONE_INPUT, OPAQUE, build, several_inputs
 
@@ -89,7 +89,7 @@ def test_all_but_what_has_no_rule_keeps_its_windows() -> None:
 
 @pytest.mark.parametrize("name", ["contractions", "joint_features", "two_dimensional"])
 def test_rules_hold_the_whole_model(name: str) -> None:
-    explanation = ab.get_method("fastism")(build(name)).plan(LENGTH)
+    explanation = ab.get_method("fastism")(build(name)).explain(LENGTH)
     assert {layer.layer: layer.reason for layer in explanation.layers if layer.reason} == {}
     if name == "joint_features":
         names = {layer.layer for layer in explanation.layers}
@@ -106,7 +106,7 @@ def test_rules_hold_the_whole_model(name: str) -> None:
     ],
 )
 def test_reasons_name_the_layer_and_why(name: str, layer: str, reason: str) -> None:
-    layers = ab.get_method("fastism")(build(name)).plan(LENGTH).layers
+    layers = ab.get_method("fastism")(build(name)).explain(LENGTH).layers
     first = next(found for found in layers if found.reason)
     assert first.layer.endswith(layer)
     assert reason in first.reason
@@ -114,7 +114,7 @@ def test_reasons_name_the_layer_and_why(name: str, layer: str, reason: str) -> N
 
 def test_layers_that_only_keras_can_call_are_counted_by_their_weights() -> None:
     """Ten positions: an LSTM's four gates both ways, then a GRU's three, each of inputs and of the state."""
-    layers = {layer.layer: layer for layer in ab.get_method("fastism")(build("recurrent")).plan(LENGTH).layers}
+    layers = {layer.layer: layer for layer in ab.get_method("fastism")(build("recurrent")).explain(LENGTH).layers}
     assert layers["both_ways (Bidirectional)"].products_standard == 2 * 10 * (4 + 3) * 4 * 3
     # Keras keeps a GRU's biases in two rows, which are counted with its weights.
     assert layers["gated (GRU)"].products_standard == 10 * (6 + 3 + 2) * 3 * 3

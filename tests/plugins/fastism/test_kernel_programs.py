@@ -258,7 +258,7 @@ def test_what_is_foreseen_to_stay_between_kernels_does(name: str, monkeypatch: p
         take_result(self, result)
 
     monkeypatch.setattr(LazyWindow, "take_result", spy)
-    method = ab.get_method("fastism")(model, self_check=False, least_gain=0)
+    method = ab.get_method("fastism")(model, self_check=False, min_speedup=0)
     x = one_hot(1, 4, 48)
     found = method.attribute(x, target="all")
     assert_parity(dict(found.predictions), brute_force(model, x), 1e-10)

@@ -273,7 +273,7 @@ def test_without_a_compiler_nothing_is_deferred(monkeypatch: pytest.MonkeyPatch)
     users = ("explanation", "kernels.kernel", "ops.pooling")
     module, x = Residual("cnr+").double().eval(), one_hot(1, 4, 24)
     with_it = ab.get_method("fastism")(module)
-    assert UNCOMPILED not in with_it.plan(24).advice
+    assert UNCOMPILED not in with_it.explain(24).advice
     expected_here = with_it.attribute(x, target="all")
 
     def refuse(*_: object) -> None:
@@ -283,7 +283,7 @@ def test_without_a_compiler_nothing_is_deferred(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(import_module(f"attribution_bench_plugins.fastism.{user}"), "has_compiler", lambda: False)
     monkeypatch.setattr(LazyWindow, "__init__", refuse)
     without = ab.get_method("fastism")(module)
-    assert UNCOMPILED in without.plan(24).advice
+    assert UNCOMPILED in without.explain(24).advice
     assert_parity(dict(without.attribute(x, target="all").predictions), dict(expected_here.predictions), 1e-12)
 
 
@@ -300,7 +300,7 @@ def test_an_old_compiler_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_chains_take_kernels_where_they_are_cheapest() -> None:
     module = chain(nn.Conv1d(4, 64, 7, padding=3), nn.ReLU(), nn.Conv1d(64, 64, 3, padding=64, dilation=64), nn.ReLU())
     engine = ab.get_method("fastism")(module.eval())
-    engine.plan(400)
+    engine.explain(400)
     (captured,) = engine._engines.values()
     (wide,) = (
         s.operation

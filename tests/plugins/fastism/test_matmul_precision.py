@@ -25,22 +25,22 @@ def state() -> list[str]:
     return [setting.fp32_precision for setting in SETTINGS]
 
 
-@pytest.mark.parametrize("products", ["tf32", "bfloat16"])
-def test_predictions_are_near_and_the_settings_are_put_back(products: str) -> None:
+@pytest.mark.parametrize("matmul_precision", ["tf32", "bfloat16"])
+def test_predictions_are_near_and_the_settings_are_put_back(matmul_precision: str) -> None:
     module, x, before = model().eval(), one_hot(2, 4, 40).astype(np.float32), state()
-    result = ab.get_method("fastism")(module, products=products).attribute(x, target="all")
+    result = ab.get_method("fastism")(module, matmul_precision=matmul_precision).attribute(x, target="all")
     assert state() == before
     assert_parity(dict(result.predictions), brute_force(module, x), precision.LOW_TOLERANCE)
     exact = ab.get_method("standard_ism")(module).attribute(x, target="all", positions=[0])
     for name, values in exact.reference_predictions.items():
         np.testing.assert_allclose(result.reference_predictions[name], values, rtol=0, atol=1e-6)
-    assert result.metadata["options"]["products"] == products
+    assert result.metadata["options"]["matmul_precision"] == matmul_precision
 
 
 def test_lists_of_mutations_take_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     module = model().eval()
-    method = ab.get_method("fastism")(module, products="bfloat16", self_check=False)
+    method = ab.get_method("fastism")(module, matmul_precision="bfloat16", self_check=False)
     from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 
     run = LinearConvolution.run
@@ -61,15 +61,16 @@ def test_the_settings_are_put_back_after_an_error(monkeypatch: pytest.MonkeyPatc
     before = state()
     monkeypatch.setattr(LinearConvolution, "run", broken)
     with pytest.raises(ZeroDivisionError):
-        ab.get_method("fastism")(model(), products="bfloat16").attribute(one_hot(1, 4, 40), target="all")
+        ab.get_method("fastism")(model(), matmul_precision="bfloat16").attribute(one_hot(1, 4, 40), target="all")
     assert state() == before
 
 
 def test_what_there_is_not_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="products must be None, or one of tf32, bfloat16, not 'float8'"):
-        ab.get_method("fastism")(build("dense only"), products="float8")
+    message = "matmul_precision must be None, or one of tf32, bfloat16, not 'float8'"
+    with pytest.raises(InvalidInputError, match=message):
+        ab.get_method("fastism")(build("dense only"), matmul_precision="float8")
     with (
-        pytest.raises(DeviceError, match=r"'bfloat16' is not to be had on cuda.*CUDA takes 'tf32'"),
+        pytest.raises(DeviceError, match=r"'bfloat16' is not available on cuda.*CUDA takes 'tf32'"),
         precision.products_in("bfloat16", torch.device("cuda")),
     ):
         pass

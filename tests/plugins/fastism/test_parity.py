@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism.engine import FallbackWarning
+from attribution_bench.errors import FallbackWarning
 from fastism_models import LENGTH, MODELS, WHOLE_SOMEWHERE, Custom, build, controls_join, joint_head
 from parity import assert_parity, brute_force, one_hot, plan_of
 
@@ -93,7 +93,7 @@ def test_dense_layers_on_joint_features_keep_windows() -> None:
     method = ab.get_method("fastism")(module)
     result = method.attribute(x, target="all", additional_forward_args=(cell,))
     assert_parity(dict(result.predictions), brute_force(module, x, (cell,)), 1e-10)
-    plan = method.plan(LENGTH, additional_forward_args=(cell.numpy(),))
+    plan = method.explain(LENGTH, additional_forward_args=(cell.numpy(),))
     assert {layer.layer: layer.reason for layer in plan.layers if layer.reason} == {}
     assert {"hidden: linear", "hidden: linear of relu", "hidden: linear of max_pool1d", "hidden: linear of amax"} <= {
         layer.layer for layer in plan.layers
@@ -204,7 +204,7 @@ def test_models_that_ask_python_for_the_batch_size_are_captured() -> None:
     module.last = mark = torch.ones(1)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     method = ab.get_method("fastism")(module)
-    names = {layer.layer for layer in method.plan(LENGTH).layers}
+    names = {layer.layer for layer in method.explain(LENGTH).layers}
     assert "tower.0: conv1d" in names
     result = method.attribute(x, target="all")
     assert "fallback" not in result.metadata

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism.engine import FallbackWarning
+from attribution_bench.errors import FallbackWarning
 from attribution_bench_plugins.fastism.planning.cost import LAUNCH_COST_MACS, LaunchCounts, Work
 from fastism_models import build, chain
 from parity import assert_parity, brute_force, one_hot
@@ -22,7 +22,7 @@ def test_work_is_that_counted_by_hand() -> None:
     module = chain(
         nn.Conv1d(4, 8, 5, padding=2), nn.ReLU(), nn.Conv1d(8, 16, 3, padding=1), nn.Flatten(), nn.Linear(1600, 3)
     )
-    layers = {layer.layer: layer for layer in ab.get_method("fastism")(module).plan(100).layers}
+    layers = {layer.layer: layer for layer in ab.get_method("fastism")(module).explain(100).layers}
     first, second, head = layers["0: conv1d"], layers["2: conv1d_1"], layers["4: linear"]
     assert (first.reached, first.products_standard, first.products_fast) == (5, 100 * 8 * 4 * 5, 0)
     assert (second.reached, second.products_standard, second.products_fast) == (7, 100 * 16 * 8 * 3, 5 * 16 * 8 * 3)
@@ -36,7 +36,7 @@ def test_work_is_that_counted_by_hand() -> None:
 )
 def test_predicted_ratios_of_the_papers_models(architecture: str, length: int, least: float, most: float) -> None:
     """By products of windows with kernels, pair by pair, the limits would be 36, 70, 49 and 7.9."""
-    explanation = ab.get_method("fastism")(ab.get_model(architecture)(length=length)).plan(length)
+    explanation = ab.get_method("fastism")(ab.get_model(architecture)(length=length)).explain(length)
     assert least < explanation.predicted_ratio < most
     assert not explanation.fallback
     assert {layer.mode for layer in explanation.layers} <= {"windowed", "global"}
@@ -50,7 +50,7 @@ def test_little_to_gain_runs_as_standard_ism_and_says_so() -> None:
         result = method.attribute(x, target="all")
     assert "recurrent" in result.metadata["fallback"]
     assert_parity(dict(result.predictions), brute_force(module, x), 1e-12)
-    explanation = method.plan(x.shape[2])
+    explanation = method.explain(x.shape[2])
     assert explanation.predicted_ratio == 1
     assert "recurrent" in explanation.fallback
 
@@ -70,7 +70,7 @@ def test_reasons_name_the_layer_and_why(name: str) -> None:
     architecture = ARCHITECTURES[name]
     extras = tuple(np.zeros((1, *shape)) for shape in architecture.extras) or None
     method = ab.get_method("fastism")(architecture.build().double())
-    explanation = method.plan(architecture.length, additional_forward_args=extras)
+    explanation = method.explain(architecture.length, additional_forward_args=extras)
     causes = [layer for layer in explanation.layers if layer.reason and not layer.reason.startswith("it follows")]
     if name not in REASONS:
         assert not causes
@@ -88,7 +88,7 @@ def test_model_that_cannot_be_captured_is_explained() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.sum((1, 2)) if float(x.sum()) > 0 else -x.sum((1, 2))
 
-    explanation = ab.get_method("fastism")(DataDependent()).plan(10)
+    explanation = ab.get_method("fastism")(DataDependent()).explain(10)
     assert explanation.layers == ()
     assert explanation.predicted_ratio == 1
     assert "torch.export cannot capture" in str(explanation)
@@ -97,15 +97,15 @@ def test_model_that_cannot_be_captured_is_explained() -> None:
 def test_plan_leaves_the_model_alone_and_names_a_length_that_does_not_fit() -> None:
     module = build("dense only").train()
     with pytest.raises(ab.errors.ModelError, match="does not take sequences of length 7"):
-        ab.get_method("fastism")(module).plan(7)
-    ab.get_method("fastism")(module).plan(30)
+        ab.get_method("fastism")(module).explain(7)
+    ab.get_method("fastism")(module).explain(30)
     assert module.training
 
 
 def test_predicted_ratio_counts_what_starts_cost() -> None:
     module = chain(nn.Flatten(), nn.Linear(4 * 30, 3), nn.ReLU())
     method = ab.get_method("fastism")(module)
-    method.plan(30)
+    method.explain(30)
     (engine,) = method._engines.values()
     work = Work.of(engine.plan, "cpu")
     # A dense layer and a ReLU, in the unmutated pass and in the one walk: the flattening computes nothing.
@@ -125,7 +125,7 @@ def test_few_mutations_take_full_passes_without_a_word_and_many_take_windows(cou
 
 def test_a_model_that_has_not_changed_is_not_asked_for_its_outputs_again(monkeypatch: pytest.MonkeyPatch) -> None:
     module = nn.Sequential(nn.Conv1d(4, 6, 5, padding="same"), nn.ReLU(), nn.Flatten(), nn.Linear(240, 2)).eval()
-    method, x = ab.get_method("fastism")(module, least_gain=0), one_hot(1, 4, 40)
+    method, x = ab.get_method("fastism")(module, min_speedup=0), one_hot(1, 4, 40)
     asked: list[int] = []
     outputs = type(method.model).outputs
 

@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attribution_bench as ab
+from attribution_bench.fastism import Local
 from attribution_bench.testing import ConformanceError, check_rules
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.ops import Local, Operand, Operation, Rule, elementwise
+from attribution_bench_plugins.fastism.ops import Operand, elementwise
+from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule
 from attribution_bench_plugins.fastism.ops.local import LocalFunction
 from attribution_bench_plugins.fastism.values.window import Window
 from fastism_models import Custom
@@ -87,18 +89,18 @@ def seeded(build: type[nn.Module], **options: object) -> nn.Module:
         return build(**options).double().eval()
 
 
-def local(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Return the operation by what the model itself says of it."""
+def local(node: Node, operands: Sequence[Operand]) -> Local:
+    """Return the rule by what the model itself says of it."""
     p = node.parameters
-    return Local(p["kernel"], p["stride"], p["left"], p["dilation"])(node, operands)
+    return Local(p["kernel"], p["stride"], p["left"], p["dilation"])
 
 
-def modes(module: object, rules: dict[str, Rule], length: int) -> dict[str, str]:
-    plan = ab.get_method("fastism")(module, rules=rules).plan(length)
+def modes(module: object, rules: dict[str, GivenRule], length: int) -> dict[str, str]:
+    plan = ab.get_method("fastism")(module, rules=rules).explain(length)
     return {layer.kind: layer.mode for layer in plan.layers if layer.kind}
 
 
-def check(module: nn.Module, rules: dict[str, Rule], length: int) -> None:
+def check(module: nn.Module, rules: dict[str, GivenRule], length: int) -> None:
     x = one_hot(3, 4, length)
     result = ab.get_method("fastism")(module, rules=rules).attribute(x, target="all")
     assert_parity(dict(result.predictions), brute_force(module, x), 1e-12)
@@ -138,7 +140,7 @@ def test_padding_by_the_length_and_other_channels(length: int) -> None:
         first=nn.Conv1d(4, 3, 3),
         last=nn.Conv1d(6, 2, 3),
     ).double()
-    rules: dict[str, Rule] = {"rules_test::pool_to_multiple": Local(3, 3, padding=(-(length - 2) % 3) // 2)}
+    rules: dict[str, GivenRule] = {"rules_test::pool_to_multiple": Local(3, 3, padding=(-(length - 2) % 3) // 2)}
     assert modes(module, rules, length) == {"rules_test::pool_to_multiple": "windowed"}
     check(module, rules, length)
 
@@ -179,9 +181,9 @@ def test_a_keras_layer_by_its_class() -> None:
             read = keras.ops.reshape(x[:, :length], (-1, length // self.size, self.size, x.shape[2]))  # type: ignore[index, attr-defined]
             return keras.ops.sum(read * keras.ops.softmax(keras.ops.matmul(read, self.score), 2), 2)
 
-    def rule(node: Node, operands: Sequence[Operand]) -> Operation:
+    def rule(node: Node, operands: Sequence[Operand]) -> Local:
         size = node.parameters["layer"].size
-        return Local(size, size)(node, operands)
+        return Local(size, size)
 
     x = keras.Input((31, 4), dtype="float64")
     hidden = keras.layers.Conv1D(5, 3, kernel_initializer=keras.initializers.GlorotNormal(2), dtype="float64")(x)
@@ -210,7 +212,7 @@ def smooth(factor: float, pad: float) -> Local:
     return Local(5, padding=2, function=lambda x, weight: factor * attention_pool(x, weight, 5, 1, 2, 2, 1, pad))
 
 
-WRONG: dict[str, tuple[dict[str, int], Rule]] = {
+WRONG: dict[str, tuple[dict[str, int], GivenRule]] = {
     "a kernel too small": (SMOOTH, Local(3, padding=2)),
     "padding of another width": (SMOOTH, Local(5, padding=1)),
     "no dilation": ({"kernel": 3, "stride": 1, "left": 3, "right": 3, "dilation": 3}, Local(3, padding=2)),
@@ -244,7 +246,7 @@ def test_a_rule_for_an_operation_that_is_not_there() -> None:
 
 
 def test_what_is_no_rule() -> None:
-    with pytest.raises(ab.errors.InvalidInputError, match="must be a function or a Local, not 4"):
+    with pytest.raises(ab.errors.InvalidInputError, match="must be a Local or a function, not 4"):
         ab.get_method("fastism")(seeded(Pooled), rules={NAME: 4})
     with pytest.raises(ab.errors.InvalidInputError, match="stride"):
         Local(4, stride=0)
@@ -256,7 +258,9 @@ def test_a_rule_that_does_not_fit_runs_whole_and_does_not_pass() -> None:
     )
     module.scores, module.head = nn.Parameter(torch.randn(3)), nn.Conv1d(3, 2, 3)
     module = module.double()
-    rules: dict[str, Rule] = {NAME: lambda node, operands: Local(4, 4)(node, [operands[0], operands[0]])}
+    rules: dict[str, GivenRule] = {
+        NAME: lambda node, operands: LocalFunction(node, [operands[0], operands[0]], Local(4, 4))
+    }
     assert modes(module, rules, 30) == {NAME: "full"}
     check(module, rules, 30)
     with pytest.raises(ConformanceError, match="runs whole: several of its inputs depend on the sequence"):
@@ -264,9 +268,7 @@ def test_a_rule_that_does_not_fit_runs_whole_and_does_not_pass() -> None:
 
 
 def test_rules_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pool_rules.py").write_text(
-        "from attribution_bench_plugins.fastism.ops import Local\nrule = Local(4, 4)\n"
-    )
+    (tmp_path / "pool_rules.py").write_text("from attribution_bench.fastism import Local\nrule = Local(4, 4)\n")
     metadata = tmp_path / "pool_rules-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: pool-rules\nVersion: 1.0\n")
@@ -304,6 +306,6 @@ def test_a_check_in_which_nothing_changes_does_not_pass() -> None:
 
 
 def test_the_plan_tells_of_an_operation_without_a_rule() -> None:
-    plan = ab.get_method("fastism")(seeded(Pooled)).plan(30)
+    plan = ab.get_method("fastism")(seeded(Pooled)).explain(30)
     assert f"there is no rule for '{NAME}'" in str(plan)
     assert np.isclose(plan.predicted_ratio, 1, atol=1)

@@ -11,8 +11,8 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench import Mutation
+from attribution_bench.errors import FallbackWarning
 from attribution_bench_plugins.fastism import substitutions
-from attribution_bench_plugins.fastism.engine import FallbackWarning
 from attribution_bench_plugins.fastism.execution import shared_blocks as sharing
 from attribution_bench_plugins.fastism.planning import cost
 from fastism_models import LENGTH, MODELS, build, controls_join
@@ -165,7 +165,7 @@ def test_few_that_share_nothing_and_whatever_moves_take_full_passes(
     few = [Mutation(0, 3, "ACG"), Mutation(2, 17, "T")]
     shared = [Mutation(1, 8, "".join(letters)) for letters in np.random.default_rng(1).choice(list("ACGT"), (8, 2))]
     mutations = [*moving[:3], *shared[:5], *few, *moving[3:], *shared[5:]]
-    result = ab.get_method("fastism")(module, least_gain=1).predict_mutations(
+    result = ab.get_method("fastism")(module, min_speedup=1).predict_mutations(
         x, mutations, target="all", progress=lambda *state: seen.append(state)
     )
     assert_parity(dict(result.predictions), brute_force(module, x, mutations), 1e-10)

@@ -102,7 +102,7 @@ class Synthetic:
         best = dict.fromkeys(values, 1.0)
         return MethodEvaluation(
             name,
-            options={"samples": 10} if name == "deepshap" else {},
+            options={"n_references": 10} if name == "deepshap" else {},
             seconds_per_100_sequences=SECONDS[name],
             convention="centred" if name in EXACT else None,
             exact=name in EXACT,

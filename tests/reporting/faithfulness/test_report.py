@@ -53,7 +53,17 @@ def test_the_summary_says_what_came_out(comparison_folder: Path) -> None:
     assert "better in Pearson r than Gradient × Input and fastISM: these are the Pareto front" in page
     assert "| Pearson r | higher | 1.000 (1.000, 1.000) ★ | reference |" in page
     assert "| Completeness error | lower | – | – | – | – |" in page
-    assert "- DeepSHAP: samples 10; Median completeness error 1e-07, largest 2e-06." in page
+    assert "- DeepSHAP: references 10; Median completeness error 1e-07, largest 2e-06." in page
+
+
+def test_a_comparison_stored_with_old_option_names_reads_alike(comparison_folder: Path) -> None:
+    render_evaluation(comparison_folder)
+    page = (comparison_folder / "README.md").read_text()
+    stored = Evaluation.load(comparison_folder)
+    older = [replace(m, options={"references": 10}) if m.options else m for m in stored.methods]
+    replace(stored, methods=tuple(older)).save(comparison_folder)
+    render_evaluation(comparison_folder)
+    assert (comparison_folder / "README.md").read_text() == page
 
 
 def test_the_tables_hold_every_number(comparison_folder: Path) -> None:

@@ -41,7 +41,7 @@ function niceStep(span, count) {
   return [1, 2, 5, 10].find((factor) => factor * power >= raw * 0.999) * power;
 }
 
-// About so many ticks at round values, and at least as many as asked for.
+// At least the number of ticks that was asked for, at round values.
 function linearTicks(low, high, count, least = 2) {
   const step = niceStep(high - low, count);
   const found = [];

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
+from attribution_bench.deprecation import warn_renamed
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.ops.base import NoRuleError, Operand, Operation
 from attribution_bench_plugins.fastism.ops.convolution import convolution, convolution_2d, transposed_convolution
 from attribution_bench_plugins.fastism.ops.dense import contraction, dense
 from attribution_bench_plugins.fastism.ops.elementwise import addition, elementwise, product, rectifier
 from attribution_bench_plugins.fastism.ops.joining import concatenation, stack
-from attribution_bench_plugins.fastism.ops.local import Local
+from attribution_bench_plugins.fastism.ops.local import CallableLocal
 from attribution_bench_plugins.fastism.ops.normalisation import batch_norm
 from attribution_bench_plugins.fastism.ops.pooling import average_pool, max_pool
 from attribution_bench_plugins.fastism.ops.position_wise import channel_reduction, embedding, position_wise
@@ -51,4 +53,12 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     }
 )
 
-__all__ = ["RULES", "Local", "NoRuleError", "Operand", "Operation", "Rule", "elementwise"]
+
+def __getattr__(name: str) -> Any:
+    if name != "Local":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warn_renamed(f"{__name__}.Local", "attribution_bench.fastism.Local, which rules return", stacklevel=2)
+    return CallableLocal
+
+
+__all__ = ["RULES", "NoRuleError", "Operand", "Operation", "Rule", "elementwise"]

@@ -1,17 +1,21 @@
 """Rules for operations that belong to no family: the caller's own, and those of installed packages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.fastism import Local
 from attribution_bench.registry import list_plugins, load_plugin
-from attribution_bench_plugins.fastism.graph.ir import Graph
-from attribution_bench_plugins.fastism.ops import Rule
+from attribution_bench_plugins.fastism.graph.ir import Graph, Node
+from attribution_bench_plugins.fastism.ops import Operand, Operation, Rule
+from attribution_bench_plugins.fastism.ops.local import LocalFunction
 
 GROUP = "attribution_bench.fastism_rules"
 """Entry points: the operation's kind -> its rule."""
+GivenRule = Local | Callable[[Node, Sequence[Operand]], Operation | Local]
+"""What users and packages give as a rule: a declaration, or a function that returns an operation or a declaration."""
 
 
-def rules_for(graph: Graph, given: Mapping[str, Rule]) -> dict[str, Rule]:
+def rules_for(graph: Graph, given: Mapping[str, GivenRule]) -> dict[str, Rule]:
     """Return by kind the rules of a graph's operations that belong to no family; those given go before installed ones.
 
     Raises
@@ -26,4 +30,15 @@ def rules_for(graph: Graph, given: Mapping[str, Rule]) -> dict[str, Rule]:
         known = f"those that it has are {', '.join(sorted(kinds))}" if kinds else "each of its operations has one"
         raise InvalidInputError(f"rules: the model has no operation {kind!r} that lacks a rule; {known}")
     installed = kinds.intersection(list_plugins(GROUP)) - given.keys()
-    return {**given, **{kind: load_plugin(GROUP, "fastISM rule", kind) for kind in sorted(installed)}}
+    loaded = {kind: load_plugin(GROUP, "fastISM rule", kind) for kind in sorted(installed)}
+    return {kind: _as_rule(rule) for kind, rule in {**given, **loaded}.items()}
+
+
+def _as_rule(given: GivenRule) -> Rule:
+    """Return what was given as a rule of the engine, which returns an operation."""
+
+    def rule(node: Node, operands: Sequence[Operand]) -> Operation:
+        found = given if isinstance(given, Local) else given(node, operands)
+        return LocalFunction(node, operands, found) if isinstance(found, Local) else found
+
+    return rule

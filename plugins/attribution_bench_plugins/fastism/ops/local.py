@@ -1,50 +1,19 @@
 """Any function of a few neighbouring positions, known by what it reads: the rule for an operation of the user's own."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 from torch import Tensor
 
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.fastism import Local
 from attribution_bench_plugins.fastism.graph.ir import BATCH, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only
 from attribution_bench_plugins.fastism.values.window import Window, strided
 from attribution_bench_plugins.fastism.values.windowed import Windowed
-
-
-@dataclass(frozen=True)
-class Local:
-    """Rule of an operation whose output position i reads the input positions ``i * stride - padding + j * dilation``.
-
-    j runs from 0 to kernel - 1, as in a convolution; what each position holds may change in any way. The operation
-    keeps the axes of its input. It is called on stretches of the sequence, in the model's own layout; a stretch ends
-    where the sequence does or well outside what is asked for, so that padding is the operation's own affair.
-
-    Parameters
-    ----------
-    kernel, stride, padding, dilation
-        In positions; `padding` is that before the first position.
-    function
-        Called in the operation's place: on the stretch, and on the operation's other tensors in their order.
-    """
-
-    kernel: int
-    stride: int = 1
-    padding: int = 0
-    dilation: int = 1
-    function: Callable[..., Tensor] | None = None
-
-    def __post_init__(self) -> None:
-        if min(self.kernel, self.stride, self.dilation) < 1 or self.padding < 0:
-            raise InvalidInputError(f"a kernel, stride or dilation below 1, or a padding below 0: {self}")
-
-    def __call__(self, node: Node, operands: Sequence[Operand]) -> Operation:
-        """Return the operation for a node."""
-        return LocalFunction(node, operands, self)
 
 
 class LocalFunction(Operation):
@@ -138,6 +107,14 @@ class LocalFunction(Operation):
                 f"{self.node.kind} ({self.node.layer!r}) gives {length} positions for {source}; by its rule {rule} it "
                 f"would give {fewest} to {most}"
             )
+
+
+class CallableLocal(Local):
+    """Declaration that is a rule by itself, as `Local` was when this package defined it."""
+
+    def __call__(self, node: Node, operands: Sequence[Operand]) -> Operation:
+        """Return the operation for a node."""
+        return LocalFunction(node, operands, self)
 
 
 def _sole_changing(operands: Sequence[Operand]) -> tuple[Operand, Layout]:

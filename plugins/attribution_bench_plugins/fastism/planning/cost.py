@@ -173,7 +173,7 @@ class Work:
         planned = launches.mutations * self.planned + launches.blocks * self.block + launches.groups * self.group
         return launches.mutations * self.full / max(1, planned)
 
-    def fewest(self, least_gain: float) -> float:
+    def fewest(self, min_speedup: float) -> float:
         """Return how many mutations a block must hold to be so many times cheaper than full passes."""
-        gained = self.full - least_gain * self.planned
-        return least_gain * (self.block + self.group) / gained if gained > 0 else math.inf
+        gained = self.full - min_speedup * self.planned
+        return min_speedup * (self.block + self.group) / gained if gained > 0 else math.inf
