@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError, ModelError
+from attribution_bench.models.prediction import predict
 from attribution_bench.models.targets import OutputSpec, Selection
 from attribution_bench.sequences.alphabet import ALPHABETS, DNA, Alphabet
 
@@ -138,16 +139,12 @@ class SequenceModel(abc.ABC):
     def predict(
         self, one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...] = (), *, batch_size: int = 64
     ) -> dict[str, NDArray[Any]]:
-        """Run the model on (N, A, L) in batches; returns output -> (N, *output)."""
-        parts: list[dict[str, NDArray[Any]]] = []
-        with self.inference(), self.no_gradient():
-            for start in range(0, len(one_hot), batch_size):
-                rows = slice(start, start + batch_size)
-                batch = self.forward(
-                    self.to_tensor(one_hot[rows]), tuple(self.to_tensor(extra[rows]) for extra in extras)
-                )
-                parts.append({name: self.to_numpy(value) for name, value in batch.items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        """Run the model on (N, A, L) in batches, in inference mode; returns output -> (N, *output).
+
+        `attribution_bench.models.predict` is what it calls; that selects parts of outputs, and takes rows as they come.
+        """
+        with self.inference():
+            return predict(self, one_hot, extras=extras, batch_size=batch_size)
 
     def _named(self, outputs: Any, names: tuple[str, ...] | None) -> dict[str, Tensor]:
         """Name a model's return value: a tensor, a tuple or list of tensors, or a dict of tensors."""
