@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import DeviceError, ModelError
-from attribution_bench.models.sequence_model import Layout, SequenceModel, Tensor, nothing
+from attribution_bench.models.sequence_model import Layout, SequenceModel, Tensor
 from attribution_bench.models.targets import Selection, check_reduced
 
 
@@ -115,7 +115,7 @@ class KerasSequenceModel(SequenceModel):
             import torch
 
             return torch.no_grad()
-        return nothing()  # other backends record nothing unless they are asked to
+        return contextlib.nullcontext()  # other backends record nothing unless they are asked to
 
     def versions(self) -> dict[str, str]:  # noqa: D102 - the base class says it
         backend = keras.backend.backend()
