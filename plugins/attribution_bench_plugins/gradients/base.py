@@ -1,4 +1,4 @@
-"""What a framework offers to the gradient methods, and the choice of the framework."""
+"""What a framework offers to the gradient methods."""
 
 import abc
 from collections.abc import Callable, Sequence
@@ -75,33 +75,6 @@ def scalars_of(request: Request) -> tuple[Scalar, ...]:
         whole = Selection(output.name, selection.position, output.shape)
         scalars += [Scalar(whole, int(index)) for index in np.ravel(chosen)]
     return tuple(scalars)
-
-
-def gradients_of(model: SequenceModel) -> Gradients:
-    """Return the gradients of a model in the framework that its tensors belong to.
-
-    Raises
-    ------
-    UnsupportedError
-        A Keras model on a backend other than TensorFlow or PyTorch.
-    """
-    backend = model.framework
-    if backend == "keras":
-        import keras
-
-        backend = keras.backend.backend()
-    if backend == "torch":
-        from attribution_bench_plugins.gradients.in_torch import TorchGradients
-
-        return TorchGradients(model)
-    if backend == "tensorflow":
-        from attribution_bench_plugins.gradients.in_tensorflow import TensorFlowGradients
-
-        return TensorFlowGradients(model)
-    raise UnsupportedError(
-        f"gradients of Keras models are taken with the tensorflow or torch backend, not {backend!r}; "
-        "set KERAS_BACKEND before Keras is imported, or use an ISM method"
-    )
 
 
 def not_differentiable() -> UnsupportedError:
