@@ -11,19 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from attribution_bench.benchmark.checks import check_sample
-from attribution_bench.benchmark.machine import (
-    describe_machine,
-    library_versions,
-    resolve_device,
-    source_commit,
-    thread_count,
-)
+from attribution_bench.benchmark.devices import resolve_device
 from attribution_bench.benchmark.memory import Peak, watch
 from attribution_bench.benchmark.protocol import Plan, Settings, plan_cell
 from attribution_bench.benchmark.results import (
     RECORDS,
-    Commit,
-    Machine,
     OutputCheck,
     Record,
     SequenceSource,
@@ -34,6 +26,14 @@ from attribution_bench.benchmark.results import (
 )
 from attribution_bench.benchmark.timer import CLOCK, Clock, timed
 from attribution_bench.benchmark.workloads import Row, Sample, Work, plan_work
+from attribution_bench.environment import (
+    Commit,
+    Machine,
+    describe_machine,
+    library_versions,
+    source_commit,
+    thread_count,
+)
 from attribution_bench.errors import InvalidInputError, OutputError, SelfCheckError, UnsupportedError
 from attribution_bench.models import SequenceModel, Target
 from attribution_bench.registry import get_method
