@@ -55,11 +55,11 @@ class Observer(Protocol):
 class Silence:
     """An observer that does nothing."""
 
-    def stage(self, workload: Workload, text: str, behind: float) -> None:  # noqa: D102 - the protocol says it
-        pass
+    def stage(self, workload: Workload, text: str, behind: float) -> None:
+        """Take no notice of what is measured next."""
 
-    def finished(self, record: Record, reused: bool) -> None:  # noqa: D102 - the protocol says it
-        pass
+    def finished(self, record: Record, reused: bool) -> None:
+        """Take no notice of the end of a cell."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class TensorFlowGradients(Gradients):
         super().__init__(model)
         self._compiled: dict[Selection, Callable[..., Any]] = {}
 
-    def at(  # noqa: D102 - the base class says it
+    def at(
         self, x: NDArray[np.floating], extras: Extras, scalars: Sequence[Scalar], advance: Advance
     ) -> NDArray[np.floating]:
         model = self.model
@@ -32,7 +32,7 @@ class TensorFlowGradients(Gradients):
             advance(len(x))
         return gradients
 
-    def path_mean(  # noqa: D102 - the base class says it
+    def path_mean(
         self,
         x: NDArray[np.floating],
         baseline: NDArray[np.floating],
