@@ -20,7 +20,7 @@ help:
 	@echo "make test              run the tests"
 	@echo "make test-long         run the tests that take minutes each"
 	@echo "make speed             measure that fastISM is not slower than standard ISM on published architectures"
-	@echo "make lint              check style, formatting and types"
+	@echo "make lint              check style, formatting, types and the direction of imports"
 	@echo "make clean             remove .venv and what the tools cached"
 
 reproduce-paper: $(VENV)/.installed
@@ -51,6 +51,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

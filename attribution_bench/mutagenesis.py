@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from attribution_bench.attribution import Attribution, Progress, Request
 from attribution_bench.errors import InvalidInputError
-from attribution_bench.models import SequenceModel, Target
+from attribution_bench.models import LazyRows, SequenceModel, Target, predict
 from attribution_bench.mutations import Edit, Mutation, check_mutations
 
 DEFAULT_BATCH_SIZE = 128
@@ -112,14 +112,19 @@ def full_passes(
     model: SequenceModel, request: Request, edits: Sequence[Edit], progress: Progress
 ) -> dict[str, NDArray[np.floating]]:
     """Return the predictions of mutated sequences, (len(edits), *selected), by full forward passes in batches."""
-    batch_size = request.batch_size or DEFAULT_BATCH_SIZE
-    parts = []
-    for start in range(0, len(edits), batch_size):
-        batch = edits[start : start + batch_size]
-        mutated = np.stack([edit.apply(request.one_hot[edit.sequence]) for edit in batch])
-        parts.append(predict_rows(model, request, mutated, np.array([edit.sequence for edit in batch])))
-        progress(start + len(batch), len(edits))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def mutated(rows: slice) -> NDArray[np.floating]:
+        return np.stack([edit.apply(request.one_hot[edit.sequence]) for edit in edits[rows]])
+
+    return predict(
+        model,
+        LazyRows(len(edits), mutated),
+        request.selections,
+        extras=request.extras,
+        sequences=np.array([edit.sequence for edit in edits]),
+        batch_size=request.batch_size or DEFAULT_BATCH_SIZE,
+        progress=progress,
+    )
 
 
 def reference_passes(
@@ -129,13 +134,3 @@ def reference_passes(
     nothing = np.zeros((request.one_hot.shape[1], 0))
     unchanged = [Edit(sequence, 0, nothing, 0) for sequence in sequences]
     return full_passes(model, request, unchanged, lambda done, total: None)
-
-
-def predict_rows(
-    model: SequenceModel, request: Request, one_hot: NDArray[np.floating], sequences: NDArray[np.int64]
-) -> dict[str, NDArray[np.floating]]:
-    """Return what is asked for of (rows, A, L), each with the further inputs of the sequence that it comes from."""
-    with model.no_gradient():
-        extras = tuple(model.to_tensor(extra[sequences]) for extra in request.extras)
-        outputs = model.forward(model.to_tensor(one_hot), extras)
-        return {s.name: model.to_numpy(model.select(outputs, s)) for s in request.selections}

@@ -2,8 +2,6 @@
 
 from attribution_bench.benchmark.results import (
     BatchTiming,
-    Commit,
-    Machine,
     OutputCheck,
     Record,
     SequenceSource,
@@ -12,6 +10,7 @@ from attribution_bench.benchmark.results import (
     load_records,
     save_record,
 )
+from attribution_bench.environment import Commit, Machine
 
 __all__ = [
     "BatchTiming",

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from attribution_bench.benchmark.parts import spread
 from attribution_bench.benchmark.results import OutputCheck
 from attribution_bench.benchmark.workloads import Sample, Work
-from attribution_bench.models import SequenceModel
+from attribution_bench.models import SequenceModel, predict
 from attribution_bench.models.targets import select
 
 POSITIONS = 4
@@ -71,10 +71,10 @@ def _plain_passes(
 
 
 def _predictions(model: SequenceModel, work: Work, one_hot: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
-    with model.inference(), model.no_gradient():
-        outputs = model.forward(model.to_tensor(one_hot.astype(model.numpy_dtype)))
-        selections = select(work.target, model.outputs(one_hot.shape[2]))
-        return {selection.name: model.to_numpy(model.select(outputs, selection)) for selection in selections}
+    # Of the method's own model: a copy in double precision may be one that cannot run.
+    selections = select(work.target, work.method.model.outputs(one_hot.shape[2]))
+    with model.inference():
+        return predict(model, one_hot.astype(model.numpy_dtype), selections, batch_size=len(one_hot))
 
 
 def _difference(sample: Sample, places: NDArray[np.int64], passes: dict[str, NDArray[np.floating]]) -> float:

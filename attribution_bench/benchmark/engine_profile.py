@@ -16,10 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.attribution import AttributionResult
-from attribution_bench.benchmark.machine import describe_machine, library_versions, source_commit, thread_count
-from attribution_bench.benchmark.results import Commit, Machine
 from attribution_bench.benchmark.timer import CLOCK, Clock, timed
 from attribution_bench.benchmark.workloads import Row
+from attribution_bench.environment import (
+    Commit,
+    Machine,
+    describe_machine,
+    library_versions,
+    source_commit,
+    thread_count,
+)
 from attribution_bench.errors import DeviceError, InvalidInputError
 from attribution_bench.files import write_whole
 from attribution_bench.models import SequenceModel

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from attribution_bench.benchmark.machine import resolve_device
+from attribution_bench.benchmark.devices import resolve_device
 from attribution_bench.benchmark.reproduction import SEED, build_architecture, check_names
 from attribution_bench.benchmark.workloads import Row
 from attribution_bench.errors import InvalidInputError

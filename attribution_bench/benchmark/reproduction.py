@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from attribution_bench.benchmark.machine import FRAMEWORKS, check_framework, resolve_device
+from attribution_bench.benchmark.devices import FRAMEWORKS, check_framework, resolve_device
 from attribution_bench.benchmark.workloads import Row
 from attribution_bench.errors import InvalidInputError, MissingDependencyError, UnknownNameError
 from attribution_bench.models import SequenceModel, as_sequence_model

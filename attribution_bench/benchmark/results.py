@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from attribution_bench.environment import Commit, Machine
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.files import write_whole
 
@@ -85,26 +86,6 @@ class OutputCheck:
     """Largest absolute difference from plain forward passes over the outputs' largest absolute value."""
     convergence_delta: float | None = None
     """Largest |sum of attributions - (f(x) - f(baseline))| where the method computes it, in units of the output."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where it ran."""
-
-    system: str
-    cpu: str
-    cores: int
-    """Cores this process may use."""
-    memory_bytes: int
-    gpu: str | None = None
-
-
-@dataclass(frozen=True)
-class Commit:
-    """The source that ran; dirty when the package's files differed from the commit."""
-
-    revision: str
-    dirty: bool
 
 
 @dataclass(frozen=True)

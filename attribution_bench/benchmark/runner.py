@@ -11,19 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from attribution_bench.benchmark.checks import check_sample
-from attribution_bench.benchmark.machine import (
-    describe_machine,
-    library_versions,
-    resolve_device,
-    source_commit,
-    thread_count,
-)
+from attribution_bench.benchmark.devices import resolve_device
 from attribution_bench.benchmark.memory import Peak, watch
 from attribution_bench.benchmark.protocol import Plan, Settings, plan_cell
 from attribution_bench.benchmark.results import (
     RECORDS,
-    Commit,
-    Machine,
     OutputCheck,
     Record,
     SequenceSource,
@@ -34,6 +26,14 @@ from attribution_bench.benchmark.results import (
 )
 from attribution_bench.benchmark.timer import CLOCK, Clock, timed
 from attribution_bench.benchmark.workloads import Row, Sample, Work, plan_work
+from attribution_bench.environment import (
+    Commit,
+    Machine,
+    describe_machine,
+    library_versions,
+    source_commit,
+    thread_count,
+)
 from attribution_bench.errors import InvalidInputError, OutputError, SelfCheckError, UnsupportedError
 from attribution_bench.models import SequenceModel, Target
 from attribution_bench.registry import get_method
@@ -55,11 +55,11 @@ class Observer(Protocol):
 class Silence:
     """An observer that does nothing."""
 
-    def stage(self, workload: Workload, text: str, behind: float) -> None:  # noqa: D102 - the protocol says it
-        pass
+    def stage(self, workload: Workload, text: str, behind: float) -> None:
+        """Take no notice of what is measured next."""
 
-    def finished(self, record: Record, reused: bool) -> None:  # noqa: D102 - the protocol says it
-        pass
+    def finished(self, record: Record, reused: bool) -> None:
+        """Take no notice of the end of a cell."""
 
 
 @dataclass(frozen=True)

@@ -70,14 +70,15 @@ def benchmark(
 
     Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
+    from attribution_bench.benchmark.devices import default_batch_sizes, resolve_device
     from attribution_bench.benchmark.engine_suite import ARCHITECTURES, COUNTS, LENGTHS, METHODS
-    from attribution_bench.benchmark.machine import announce_threads, default_batch_sizes, resolve_device
     from attribution_bench.benchmark.protocol import Settings
     from attribution_bench.benchmark.reproduction import check_names, windows_of
     from attribution_bench.benchmark.runner import prepare_folder
     from attribution_bench.benchmark.workloads import Row
     from attribution_bench.cli.engine_suite import measure_engine
     from attribution_bench.cli.measure import exit_code, measure, render
+    from attribution_bench.environment import announce_threads
     from attribution_bench.models.loading import model_source
     from attribution_bench.models.targets import select
     from attribution_bench.registry import list_methods, list_peers

@@ -72,8 +72,8 @@ def compare(
 
     Exit codes: 0 done, 1 some methods failed (the report names them), 2 bad input.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
-    from attribution_bench.benchmark.machine import announce_threads
     from attribution_bench.benchmark.reproduction import check_names
+    from attribution_bench.environment import announce_threads
     from attribution_bench.evaluation import Settings
     from attribution_bench.models.loading import model_source
     from attribution_bench.registry import list_methods, list_peers
@@ -127,7 +127,7 @@ def run(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from attribution_bench.benchmark.machine import thread_count
+    from attribution_bench.environment import thread_count
     from attribution_bench.evaluation import evaluate, save_evaluation
     from attribution_bench.registry import get_method
 

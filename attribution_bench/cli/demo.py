@@ -45,9 +45,9 @@ def demo(
 
     Exit codes: 0 done, 1 some methods failed (the report names them), 2 bad input.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
-    from attribution_bench.benchmark.machine import announce_threads
     from attribution_bench.cli.compare import SOME_FAILED, run
     from attribution_bench.demo import demonstration_sequences
+    from attribution_bench.environment import announce_threads
     from attribution_bench.evaluation import Settings
     from attribution_bench.models.loading import model_source
     from attribution_bench.registry import list_methods

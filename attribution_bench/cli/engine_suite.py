@@ -26,8 +26,8 @@ def measure_engine(
     threads: int,
 ) -> NoReturn:
     """Profile fastISM on each model, measure every cell, render the folder; ends the command with its exit code."""
+    from attribution_bench.benchmark.devices import default_batch_sizes, resolve_device
     from attribution_bench.benchmark.engine_suite import engine_rows
-    from attribution_bench.benchmark.machine import default_batch_sizes, resolve_device
     from attribution_bench.benchmark.protocol import Settings
     from attribution_bench.benchmark.runner import prepare_folder
     from attribution_bench.cli.measure import check_folder, exit_code, measure, render

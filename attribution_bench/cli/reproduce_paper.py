@@ -52,11 +52,12 @@ def reproduce_paper(
     Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.benchmark import paper
-    from attribution_bench.benchmark.machine import announce_threads, default_batch_sizes, resolve_device
+    from attribution_bench.benchmark.devices import default_batch_sizes, resolve_device
     from attribution_bench.benchmark.protocol import Settings
     from attribution_bench.benchmark.reproduction import paper_rows
     from attribution_bench.benchmark.runner import prepare_folder
     from attribution_bench.cli.measure import exit_code, measure, render
+    from attribution_bench.environment import announce_threads
     from attribution_bench.sequences import read_fasta
 
     thread_count = announce_threads(threads)
@@ -92,8 +93,8 @@ def _logos(methods: tuple[str, ...], frameworks: tuple[str, ...], device: str | 
     """Score one sequence by every method for the logos; without them the report lacks a picture, nothing else."""
     from rich.console import Console
 
+    from attribution_bench.benchmark.devices import resolve_device
     from attribution_bench.benchmark.logo_scores import measure_logo_scores
-    from attribution_bench.benchmark.machine import resolve_device
     from attribution_bench.errors import AttributionBenchError
 
     console = Console(stderr=True, highlight=False)

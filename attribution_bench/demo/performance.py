@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.demo.planting import PlantedSequences
-from attribution_bench.models.sequence_model import as_sequence_model
+from attribution_bench.models.adapt import as_sequence_model
 
 BATCH_SIZE = 256
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.attribution import Attribution, AttributionResult
-from attribution_bench.benchmark.machine import available_cores, describe_machine, library_versions
+from attribution_bench.environment import available_cores, describe_machine, library_versions
 from attribution_bench.errors import AttributionBenchError, InvalidInputError
 from attribution_bench.evaluation.agreement import agreements
 from attribution_bench.evaluation.bootstrap import mean_interval, paired_difference

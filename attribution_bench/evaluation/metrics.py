@@ -99,4 +99,3 @@ _METRICS = (
     ),
 )  # fmt: skip
 METRICS = {metric.name: metric for metric in _METRICS}
-AGREEMENT = tuple(metric.name for metric in _METRICS if metric.group == "agreement")

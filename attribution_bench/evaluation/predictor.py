@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import TargetError
-from attribution_bench.models import SequenceModel, Target
+from attribution_bench.models import LazyRows, SequenceModel, Target, predict
 from attribution_bench.models.targets import Selection, select
 
 
@@ -39,10 +39,7 @@ class Predictor:
 
     def __call__(self, one_hot: NDArray[Any]) -> NDArray[np.float64]:
         """Return the prediction (N,) of sequences (N, A, L)."""
-        model, parts = self.model, []
-        with model.inference(), model.no_gradient():
-            for start in range(0, len(one_hot), self.batch_size):
-                rows = one_hot[start : start + self.batch_size].astype(model.numpy_dtype, copy=False)
-                outputs = model.forward(model.to_tensor(rows))
-                parts.append(model.to_numpy(model.select(outputs, self.selection)).reshape(len(rows)))
-        return np.concatenate(parts).astype(np.float64)
+        rows = LazyRows(len(one_hot), lambda batch: one_hot[batch].astype(self.model.numpy_dtype, copy=False))
+        with self.model.inference():
+            predicted = predict(self.model, rows, (self.selection,), batch_size=self.batch_size)
+        return predicted[self.selection.name].reshape(len(one_hot)).astype(np.float64)

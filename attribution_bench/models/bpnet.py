@@ -3,15 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from attribution_bench.models.architecture import LETTERS, build_model, check_length
+from attribution_bench.models.bpnet_dimensions import BPNET
 
 if TYPE_CHECKING:
     from attribution_bench.models.bpnet_torch import BPNet
-
-CHANNELS = 64
-STEM_WIDTH = 25
-DILATIONS = tuple(2**i for i in range(9))
-DILATED_WIDTH = 3
-PROFILE_WIDTH = 25
 
 
 def build(length: int = 1000, *, framework: str = "torch", seed: int = 0) -> Any:
@@ -38,12 +33,12 @@ def _keras(length: int) -> Any:
     from keras import layers
 
     inputs = keras.Input((length, LETTERS), name="sequence")
-    x = layers.Conv1D(CHANNELS, STEM_WIDTH, padding="same", kernel_initializer="zeros", name="stem")(inputs)
+    x = layers.Conv1D(BPNET.channels, BPNET.stem_width, padding="same", kernel_initializer="zeros", name="stem")(inputs)
     x = layers.ReLU(name="stem_relu")(x)
-    for dilation in DILATIONS:
+    for dilation in BPNET.dilations:
         y = layers.Conv1D(
-            CHANNELS,
-            DILATED_WIDTH,
+            BPNET.channels,
+            BPNET.dilated_width,
             padding="same",
             dilation_rate=dilation,
             kernel_initializer="zeros",
@@ -52,7 +47,7 @@ def _keras(length: int) -> Any:
         y = layers.ReLU(name=f"dilated_relu_{dilation}")(y)
         x = layers.Add(name=f"residual_{dilation}")([x, y])
     profile = layers.Conv1DTranspose(
-        1, PROFILE_WIDTH, padding="same", kernel_initializer="zeros", name="profile_transposed"
+        1, BPNET.profile_width, padding="same", kernel_initializer="zeros", name="profile_transposed"
     )(x)
     profile = layers.Reshape((length,), name="profile")(profile)
     count = layers.GlobalAveragePooling1D(name="mean_over_positions")(x)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from attribution_bench.models.architecture import LETTERS
-from attribution_bench.models.bpnet import CHANNELS, DILATED_WIDTH, DILATIONS, PROFILE_WIDTH, STEM_WIDTH
+from attribution_bench.models.bpnet_dimensions import BPNET
 
 
 class BPNet(nn.Module):
@@ -12,13 +12,16 @@ class BPNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv1d(LETTERS, CHANNELS, STEM_WIDTH, padding="same"), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv1d(LETTERS, BPNET.channels, BPNET.stem_width, padding="same"), nn.ReLU())
         self.tower = nn.ModuleList(
-            nn.Sequential(nn.Conv1d(CHANNELS, CHANNELS, DILATED_WIDTH, padding="same", dilation=dilation), nn.ReLU())
-            for dilation in DILATIONS
+            nn.Sequential(
+                nn.Conv1d(BPNET.channels, BPNET.channels, BPNET.dilated_width, padding="same", dilation=dilation),
+                nn.ReLU(),
+            )
+            for dilation in BPNET.dilations
         )
-        self.profile = nn.ConvTranspose1d(CHANNELS, 1, PROFILE_WIDTH, padding=PROFILE_WIDTH // 2)
-        self.count = nn.Linear(CHANNELS, 1)
+        self.profile = nn.ConvTranspose1d(BPNET.channels, 1, BPNET.profile_width, padding=BPNET.profile_width // 2)
+        self.count = nn.Linear(BPNET.channels, 1)
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return ``profile`` (N, L) and ``count`` (N, 1) of sequences (N, 4, L)."""

@@ -3,19 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from attribution_bench.models.architecture import LETTERS, build_model, check_length
+from attribution_bench.models.bpnet_dimensions import CHROMBPNET
 
 if TYPE_CHECKING:
     from attribution_bench.models.chrombpnet_torch import ChromBPNet
 
 LENGTH = 2114
 """Letters of the published models, which leave a profile of 1000 positions."""
-CHANNELS = 512
-STEM_WIDTH = 21
-DILATIONS = tuple(2**i for i in range(1, 9))
-DILATED_WIDTH = 3
-PROFILE_WIDTH = 75
-TRIMMED = STEM_WIDTH - 1 + (DILATED_WIDTH - 1) * sum(DILATIONS) + PROFILE_WIDTH - 1
-"""Letters that the profile is shorter than the sequence."""
 
 
 def build(length: int = LENGTH, *, framework: str = "torch", seed: int = 0) -> Any:
@@ -24,7 +18,7 @@ def build(length: int = LENGTH, *, framework: str = "torch", seed: int = 0) -> A
     Its outputs are ``profile`` (N, L - 1114), logits, and ``count`` (N, 1): a dict in PyTorch, in Keras a list in that
     order. Parameters and errors are those of BPNet's `build`.
     """
-    check_length("ChromBPNet", length, TRIMMED + 1)
+    check_length("ChromBPNet", length, CHROMBPNET.trimmed + 1)
     builders = {"torch": _torch, "keras": lambda: _keras(length)}
     return build_model(framework, builders, seed=seed, kernel_variance=0.5)
 
@@ -40,17 +34,21 @@ def _keras(length: int) -> Any:
     from keras import layers
 
     inputs = keras.Input((length, LETTERS), name="sequence")
-    x = layers.Conv1D(CHANNELS, STEM_WIDTH, kernel_initializer="zeros", name="stem")(inputs)
+    x = layers.Conv1D(CHROMBPNET.channels, CHROMBPNET.stem_width, kernel_initializer="zeros", name="stem")(inputs)
     x = layers.ReLU(name="stem_relu")(x)
-    for dilation in DILATIONS:
+    for dilation in CHROMBPNET.dilations:
         y = layers.Conv1D(
-            CHANNELS, DILATED_WIDTH, dilation_rate=dilation, kernel_initializer="zeros", name=f"dilated_{dilation}"
+            CHROMBPNET.channels,
+            CHROMBPNET.dilated_width,
+            dilation_rate=dilation,
+            kernel_initializer="zeros",
+            name=f"dilated_{dilation}",
         )(x)
         y = layers.ReLU(name=f"dilated_relu_{dilation}")(y)
-        x = layers.Cropping1D(dilation * (DILATED_WIDTH // 2), name=f"crop_{dilation}")(x)
+        x = layers.Cropping1D(dilation * (CHROMBPNET.dilated_width // 2), name=f"crop_{dilation}")(x)
         x = layers.Add(name=f"residual_{dilation}")([x, y])
-    profile = layers.Conv1D(1, PROFILE_WIDTH, kernel_initializer="zeros", name="profile_convolution")(x)
-    profile = layers.Reshape((length - TRIMMED,), name="profile")(profile)
+    profile = layers.Conv1D(1, CHROMBPNET.profile_width, kernel_initializer="zeros", name="profile_convolution")(x)
+    profile = layers.Reshape((length - CHROMBPNET.trimmed,), name="profile")(profile)
     count = layers.GlobalAveragePooling1D(name="mean_over_positions")(x)
     count = layers.Dense(1, kernel_initializer="zeros", name="count")(count)
     return keras.Model(inputs, [profile, count], name="chrombpnet")

@@ -24,26 +24,26 @@ class Keras2SequenceModel(KerasSequenceModel):
         return next((kind for kind in kinds if "float" in kind), str(self.model.variable_dtype or "float32"))
 
     @contextlib.contextmanager
-    def inference(self) -> Iterator[None]:  # noqa: D102 - the base class says it
+    def inference(self) -> Iterator[None]:
         with tf.device(self.device):
             yield
 
-    def to_tensor(self, array: NDArray[Any]) -> Tensor:  # noqa: D102 - the base class says it
+    def to_tensor(self, array: NDArray[Any]) -> Tensor:
         tensor = tf.convert_to_tensor(np.asarray(array))
         return tf.cast(tensor, self._dtype) if tensor.dtype.is_floating else tensor
 
-    def to_numpy(self, tensor: Tensor) -> NDArray[Any]:  # noqa: D102 - the base class says it
+    def to_numpy(self, tensor: Tensor) -> NDArray[Any]:
         half = tensor.dtype.name in ("float16", "bfloat16")
         array: NDArray[Any] = (tf.cast(tensor, "float32") if half else tensor).numpy()
         return array
 
-    def no_gradient(self) -> contextlib.AbstractContextManager[Any]:  # noqa: D102 - the base class says it
+    def no_gradient(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
 
-    def versions(self) -> dict[str, str]:  # noqa: D102 - the base class says it
+    def versions(self) -> dict[str, str]:
         return {"tf_keras": tf_keras.__version__, "tensorflow": tf.__version__}
 
-    def precision_state(self) -> dict[str, Any]:  # noqa: D102 - the base class says it
+    def precision_state(self) -> dict[str, Any]:
         gpu = bool(tf.config.list_physical_devices("GPU"))
         return {"tf32": gpu and bool(tf.config.experimental.tensor_float_32_execution_enabled())}
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import DeviceError, ModelError
-from attribution_bench.models.sequence_model import Layout, SequenceModel, Tensor, nothing
+from attribution_bench.models.sequence_model import Layout, SequenceModel, Tensor
 from attribution_bench.models.targets import Selection, check_reduced
 
 
@@ -21,7 +21,7 @@ class KerasSequenceModel(SequenceModel):
     default_layout: ClassVar[Layout] = "NLA"
 
     @property
-    def numpy_dtype(self) -> np.dtype[Any]:  # noqa: D102 - the base class says it
+    def numpy_dtype(self) -> np.dtype[Any]:
         return np.dtype(np.float64 if self._dtype == "float64" else np.float32)
 
     @cached_property
@@ -31,24 +31,22 @@ class KerasSequenceModel(SequenceModel):
         return next((kind for kind in kinds if "float" in kind), str(self.model.variable_dtype))
 
     @contextlib.contextmanager
-    def inference(self) -> Iterator[None]:  # noqa: D102 - the base class says it
+    def inference(self) -> Iterator[None]:
         # A call with training=False changes nothing in the model, so that nothing has to be restored.
         with keras.device(self.device):
             yield
 
-    def to_tensor(self, array: NDArray[Any]) -> Tensor:  # noqa: D102 - the base class says it
+    def to_tensor(self, array: NDArray[Any]) -> Tensor:
         array = np.asarray(array)
         floating = np.issubdtype(array.dtype, np.floating)
         return keras.ops.convert_to_tensor(array, dtype=self._dtype if floating else None)
 
-    def to_numpy(self, tensor: Tensor) -> NDArray[Any]:  # noqa: D102 - the base class says it
+    def to_numpy(self, tensor: Tensor) -> NDArray[Any]:
         half = keras.backend.standardize_dtype(tensor.dtype) in ("float16", "bfloat16")
         array: NDArray[Any] = keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32") if half else tensor)
         return array
 
-    def forward(  # noqa: D102 - the base class says it
-        self, x: Tensor, extras: tuple[Tensor, ...] = ()
-    ) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, extras: tuple[Tensor, ...] = ()) -> dict[str, Tensor]:
         x = self._transposed(x) if self.layout == "NLA" else x
         return self.name_outputs(self.model(self.arrange(x, extras), training=False))
 
@@ -94,7 +92,7 @@ class KerasSequenceModel(SequenceModel):
     def _transposed(self, x: Tensor) -> Tensor:
         return keras.ops.transpose(x, (0, 2, 1))
 
-    def select(self, outputs: dict[str, Tensor], selection: Selection) -> Tensor:  # noqa: D102 - the base class says it
+    def select(self, outputs: dict[str, Tensor], selection: Selection) -> Tensor:
         value = outputs[selection.name]
         if selection.index is not None:
             return value[(slice(None), *selection.index)]
@@ -110,19 +108,19 @@ class KerasSequenceModel(SequenceModel):
         flat = keras.ops.reshape(value, (value.shape[0], -1))
         return {"sum": keras.ops.sum, "mean": keras.ops.mean, "logsumexp": keras.ops.logsumexp}[reducer](flat, axis=1)
 
-    def no_gradient(self) -> contextlib.AbstractContextManager[Any]:  # noqa: D102 - the base class says it
+    def no_gradient(self) -> contextlib.AbstractContextManager[Any]:
         if keras.backend.backend() == "torch":
             import torch
 
             return torch.no_grad()
-        return nothing()  # other backends record nothing unless they are asked to
+        return contextlib.nullcontext()  # other backends record nothing unless they are asked to
 
-    def versions(self) -> dict[str, str]:  # noqa: D102 - the base class says it
+    def versions(self) -> dict[str, str]:
         backend = keras.backend.backend()
         module = __import__(backend)
         return {"keras": keras.__version__, backend: module.__version__}
 
-    def precision_state(self) -> dict[str, Any]:  # noqa: D102 - the base class says it
+    def precision_state(self) -> dict[str, Any]:
         if keras.backend.backend() != "tensorflow":
             return {"tf32": False}
         import tensorflow as tf

@@ -2,14 +2,13 @@
 
 import abc
 import contextlib
-import sys
-from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError, ModelError
+from attribution_bench.models.prediction import predict
 from attribution_bench.models.targets import OutputSpec, Selection
 from attribution_bench.sequences.alphabet import ALPHABETS, DNA, Alphabet
 
@@ -138,16 +137,12 @@ class SequenceModel(abc.ABC):
     def predict(
         self, one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...] = (), *, batch_size: int = 64
     ) -> dict[str, NDArray[Any]]:
-        """Run the model on (N, A, L) in batches; returns output -> (N, *output)."""
-        parts: list[dict[str, NDArray[Any]]] = []
-        with self.inference(), self.no_gradient():
-            for start in range(0, len(one_hot), batch_size):
-                rows = slice(start, start + batch_size)
-                batch = self.forward(
-                    self.to_tensor(one_hot[rows]), tuple(self.to_tensor(extra[rows]) for extra in extras)
-                )
-                parts.append({name: self.to_numpy(value) for name, value in batch.items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        """Run the model on (N, A, L) in batches, in inference mode; returns output -> (N, *output).
+
+        `attribution_bench.models.predict` is what it calls; that selects parts of outputs, and takes rows as they come.
+        """
+        with self.inference():
+            return predict(self, one_hot, extras=extras, batch_size=batch_size)
 
     def _named(self, outputs: Any, names: tuple[str, ...] | None) -> dict[str, Tensor]:
         """Name a model's return value: a tensor, a tuple or list of tensors, or a dict of tensors."""
@@ -168,56 +163,3 @@ class SequenceModel(abc.ABC):
         if len(names) != len(values) or len(set(names)) != len(names):
             raise ModelError(f"the model returns {len(values)} outputs, which {names} does not name one by one")
         return dict(zip(names, values, strict=True))
-
-
-def as_sequence_model(
-    model: Any,
-    *,
-    layout: Layout | None = None,
-    alphabet: Alphabet | str = DNA,
-    device: str | None = None,
-    output_names: tuple[str, ...] | None = None,
-) -> SequenceModel:
-    """Return a SequenceModel of a torch.nn.Module, a keras.Model or a tf_keras.Model (Keras 2).
-
-    One that is a SequenceModel already is returned.
-
-    Raises
-    ------
-    ModelError
-        The object is none of these.
-    """
-    if isinstance(model, SequenceModel):
-        return model
-    options: dict[str, Any] = {
-        "layout": layout,
-        "alphabet": alphabet,
-        "device": device,
-        "output_names": output_names,
-    }
-    # A model of a framework can exist only once that framework has been imported. Keras comes first: with its torch
-    # backend a keras.Model is a torch.nn.Module as well.
-    keras = sys.modules.get("keras")
-    if keras is not None and isinstance(model, keras.Model):
-        from attribution_bench.models.keras_model import KerasSequenceModel
-
-        return KerasSequenceModel(model, **options)
-    tf_keras = sys.modules.get("tf_keras")
-    if tf_keras is not None and isinstance(model, tf_keras.Model):
-        from attribution_bench.models.keras_2_model import Keras2SequenceModel
-
-        return Keras2SequenceModel(model, **options)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(model, torch.nn.Module):
-        from attribution_bench.models.torch_model import TorchSequenceModel
-
-        return TorchSequenceModel(model, **options)
-    raise ModelError(
-        f"expected a torch.nn.Module or a keras.Model, not {type(model).__module__}.{type(model).__name__}"
-    )
-
-
-@contextlib.contextmanager
-def nothing() -> Iterator[None]:
-    """Do nothing; stands in where a framework needs no context."""
-    yield

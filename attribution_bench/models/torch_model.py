@@ -31,11 +31,11 @@ class TorchSequenceModel(SequenceModel):
         return torch.get_default_dtype()
 
     @property
-    def numpy_dtype(self) -> np.dtype[Any]:  # noqa: D102 - the base class says it
+    def numpy_dtype(self) -> np.dtype[Any]:
         return np.dtype(np.float64 if self.dtype == torch.float64 else np.float32)
 
     @contextlib.contextmanager
-    def inference(self) -> Iterator[None]:  # noqa: D102 - the base class says it
+    def inference(self) -> Iterator[None]:
         model = self.model
         modes = [(module, module.training) for module in model.modules()]
         parameters = [(p, p.data, p.requires_grad, p.grad) for p in model.parameters()]
@@ -59,36 +59,32 @@ class TorchSequenceModel(SequenceModel):
                 parameter.requires_grad_(requires_grad)
                 parameter.grad = gradient
 
-    def to_tensor(self, array: NDArray[Any]) -> torch.Tensor:  # noqa: D102 - the base class says it
+    def to_tensor(self, array: NDArray[Any]) -> torch.Tensor:
         tensor = torch.as_tensor(np.ascontiguousarray(array))
         return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
 
-    def to_numpy(self, tensor: torch.Tensor) -> NDArray[Any]:  # noqa: D102 - the base class says it
+    def to_numpy(self, tensor: torch.Tensor) -> NDArray[Any]:
         tensor = tensor.detach()
         return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).cpu().numpy()
 
-    def forward(  # noqa: D102 - the base class says it
-        self, x: torch.Tensor, extras: tuple[torch.Tensor, ...] = ()
-    ) -> dict[str, torch.Tensor]:
+    def forward(self, x: torch.Tensor, extras: tuple[torch.Tensor, ...] = ()) -> dict[str, torch.Tensor]:
         return self._named(self.model(x.transpose(1, 2) if self.layout == "NLA" else x, *extras), None)
 
-    def select(  # noqa: D102 - the base class says it
-        self, outputs: dict[str, torch.Tensor], selection: Selection
-    ) -> torch.Tensor:
+    def select(self, outputs: dict[str, torch.Tensor], selection: Selection) -> torch.Tensor:
         value = outputs[selection.name]
         return select_tensor(value, selection)
 
-    def no_gradient(self) -> contextlib.AbstractContextManager[Any]:  # noqa: D102 - the base class says it
+    def no_gradient(self) -> contextlib.AbstractContextManager[Any]:
         return torch.no_grad()
 
-    def versions(self) -> dict[str, str]:  # noqa: D102 - the base class says it
+    def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__}
 
-    def precision_state(self) -> dict[str, Any]:  # noqa: D102 - the base class says it
+    def precision_state(self) -> dict[str, Any]:
         on = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
         return {"tf32": self.device.startswith("cuda") and bool(on)}
 
-    def in_double(self) -> "TorchSequenceModel":  # noqa: D102 - the base class says it
+    def in_double(self) -> "TorchSequenceModel":
         copied = copy.deepcopy(self.model).double()
         names = self.output_names
         return TorchSequenceModel(

@@ -1,4 +1,4 @@
-"""Weights of a model as plain arrays, one dict a layer, and the copy from Keras to PyTorch.
+"""Weights of a model as plain arrays, one dict a layer, read from and written into either framework.
 
 The arrays bear PyTorch's names and axis order: convolutions (out, in, width) and transposed ones (in, out, width)
 where Keras has (width, in, out) and (width, out, in); dense layers (out, in) where Keras has (in, out). A dense layer
@@ -27,25 +27,6 @@ _KERAS_NAMES = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-
-
-def copy_weights(keras_model: Any, torch_model: "torch.nn.Module") -> None:
-    """Copy a Keras model's weights into a PyTorch module of the same layers in the same order.
-
-    Understands Conv1D, Conv1DTranspose, Dense and BatchNormalization (whose epsilon is copied too).
-
-    Raises
-    ------
-    ModelError
-        The layers do not correspond, or one of them is of another kind; the module is then left as it was.
-    """
-    import torch
-
-    write_torch(torch_model, read_keras(keras_model))
-    norms = [module for module in torch_model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
-    epsilons = [layer.epsilon for layer, _ in _keras_layers(keras_model) if hasattr(layer, "epsilon")]
-    for module, epsilon in zip(norms, epsilons, strict=True):
-        module.eps = float(epsilon)
 
 
 def read_torch(model: "torch.nn.Module") -> list[LayerArrays]:

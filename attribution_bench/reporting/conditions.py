@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from attribution_bench.benchmark import paper
-from attribution_bench.benchmark.results import Machine, Record
+from attribution_bench.benchmark.results import Record
+from attribution_bench.environment import Machine
 from attribution_bench.reporting.comparison import paper_row
 from attribution_bench.reporting.labels import framework_label, method_label
 

@@ -84,22 +84,6 @@ def logo_figure(
     return figure
 
 
-def draw_logo(
-    axes: Axes,
-    scores: NDArray[np.floating],
-    *,
-    alphabet: str = "ACGT",
-    start: int = 0,
-    colours: Mapping[str, str] | None = None,
-) -> None:
-    """Draw scores (A, P) as one logo into axes of any figure; see `logo_figure`."""
-    check_panels({"the logo": scores}, alphabet)
-    draw_letters(axes, scores, alphabet=alphabet, start=start, colours=colours)
-    axes.set_xlim(start - 0.5, start + np.shape(scores)[1] - 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=13, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter("{x:.0f}")
-
-
 def draw_letters(
     axes: Axes,
     scores: NDArray[np.floating],

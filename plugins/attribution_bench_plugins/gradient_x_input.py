@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags
+from attribution_bench.models import batches
 from attribution_bench_plugins.gradients import gradients_of, scalars_of
 from attribution_bench_plugins.gradients.base import shaped, zero_at_unknown
 
@@ -40,8 +41,7 @@ class GradientXInput(Attribution):
             done += units
             request.progress(done, count * len(scalars))
 
-        for start in range(0, count, batch_size):
-            rows = slice(start, start + batch_size)
+        for rows in batches(count, batch_size):
             extras = tuple(extra[rows] for extra in request.extras)
             at_letters = self._gradients.at(one_hot[rows], extras, scalars, advance)
             scores[rows] = zero_at_unknown(at_letters, one_hot[rows])[:, :, request.positions]

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags
 from attribution_bench.deprecation import renamed_options
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.models import batches
 from attribution_bench_plugins.gradients import gradients_of, scalars_of
 from attribution_bench_plugins.gradients.base import shaped, zero_at_unknown
 
@@ -73,8 +74,7 @@ class IntegratedGradients(Attribution):
             done += units
             request.progress(done, count * len(scalars) * self._steps)
 
-        for start in range(0, count, batch_size):
-            rows = slice(start, start + batch_size)
+        for rows in batches(count, batch_size):
             x, from_, extras = one_hot[rows], baselines[rows], tuple(extra[rows] for extra in request.extras)
             mean = self._gradients.path_mean(
                 x, from_, extras, scalars, advance, steps=self._steps, batch_size=batch_size

@@ -3,9 +3,11 @@
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attribution_bench.attribution import RawAttribution, Request, Tags
-from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, InSilicoMutagenesis, predict_rows
+from attribution_bench.models import LazyRows, predict, predict_batches
+from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, InSilicoMutagenesis
 
 
 class StandardISM(InSilicoMutagenesis):
@@ -20,27 +22,30 @@ class StandardISM(InSilicoMutagenesis):
     def _attribute(self, request: Request) -> RawAttribution:
         model, letters = self.model, request.letters[:, request.positions]
         count, alphabet, places = len(letters), len(model.alphabet), len(request.positions)
-        batch_size = request.batch_size or DEFAULT_BATCH_SIZE
-        # One row for each mutation that changes something: the letter that is there keeps the reference prediction.
-        rows = np.argwhere(letters[:, :, None] != np.arange(alphabet))
-        reference: dict[str, Any] = {}
-        predictions: dict[str, Any] = {}
-        for start in range(0, count, batch_size):
-            chunk = slice(start, start + batch_size)
-            part = predict_rows(model, request, request.one_hot[chunk], np.arange(count)[chunk])
-            for name, values in part.items():
-                reference.setdefault(name, np.empty((count, *values.shape[1:]), values.dtype))[chunk] = values
+        batch_size, extras = request.batch_size or DEFAULT_BATCH_SIZE, request.extras
+        reference = predict(model, request.one_hot, request.selections, extras=extras, batch_size=batch_size)
+        predictions: dict[str, NDArray[np.floating]] = {}
         for name, values in reference.items():
-            shape = (count, alphabet, places, *values.shape[1:])
-            predictions[name] = np.empty(shape, values.dtype)
+            predictions[name] = np.empty((count, alphabet, places, *values.shape[1:]), values.dtype)
             predictions[name][:] = values[:, None, None]
-        for start in range(0, len(rows), batch_size):
-            sequence, place, letter = rows[start : start + batch_size].T
-            mutated = request.one_hot[sequence]
-            at = request.positions[place]
-            mutated[np.arange(len(at)), :, at] = 0
-            mutated[np.arange(len(at)), letter, at] = 1
-            for name, values in predict_rows(model, request, mutated, sequence).items():
-                predictions[name][sequence, letter, place] = values
-            request.progress(min(start + batch_size, len(rows)), len(rows))
+        # One row for each mutation that changes something: the reference letter keeps the reference prediction.
+        sequence, place, letter = np.argwhere(letters[:, :, None] != np.arange(alphabet)).T
+
+        def mutated(rows: slice) -> NDArray[np.floating]:
+            one_hot, at = request.one_hot[sequence[rows]], request.positions[place[rows]]
+            one_hot[np.arange(len(at)), :, at] = 0
+            one_hot[np.arange(len(at)), letter[rows], at] = 1
+            return one_hot
+
+        for rows, part in predict_batches(
+            model,
+            LazyRows(len(sequence), mutated),
+            request.selections,
+            extras=extras,
+            sequences=sequence,
+            batch_size=batch_size,
+            progress=request.progress,
+        ):
+            for name, values in part.items():
+                predictions[name][sequence[rows], letter[rows], place[rows]] = values
         return RawAttribution(predictions=predictions, reference_predictions=reference)

@@ -19,8 +19,8 @@ from attribution_bench.benchmark.engine_profile import (
     measure_profile,
     timed_steps,
 )
-from attribution_bench.benchmark.machine import thread_count
 from attribution_bench.benchmark.workloads import Row
+from attribution_bench.environment import thread_count
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.sequences import lambda_windows
 from attribution_bench_plugins import fastism

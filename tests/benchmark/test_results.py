@@ -7,8 +7,6 @@ import pytest
 
 from attribution_bench.benchmark.results import (
     BatchTiming,
-    Commit,
-    Machine,
     OutputCheck,
     Record,
     SequenceSource,
@@ -17,6 +15,7 @@ from attribution_bench.benchmark.results import (
     load_records,
     save_record,
 )
+from attribution_bench.environment import Commit, Machine
 from attribution_bench.errors import InvalidInputError, OutputError
 
 RECORD = Record(

@@ -6,9 +6,10 @@ import pytest
 
 from attribution_bench.benchmark import runner
 from attribution_bench.benchmark.protocol import Settings
-from attribution_bench.benchmark.results import Commit, Record, Workload, load_records
+from attribution_bench.benchmark.results import Record, Workload, load_records
 from attribution_bench.benchmark.runner import run_benchmark
 from attribution_bench.benchmark.workloads import Row
+from attribution_bench.environment import Commit
 from attribution_bench.errors import OutputError, PluginError, UnsupportedError
 from attribution_bench.sequences import Sequences
 

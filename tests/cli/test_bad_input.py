@@ -96,9 +96,9 @@ def test_benchmark(command: Any, tmp_path: Path, arguments: tuple[str, ...], mes
 
 
 def test_a_missing_framework_names_the_extra(command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from attribution_bench.benchmark import machine
+    from attribution_bench.benchmark import devices
 
-    monkeypatch.setattr(machine, "find_spec", lambda name: None)
+    monkeypatch.setattr(devices, "find_spec", lambda name: None)
     for arguments in (("--framework", "both"), ()):
         outcome = command("reproduce-paper", *arguments, "--output", tmp_path / "out")
         check(outcome, "attribution-bench[", tmp_path / "out")

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from attribution_bench.benchmark.results import Machine, Record, SequenceSource, Units, Workload
+from attribution_bench.benchmark.results import Record, SequenceSource, Units, Workload
 from attribution_bench.cli.progress import BenchmarkProgress
+from attribution_bench.environment import Machine
 
 FASTISM, ISM = (Workload("basset", 1000, "torch", method) for method in ("fastism", "standard_ism"))
 RECORD = Record(

@@ -8,8 +8,6 @@ import pytest
 from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.results import (
     BatchTiming,
-    Commit,
-    Machine,
     OutputCheck,
     Record,
     SequenceSource,
@@ -17,6 +15,7 @@ from attribution_bench.benchmark.results import (
     Units,
     Workload,
 )
+from attribution_bench.environment import Commit, Machine
 
 MACHINE = Machine("Linux 6.1", "Example CPU", cores=2, memory_bytes=8 * 2**30)
 VERSIONS = {"python": "3.12.1", "torch": "2.13.0", "keras": "3.15.1", "tensorflow": "2.21.0"}

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from attribution_bench.benchmark.results import Machine, OutputCheck, Record
+from attribution_bench.benchmark.results import OutputCheck, Record
+from attribution_bench.environment import Machine
 from attribution_bench.reporting.conditions import checks_sentence, convergence, difference_sentence, facts
 
 

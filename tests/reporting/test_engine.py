@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from attribution_bench.benchmark.engine_profile import EngineProfile, NodeTime, PrecisionTime
-from attribution_bench.benchmark.results import Machine, Record, Workload, save_record
+from attribution_bench.benchmark.results import Record, Workload, save_record
+from attribution_bench.environment import Machine
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.reporting import of_engine_suite, render_engine_report
 from attribution_bench.reporting.engine import EngineComparison, compare_engine

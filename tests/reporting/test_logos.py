@@ -14,7 +14,7 @@ from matplotlib.path import Path
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.reporting.glyphs import outline
 from attribution_bench.reporting.letter_colours import NUCLEOTIDES
-from attribution_bench.reporting.logos import draw_logo, logo_figure, stack
+from attribution_bench.reporting.logos import logo_figure, stack
 from attribution_bench.sequences.alphabet import DNA, PROTEIN, RNA
 from attribution_bench.sequences.sites import Site
 
@@ -57,8 +57,7 @@ def test_letters_stand_where_logomaker_puts_them(alphabet: str, seed: int) -> No
     scores = generator.normal(size=(len(alphabet), 9)) * (generator.random((len(alphabet), 9)) > 0.3)
     # Colours tell which letter is which.
     colours = {letter: f"#{index:02x}0000" for index, letter in enumerate(alphabet, 1)}
-    axes = Figure().subplots()
-    draw_logo(axes, scores, alphabet=alphabet, start=57, colours=colours)
+    (axes,) = logo_figure({"scores": scores}, alphabet=alphabet, start=57, colours=colours).axes
     mine, theirs = _boxes(axes, colours), _of_logomaker(scores, alphabet, 57)
     assert mine.keys() == theirs.keys()
     for key, box in mine.items():
@@ -67,8 +66,7 @@ def test_letters_stand_where_logomaker_puts_them(alphabet: str, seed: int) -> No
 
 def test_equal_scores_fill_the_places_that_logomaker_gives_them() -> None:
     scores = np.array([[1.0, -1, 2, 0], [1, -1, 1, 0], [1, -0.5, 2, 1], [-1, -1, -2, 1]])
-    axes = Figure().subplots()
-    draw_logo(axes, scores)
+    (axes,) = logo_figure({"scores": scores}).axes
 
     def places(boxes: dict[tuple[int, str], Box]) -> list[tuple[float, ...]]:
         return sorted((position, *np.round(box[2:], 6)) for (position, _), box in boxes.items())
@@ -83,8 +81,7 @@ def test_letters_below_zero_hang_head_down_as_those_of_logomaker() -> None:
 
     scores = np.zeros((4, 2))
     scores[0, 0], scores[2, 1] = -1.5, -0.5
-    axes = Figure().subplots()
-    draw_logo(axes, scores)
+    (axes,) = logo_figure({"scores": scores}).axes
     logo = logomaker.Logo(pd.DataFrame(scores.T, columns=list("ACGT")), ax=Figure().subplots(), font_weight="bold")
     for patch, glyph in zip(axes.patches, (logo.glyph_df.loc[0, "A"], logo.glyph_df.loc[1, "G"]), strict=True):
         path, theirs = patch.get_path(), glyph.patch.get_path()
@@ -212,8 +209,6 @@ def test_titles_are_no_formulae() -> None:
 
 def test_no_figure_is_registered_with_pyplot() -> None:
     logo_figure({"one": np.ones((4, 3))})
-    figure = Figure()
-    draw_logo(figure.subplots(), np.ones((4, 3)))
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
 

@@ -44,7 +44,7 @@ class KerasExplainer:
             warnings.filterwarnings("ignore", "Your TensorFlow version is newer", UserWarning)
             self._explainer = TFDeep(scalar, np.zeros((1, *request.one_hot.shape[1:]), request.one_hot.dtype))
 
-    def multipliers(  # noqa: D102 - the protocol says it
+    def multipliers(
         self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...], target: int
     ) -> NDArray[np.floating]:
         self._head.choose(target, tuple(np.concatenate([extra, extra]) for extra in extras))
@@ -53,7 +53,7 @@ class KerasExplainer:
             (multipliers,) = self._explainer.run(self._explainer.phi_symbolic(0), self._explainer.model_inputs, [pairs])
         return np.asarray(multipliers[: len(x)])
 
-    def unruled(self) -> tuple[str, ...]:  # noqa: D102 - the protocol says it
+    def unruled(self) -> tuple[str, ...]:
         from shap.explainers._deep.deep_tf import op_handlers
 
         from attribution_bench_plugins.deepshap.keras_rules import RULES

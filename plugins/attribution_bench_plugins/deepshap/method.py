@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags
 from attribution_bench.deprecation import renamed_options
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.models import batches, predict, side_by_side
 from attribution_bench_plugins.deepshap.convergence import warn_if_not_converged
 from attribution_bench_plugins.deepshap.explainer import Explainer, explainer_key, prepare
 from attribution_bench_plugins.deepshap.references import given_references, shuffled_references
@@ -73,8 +74,8 @@ class DeepSHAP(Attribution):
         explained = np.zeros((count, each, targets), dtype)
         known = (request.letters >= 0)[:, None, request.positions]
 
-        for start in range(0, count * each, pairs):
-            sequence, reference = np.divmod(np.arange(start, min(start + pairs, count * each)), each)
+        for rows in batches(count * each, pairs):
+            sequence, reference = np.divmod(np.arange(rows.start, rows.stop), each)
             x, baseline = request.one_hot[sequence], references[sequence, reference]
             extras = tuple(extra[sequence] for extra in request.extras)
             for target in range(targets):
@@ -85,13 +86,12 @@ class DeepSHAP(Attribution):
                 # One pair after another: the order of summation, and so the result, is the same for any batch size.
                 for row, into in enumerate(sequence):
                     scores[into, :, :, target] += hypothetical[row]
-                done = start * targets + (target + 1) * len(sequence)
+                done = rows.start * targets + (target + 1) * len(sequence)
                 request.progress(done, count * each * targets)
 
-        outputs = self._predict(request, request.one_hot, request.extras)
-        repeated = tuple(np.repeat(extra, each, axis=0) for extra in request.extras)
+        outputs = self._predict(request, request.one_hot, np.arange(count))
         flat = references.reshape(count * each, *references.shape[2:])
-        reference_outputs = self._predict(request, flat, repeated).reshape(count, each, targets)
+        reference_outputs = self._predict(request, flat, np.arange(count).repeat(each)).reshape(count, each, targets)
         delta = explained - (outputs[:, None] - reference_outputs)
         warn_if_not_converged(delta, outputs, reference_outputs, explainer.unruled())
 
@@ -113,19 +113,17 @@ class DeepSHAP(Attribution):
             return given_references(self._baselines, one_hot)
         return shuffled_references(one_hot, self.options["n_references"], self.options["seed"])
 
-    def _predict(self, request: Request, one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> NDArray[Any]:
+    def _predict(self, request: Request, one_hot: NDArray[Any], sequences: NDArray[np.int64]) -> NDArray[Any]:
         """Return the selected outputs (rows, targets) of the model itself, not of the prepared graph."""
-        model, size = self.model, request.batch_size or DEFAULT_BATCH_SIZE
-        parts = []
-        with model.no_gradient():
-            for start in range(0, len(one_hot), size):
-                rows = slice(start, start + size)
-                outputs = model.forward(
-                    model.to_tensor(one_hot[rows]), tuple(model.to_tensor(extra[rows]) for extra in extras)
-                )
-                values = [model.to_numpy(model.select(outputs, s)) for s in request.selections]
-                parts.append(np.concatenate([value.reshape(len(value), -1) for value in values], axis=1))
-        return np.concatenate(parts)
+        predictions = predict(
+            self.model,
+            one_hot,
+            request.selections,
+            extras=request.extras,
+            sequences=sequences,
+            batch_size=request.batch_size or DEFAULT_BATCH_SIZE,
+        )
+        return side_by_side(predictions).reshape(len(one_hot), -1)
 
 
 def _as_baselines(baselines: ArrayLike) -> NDArray[Any]:

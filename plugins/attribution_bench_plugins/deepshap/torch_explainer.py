@@ -27,7 +27,7 @@ class TorchExplainer:
         with torch.enable_grad():
             self._graph = prepare_graph(_Head(self._model, request.selections), example[0], example[1:])
 
-    def multipliers(  # noqa: D102 - the protocol says it
+    def multipliers(
         self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...], target: int
     ) -> NDArray[np.floating]:
         model = self._model
@@ -44,7 +44,7 @@ class TorchExplainer:
             )
         return model.to_numpy(multipliers)
 
-    def unruled(self) -> tuple[str, ...]:  # noqa: D102 - the protocol says it
+    def unruled(self) -> tuple[str, ...]:
         return self._graph.unruled
 
 

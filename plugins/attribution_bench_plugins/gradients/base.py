@@ -1,4 +1,4 @@
-"""What a framework offers to the gradient methods, and the choice of the framework."""
+"""What a framework offers to the gradient methods."""
 
 import abc
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.attribution import Request
 from attribution_bench.errors import UnsupportedError
-from attribution_bench.models import Selection, SequenceModel
+from attribution_bench.models import Selection, SequenceModel, predict
 
 Advance = Callable[[int], None]
 """Called with the number of gradients done since the last call: one scalar at one point for one sequence is one."""
@@ -56,15 +56,10 @@ class Gradients(abc.ABC):
         """
 
     def values(self, x: NDArray[np.floating], extras: Extras, scalars: Sequence[Scalar]) -> NDArray[np.float64]:
-        """Return the scalars themselves, (n, scalars)."""
-        model = self.model
-        with model.no_gradient():
-            outputs = model.forward(model.to_tensor(x), tuple(model.to_tensor(extra) for extra in extras))
-            selected = {
-                selection: model.to_numpy(model.select(outputs, selection)).reshape(len(x), -1)
-                for selection in {scalar.selection for scalar in scalars}
-            }
-        columns = [selected[scalar.selection][:, scalar.index] for scalar in scalars]
+        """Return the scalars themselves, (n, scalars), with all of x in one call of the model."""
+        selections = tuple({scalar.selection.name: scalar.selection for scalar in scalars}.values())
+        selected = predict(self.model, x, selections, extras=extras, batch_size=len(x))
+        columns = [selected[scalar.selection.name].reshape(len(x), -1)[:, scalar.index] for scalar in scalars]
         return np.stack(columns, axis=1).astype(np.float64)
 
 
@@ -80,33 +75,6 @@ def scalars_of(request: Request) -> tuple[Scalar, ...]:
         whole = Selection(output.name, selection.position, output.shape)
         scalars += [Scalar(whole, int(index)) for index in np.ravel(chosen)]
     return tuple(scalars)
-
-
-def gradients_of(model: SequenceModel) -> Gradients:
-    """Return the gradients of a model in the framework that its tensors belong to.
-
-    Raises
-    ------
-    UnsupportedError
-        A Keras model on a backend other than TensorFlow or PyTorch.
-    """
-    backend = model.framework
-    if backend == "keras":
-        import keras
-
-        backend = keras.backend.backend()
-    if backend == "torch":
-        from attribution_bench_plugins.gradients.in_torch import TorchGradients
-
-        return TorchGradients(model)
-    if backend == "tensorflow":
-        from attribution_bench_plugins.gradients.in_tensorflow import TensorFlowGradients
-
-        return TensorFlowGradients(model)
-    raise UnsupportedError(
-        f"gradients of Keras models are taken with the tensorflow or torch backend, not {backend!r}; "
-        "set KERAS_BACKEND before Keras is imported, or use an ISM method"
-    )
 
 
 def not_differentiable() -> UnsupportedError:

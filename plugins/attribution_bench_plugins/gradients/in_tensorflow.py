@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from attribution_bench.models import Selection, SequenceModel
+from attribution_bench.models import Selection, SequenceModel, batches
 from attribution_bench_plugins.gradients.base import Advance, Extras, Gradients, Scalar, not_differentiable
 
 
@@ -19,7 +19,7 @@ class TensorFlowGradients(Gradients):
         super().__init__(model)
         self._compiled: dict[Selection, Callable[..., Any]] = {}
 
-    def at(  # noqa: D102 - the base class says it
+    def at(
         self, x: NDArray[np.floating], extras: Extras, scalars: Sequence[Scalar], advance: Advance
     ) -> NDArray[np.floating]:
         model = self.model
@@ -32,7 +32,7 @@ class TensorFlowGradients(Gradients):
             advance(len(x))
         return gradients
 
-    def path_mean(  # noqa: D102 - the base class says it
+    def path_mean(
         self,
         x: NDArray[np.floating],
         baseline: NDArray[np.floating],
@@ -47,8 +47,8 @@ class TensorFlowGradients(Gradients):
         alphas, weights = (nodes + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
         step, sequence = (index.ravel() for index in np.indices((steps, len(x))))
         means = np.zeros((*x.shape, len(scalars)), dtype=x.dtype)
-        for start in range(0, len(step), batch_size):
-            row, at = sequence[start : start + batch_size], step[start : start + batch_size]
+        for batch in batches(len(step), batch_size):
+            row, at = sequence[batch], step[batch]
             alpha = alphas[at, None, None].astype(x.dtype)
             points = baseline[row] + alpha * (x[row] - baseline[row])
             gradients = self.at(points, tuple(extra[row] for extra in extras), scalars, advance)

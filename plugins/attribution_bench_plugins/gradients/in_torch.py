@@ -15,7 +15,7 @@ from attribution_bench_plugins.gradients.base import Advance, Extras, Gradients,
 class TorchGradients(Gradients):
     """Captum's Saliency (signed) and IntegratedGradients (not multiplied by the input)."""
 
-    def at(  # noqa: D102 - the base class says it
+    def at(
         self, x: NDArray[np.floating], extras: Extras, scalars: Sequence[Scalar], advance: Advance
     ) -> NDArray[np.floating]:
         saliency, further = _captum().Saliency, self._further(extras)
@@ -31,7 +31,7 @@ class TorchGradients(Gradients):
             advance(len(x))
         return gradients
 
-    def path_mean(  # noqa: D102 - the base class says it
+    def path_mean(
         self,
         x: NDArray[np.floating],
         baseline: NDArray[np.floating],

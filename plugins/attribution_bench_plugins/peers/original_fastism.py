@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.attribution import RawAttribution, Request, Tags
 from attribution_bench.errors import MissingDependencyError, UnsupportedError
+from attribution_bench.models import batches, predict
 from attribution_bench.models.targets import Selection
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, InSilicoMutagenesis
 from attribution_bench_plugins.fastism.capture.keras_model import Keras2, library_of
@@ -57,13 +58,12 @@ class OriginalFastISM(InSilicoMutagenesis):
         positions = tuple(int(position) for position in request.positions)
         batch_size = request.batch_size or DEFAULT_BATCH_SIZE
         parts: list[dict[str, NDArray[np.floating]]] = []
-        for start in range(0, len(request.one_hot), batch_size):
-            batch = request.one_hot[start : start + batch_size]
-            outputs = process.ask(np.ascontiguousarray(batch.transpose(0, 2, 1)), positions)
+        for rows in batches(len(request.one_hot), batch_size):
+            outputs = process.ask(np.ascontiguousarray(request.one_hot[rows].transpose(0, 2, 1)), positions)
             parts.append(self._selected(dict(zip((o.name for o in request.outputs), outputs, strict=True)), request))
-            request.progress(min(start + batch_size, len(request.one_hot)), len(request.one_hot))
+            request.progress(rows.stop, len(request.one_hot))
         predictions = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        references = self._references(request)
+        references = predict(self.model, request.one_hot, request.selections, batch_size=len(request.one_hot))
         # A letter put where it is already is no mutation: it keeps the reference prediction.
         there = np.nonzero(request.one_hot[:, :, request.positions])
         for name, values in predictions.items():
@@ -98,11 +98,6 @@ class OriginalFastISM(InSilicoMutagenesis):
             return np.array(self.model.to_numpy(chosen)).reshape(*leading, *selection.shape)
 
         return {selection.name: select(selection) for selection in request.selections}
-
-    def _references(self, request: Request) -> dict[str, NDArray[np.floating]]:
-        with self.model.no_gradient():
-            outputs = self.model.forward(self.model.to_tensor(request.one_hot))
-            return {s.name: self.model.to_numpy(self.model.select(outputs, s)) for s in request.selections}
 
 
 class _Process:

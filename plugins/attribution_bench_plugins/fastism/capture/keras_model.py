@@ -118,7 +118,7 @@ class Keras3(Library):
         self.keras = keras
         self.on_torch = keras.backend.backend() == "torch"
 
-    def functional(self, model: Any) -> Functional | None:  # noqa: D102 - the base class says it
+    def functional(self, model: Any) -> Functional | None:
         if type(model).__name__ != "Functional" and hasattr(model, "_functional") and self._calls_its_graph(model):
             model = model._functional  # that of a Sequential; None before it is built
         if model is None or not self._calls_its_graph(model):
@@ -132,17 +132,17 @@ class Keras3(Library):
         )
         return Functional(model._inputs_struct, calls, model._outputs_struct)
 
-    def is_symbolic(self, value: Any) -> bool:  # noqa: D102 - the base class says it
+    def is_symbolic(self, value: Any) -> bool:
         return isinstance(value, self.keras.KerasTensor)
 
-    def to_keras(self, tensor: Tensor) -> Any:  # noqa: D102 - the base class says it
+    def to_keras(self, tensor: Tensor) -> Any:
         if self.on_torch:
             return tensor
         if tensor.dtype == torch.bfloat16:
             return self.keras.ops.cast(tensor.float().cpu().numpy(), "bfloat16")
         return self.keras.ops.convert_to_tensor(tensor.cpu().numpy())
 
-    def to_torch(self, tensor: Any, device: torch.device) -> Tensor:  # noqa: D102 - the base class says it
+    def to_torch(self, tensor: Any, device: torch.device) -> Tensor:
         if self.on_torch:
             return torch.as_tensor(self.keras.ops.convert_to_tensor(tensor)).detach().to(device)
         if self.keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
@@ -150,7 +150,7 @@ class Keras3(Library):
             return torch.tensor(array, dtype=torch.bfloat16, device=device)
         return torch.tensor(self.keras.ops.convert_to_numpy(tensor), device=device)
 
-    def array(self, variable: Any) -> NDArray[Any]:  # noqa: D102 - the base class says it
+    def array(self, variable: Any) -> NDArray[Any]:
         if self.on_torch:
             value = variable.value.detach().cpu()
             return np.asarray(value.view(torch.int16) if value.dtype == torch.bfloat16 else value)
@@ -168,7 +168,7 @@ class Keras2(Library):
 
         self.tf, self.keras = tensorflow, tf_keras
 
-    def functional(self, model: Any) -> Functional | None:  # noqa: D102 - the base class says it
+    def functional(self, model: Any) -> Functional | None:
         if not self._calls_its_graph(model) or not getattr(model, "_nodes_by_depth", None):
             return None  # the second: a Sequential that is not built
         depths = sorted(model._nodes_by_depth, reverse=True)
@@ -180,24 +180,24 @@ class Keras2(Library):
         )
         return Functional(model._nested_inputs, found, model._nested_outputs)
 
-    def is_symbolic(self, value: Any) -> bool:  # noqa: D102 - the base class says it
+    def is_symbolic(self, value: Any) -> bool:
         return hasattr(value, "_keras_history")
 
-    def to_keras(self, tensor: Tensor) -> Any:  # noqa: D102 - the base class says it
+    def to_keras(self, tensor: Tensor) -> Any:
         if tensor.dtype == torch.bfloat16:
             return self.tf.cast(tensor.float().cpu().numpy(), "bfloat16")
         return self.tf.convert_to_tensor(tensor.cpu().numpy())
 
-    def to_torch(self, tensor: Any, device: torch.device) -> Tensor:  # noqa: D102 - the base class says it
+    def to_torch(self, tensor: Any, device: torch.device) -> Tensor:
         value = self.tf.convert_to_tensor(tensor)
         if value.dtype == self.tf.bfloat16:
             return torch.tensor(self.tf.cast(value, "float32").numpy(), dtype=torch.bfloat16, device=device)
         return torch.tensor(value.numpy(), device=device)
 
-    def array(self, variable: Any) -> NDArray[Any]:  # noqa: D102 - the base class says it
+    def array(self, variable: Any) -> NDArray[Any]:
         return np.asarray(variable.numpy())
 
-    def takes_training(self, layer: Any) -> bool:  # noqa: D102 - the base class says it
+    def takes_training(self, layer: Any) -> bool:
         return bool(layer._call_spec.expects_training_arg)
 
 

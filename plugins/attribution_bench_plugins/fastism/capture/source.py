@@ -108,9 +108,7 @@ class TorchSource(Source):
         self.device, self.dtype = torch.device(model.device), model.dtype
         self.tolerance = tolerance(self.dtype)
 
-    def capture(  # noqa: D102 - the base class says it
-        self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]
-    ) -> Graph:
+    def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
         one_hot, rows = self._examples(length, extras)
         inputs = self.sequences(one_hot), *map(self.tensor, rows)
         graph = capture(self.module, inputs[0], inputs[1:], [output.name for output in outputs])
@@ -118,13 +116,13 @@ class TorchSource(Source):
         return graph
 
     @cached_property
-    def fingerprint(self) -> Hashable:  # noqa: D102 - the base class says it
+    def fingerprint(self) -> Hashable:
         # Each call asks: going through the modules once takes half as long as parameters() and buffers().
         held = [(*module._parameters.values(), *module._buffers.values()) for module in self.module.modules()]
         tensors = (tensor for tensors in held for tensor in tensors if tensor is not None)
         return self.device, tuple((tensor.data_ptr(), tensor._version, tensor.element_size()) for tensor in tensors)
 
-    def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:  # noqa: D102 - the base class says it
+    def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
         return self.model.to_numpy(select_tensor(value, selection))
 
 
@@ -145,9 +143,7 @@ class KerasSource(Source):
         computing = [dtype for layer in layers if (dtype := self.library.compute_dtype(layer)) is not None]
         self.tolerance = max(self.library.tolerance(dtype) for dtype in (self.dtype, *computing))
 
-    def capture(  # noqa: D102 - the base class says it
-        self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]
-    ) -> Graph:
+    def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
         from attribution_bench_plugins.fastism.capture.from_keras import capture as capture_keras
 
         one_hot, rows = self._examples(length, extras)
@@ -160,7 +156,7 @@ class KerasSource(Source):
         return captured.graph
 
     @cached_property
-    def fingerprint(self) -> Hashable:  # noqa: D102 - the base class says it
+    def fingerprint(self) -> Hashable:
         weights = [self.library.array(weight) for weight in self.model.model.weights]
         whole = [np.ascontiguousarray(weight).reshape(-1).view(np.uint8) for weight in weights]
         pieces = [array[at : at + HASHED_BYTES] for array in whole for at in range(0, array.size, HASHED_BYTES)]
@@ -169,7 +165,7 @@ class KerasSource(Source):
             digests = tuple(pool.map(lambda piece: hashlib.blake2b(piece).digest(), pieces))
         return digests, tuple((weight.shape, str(weight.dtype)) for weight in weights)
 
-    def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:  # noqa: D102 - the base class says it
+    def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
         if callable(selection.reducer):  # it takes tensors of the model's framework
             own = {selection.name: self.library.to_keras(value)}
             return self.model.to_numpy(self.model.select(own, selection))

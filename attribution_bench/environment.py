@@ -1,31 +1,44 @@
-"""Where and on what a benchmark runs: machine, versions, source commit, threads, devices."""
+"""Where and on what figures are measured: machine, library versions, source commit, threads."""
 
 import contextlib
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from attribution_bench._version import __version__
-from attribution_bench.benchmark.results import Commit, Machine
-from attribution_bench.errors import InvalidInputError, MissingDependencyError, UnsupportedError
-from attribution_bench.models import as_sequence_model
-from attribution_bench.models.keras_start import import_keras
+from attribution_bench.errors import UnsupportedError
 
-FRAMEWORKS = {"torch": ("torch", "torch"), "keras": ("keras", "tensorflow")}
-"""Framework -> the package it needs, the extra that installs it."""
 TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 """Environment variable that TensorFlow reads as it starts."""
-GPU_BATCH_SIZES = (None, 64, 512, 4096)
-CPU_BATCH_SIZES = (None, 8, 32, 256)
 RECORDED = ("torch", "captum", "tensorflow", "keras", "tf_keras", "shap", "numpy", "tangermeme", "fastism")
 """Packages whose versions decide what is measured."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Machine that something was measured on."""
+
+    system: str
+    cpu: str
+    cores: int
+    """Cores this process may use."""
+    memory_bytes: int
+    gpu: str | None = None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Commit of the source that ran; dirty when the package's files differed from the commit."""
+
+    revision: str
+    dirty: bool
 
 
 def available_cores() -> int:
@@ -57,44 +70,13 @@ def library_versions() -> dict[str, str]:
 
 def source_commit() -> Commit | None:
     """Return the commit that the package runs from; None when it is installed, or its folder is not under git."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parent
     if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
         return None
     revision = _git(package, "rev-parse", "HEAD")
     # Only what is measured counts: results written by the run itself do not make the source dirty.
     changes = _git(package, "status", "--porcelain", "--", ":(top)attribution_bench", ":(top)plugins")
     return None if revision is None or changes is None else Commit(revision.strip(), bool(changes.strip()))
-
-
-def check_framework(framework: str) -> None:
-    """Raise InvalidInputError for an unknown framework, MissingDependencyError for one that is not installed."""
-    if framework not in FRAMEWORKS:
-        raise InvalidInputError(f"unknown framework {framework!r}; choose one of {', '.join(FRAMEWORKS)}")
-    package, extra = FRAMEWORKS[framework]
-    if find_spec(package) is None or (package == "keras" and not _keras_backend_installed()):
-        raise MissingDependencyError.of(package, extra, f"the {framework} framework")
-
-
-def resolve_device(framework: str, device: str | None) -> str:
-    """Return a device as the framework names it, by default a GPU where there is one; raises DeviceError otherwise."""
-    check_framework(framework)
-    probe: Any
-    if framework == "torch":
-        import torch
-
-        probe = torch.nn.Identity()
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    else:
-        keras = import_keras()
-        if keras.backend.backend() == "tensorflow":
-            _share_gpu_memory()
-        probe = keras.Sequential()
-    return as_sequence_model(probe, device=device).device
-
-
-def default_batch_sizes(device: str) -> tuple[int | None, ...]:
-    """Return the batch sizes worth trying on a device; None is each method's own default."""
-    return GPU_BATCH_SIZES if device.partition(":")[0] in ("cuda", "gpu") else CPU_BATCH_SIZES
 
 
 def announce_threads(threads: int | None) -> int:
@@ -106,15 +88,13 @@ def announce_threads(threads: int | None) -> int:
 
 @contextlib.contextmanager
 def thread_count(framework: str, threads: int) -> Iterator[None]:
-    """Run a framework on a number of threads; PyTorch's former number is restored afterwards.
+    """Run a framework on a number of threads; PyTorch's former number comes back afterwards.
 
     Raises
     ------
     UnsupportedError
         TensorFlow has computed something already in this process with another number; it cannot change it then.
     """
-    import sys
-
     if framework == "keras" and "tensorflow" in sys.modules:
         _set_tensorflow_threads(threads)
     if framework == "torch" or "torch" in sys.modules:
@@ -144,19 +124,6 @@ def _set_tensorflow_threads(threads: int) -> None:
                 f"TensorFlow runs on {used} threads in this process already and cannot change to {threads}; "
                 "start a new process for another number"
             ) from error
-
-
-def _share_gpu_memory() -> None:
-    """Keep TensorFlow from reserving the whole GPU, so that PyTorch can use it too and peaks mean something."""
-    import tensorflow as tf
-
-    for gpu in tf.config.list_physical_devices("GPU"):
-        with contextlib.suppress(RuntimeError):  # TensorFlow is running already
-            tf.config.experimental.set_memory_growth(gpu, True)
-
-
-def _keras_backend_installed() -> bool:
-    return find_spec(os.environ.get("KERAS_BACKEND", "tensorflow")) is not None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -1,0 +1,28 @@
+"""Model architectures found through entry points; none is imported until it is asked for."""
+
+from collections.abc import Callable
+from typing import Any
+
+from attribution_bench.entry_points import list_plugins, load_plugin
+from attribution_bench.errors import PluginError
+
+MODELS = "attribution_bench.models"
+
+
+def list_models() -> list[str]:
+    """Names of the installed model architectures, sorted; imports none of them."""
+    return list_plugins(MODELS)
+
+
+def get_model(name: str) -> Callable[..., Any]:
+    """Return the builder registered under an architecture's name; the errors are those of `load_plugin`.
+
+    Raises
+    ------
+    PluginError
+        It cannot be called.
+    """
+    builder = load_plugin(MODELS, "model", name)
+    if not callable(builder):
+        raise PluginError(f"model {name!r} is registered as {builder!r}, which cannot be called")
+    return builder  # type: ignore[no-any-return]
