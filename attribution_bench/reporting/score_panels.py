@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.attribution import AttributionResult
 from attribution_bench.errors import InvalidInputError, OutputError, TargetError
 from attribution_bench.models.targets import OutputSpec, Target, select
 from attribution_bench.reporting.labels import method_label
+from attribution_bench.result import AttributionResult
 
 NEEDED = ("method", "alphabet", "length", "outputs")
 """What the metadata of every result say."""

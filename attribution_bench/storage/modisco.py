@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.attribution import AttributionResult
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.files import write_whole
+from attribution_bench.result import AttributionResult
 
 
 def write_modisco(result: AttributionResult, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
