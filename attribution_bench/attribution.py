@@ -3,11 +3,11 @@
 import abc
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from attribution_bench._version import __version__
 from attribution_bench.conventions import DEFAULT_CONVENTION
@@ -15,16 +15,21 @@ from attribution_bench.errors import InvalidInputError, UnsupportedError
 from attribution_bench.models import OutputSpec, SequenceModel, Target, as_sequence_model
 from attribution_bench.models.targets import select
 from attribution_bench.request import (
+    Inputs,
+    Positions,
     Progress,
     RawAttribution,
     Request,
     checked_further_inputs,
+    checked_intervals,
+    checked_names,
     checked_one_hot,
     checked_positions,
     further_inputs,
     progress_callback,
 )
 from attribution_bench.result import AttributionResult
+from attribution_bench.sequences import Interval
 
 __all__ = ["Attribution", "AttributionResult", "Progress", "RawAttribution", "Request", "Tags", "further_inputs"]
 
@@ -70,20 +75,23 @@ class Attribution(abc.ABC):
 
     def attribute(
         self,
-        inputs: ArrayLike | Sequence[str],
+        inputs: Inputs,
         *,
         target: Target = None,
         additional_forward_args: Any = None,
-        positions: slice | Sequence[int] | NDArray[np.integer] | None = None,
+        positions: Positions | None = None,
         batch_size: int | None = None,
         progress: bool | Progress = False,
+        names: Sequence[str] | None = None,
+        intervals: Sequence[Interval] | None = None,
     ) -> AttributionResult:
         """Score sequences.
 
         Parameters
         ----------
         inputs
-            (N, A, L) one-hot array or tensor, or sequences of one length as strings.
+            (N, A, L) one-hot array or tensor, sequences of one length as strings, or `Sequences` as
+            `attribution_bench.sequences.read_fasta` returns them, whose names and intervals the result keeps.
         target
             None (the only value of a single-output model), ``"all"``, an index, an output's name, ``(name, index)``,
             or a reducer (``"sum"``, ``"mean"``, ``"logsumexp"``, a function of a (batch, ...) tensor, or
@@ -91,34 +99,46 @@ class Attribution(abc.ABC):
         additional_forward_args
             The model's further inputs: an array, or a tuple of arrays, each with N rows.
         positions
-            Positions to score: a slice or 0-based indices. All by default; result arrays hold only these.
+            Positions to score: a slice or 0-based indices. All by default; result arrays hold only these, in the order
+            given and as often as given.
         batch_size
             Sequences in one call of the model; a default that fits the method when None.
         progress
             True for a progress bar, or a function called with (done, asked for).
+        names, intervals
+            A name, and where in a genome it comes from, for each sequence; kept in the result, files and figures.
 
         Raises
         ------
         InvalidInputError
-            Input, target, positions or batch size that cannot be used (TargetError, SequenceError, ModelError).
+            Input, target, positions, batch size, names or intervals that cannot be used (TargetError, SequenceError,
+            ModelError).
         """
         one_hot = self._sequences(inputs)
-        with self._requested(one_hot, target, additional_forward_args, positions, batch_size, progress) as request:
+        names = checked_names(inputs, names, len(one_hot))
+        intervals = checked_intervals(inputs, intervals, one_hot.shape)
+        asked = checked_positions(positions, one_hot.shape[2])
+        computed = np.unique(asked)
+        with self._requested(one_hot, target, additional_forward_args, computed, batch_size, progress) as request:
             raw = self._attribute(request)
+        if not np.array_equal(computed, asked):
+            raw = _taken(raw, np.searchsorted(computed, asked))
         metadata = {**self._metadata(request, target), **raw.metadata}
         if raw.predictions:
             metadata.setdefault("convention", DEFAULT_CONVENTION)
         return AttributionResult(
-            one_hot[:, :, request.positions],
-            request.positions,
+            one_hot[:, :, asked],
+            asked,
             metadata,
             raw.predictions,
             raw.reference_predictions,
             raw.convergence_delta,
             raw.scores,
+            names,
+            intervals,
         )
 
-    def _sequences(self, inputs: ArrayLike | Sequence[str]) -> NDArray[np.floating]:
+    def _sequences(self, inputs: Inputs) -> NDArray[np.floating]:
         """Return inputs as (N, A, L)."""
         return checked_one_hot(inputs, self.model)
 
@@ -128,16 +148,19 @@ class Attribution(abc.ABC):
         one_hot: NDArray[np.floating],
         target: Target,
         additional_forward_args: Any,
-        positions: slice | Sequence[int] | NDArray[np.integer] | None,
+        positions: NDArray[np.int64] | None,
         batch_size: int | None,
         progress: bool | Progress,
     ) -> Iterator[Request]:
-        """Check a call's arguments, and hold the model in inference mode while it is answered."""
+        """Check a call's arguments, and hold the model in inference mode while it is answered.
+
+        Positions are checked already, ascending and each once; None stands for all.
+        """
         model = self.model
         extras = checked_further_inputs(additional_forward_args, len(one_hot))
         if batch_size is not None and batch_size < 1:
             raise InvalidInputError(f"batch_size must be at least 1, not {batch_size}")
-        chosen = checked_positions(positions, one_hot.shape[2])
+        chosen = np.arange(one_hot.shape[2]) if positions is None else positions
         with model.inference(), progress_callback(progress, self.name) as report:
             outputs = self._outputs(one_hot.shape[2], extras)
             selections = select(target, outputs)
@@ -165,6 +188,15 @@ class Attribution(abc.ABC):
             "versions": {"attribution-bench": __version__, **model.versions()},
             **model.precision_state(),
         }
+
+
+def _taken(raw: RawAttribution, places: NDArray[np.int64]) -> RawAttribution:
+    """Return what a method computed at some of its positions: places (P,) among them, in any order."""
+    return replace(
+        raw,
+        scores=None if raw.scores is None else raw.scores[:, :, places],
+        predictions={name: values[:, :, places] for name, values in raw.predictions.items()},
+    )
 
 
 def _plain(value: Any) -> Any:

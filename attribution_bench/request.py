@@ -12,9 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
+from attribution_bench.sequences import Interval, Sequences
 
 Progress = Callable[[int, int], None]
 """Called with the units of work done and the units asked for; the unit is the method's own."""
+Inputs = ArrayLike | Sequence[str] | Sequences
+"""Sequences to score: one-hot, as strings, or as `attribution_bench.sequences.read_fasta` returns them."""
+Positions = slice | Sequence[int] | NDArray[np.integer]
+"""Positions to score: a slice, or 0-based indices."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,13 @@ class Request:
     extras: tuple[NDArray[Any], ...]
     """The model's further inputs, each with N rows."""
     positions: NDArray[np.int64]
-    """(P,) positions asked for, ascending; every one by default."""
+    """(P,) positions asked for, ascending and each once, in whatever order they were asked for; all by default."""
     batch_size: int | None
     progress: Progress
 
     @cached_property
     def letters(self) -> NDArray[np.int64]:
-        """(N, L) index of the letter that is there; -1 where unknown."""
+        """(N, L) index of the reference letter; -1 where unknown."""
         return np.where(self.one_hot.any(axis=1), self.one_hot.argmax(axis=1), -1)
 
 
@@ -57,9 +62,11 @@ class RawAttribution:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def checked_one_hot(inputs: ArrayLike | Sequence[str], model: SequenceModel) -> NDArray[np.floating]:
-    """Check the inputs and return them as (N, A, L); accepts tensors of either framework."""
+def checked_one_hot(inputs: Inputs, model: SequenceModel) -> NDArray[np.floating]:
+    """Return the inputs as (N, A, L) once they are known to be one-hot; accepts tensors of either framework."""
     letters = len(model.alphabet)
+    if isinstance(inputs, Sequences):
+        inputs = inputs.strings
     if isinstance(inputs, str):
         inputs = [inputs]
     if isinstance(inputs, Sequence) and len(inputs) and isinstance(inputs[0], str):
@@ -83,6 +90,34 @@ def checked_one_hot(inputs: ArrayLike | Sequence[str], model: SequenceModel) -> 
     return x.astype(np.float64 if x.dtype == np.float64 else np.float32)
 
 
+def checked_names(inputs: Inputs, names: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
+    """Return the names of the sequences, (N,): those given, or else those that the inputs carry; None without any."""
+    if names is None:
+        return inputs.names if isinstance(inputs, Sequences) else None
+    if isinstance(names, str) or len(names) != count:
+        raise InvalidInputError(f"names must be one a sequence ({count}), not {names!r}")
+    return tuple(str(name) for name in names)
+
+
+def checked_intervals(
+    inputs: Inputs, intervals: Sequence[Interval] | None, shape: tuple[int, ...]
+) -> tuple[Interval, ...] | None:
+    """Return the genomic intervals of sequences (N, A, L): those given, or else those that the inputs carry."""
+    if intervals is None:
+        intervals = inputs.intervals if isinstance(inputs, Sequences) else None
+    if intervals is None:
+        return None
+    count, _, length = shape
+    if len(intervals) != count:
+        raise InvalidInputError(f"intervals must be one a sequence ({count}), but there are {len(intervals)}")
+    for index, interval in enumerate(intervals):
+        if len(interval) != length:
+            raise InvalidInputError(
+                f"intervals[{index}] is {interval}, of {len(interval)} positions, but its sequence has {length} letters"
+            )
+    return tuple(intervals)
+
+
 def further_inputs(arguments: Any) -> tuple[NDArray[Any], ...]:
     """Return a model's inputs beside the sequences, given alone or as a tuple, tensors or arrays, as arrays."""
     if arguments is None:
@@ -102,20 +137,20 @@ def checked_further_inputs(arguments: Any, count: int) -> tuple[NDArray[Any], ..
     return extras
 
 
-def checked_positions(positions: slice | Sequence[int] | NDArray[np.integer] | None, length: int) -> NDArray[np.int64]:
-    """Return the positions asked for, (P,), ascending and each once; every one when None."""
+def checked_positions(positions: Positions | None, length: int) -> NDArray[np.int64]:
+    """Return the positions asked for, (P,), in that order and as often; every one when None."""
     every = np.arange(length)
     if positions is None:
         return every
     if isinstance(positions, slice):
-        chosen = np.sort(every[positions])
+        chosen = every[positions]
     else:
         given = np.asarray(positions)
         if given.size and not np.issubdtype(given.dtype, np.integer):
             raise InvalidInputError(f"positions must be a slice or 0-based indices, not {positions!r}")
-        chosen = np.unique(given).astype(np.int64)
-        if len(chosen) and (chosen[0] < 0 or chosen[-1] >= length):
-            raise InvalidInputError(f"positions must lie in [0, {length}), but span {chosen[0]} to {chosen[-1]}")
+        chosen = given.reshape(-1).astype(np.int64)
+        if len(chosen) and (chosen.min() < 0 or chosen.max() >= length):
+            raise InvalidInputError(f"positions must lie in [0, {length}), but span {chosen.min()} to {chosen.max()}")
     if not len(chosen):
         raise InvalidInputError(f"positions are empty; give a slice or indices in [0, {length})")
     return chosen

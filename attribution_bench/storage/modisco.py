@@ -17,12 +17,13 @@ def write_modisco(result: AttributionResult, folder: str | os.PathLike[str]) -> 
     """Write what ``modisco motifs -s sequences.npz -a scores.npz`` takes (tfmodisco-lite); returns both paths.
 
     ``sequences.npz`` holds the one-hot letters and ``scores.npz`` the hypothetical scores, each (N, A, P) under the
-    name ``arr_0``. TF-MoDISco multiplies them itself to have the scores of the letters that are there.
+    name ``arr_0``. TF-MoDISco multiplies them itself to have the scores of the observed letters.
 
     Raises
     ------
     InvalidInputError
-        The result is of several outputs, has a score convention without a sign, or is of positions with gaps.
+        The result is of several outputs, has a score convention without a sign, or is of positions with gaps or out of
+        order.
     OutputError
         The folder cannot be written.
     """
@@ -37,7 +38,9 @@ def write_modisco(result: AttributionResult, folder: str | os.PathLike[str]) -> 
             f"TF-MoDISco takes scores with a sign, which {convention!r} has not; use result.with_convention('centred')"
         )
     if (np.diff(result.positions) != 1).any():
-        raise InvalidInputError("TF-MoDISco takes stretches without gaps; attribute every position of a range")
+        raise InvalidInputError(
+            "TF-MoDISco takes stretches without gaps; attribute every position of a range, in ascending order"
+        )
     folder = Path(folder)
     return (
         write_whole(folder / "sequences.npz", _archive(result.one_hot)),
