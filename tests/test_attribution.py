@@ -91,3 +91,9 @@ assert not heavy, heavy
 def test_nothing_heavy_is_imported():
     done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["AttributionResult", "Progress", "RawAttribution", "Request", "further_inputs"])
+def test_names_are_importable_beside_the_interface(name):
+    home = ab.result if name == "AttributionResult" else ab.request
+    assert getattr(ab.attribution, name) is getattr(home, name)
