@@ -1,16 +1,21 @@
 """What in-silico mutagenesis methods can do beyond scores: predict any list of mutations."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from attribution_bench.attribution import Attribution, Progress, Request
+from attribution_bench.archives import opened_archive, under, write_archive
+from attribution_bench.attribution import Attribution
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.models import LazyRows, SequenceModel, Target, predict
-from attribution_bench.mutations import Edit, Mutation, check_mutations
+from attribution_bench.mutations import Edit, Mutation, check_mutations, mutation_columns, mutations_of
+from attribution_bench.request import Inputs, Progress, Request
+from attribution_bench.result import one_line
 
 DEFAULT_BATCH_SIZE = 128
 """Sequences in one full pass."""
@@ -40,6 +45,13 @@ class MutationResult:
     metadata: Mapping[str, Any]
     """method, options, target, dtype, TF32 state, versions; JSON-able."""
 
+    def __len__(self) -> int:
+        return len(self.mutations)
+
+    def __repr__(self) -> str:
+        sequences = max((len(values) for values in self.reference_predictions.values()), default=0)
+        return one_line(self, {"mutations": len(self), "sequences": sequences}, self.metadata)
+
     def effects(self, output: str | None = None) -> NDArray[np.floating]:
         """Return each mutation's prediction minus that of its own sequence, (M, *output).
 
@@ -61,6 +73,36 @@ class MutationResult:
         effects: NDArray[np.floating] = self.predictions[output] - self.reference_predictions[output][sequences]
         return effects
 
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write one ``.npz`` file, whole or not at all; returns its path (the suffix is added when missing).
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written.
+        """
+        arrays = {f"mutations/{name}": column for name, column in mutation_columns(self.mutations).items()}
+        arrays |= {f"predictions/{name}": values for name, values in self.predictions.items()}
+        arrays |= {f"reference_predictions/{name}": values for name, values in self.reference_predictions.items()}
+        return write_archive(path, arrays, self.metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "MutationResult":
+        """Read what `save` wrote; nothing in the file is executed.
+
+        Raises
+        ------
+        OutputError
+            There is no such file, it is damaged, it is something else, or a newer release wrote it.
+        """
+        with opened_archive(path, "mutation result") as (arrays, metadata):
+            mutations = mutations_of(under("mutations/", arrays))
+            predictions = under("predictions/", arrays)
+            for name, values in predictions.items():
+                if len(values) != len(mutations):
+                    raise ValueError(f"it has {len(mutations)} mutations, but {len(values)} predictions of {name}")
+            return cls(mutations, predictions, under("reference_predictions/", arrays), metadata)
+
 
 class InSilicoMutagenesis(Attribution):
     """A method that asks the model what it predicts of mutated sequences.
@@ -71,7 +113,7 @@ class InSilicoMutagenesis(Attribution):
 
     def predict_mutations(
         self,
-        inputs: ArrayLike | Sequence[str],
+        inputs: Inputs,
         mutations: Sequence[Mutation],
         *,
         target: Target = None,
@@ -84,7 +126,7 @@ class InSilicoMutagenesis(Attribution):
         Parameters
         ----------
         inputs
-            (N, A, L) one-hot array or tensor, or sequences of one length as strings.
+            As for `attribute`.
         mutations
             Substitutions of any width, insertions, deletions; see `Mutation`. Each alone changes its sequence.
         target, additional_forward_args, batch_size, progress

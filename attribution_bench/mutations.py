@@ -155,6 +155,53 @@ def scrambles(one_hot: NDArray[Any], start: ArrayLike, width: int, count: int, s
     ]
 
 
+def mutation_columns(mutations: Sequence[Mutation]) -> dict[str, NDArray[Any]]:
+    """Return M mutations as arrays of plain numbers and text, for files; `mutations_of` reads them.
+
+    Returns
+    -------
+    ``sequence``, ``position`` and ``deleted``, each (M,), -1 where ``deleted`` is None; ``letters`` (M,), and ``width``
+    (M,), which is -1 where the replacement is letters; and the replacements that are arrays side by side as ``columns``
+    (A, sum of widths).
+    """
+    in_letters = [isinstance(mutation.replacement, str) for mutation in mutations]
+    arrays = [np.asarray(m.replacement) for m, text in zip(mutations, in_letters, strict=True) if not text]
+    widths = iter([array.shape[1] for array in arrays])
+    return {
+        "sequence": np.array([mutation.sequence for mutation in mutations], np.int64),
+        "position": np.array([mutation.position for mutation in mutations], np.int64),
+        "deleted": np.array([-1 if m.deleted is None else m.deleted for m in mutations], np.int64),
+        "letters": np.array(
+            [m.replacement if text else "" for m, text in zip(mutations, in_letters, strict=True)], dtype=str
+        ),
+        "width": np.array([-1 if text else next(widths) for text in in_letters], np.int64),
+        "columns": np.concatenate(arrays, axis=1) if arrays else np.zeros((0, 0)),
+    }
+
+
+def mutations_of(columns: Mapping[str, NDArray[Any]]) -> tuple[Mutation, ...]:
+    """Return the mutations that `mutation_columns` took apart.
+
+    Raises
+    ------
+    KeyError, ValueError
+        A column is missing, or they are of several lengths.
+    """
+    stops = np.cumsum(np.maximum(columns["width"], 0)).tolist()
+    if columns["columns"].shape[1] != (stops or [0])[-1]:
+        raise ValueError("the columns of its mutations are not as many as their widths say")
+    numbers = (columns[name].tolist() for name in ("sequence", "position", "deleted", "letters", "width"))
+    return tuple(
+        Mutation(
+            sequence,
+            position,
+            letters if width < 0 else columns["columns"][:, stop - width : stop],
+            None if deleted < 0 else deleted,
+        )
+        for sequence, position, deleted, letters, width, stop in zip(*numbers, stops, strict=True)
+    )
+
+
 def _cases(letter: str) -> tuple[str, str]:
     return letter.upper(), letter.lower()
 

@@ -10,6 +10,7 @@ import attribution_bench as ab
 from attribution_bench import DNA, PROTEIN, Mutation
 from attribution_bench.errors import InvalidInputError, TargetError
 from attribution_bench.mutations import check_mutations
+from attribution_bench.sequences import Sequences
 from attribution_bench_plugins.standard_ism import StandardISM
 
 
@@ -103,6 +104,12 @@ def test_result_is_in_the_order_of_the_list(model):
     np.testing.assert_allclose(result.reference_predictions["profile"], references, rtol=1e-12)
     np.testing.assert_allclose(result.effects("profile"), profiles - references[[2, 0, 2, 0, 2]], atol=1e-12)
     assert seen == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_sequences_of_a_file_are_taken(model):
+    sequences = Sequences(("first", "second"), ("ACGTAC", "TTTTTT"), "here")
+    result = StandardISM(model).predict_mutations(sequences, [Mutation(1, 0, "A")], target="profile")
+    np.testing.assert_allclose(result.predictions["profile"], [truth(model, one_hot("ATTTTT")[0])], rtol=1e-5)
 
 
 def test_extra_inputs_targets_and_metadata(model):

@@ -62,12 +62,19 @@ def plot(
         typer.Option(help="Positions to shade, once for each range.", metavar="START:STOP"),
     ] = None,
     chromosome: Annotated[
-        str | None, typer.Option(help="Label the axis with positions on this chromosome, as chr1:1,000,200.")
+        str | None,
+        typer.Option(
+            help="Label the axis with positions on this chromosome, as chr1:1,000,200; by default with those of the "
+            "sequence's interval, where the results hold it and it is not on the minus strand."
+        ),
     ] = None,
     offset: Annotated[
         int, typer.Option(help="0-based position of the sequence's first letter on the chromosome.", min=0)
     ] = 0,
-    heading: Annotated[str, typer.Option(help="Title of the figure.")] = "",
+    heading: Annotated[
+        str | None,
+        typer.Option(help="Title of the figure; by default the sequence's name, where the results hold names."),
+    ] = None,
     width: Annotated[
         float | None, typer.Option(help="Inches; by default wide enough for every letter to be read.")
     ] = None,
@@ -104,10 +111,14 @@ def plot(
 
     panels = read_score_panels(scores, sequence=sequence, span=span, target=_target(target))
     check_ranges(highlights, panels.start, panels.stop)
+    interval = panels.interval
+    # On the minus strand positions in the genome fall where those of the sequence rise, which the axis does not show.
+    if chromosome is None and interval is not None and interval.strand != "-":
+        chromosome, offset = interval.chromosome, interval.start
     settings: dict[str, Any] = {
         "alphabet": panels.alphabet,
         "start": panels.start + offset,
-        "heading": heading,
+        "heading": _heading(panels) if heading is None else heading,
         "chromosome": chromosome,
         "sites": _sites(sites, panels, offset),
         "highlights": [(start + offset, stop + offset) for start, stop in highlights],
@@ -127,6 +138,13 @@ def _range(text: str, option: str) -> tuple[int, int]:
         return int(start), int(stop)
     except ValueError as error:
         raise InvalidInputError(f"{option} takes START:STOP such as 400:600, not {text!r}") from error
+
+
+def _heading(panels: "ScorePanels") -> str:
+    """Return the sequence's name, and its interval where the axis does not show it."""
+    interval = panels.interval
+    reverse = str(interval) if interval is not None and interval.strand == "-" else ""
+    return " ".join(part for part in (panels.name or "", reverse) if part)
 
 
 def _target(text: str | None) -> Any:

@@ -286,7 +286,7 @@ def _scalar_observed(result: AttributionResult) -> NDArray[np.float64]:
 
 
 def _named(result: AttributionResult, names: Sequence[str]) -> AttributionResult:
-    return replace(result, metadata={**result.metadata, "sequence_names": list(names)})
+    return replace(result, names=tuple(names))
 
 
 def _observed(scored: _Scored) -> NDArray[np.float64]:

@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.attribution import AttributionResult
 from attribution_bench.errors import InvalidInputError, OutputError, TargetError
 from attribution_bench.models.targets import OutputSpec, Target, select
 from attribution_bench.reporting.labels import method_label
+from attribution_bench.result import AttributionResult
+from attribution_bench.sequences import Interval
 
 NEEDED = ("method", "alphabet", "length", "outputs")
 """What the metadata of every result say."""
@@ -24,7 +25,7 @@ class ScorePanels:
     hypothetical: Mapping[str, NDArray[np.floating]]
     """Title -> (A, P): what each letter would contribute; zero where a position was not scored."""
     present: NDArray[np.bool_]
-    """(A, P): which letter is there; none where it is unknown or was not scored."""
+    """(A, P): the observed letter; none where it is unknown or was not scored."""
     alphabet: str
     start: int
     """0-based position of the first column in the sequence."""
@@ -34,6 +35,10 @@ class ScorePanels:
     """Of every sequence in the results; their indices where the results do not name them."""
     length: int
     """Letters of the whole sequence."""
+    interval: Interval | None = None
+    """Where in a genome the whole sequence comes from, where a result says so."""
+    name: str | None = None
+    """Of the sequence, where a result knows it."""
 
     @property
     def stop(self) -> int:
@@ -60,7 +65,7 @@ def read_score_panels(
     paths
         One file a panel; its title is the method, and the file's name too where methods repeat.
     sequence
-        Index of the sequence, or its name where the results hold names (``metadata["sequence_names"]``).
+        Index of the sequence, or its name where the results hold names.
     span
         Positions to take, 0-based and half-open; all that were scored when None.
     target
@@ -85,8 +90,10 @@ def read_score_panels(
     first = results[0]
     for file, result in zip(files[1:], results[1:], strict=True):
         _check_comparable(file, result, files[0], first)
-    names = tuple(str(name) for name in first.metadata.get("sequence_names", range(len(first.one_hot))))
+    named = next((result.names for result in results if result.names is not None), None)
+    names = named or tuple(str(index) for index in range(len(first)))
     index = _index_of(sequence, names)
+    intervals = next((result.intervals for result in results if result.intervals is not None), None)
     start, stop = _span(span, files, results)
     present = [_dense(result.one_hot[index], result, start, stop) > 0 for result in results]
     for file, result, there in zip(files[1:], results[1:], present[1:], strict=True):
@@ -109,6 +116,8 @@ def read_score_panels(
         index,
         names,
         first.metadata["length"],
+        None if intervals is None else intervals[index],
+        None if named is None else named[index],
     )
 
 
@@ -116,7 +125,7 @@ def _check_comparable(file: Path, result: AttributionResult, first_file: Path, f
     for what, here, there in (
         ("alphabet", result.metadata["alphabet"], first.metadata["alphabet"]),
         ("length", result.metadata["length"], first.metadata["length"]),
-        ("number of sequences", len(result.one_hot), len(first.one_hot)),
+        ("number of sequences", len(result), len(first)),
     ):
         if here != there:
             raise InvalidInputError(
@@ -137,7 +146,7 @@ def _index_of(sequence: str, names: tuple[str, ...]) -> int:
 
 def _span(span: tuple[int, int] | None, files: Sequence[Path], results: Sequence[AttributionResult]) -> tuple[int, int]:
     """Return the positions to take, once every result has scores from the first to the last of them."""
-    scored = [(int(result.positions[0]), int(result.positions[-1]) + 1) for result in results]
+    scored = [(int(result.positions.min()), int(result.positions.max()) + 1) for result in results]
     length = results[0].metadata["length"]
     if span is None:
         if len(set(scored)) > 1:
@@ -172,15 +181,8 @@ def _dense(values: NDArray[np.floating], result: AttributionResult, start: int, 
 
 def _scores_of(file: Path, result: AttributionResult, index: int, target: Target) -> NDArray[np.floating]:
     """Return (A, positions) of one sequence and one value."""
-    one = slice(index, index + 1)
     # ISM methods derive their scores from predictions, which may be many times as large as the one sequence asked for.
-    scores = replace(
-        result,
-        one_hot=result.one_hot[one],
-        predictions={name: values[one] for name, values in result.predictions.items()},
-        reference_predictions={name: values[one] for name, values in result.reference_predictions.items()},
-        stored_scores=None if result.stored_scores is None else result.stored_scores[one],
-    ).scores[0]
+    scores = result[index].scores[0]
     if scores.ndim == 2:
         if target is not None:
             raise TargetError(f"{file} has one score a letter, so that there is no {target!r} to choose")

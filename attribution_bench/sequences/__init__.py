@@ -1,7 +1,8 @@
-"""Sequences: alphabets and one-hot coding, FASTA, shuffles, and the bundled lambda phage windows."""
+"""Sequences: alphabets and one-hot coding, FASTA, genomic intervals, shuffles, and the bundled lambda phage windows."""
 
 from attribution_bench.sequences.alphabet import ALPHABETS, DNA, PROTEIN, RNA, Alphabet
 from attribution_bench.sequences.fasta import Sequences, read_fasta
+from attribution_bench.sequences.interval import Interval
 from attribution_bench.sequences.lambda_phage import lambda_windows
 from attribution_bench.sequences.shuffle import dinucleotide_shuffle
 
@@ -11,6 +12,7 @@ __all__ = [
     "PROTEIN",
     "RNA",
     "Alphabet",
+    "Interval",
     "Sequences",
     "dinucleotide_shuffle",
     "lambda_windows",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from attribution_bench.errors import SequenceError
 from attribution_bench.files import write_whole
 from attribution_bench.sequences.alphabet import DNA, Alphabet
+from attribution_bench.sequences.interval import Interval
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -29,6 +30,8 @@ class Sequences:
     source: str
     """Where they came from, in words for a report."""
     alphabet: Alphabet = DNA
+    intervals: tuple[Interval, ...] | None = None
+    """Where in a genome each sequence comes from, where that is known."""
 
     def __len__(self) -> int:
         return len(self.strings)

@@ -4,6 +4,7 @@ from importlib.resources import as_file, files
 
 from attribution_bench.errors import SequenceError
 from attribution_bench.sequences.fasta import Sequences, read_fasta
+from attribution_bench.sequences.interval import Interval
 
 ACCESSION = "NC_001416.1"
 
@@ -29,4 +30,5 @@ def lambda_windows(length: int, count: int = 100) -> Sequences:
         tuple(f"{ACCESSION}:{start}-{start + length}" for start in starts),
         tuple(genome[start : start + length] for start in starts),
         f"phage lambda ({ACCESSION}), {count} windows of {length} bp",
+        intervals=tuple(Interval(ACCESSION, start, start + length, "+") for start in starts),
     )

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.attribution import AttributionResult
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.files import write_whole
+from attribution_bench.result import AttributionResult
 
 
 def write_modisco(result: AttributionResult, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
@@ -22,7 +22,8 @@ def write_modisco(result: AttributionResult, folder: str | os.PathLike[str]) -> 
     Raises
     ------
     InvalidInputError
-        The result is of several outputs, has a score convention without a sign, or is of positions with gaps.
+        The result is of several outputs, has a score convention without a sign, or is of positions with gaps or out of
+        order.
     OutputError
         The folder cannot be written.
     """
@@ -37,7 +38,9 @@ def write_modisco(result: AttributionResult, folder: str | os.PathLike[str]) -> 
             f"TF-MoDISco takes scores with a sign, which {convention!r} has not; use result.with_convention('centred')"
         )
     if (np.diff(result.positions) != 1).any():
-        raise InvalidInputError("TF-MoDISco takes stretches without gaps; attribute every position of a range")
+        raise InvalidInputError(
+            "TF-MoDISco takes stretches without gaps; attribute every position of a range, in ascending order"
+        )
     folder = Path(folder)
     return (
         write_whole(folder / "sequences.npz", _archive(result.one_hot)),

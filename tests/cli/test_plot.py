@@ -11,13 +11,19 @@ from typer.testing import CliRunner
 
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.cli.plot import plot
-from attribution_bench.sequences.alphabet import DNA
+from attribution_bench.sequences import DNA, Interval
 
 LENGTH = 60
 SEQUENCES = ["ACGT" * 15, "GATTACA" * 8 + "ACGT"]
 
 
-def saved(folder: Path, method: str = "deepshap", **metadata: Any) -> Path:
+def saved(
+    folder: Path,
+    method: str = "deepshap",
+    names: tuple[str, ...] | None = None,
+    intervals: tuple[Interval, ...] | None = None,
+    **metadata: Any,
+) -> Path:
     one_hot = DNA.one_hot(SEQUENCES)
     shapes = [output["shape"] for output in metadata.get("outputs", [])]
     axes = shapes[0] if shapes else []
@@ -29,7 +35,10 @@ def saved(folder: Path, method: str = "deepshap", **metadata: Any) -> Path:
         **metadata,
     }
     scores = np.random.default_rng(0).normal(size=(*one_hot.shape, *axes))
-    return AttributionResult(one_hot, np.arange(LENGTH), facts, stored_scores=scores).save(folder / method)
+    result = AttributionResult(
+        one_hot, np.arange(LENGTH), facts, stored_scores=scores, names=names, intervals=intervals
+    )
+    return result.save(folder / method)
 
 
 def invoke(*arguments: object) -> Any:
@@ -81,12 +90,40 @@ def test_everything_at_once(tmp_path: Path) -> None:
 def test_sites_by_the_names_of_sequences(tmp_path: Path) -> None:
     bed = tmp_path / "sites.bed"
     bed.write_text("peak\t12\t20\tGATA1\n")
-    path = saved(tmp_path, sequence_names=["other", "peak"])
+    path = saved(tmp_path, names=("other", "peak"))
     output = tmp_path / "logo.svg"
     assert invoke(path, "--sequence", "peak", "--sites", bed, "--output", output).exit_code == 0
     assert "GATA1" in output.read_text()
     assert invoke(path, "--sequence", "other", "--sites", bed, "--output", output).exit_code == 0
     assert "GATA1" not in output.read_text()
+
+
+INTERVALS = (Interval("chr1", 1_000_000, 1_000_060, "+"), Interval("chr2", 500, 560, "-"))
+
+
+def test_names_and_coordinates_are_drawn_where_known(tmp_path: Path) -> None:
+    path = saved(tmp_path, names=("first peak", "second peak"), intervals=INTERVALS)
+    output = tmp_path / "logo.svg"
+
+    def drawn(*options: object) -> str:
+        done = invoke(path, "--output", output, *options)
+        assert done.exit_code == 0, done.output
+        return output.read_text()
+
+    known = drawn("--highlight", "5:9")
+    assert "<!-- first peak -->" in known
+    assert "<!-- chr1:1,000,0" in known
+    # The axis rises, positions of the minus strand fall: they stand in the title.
+    reverse = drawn("--sequence", "second peak")
+    assert "<!-- second peak chr2:500-560(-) -->" in reverse
+    assert "<!-- chr2" not in reverse
+    assert "in the sequence" in reverse
+    overridden = drawn("--heading", "Mine", "--chromosome", "chrX", "--offset", 2_000_000)
+    assert "<!-- Mine -->" in overridden
+    assert "<!-- chrX:2,000,0" in overridden
+    assert "peak" not in overridden
+    assert "chr1" not in overridden
+    assert "peak" not in drawn("--heading", "")
 
 
 def test_one_value_of_several(tmp_path: Path) -> None:

@@ -205,6 +205,7 @@ def test_what_is_saved_is_what_is_loaded(
     np.testing.assert_array_equal(
         AttributionResult.load(tmp_path / "scores" / "deepshap.npz").scores, results["deepshap"].scores
     )
+    assert AttributionResult.load(tmp_path / "scores" / "deepshap.npz").names == tuple(evaluation.names)
     (tmp_path / FILE).write_text('{"format": 1}')
     with pytest.raises(OutputError, match="holds no evaluation"):
         Evaluation.load(tmp_path)

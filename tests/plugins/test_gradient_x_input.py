@@ -70,8 +70,8 @@ def test_batch_size_positions_and_strings(two_heads, one_hot):
         part = method.attribute(x, target="all", batch_size=batch_size)
         np.testing.assert_allclose(part.scores, whole.scores, rtol=0, atol=1e-12)
     some = method.attribute(x, target="all", positions=[5, 1])
-    np.testing.assert_array_equal(some.positions, [1, 5])
-    np.testing.assert_allclose(some.scores, whole.scores[:, :, [1, 5]], rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(some.positions, [5, 1])
+    np.testing.assert_allclose(some.scores, whole.scores[:, :, [5, 1]], rtol=0, atol=1e-12)
     named = method.attribute(two_heads.alphabet.decode(x), target="all")
     np.testing.assert_allclose(named.scores, whole.scores, rtol=0, atol=1e-12)
 

@@ -103,8 +103,8 @@ def test_positions_batch_size_and_progress(two_heads, one_hot):
     some = StandardISM(two_heads).attribute(
         x, target="profile", positions=[6, 0], batch_size=7, progress=lambda *state: seen.append(state)
     )
-    np.testing.assert_allclose(some.predictions["profile"], whole.predictions["profile"][:, :, [0, 6]], atol=1e-12)
-    np.testing.assert_array_equal(some.one_hot, x[:, :, [0, 6]])
+    np.testing.assert_allclose(some.predictions["profile"], whole.predictions["profile"][:, :, [6, 0]], atol=1e-12)
+    np.testing.assert_array_equal(some.one_hot, x[:, :, [6, 0]])
     # Three alternatives at two positions of three sequences.
     assert seen == [(7, 18), (14, 18), (18, 18)]
 

@@ -9,7 +9,7 @@ import pytest
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.errors import InvalidInputError, OutputError, TargetError
 from attribution_bench.reporting.score_panels import read_score_panels
-from attribution_bench.sequences.alphabet import DNA
+from attribution_bench.sequences import DNA, Interval
 
 STRINGS = ["ACGTNACGTA", "GGGTTTCCCA"]
 
@@ -87,11 +87,30 @@ def test_a_panel_a_file_and_titles_that_tell_them_apart(tmp_path: Path) -> None:
 
 
 def test_sequences_by_name(tmp_path: Path) -> None:
-    path = saved(tmp_path, metadata={"sequence_names": ["peak", "1"]})
+    path = saved(tmp_path, names=("peak", "1"))
     assert read_score_panels([path], sequence="peak").sequence == 0
     assert read_score_panels([path], sequence="1").sequence == 1
     assert read_score_panels([path], sequence="0").sequence == 0
     assert read_score_panels([path]).names == ("peak", "1")
+    assert read_score_panels([path]).name == "peak"
+
+
+def test_names_and_intervals_that_one_of_the_files_holds(tmp_path: Path) -> None:
+    intervals = (Interval("chr1", 5, 15), Interval("chr2", 0, 10, "-"))
+    bare = saved(tmp_path, "bare")
+    full = saved(tmp_path, "full", method="fastism", names=("peak", "other"), intervals=intervals)
+    panels = read_score_panels([bare, full], sequence="other")
+    assert (panels.sequence, panels.name, panels.interval) == (1, "other", intervals[1])
+    unknown = read_score_panels([bare], sequence="1")
+    assert (unknown.names, unknown.name, unknown.interval) == (("0", "1"), None, None)
+
+
+def test_positions_in_any_order_are_drawn_ascending(tmp_path: Path) -> None:
+    ascending = read_score_panels([saved(tmp_path, positions=np.array([2, 3, 7]))])
+    panels = read_score_panels([saved(tmp_path, positions=np.array([7, 2, 3, 2]))])
+    assert (panels.start, panels.stop) == (2, 8)
+    assert np.array_equal(panels.present, ascending.present)
+    assert np.array_equal(panels.hypothetical["DeepSHAP"], ascending.hypothetical["DeepSHAP"])
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.attribution import AttributionResult
 from attribution_bench.errors import OutputError
 from attribution_bench.evaluation.results import SCORES, Evaluation
+from attribution_bench.result import AttributionResult
 
 
 @dataclass(frozen=True, eq=False)

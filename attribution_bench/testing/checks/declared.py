@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.attribution import AttributionResult
 from attribution_bench.conventions import CONVENTIONS
 from attribution_bench.models import SequenceModel
 from attribution_bench.mutagenesis import InSilicoMutagenesis
 from attribution_bench.mutations import Mutation
+from attribution_bench.result import AttributionResult
 from attribution_bench.sequences import DNA
 from attribution_bench.testing.checks.compare import require, require_equal
 from attribution_bench.testing.subject import STRINGS, Subject, extra_rows, sequences

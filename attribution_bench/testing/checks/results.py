@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from attribution_bench.attribution import AttributionResult
+from attribution_bench.result import AttributionResult
 from attribution_bench.testing.checks.compare import require, require_equal
 from attribution_bench.testing.subject import Subject, sequences
 
@@ -53,10 +53,12 @@ def check_reducers(subject: Subject) -> None:
 
 
 def check_positions_are_a_slice(subject: Subject) -> None:
-    """Positions asked for hold the same scores as when every position is scored."""
-    remedy = "use request.positions for what is computed or returned, never for what the model sees"
+    """Positions asked for, in any order and repeated, hold the same scores as when every position is scored."""
+    remedy = (
+        "use request.positions for what is computed and returned, in its ascending order, never for what the model sees"
+    )
     whole = subject.result.scores
-    for positions, expected in ((slice(5, 9), [5, 6, 7, 8]), ([20, 3, 0], [0, 3, 20])):
+    for positions, expected in ((slice(5, 9), [5, 6, 7, 8]), ([20, 3, 0, 3], [20, 3, 0, 3])):
         result = subject.attribute(positions=positions)
         require(result.positions.tolist() == expected, f"positions are {result.positions}, not {expected}", remedy)
         require_equal(result.scores, whole[:, :, expected], f"scores at positions {expected}", remedy)
