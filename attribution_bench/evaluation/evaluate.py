@@ -8,12 +8,12 @@ from attribution_bench.attribution import AttributionResult
 from attribution_bench.environment import available_cores, describe_machine, library_versions
 from attribution_bench.errors import AttributionBenchError, InvalidInputError
 from attribution_bench.evaluation.agreement import agreements
-from attribution_bench.evaluation.inputs import EvaluationInputs, prepare_inputs
 from attribution_bench.evaluation.measures import model_metrics, repeated_metrics
 from attribution_bench.evaluation.predictor import target_text
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
 from attribution_bench.evaluation.scoring import Method, ScoredMethod, score
 from attribution_bench.evaluation.settings import Settings
+from attribution_bench.evaluation.shared_inputs import SharedInputs, prepare_inputs
 from attribution_bench.evaluation.summaries import method_evaluation, pair_agreements, with_distance_from_best
 from attribution_bench.models import SequenceModel, Target
 from attribution_bench.sequences import Sequences
@@ -131,7 +131,7 @@ def evaluate(
 def _score_all(
     methods: Mapping[str, Method],
     model: SequenceModel,
-    inputs: EvaluationInputs,
+    inputs: SharedInputs,
     target: Target,
     settings: Settings,
     steps: "_Steps",

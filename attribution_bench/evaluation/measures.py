@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 
 from attribution_bench.evaluation.completeness import completeness_error
 from attribution_bench.evaluation.curves import area_above, curve, masking_order
-from attribution_bench.evaluation.inputs import EvaluationInputs
 from attribution_bench.evaluation.perturbation import infidelity, random_mutations, sensitivity
 from attribution_bench.evaluation.recovery import recovery
 from attribution_bench.evaluation.scoring import Method, ScoredMethod, bind, hypothetical_scores, takes_seed
 from attribution_bench.evaluation.settings import Settings
+from attribution_bench.evaluation.shared_inputs import SharedInputs
 from attribution_bench.evaluation.stability import stability
 from attribution_bench.models import SequenceModel, Target
 
 
 def model_metrics(
-    scored: ScoredMethod, inputs: EvaluationInputs, settings: Settings
+    scored: ScoredMethod, inputs: SharedInputs, settings: Settings
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Return the metrics that compare scores with the model's predictions and the known sites, and the curves.
 
@@ -44,7 +44,7 @@ def model_metrics(
 
 
 def repeated_metrics(
-    method: Method, model: SequenceModel, inputs: EvaluationInputs, target: Target, settings: Settings
+    method: Method, model: SequenceModel, inputs: SharedInputs, target: Target, settings: Settings
 ) -> dict[str, NDArray[np.float64]]:
     """Return the metrics that take further runs of the method: sensitivity, and stability of one that takes a seed.
 

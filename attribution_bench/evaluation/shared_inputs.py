@@ -15,7 +15,7 @@ from attribution_bench.sequences.sites import Site, site_effects
 
 
 @dataclass(frozen=True)
-class EvaluationInputs:
+class SharedInputs:
     """Sequences, shuffles and mutations, and what the model predicts of each."""
 
     predictor: Predictor
@@ -41,7 +41,7 @@ class EvaluationInputs:
 
 def prepare_inputs(
     model: SequenceModel, sequences: Sequences, target: Target, sites: Sequence[Site], settings: Settings
-) -> EvaluationInputs:
+) -> SharedInputs:
     """Return the inputs of an evaluation; raises TargetError for a target that is no scalar."""
     one_hot = sequences.one_hot()
     count, letters, length = one_hot.shape
@@ -53,7 +53,7 @@ def prepare_inputs(
     changed = settings.letters(settings.mutated, length)
     mutated = random_mutations(one_hot, settings.mutations, changed, generator)
     changes = predictor(mutated.reshape(-1, letters, length)).reshape(count, -1) - predictions[:, None]
-    return EvaluationInputs(
+    return SharedInputs(
         predictor,
         one_hot,
         predictions,
