@@ -1,8 +1,8 @@
 """Are a method's scores right? Agreement with exact ISM, completeness, masking curves, perturbations, known motifs."""
 
-from attribution_bench.evaluation.evaluate import evaluate, save_evaluation
+from attribution_bench.evaluation.evaluate import evaluate
 from attribution_bench.evaluation.metrics import METRICS, Metric
-from attribution_bench.evaluation.results import Evaluation, Interval, MethodEvaluation, PairAgreement
+from attribution_bench.evaluation.results import Evaluation, Interval, MethodEvaluation, PairAgreement, save_evaluation
 from attribution_bench.evaluation.settings import Settings
 
 __all__ = [

@@ -43,3 +43,12 @@ class Predictor:
         with self.model.inference():
             predicted = predict(self.model, rows, (self.selection,), batch_size=self.batch_size)
         return predicted[self.selection.name].reshape(len(one_hot)).astype(np.float64)
+
+
+def target_text(target: Target, selection: Selection) -> str:
+    """Return a target as people read it: the output's name, with the index or reducer where one was asked for."""
+    reducer = selection.reducer
+    if reducer is not None:
+        return f"{selection.name}:{reducer if isinstance(reducer, str) else getattr(reducer, '__name__', 'function')}"
+    index = ",".join(str(i) for i in selection.index or ())
+    return f"{selection.name}:{index}" if index and target is not None else selection.name

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from attribution_bench.attribution import AttributionResult
 from attribution_bench.errors import OutputError
 from attribution_bench.files import write_whole
 from attribution_bench.sequences.sites import Site
@@ -130,6 +131,18 @@ class Evaluation:
     def method(self, name: str) -> MethodEvaluation:
         """Return what was found of a method."""
         return next(method for method in self.methods if method.method == name)
+
+
+def save_evaluation(folder: Path, evaluation: Evaluation, results: Mapping[str, AttributionResult]) -> list[Path]:
+    """Write ``scores/<method>.npz`` of each method, then ``evaluation.json``; returns their paths.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    written = [result.save(Path(folder) / SCORES / f"{name}.npz") for name, result in results.items()]
+    return [*written, evaluation.save(folder)]
 
 
 def _method(entry: dict[str, Any]) -> MethodEvaluation:

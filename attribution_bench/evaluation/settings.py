@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from attribution_bench.errors import InvalidInputError
 
 
@@ -45,6 +48,11 @@ class Settings:
         for name in ("top", "mutated"):
             if not 0 < getattr(self, name) <= 1:
                 raise InvalidInputError(f"{name} must be a share above 0 and at most 1, not {getattr(self, name)}")
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(steps + 1,) shares of the letters changed, from 0 to 1: the axis of the curves."""
+        return np.linspace(0, 1, self.steps + 1)
 
     def letters(self, share: float, length: int) -> int:
         """Return a share of a sequence's positions as a number of at least 1."""

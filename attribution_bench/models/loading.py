@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from attribution_bench.errors import AttributionBenchError, ModelError
 from attribution_bench.models.adapt import as_sequence_model
 from attribution_bench.models.catalogue import get_model, list_models
-from attribution_bench.models.files import read_exported, read_keras
+from attribution_bench.models.model_files import read_exported, read_keras
 from attribution_bench.models.sequence_model import Layout, SequenceModel
 from attribution_bench.sequences.alphabet import DNA, Alphabet
 

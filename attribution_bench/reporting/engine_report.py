@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from attribution_bench.benchmark.engine_profile import EngineProfile, load_profiles
 from attribution_bench.benchmark.results import Record, load_records
 from attribution_bench.files import write_whole
+from attribution_bench.reporting.benchmark_tables import markdown_text
 from attribution_bench.reporting.conditions import checks_sentence, facts, setup_sentence
 from attribution_bench.reporting.engine import Efficiency, EngineComparison, EngineRow, Growth, compare_engine
 from attribution_bench.reporting.labels import (
@@ -19,7 +20,6 @@ from attribution_bench.reporting.labels import (
     seconds_text,
     share_text,
 )
-from attribution_bench.reporting.tables import markdown_text
 
 if TYPE_CHECKING:
     from rich.table import Table

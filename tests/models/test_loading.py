@@ -11,8 +11,8 @@ import torch
 
 from attribution_bench import DNA, get_method
 from attribution_bench.errors import ModelError
-from attribution_bench.models.files import read_exported
 from attribution_bench.models.loading import ModelSource, model_source
+from attribution_bench.models.model_files import read_exported
 
 SEQUENCES = ["ACGT" * 5, "TTTTACGCAC" * 2]
 
@@ -242,6 +242,6 @@ def test_a_text_that_names_no_model_lists_what_would(text: str) -> None:
     ],
 )
 def test_only_sizes_count_as_sizes(text: str, size: bool) -> None:
-    from attribution_bench.models.files import _is_size
+    from attribution_bench.models.model_files import _is_size
 
     assert _is_size(text) == size

@@ -25,7 +25,7 @@ def render_evaluation(folder: Path) -> list[Path]:
         The folder holds a benchmark record that cannot be read.
     """
     from attribution_bench.files import write_whole
-    from attribution_bench.reporting.faithfulness.report import rendered
+    from attribution_bench.reporting.faithfulness.rendered import rendered
 
     folder = Path(folder)
     return [write_whole(folder / name, content) for name, content in rendered(folder).items()]

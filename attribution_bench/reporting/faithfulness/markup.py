@@ -5,6 +5,7 @@ from itertools import groupby
 
 from attribution_bench.evaluation.metrics import Metric
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
+from attribution_bench.reporting.benchmark_tables import CAPTION, HEADER, PAPER
 from attribution_bench.reporting.comparison import Cell, Comparison, Row, mark
 from attribution_bench.reporting.faithfulness import summary
 from attribution_bench.reporting.faithfulness.standing import known_metrics, scored
@@ -16,7 +17,6 @@ from attribution_bench.reporting.labels import (
     paper_seconds_text,
     seconds_text,
 )
-from attribution_bench.reporting.tables import CAPTION, HEADER, PAPER
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.evaluation.results import Evaluation, Interval, MethodEvaluation
-from attribution_bench.reporting.faithfulness.curves import CURVES, band
+from attribution_bench.reporting.faithfulness.curve_figures import CURVES, band
 from attribution_bench.reporting.faithfulness.scores import Scores
 from attribution_bench.reporting.faithfulness.standing import (
     headline,

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from attribution_bench.evaluation.metrics import METRICS, Metric
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
+from attribution_bench.reporting.benchmark_tables import markdown_table, markdown_text
 from attribution_bench.reporting.comparison import Comparison
 from attribution_bench.reporting.faithfulness.standing import (
     RECOVERY,
@@ -17,7 +18,6 @@ from attribution_bench.reporting.faithfulness.standing import (
 )
 from attribution_bench.reporting.faithfulness.texts import DASH, counted, interval_text, listed, number_text
 from attribution_bench.reporting.labels import framework_label, method_label, ratio_text, seconds_text
-from attribution_bench.reporting.tables import markdown_table, markdown_text
 
 TITLE = "Attribution methods compared"
 MARKS = (

@@ -9,7 +9,7 @@ from attribution_bench.mutagenesis import InSilicoMutagenesis
 from attribution_bench.mutations import Mutation
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences import DNA
-from attribution_bench.testing.checks.compare import require, require_equal
+from attribution_bench.testing.checks.requirements import require, require_equal
 from attribution_bench.testing.subject import STRINGS, Subject, extra_rows, sequences
 
 

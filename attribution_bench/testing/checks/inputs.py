@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from attribution_bench.errors import InvalidInputError, UnsupportedError
-from attribution_bench.testing.checks.compare import require, require_equal
+from attribution_bench.testing.checks.requirements import require, require_equal
 from attribution_bench.testing.subject import FEW, STRINGS, Subject, extra_rows, installed_frameworks, sequences
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 
-from attribution_bench.testing.checks.compare import require
+from attribution_bench.testing.checks.requirements import require
 from attribution_bench.testing.subject import FEW, Subject, sequences
 
 REMEDY = "restore modes, hooks, gradients and weights in a finally block, or work on a copy of the model"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from attribution_bench.result import AttributionResult
-from attribution_bench.testing.checks.compare import require, require_equal
+from attribution_bench.testing.checks.requirements import require, require_equal
 from attribution_bench.testing.subject import Subject, sequences
 
 

@@ -11,7 +11,7 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from attribution_bench.evaluation.results import Evaluation, Interval, MethodEvaluation
-from attribution_bench.reporting.faithfulness.curves import band, curves_figure
+from attribution_bench.reporting.faithfulness.curve_figures import band, curves_figure
 from attribution_bench.reporting.faithfulness.matrix import agreement_figure
 from attribution_bench.reporting.faithfulness.plane import plane_figure
 

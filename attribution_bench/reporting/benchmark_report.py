@@ -8,10 +8,10 @@ from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.logo_scores import LogoScores, find_logo_scores
 from attribution_bench.benchmark.results import Record, load_records
 from attribution_bench.files import write_whole
+from attribution_bench.reporting.benchmark_tables import csv_table, latex_table, markdown_table, markdown_text
 from attribution_bench.reporting.comparison import FRAMEWORKS, Comparison, compare, place
 from attribution_bench.reporting.conditions import checks_sentence, convergence, difference_sentence, facts
 from attribution_bench.reporting.labels import architecture_label, framework_label, method_label
-from attribution_bench.reporting.tables import csv_table, latex_table, markdown_table, markdown_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

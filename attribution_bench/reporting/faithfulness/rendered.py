@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attribution_bench.benchmark.results import RECORDS, load_records
 from attribution_bench.evaluation.results import Evaluation
 from attribution_bench.reporting.comparison import Comparison, compare
-from attribution_bench.reporting.faithfulness import tables
+from attribution_bench.reporting.faithfulness import csv_files
 from attribution_bench.reporting.faithfulness.page import page
 from attribution_bench.reporting.faithfulness.scores import load_scores
 from attribution_bench.reporting.faithfulness.summary import markdown_summary
@@ -27,10 +27,10 @@ def rendered(folder: Path) -> dict[str, str | bytes]:
         f"{name}.{kind}": content for name, figure in _figures(evaluation) for kind, content in _render(figure).items()
     }
     contents |= {
-        "metrics.csv": tables.metrics_csv(evaluation),
-        "values.csv": tables.values_csv(evaluation),
-        "agreement.csv": tables.agreement_csv(evaluation),
-        "curves.csv": tables.curves_csv(evaluation),
+        "metrics.csv": csv_files.metrics_csv(evaluation),
+        "values.csv": csv_files.values_csv(evaluation),
+        "agreement.csv": csv_files.agreement_csv(evaluation),
+        "curves.csv": csv_files.curves_csv(evaluation),
     }
     contents["README.md"] = markdown_summary(evaluation, table_1, contents)
     contents["index.html"] = page(evaluation, scores, table_1)
@@ -43,7 +43,7 @@ def _table_1(folder: Path) -> Comparison | None:
 
 
 def _figures(evaluation: Evaluation) -> Iterator[tuple[str, "Figure"]]:
-    from attribution_bench.reporting.faithfulness.curves import curves_figure
+    from attribution_bench.reporting.faithfulness.curve_figures import curves_figure
     from attribution_bench.reporting.faithfulness.matrix import agreement_figure
     from attribution_bench.reporting.faithfulness.plane import plane_figure
 

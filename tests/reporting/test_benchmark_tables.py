@@ -10,8 +10,8 @@ from rich.console import Console
 
 from attribution_bench.benchmark.results import Record
 from attribution_bench.reporting import terminal_table
+from attribution_bench.reporting.benchmark_tables import CSV_COLUMNS, csv_table, latex_table, markdown_table
 from attribution_bench.reporting.comparison import compare
-from attribution_bench.reporting.tables import CSV_COLUMNS, csv_table, latex_table, markdown_table
 
 AWKWARD = r"my_model|v2 & 50% #1 {x} $y ~ ^ \ <b>* `c` [d] é→"
 

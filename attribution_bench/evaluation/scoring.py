@@ -1,0 +1,90 @@
+"""One method run on every sequence: its scores, how long they took, and what a reader of them should know."""
+
+import inspect
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.attribution import Attribution, AttributionResult
+from attribution_bench.errors import InvalidInputError
+from attribution_bench.evaluation.completeness import completeness_error
+from attribution_bench.models import SequenceModel, Target
+
+Method = Callable[..., Attribution]
+"""Called with a SequenceModel, and with ``seed=`` where it takes one."""
+
+
+@dataclass(frozen=True)
+class ScoredMethod:
+    """Scores of one method for every sequence, and the time that they took."""
+
+    method: Attribution
+    result: AttributionResult
+    seconds: float
+    cautions: tuple[str, ...]
+    """Sentences that a reader of the scores should know."""
+
+    @property
+    def observed(self) -> NDArray[np.float64]:
+        """(N, L) scores of the reference letters."""
+        return observed_scores(self.result)
+
+
+def score(method: Method, model: SequenceModel, one_hot: NDArray[Any], target: Target, seed: int) -> ScoredMethod:
+    """Run a method on every sequence, after a run on two that captures, traces and warms up."""
+    bound = bind(method, model, seed)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        bound.attribute(one_hot[:2], target=target)
+        caught.clear()
+        start = time.perf_counter()
+        result = bound.attribute(one_hot, target=target)
+        seconds = time.perf_counter() - start
+    if not np.isfinite(result.scores).all():
+        raise InvalidInputError("its scores are not all finite")
+    said = dict.fromkeys(str(warning.message) for warning in caught)
+    return ScoredMethod(bound, result, seconds, (*said, *_cautions(result)))
+
+
+def bind(method: Method, model: SequenceModel, seed: int) -> Attribution:
+    """Return a method bound to a model, with a seed where it takes one."""
+    return method(model, seed=seed) if takes_seed(method) else method(model)
+
+
+def takes_seed(method: Method) -> bool:
+    """Tell whether a method is called with ``seed=``."""
+    return "seed" in inspect.signature(method).parameters
+
+
+def observed_scores(result: AttributionResult) -> NDArray[np.float64]:
+    """Return the scores of the reference letters, (N, L)."""
+    return result.observed.reshape(result.observed.shape[:2]).astype(np.float64)
+
+
+def hypothetical_scores(result: AttributionResult) -> NDArray[np.float64]:
+    """Return the scores of every letter, (N, A, L)."""
+    return result.scores.reshape(result.scores.shape[:3]).astype(np.float64)
+
+
+def _cautions(result: AttributionResult) -> list[str]:
+    """Say what a reader of the scores should know, from what the result says of itself."""
+    said = []
+    metadata = result.metadata
+    if "convention" in metadata:
+        said.append(f"Scores are {metadata['convention']}: relative to the other letters at the same position.")
+    if metadata.get("fallback"):
+        said.append(f"Every mutation took a full pass: {metadata['fallback']}.")
+    if result.convergence_delta is not None:
+        delta = result.convergence_delta
+        if delta.ndim > 1:
+            said.append(f"Scores are relative to {delta.shape[1]} references a sequence, and depend on them.")
+        error = completeness_error(observed_scores(result).sum(axis=1), delta)
+        error = error[np.isfinite(error)]
+        if len(error):
+            said.append(f"Median completeness error {np.median(error):.2g}, largest {error.max():.2g}.")
+    return said
