@@ -47,6 +47,17 @@ class Tags:
     """It asks the model for every mutation; the result carries predictions, and one run serves every output."""
     exact: bool = False
     """Its predictions equal the model's own within float error."""
+    full_passes: bool = False
+    """It predicts every mutation by a full forward pass and takes no shortcut: the baseline of speed ratios, and what
+    ``compare`` measures agreement with by default."""
+    partial_passes: bool = False
+    """It predicts every mutation by computing only the part of the network that the mutation affects: the method whose
+    seconds the ratios of Table 1 are relative to."""
+    explains: bool = False
+    """It has ``explain``, as `attribution_bench.explanation.Explains` states it; the command ``explain`` shows it."""
+    profiles: bool = False
+    """It has ``profile``, as `attribution_bench.benchmark.engine_profile.Profiles` states it; the engine suite keeps
+    what it returns."""
 
 
 class Attribution(abc.ABC):
@@ -59,6 +70,14 @@ class Attribution(abc.ABC):
 
     name: ClassVar[str]
     tags: ClassVar[Tags]
+    label: ClassVar[str] = ""
+    """Name that people read, in tables and figures; where a class that has a name of its own gives none, that name
+    with spaces for underscores."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" in vars(cls) and "label" not in vars(cls):
+            cls.label = cls.name.replace("_", " ")
 
     def __init__(self, model: Any, **options: Any) -> None:
         self.model: SequenceModel = as_sequence_model(model)
@@ -177,6 +196,7 @@ class Attribution(abc.ABC):
         model = self.model
         return {
             "method": self.name,
+            "method_label": self.label,
             "options": {key: _plain(value) for key, value in self.options.items()},
             "target": _plain(target),
             "outputs": [{"name": s.name, "shape": list(s.shape)} for s in request.selections],

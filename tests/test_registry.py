@@ -10,8 +10,9 @@ import pytest
 
 import attribution_bench as ab
 from attribution_bench.errors import PluginError, UnknownNameError
-from attribution_bench.registry import METHODS, working_methods
+from attribution_bench.registry import working_methods
 from attribution_bench.testing import check_method
+from installed_plugins import install
 
 EXAMPLE = re.search(r"```python\n(.*?)```", (Path(__file__).parents[1] / "plugins/README.md").read_text(), re.DOTALL)
 
@@ -20,17 +21,6 @@ EXAMPLE = re.search(r"```python\n(.*?)```", (Path(__file__).parents[1] / "plugin
 def site_packages(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
-
-
-def install(folder: Path, distribution: str, points: dict[str, str], code: str = "", group: str = METHODS) -> None:
-    """Lay down what pip would: a module, and the metadata that registers its methods."""
-    module = distribution.replace("-", "_")
-    (folder / f"{module}.py").write_text(code)
-    metadata = folder / f"{module}-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-    lines = "".join(f"{name} = {module}:{attribute}\n" for name, attribute in points.items())
-    (metadata / "entry_points.txt").write_text(f"[{group}]\n{lines}")
 
 
 def in_a_new_process(code: str) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution_bench.description import describe, describe_installed, plain_label
 from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
 from attribution_bench.files import write_whole
 from attribution_bench.models import SequenceModel, as_sequence_model
@@ -32,6 +33,8 @@ class MethodScores:
     """ISM methods: what the scores are relative to."""
     reason: str | None = None
     """Why there are no scores."""
+    label: str = ""
+    """Name of the method that people read."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,14 @@ class LogoScores:
         try:
             stored = json.loads(Path(path).read_text())
             methods = tuple(
-                MethodScores(**{**entry, "hypothetical": _rows(entry["hypothetical"])}) for entry in stored["methods"]
+                MethodScores(
+                    **{
+                        **entry,
+                        "hypothetical": _rows(entry["hypothetical"]),
+                        "label": entry.get("label") or describe_installed(entry["method"]).label,
+                    }
+                )
+                for entry in stored["methods"]
             )
             scores = cls(**{**stored, "methods": methods})
             for method in methods:
@@ -160,14 +170,17 @@ def measure_logo_scores(
 
 
 def _score(name: str, model: SequenceModel, one_hot: NDArray[np.float32], start: int, window: int) -> MethodScores:
+    label = plain_label(name)
     try:
-        result = get_method(name)(model).attribute(one_hot, positions=slice(start, start + window))
+        method = get_method(name)
+        label = describe(name, method).label
+        result = method(model).attribute(one_hot, positions=slice(start, start + window))
     except AttributionBenchError as error:
-        return MethodScores(name, reason=str(error))
+        return MethodScores(name, reason=str(error), label=label)
     except Exception as error:  # a method may fail in any way; the others are still drawn
-        return MethodScores(name, reason=f"{type(error).__name__}: {error}")
+        return MethodScores(name, reason=f"{type(error).__name__}: {error}", label=label)
     rows = tuple(tuple(float(f"{score:.6g}") for score in row) for row in result.scores[0])
-    return MethodScores(name, rows, convention=result.metadata.get("convention"))
+    return MethodScores(name, rows, convention=result.metadata.get("convention"), label=label)
 
 
 def _rows(values: Sequence[Sequence[float]] | None) -> tuple[tuple[float, ...], ...] | None:

@@ -5,11 +5,14 @@ import math
 import os
 import re
 import statistics
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from attribution_bench.attribution import Tags
+from attribution_bench.description import Description, describe_installed, plain_label, tags_from_json, tags_to_json
 from attribution_bench.environment import Commit, Machine
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.files import write_whole
@@ -134,6 +137,10 @@ class Record:
     """When the cell ended, ISO 8601 in UTC."""
     warnings: tuple[str, ...] = ()
     """What the method warned of, each message once."""
+    label: str = ""
+    """Name of the method that people read."""
+    tags: Tags | None = None
+    """The method's tags; None where the cell failed before they were known."""
     schema: int = field(default=SCHEMA)
 
     @property
@@ -160,7 +167,13 @@ class Record:
 
     def to_json(self) -> str:
         """Return the record as indented JSON."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False) + "\n"
+        data = {**asdict(self), "tags": self.tags and tags_to_json(self.tags)}
+        return json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+    @property
+    def method_label(self) -> str:
+        """Name of the method that people read, made from the registered one where none is stored."""
+        return self.label or plain_label(self.workload.method)
 
     @classmethod
     def from_json(cls, text: str) -> "Record":
@@ -190,6 +203,7 @@ class Record:
                     "machine": Machine(**data["machine"]),
                     "commit": data["commit"] and Commit(**data["commit"]),
                     "sequences": SequenceSource(**data["sequences"]),
+                    "tags": tags_from_json(data["tags"]) if data.get("tags") else None,
                 }
             )
         except (KeyError, TypeError, json.JSONDecodeError) as error:
@@ -235,12 +249,20 @@ def load_records(folder: str | os.PathLike[str]) -> list[Record]:
             f"{os.fspath(folder)} holds no benchmark records ({RECORDS}/*.json); "
             "give a folder that `attribution-bench reproduce-paper` or `benchmark` wrote"
         )
-    return [read_record(path) for path in paths]
+    describe = cache(describe_installed)
+    return [read_record(path, describe) for path in paths]
 
 
-def read_record(path: Path) -> Record:
-    """Read one record; raises InvalidInputError naming the file."""
+def read_record(path: Path, describe: Callable[[str], Description] = describe_installed) -> Record:
+    """Read one record; raises InvalidInputError naming the file.
+
+    `describe` completes a record without tags, as all were before tags were stored, from the name of its method.
+    """
     try:
-        return Record.from_json(path.read_text(encoding="utf-8"))
+        record = Record.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, InvalidInputError) as error:
         raise InvalidInputError(f"{path} is no benchmark record that can be read: {error}") from error
+    if record.tags is not None:
+        return record
+    described = describe(record.workload.method)
+    return replace(record, label=record.label or described.label, tags=described.tags)

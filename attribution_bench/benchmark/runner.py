@@ -26,6 +26,7 @@ from attribution_bench.benchmark.results import (
 )
 from attribution_bench.benchmark.timer import CLOCK, Clock, timed
 from attribution_bench.benchmark.workloads import Row, Sample, Work, plan_work
+from attribution_bench.description import Description, describe, plain_label
 from attribution_bench.environment import (
     Commit,
     Machine,
@@ -160,6 +161,7 @@ class _Cell:
     """A cell while it is measured."""
 
     workload: Workload
+    description: Description
     peak: Peak = field(default_factory=Peak)
     warnings: dict[str, None] = field(default_factory=dict)
     work: Work | None = None
@@ -204,7 +206,7 @@ class _RowRunner:
 
     def run(self) -> Iterator[Record]:
         """Prepare every cell, then measure a round of each in turns; yields each record as soon as its cell ends."""
-        cells = [_Cell(workload) for workload in self.workloads]
+        cells = [_Cell(w, Description(plain_label(w.method), None)) for w in self.workloads]
         try:
             model = self.row.build()
         except Exception as error:  # a model may fail in any way; every cell of the row needs it
@@ -229,8 +231,9 @@ class _RowRunner:
 
     def _prepare(self, cell: _Cell, model: SequenceModel) -> None:
         self.observer.stage(cell.workload, "loading", 0.0)
-        method = get_method(cell.workload.method)(model)
-        cell.work = plan_work(method, self.row.sequences, self.target)
+        method = get_method(cell.workload.method)
+        cell.description = describe(cell.workload.method, method)
+        cell.work = plan_work(method(model), self.row.sequences, self.target)
         cell.plan = plan_cell(
             cell.work,
             self.settings,
@@ -283,6 +286,8 @@ class _RowRunner:
             settings=self.conditions.settings,
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             warnings=tuple(cell.warnings),
+            label=cell.description.label,
+            tags=cell.description.tags,
         )
 
 

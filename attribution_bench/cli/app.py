@@ -8,6 +8,7 @@ import typer
 from attribution_bench.cli.benchmark import benchmark
 from attribution_bench.cli.compare import compare
 from attribution_bench.cli.demo import demo
+from attribution_bench.cli.engine import engine
 from attribution_bench.cli.explain import explain
 from attribution_bench.cli.methods import methods
 from attribution_bench.cli.plot import plot
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(methods)
 app.command("reproduce-paper")(reproduce_paper)
 app.command()(benchmark)
+app.command()(engine)
 app.command()(explain)
 app.command()(compare)
 app.command()(demo)

@@ -1,5 +1,6 @@
-"""`attribution-bench benchmark`: the runner on any model, and on the suites that come with it."""
+"""`attribution-bench benchmark`: the runner on any model."""
 
+import sys
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -16,29 +17,24 @@ if TYPE_CHECKING:
 
 
 class Suite(StrEnum):
-    """Named collections of workloads."""
+    """What ``--suite`` took before the engine suite had a command of its own."""
 
     engine = "engine"
+
+
+SUITE_MOVED = "attribution-bench: `benchmark --suite engine` is deprecated and will be removed; use `engine` instead"
 
 
 def benchmark(
     model: Annotated[str | None, options.MODEL_ARGUMENT] = None,
     suite: Annotated[
-        Suite | None,
-        typer.Option(
-            help="engine: instead of a MODEL, fastISM beside its alternatives on the built-in architectures, at "
-            "several lengths (chrombpnet at its own) and numbers of sequences, with memory, cold start and the time "
-            "of each step."
-        ),
+        Suite | None, typer.Option(help="Deprecated: the command `engine` takes its place.", hidden=True)
     ] = None,
-    architectures: options.Architectures = None,
+    architectures: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
     lengths: options.Lengths = None,
-    sequence_counts: options.SequenceCounts = None,
+    sequence_counts: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
     methods: options.Methods = None,
-    batch_sizes: Annotated[
-        list[str] | None,
-        typer.Option(help="Batch sizes to try, comma-separated; each method's default and some more by default."),
-    ] = None,
+    batch_sizes: options.BatchSizes = None,
     sequences: options.SequencesFile = None,
     target: Annotated[
         str, typer.Option(help="all, an index, an output, output:index, or a reducer: sum, mean, logsumexp.")
@@ -48,9 +44,7 @@ def benchmark(
     alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
     budget: options.Budget = BUDGET,
-    output: Annotated[
-        Path | None, typer.Option(help="Results folder; reports/benchmark or reports/SUITE by default.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Results folder; reports/benchmark by default.")] = None,
     full: options.Full = False,
     fresh: options.Fresh = False,
     threads: options.Threads = None,
@@ -66,17 +60,15 @@ def benchmark(
       attribution-bench benchmark 'bpnet?length=2000' --target count
       attribution-bench benchmark model.keras --sequences peaks.fa --output results
       attribution-bench benchmark my_package.models:build --lengths 2114 --target profile:1000 --batch-sizes 16,64
-      attribution-bench benchmark --suite engine --sequence-counts 1,64 --budget 2
 
     Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.benchmark.devices import default_batch_sizes, resolve_device
-    from attribution_bench.benchmark.engine_suite import ARCHITECTURES, COUNTS, LENGTHS, METHODS
     from attribution_bench.benchmark.protocol import Settings
     from attribution_bench.benchmark.reproduction import check_names, windows_of
     from attribution_bench.benchmark.runner import prepare_folder
     from attribution_bench.benchmark.workloads import Row
-    from attribution_bench.cli.engine_suite import measure_engine
+    from attribution_bench.cli.engine import OUTPUT, measure_engine
     from attribution_bench.cli.measure import exit_code, measure, render
     from attribution_bench.environment import announce_threads
     from attribution_bench.models.loading import model_source
@@ -86,6 +78,7 @@ def benchmark(
 
     thread_count = announce_threads(threads)
     if suite is not None:
+        print(SUITE_MOVED, file=sys.stderr)
         _refuse(
             f"--suite {suite} measures the built-in architectures on bundled sequences, every output of them",
             {
@@ -97,13 +90,13 @@ def benchmark(
             },
         )
         measure_engine(
-            options.names(architectures, ARCHITECTURES),
-            options.numbers(lengths, LENGTHS, "--lengths"),
-            options.numbers(sequence_counts, COUNTS, "--sequence-counts"),
-            options.names(methods, METHODS),
+            architectures,
+            lengths,
+            sequence_counts,
+            methods,
+            batch_sizes,
             str(framework),
-            output or Path("reports") / suite,
-            batch_sizes=options.numbers(batch_sizes, (), "--batch-sizes"),
+            output or OUTPUT,
             device=device,
             budget=budget,
             full=full,
@@ -111,8 +104,10 @@ def benchmark(
             threads=thread_count,
         )
     if model is None:
-        raise InvalidInputError("give a MODEL to measure, or a suite: --suite engine")
-    _refuse("these belong to a suite", {"--architectures": architectures, "--sequence-counts": sequence_counts})
+        raise InvalidInputError("give a MODEL to measure; the engine suite is a command of its own, `engine`")
+    _refuse(
+        "these belong to the command `engine`", {"--architectures": architectures, "--sequence-counts": sequence_counts}
+    )
     output = output or Path("reports/benchmark")
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")

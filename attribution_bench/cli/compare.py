@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 1
 SHOWN_WIDTH = 8
-TRUTH = "standard_ism"
-"""The method that others agree with by default, where it is among them: it takes no short cut."""
 
 
 def compare(
@@ -44,7 +42,10 @@ def compare(
     ] = None,
     truth: Annotated[
         str | None,
-        typer.Option(help="Exact method to agree with; standard_ism, or else the first exact one, by default."),
+        typer.Option(
+            help="Exact method to agree with; by default the first that takes full passes (standard_ism), or else the "
+            "first exact one."
+        ),
     ] = None,
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
@@ -131,8 +132,9 @@ def run(
     from attribution_bench.evaluation import evaluate, save_evaluation
     from attribution_bench.registry import get_method
 
-    if truth is None and TRUTH in methods:
-        truth = TRUTH
+    classes = {name: get_method(name) for name in methods}
+    if truth is None:
+        truth = next((name for name, method in classes.items() if method.tags.full_passes), None)
     console = Console(stderr=True)
     columns = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -141,7 +143,7 @@ def run(
             evaluation, results = evaluate(
                 model,
                 sequences,
-                {name: get_method(name) for name in methods},
+                classes,
                 label=label,
                 target=target,
                 sites=sites,
@@ -174,13 +176,13 @@ def show(evaluation: "Evaluation") -> None:
     from rich.table import Table
 
     from attribution_bench.evaluation import METRICS
-    from attribution_bench.reporting.labels import method_label, seconds_text
+    from attribution_bench.reporting.labels import seconds_text
 
     scored = [method for method in evaluation.methods if method.reason is None]
     table = Table()
     table.add_column("mean of", no_wrap=True)
     for method in scored:
-        table.add_column(method_label(method.method), justify="right", min_width=SHOWN_WIDTH, overflow="fold")
+        table.add_column(evaluation.label(method.method), justify="right", min_width=SHOWN_WIDTH, overflow="fold")
     seconds = [method.seconds_per_100_sequences for method in scored]
     table.add_row("Seconds per 100 ↓", *_cells(seconds, "lower", seconds_text))
     for name, metric in METRICS.items():

@@ -1,4 +1,4 @@
-"""`attribution-bench explain`: what fastISM does with a model, layer by layer, and why."""
+"""`attribution-bench explain`: what a fast method does with a model, layer by layer, and why."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attribution_bench.cli import options
-from attribution_bench.errors import InvalidInputError
+from attribution_bench.errors import InvalidInputError, PluginError
 
 if TYPE_CHECKING:
-    from attribution_bench_plugins.fastism.explanation import Explanation
+    from attribution_bench.attribution import Attribution
+    from attribution_bench.explanation import Explanation
 
 
 def explain(
@@ -21,6 +22,9 @@ def explain(
     layout: options.ModelLayout = None,
     alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
+    method: Annotated[
+        str | None, typer.Option(help="Method that explains; not needed where one installed method does.")
+    ] = None,
     extra_shape: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,12 +48,13 @@ def explain(
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     import numpy as np
 
+    from attribution_bench.explanation import Explains
     from attribution_bench.models.loading import model_source
     from attribution_bench.sequences import ALPHABETS
-    from attribution_bench_plugins.fastism import FastISM
 
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
+    explaining = explaining_method(method)
     source = model_source(model)
     settings: dict[str, Any] = {
         "framework": str(framework),
@@ -60,8 +65,32 @@ def explain(
     wanted = length or options.stated_length(source, partial(source.open, **settings))
     shapes = [options.numbers([shape], (), "--extra-shape") for shape in extra_shape or ()]
     extras = tuple(np.zeros((1, *shape), dtype=np.float32) for shape in shapes)
-    opened = source.open(length=wanted, **settings)
-    show(FastISM(opened).explain(wanted, additional_forward_args=extras or None))
+    bound = explaining(source.open(length=wanted, **settings))
+    if not isinstance(bound, Explains):
+        raise PluginError(f"the method {bound.name!r} says that it explains, but lacks the method `explain` for it")
+    show(bound.explain(wanted, additional_forward_args=extras or None))
+
+
+def explaining_method(name: str | None) -> "type[Attribution]":
+    """Return the method whose tags say that it explains, by name where several do.
+
+    Raises
+    ------
+    InvalidInputError
+        The method does not explain, none does, or several do and none is named.
+    """
+    from attribution_bench.registry import get_method, working_methods
+
+    if name is not None:
+        method = get_method(name)
+        if not method.tags.explains:
+            raise InvalidInputError(f"the method {name!r} does not explain what it does with a model")
+        return method
+    found = {name: method for name, method in working_methods().items() if method.tags.explains}
+    if len(found) != 1:
+        remedy = f"choose one of {', '.join(found)} with --method" if found else "install one"
+        raise InvalidInputError(f"{len(found)} installed methods explain what they do with a model; {remedy}")
+    return next(iter(found.values()))
 
 
 def show(explanation: "Explanation") -> None:

@@ -59,6 +59,10 @@ SequencesFile = Annotated[
 Methods = Annotated[
     list[str] | None, typer.Option(help="Methods, comma-separated; see `attribution-bench methods`.", metavar="NAMES")
 ]
+BatchSizes = Annotated[
+    list[str] | None,
+    typer.Option(help="Batch sizes to try, comma-separated; each method's default and some more by default."),
+]
 Lengths = Annotated[list[str] | None, typer.Option(help="Sequence lengths, comma-separated.", metavar="NUMBERS")]
 
 

@@ -11,7 +11,7 @@ from attribution_bench.evaluation.agreement import agreements
 from attribution_bench.evaluation.measures import model_metrics, repeated_metrics
 from attribution_bench.evaluation.predictor import target_text
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
-from attribution_bench.evaluation.scoring import Method, ScoredMethod, score
+from attribution_bench.evaluation.scoring import Method, ScoredMethod, method_label, score
 from attribution_bench.evaluation.settings import Settings
 from attribution_bench.evaluation.shared_inputs import SharedInputs, prepare_inputs
 from attribution_bench.evaluation.summaries import method_evaluation, pair_agreements, with_distance_from_best
@@ -93,7 +93,7 @@ def evaluate(
     evaluations = []
     for name, method in methods.items():
         if name in reasons:
-            evaluations.append(MethodEvaluation(name, reason=reasons[name]))
+            evaluations.append(MethodEvaluation(name, reason=reasons[name], label=method_label(name, method)))
             steps.next(f"{name}: failed", STAGES - 1)
             continue
         steps.next(f"{name}: what the model says of its scores")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attribution_bench.attribution import AttributionResult
+from attribution_bench.description import describe_installed, plain_label
 from attribution_bench.errors import OutputError
 from attribution_bench.files import write_whole
 from attribution_bench.sequences.sites import Site
@@ -50,6 +51,8 @@ class MethodEvaluation:
     """Metric -> mean of paired differences, this method minus the one with the best mean."""
     curves: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
     """``deletion`` and ``insertion`` -> (N, S): what the model predicts when each share of letters was changed."""
+    label: str = ""
+    """Name of the method that people read."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,10 @@ class Evaluation:
         """Return what was found of a method."""
         return next(method for method in self.methods if method.method == name)
 
+    def label(self, name: str) -> str:
+        """Return the name of a method that people read."""
+        return self.method(name).label or plain_label(name)
+
 
 def save_evaluation(folder: Path, evaluation: Evaluation, results: Mapping[str, AttributionResult]) -> list[Path]:
     """Write ``scores/<method>.npz`` of each method, then ``evaluation.json``; returns their paths.
@@ -149,6 +156,7 @@ def _method(entry: dict[str, Any]) -> MethodEvaluation:
     curves = {name: tuple(tuple(row) for row in rows) for name, rows in entry.pop("curves").items()}
     values, means = _values(entry.pop("values")), _intervals(entry.pop("means"))
     behind, cautions = _intervals(entry.pop("behind_best")), tuple(entry.pop("cautions"))
+    entry["label"] = entry.get("label") or describe_installed(entry["method"]).label
     return MethodEvaluation(**entry, cautions=cautions, values=values, means=means, behind_best=behind, curves=curves)
 
 

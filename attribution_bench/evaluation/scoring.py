@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.attribution import Attribution, AttributionResult
+from attribution_bench.description import describe, plain_label
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.completeness import completeness_error
 from attribution_bench.models import SequenceModel, Target
@@ -54,6 +55,13 @@ def score(method: Method, model: SequenceModel, one_hot: NDArray[Any], target: T
 def bind(method: Method, model: SequenceModel, seed: int) -> Attribution:
     """Return a method bound to a model, with a seed where it takes one."""
     return method(model, seed=seed) if takes_seed(method) else method(model)
+
+
+def method_label(name: str, method: Method | Attribution) -> str:
+    """Return the name of a method that people read; a function that binds one is known by the name it was given."""
+    if isinstance(method, Attribution) or (isinstance(method, type) and issubclass(method, Attribution)):
+        return describe(name, method).label
+    return plain_label(name)
 
 
 def takes_seed(method: Method) -> bool:

@@ -11,7 +11,7 @@ from attribution_bench.evaluation.agreement import agreements
 from attribution_bench.evaluation.bootstrap import mean_interval, paired_difference
 from attribution_bench.evaluation.metrics import METRICS
 from attribution_bench.evaluation.results import Interval, MethodEvaluation, PairAgreement
-from attribution_bench.evaluation.scoring import ScoredMethod
+from attribution_bench.evaluation.scoring import ScoredMethod, method_label
 from attribution_bench.evaluation.settings import Settings
 
 
@@ -30,6 +30,7 @@ def method_evaluation(
         seconds_per_100_sequences=scored.seconds * 100 / len(scored.result.one_hot),
         convention=metadata.get("convention"),
         exact=scored.method.tags.exact,
+        label=method_label(name, scored.method),
         cautions=scored.cautions,
         values={metric: _plain(values[metric]) for metric in METRICS if metric in values},
         means=_means(values, settings.seed),

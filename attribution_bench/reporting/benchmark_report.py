@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.logo_scores import LogoScores, find_logo_scores
 from attribution_bench.benchmark.results import Record, load_records
+from attribution_bench.description import plain_label
 from attribution_bench.files import write_whole
 from attribution_bench.reporting.benchmark_tables import csv_table, latex_table, markdown_table, markdown_text
 from attribution_bench.reporting.comparison import FRAMEWORKS, Comparison, compare, place
 from attribution_bench.reporting.conditions import checks_sentence, convergence, difference_sentence, facts
-from attribution_bench.reporting.labels import architecture_label, framework_label, method_label
+from attribution_bench.reporting.labels import architecture_label, framework_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +76,9 @@ def _logo_files(logos: Sequence[LogoScores]) -> dict[str, bytes]:
 
     files: dict[str, bytes] = {}
     for scores in logos:
-        panels = {method_label(m.method): scores.observed(m) for m in scores.methods if m.hypothetical is not None}
+        panels = {
+            m.label or plain_label(m.method): scores.observed(m) for m in scores.methods if m.hypothetical is not None
+        }
         if panels:
             heading = f"{architecture_label(scores.architecture)} in {framework_label(scores.framework)}"
             figure = logo_figure(panels, alphabet=scores.alphabet, start=scores.start, heading=heading)
@@ -150,7 +153,7 @@ def _logo_sections(logos: Sequence[LogoScores], files: Mapping[str, str | bytes]
         if image in files:
             parts.append(f"![One sequence logo a method, below each other]({image})")
         missing = [
-            f"- {markdown_text(f'{method_label(m.method)}: no logo; {m.reason}')}"
+            f"- {markdown_text(f'{m.label or plain_label(m.method)}: no logo; {m.reason}')}"
             for m in scores.methods
             if m.hypothetical is None
         ]

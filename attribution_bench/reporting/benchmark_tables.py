@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.results import Record
-from attribution_bench.reporting.comparison import REFERENCE, Cell, Comparison, Row, compare, mark
+from attribution_bench.reporting.comparison import Cell, Comparison, Row, compare, mark
 from attribution_bench.reporting.conditions import difference_sentence
 from attribution_bench.reporting.labels import (
     architecture_label,
     framework_label,
-    method_label,
     paper_seconds_text,
     ratio_text,
 )
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
 
-CAPTION = "Seconds per 100 sequences; in parentheses how many times fastISM's seconds on the same line."
 HEADER = ("Model", "Length", "Source")
 PAPER = "paper"
 UNLIMITED = 10_000
 """Characters that no table needs, to ask how many one would take."""
 CSV_COLUMNS = (
-    "architecture", "length", "framework", "method", "status", "seconds_per_100_sequences", "ratio_to_fastism",
+    "architecture", "length", "framework", "method", "status", "seconds_per_100_sequences", "ratio",
     "paper_seconds_per_100_sequences", "paper_ratio_to_fastism", "scaled", "measured_fraction", "batch_size", "device",
     "threads", "peak_memory_bytes", "check_passed", "largest_difference", "convergence_delta", "error",
 )  # fmt: skip
+"""``ratio`` is written as ``ratio_to_<method>`` where there is a method that ratios are relative to."""
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "&": r"\&", "%": r"\%",
     "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -42,9 +42,19 @@ LATEX_ESCAPES = {
 }  # fmt: skip
 
 
+def caption(comparison: Comparison) -> str:
+    """Say what the figures are, and whose seconds the ratios are relative to."""
+    if comparison.relative_to is None:
+        return "Seconds per 100 sequences."
+    ratios = f"in parentheses how many times {comparison.relative_to}'s seconds on the same line"
+    if any(row.paper for row in comparison.rows) and comparison.relative_to != paper.REFERENCE_LABEL:
+        ratios += f", on the paper's lines {paper.REFERENCE_LABEL}'s"
+    return f"Seconds per 100 sequences; {ratios}."
+
+
 def markdown_table(comparison: Comparison) -> str:
     """Write the table for GitHub's Markdown, the footnotes as lines below it."""
-    header = [*HEADER, *map(method_label, comparison.methods)]
+    header = [*HEADER, *comparison.headings]
     rule = ["---", "---:", "---", *["---:"] * len(comparison.methods)]
     lines = [_markdown_line(map(markdown_text, header)), _markdown_line(rule)]
     for line in _lines(comparison):
@@ -52,7 +62,7 @@ def markdown_table(comparison: Comparison) -> str:
         figures = [markdown_text(text) + (f" <sup>{marks}</sup>" if marks else "") for text, marks in line.figures]
         lines.append(_markdown_line([*names, *figures]))
     notes = [f"<sup>{mark(index)}</sup> {markdown_text(note)}" for index, note in enumerate(comparison.notes)]
-    return "\n".join([*lines, "", CAPTION, *(["", "  \n".join(notes)] if notes else [])]) + "\n"
+    return "\n".join([*lines, "", caption(comparison), *(["", "  \n".join(notes)] if notes else [])]) + "\n"
 
 
 def markdown_text(text: str) -> str:
@@ -64,7 +74,8 @@ def csv_table(comparison: Comparison) -> str:
     """Write one line a cell that was run, with full precision, times in seconds; what is not known is left empty."""
     file = io.StringIO()
     writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    ratio = "ratio" if comparison.reference is None else f"ratio_to_{comparison.reference}"
+    writer.writerow({name: name for name in CSV_COLUMNS} | {"ratio": ratio})
     for row in comparison.rows:
         for cell in row.cells:
             if cell.record is not None:
@@ -74,13 +85,13 @@ def csv_table(comparison: Comparison) -> str:
 
 def latex_table(comparison: Comparison, remark: str = "") -> str:
     r"""Write a ``table*`` environment, which needs ``\usepackage{booktabs}`` only; the remark ends its caption."""
-    header = [*HEADER, *map(method_label, comparison.methods)]
+    header = [*HEADER, *comparison.headings]
     lines = [
         r"% Needs \usepackage{booktabs}.",
         r"\begin{table*}",
         r"\centering",
         r"\footnotesize",
-        rf"\caption{{{_latex(' '.join(filter(None, (CAPTION, remark))))}}}",
+        rf"\caption{{{_latex(' '.join(filter(None, (caption(comparison), remark))))}}}",
         rf"\begin{{tabular}}{{lrl{'r' * len(comparison.methods)}}}",
         r"\toprule",
         _latex_line(map(_latex, header)),
@@ -127,12 +138,13 @@ class TerminalTable:
         from rich.table import Table
         from rich.text import Text
 
-        title = "Seconds per 100 sequences (times fastISM's)"
+        relative_to = self.comparison.relative_to
+        title = "Seconds per 100 sequences" + (f" (times {relative_to}'s)" if relative_to else "")
         table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for name in HEADER:
             table.add_column(name, justify="right" if name == "Length" else "left", overflow="fold")
-        for method in self.comparison.methods:
-            table.add_column(Text(method_label(method).replace(" ", "\n", 1)), justify="right", overflow="fold")
+        for heading in self.comparison.headings:
+            table.add_column(Text(heading.replace(" ", "\n", 1)), justify="right", overflow="fold")
         for line in _lines(self.comparison):
             if line.first:
                 table.add_section()
@@ -175,7 +187,7 @@ def _paper_text(row: Row, method: str) -> str:
     if row.paper is None or method not in row.paper.seconds_per_100_sequences:
         return ""
     seconds = paper_seconds_text(row.paper.seconds_per_100_sequences[method])
-    return seconds if method == REFERENCE else f"{seconds} ({ratio_text(row.paper.ratio_to_fastism(method))})"
+    return seconds if method == paper.REFERENCE else f"{seconds} ({ratio_text(row.paper.ratio_to_fastism(method))})"
 
 
 def _csv_line(row: Row, cell: Cell, record: Record) -> dict[str, object]:
@@ -188,10 +200,10 @@ def _csv_line(row: Row, cell: Cell, record: Record) -> dict[str, object]:
         "method": cell.method,
         "status": record.status,
         "seconds_per_100_sequences": cell.seconds,
-        "ratio_to_fastism": cell.ratio,
+        "ratio": cell.ratio,
         "paper_seconds_per_100_sequences": in_paper and in_paper.seconds_per_100_sequences[cell.method],
         "paper_ratio_to_fastism": in_paper.ratio_to_fastism(cell.method)
-        if in_paper and cell.method != REFERENCE
+        if in_paper and cell.method != paper.REFERENCE
         else None,
         "scaled": record.scaled if record.status == "ok" else None,
         "measured_fraction": record.measured_fraction,

@@ -1,18 +1,17 @@
-"""The benchmark's table as data: every cell's figure, its ratio to fastISM, the paper's figure, and what to note of it.
+"""The benchmark's table as data: every cell's figure, its ratio to the fast method, the paper's figure, and notes.
 
 The renderers have nothing left to decide but the form.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.results import Record
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.reporting.labels import ratio_text, seconds_text, share_text, short
+from attribution_bench.reporting.roles import fast_method, method_labels
 
-REFERENCE = "fastism"
-"""The method that ratios are relative to, as in the paper."""
 FRAMEWORKS = ("torch", "keras")
 """Order of the lines of one architecture and length."""
 NOTE_LENGTH = 300
@@ -27,7 +26,7 @@ class Cell:
     record: Record | None
     """None when the cell was not run."""
     ratio: float | None
-    """How many times fastISM's seconds in the same row; None for fastISM, and where either has no figure."""
+    """How many times the reference's seconds in the same row; None for it, and where either has no figure."""
     notes: tuple[str, ...]
     """What a reader has to know of the figure, or of its absence."""
 
@@ -70,6 +69,23 @@ class Comparison:
     """By architecture (the paper's first), length, framework (PyTorch first)."""
     notes: tuple[str, ...]
     """Distinct footnotes, in the order in which their marks appear."""
+    labels: Mapping[str, str]
+    """Method -> the name that people read."""
+    reference: str | None
+    """The method that ratios are relative to: as in the paper, the one that computes only what a mutation affects; None
+    where none was measured."""
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """The methods as people read them."""
+        return tuple(self.labels[method] for method in self.methods)
+
+    @property
+    def relative_to(self) -> str | None:
+        """Whose seconds the ratios are relative to, on measured lines or else on the paper's; None without ratios."""
+        if self.reference is not None:
+            return self.labels[self.reference]
+        return paper.REFERENCE_LABEL if any(row.paper for row in self.rows) else None
 
     def marks(self, cell: Cell) -> str:
         """Return the letters of a cell's footnotes, such as ``a,c``; empty without any."""
@@ -90,6 +106,7 @@ def compare(records: Sequence[Record]) -> Comparison:
     if len(by_workload) < len(records):
         raise InvalidInputError("two records are of the same cell; give one a cell")
     methods = tuple(sorted({w.method for w in by_workload}, key=lambda name: place(name, paper.METHODS)))
+    reference = fast_method(records)
     keys = sorted(
         {(w.architecture, w.length, w.framework) for w in by_workload},
         key=lambda key: (place(key[0], paper.ARCHITECTURES), key[1], place(key[2], FRAMEWORKS)),
@@ -101,10 +118,10 @@ def compare(records: Sequence[Record]) -> Comparison:
             for workload, record in by_workload.items()
             if (workload.architecture, workload.length, workload.framework) == (architecture, length, framework)
         }
-        cells = tuple(_cell(method, found) for method in methods)
+        cells = tuple(_cell(method, found, reference) for method in methods)
         rows.append(Row(architecture, length, framework, cells, paper_row(architecture, length)))
     notes = dict.fromkeys(note for row in rows for cell in row.cells for note in cell.notes)
-    return Comparison(methods, tuple(rows), tuple(notes))
+    return Comparison(methods, tuple(rows), tuple(notes), method_labels(records), reference)
 
 
 def paper_row(architecture: str, length: int) -> paper.PaperRow | None:
@@ -117,11 +134,12 @@ def mark(index: int) -> str:
     return (mark(index // 26 - 1) if index >= 26 else "") + chr(ord("a") + index % 26)
 
 
-def _cell(method: str, found: dict[str, Record]) -> Cell:
+def _cell(method: str, found: Mapping[str, Record], reference: str | None) -> Cell:
     record = found.get(method)
     own = record.seconds_per_100_sequences if record else None
-    reference = found[REFERENCE].seconds_per_100_sequences if REFERENCE in found else None
-    ratio = own / reference if own is not None and reference and method != REFERENCE else None
+    measured = None if reference is None else found.get(reference)
+    other = measured.seconds_per_100_sequences if measured else None
+    ratio = own / other if own is not None and other and method != reference else None
     return Cell(method, record, ratio, tuple(notes_of(record)) if record else ())
 
 

@@ -7,7 +7,8 @@ from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.results import Record
 from attribution_bench.environment import Machine
 from attribution_bench.reporting.comparison import paper_row
-from attribution_bench.reporting.labels import framework_label, method_label
+from attribution_bench.reporting.labels import framework_label
+from attribution_bench.reporting.roles import fast_method, method_labels
 
 GIBIBYTE = 2**30
 
@@ -17,9 +18,12 @@ def difference_sentence(records: Sequence[Record]) -> str:
     measured = setup_sentence(records)
     if not any(paper_row(record.workload.architecture, record.workload.length) for record in records):
         return measured
+    reference = fast_method(records)
+    relative_to = paper.REFERENCE_LABEL if reference is None else method_labels(records)[reference]
     return (
         f"{measured} The paper's figures come from {paper.DEVICE}, so seconds differ with the hardware and the "
-        "framework; the ratios to fastISM on the same line are what compares, and they too shift with the device."
+        f"framework; the ratios to {relative_to} on the same line are what compares, and they too shift with the "
+        "device."
     )
 
 
@@ -77,12 +81,12 @@ def checks_sentence(records: Sequence[Record]) -> str:
 
 def convergence(records: Sequence[Record]) -> list[tuple[str, str]]:
     """List the largest convergence delta of each method that has one, as (method, delta in units of the output)."""
-    largest: dict[str, float] = {}
+    labels, largest = method_labels(records), dict[str, float]()
     for record in records:
         if record.check is not None and record.check.convergence_delta is not None:
             method = record.workload.method
             largest[method] = max(largest.get(method, 0.0), record.check.convergence_delta)
-    return [(method_label(method), f"{delta:.1e}") for method, delta in sorted(largest.items())]
+    return [(labels[method], f"{delta:.1e}") for method, delta in sorted(largest.items())]
 
 
 def _setup(record: Record) -> str:

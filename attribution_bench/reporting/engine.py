@@ -1,19 +1,16 @@
-"""The engine benchmark as data: seconds of every cell per sequence, and what fastISM's profiles say beside them."""
+"""The engine benchmark as data: seconds of every cell per sequence, and what profiles of the fast method say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.engine_profile import EngineProfile
-from attribution_bench.benchmark.engine_suite import ARCHITECTURES, METHODS
+from attribution_bench.benchmark.engine_suite import ARCHITECTURES
 from attribution_bench.benchmark.results import Record
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.reporting.comparison import FRAMEWORKS, notes_of, place
 from attribution_bench.reporting.labels import ratio_text, seconds_text, short
-
-ENGINE = "fastism"
-STANDARD = "standard_ism"
-ALL_OUTPUTS = ("fastism", "standard_ism", "tangermeme", "original_fastism")
-"""Methods one call of which serves every output; the figures of others are for one output."""
+from attribution_bench.reporting.roles import baseline, fast_method, method_labels
 
 
 @dataclass(frozen=True)
@@ -26,17 +23,23 @@ class EngineRow:
     sequences: int
     records: dict[str, Record]
     """Method -> its record."""
+    baseline: str | None
+    """The method of full passes that ratios are relative to; None where none was measured."""
 
     def seconds(self, method: str) -> float | None:
-        """Seconds per sequence, of one output where the method takes outputs one by one; None unless measured."""
+        """Seconds per sequence, of one output where the method takes outputs one by one; None unless measured.
+
+        Where it is unknown whether one run of the method gives every output, the seconds are those of all outputs.
+        """
         record = self.records.get(method)
         if record is None or record.seconds_per_100_sequences is None or record.asked is None:
             return None
-        return record.seconds_per_100_sequences / 100 / (1 if method in ALL_OUTPUTS else record.asked.outputs)
+        return record.seconds_per_100_sequences / 100 / (record.asked.outputs if _one_by_one(record) else 1)
 
     def ratio(self, method: str) -> float | None:
-        """How many times as fast as standard ISM; None where either was not measured."""
-        own, standard = self.seconds(method), self.seconds(STANDARD)
+        """How many times as fast as the baseline; None where either was not measured."""
+        own = self.seconds(method)
+        standard = None if self.baseline is None else self.seconds(self.baseline)
         return standard / own if own and standard is not None else None
 
     def scaled(self, method: str) -> bool:
@@ -44,7 +47,7 @@ class EngineRow:
         record = self.records.get(method)
         if record is None or record.done is None or record.asked is None:
             return False
-        return record.scaled if method in ALL_OUTPUTS else record.done.sequences < record.asked.sequences
+        return record.done.sequences < record.asked.sequences if _one_by_one(record) else record.scaled
 
     def text(self, method: str) -> str:
         """Write the cell's figure: ``≈0.412 (41.2)``, a dash for what is not supported, a short error."""
@@ -54,7 +57,7 @@ class EngineRow:
         if seconds is None:
             return "–" if record.status == "unsupported" else f"failed: {short((record.error or '').split(':')[0], 30)}"
         ratio = self.ratio(method)
-        times = f" ({ratio_text(ratio)})" if ratio is not None and method != STANDARD else ""
+        times = f" ({ratio_text(ratio)})" if ratio is not None and method != self.baseline else ""
         return f"{'≈' * self.scaled(method)}{seconds_text(seconds)}{times}"
 
 
@@ -67,34 +70,35 @@ class Efficiency:
 
     @property
     def measured_ratio(self) -> float | None:
-        """How many times as fast as standard ISM."""
-        return self.row.ratio(ENGINE)
+        """How many times as fast as the baseline."""
+        return self.row.ratio(self.profile.method)
 
     @property
     def factor(self) -> float | None:
         """The predicted ratio over the measured one; None unless both methods were measured."""
-        return self.profile.predicted_ratio / self.measured_ratio if self.measured_ratio else None
+        return self.profile.measured.predicted_ratio / self.measured_ratio if self.measured_ratio else None
 
     @property
     def products_per_second(self) -> float | None:
-        """Counted multiply-accumulates a second that fastISM reached."""
-        return self._rate(ENGINE, self.profile.products_fast)
+        """Counted multiply-accumulates a second that the method reached."""
+        return self._rate(self.profile.method, self.profile.measured.products_fast)
 
     @property
     def standard_products_per_second(self) -> float | None:
-        """The same of standard ISM."""
-        return self._rate(STANDARD, self.profile.products_standard)
+        """The same of the baseline."""
+        return self._rate(self.row.baseline, self.profile.measured.products_standard)
 
-    def _rate(self, method: str, products: int) -> float | None:
-        seconds = self.row.seconds(method)
-        mutations = self.profile.length * (self.profile.letters - 1)
-        return products * mutations / seconds if seconds and products and not self.profile.fallback else None
+    def _rate(self, method: str | None, products: int) -> float | None:
+        seconds, measured = None if method is None else self.row.seconds(method), self.profile.measured
+        mutations = self.profile.length * (measured.letters - 1)
+        return products * mutations / seconds if seconds and products and not measured.fallback else None
 
 
 @dataclass(frozen=True)
 class Growth:
-    """How fastISM's cost of a sequence depends on the number of sequences and on their length."""
+    """How a method's cost of a sequence depends on the number of sequences and on their length."""
 
+    method: str
     fewest: EngineRow
     """The smallest number of sequences of one model and length."""
     most: EngineRow
@@ -112,9 +116,8 @@ class Growth:
         found = self._over(self.most, self.shortest)
         return found and found * self.shortest.length / self.most.length
 
-    @staticmethod
-    def _over(row: EngineRow, other: EngineRow) -> float | None:
-        own, reference = row.seconds(ENGINE), other.seconds(ENGINE)
+    def _over(self, row: EngineRow, other: EngineRow) -> float | None:
+        own, reference = row.seconds(self.method), other.seconds(self.method)
         return own / reference if own and reference and row is not other else None
 
 
@@ -128,7 +131,24 @@ class EngineComparison:
     profiles: tuple[EngineProfile, ...]
     growths: tuple[Growth, ...]
     notes: tuple[str, ...]
-    """What failed, was not supported or warned of, a cell a line."""
+    """What failed, was not supported or warned of, a cell a line; and of which methods too little is known."""
+    labels: Mapping[str, str]
+    """Method -> the name that people read."""
+    fast: str | None
+    """The method that computes only what a mutation affects; None where none was measured."""
+    baseline: str | None
+    """The method of full passes that ratios are relative to; None where none was measured."""
+    whole: tuple[str, ...]
+    """Methods one run of which gives every output."""
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """The methods as people read them."""
+        return tuple(self.labels[method] for method in self.methods)
+
+    def label(self, method: str | None, otherwise: str) -> str:
+        """Return a method as people read it, or other words where there is none."""
+        return otherwise if method is None else self.labels[method]
 
 
 def of_engine_suite(records: Sequence[Record]) -> bool:
@@ -147,17 +167,20 @@ def of_engine_suite(records: Sequence[Record]) -> bool:
 
 def compare_engine(records: Sequence[Record], profiles: Sequence[EngineProfile]) -> EngineComparison:
     """Arrange the suite's records: by architecture, length, framework and number of sequences."""
+    fast, standard, labels = fast_method(records), baseline(records), method_labels(records)
     found: dict[tuple[str, int, str, int], dict[str, Record]] = {}
     for record in records:
         w = record.workload
         found.setdefault((w.architecture, w.length, w.framework, w.sequences or 0), {})[w.method] = record
-    rows = [EngineRow(*key, found[key]) for key in sorted(found, key=lambda key: (*_order(*key[:3]), key[3]))]
+    rows = [EngineRow(*key, found[key], standard) for key in sorted(found, key=lambda key: (*_order(*key[:3]), key[3]))]
     smallest = {(row.architecture, row.length, row.framework): row for row in reversed(rows)}
     largest = {(row.architecture, row.length, row.framework): row for row in rows}
     shortest = {(row.architecture, row.framework): row for row in reversed(largest.values())}
     in_order = sorted(profiles, key=lambda p: _order(p.architecture, p.length, p.framework))
     matched = [(p, largest.get((p.architecture, p.length, p.framework))) for p in in_order]
-    methods = sorted({method for row in rows for method in row.records}, key=lambda name: place(name, METHODS))
+    leading = [name for name in (fast, standard) if name is not None]
+    order = [*leading, *(name for name in paper.METHODS if name not in leading)]
+    methods = sorted(labels, key=lambda name: place(name, order))
     notes = [
         f"{record.workload}: {note}"
         for row in rows
@@ -165,16 +188,39 @@ def compare_engine(records: Sequence[Record], profiles: Sequence[EngineProfile])
         for note in notes_of(record)
         if not note.startswith("measured on")
     ]
+    notes += [
+        f"{record.workload}: one run may give one output or all {record.asked.outputs}, which the record does not say; "
+        "the figure is for all"
+        for row in rows
+        for record in row.records.values()
+        if record.tags is None and record.status == "ok" and record.asked is not None and record.asked.outputs > 1
+    ]
     return EngineComparison(
         tuple(methods),
         tuple(rows),
         tuple(Efficiency(profile, row) for profile, row in matched if row is not None),
         tuple(in_order),
         tuple(
-            Growth(smallest[key], most, shortest[most.architecture, most.framework]) for key, most in largest.items()
+            Growth(fast, smallest[key], most, shortest[most.architecture, most.framework])
+            for key, most in largest.items()
+            if fast is not None
         ),
         tuple(notes),
+        labels,
+        fast,
+        standard,
+        tuple(method for method in methods if any(_whole(row.records.get(method)) for row in rows)),
     )
+
+
+def _whole(record: Record | None) -> bool:
+    """Whether one run of the record's method is known to give every output."""
+    return record is not None and record.tags is not None and record.tags.gives_predictions
+
+
+def _one_by_one(record: Record) -> bool:
+    """Whether the record's method is known to take outputs one by one."""
+    return record.tags is not None and not record.tags.gives_predictions
 
 
 def _order(architecture: str, length: int, framework: str) -> tuple[tuple[int, str], int, tuple[int, str]]:

@@ -12,10 +12,10 @@ from attribution_bench.files import write_whole
 from attribution_bench.reporting.benchmark_tables import markdown_text
 from attribution_bench.reporting.conditions import checks_sentence, facts, setup_sentence
 from attribution_bench.reporting.engine import Efficiency, EngineComparison, EngineRow, Growth, compare_engine
+from attribution_bench.reporting.faithfulness.texts import listed
 from attribution_bench.reporting.labels import (
     architecture_label,
     framework_label,
-    method_label,
     ratio_text,
     seconds_text,
     share_text,
@@ -24,12 +24,9 @@ from attribution_bench.reporting.labels import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-TITLE = "Seconds per sequence (times as fast as standard ISM)"
-CAPTION = (
-    "Seconds per sequence; in parentheses how many times as fast as standard ISM at its own best batch size on the "
-    "same line. fastISM and standard ISM predict all three mutations of every position for every output; the other "
-    "methods' figures are for one output, of which they need a run each. ≈ marks what did not fit the time budget: it "
-    "was measured on a part of the sequences or positions and scaled up (`table.csv` says on how much)."
+SCALED = (
+    "≈ marks what did not fit the time budget: it was measured on a part of the sequences or positions and scaled up "
+    "(`table.csv` says on how much)."
 )
 MEMORY = (
     "Highest memory while the cell ran, in MiB. On a CPU it is the whole process's, with its libraries, the model and "
@@ -57,10 +54,9 @@ NODES = (
 )
 PRECISIONS = (
     "One sequence, mutated at the given number of positions in its middle, with the products of windows computed in "
-    "each precision that is available here and added up in single precision (`FastISM(model, matmul_precision=...)`); "
-    "the unmutated pass stays in single precision. Errors are the largest differences from full passes in double "
-    "precision at a few of the positions: of the predictions, over the largest prediction, and of what mutations "
-    "change, over the largest change."
+    "each precision that is available here and added up in single precision; the unmutated pass stays in single "
+    "precision. Errors are the largest differences from full passes in double precision at a few of the positions: of "
+    "the predictions, over the largest prediction, and of what mutations change, over the largest change."
 )
 NOTES = "notes.md"
 """A file of the folder, written by hand, that becomes a part of the page."""
@@ -69,10 +65,11 @@ MEBIBYTE = 2**20
 PLACE = ("Model", "Length", "Framework")
 CSV_COLUMNS = (
     "architecture", "length", "framework", "sequences", "method", "status", "seconds_per_sequence",
-    "ratio_over_standard_ism", "outputs", "scaled", "measured_fraction", "done_sequences", "done_positions",
+    "ratio", "outputs", "scaled", "measured_fraction", "done_sequences", "done_positions",
     "done_outputs", "batch_size", "device", "threads", "peak_memory_bytes", "check_passed", "largest_difference",
     "error",
 )  # fmt: skip
+"""``ratio`` is written as ``ratio_over_<method>`` where there is a method that ratios are relative to."""
 
 
 def render_engine_report(folder: Path) -> list[Path]:
@@ -102,8 +99,9 @@ def engine_terminal_table(records: Sequence[Record]) -> "Table":
     from rich.text import Text
 
     comparison = compare_engine(records, ())
-    table = Table(title=TITLE, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("Model", "Length", "Sequences", *map(method_label, comparison.methods)):
+    ratio = f" (times as fast as {comparison.labels[comparison.baseline]})" if comparison.baseline else ""
+    table = Table(title=f"Seconds per sequence{ratio}", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("Model", "Length", "Sequences", *comparison.headings):
         justify: Literal["left", "right"] = "left" if name == "Model" else "right"
         table.add_column(Text(name.replace(" ", "\n")), justify=justify, no_wrap=name != "Model")
     for row in comparison.rows:
@@ -115,9 +113,9 @@ def engine_terminal_table(records: Sequence[Record]) -> "Table":
 
 def _page(records: Sequence[Record], comparison: EngineComparison, notes: str) -> str:
     methods, rows = comparison.methods, comparison.rows
-    labels = tuple(map(method_label, methods))
+    labels, fast = comparison.headings, comparison.label(comparison.fast, "the fast method")
     parts = [
-        "# fastISM's engine, measured",
+        f"# {fast}'s engine, measured" if comparison.fast else "# The engine suite, measured",
         markdown_text(setup_sentence(records)),
         _gpu_sentence(records),
         "## Time",
@@ -125,7 +123,7 @@ def _page(records: Sequence[Record], comparison: EngineComparison, notes: str) -
             (*PLACE, "Sequences", *labels),
             ((*_place(row), str(row.sequences), *map(row.text, methods)) for row in rows),
         ),
-        CAPTION,
+        _caption(comparison),
         *(["\n".join(f"- {markdown_text(note)}" for note in comparison.notes)] if comparison.notes else []),
         "## Memory",
         _table(
@@ -134,10 +132,12 @@ def _page(records: Sequence[Record], comparison: EngineComparison, notes: str) -
         ),
         MEMORY,
     ]
-    parts += _growth_section(comparison.growths)
+    parts += _growth_section(comparison.growths, fast)
     if comparison.profiles:
-        parts += [*_cold_section(comparison.profiles), *_work_section(comparison.efficiencies)]
-        parts += [*_precision_section(comparison.profiles), *_node_section(comparison.profiles)]
+        profiled = " and ".join(dict.fromkeys(profile.label for profile in comparison.profiles))
+        standard = comparison.label(comparison.baseline, "full passes")
+        parts += [*_cold_section(comparison.profiles), *_work_section(comparison.efficiencies, profiled, standard)]
+        parts += [*_precision_section(comparison.profiles), *_node_section(comparison.profiles, profiled)]
     if notes:
         parts += ["## What stands in the way of more", notes]
     parts += [
@@ -149,8 +149,8 @@ def _page(records: Sequence[Record], comparison: EngineComparison, notes: str) -
         markdown_text(checks_sentence(records)),
         "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts(records) if name != "sequences"),
         "## Files",
-        "`records/` holds one JSON file a cell, `profiles/` one of fastISM a model and length, `table.csv` the cells "
-        "with full precision. To render everything again, in this folder:",
+        "`records/` holds one JSON file a cell, `profiles/` one a model and length that was profiled, `table.csv` the "
+        "cells with full precision. To render everything again, in this folder:",
         "```bash\nattribution-bench report .\n```",
     ]
     return "\n\n".join(parts) + "\n"
@@ -162,7 +162,25 @@ def _gpu_sentence(records: Sequence[Record]) -> str:
     return "No GPU was available where this was measured: every figure here is of a CPU."
 
 
-def _growth_section(growths: Sequence[Growth]) -> list[str]:
+def _caption(comparison: EngineComparison) -> str:
+    """Say what the figures are: whose seconds the ratios are relative to, and of how many outputs each is."""
+    sentences = ["Seconds per sequence."]
+    if comparison.baseline is not None:
+        sentences = [
+            "Seconds per sequence; in parentheses how many times as fast as "
+            f"{comparison.labels[comparison.baseline]} at its own best batch size on the same line."
+        ]
+    if comparison.whole:
+        whole = listed([comparison.labels[method] for method in comparison.whole])
+        predict = "predicts" if len(comparison.whole) == 1 else "predict"
+        sentences.append(f"{whole} {predict} every mutation of every position for every output in one run.")
+    if len(comparison.whole) < len(comparison.methods):
+        others = "The other methods' figures" if comparison.whole else "The figures"
+        sentences.append(f"{others} are for one output, of which they need a run each.")
+    return " ".join([*sentences, SCALED])
+
+
+def _growth_section(growths: Sequence[Growth], label: str) -> list[str]:
     lines = [
         (
             *_place(found.most),
@@ -175,17 +193,17 @@ def _growth_section(growths: Sequence[Growth]) -> list[str]:
         if found.few_over_many is not None or found.over_linear is not None
     ]
     header = (*PLACE, "Fewest sequences", "Most sequences", "Fewest over most", "Over linear growth")
-    return ["## How fastISM's cost grows", _table(header, lines), GROWTH] if lines else []
+    return [f"## How {label}'s cost grows", _table(header, lines), GROWTH] if lines else []
 
 
 def _cold_section(profiles: Sequence[EngineProfile]) -> list[str]:
     lines = (
         (
             *_place(p),
-            str(p.positions),
-            seconds_text(p.capture_seconds),
-            seconds_text(p.first_seconds),
-            seconds_text(p.warm_seconds),
+            str(p.measured.positions),
+            seconds_text(p.measured.capture_seconds),
+            seconds_text(p.measured.first_seconds),
+            seconds_text(p.measured.warm_seconds),
         )
         for p in profiles
     )
@@ -193,13 +211,13 @@ def _cold_section(profiles: Sequence[EngineProfile]) -> list[str]:
     return ["## Cold and warm", _table(header, lines), COLD]
 
 
-def _work_section(efficiencies: Sequence[Efficiency]) -> list[str]:
+def _work_section(efficiencies: Sequence[Efficiency], label: str, standard: str) -> list[str]:
     lines = []
     for found in efficiencies:
-        profile, matrix = found.profile, found.profile.matrix_products_per_second
+        profile, matrix = found.profile.measured, found.profile.measured.matrix_products_per_second
         lines.append(
             (
-                *_place(profile),
+                *_place(found.profile),
                 str(found.row.sequences),
                 f"{profile.products_standard / 1e6:.4g}",
                 f"{profile.products_fast / 1e6:.3g}",
@@ -211,13 +229,13 @@ def _work_section(efficiencies: Sequence[Efficiency]) -> list[str]:
             )
         )
     header = (
-        *(*PLACE, "Sequences", "MMAC standard", "MMAC fastISM", "Predicted ratio", "Measured ratio"),
-        *("Matrix product (GFLOP/s)", "fastISM (GFLOP/s)", "Standard ISM (GFLOP/s)"),
+        *(*PLACE, "Sequences", "MMAC standard", f"MMAC {label}", "Predicted ratio", "Measured ratio"),
+        *("Matrix product (GFLOP/s)", f"{label} (GFLOP/s)", f"{standard} (GFLOP/s)"),
     )
     fallbacks = [
-        f"- {' '.join(_place(found.profile))}: {found.profile.fallback}"
+        f"- {' '.join(_place(found.profile))}: {found.profile.measured.fallback}"
         for found in efficiencies
-        if found.profile.fallback
+        if found.profile.measured.fallback
     ]
     reasons = ["Where every mutation takes a full pass:", "\n".join(map(markdown_text, fallbacks))] if fallbacks else []
     factors = [max(f.factor, 1 / f.factor) for f in efficiencies if f.factor is not None]
@@ -229,32 +247,32 @@ def _precision_section(profiles: Sequence[EngineProfile]) -> list[str]:
     lines = (
         (
             *_place(profile),
-            str(profile.positions),
+            str(profile.measured.positions),
             found.products,
             seconds_text(found.seconds),
             f"{found.error:.1e}",
             f"{found.delta_error:.1e}",
         )
         for profile in profiles
-        for found in profile.precisions
+        for found in profile.measured.precisions
     )
     header = (*PLACE, "Positions", "Products", "Seconds", "Error of predictions", "Error of changes")
     table = list(lines)
     return ["## Products of lower precision", _table(header, table), PRECISIONS] if table else []
 
 
-def _node_section(profiles: Sequence[EngineProfile]) -> list[str]:
+def _node_section(profiles: Sequence[EngineProfile], label: str) -> list[str]:
     lines = []
-    for profile in profiles:
+    for of, profile in ((profile, profile.measured) for profile in profiles):
         if not profile.nodes or not profile.single_thread_seconds:
             continue
         total, shown = profile.single_thread_seconds, profile.nodes[:MOST_NODES]
         others = sum(node.seconds for node in profile.nodes[MOST_NODES:])
         left = max(0.0, total - sum(node.seconds for node in profile.nodes))
         heaviest = ", ".join(f"{node.layer} {share_text(node.seconds / total)}" for node in shown)
-        lines.append((*_place(profile), heaviest, share_text(others / total), share_text(left / total)))
+        lines.append((*_place(of), heaviest, share_text(others / total), share_text(left / total)))
     header = (*PLACE, "Heaviest steps", "Other steps", "Between steps")
-    return ["## Where fastISM's time goes", _table(header, lines), NODES] if lines else []
+    return [f"## Where {label}'s time goes", _table(header, lines), NODES] if lines else []
 
 
 def _place(of: EngineRow | EngineProfile) -> tuple[str, str, str]:
@@ -284,7 +302,8 @@ def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 def _csv(comparison: EngineComparison) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    ratio = "ratio" if comparison.baseline is None else f"ratio_over_{comparison.baseline}"
+    writer.writerow({name: name for name in CSV_COLUMNS} | {"ratio": ratio})
     for row in comparison.rows:
         for method in comparison.methods:
             if method in row.records:
@@ -302,7 +321,7 @@ def _csv_line(row: EngineRow, method: str, record: Record) -> dict[str, object]:
         "method": method,
         "status": record.status,
         "seconds_per_sequence": row.seconds(method),
-        "ratio_over_standard_ism": row.ratio(method),
+        "ratio": row.ratio(method),
         "outputs": record.asked and record.asked.outputs,
         "scaled": row.scaled(method) if record.status == "ok" else None,
         "measured_fraction": record.measured_fraction,

@@ -17,7 +17,6 @@ from attribution_bench.reporting.comparison import Comparison, Row
 from attribution_bench.reporting.labels import (
     architecture_label,
     framework_label,
-    method_label,
     paper_seconds_text,
     seconds_text,
 )
@@ -65,7 +64,7 @@ def seconds_figure(comparison: Comparison) -> Figure:
     first: Axes = grid[0, 0]
     first.set_xlim(low, high)
     first.set_ylim(len(comparison.methods) - 0.5, -0.5)
-    first.set_yticks(range(len(comparison.methods)), [method_label(method) for method in comparison.methods])
+    first.set_yticks(range(len(comparison.methods)), comparison.headings)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
     for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:

@@ -2,18 +2,13 @@
 
 import math
 
+from attribution_bench.description import describe_installed
+
 ARCHITECTURES = {
     "basset": "Basset",
     "factorized_basset": "Factorized Basset",
     "bpnet": "BPNet (profile and count)",
     "chrombpnet": "ChromBPNet-sized",
-}
-METHODS = {
-    "fastism": "fastISM",
-    "standard_ism": "Standard ISM",
-    "gradient_x_input": "Gradient × Input",
-    "integrated_gradients": "Integrated Gradients",
-    "deepshap": "DeepSHAP",
 }
 FRAMEWORKS = {"torch": "PyTorch", "keras": "Keras"}
 
@@ -24,8 +19,8 @@ def architecture_label(name: str) -> str:
 
 
 def method_label(name: str) -> str:
-    """Return the paper's name of a method; any other name with spaces for underscores."""
-    return METHODS.get(name, name.replace("_", " "))
+    """Return the label of an installed method; any other name with spaces for underscores."""
+    return describe_installed(name).label
 
 
 def framework_label(name: str) -> str:

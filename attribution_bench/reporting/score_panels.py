@@ -215,7 +215,7 @@ def _place(file: Path, outputs: Sequence[OutputSpec], target: Target) -> int:
 
 def _titles(files: Sequence[Path], results: Sequence[AttributionResult]) -> list[str]:
     """Return each result's method, and its file where methods repeat."""
-    labels = [method_label(result.metadata["method"]) for result in results]
+    labels = [result.metadata.get("method_label") or method_label(result.metadata["method"]) for result in results]
     for names in ([""] * len(files), [f" ({file.stem})" for file in files], [f" ({file})" for file in files]):
         titles = [label + name for label, name in zip(labels, names, strict=True)]
         if len(set(titles)) == len(titles):

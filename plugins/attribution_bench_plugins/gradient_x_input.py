@@ -23,6 +23,7 @@ class GradientXInput(Attribution):
     """
 
     name: ClassVar[str] = "gradient_x_input"
+    label: ClassVar[str] = "Gradient × Input"
     tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), needs_gradient=True)
 
     def __init__(self, model: Any) -> None:

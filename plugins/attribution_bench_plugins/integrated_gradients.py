@@ -48,6 +48,7 @@ class IntegratedGradients(Attribution):
     """
 
     name: ClassVar[str] = "integrated_gradients"
+    label: ClassVar[str] = "Integrated Gradients"
     tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), needs_gradient=True, needs_references=True)
 
     @renamed_options(steps="n_steps", baseline="baselines")

@@ -14,7 +14,8 @@ class StandardISM(InSilicoMutagenesis):
     """Ask the model for every single-letter mutation by full forward passes: slow, general, the truth for the rest."""
 
     name: ClassVar[str] = "standard_ism"
-    tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), gives_predictions=True, exact=True)
+    label: ClassVar[str] = "Standard ISM"
+    tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), gives_predictions=True, exact=True, full_passes=True)
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

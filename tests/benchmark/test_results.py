@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from attribution_bench import Tags
 from attribution_bench.benchmark.results import (
     BatchTiming,
     OutputCheck,
@@ -42,6 +43,8 @@ RECORD = Record(
     settings={"budget": 6.0, "batch_sizes": [None, 256]},
     date="2026-01-02T03:04:05+00:00",
     warnings=("UserWarning: slow",),
+    label="Standard ISM",
+    tags=Tags(frozenset({"torch", "keras"}), gives_predictions=True, exact=True, full_passes=True),
 )
 FAILED = replace(
     RECORD,
@@ -53,6 +56,7 @@ FAILED = replace(
     asked=None,
     check=None,
     commit=None,
+    label="fastISM",
 )
 
 

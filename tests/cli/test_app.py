@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 HEAVY = ("torch", "tensorflow", "keras", "captum", "shap", "matplotlib")
-COMMANDS = ("methods", "reproduce-paper", "benchmark", "explain", "compare", "demo", "plot", "report")
+COMMANDS = ("methods", "reproduce-paper", "benchmark", "engine", "explain", "compare", "demo", "plot", "report")
 
 
 def test_help_imports_no_framework() -> None:

@@ -1,4 +1,4 @@
-"""`benchmark --suite engine` from end to end on the smallest cells."""
+"""`attribution-bench engine` from end to end on the smallest cells, and its former name."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from attribution_bench.benchmark import load_records
 from attribution_bench.benchmark.engine_profile import load_profiles
 
-SMALLEST = ("benchmark", "--suite", "engine", "--architectures", "basset", "--lengths", "100", "--device", "cpu")
+SMALLEST = ("engine", "--architectures", "basset", "--lengths", "100", "--device", "cpu")
 CELLS = (*SMALLEST, "--sequence-counts", "1,2", "--methods", "fastism,standard_ism", "--budget", "0.2")
 
 
@@ -72,24 +72,36 @@ def test_records_of_other_benchmarks_in_the_folder_are_refused_before_anything_i
     assert len(load_records(tmp_path / "own")) == 1
 
 
+def test_the_former_name_works_and_says_what_took_its_place(command: Any, tmp_path: Path) -> None:
+    arguments = (*SMALLEST[1:], "--sequence-counts", "1", "--methods", "gradient_x_input", "--budget", "0.05")
+    outcome = command("benchmark", "--suite", "engine", *arguments, "--output", tmp_path)
+    assert outcome.code == 0, outcome.err
+    assert "`benchmark --suite engine` is deprecated and will be removed; use `engine` instead" in outcome.err
+    (record,) = load_records(tmp_path)
+    assert record.workload.sequences == 1
+    assert not {"--suite", "--architectures", "--sequence-counts"} & set(command("benchmark", "--help").out.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "give a MODEL to measure, or a suite"),
-        (("basset", "--suite", "engine"), "leave out MODEL"),
-        (("--suite", "engine", "--target", "sum", "--layout", "NLA"), "leave out --layout, --target"),
-        (("basset", "--sequence-counts", "1"), "leave out --sequence-counts"),
-        (("basset", "--architectures", "basset"), "leave out --architectures"),
-        (("--suite", "engine", "--sequence-counts", "0"), "number of sequences"),
-        (("--suite", "engine", "--sequence-counts", "x"), "--sequence-counts takes whole numbers"),
-        (("--suite", "engine", "--architectures", "basett"), "unknown model 'basett'"),
+        (("benchmark",), "give a MODEL to measure; the engine suite is a command of its own"),
+        (("benchmark", "basset", "--suite", "engine"), "leave out MODEL"),
+        (("benchmark", "--suite", "engine", "--target", "sum", "--layout", "NLA"), "leave out --layout, --target"),
+        (("benchmark", "basset", "--sequence-counts", "1"), "leave out --sequence-counts"),
+        (("benchmark", "basset", "--architectures", "basset"), "leave out --architectures"),
+        (("engine", "--sequence-counts", "0"), "number of sequences"),
+        (("engine", "--sequence-counts", "x"), "--sequence-counts takes whole numbers"),
+        (("engine", "--architectures", "basett"), "unknown model 'basett'"),
+        (("engine", "--methods", ","), "no method was given"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
     command: Any, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    outcome = command("benchmark", *arguments, "--output", tmp_path / "out")
+    outcome = command(*arguments, "--output", tmp_path / "out")
     assert outcome.code == 2
     assert message in outcome.err
-    assert len(outcome.err.strip().splitlines()) == 1
+    lines = [line for line in outcome.err.strip().splitlines() if "is deprecated" not in line]
+    assert len(lines) == 1
     assert not (tmp_path / "out").exists()

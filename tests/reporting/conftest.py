@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from attribution_bench import Tags
 from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.results import (
     BatchTiming,
@@ -19,6 +20,16 @@ from attribution_bench.environment import Commit, Machine
 
 MACHINE = Machine("Linux 6.1", "Example CPU", cores=2, memory_bytes=8 * 2**30)
 VERSIONS = {"python": "3.12.1", "torch": "2.13.0", "keras": "3.15.1", "tensorflow": "2.21.0"}
+
+BOTH = frozenset({"torch", "keras"})
+DESCRIBED = {
+    "fastism": ("fastISM", Tags(BOTH, gives_predictions=True, exact=True, partial_passes=True)),
+    "standard_ism": ("Standard ISM", Tags(BOTH, gives_predictions=True, exact=True, full_passes=True)),
+    "gradient_x_input": ("Gradient × Input", Tags(BOTH, needs_gradient=True)),
+    "integrated_gradients": ("Integrated Gradients", Tags(BOTH, needs_gradient=True, needs_references=True)),
+    "deepshap": ("DeepSHAP", Tags(BOTH, needs_gradient=True, needs_references=True)),
+}
+"""What the records hold of the methods, whatever is installed under their names."""
 
 
 def record(
@@ -37,7 +48,10 @@ def record(
 ) -> Record:
     """Return the record of a cell whose round took `seconds` for the work `done`."""
     ok = status == "ok" and seconds is not None
+    label, tags = DESCRIBED.get(method, ("", Tags(BOTH)))
     values: dict[str, Any] = {
+        "label": label,
+        "tags": tags,
         "workload": Workload(architecture, length, framework, method),
         "status": status,
         "error": error,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from attribution_bench.benchmark.engine_profile import EngineProfile, NodeTime, PrecisionTime
+from attribution_bench.benchmark.engine_profile import EngineProfile, MeasuredProfile, NodeTime, PrecisionTime
 from attribution_bench.benchmark.results import Record, Workload, save_record
 from attribution_bench.environment import Machine
 from attribution_bench.errors import InvalidInputError
@@ -35,13 +35,16 @@ def records(make_record: Callable[..., Record]) -> list[Record]:
 
 @pytest.fixture
 def profile(records: list[Record]) -> EngineProfile:
-    return EngineProfile(
-        "bpnet", 1000, "torch", "cpu", 2, 6.0, records[0].machine, records[0].versions, None,
+    measured = MeasuredProfile(
         letters=4, products_standard=120_000_000, products_fast=10_000_000, predicted_ratio=16.0, fallback="",
         matrix_products_per_second=1e11, capture_seconds=1.25, positions=300, first_seconds=0.4, warm_seconds=0.2,
         single_thread_seconds=0.5, nodes=(NodeTime("tower.0: conv", "conv", "windowed", 0.3),
-        *(NodeTime(f"layer {i}", "relu", "windowed", 0.02) for i in range(7))), date="2026-01-02T03:04:05Z",
+        *(NodeTime(f"layer {i}", "relu", "windowed", 0.02) for i in range(7))),
         precisions=(PrecisionTime("float32", 0.2, 1e-7, 2e-6), PrecisionTime("bfloat16", 0.1, 3e-5, 4e-3)),
+    )  # fmt: skip
+    return EngineProfile(
+        "fastism", "fastISM", "bpnet", 1000, "torch", "cpu", 2, 6.0, records[0].machine, records[0].versions, None,
+        date="2026-01-02T03:04:05Z", measured=measured,
     )  # fmt: skip
 
 
@@ -70,7 +73,8 @@ def test_counted_work_is_set_against_the_matrix_product(records: list[Record], p
     assert found.products_per_second == pytest.approx(6e10)
     assert found.standard_products_per_second == pytest.approx(3.6e10)
     assert found.factor == pytest.approx(16 / 20)
-    (none,) = arranged(records, (replace(profile, fallback="it follows an LSTM"),)).efficiencies
+    fallback = replace(profile.measured, fallback="it follows an LSTM")
+    (none,) = arranged(records, (replace(profile, measured=fallback),)).efficiencies
     assert none.products_per_second is None
 
 

@@ -11,7 +11,6 @@ from matplotlib.ticker import PercentFormatter
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
 from attribution_bench.reporting.faithfulness.series import looks
 from attribution_bench.reporting.faithfulness.standing import scored
-from attribution_bench.reporting.labels import method_label
 
 CURVES = {
     "deletion": ("Deletion", "share of letters replaced", "a steep fall is better"),
@@ -60,7 +59,7 @@ def curves_figure(evaluation: Evaluation) -> Figure | None:
             (line,) = axes.plot(
                 evaluation.shares, found.mean, color=style.colour, linestyle=style.dash, linewidth=1.8, zorder=2
             )
-            lines[method_label(method.method)] = line
+            lines[evaluation.label(method.method)] = line
         axes.set_title(f"{heading}: {better}", loc="left", fontsize=11)
         axes.set_xlabel(across, fontsize=10)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))

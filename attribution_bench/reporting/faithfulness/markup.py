@@ -5,7 +5,7 @@ from itertools import groupby
 
 from attribution_bench.evaluation.metrics import Metric
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
-from attribution_bench.reporting.benchmark_tables import CAPTION, HEADER, PAPER
+from attribution_bench.reporting.benchmark_tables import HEADER, PAPER, caption
 from attribution_bench.reporting.comparison import Cell, Comparison, Row, mark
 from attribution_bench.reporting.faithfulness import summary
 from attribution_bench.reporting.faithfulness.standing import known_metrics, scored
@@ -13,7 +13,6 @@ from attribution_bench.reporting.faithfulness.texts import DASH, interval_text, 
 from attribution_bench.reporting.labels import (
     architecture_label,
     framework_label,
-    method_label,
     paper_seconds_text,
     seconds_text,
 )
@@ -40,7 +39,7 @@ GROUPS = {
 def metric_table(evaluation: Evaluation) -> str:
     """Return metrics by methods, each mean with its interval; methods without scores are named below."""
     methods, metrics = scored(evaluation), known_metrics(evaluation)
-    header = "".join(f'<th scope="col">{text(method_label(method.method))}</th>' for method in methods)
+    header = "".join(f'<th scope="col">{text(evaluation.label(method.method))}</th>' for method in methods)
     seconds = "".join(_seconds_cell(method, methods) for method in methods)
     rows = [_line("Seconds per 100 sequences", "lower", "Wall-clock seconds, scaled to 100 sequences.", seconds)]
     for group, inside in groupby(metrics, key=lambda metric: metric.group):
@@ -49,7 +48,7 @@ def metric_table(evaluation: Evaluation) -> str:
             cells = "".join(_metric_cell(evaluation, method, metric) for method in methods)
             rows.append(_line(metric.label, metric.better, metric.definition, cells))
     missing = "".join(
-        f'<p class="note missing">{text(method_label(method.method))}: no scores: {text(method.reason)}</p>'
+        f'<p class="note missing">{text(evaluation.label(method.method))}: no scores: {text(method.reason)}</p>'
         for method in evaluation.methods
         if method.reason is not None
     )
@@ -70,7 +69,7 @@ def definitions(evaluation: Evaluation) -> str:
 
 def methods(evaluation: Evaluation) -> str:
     """Return how each method was run, and what a reader of its scores should know."""
-    return "\n".join(_method_entry(method) for method in evaluation.methods)
+    return "\n".join(_method_entry(evaluation, method) for method in evaluation.methods)
 
 
 def facts(evaluation: Evaluation) -> str:
@@ -82,7 +81,7 @@ def table_1(comparison: Comparison | None) -> str:
     """Return the benchmark's table as a section; empty where nothing was timed on its own."""
     if comparison is None:
         return ""
-    header = "".join(f'<th scope="col">{text(name)}</th>' for name in (*HEADER, *map(method_label, comparison.methods)))
+    header = "".join(f'<th scope="col">{text(name)}</th>' for name in (*HEADER, *comparison.headings))
     lines = []
     for index, row in enumerate(comparison.rows):
         lines.append(_row(row, framework_label(row.framework), [_cell(comparison, cell) for cell in row.cells]))
@@ -95,7 +94,7 @@ def table_1(comparison: Comparison | None) -> str:
     return (
         '<section id="speed"><h2>Speed</h2>\n<div class="wide">'
         f"<table><thead><tr>{header}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>\n"
-        f'<p class="note">{text(CAPTION)}</p><ul class="notes">{notes}</ul></section>'
+        f'<p class="note">{text(caption(comparison))}</p><ul class="notes">{notes}</ul></section>'
     )
 
 
@@ -129,12 +128,12 @@ def _metric_cell(evaluation: Evaluation, method: MethodEvaluation, metric: Metri
     )
 
 
-def _method_entry(method: MethodEvaluation) -> str:
+def _method_entry(evaluation: Evaluation, method: MethodEvaluation) -> str:
     said = [f"No scores: {method.reason}"] if method.reason is not None else []
     said += [] if said else [summary.options_text(method)]
     said += method.cautions
     items = "".join(f"<li>{text(entry)}</li>" for entry in said)
-    return f"<dt>{text(method_label(method.method))}</dt><dd><ul>{items}</ul></dd>"
+    return f"<dt>{text(evaluation.label(method.method))}</dt><dd><ul>{items}</ul></dd>"
 
 
 def _key(row: Row) -> tuple[str, int]:

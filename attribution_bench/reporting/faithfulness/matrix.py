@@ -10,7 +10,6 @@ from attribution_bench.evaluation.metrics import METRICS
 from attribution_bench.evaluation.results import Evaluation
 from attribution_bench.reporting.faithfulness.standing import scored
 from attribution_bench.reporting.faithfulness.texts import MINUS
-from attribution_bench.reporting.labels import method_label
 
 COLOURS = "RdBu_r"
 """Diverging, and told apart by colour-blind readers."""
@@ -37,7 +36,7 @@ def agreement_figure(evaluation: Evaluation) -> Figure | None:
             column, row, f"{value:.2f}".replace("-", MINUS), ha="center", va="center", fontsize=10,
             color="white" if abs(value) > DARK else "black",
         )  # fmt: skip
-    labels = [method_label(name) for name in names]
+    labels = [evaluation.label(name) for name in names]
     axes.set_xticks(range(len(names)), labels, rotation=35, ha="right", rotation_mode="anchor", parse_math=False)
     axes.set_yticks(range(len(names)), labels, parse_math=False)
     axes.tick_params(length=0, labelsize=10)

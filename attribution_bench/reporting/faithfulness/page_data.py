@@ -19,7 +19,6 @@ from attribution_bench.reporting.faithfulness.standing import (
     pareto_front,
     scored,
 )
-from attribution_bench.reporting.labels import method_label
 
 DIGITS = 4
 """Significant digits of what is drawn; the CSV files and the stored scores have all of them."""
@@ -77,7 +76,7 @@ def _method(evaluation: Evaluation, method: MethodEvaluation, scores: Scores | N
     curves = {curve: band(method, curve) for curve in CURVES}
     return {
         "name": method.method,
-        "label": method_label(method.method),
+        "label": evaluation.label(method.method),
         "scored": method in scored(evaluation),
         "seconds": _number(method.seconds_per_100_sequences),
         "means": _intervals(method.means),

@@ -13,7 +13,6 @@ from attribution_bench.evaluation.results import Evaluation, Interval, MethodEva
 from attribution_bench.reporting.faithfulness.placement import Labelled, place_labels
 from attribution_bench.reporting.faithfulness.series import looks
 from attribution_bench.reporting.faithfulness.standing import RECOVERY, headline, pareto_front, scored
-from attribution_bench.reporting.labels import method_label
 
 DECADES = 0.35
 """Room left and right of the points, in powers of ten."""
@@ -77,7 +76,7 @@ def _draw(axes: Axes, evaluation: Evaluation, metric: Metric) -> tuple[list[Labe
             taken, found.mean, yerr=away, color=style.colour, marker=style.marker, markersize=8, capsize=3,
             elinewidth=1.4, linestyle="none", zorder=3,
         )  # fmt: skip
-        labels.append(Labelled(taken, found.mean, found.low, found.high, method_label(method.method), style.colour))
+        labels.append(Labelled(taken, found.mean, found.low, found.high, evaluation.label(method.method), style.colour))
     front = _front(evaluation, metric, right)
     axes.plot(
         [x for x, _ in front], [y for _, y in front], color=FRONT_COLOUR, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1

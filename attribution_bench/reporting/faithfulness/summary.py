@@ -17,7 +17,7 @@ from attribution_bench.reporting.faithfulness.standing import (
     scored,
 )
 from attribution_bench.reporting.faithfulness.texts import DASH, counted, interval_text, listed, number_text
-from attribution_bench.reporting.labels import framework_label, method_label, ratio_text, seconds_text
+from attribution_bench.reporting.labels import framework_label, ratio_text, seconds_text
 
 TITLE = "Attribution methods compared"
 MARKS = (
@@ -107,8 +107,8 @@ def _setting(evaluation: Evaluation) -> str:
     methods, names = scored(evaluation), evaluation.names
     lengths = sorted({len(string) for string in evaluation.strings})
     letters = " to ".join(map(str, dict.fromkeys((lengths[0], lengths[-1])))) if lengths else "0"
-    labels = listed([method_label(method.method) for method in methods])
-    failed = [method_label(method.method) for method in evaluation.methods if method.reason is not None]
+    labels = listed([evaluation.label(method.method) for method in methods])
+    failed = [evaluation.label(method.method) for method in evaluation.methods if method.reason is not None]
     return (
         f"{counted(len(methods), 'attribution method')} ({labels}) explained what {evaluation.model} "
         f"({framework_label(evaluation.framework)}, {evaluation.device}) predicts for "
@@ -126,13 +126,16 @@ def _closest(evaluation: Evaluation) -> str:
     by_name = {method.method: method for method in scored(evaluation)}
     value = interval_text(by_name[names[0]].means[metric.name])
     if metric.group != "agreement" or evaluation.truth is None:
-        return f"{metric.label} is best for {_labels(names)}: {value}{_not_clearly(evaluation, metric)}."
-    text = f"The closest to exact ISM ({method_label(evaluation.truth)}) is {_labels(names)}, {metric.label} {value}"
+        return f"{metric.label} is best for {_labels(evaluation, names)}: {value}{_not_clearly(evaluation, metric)}."
+    text = (
+        f"The closest to exact ISM ({evaluation.label(evaluation.truth)}) is {_labels(evaluation, names)}, "
+        f"{metric.label} {value}"
+    )
     inexact = [method for method in scored(evaluation) if not method.exact and metric.name in method.means]
     if by_name[names[0]].exact and inexact:
         nearest = max(inexact, key=lambda method: method.means[metric.name].mean)
         text += (
-            f"; of the methods that do not ask the model for every mutation, {method_label(nearest.method)}, "
+            f"; of the methods that do not ask the model for every mutation, {evaluation.label(nearest.method)}, "
             f"{interval_text(nearest.means[metric.name])}"
         )
     return text + "."
@@ -144,7 +147,8 @@ def _recovery(evaluation: Evaluation) -> str:
     if not names or chosen is None or chosen.name == metric.name:
         return ""
     value = interval_text(evaluation.method(names[0]).means[metric.name])
-    return f"Known sites are found best by {_labels(names)}, {metric.label} {value}{_not_clearly(evaluation, metric)}."
+    found = f"Known sites are found best by {_labels(evaluation, names)}, {metric.label} {value}"
+    return f"{found}{_not_clearly(evaluation, metric)}."
 
 
 def _not_clearly(evaluation: Evaluation, metric: Metric) -> str:
@@ -154,7 +158,7 @@ def _not_clearly(evaluation: Evaluation, metric: Metric) -> str:
         for method in scored(evaluation)
         if method.method not in best(evaluation, metric) and close_to_best(evaluation, method, metric)
     ]
-    return f", though not clearly better than {_labels(close)}" if close else ""
+    return f", though not clearly better than {_labels(evaluation, close)}" if close else ""
 
 
 def _cheapest(evaluation: Evaluation) -> str:
@@ -166,9 +170,9 @@ def _cheapest(evaluation: Evaluation) -> str:
     if not timed:
         return ""
     (seconds, name), (slowest, slow) = min(timed), max(timed)
-    text = f"The cheapest is {method_label(name)} with {seconds_text(seconds)} seconds per 100 sequences"
+    text = f"The cheapest is {evaluation.label(name)} with {seconds_text(seconds)} seconds per 100 sequences"
     if len(timed) > 1 and seconds:
-        text += f", {ratio_text(slowest / seconds)} times as fast as {method_label(slow)}"
+        text += f", {ratio_text(slowest / seconds)} times as fast as {evaluation.label(slow)}"
     return text + "."
 
 
@@ -178,19 +182,19 @@ def _front(evaluation: Evaluation) -> str:
     if metric is None or len(scored(evaluation)) < 2 or not front:
         return ""
     return (
-        f"No method is both faster and better in {metric.label} than {_labels(front)}"
+        f"No method is both faster and better in {metric.label} than {_labels(evaluation, front)}"
         f"{': these are the Pareto front' * (len(front) > 1)}."
     )
 
 
-def _labels(names: Iterable[str]) -> str:
-    return listed([method_label(name) for name in names])
+def _labels(evaluation: Evaluation, names: Iterable[str]) -> str:
+    return listed([evaluation.label(name) for name in names])
 
 
 def _metric_table(evaluation: Evaluation) -> str:
     methods = scored(evaluation)
     lines = [
-        ["Metric", "Better", *(markdown_text(method_label(method.method)) for method in methods)],
+        ["Metric", "Better", *(markdown_text(evaluation.label(method.method)) for method in methods)],
         ["---", "---", *["---:"] * len(methods)],
         ["Seconds per 100 sequences", "lower", *(_seconds(method) for method in methods)],
     ]
@@ -225,4 +229,4 @@ def _method_lines(evaluation: Evaluation) -> Iterator[str]:
     for method in evaluation.methods:
         said = [f"no scores; {method.reason}"] if method.reason is not None else [options_text(method)]
         said += [caution.removesuffix(".") for caution in method.cautions]
-        yield f"- {markdown_text(f'{method_label(method.method)}: ' + '; '.join(said))}."
+        yield f"- {markdown_text(f'{evaluation.label(method.method)}: ' + '; '.join(said))}."

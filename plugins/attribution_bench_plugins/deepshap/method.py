@@ -49,6 +49,7 @@ class DeepSHAP(Attribution):
     """
 
     name: ClassVar[str] = "deepshap"
+    label: ClassVar[str] = "DeepSHAP"
     tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), needs_gradient=True, needs_references=True)
 
     @renamed_options(references="n_references")

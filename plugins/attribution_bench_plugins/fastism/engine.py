@@ -15,6 +15,7 @@ from attribution_bench import errors
 from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.deprecation import moved_names
 from attribution_bench.errors import SelfCheckError
+from attribution_bench.explanation import Explanation
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
 from attribution_bench_plugins.fastism.capture.from_torch import CaptureError
@@ -22,7 +23,7 @@ from attribution_bench_plugins.fastism.capture.source import Source, source_of
 from attribution_bench_plugins.fastism.execution.blocks import Sizes, choose_sizes, mutate, phases, workers_for
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
-from attribution_bench_plugins.fastism.explanation import Explanation, explain, main_cause
+from attribution_bench_plugins.fastism.explanation import explain, main_cause
 from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule, rules_for
 from attribution_bench_plugins.fastism.planning.cost import LaunchCounts, Work

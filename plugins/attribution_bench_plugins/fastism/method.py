@@ -14,8 +14,10 @@ from attribution_bench.mutations import Edit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from attribution_bench.benchmark.engine_profile import MeasuredProfile
+    from attribution_bench.benchmark.timer import Clock
+    from attribution_bench.explanation import Explanation
     from attribution_bench.models import OutputSpec
-    from attribution_bench_plugins.fastism.explanation import Explanation
     from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule
 
 DEFAULT_SELF_CHECK = True
@@ -52,7 +54,15 @@ class FastISM(InSilicoMutagenesis):
     """
 
     name: ClassVar[str] = "fastism"
-    tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), gives_predictions=True, exact=True)
+    label: ClassVar[str] = "fastISM"
+    tags: ClassVar[Tags] = Tags(
+        frozenset({"torch", "keras"}),
+        gives_predictions=True,
+        exact=True,
+        partial_passes=True,
+        explains=True,
+        profiles=True,
+    )
 
     @renamed_options(least_gain="min_speedup", products="matmul_precision")
     def __init__(
@@ -117,6 +127,12 @@ class FastISM(InSilicoMutagenesis):
         """Old name of `explain`, which will be removed in the next release."""
         warn_renamed("FastISM.plan()", "FastISM.explain()", stacklevel=2)
         return self.explain(length, additional_forward_args=additional_forward_args)
+
+    def profile(self, one_hot: "NDArray[Any]", *, budget: float, clock: "Clock") -> "MeasuredProfile":
+        """Return what runs on one sequence (1, A, L) are made of; see `attribution_bench.benchmark.engine_profile`."""
+        from attribution_bench_plugins.fastism.profile import measure
+
+        return measure(self, one_hot, budget=budget, clock=clock)
 
     def _outputs(self, length: int, extras: "tuple[NDArray[Any], ...]") -> "tuple[OutputSpec, ...]":
         from attribution_bench_plugins.fastism.capture.source import source_of

@@ -44,7 +44,7 @@ class OriginalFastISM(InSilicoMutagenesis):
     """
 
     name: ClassVar[str] = "original_fastism"
-    tags: ClassVar[Tags] = Tags(frozenset({"keras"}), gives_predictions=True, exact=True)
+    tags: ClassVar[Tags] = Tags(frozenset({"keras"}), gives_predictions=True, exact=True, partial_passes=True)
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

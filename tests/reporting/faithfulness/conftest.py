@@ -16,6 +16,7 @@ from attribution_bench.sequences.sites import Site
 
 METHODS = ("fastism", "standard_ism", "gradient_x_input", "integrated_gradients", "deepshap")
 EXACT = ("fastism", "standard_ism")
+LABELS = ("fastISM", "Standard ISM", "Gradient × Input", "Integrated Gradients", "DeepSHAP")
 SECONDS = {"fastism": 1.2, "standard_ism": 21.0, "gradient_x_input": 0.05, "integrated_gradients": 2.4, "deepshap": 1.9}
 NOISE = {"fastism": 0.0, "standard_ism": 0.0, "gradient_x_input": 0.9, "integrated_gradients": 0.5, "deepshap": 0.3}
 MOTIFS = (("GATA1", "AGATAAG", "+", 1), ("CTCF", "CCACCAGGGGGC", "-", 1), ("REST", "TTCAGCACC", "+", -1))
@@ -106,6 +107,7 @@ class Synthetic:
             seconds_per_100_sequences=SECONDS[name],
             convention="centred" if name in EXACT else None,
             exact=name in EXACT,
+            label=dict(zip(METHODS, LABELS, strict=True)).get(name, ""),
             cautions=("Median completeness error 1e-07, largest 2e-06.",) if name == "deepshap" else (),
             values={metric: tuple(found.tolist()) for metric, found in values.items()},
             means={metric: interval(found) for metric, found in values.items()},

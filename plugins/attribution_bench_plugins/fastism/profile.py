@@ -1,0 +1,209 @@
+"""What one run of fastISM is made of: capture, runs, the time of each step, and precisions of products."""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attribution_bench.attribution import AttributionResult
+from attribution_bench.benchmark.engine_profile import MeasuredProfile, NodeTime, PrecisionTime
+from attribution_bench.benchmark.timer import CLOCK, Clock, timed
+from attribution_bench.environment import thread_count
+from attribution_bench.errors import DeviceError
+from attribution_bench_plugins.fastism.capture.source import source_of
+from attribution_bench_plugins.fastism.execution import blocks, head, interpreter
+from attribution_bench_plugins.fastism.kernels.program import Prepared
+from attribution_bench_plugins.fastism.method import PRODUCTS
+from attribution_bench_plugins.fastism.ops.base import MergingOperation
+from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.planning.step import Step
+from attribution_bench_plugins.standard_ism import StandardISM
+
+if TYPE_CHECKING:
+    from attribution_bench_plugins.fastism.method import FastISM
+
+LEAST_POSITIONS = 64
+"""With fewer, the unmutated pass, which they share, would seem to be most of the time."""
+LEAST_FULL_PASSES = 8
+"""The same for a model whose every mutation takes a full pass, which shares nothing."""
+EXPECTED_SHARE = 0.2
+"""Share of the matrix rate by which the measured positions are chosen to fit the budget."""
+RUNS = 4
+"""What the runs of a profile cost together: a first, a warm, and one on a single thread, which takes longer."""
+MATRIX_SIZE = {"cpu": 2048}
+ACCELERATOR_MATRIX_SIZE = 8192
+MATRIX_ROUNDS = 5
+PRECISION_ROUNDS = 3
+COMPARED_POSITIONS = 8
+
+
+def measure(method: "FastISM", one_hot: NDArray[np.floating], *, budget: float, clock: Clock) -> MeasuredProfile:
+    """Profile fastISM on one sequence (1, A, L); the method must not have been called before.
+
+    Parameters
+    ----------
+    budget
+        Seconds for the runs; they take as many positions as should fit, and no fewer than tell something.
+    """
+    length, letters = one_hot.shape[2], one_hot.shape[1]
+    source = source_of(method.model)
+    planned = timed(clock, partial(method.explain, length))
+    explanation, rate = planned.value, matrix_rate(source.device, source.dtype, clock)
+    standard = sum(layer.products_standard for layer in explanation.layers)
+    fast = sum(layer.products_fast for layer in explanation.layers)
+    products, least = (standard, LEAST_FULL_PASSES) if explanation.fallback else (fast, LEAST_POSITIONS)
+    seconds_each = products * (letters - 1) / (rate * EXPECTED_SHARE)
+    affordable = int(budget / RUNS / seconds_each) if seconds_each else 0
+    count = min(length, max(least, affordable))
+    start = (length - count) // 2
+    positions = slice(start, start + count)
+    run = partial(method.attribute, one_hot, target="all", positions=positions)
+    first, warm = timed(clock, run), timed(clock, run)
+    with thread_count("torch", 1), timed_steps(clock, source.device) as seconds:
+        single = timed(clock, run)
+    nodes = [NodeTime(*node, taken) for node, taken in sorted(seconds.items(), key=lambda item: -item[1])]
+    return MeasuredProfile(
+        letters=letters,
+        products_standard=standard,
+        products_fast=fast,
+        predicted_ratio=explanation.predicted_ratio,
+        fallback=explanation.fallback,
+        matrix_products_per_second=rate,
+        capture_seconds=planned.seconds,
+        positions=count,
+        first_seconds=first.seconds,
+        warm_seconds=warm.seconds,
+        single_thread_seconds=single.seconds,
+        nodes=tuple(nodes),
+        precisions=() if explanation.fallback else _precisions(method, one_hot, positions, clock),
+    )
+
+
+def _precisions(
+    method: "FastISM", one_hot: NDArray[np.floating], positions: slice, clock: Clock
+) -> tuple[PrecisionTime, ...]:
+    """Time the precisions of products that the device has, and compare each with double precision."""
+    model = method.model
+    double = model.in_double()
+    if double is None or model.numpy_dtype != np.float32:
+        return ()
+    few = np.linspace(positions.start, positions.stop - 1, COMPARED_POSITIONS).astype(int)
+    truth = StandardISM(double).attribute(one_hot, target="all", positions=few)
+    found = []
+    for products in (None, *PRODUCTS):
+        other = type(method)(model, **{**method.options, "matmul_precision": products})
+        run = partial(other.attribute, one_hot, target="all", positions=positions)
+        try:
+            run()
+        except DeviceError:
+            continue
+        runs = [timed(clock, run) for _ in range(PRECISION_ROUNDS)]
+        errors = _errors(runs[-1].value, truth, few - positions.start)
+        found.append(PrecisionTime(products or "float32", min(run.seconds for run in runs), *errors))
+    return tuple(found)
+
+
+def _errors(found: AttributionResult, truth: AttributionResult, places: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the largest error of predictions and of their differences from the unmutated ones, over their scales."""
+    errors: list[float] = []
+    delta_errors: list[float] = []
+    for name, expected in truth.predictions.items():
+        predicted = found.predictions[name][:, :, places]
+        change = expected - truth.reference_predictions[name][:, None, None]
+        found_change = predicted - found.reference_predictions[name][:, None, None]
+        for into, wrong, scale in (
+            (errors, predicted - expected, expected),
+            (delta_errors, found_change - change, change),
+        ):
+            into.append(float(np.abs(wrong).max() / np.abs(scale).max()))
+    return max(errors), max(delta_errors)
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype, clock: Clock = CLOCK) -> float:
+    """Return the multiply-accumulates a second of a large square matrix product in PyTorch, the best of a few."""
+    size = MATRIX_SIZE.get(device.type, ACCELERATOR_MATRIX_SIZE)
+    random = torch.Generator(device).manual_seed(0)
+    left, right = (torch.rand(size, size, device=device, dtype=dtype, generator=random) for _ in range(2))
+
+    def multiply() -> None:
+        left @ right
+        _wait(device)
+
+    multiply()
+    return float(size**3 / min(timed(clock, multiply).seconds for _ in range(MATRIX_ROUNDS)))
+
+
+@contextlib.contextmanager
+def timed_steps(clock: Clock, device: torch.device) -> Iterator[dict[tuple[str, str, str], float]]:
+    """Time the steps of fastISM's walks within the block, which must run on one thread.
+
+    Yields a dict that grows: (layer, operation, mode) -> seconds. What a compiled kernel does on the way counts as the
+    step's that the kernel is of.
+    """
+    seconds: dict[tuple[str, str, str], float] = defaultdict(float)
+    merging: list[Any] = []
+    plain, plain_run = interpreter.BlockInterpreter, Prepared.run
+    within: list[float] = [0.0]
+    steps_by_name: dict[str, Step] = {}
+
+    def spend(step: Step, call: Callable[[], Any]) -> Any:
+        def complete() -> Any:
+            value = call()
+            _wait(device)
+            return value
+
+        before = within[0]
+        done = timed(clock, complete)
+        # What kernels took that ran meanwhile is theirs.
+        seconds[step.node.layer, step.node.op, step.mode] += done.seconds - (within[0] - before)
+        return done.value
+
+    def run_timed(prepared: Prepared) -> None:
+        for first in range(0, prepared.rows, prepared.chunk):
+            for entry in prepared.entries:
+                entry.arguments[0], entry.arguments[1] = first, min(prepared.chunk, prepared.rows - first)
+                took = timed(clock, partial(entry.function, entry.arguments)).seconds
+                step = steps_by_name[entry.call.node]
+                seconds[step.node.layer, step.node.op, step.mode] += took
+                within[0] += took
+
+    class TimedRun(plain):  # type: ignore[misc, valid-type]
+        def __init__(self, plan: Plan, *arguments: Any) -> None:
+            super().__init__(plan, *arguments)
+            steps_by_name.update(plan.steps)
+            for step in plan.steps.values():
+                # The walk calls these of itself, with the operands of every block.
+                operation: Any = step.operation
+                if isinstance(operation, MergingOperation) and operation not in merging:
+                    merging.append(operation)
+                    vars(operation)["run_merged"] = _timing(spend, step, operation.run_merged)
+
+        def run_step(self, step: Step, last_uses: frozenset[str]) -> None:
+            spend(step, partial(super().run_step, step, last_uses))
+
+    for module in (blocks, head):
+        vars(module)["BlockInterpreter"] = TimedRun
+    Prepared.run = run_timed  # type: ignore[assignment, method-assign]
+    try:
+        yield seconds
+    finally:
+        Prepared.run = plain_run  # type: ignore[method-assign]
+        for module in (blocks, head):
+            vars(module)["BlockInterpreter"] = plain
+        for operation in merging:
+            del vars(operation)["run_merged"]
+
+
+def _timing(spend: Callable[..., Any], step: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: spend(step, partial(call, *arguments))
+
+
+def _wait(device: torch.device) -> None:
+    """Wait until the device has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
