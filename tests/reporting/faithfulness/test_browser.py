@@ -94,7 +94,9 @@ def test_names_are_never_run(synthetic: Callable[..., Any], tmp_path: Path) -> N
     made = synthetic(3, 60)
     evaluation = made.evaluation()
     sites = tuple(replace(site, name=hostile) for site in evaluation.sites)
-    failed = replace(evaluation.methods[0], method=hostile, reason=hostile, means={}, values={}, curves={})
+    failed = replace(
+        evaluation.methods[0], method=hostile, label=hostile, reason=hostile, means={}, values={}, curves={}
+    )
     methods = (failed, *evaluation.methods[1:])
     folder = made.save(tmp_path, names=(hostile,) * 3, sites=sites, model=hostile, methods=methods)
     render_evaluation(folder)

@@ -61,7 +61,7 @@ def test_labels_of_crowded_points_do_not_overlap(evaluation: Evaluation, spread:
 
 def test_a_name_is_text_and_no_formula(evaluation: Evaluation) -> None:
     first, *others = evaluation.methods
-    renamed = replace(first, method="$x^2$ _a_")
+    renamed = replace(first, method="$x^2$ _a_", label="")
     figure = plane_figure(replace(evaluation, methods=(renamed, *others)))
     assert figure is not None
     figure.draw_without_rendering()

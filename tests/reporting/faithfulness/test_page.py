@@ -43,7 +43,9 @@ def test_names_are_never_markup(synthetic: Callable[..., Any], tmp_path: Path) -
     made = synthetic(3, 60)
     evaluation = made.evaluation()
     sites = tuple(replace(site, name=HOSTILE) for site in evaluation.sites)
-    hostile = replace(evaluation.methods[0], method=HOSTILE, reason=HOSTILE, means={}, values={}, curves={})
+    hostile = replace(
+        evaluation.methods[0], method=HOSTILE, label=HOSTILE, reason=HOSTILE, means={}, values={}, curves={}
+    )
     changes = {
         "names": (HOSTILE,) * 3, "sites": sites, "model": HOSTILE, "target": HOSTILE, "sequence_source": HOSTILE,
         "methods": (hostile, *evaluation.methods[1:]), "versions": {HOSTILE: HOSTILE}, "agreements": (),
