@@ -109,6 +109,24 @@ def test_a_number_of_sequences_tells_workloads_apart_and_older_records_have_none
     assert load_records(tmp_path) == [counted, RECORD]
 
 
+def test_a_record_without_tags_takes_those_of_the_installed_method(tmp_path: Path) -> None:
+    older = json.loads(RECORD.to_json())
+    del older["tags"], older["label"]
+    unknown = {**older, "workload": {**older["workload"], "method": "of_nobody"}}
+    (tmp_path / "records").mkdir()
+    for name, data in (("a", older), ("b", unknown)):
+        (tmp_path / "records" / f"{name}.json").write_text(json.dumps(data))
+    completed, left = load_records(tmp_path)
+    assert completed == RECORD
+    assert (left.tags, left.label) == (None, "of nobody")
+
+
+def test_stored_tags_are_kept_whatever_is_installed_under_the_name(tmp_path: Path) -> None:
+    other = replace(RECORD, label="Theirs", tags=Tags(frozenset({"torch"}), needs_gradient=True))
+    save_record(other, tmp_path)
+    assert load_records(tmp_path) == [other]
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from attribution_bench import Tags
 from attribution_bench.benchmark.engine_profile import EngineProfile, MeasuredProfile, NodeTime, PrecisionTime
 from attribution_bench.benchmark.results import Record, Workload, save_record
 from attribution_bench.environment import Machine
@@ -64,6 +65,56 @@ def test_figures_are_a_sequences_and_ratios_are_over_standard_ism(records: list[
     assert one.text("fastism") == "0.750"
     assert one.text("standard_ism") == "not run"
     assert comparison.notes == ("bpnet 1000 8 sequences torch integrated_gradients: failed: MemoryError: no | more",)
+
+
+def test_what_one_run_gives_and_what_ratios_are_over_is_decided_by_tags_alone(
+    make_record: Callable[..., Record],
+) -> None:
+    def cell(method: str, seconds: float, count: int = 1, **tags: bool) -> Record:
+        made = make_record(method, seconds, architecture="bpnet", asked=(1, 1000, 1001), done=(1, 1000, 1001))
+        workload = Workload("bpnet", 1000, "torch", method, count)
+        return replace(made, workload=workload, label="", tags=Tags(frozenset({"torch"}), **tags))
+
+    ism = {"gives_predictions": True, "exact": True}
+    records = [
+        cell("odd", 10.0, **ism, full_passes=True),
+        cell("my_ism", 10.0, **ism),
+        cell("swift", 0.5, **ism, partial_passes=True),
+        # It bears the name of another kind of method, and takes each of 1001 outputs by itself.
+        cell("standard_ism", 1001.0, needs_gradient=True),
+    ]
+    comparison = compare_engine(records, ())
+    (row,) = comparison.rows
+    assert (comparison.fast, comparison.baseline, comparison.whole) == ("swift", "odd", ("swift", "odd", "my_ism"))
+    assert {method: row.seconds(method) for method in row.records} == pytest.approx(
+        {"odd": 10.0, "my_ism": 10.0, "swift": 0.5, "standard_ism": 1.0}
+    )
+    assert {method: row.ratio(method) for method in row.records} == pytest.approx(
+        {"odd": 1.0, "my_ism": 1.0, "swift": 20.0, "standard_ism": 10.0}
+    )
+    assert comparison.headings == ("swift", "odd", "standard ism", "my ism")
+
+
+def test_of_several_baselines_the_one_with_the_most_cells_is_taken(make_record: Callable[..., Record]) -> None:
+    def cell(method: str, length: int) -> Record:
+        made = make_record(method, 1.0, length=length)
+        tags = Tags(frozenset({"torch"}), gives_predictions=True, full_passes=True)
+        return replace(made, workload=Workload("basset", length, "torch", method, 1), tags=tags)
+
+    assert compare_engine([cell("b", 10), cell("a", 10)], ()).baseline == "a"
+    assert compare_engine([cell("b", 10), cell("b", 20), cell("a", 10)], ()).baseline == "b"
+
+
+def test_where_a_methods_tags_are_unknown_its_figure_is_for_every_output_and_a_note_says_so(
+    records: list[Record],
+) -> None:
+    unknown = replace(records[0], workload=replace(records[0].workload, method="gone"), tags=None)
+    comparison = compare_engine([*records, unknown], ())
+    assert comparison.rows[-1].seconds("gone") == pytest.approx(0.5)
+    assert [note for note in comparison.notes if "gone" in note] == [
+        "bpnet 1000 8 sequences torch gone: one run may give one output or all 1001, which the record does not say; "
+        "the figure is for all"
+    ]
 
 
 def test_counted_work_is_set_against_the_matrix_product(records: list[Record], profile: EngineProfile) -> None:
