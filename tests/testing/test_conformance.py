@@ -150,6 +150,22 @@ class Contradicts(Sound):
     tags = Tags(frozenset({"torch"}), exact=True)
 
 
+class TakesBothPasses(StandardISM):
+    tags = Tags(frozenset({"torch"}), gives_predictions=True, full_passes=True, partial_passes=True)
+
+
+class TakesPassesForNothing(Sound):
+    tags = Tags(frozenset({"torch"}), full_passes=True)
+
+
+class ExplainsNothing(Sound):
+    tags = Tags(frozenset({"torch"}), explains=True)
+
+
+class ProfilesNothing(Sound):
+    tags = Tags(frozenset({"torch"}), profiles=True)
+
+
 FAULTS = {
     WrongPlaces: "check_positions_are_a_slice",
     Random: "check_deterministic",
@@ -168,6 +184,10 @@ FAULTS = {
     Approximate: "check_predictions_are_exact",
     Disordered: "check_listed_mutations_are_exact",
     Contradicts: "check_name_and_tags",
+    TakesBothPasses: "check_name_and_tags",
+    TakesPassesForNothing: "check_name_and_tags",
+    ExplainsNothing: "check_name_and_tags",
+    ProfilesNothing: "check_name_and_tags",
 }
 
 

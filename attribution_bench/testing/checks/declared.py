@@ -26,6 +26,22 @@ def check_name_and_tags(subject: Subject) -> None:
         "exact says that predictions equal the model's own, but the method gives none",
         "set gives_predictions too, or take exact away",
     )
+    require(
+        not (tags.full_passes and tags.partial_passes),
+        "full_passes and partial_passes are both set",
+        "set one, or neither where the method takes now this and now that",
+    )
+    require(
+        tags.gives_predictions or not (tags.full_passes or tags.partial_passes),
+        "full_passes and partial_passes say how predictions are made, but the method gives none",
+        "set gives_predictions too, or take them away",
+    )
+    for tag, attribute in (("explains", "explain"), ("profiles", "profile")):
+        require(
+            not getattr(tags, tag) or callable(getattr(subject.method, attribute, None)),
+            f"{tag} is set, but the class has no method {attribute!r}",
+            f"write {attribute!r} as the tag's description says, or take {tag} away",
+        )
 
 
 def check_predictions_are_given(subject: Subject) -> None:
