@@ -125,7 +125,7 @@ def evaluate(
         methods=tuple(with_distance_from_best(evaluations, settings.seed)),
         agreements=tuple(pair_agreements(scored, settings, sequences.length)),
     )
-    return evaluation, {name: _named(found.result, sequences.names) for name, found in scored.items()}
+    return evaluation, {name: replace(found.result, names=sequences.names) for name, found in scored.items()}
 
 
 def _score_all(
@@ -163,7 +163,3 @@ class _Steps:
         if self._observer is not None:
             self._observer(text, self._done, self._total)
         self._done += steps
-
-
-def _named(result: AttributionResult, names: Sequence[str]) -> AttributionResult:
-    return replace(result, names=tuple(names))

@@ -94,9 +94,10 @@ def predict_batches(
     """
     count = len(rows)
     for batch in batches(count, batch_size):
-        of = batch if sequences is None else sequences[batch]
         with model.no_gradient():
-            further = tuple(model.to_tensor(extra[of]) for extra in extras)
+            further = tuple(
+                model.to_tensor(extra[batch if sequences is None else sequences[batch]]) for extra in extras
+            )
             outputs = model.forward(model.to_tensor(rows[batch]), further)
             if selections is not None:
                 outputs = {selection.name: model.select(outputs, selection) for selection in selections}

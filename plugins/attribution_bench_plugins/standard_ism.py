@@ -30,7 +30,7 @@ class StandardISM(InSilicoMutagenesis):
             predictions[name] = np.empty((count, alphabet, places, *values.shape[1:]), values.dtype)
             predictions[name][:] = values[:, None, None]
         # One row for each mutation that changes something: the reference letter keeps the reference prediction.
-        sequence, place, letter = np.argwhere(letters[:, :, None] != np.arange(alphabet)).T
+        sequence, place, letter = np.nonzero(letters[:, :, None] != np.arange(alphabet))
 
         def mutated(rows: slice) -> NDArray[np.floating]:
             one_hot, at = request.one_hot[sequence[rows]], request.positions[place[rows]]
