@@ -21,9 +21,7 @@ class TorchExplainer:
 
     def __init__(self, model: SequenceModel, request: Request) -> None:
         self._model = cast(TorchSequenceModel, model)
-        example = tuple(
-            model.to_tensor(np.repeat(array[:1], 4, axis=0)) for array in (request.one_hot, *request.extras)
-        )
+        example = tuple(model.to_tensor(array[:1]) for array in (request.one_hot, *request.extras))
         with torch.enable_grad():
             self._graph = prepare_graph(_Head(self._model, request.selections), example[0], example[1:])
 

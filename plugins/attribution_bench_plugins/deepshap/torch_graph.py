@@ -4,7 +4,7 @@ Captum hooks modules, so that it misses functional calls, refuses a module that 
 two hooked modules share a tensor. In a captured graph each call is a node of its own, however the model was written.
 """
 
-import warnings
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.graph import CodeGen
 
 from attribution_bench.errors import UnsupportedError
+from attribution_bench.models.export import ExportError, export, module_path
 from attribution_bench_plugins.deepshap.torch_operations import (
     BILINEAR,
     CAPTUM,
@@ -25,6 +26,9 @@ from attribution_bench_plugins.deepshap.torch_operations import (
     LINEAR_IN_FIRST,
 )
 from attribution_bench_plugins.deepshap.torch_rules import largest, product, rescale
+
+HEAD_PATH = r"^(network|_sequence_model\.model)\.?"
+"""How paths within the explained model begin: with either of the names by which TorchExplainer's head holds it."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,7 @@ class PreparedGraph:
 def prepare_graph(model: nn.Module, x: Tensor, extras: tuple[Tensor, ...]) -> PreparedGraph:
     """Capture a model that takes (x, *extras) and returns (batch, targets), and put rules in its graph.
 
-    The graph holds the model's own parameters and buffers, not copies. The examples x and extras have a batch size
-    of at least 2.
+    The graph holds the model's own parameters and buffers, not copies. The first rows of x and extras are the example.
 
     Raises
     ------
@@ -63,22 +66,12 @@ def prepare_graph(model: nn.Module, x: Tensor, extras: tuple[Tensor, ...]) -> Pr
 
 
 def _capture(model: nn.Module, x: Tensor, extras: tuple[Tensor, ...]) -> GraphModule:
-    batch = torch.export.Dim("batch")
-    shapes: tuple[Any, ...] = ({0: batch},)
-    if extras:
-        shapes = (*shapes, tuple({0: batch} for _ in extras))
     try:
-        with warnings.catch_warnings():
-            # Notes of the tracer on its own workings; what matters is whether the graph agrees with the model.
-            warnings.simplefilter("ignore")
-            program = torch.export.export(model, (x, *extras), dynamic_shapes=shapes, strict=False)
-            captured = program.run_decompositions({}).module()
-    except Exception as error:  # the model's own code runs while it is traced and may fail in any way
-        reason = " ".join(str(error).split()[:40])
+        captured = export(model, x, extras).module()
+    except ExportError as error:
         raise UnsupportedError(
-            "DeepSHAP needs the graph of the model, and torch.export cannot capture it with a batch of any size. Write "
-            "the model without control flow that depends on data, and with x.shape[0] for len(x); or use another "
-            f"method. {type(error).__name__}: {reason}"
+            f"DeepSHAP needs the model's graph, and {error}. Write the model without control flow that depends on the "
+            "values or on the number of its sequences, or use another method"
         ) from error
     # Without the checks of its inputs that the exported module carries: Captum calls it with pairs, and hooks it.
     graph: Graph = captured.graph
@@ -199,6 +192,5 @@ def _is_covered(node: Node) -> bool:
 
 def _described(node: Node) -> str:
     """Name of the operation and the layer that calls it."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    path = str(stack[-1][0]).removeprefix("network").removeprefix(".") if stack else ""
+    path = re.sub(HEAD_PATH, "", module_path(node))
     return f"{_name(node)} (layer {path})" if path else _name(node)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from captum.attr import DeepLift
 from torch import nn
 
-from attribution_bench.errors import InvalidInputError, UnsupportedError
+from attribution_bench.errors import ConvergenceWarning, InvalidInputError, UnsupportedError
 from attribution_bench_plugins.deepshap import DeepSHAP
 from attribution_bench_plugins.deepshap.references import shuffled_references
 
@@ -188,20 +189,121 @@ def test_inputs_are_left_as_they_were(model: nn.Module, sequences: Any) -> None:
     assert not baselines.requires_grad
 
 
-class DataDependent(nn.Module):
+SIZES: dict[str, Callable[[torch.Tensor], int]] = {
+    "x.shape[0]": lambda x: x.shape[0],
+    "len(x)": len,
+    "int(x.shape[0])": lambda x: int(x.shape[0]),
+}
+"""Ways to ask for the number of sequences."""
+
+
+class Asking(nn.Module):
+    """(N, 4, 10) and an optional (N, 2) to (N, 3); asks for the batch size in one of SIZES, and keeps a tensor."""
+
+    def __init__(self, size: str) -> None:
+        super().__init__()
+        self.size = SIZES[size]
+        self.body = nn.Sequential(nn.Conv1d(4, 6, 3, padding=1), nn.BatchNorm1d(6), nn.ReLU(), nn.MaxPool1d(2))
+        self.gate = nn.Linear(2, 30)
+        self.head = nn.Linear(30, 3)
+        self.last: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor, extra: torch.Tensor | None = None) -> torch.Tensor:
+        self.last = hidden = self.body(x)
+        hidden = hidden.reshape(self.size(x), -1)
+        if extra is not None:
+            hidden = hidden * self.gate(extra).sigmoid()
+        return self.head(hidden).softmax(1).view(self.size(hidden), 3)
+
+
+@pytest.mark.parametrize("with_extra", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_models_that_ask_python_for_the_batch_size_are_captured(size: str, with_extra: bool, sequences: Any) -> None:
+    torch.manual_seed(0)
+    model = Asking(size).double()
+    same = Asking("x.shape[0]").double()
+    same.load_state_dict(model.state_dict())
+    x, references = sequences(2, LENGTH), sequences(3, LENGTH, seed=1)
+    extra = np.random.default_rng(0).normal(size=(2, 2)) if with_extra else None
+    before = state(model)
+    result = DeepSHAP(model, baselines=references).attribute(x, target="all", additional_forward_args=extra)
+    assert state(model) == before
+    assert type(model.last) is torch.Tensor
+
+    model.eval()
+    further = () if extra is None else (torch.tensor(extra),)
+    with torch.no_grad():
+        outputs = model(torch.tensor(x).double(), *further)
+        compared = [
+            model(torch.tensor(reference[None]).double().expand(2, -1, -1), *further) for reference in references
+        ]
+    expected = outputs - torch.stack(compared).mean(0)
+    np.testing.assert_allclose(result.observed.sum(axis=1), expected.numpy(), rtol=0, atol=1e-9)
+
+    written = DeepSHAP(same, baselines=references).attribute(x, target="all", additional_forward_args=extra)
+    np.testing.assert_allclose(result.scores, written.scores, rtol=0, atol=1e-12)
+
+
+def test_weights_changed_between_calls_are_seen_in_a_model_that_asks_for_the_batch_size(sequences: Any) -> None:
+    model, x = Asking("len(x)").double(), sequences(2, LENGTH)
+    method = DeepSHAP(model, n_references=2)
+    before = method.attribute(x, target=0).scores
+    with torch.no_grad():
+        model.head.weight.zero_()
+    assert np.abs(before).max() > 1e-6
+    assert not method.attribute(x, target=0).scores.any()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_warning_names_the_layer_however_the_model_was_captured(size: str, sequences: Any) -> None:
+    class Rounding(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.fmod(x, 0.1)
+
+    torch.manual_seed(0)
+    model = Asking(size).double()
+    model.body[2] = Rounding()
+    with pytest.warns(ConvergenceWarning, match=r"fmod \(layer body\.2\)"):
+        DeepSHAP(model, baselines=np.zeros((1, 4, LENGTH))).attribute(sequences(2, LENGTH), target=0)
+
+
+class Branching(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.sum((1, 2)) if x.sum() > 0 else x.mean((1, 2))
 
 
-class FixedBatch(nn.Module):
+class Looping(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.reshape(len(x), -1).sum(1)
+        return torch.stack([row.sum() for row in x])
 
 
-@pytest.mark.parametrize("uncapturable", [DataDependent, FixedBatch])
-def test_a_model_that_cannot_be_captured_is_refused(uncapturable: type[nn.Module], sequences: Any) -> None:
-    with pytest.raises(UnsupportedError, match=r"torch.export cannot capture it .* x.shape\[0\] for len\(x\)"):
-        DeepSHAP(uncapturable()).attribute(sequences(1, LENGTH))
+class Renormalising(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(4, 3, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.conv.weight.data.renorm_(2, 0, 100)
+        return self.conv(x).amax(2)
+
+
+@pytest.mark.parametrize(
+    ("uncapturable", "reason"),
+    [
+        (Branching, "its code branches on the values of a tensor"),
+        (Looping, "its code fixes the number of sequences"),
+        (Renormalising, r"its code uses a tensor that tracing does not follow, as `weight\.data` is"),
+    ],
+)
+def test_a_model_that_cannot_be_captured_is_refused(
+    uncapturable: type[nn.Module], reason: str, sequences: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = uncapturable()
+    before = state(model)
+    with pytest.raises(UnsupportedError, match=f"cannot capture the model: {reason}.*use another method"):
+        DeepSHAP(model).attribute(sequences(1, LENGTH), target="all")
+    assert state(model) == before
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,10 @@ FALLING_BACK: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: model(lambda m, x: torch.stack([m.conv(x)[m.conv(x) > 0].sum()]).expand(x.shape[0])),
         "torch.export cannot capture|whole batch",
     ),
+    "weights that the code holds below a norm": (
+        lambda: model(lambda m, x: (m.conv.weight.data.renorm_(2, 0, 0.9), m.head(hidden(m, x)))[1]),
+        r"as `weight\.data` is",
+    ),
     "training statistics": (
         lambda: model(lambda m, x: F.batch_norm(m.conv(x), None, None, training=True)),
         "look at the whole batch",

@@ -162,7 +162,7 @@ def test_weights_that_change_are_captured_again() -> None:
     assert_parity(dict(method.attribute(x, target="all").predictions), brute_force(module, x), 1e-10)
 
 
-def test_model_that_cannot_be_captured_falls_back_and_says_so() -> None:
+def test_model_that_cannot_be_captured_falls_back_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     class DataDependent(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -178,6 +178,8 @@ def test_model_that_cannot_be_captured_falls_back_and_says_so() -> None:
     with pytest.warns(FallbackWarning, match="torch.export cannot capture"):
         result = ab.get_method("fastism")(module).attribute(x, target="all")
     assert "torch.export" in result.metadata["fallback"]
+    assert "its code branches on the values of a tensor" in result.metadata["fallback"]
+    assert capfd.readouterr() == ("", "")
     assert_parity(dict(result.predictions), brute_force(module, x), 1e-12)
 
 

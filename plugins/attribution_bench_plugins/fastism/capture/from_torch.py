@@ -1,25 +1,18 @@
 """Capture of a torch.nn.Module through torch.export."""
 
-import inspect
-import logging
 import operator
-import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
+from attribution_bench.models.export import ExportError, export, module_path
 from attribution_bench_plugins.fastism.capture.torch_operators import translate, translate_part
 from attribution_bench_plugins.fastism.graph.ir import BATCH, Graph, Node
-
-EXAMPLE_BATCH = 3
-"""Sequences in the example: one would specialise the graph to a batch of one."""
 
 
 class CaptureError(Exception):
@@ -40,61 +33,12 @@ def capture(module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor], 
     output_names
         Names for the tensors that it returns, in order.
     """
-    return _Reader(_exported(module, example, extras), module, output_names).graph().needed()
-
-
-def _exported(module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor]) -> ExportedProgram:
-    """Return the exported program of a module, for batches of any size.
-
-    PyTorch runs the module's code on symbols first, which fixes the batch where the code asks ``len(x)`` or
-    ``int(x.shape[0])``; if that fails it reads the code instead (``strict``), which follows both.
-    """
-    arguments = tuple(_rows(tensor) for tensor in (example, *extras))
-    axes = _dynamic(module, arguments, Dim("batch"))
-    failures: list[Exception] = []
-    for strict in (False, True):
-        try:
-            with warnings.catch_warnings(), torch.no_grad(), _quiet("torch._guards"):
-                warnings.simplefilter("ignore")
-                program = torch.export.export(module, arguments, dynamic_shapes=axes, strict=strict)
-                return cast(ExportedProgram, program.run_decompositions({}))
-        except Exception as error:  # export fails in many ways; every one means that there is no graph
-            failures.append(error)
-    reasons = " and ".join(dict.fromkeys(map(_reason, failures)))
-    raise CaptureError(f"torch.export cannot capture the model: {reasons}") from failures[0]
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of an error that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if any("specialized it to be a constant" in line for line in lines):
-        return "its code fixes the number of sequences in a batch, as a loop over them does"
-    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Silence a logger that reports what is caught anyway."""
-    logger = logging.getLogger(name)
-    former, logger.disabled = logger.disabled, True
     try:
-        yield
-    finally:
-        logger.disabled = former
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    """Return a few rows: of one row, copies."""
-    return tensor[:1].expand(EXAMPLE_BATCH, *tensor.shape[1:]).contiguous()
-
-
-def _dynamic(module: torch.nn.Module, arguments: Sequence[Tensor], batch: Any) -> dict[str, Any]:
-    """Return for each parameter of the module's forward which axis is the batch."""
-    bound = inspect.signature(module.forward).bind(*arguments).arguments
-    return {
-        name: tuple({0: batch} for _ in value) if isinstance(value, tuple) else {0: batch}
-        for name, value in bound.items()
-    }
+        with torch.no_grad():
+            program = export(module, example, extras)
+    except ExportError as error:
+        raise CaptureError(str(error)) from error
+    return _Reader(program, module, output_names).graph().needed()
 
 
 class _Reader:
@@ -244,9 +188,7 @@ def _is_setting(value: Any) -> bool:
 
 def _layer(node: fx.Node) -> str:
     """Return the module's path and the operation, as the user would find it."""
-    stack = node.meta.get("nn_module_stack")
-    path = next(iter(reversed(stack.values())))[0] if stack else ""
-    path = re.sub(r"__dict__\['_modules'\]\['(\w+)'\]", r"\1", path)  # as strict export writes it
+    path = module_path(node)
     return f"{path}: {node.name}" if path else node.name
 
 

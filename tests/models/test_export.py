@@ -1,0 +1,187 @@
+"""Export of modules: graphs for any number of sequences, failures in plain words, and what is left untouched."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from attribution_bench.models.export import LOGGERS, ExportError, export, module_path
+
+LENGTH = 10
+
+
+class Network(nn.Module):
+    """Layers `tower` and `head` around a function of the number of sequences."""
+
+    def __init__(self, size: Callable[[Tensor], int]) -> None:
+        super().__init__()
+        self.tower = nn.Sequential(nn.Conv1d(4, 3, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Dropout(0.5))
+        self.head = nn.Linear(3 * (LENGTH - 2), 2)
+        self.size = size
+
+    def features(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.tower(x).reshape(self.size(x), -1))
+        return y
+
+
+class OneInput(Network):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features(x)
+
+
+class Defaults(Network):
+    def forward(
+        self, x: Tensor, scale: Tensor | None = None, shift: float = 0.5, *, sign: int = -1
+    ) -> dict[str, Tensor]:
+        y = self.features(x)
+        return {"output": sign * (y if scale is None else y * scale) + shift, "twice": 2 * y}
+
+
+class Further(Network):
+    def forward(self, x: Tensor, *extras: Tensor, **options: Any) -> tuple[Tensor, ...]:
+        y = self.features(x)
+        return (y, *(y * extra for extra in extras))
+
+
+class Calling(nn.Module):
+    """A function of a convolution and the input, which notes its last result."""
+
+    def __init__(self, function: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(4, 3, 3)
+        self.function = function
+        self.last: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.last = y = self.function(self.conv, x)
+        return y
+
+
+SIZES: dict[str, Callable[[Tensor], int]] = {
+    "x.shape[0]": lambda x: x.shape[0],
+    "len(x)": len,
+    "int(x.shape[0])": lambda x: int(x.shape[0]),
+}
+
+
+def network(kind: type[Network], size: str) -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return kind(SIZES[size]).double().eval()
+
+
+def rows(count: int, *shape: int) -> Tensor:
+    return torch.randn(count, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(count))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("kind", "extras"), [(OneInput, 0), (Defaults, 0), (Defaults, 1), (Further, 0), (Further, 2)])
+def test_a_program_runs_on_any_number_of_sequences(kind: type[Network], extras: int, size: str) -> None:
+    module = network(kind, size)
+    program = export(module, rows(1, 4, LENGTH), [rows(1, 2)] * extras).module()
+    for count in (1, 2, 5):
+        inputs = rows(count, 4, LENGTH), *(rows(count, 2) * (i + 1) for i in range(extras))
+        found, expected = program(*inputs), module(*inputs)
+        assert type(found) is type(expected)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_whole_numbers_beside_the_sequence_keep_their_type() -> None:
+    class Kinds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(5, 4)
+
+        def forward(self, x: Tensor, kind: Tensor) -> Tensor:
+            y: Tensor = (x * self.embedding(kind)[:, :, None]).sum((1, 2)).reshape(len(x))
+            return y
+
+    module = Kinds()
+    program = export(module, torch.ones(2, 4, LENGTH), [torch.tensor([3, 1])]).module()
+    inputs = torch.ones(4, 4, LENGTH), torch.tensor([0, 4, 2, 2])
+    torch.testing.assert_close(program(*inputs), module(*inputs))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_program_refers_to_the_parameters_and_buffers_of_the_module(size: str) -> None:
+    module = network(OneInput, size)
+    program = export(module, rows(1, 4, LENGTH))
+    own = dict(module.named_parameters()) | dict(module.named_buffers())
+    assert {name: own[name].data_ptr() for name in program.state_dict} == {
+        name: tensor.data_ptr() for name, tensor in program.state_dict.items()
+    }
+    assert set(dict(module.named_parameters())) <= set(program.state_dict)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_paths_of_modules_are_those_of_named_modules(size: str) -> None:
+    module = network(OneInput, size)
+    graph = export(module, rows(1, 4, LENGTH)).graph
+    paths = {node.name: module_path(node) for node in graph.nodes if node.op == "call_function"}
+    assert paths["conv1d"] == "tower.0"
+    assert paths["relu"] == "tower.2"
+    assert paths["linear"] == "head"
+    assert module_path(next(node for node in graph.nodes if node.op == "placeholder")) == ""
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_module_is_traced_in_the_gradient_mode_of_the_caller(size: str, enabled: bool) -> None:
+    def asking(conv: nn.Module, x: Tensor) -> Tensor:
+        y: Tensor = conv(x).reshape(SIZES[size](x), -1)
+        return y if torch.is_grad_enabled() else y.neg()
+
+    with torch.set_grad_enabled(enabled):
+        graph = export(Calling(asking).eval(), torch.ones(1, 4, LENGTH)).graph
+    assert any(node.name == "neg" for node in graph.nodes) is not enabled
+
+
+def raising(conv: nn.Module, x: Tensor) -> Tensor:
+    raise ValueError("a length of its own")
+
+
+def renormalising(conv: nn.Module, x: Tensor) -> Tensor:
+    conv.get_parameter("weight").data.renorm_(2, 0, 0.9)
+    y: Tensor = conv(x)
+    return y
+
+
+FAILING: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], str]] = {
+    "if": (lambda conv, x: conv(x) if x.sum() > 0 else -conv(x), "its code branches on the values of a tensor, .*"),
+    "float": (lambda conv, x: conv(x) if float(x.sum()) > 0 else x, "its code branches on the values of a tensor, .*"),
+    "loop": (lambda conv, x: torch.stack([conv(row) for row in x]), "its code fixes the number of sequences .*"),
+    "data": (renormalising, r"its code uses a tensor that tracing does not follow, as `weight\.data` is"),
+    "raise": (raising, "ValueError: a length of its own and Unsupported: .*"),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_a_failure_is_told_in_plain_words_and_leaves_everything_as_it_was(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    function, reason = FAILING[name]
+    module = Calling(function).train()
+    module.conv.weight.requires_grad_(False)
+    module.conv.register_forward_hook(hook := lambda *inputs: None)
+    module.last = mark = torch.ones(1)
+    before = {key: (id(value), value.clone()) for key, value in module.state_dict(keep_vars=True).items()}
+    stderr = sys.stderr
+    with pytest.raises(ExportError, match=f"^torch.export cannot capture the model: {reason}$"):
+        export(module, torch.ones(2, 4, LENGTH))
+    assert capfd.readouterr() == ("", "")
+    assert sys.stderr is stderr
+    assert not any(logging.getLogger(logger).disabled for logger in LOGGERS)
+    assert module.training
+    assert module.conv.training
+    assert module.last is mark
+    assert list(module.conv._forward_hooks.values()) == [hook]
+    after = module.state_dict(keep_vars=True)
+    assert list(after) == list(before)
+    for key, (identity, value) in before.items():
+        assert id(after[key]) == identity
+        assert torch.equal(after[key], value)
+    assert not module.conv.weight.requires_grad
