@@ -100,9 +100,11 @@ def first_divergence(plan: Plan, unmutated: UnmutatedActivations, mutation: Wind
     truth = run_graph(plan.graph, full, 1, frozenset(plan.steps))
     run = BlockInterpreter(plan, unmutated, 1, 1, {plan.graph.input: mutation})
     for step in (*plan.body, *plan.head):
-        # Every activation is kept, unchanged.
+        # Every activation is kept, unchanged, on the window that was planned for it.
         run.run_step(step, frozenset())
         name = step.node.name
+        if name in run.windowed:
+            run.windowed[name].schedule()
         if step.node.shape is None or (step.operation is not None and _is_folded(plan, name)):
             continue
         found, expected = run.framework_value(name), truth[name]
