@@ -7,9 +7,10 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench.models import SequenceModel
-from attribution_bench_plugins.fastism.capture.source import source_of
-from attribution_bench_plugins.fastism.engine import Options, prepare
+from attribution_bench_plugins.fastism import FastISM
+from attribution_bench_plugins.fastism.engine import Engine, Options
 from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.planning.sizes import SizePolicy
 
 ROWS_AT_ONCE = 1000
 SMALLEST_SCALE = 1e-3
@@ -61,8 +62,15 @@ def assert_parity(
 
 
 def plan_of(model: SequenceModel, length: int, extras: tuple[np.ndarray, ...] = ()) -> Plan:
-    """Return the plan of a model in inference mode, whatever it would gain."""
-    options = Options(memory_budget=None, self_check=False, rules={}, min_speedup=0.0)
-    plan = prepare(source_of(model), length, extras, model.outputs(length, extras), options).plan
-    assert plan is not None
-    return plan
+    """Return the plan of a model, whatever it would gain."""
+    engine = Engine(model, Options(memory_budget=None, self_check=False, rules={}, min_speedup=0.0))
+    engine.explain(length, extras)
+    (compiled,) = engine.cache.models
+    assert compiled.plan is not None
+    return compiled.plan
+
+
+def sized(method: FastISM, sizes: SizePolicy) -> FastISM:
+    """Return a method whose engine divides work by other constants than those of its device."""
+    method.engine = Engine(method.model, Options(**method.options), sizes)
+    return method

@@ -1,6 +1,8 @@
 """The fastism method."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from attribution_bench.benchmark.timer import Clock
     from attribution_bench.explanation import Explanation
     from attribution_bench.models import OutputSpec
+    from attribution_bench_plugins.fastism.engine import Engine
     from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule
 
 DEFAULT_SELF_CHECK = True
@@ -98,8 +101,13 @@ class FastISM(InSilicoMutagenesis):
             min_speedup=float(min_speedup),
             matmul_precision=matmul_precision,
         )
-        self._engines: dict[Any, Any] = {}
-        self._source: Any = None
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The engine of the model, made at first use: it imports PyTorch. Another may be put in its place."""
+        from attribution_bench_plugins.fastism.engine import Engine, Options
+
+        return Engine(self.model, Options(**self.options))
 
     def explain(self, length: int, *, additional_forward_args: Any = None) -> "Explanation":
         """Explain what the engine does with the model, layer by layer, why, and how fast that should be.
@@ -118,10 +126,7 @@ class FastISM(InSilicoMutagenesis):
         InvalidInputError
             A rule is given for an operation that the model does not have.
         """
-        from attribution_bench_plugins.fastism.engine import Options, explain_model
-
-        extras = further_inputs(additional_forward_args)
-        return explain_model(self.model, length, extras, self._engines, Options(**self.options))
+        return self.engine.explain(length, further_inputs(additional_forward_args))
 
     def plan(self, length: int, *, additional_forward_args: Any = None) -> "Explanation":
         """Old name of `explain`, which will be removed in the next release."""
@@ -134,22 +139,16 @@ class FastISM(InSilicoMutagenesis):
 
         return measure(self, one_hot, budget=budget, clock=clock)
 
-    def _outputs(self, length: int, extras: "tuple[NDArray[Any], ...]") -> "tuple[OutputSpec, ...]":
-        from attribution_bench_plugins.fastism.capture.source import source_of
-        from attribution_bench_plugins.fastism.engine import known_outputs
+    @contextlib.contextmanager
+    def _requested(self, *arguments: Any, **named: Any) -> Iterator[Request]:
+        with self.engine.fixed_weights(), super()._requested(*arguments, **named) as request:
+            yield request
 
-        # The model as this call finds it: its weights are looked at once.
-        self._source = source_of(self.model, self.options["matmul_precision"])
-        known = known_outputs(self._source, length, extras, self._engines)
-        return super()._outputs(length, extras) if known is None else known
+    def _outputs(self, length: int, extras: "tuple[NDArray[Any], ...]") -> "tuple[OutputSpec, ...]":
+        return self.engine.outputs(length, extras)
 
     def _attribute(self, request: Request) -> RawAttribution:
-        from attribution_bench_plugins.fastism.engine import Options, attribute
-
-        return attribute(self._source, request, self._engines, Options(**self.options))
+        return self.engine.attribute(request)
 
     def _predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
-        from attribution_bench_plugins.fastism.engine import Options
-        from attribution_bench_plugins.fastism.substitutions import predict
-
-        return predict(self._source, request, edits, self._engines, Options(**self.options))
+        return self.engine.predict_mutations(request, edits)

@@ -1,7 +1,8 @@
 """How products are computed, and how far two computations of the same activations may be apart."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -10,11 +11,22 @@ from attribution_bench.errors import DeviceError
 
 LOW_TOLERANCE = 3e-2
 """What checks allow of numbers, or products, of few digits, relative to the scale."""
+TOLERANCES: Mapping[torch.dtype, float] = MappingProxyType({torch.float64: 1e-9, torch.float32: 1e-4})
+"""What checks allow of numbers of many digits; wide enough for a full pass' rounding."""
 
 
-def tolerance(dtype: torch.dtype) -> float:
-    """Return what checks against full passes allow, relative to the scale; wide enough for a full pass' rounding."""
-    return {torch.float64: 1e-9, torch.float32: 1e-4}.get(dtype, LOW_TOLERANCE)
+def tolerance(dtypes: Iterable[torch.dtype], matmul_precision: str | None = None) -> float:
+    """Return what checks against full passes allow, relative to the scale of what they compare.
+
+    Parameters
+    ----------
+    dtypes
+        In which the model's layers compute; the least precise counts.
+    matmul_precision
+        In which the products of windows are computed, where it is not that of their operands.
+    """
+    allowed = max(TOLERANCES.get(dtype, LOW_TOLERANCE) for dtype in dtypes)
+    return max(allowed, LOW_TOLERANCE) if matmul_precision else allowed
 
 
 @contextlib.contextmanager

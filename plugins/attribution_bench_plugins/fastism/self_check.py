@@ -1,41 +1,97 @@
-"""Where windows and full passes part: the layer to name when the self-check fails."""
+"""The self-check: some predictions of windows against full passes of the model, and the layer at which they part."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
+from attribution_bench.attribution import Request
+from attribution_bench.errors import SelfCheckError
+from attribution_bench.mutagenesis import full_passes
+from attribution_bench.mutations import Edit
+from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.execution.interpreter import BlockInterpreter
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations, run_graph
+from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.planning.plan import Plan
-from attribution_bench_plugins.fastism.values.window import Window, whole
-from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
+from attribution_bench_plugins.fastism.values.window import whole
+from attribution_bench_plugins.fastism.values.windowed import Windowed
+
+CHECKED_OF = 16
+"""Of a group of listed mutations one in this many is checked at most, so that short lists are not run twice."""
+
+MutateInput = Callable[[UnmutatedActivations, Edit], Windowed]
+"""What gives the mutated input of one sequence as the engine runs it."""
 
 
-def first_divergence(
-    plan: Plan, inputs: Mapping[str, Tensor], position: int, ref: int, alt: int, tolerance: float
-) -> str | None:
+def places_to_check(places: int) -> list[int]:
+    """Return which of the mutated positions of a saturation are checked: those at both ends and in the middle."""
+    return sorted({0, places // 2, places - 1})
+
+
+def numbers_to_check(numbers: NDArray[np.int64]) -> list[int]:
+    """Return which listed mutations of a group are checked: up to three, spread over it."""
+    found: list[int] = numbers[:: max(CHECKED_OF, len(numbers) // 2)].tolist()
+    return found
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """Comparison of windows with full passes, due in a request whose plan has not passed it."""
+
+    source: Source
+    request: Request
+    plan: Plan
+    passed: Callable[[], None]
+    """Called when the predictions agree."""
+
+    def compare(
+        self, edits: Sequence[Edit], predictions: Mapping[str, NDArray[np.floating]], mutate_input: MutateInput
+    ) -> None:
+        """Compare the predictions (len(edits), *selected) of some mutations with full passes of the model.
+
+        Raises
+        ------
+        SelfCheckError
+            They differ by more than rounding; the message names the first layer that does.
+        """
+        passes = full_passes(self.source.model, self.request, edits, lambda done, total: None)
+        for name, values in passes.items():
+            truth = values.astype(np.float64)  # it may be whole numbers
+            scale = max(float(np.abs(truth).max()), float(np.finfo(truth.dtype).tiny))
+            error = float(np.abs(predictions[name] - truth).max()) / scale
+            if not error <= self.source.window_tolerance and np.isfinite(truth).all():
+                layers = self._diverging_layers(edits, mutate_input)
+                layer = next(layers, "the outputs, though no single layer differs")
+                raise SelfCheckError(
+                    f"fastISM's predictions of output {name!r} differ from the model's own by {error:.1e} of their "
+                    f"scale, first at layer {layer!r}; nothing was returned. Please report the model; standard_ism "
+                    "gives exact results meanwhile"
+                )
+        self.passed()
+
+    def _diverging_layers(self, edits: Sequence[Edit], mutate_input: MutateInput) -> Iterator[str]:
+        for edit in edits:
+            inputs = self.source.graph_inputs(self.plan.graph, self.request, np.array([edit.sequence]))
+            unmutated = UnmutatedActivations(self.plan, inputs)
+            mutation = mutate_input(unmutated, edit)
+            layer = first_divergence(self.plan, unmutated, mutation, self.source.window_tolerance)
+            if layer is not None:
+                yield layer
+
+
+def first_divergence(plan: Plan, unmutated: UnmutatedActivations, mutation: Windowed, tolerance: float) -> str | None:
     """Return the first layer whose activations differ from a full pass' by more than `tolerance` of their scale.
 
     Parameters
     ----------
-    inputs
-        The graph's inputs for one sequence, as the model takes them.
-    position, there, instead
-        The mutation: indices of the letter that is there (the number of letters where unknown) and of the other one.
+    unmutated
+        The activations of one sequence.
+    mutation
+        Its mutated input, of one mutation.
     """
-    unmutated = UnmutatedActivations(plan, inputs)
-    device = inputs[plan.graph.input].device
-    window = Window(position, plan.stride, 1)
-    letters = torch.full((1, 1), ref, device=device), torch.full((1, 1, 1), alt, device=device)
-    mutation = MutatedInput(unmutated, plan.graph.input, plan.length, window, *letters, plan.letters)
-    return first_divergence_of(plan, unmutated, mutation, tolerance)
-
-
-def first_divergence_of(
-    plan: Plan, unmutated: UnmutatedActivations, mutation: Windowed, tolerance: float
-) -> str | None:
-    """Return the same for any mutated input of one sequence."""
     layout = plan.steps[plan.graph.input].layout
     assert layout is not None
     original = unmutated.inputs[plan.graph.input]
@@ -44,10 +100,12 @@ def first_divergence_of(
     truth = run_graph(plan.graph, full, 1, frozenset(plan.steps))
     run = BlockInterpreter(plan, unmutated, 1, 1, {plan.graph.input: mutation})
     for step in (*plan.body, *plan.head):
-        # Every activation is kept, unchanged.
+        # Every activation is kept, unchanged, on the window that was planned for it.
         run.run_step(step, frozenset())
         name = step.node.name
-        if step.node.shape is None or (step.operation is not None and _hidden(plan, name)):
+        if name in run.windowed:
+            run.windowed[name].schedule()
+        if step.node.shape is None or (step.operation is not None and _is_folded(plan, name)):
             continue
         found, expected = run.framework_value(name), truth[name]
         if not expected.is_floating_point():
@@ -58,10 +116,8 @@ def first_divergence_of(
     return None
 
 
-def _hidden(plan: Plan, name: str) -> bool:
+def _is_folded(plan: Plan, name: str) -> bool:
     """Whether a node's own activations are not computed, since the batch norm after it is folded into it."""
-    from attribution_bench_plugins.fastism.ops.normalisation import Affine
-
     return any(
         isinstance(step.operation, Affine) and step.operation.absorbed and name in step.node.inputs
         for step in plan.steps.values()

@@ -22,8 +22,9 @@ from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.ops.custom_rules import rules_for
 from attribution_bench_plugins.fastism.planning.plan import Plan, make_plan
+from attribution_bench_plugins.fastism.planning.sizes import ACCELERATOR
 from attribution_bench_plugins.fastism.values import devices
-from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.window import Positions, Window
 from attribution_bench_plugins.fastism.values.windowed import regrid, shifted
 from fastism_models import LENGTH, MODELS, build
 from parity import assert_parity, brute_force, one_hot, plan_of
@@ -120,12 +121,12 @@ def without_numbers(plan: Plan) -> Plan:
 def operations(plan: Plan, positions: int) -> int:
     """Return how many operations the mutations of a block start."""
     middle = plan.length // 2 // plan.stride * plan.stride
-    places = [middle + plan.stride * (k - positions // 2) for k in range(positions)]
+    block = Positions(middle - plan.stride * (positions // 2), plan.stride, positions)
     letters = torch.zeros(2, plan.length, dtype=torch.long, device="meta")
     unmutated = UnmutatedActivations(plan, {plan.graph.input: torch.zeros(2, 4, plan.length, device="meta")})
     alt = letters[:, :, None].expand(-1, -1, 3)
     with torch.inference_mode(), Workers(1) as workers, Operations() as counted:
-        emissions = list(mutate(plan, unmutated, letters, alt, places, positions, lambda done: None, workers))
+        emissions = list(mutate(plan, ACCELERATOR, unmutated, letters, alt, [block], lambda done: None, workers))
     assert emissions
     return counted.count
 

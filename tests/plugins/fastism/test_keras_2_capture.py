@@ -81,7 +81,7 @@ def test_layers_and_operations() -> None:
     mutated[:, :, 5] = np.eye(4)[2]
     by_hand = model(mutated.transpose(0, 2, 1), training=False).numpy()
     np.testing.assert_allclose(truth["output"][:, 2, 5], by_hand, rtol=0, atol=1e-12)
-    (captured,) = method._engines.values()
+    (captured,) = method.engine.cache.models
     opaque = {step.node.layer for step in captured.plan.steps.values() if step.node.op == "opaque"}
     assert opaque == {"memory (GRU)"}
     model.set_weights([weight * 1.5 for weight in model.get_weights()])

@@ -53,7 +53,7 @@ for name, model in models.items():
     method = ab.get_method("fastism")(model, min_speedup=0)  # windows, however small the model
     compare(method, model, name, extras)
     if name in ("convolutions", "pools"):
-        (captured,) = method._engines.values()
+        (captured,) = method.engine.cache.models
         opaque = {{step.node.layer for step in captured.plan.steps.values() if step.node.op == "opaque"}}
         # Keras pads averages otherwise on PyTorch, so that only it can call that layer.
         assert opaque <= {{"average_pooling1d (AveragePooling1D)"}}, opaque

@@ -49,7 +49,7 @@ def assert_parity(result: Any, truth: Sequence[NDArray[Any]], tolerance: float) 
 
 
 def plan_of(method: Any) -> Plan:
-    (captured,) = method._engines.values()
+    (captured,) = method.engine.cache.models
     assert captured.plan is not None
     return captured.plan
 

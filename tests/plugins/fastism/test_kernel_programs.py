@@ -262,7 +262,7 @@ def test_what_is_foreseen_to_stay_between_kernels_does(name: str, monkeypatch: p
     x = one_hot(1, 4, 48)
     found = method.attribute(x, target="all")
     assert_parity(dict(found.predictions), brute_force(model, x), 1e-10)
-    (engine,) = method._engines.values()
+    (engine,) = method.engine.cache.models
     plan = engine.plan
     assert plan is not None
     foreseen = materialized_nodes(plan, plan.middle_windows)

@@ -301,7 +301,7 @@ def test_chains_take_kernels_where_they_are_cheapest() -> None:
     module = chain(nn.Conv1d(4, 64, 7, padding=3), nn.ReLU(), nn.Conv1d(64, 64, 3, padding=64, dilation=64), nn.ReLU())
     engine = ab.get_method("fastism")(module.eval())
     engine.explain(400)
-    (captured,) = engine._engines.values()
+    (captured,) = engine.engine.cache.models
     (wide,) = (
         s.operation
         for s in captured.plan.steps.values()

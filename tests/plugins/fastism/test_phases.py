@@ -2,6 +2,8 @@
 
 import gc
 import weakref
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,55 +12,52 @@ import torch
 from torch import nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism import engine
-from attribution_bench_plugins.fastism.execution import blocks as execute
-from attribution_bench_plugins.fastism.execution.blocks import walk
+from attribution_bench_plugins.fastism import FastISM, saturation
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.ops.lazy_window import Program
+from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.planning.sizes import CPU, SizePolicy, choose_sizes, saturation_blocks
 from attribution_bench_plugins.fastism.values.buffers import Buffers
-from attribution_bench_plugins.fastism.values.window import Positions, Window
+from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
 from fastism_models import LENGTH, MODELS, build
-from parity import assert_parity, brute_force, one_hot, plan_of
+from parity import assert_parity, brute_force, one_hot, plan_of, sized
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
 
-@pytest.fixture
-def begin_near(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let every block begin with neighbours; the strides with which blocks began."""
-    seen: list[int] = []
+NEAR = replace(CPU, enough_rows=2**30, blocks_per_worker=0)
+"""Every block begins with neighbours."""
+FAR = replace(CPU, enough_rows=0)
+"""Every block begins with positions a phase apart."""
 
-    def watched(plan: Any, unmutated: Any, blocks: list[Positions], *rest: Any) -> Any:
-        seen.extend(block.stride for block in blocks)
-        return walk(plan, unmutated, blocks, *rest)
 
-    monkeypatch.setattr(execute, "ENOUGH_ROWS", {"cpu": 2**30})
-    monkeypatch.setattr(execute, "BLOCKS_EACH", 0)
-    monkeypatch.setattr(execute, "walk", watched)
-    return seen
+def strides(plan: Plan, sizes: SizePolicy, count: int, positions: Sequence[int]) -> set[int]:
+    """Return the strides with which the blocks of a group begin."""
+    chosen = choose_sizes(plan, 8, 3, sizes, 2**30)
+    return {block.stride for block in saturation_blocks(plan, sizes, chosen, positions, (count, 3), 8, 2)}
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_rule_in_float64(name: str, begin_near: list[int]) -> None:
+def test_every_rule_in_float64(name: str) -> None:
     module, x = build(name).double(), one_hot(2, 4, LENGTH)
     x[1, :, 11] = 0
-    result = ab.get_method("fastism")(module, self_check=False).attribute(x, target="all")
+    method = sized(FastISM(module, self_check=False), NEAR)
+    result = method.attribute(x, target="all")
     assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
-    with (model := ab.as_sequence_model(module)).inference():
-        plan = plan_of(model, LENGTH)
-    assert set(begin_near) == {plan.strides[0]}
+    (compiled,) = method.engine.cache.models
+    assert compiled.plan is not None
+    assert strides(compiled.plan, NEAR, 2, range(LENGTH)) == {compiled.plan.strides[0]}
 
 
-def test_dividing_on_the_way_changes_nothing_but_rounding(
-    begin_near: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, x = ab.get_model("basset")(300).double(), one_hot(1, 4, 300)
-    method = ab.get_method("fastism")(model)
-    divided = method.attribute(x, target="all", positions=range(20, 290))
-    monkeypatch.setattr(execute, "ENOUGH_ROWS", {"cpu": 0})
-    phases = method.attribute(x, target="all", positions=range(20, 290))
-    assert min(begin_near) < max(begin_near) == 48
+def test_dividing_on_the_way_changes_nothing_but_rounding() -> None:
+    model, x, positions = ab.get_model("basset")(300).double(), one_hot(1, 4, 300), range(20, 290)
+    divided, phases = (
+        sized(FastISM(model), sizes).attribute(x, target="all", positions=positions) for sizes in (NEAR, FAR)
+    )
+    plan = plan_of(ab.as_sequence_model(model), 300)
+    assert max(strides(plan, NEAR, 1, positions)) < 48
+    assert strides(plan, FAR, 1, positions) == {48}
     assert_parity(dict(divided.predictions), dict(phases.predictions), 1e-14)
 
 
@@ -88,25 +87,11 @@ def test_pools_whose_sizes_do_not_divide_each_other_leave_one_phase() -> None:
         assert plan_of(model, 24).strides == (6,)
 
 
-def test_few_blocks_are_not_made_fewer_than_workers_share_evenly() -> None:
-    model, x = ab.get_model("basset")(500), one_hot(1, 4, 500)
-    method, before = ab.get_method("fastism")(model), torch.get_num_threads()
-    seen: list[int] = []
-    original = execute.walk
-
-    def watched(plan: Any, unmutated: Any, blocks: list[Positions], *rest: Any) -> Any:
-        seen.append(len(blocks))
-        return original(plan, unmutated, blocks, *rest)
-
-    try:
-        execute.walk = watched  # type: ignore[assignment]
-        for threads in (2, 8):
-            torch.set_num_threads(threads)
-            method.attribute(x)
-    finally:
-        execute.walk = original
-        torch.set_num_threads(before)
-    assert seen == [12, 48]
+@pytest.mark.parametrize(("workers", "blocks"), [(2, 12), (8, 48)])
+def test_few_blocks_are_not_made_fewer_than_workers_share_evenly(workers: int, blocks: int) -> None:
+    plan = plan_of(ab.as_sequence_model(ab.get_model("basset")(500)), 500)
+    sizes = choose_sizes(plan, 4, 3, CPU, 2**32)
+    assert len(saturation_blocks(plan, CPU, sizes, range(500), (1, 3), 4, workers)) == blocks
 
 
 def test_a_phase_shares_the_numbers_of_its_block() -> None:
@@ -135,7 +120,7 @@ def test_a_group_of_sequences_leaves_nothing_behind(monkeypatch: pytest.MonkeyPa
             super().__init__(*given)
             alive.append(weakref.ref(self))
 
-    monkeypatch.setattr(engine, "UnmutatedActivations", Watched)
+    monkeypatch.setattr(saturation, "UnmutatedActivations", Watched)
     method, x = ab.get_method("fastism")(ab.get_model("basset")(200)), one_hot(4, 4, 200)
     method.attribute(x, batch_size=1)
     alive.clear()

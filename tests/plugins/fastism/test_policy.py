@@ -10,6 +10,7 @@ from torch import nn
 import attribution_bench as ab
 from attribution_bench.errors import FallbackWarning
 from attribution_bench_plugins.fastism.planning.cost import LAUNCH_COST_MACS, LaunchCounts, Work
+from attribution_bench_plugins.fastism.planning.policy import predicted_speedup
 from fastism_models import build, chain
 from parity import assert_parity, brute_force, one_hot
 from real_architectures import ARCHITECTURES
@@ -106,12 +107,14 @@ def test_predicted_ratio_counts_what_starts_cost() -> None:
     module = chain(nn.Flatten(), nn.Linear(4 * 30, 3), nn.ReLU())
     method = ab.get_method("fastism")(module)
     method.explain(30)
-    (engine,) = method._engines.values()
+    (engine,) = method.engine.cache.models
     work = Work.of(engine.plan, "cpu")
     # A dense layer and a ReLU, in the unmutated pass and in the one walk: the flattening computes nothing.
     starts = 4 * LAUNCH_COST_MACS["cpu"]
-    assert work.ratio(LaunchCounts(10, 1, 1)) == pytest.approx(10 * work.full / (10 * work.planned + starts))
-    assert work.ratio(LaunchCounts(10**8, 1, 1)) == pytest.approx(work.full / work.planned, rel=1e-3)
+    assert predicted_speedup(work, LaunchCounts(10, 1, 1)) == pytest.approx(
+        10 * work.full / (10 * work.planned + starts)
+    )
+    assert predicted_speedup(work, LaunchCounts(10**8, 1, 1)) == pytest.approx(work.full / work.planned, rel=1e-3)
 
 
 @pytest.mark.parametrize("count", [1, 40])

@@ -99,7 +99,7 @@ def test_the_engine_is_left_as_it_was_after_an_error_too() -> None:
     with pytest.raises(KeyError), timed_steps(lambda: 0.0, torch.device("cpu")):
         method.attribute(lambda_windows(LENGTH, 1).one_hot(), progress=interrupted)
     assert (blocks.BlockInterpreter, head.BlockInterpreter, Prepared.run) == (plain, plain, plain_run)
-    (engine,) = method._engines.values()
+    (engine,) = method.engine.cache.models
     assert not any("run_merged" in vars(step.operation) for step in engine.plan.steps.values() if step.operation)
 
 

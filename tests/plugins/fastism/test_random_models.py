@@ -1,15 +1,17 @@
 """fastISM on random models: every prediction against full passes, and every rule at work."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism.execution import blocks as execute
+from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.ops import RULES
 from attribution_bench_plugins.fastism.ops.convolution import Algorithm, LinearConvolution
-from parity import assert_parity, brute_force, one_hot
+from attribution_bench_plugins.fastism.planning.sizes import CPU
+from parity import assert_parity, brute_force, one_hot, sized
 from random_models import (
     Channels,
     Convolution,
@@ -57,11 +59,8 @@ EMPTY = Description(layers=(Embed(1), Channels("split")), heads=(Head("profile")
 """A part of the channels that holds none."""
 
 
-@pytest.fixture(autouse=True)
-def blocks_divide_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let blocks begin with neighbours, which sequences as short as these would not need."""
-    monkeypatch.setattr(execute, "ENOUGH_ROWS", {"cpu": 2**30})
-    monkeypatch.setattr(execute, "BLOCKS_EACH", 0)
+NEAR = replace(CPU, enough_rows=2**30, blocks_per_worker=0)
+"""Blocks begin with neighbours and divide on the way, which sequences as short as these would not need."""
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +83,10 @@ def compare(description: Description) -> Counter[str]:
         x[0, :, 0] = 0
     extras = description.extra_inputs()
     alphabet = "DNA" if description.letters == 4 else "protein"
-    method = ab.get_method("fastism")(ab.as_sequence_model(module, alphabet=alphabet), self_check=False)
+    method = sized(FastISM(ab.as_sequence_model(module, alphabet=alphabet), self_check=False), NEAR)
     result = method.attribute(x, target="all", additional_forward_args=extras)
     assert_parity(dict(result.predictions), brute_force(module, x, extras), 1e-10)
-    (captured,) = method._engines.values()
+    (captured,) = method.engine.cache.models
     return Counter(step.node.op for step in captured.plan.steps.values() if step.mode in ("windowed", "global"))
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 import torch
 
 import attribution_bench as ab
+from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.execution import blocks as execute
 from attribution_bench_plugins.fastism.execution.workers import Workers
+from attribution_bench_plugins.fastism.planning.sizes import CPU
 from fastism_models import LENGTH, build
-from parity import assert_parity, brute_force, one_hot
+from parity import assert_parity, brute_force, one_hot, sized
 
 
 @pytest.fixture
@@ -67,14 +70,14 @@ def test_an_error_ends_the_others() -> None:
 
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("name", ["conv, relu, norm, pool, dense", "residual, two heads"])
-def test_predictions_are_those_of_one_worker(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_are_those_of_one_worker(name: str) -> None:
     module, x = build(name).double(), one_hot(5, 4, LENGTH)
     # Many small blocks, so that workers meet.
-    monkeypatch.setattr(execute, "CACHE_BYTES", {"cpu": 2**14})
-    method = ab.get_method("fastism")(module)
-    together = method.attribute(x, target="all")
-    monkeypatch.setattr(execute, "MOST_WORKERS", 1)
-    alone = method.attribute(x, target="all")
+    several = replace(CPU, block_bytes=2**14)
+    together, alone = (
+        sized(FastISM(module), sizes).attribute(x, target="all")
+        for sizes in (several, replace(several, most_workers=1))
+    )
     for output, predictions in alone.predictions.items():
         np.testing.assert_allclose(together.predictions[output], predictions, rtol=1e-12, atol=1e-13)
 

@@ -23,6 +23,7 @@ from attribution_bench_plugins.fastism.capture.keras_model import (
 from attribution_bench_plugins.fastism.capture.keras_ops import translate_operation
 from attribution_bench_plugins.fastism.capture.keras_site import Site
 from attribution_bench_plugins.fastism.graph.ir import Graph
+from attribution_bench_plugins.fastism.precision import tolerance
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class _Reader:
             expected = own(*(self.builder.examples[source][0] for source in sources))
         if found.shape != expected.shape or not expected.is_floating_point():
             return bool(found.shape == expected.shape and torch.equal(found, expected.to(found.dtype)))
-        allowed = self.library.tolerance(expected.dtype)
+        allowed = tolerance({self.library.effective_dtype(expected.dtype)})
         scale = float(expected.nan_to_num().abs().max()) if expected.numel() else 0.0
         return torch.allclose(found.to(expected.dtype), expected, rtol=allowed, atol=allowed * scale, equal_nan=True)
 

@@ -11,8 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.precision import tolerance
-
 
 @dataclass(frozen=True)
 class Call:
@@ -88,10 +86,10 @@ class Library(abc.ABC):
     def is_symbolic(self, value: Any) -> bool:
         """Whether a value stands for a tensor of the graph."""
 
-    def tolerance(self, dtype: torch.dtype) -> float:
-        """Return how far the library's own results may be from the engine's, relative to their scale."""
+    def effective_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """Return the precision that the results of layers of a type have."""
         # On PyTorch Keras multiplies matrices of double precision in single precision.
-        return tolerance(torch.float32 if self.on_torch and dtype == torch.float64 else dtype)
+        return torch.float32 if self.on_torch and dtype == torch.float64 else dtype
 
     def compute_dtype(self, layer: Any) -> torch.dtype | None:
         """Return the type in which a layer computes; None where it has none."""

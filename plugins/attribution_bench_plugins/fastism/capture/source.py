@@ -15,11 +15,12 @@ from torch import Tensor
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
 from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
+from attribution_bench.request import Request
 from attribution_bench_plugins.fastism.capture.from_torch import CaptureError, capture
 from attribution_bench_plugins.fastism.capture.graph_builder import BATCH_SIZES
 from attribution_bench_plugins.fastism.execution.unmutated import run_graph
 from attribution_bench_plugins.fastism.graph.ir import Graph
-from attribution_bench_plugins.fastism.precision import LOW_TOLERANCE, tolerance
+from attribution_bench_plugins.fastism.precision import tolerance
 from attribution_bench_plugins.fastism.values import devices
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ class Source(abc.ABC):
     model: SequenceModel
     device: torch.device
     dtype: torch.dtype
-    tolerance: float
-    """What checks of the graph against the model's own full passes allow, relative to the output's scale."""
-    products: str | None = None
+    dtypes: frozenset[torch.dtype]
+    """Precisions in which the model's layers compute."""
+    matmul_precision: str | None = None
     """Precision of the products of windows; None for that which PyTorch is set to."""
 
     @property
@@ -47,9 +48,14 @@ class Source(abc.ABC):
         return devices.kind(self.device)
 
     @property
-    def allowed(self) -> float:
+    def tolerance(self) -> float:
+        """What checks of the graph against the model's own full passes allow, relative to the output's scale."""
+        return tolerance(self.dtypes)
+
+    @property
+    def window_tolerance(self) -> float:
         """What checks of windows against full passes allow, relative to the output's scale."""
-        return max(self.tolerance, LOW_TOLERANCE) if self.products else self.tolerance
+        return tolerance(self.dtypes, self.matmul_precision)
 
     @abc.abstractmethod
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
@@ -73,6 +79,11 @@ class Source(abc.ABC):
         """Return sequences (N, A, L) in the model's own layout."""
         x = self.tensor(one_hot)
         return x if self.model.layout == "NAL" else x.transpose(1, 2).contiguous()
+
+    def graph_inputs(self, graph: Graph, request: Request, rows: slice | NDArray[np.int64]) -> dict[str, Tensor]:
+        """Return the values of a graph's inputs for some sequences of a request."""
+        extras = (self.tensor(extra[rows]) for extra in request.extras)
+        return {graph.input: self.sequences(request.one_hot[rows]), **dict(zip(graph.extras, extras, strict=True))}
 
     def _examples(
         self, length: int, extras: tuple[NDArray[Any], ...]
@@ -106,7 +117,7 @@ class TorchSource(Source):
     def __init__(self, model: TorchSequenceModel) -> None:
         self.model, self.module = model, model.model
         self.device, self.dtype = torch.device(model.device), model.dtype
-        self.tolerance = tolerance(self.dtype)
+        self.dtypes = frozenset({self.dtype})
 
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
         one_hot, rows = self._examples(length, extras)
@@ -141,7 +152,7 @@ class KerasSource(Source):
         self.dtype = self.library.to_torch(model.to_tensor(np.zeros(1)), self.device).dtype
         layers = model.model._flatten_layers()
         computing = [dtype for layer in layers if (dtype := self.library.compute_dtype(layer)) is not None]
-        self.tolerance = max(self.library.tolerance(dtype) for dtype in (self.dtype, *computing))
+        self.dtypes = frozenset(self.library.effective_dtype(dtype) for dtype in (self.dtype, *computing))
 
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
         from attribution_bench_plugins.fastism.capture.from_keras import capture as capture_keras
@@ -201,7 +212,7 @@ class _AsModule(torch.nn.Module):
         return tuple(self.sequence_model.name_outputs(self.model(inputs, training=False)).values())
 
 
-def source_of(model: SequenceModel, products: str | None = None) -> Source:
+def source_of(model: SequenceModel, matmul_precision: str | None = None) -> Source:
     """Return a model as the engine asks it, and in which precision it multiplies windows."""
     source: Source
     if isinstance(model, TorchSequenceModel):
@@ -211,5 +222,5 @@ def source_of(model: SequenceModel, products: str | None = None) -> Source:
 
         assert isinstance(model, KerasSequenceModel)
         source = KerasSource(model)
-    source.products = products
+    source.matmul_precision = matmul_precision
     return source

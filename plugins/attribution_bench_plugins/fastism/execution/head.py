@@ -10,13 +10,9 @@ from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActiv
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.ops.base import MergingOperation
 from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.planning.sizes import SizePolicy, head_positions
 from attribution_bench_plugins.fastism.values.window import Positions, Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
-
-HEAD_BYTES = 4 * 2**20
-"""Size of the largest tensor of a part, on a CPU: it stays in the shared cache from one step to the next."""
-LEAST_HEAD_ROWS = 512
-"""Mutated sequences of a part at least: products with fewer rows wait for their weights."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +34,21 @@ class BlockActivations:
 
 
 def run_head(
-    plan: Plan, unmutated: UnmutatedActivations, left: Sequence[BlockActivations], alternatives: int, workers: Workers
+    plan: Plan,
+    policy: SizePolicy,
+    unmutated: UnmutatedActivations,
+    left: Sequence[BlockActivations],
+    alternatives: int,
+    workers: Workers,
 ) -> Iterator[Emission]:
     """Run the late steps on what all blocks left, for a range of positions after the other.
 
     Neighbours are in one range, whatever their phase: they reach the same rows of a dense layer.
     """
     positions = sorted({position for what in left for position in what.block.indices})
-    size = _positions_at_once(plan, unmutated, len(positions), alternatives, workers.count)
+    itemsize = unmutated.inputs[plan.graph.input].element_size()
+    rows = unmutated.count, alternatives
+    size = head_positions(plan, policy, len(positions), rows, itemsize, workers.count)
     parts = [positions[i : i + size] for i in range(0, len(positions), size)]
 
     def run(part: list[int]) -> list[Emission]:
@@ -54,20 +57,6 @@ def run_head(
 
     for emissions in workers.in_order(run, parts):
         yield from emissions
-
-
-def _positions_at_once(
-    plan: Plan, unmutated: UnmutatedActivations, positions: int, alternatives: int, workers: int
-) -> int:
-    if unmutated.device != "cpu":
-        return max(1, positions)
-    rows = unmutated.count * alternatives
-    channels = max((step.layout.channels for step in plan.head if step.layout is not None), default=1)
-    itemsize = unmutated.inputs[plan.graph.input].element_size()
-    fitting = max(1, -(-LEAST_HEAD_ROWS // rows), HEAD_BYTES // (channels * itemsize * rows))
-    # As many parts for every worker.
-    parts = -(-positions // (fitting * workers)) * workers if positions > fitting else 1
-    return -(-positions // parts) if positions else 1
 
 
 def _run(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.mutations import Edit
-from attribution_bench_plugins.fastism.execution.blocks import phases
+from attribution_bench_plugins.fastism.planning.sizes import phases
 from attribution_bench_plugins.fastism.values.window import Positions
 
 

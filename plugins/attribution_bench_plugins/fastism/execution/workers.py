@@ -8,9 +8,6 @@ from typing import TypeVar
 
 import torch
 
-MOST_WORKERS = 8
-"""Beyond this, workers wait for the interpreter; further cores go to the operations of each."""
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

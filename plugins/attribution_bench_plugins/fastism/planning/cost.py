@@ -1,6 +1,5 @@
 """What the nodes of a graph cost, counted: on the windows that mutations reach, and whole."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -167,13 +166,3 @@ class Work:
             block=len(plan.body) * start,
             group=(len(plan.head) + operations) * start,
         )
-
-    def ratio(self, launches: LaunchCounts) -> float:
-        """Return how many times cheaper the plan is than a full pass for every mutation."""
-        planned = launches.mutations * self.planned + launches.blocks * self.block + launches.groups * self.group
-        return launches.mutations * self.full / max(1, planned)
-
-    def fewest(self, min_speedup: float) -> float:
-        """Return how many mutations a block must hold to be so many times cheaper than full passes."""
-        gained = self.full - min_speedup * self.planned
-        return min_speedup * (self.block + self.group) / gained if gained > 0 else math.inf

@@ -1,7 +1,7 @@
 """What the engine will do with each node of a graph, decided before anything runs."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -9,7 +9,7 @@ from itertools import pairwise
 from types import MappingProxyType
 
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
-from attribution_bench_plugins.fastism.graph.layout import Layout, elements
+from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.ops import RULES, NoRuleError, Operand, Operation, Rule
 from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
@@ -335,37 +335,3 @@ def _min_strides(graph: Graph, operations: Mapping[str, Operation | None]) -> di
             scales[name] = max(inputs) * operation.scale
             min_strides[name] = math.lcm(min_strides[name], scales[name].denominator)
     return min_strides
-
-
-def widest(plan: Plan, windows: Mapping[str, Window], names: Iterable[str]) -> int:
-    """Return how many numbers the largest of some windowed nodes has for one mutation."""
-    largest = 1
-    for name in names:
-        window, layout = windows.get(name), plan.steps[name].layout
-        if window is not None and layout is not None:
-            largest = max(largest, min(window.width, layout.length) * layout.channels)
-    return largest
-
-
-def largest_whole(plan: Plan) -> int:
-    """Return how many numbers the largest node that runs whole has; 0 where none does."""
-    shapes = [step.node.shape for step in plan.steps.values() if step.mode == "full"]
-    return max((elements(shape) for shape in shapes if shape is not None), default=0)
-
-
-def bytes_per_sequence(plan: Plan, itemsize: int, alternatives: int) -> int:
-    """Return the bytes that a sequence keeps while its mutations run, besides those of a block.
-
-    Every unmutated activation twice, as the model gives it and in the engine's order; and twice for each of its
-    mutations, of so many letters at every position, what waits for the late steps, which put it together, and the
-    largest that they make of it.
-    """
-    numbers = 2 * sum(elements(node.shape) for node in plan.graph.nodes.values() if node.shape is not None)
-    windows = plan.middle_windows
-    for name in plan.live_across_blocks:
-        layout = plan.steps[name].layout
-        if layout is not None:
-            numbers += 2 * min(windows[name].width, layout.length) * layout.channels * alternatives * plan.length
-    head = [step.layout.channels for step in plan.head if step.layout is not None]
-    numbers += 2 * max(head, default=0) * alternatives * plan.length
-    return max(1, numbers * itemsize)

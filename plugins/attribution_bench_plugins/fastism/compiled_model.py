@@ -1,0 +1,75 @@
+"""A model captured and planned at one length, and the decision whether the plan runs."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from attribution_bench.models import OutputSpec
+from attribution_bench_plugins.fastism.capture.from_torch import CaptureError
+from attribution_bench_plugins.fastism.capture.source import Source
+from attribution_bench_plugins.fastism.explanation import main_cause
+from attribution_bench_plugins.fastism.graph.layout import labelled
+from attribution_bench_plugins.fastism.ops.custom_rules import rules_for
+from attribution_bench_plugins.fastism.options import Options
+from attribution_bench_plugins.fastism.planning.cost import Work
+from attribution_bench_plugins.fastism.planning.plan import Plan, make_plan
+from attribution_bench_plugins.fastism.planning.policy import Decision, decide_for_model
+from attribution_bench_plugins.fastism.planning.pooling_first import pool_first
+from attribution_bench_plugins.fastism.planning.rewriting import split_joint_features
+from attribution_bench_plugins.fastism.planning.sizes import SizePolicy, choose_sizes, launch_counts
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """A model at one length, with the weights that it had when it was captured."""
+
+    plan: Plan | None
+    """None where the model could not be captured."""
+    work: Work | None
+    """None where there is no plan."""
+    decision: Decision
+    """Windows or full passes, for a saturation that fills the engine's blocks."""
+    outputs: tuple[OutputSpec, ...]
+    fingerprint: Hashable
+    """That of the weights; see `Source.fingerprint`."""
+    checked: bool = False
+    """Whether the self-check was passed."""
+
+
+def compile_model(
+    source: Source,
+    length: int,
+    extras: tuple[NDArray[Any], ...],
+    outputs: tuple[OutputSpec, ...],
+    options: Options,
+    policy: SizePolicy,
+) -> CompiledModel:
+    """Capture a model in inference mode and plan it; one that cannot be captured has no plan but a reason.
+
+    Parameters
+    ----------
+    extras
+        The model's further inputs, at least one row of each.
+    outputs
+        The model's outputs at this length.
+
+    Raises
+    ------
+    InvalidInputError
+        A rule is given for an operation that the model does not have.
+    """
+    try:
+        graph = pool_first(split_joint_features(source.capture(length, extras, outputs)))
+    except CaptureError as error:
+        return CompiledModel(None, None, Decision.full_passes(str(error)), outputs, source.fingerprint)
+    axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
+    plan = make_plan(graph, labelled(axes, len(source.model.alphabet), length), rules_for(graph, options.rules))
+    work, alternatives = Work.of(plan, source.kind), plan.letters - 1
+    sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, policy, options.budget(source.device, policy))
+    launches = launch_counts(plan, sizes, sizes.sequences, range(length), alternatives)
+    decision = decide_for_model(work, launches, options.min_speedup)
+    if not decision.run_windows:
+        decision = Decision.full_passes(f"{decision.reason} ({main_cause(plan)})")
+    return CompiledModel(plan, work, decision, outputs, source.fingerprint)

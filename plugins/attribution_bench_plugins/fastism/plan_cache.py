@@ -1,0 +1,57 @@
+"""The plan cache: what an engine remembers of its model from call to call."""
+
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from attribution_bench_plugins.fastism.capture.source import Source
+from attribution_bench_plugins.fastism.compiled_model import CompiledModel
+
+MOST_MODELS = 4
+"""Compiled models that are kept, since each holds a copy of some of the weights; an estimate of the lengths that a
+caller goes to and fro between."""
+
+
+class PlanCache:
+    """Compiled models of one engine, by the length and by the shapes and types of the model's further inputs.
+
+    An entry is made at the first call with its key. Entries are dropped all together when one is stored for weights
+    with another fingerprint, as weights that have changed do not come back; one by one, the least recently stored
+    first, when there are more than `MOST_MODELS`; and at last with the engine. That the self-check was passed is
+    remembered with the entry, so that new weights are checked anew.
+    """
+
+    def __init__(self) -> None:
+        self._models: dict[Hashable, CompiledModel] = {}
+
+    def stored(self, length: int, extras: tuple[NDArray[Any], ...]) -> CompiledModel | None:
+        """Return the entry of a key, whatever the model's weights are now: they are not looked at."""
+        return self._models.get(_key(length, extras))
+
+    def current(self, source: Source, length: int, extras: tuple[NDArray[Any], ...]) -> CompiledModel | None:
+        """Return the entry of a key if the model's weights are still those that it was captured with."""
+        stored = self.stored(length, extras)
+        return stored if stored is not None and stored.fingerprint == source.fingerprint else None
+
+    def store(self, length: int, extras: tuple[NDArray[Any], ...], compiled: CompiledModel) -> None:
+        """Keep a compiled model under a key."""
+        if any(known.fingerprint != compiled.fingerprint for known in self._models.values()):
+            self._models.clear()
+        self._models[_key(length, extras)] = compiled
+        while len(self._models) > MOST_MODELS:
+            del self._models[next(iter(self._models))]
+
+    def mark_checked(self, compiled: CompiledModel) -> None:
+        """Remember that a compiled model has passed the self-check."""
+        self._models |= {key: replace(known, checked=True) for key, known in self._models.items() if known is compiled}
+
+    @property
+    def models(self) -> tuple[CompiledModel, ...]:
+        """The compiled models that are kept, in the order in which they were stored."""
+        return tuple(self._models.values())
+
+
+def _key(length: int, extras: tuple[NDArray[Any], ...]) -> Hashable:
+    return length, tuple((extra.shape[1:], extra.dtype) for extra in extras)
