@@ -111,7 +111,7 @@ def dense(node: Node, operands: Sequence[Operand]) -> Operation:
         if not source.plain or (source.axes[last] == "" and source.channels > 1):
             return ChannelMap(node, operands, source, weight, last)
         layout = source.with_axis(last, weight.shape[0])
-        return LinearConvolution(node, operands, layout, weight.t()[None, None], up=1, dilation=1, offset=0)
+        return LinearConvolution(node, operands, layout, weight.t()[None, None], upsampling=1, dilation=1, offset=0)
     if len(source.axes) == 2 and source.axes[0] == "n" and source.axes[1] in ("cp", "pc", "p"):
         return FlattenedDense(node, operands)
     raise NoRuleError(f"it multiplies the last of the axes {source.axes}")
