@@ -18,27 +18,27 @@ class LinearFilter:
     dilation: int
     offset: int
 
-    @property
+    @cached_property
     def groups(self) -> int:
         """Number of groups of channels."""
         return self.taps.shape[0]
 
-    @property
+    @cached_property
     def kernel(self) -> int:
         """Number of taps, K."""
         return self.taps.shape[1]
 
-    @property
+    @cached_property
     def c_in(self) -> int:
         """Input channels of a group."""
         return self.taps.shape[2]
 
-    @property
+    @cached_property
     def c_out(self) -> int:
         """Output channels of a group."""
         return self.taps.shape[3]
 
-    @property
+    @cached_property
     def reach(self) -> int:
         """Distance in positions from the first to the last output of an input."""
         return (self.kernel - 1) * self.dilation
