@@ -2,7 +2,7 @@
 
 from attribution_bench.explanation import Explanation, LayerExplanation
 from attribution_bench_plugins.fastism.graph.layout import elements
-from attribution_bench_plugins.fastism.kernels.machine import OLDEST, has_compiler
+from attribution_bench_plugins.fastism.kernels.machine import OLDEST_LLVMLITE, has_compiler
 from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 from attribution_bench_plugins.fastism.planning.cost import (
     FREE,
@@ -17,7 +17,7 @@ from attribution_bench_plugins.fastism.values import devices
 FOLLOWS = "it follows "
 UNCOMPILED = (
     "On a CPU, convolutions are faster compiled together with what follows them: "
-    f"pip install 'llvmlite>={'.'.join(map(str, OLDEST))}'."
+    f"pip install 'llvmlite>={'.'.join(map(str, OLDEST_LLVMLITE))}'."
 )
 REMEDY = "pooling or striding before it would make that cheaper"
 
@@ -96,7 +96,7 @@ def _advice(plan: Plan, costs: dict[str, Cost], fallback: str) -> tuple[str, ...
         share = costs[heaviest].work / total
         advice.append(f"Every layer runs on windows; {plan.steps[heaviest].node.layer!r} takes most, {share:.0%}.")
     if not has_compiler() and any(
-        isinstance(step.operation, LinearConvolution) and devices.on_cpu(step.operation.taps)
+        isinstance(step.operation, LinearConvolution) and devices.on_cpu(step.operation.filter.taps)
         for step in plan.steps.values()
     ):
         advice.append(UNCOMPILED)

@@ -17,7 +17,7 @@ from attribution_bench.environment import thread_count
 from attribution_bench.errors import DeviceError
 from attribution_bench_plugins.fastism.capture.source import source_of
 from attribution_bench_plugins.fastism.execution import blocks, head, interpreter
-from attribution_bench_plugins.fastism.kernels.program import Prepared
+from attribution_bench_plugins.fastism.kernels.program import PreparedProgram
 from attribution_bench_plugins.fastism.method import PRODUCTS
 from attribution_bench_plugins.fastism.ops.base import MergingOperation
 from attribution_bench_plugins.fastism.planning.plan import Plan
@@ -147,7 +147,7 @@ def timed_steps(clock: Clock, device: torch.device) -> Iterator[dict[tuple[str, 
     """
     seconds: dict[tuple[str, str, str], float] = defaultdict(float)
     merging: list[Any] = []
-    plain, plain_run = interpreter.BlockInterpreter, Prepared.run
+    plain, plain_run = interpreter.BlockInterpreter, PreparedProgram.run
     within: list[float] = [0.0]
     steps_by_name: dict[str, Step] = {}
 
@@ -163,12 +163,12 @@ def timed_steps(clock: Clock, device: torch.device) -> Iterator[dict[tuple[str, 
         seconds[step.node.layer, step.node.op, step.mode] += done.seconds - (within[0] - before)
         return done.value
 
-    def run_timed(prepared: Prepared) -> None:
-        for first in range(0, prepared.rows, prepared.chunk):
-            for entry in prepared.entries:
-                entry.arguments[0], entry.arguments[1] = first, min(prepared.chunk, prepared.rows - first)
-                took = timed(clock, partial(entry.function, entry.arguments)).seconds
-                step = steps_by_name[entry.call.node]
+    def run_timed(program: PreparedProgram) -> None:
+        for first in range(0, program.rows, program.chunk):
+            for each in program.function_calls:
+                each.arguments[0], each.arguments[1] = first, min(program.chunk, program.rows - first)
+                took = timed(clock, partial(each.function, each.arguments)).seconds
+                step = steps_by_name[each.call.node]
                 seconds[step.node.layer, step.node.op, step.mode] += took
                 within[0] += took
 
@@ -188,11 +188,11 @@ def timed_steps(clock: Clock, device: torch.device) -> Iterator[dict[tuple[str, 
 
     for module in (blocks, head):
         vars(module)["BlockInterpreter"] = TimedRun
-    Prepared.run = run_timed  # type: ignore[assignment, method-assign]
+    PreparedProgram.run = run_timed  # type: ignore[assignment, method-assign]
     try:
         yield seconds
     finally:
-        Prepared.run = plain_run  # type: ignore[method-assign]
+        PreparedProgram.run = plain_run  # type: ignore[method-assign]
         for module in (blocks, head):
             vars(module)["BlockInterpreter"] = plain
         for operation in merging:

@@ -1,4 +1,6 @@
-"""Every way of running a convolution on windows gives the same numbers, whichever would be the cheapest."""
+"""Convolution algorithms: all give the same numbers on windows, and the cheapest is chosen by fixed costs."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -7,8 +9,11 @@ import torch.nn.functional as F
 from torch import nn
 
 import attribution_bench as ab
+from attribution_bench_plugins.fastism.convolution.algorithm import ConvolutionAlgorithm
+from attribution_bench_plugins.fastism.convolution.choice import ALGORITHMS, cheapest
+from attribution_bench_plugins.fastism.convolution.overlap_add import OverlapAdd
 from attribution_bench_plugins.fastism.convolution.toom_cook import PolyphaseToomCook
-from attribution_bench_plugins.fastism.ops.convolution import Algorithm, LinearConvolution
+from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 from fastism_models import LENGTH, build, chain
 from parity import assert_parity, brute_force, one_hot
 
@@ -21,30 +26,32 @@ MODELS = (
 )
 
 
-@pytest.mark.parametrize(
-    "algorithm", ["overlap-add", "direct", "Toom-Cook", "overlap-add kernel", "direct kernel", "Toom-Cook kernel"]
-)
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda algorithm: algorithm.name)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_algorithms_agree_with_full_passes(
-    name: str, algorithm: Algorithm, dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    algorithm: type[ConvolutionAlgorithm],
+    dtype: torch.dtype,
+    tolerance: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    offered, taken = LinearConvolution._costs, []
+    taken = []
 
-    def costs(taps: LinearConvolution, source: int, width: int) -> dict[Algorithm, int]:
-        known = offered(taps, source, width)
-        taken.append(algorithm in known)
-        return {algorithm: 0} if algorithm in known else known
+    def choose(available: Sequence[ConvolutionAlgorithm], source: int, width: int) -> ConvolutionAlgorithm:
+        wanted = [each for each in available if isinstance(each, algorithm)]
+        taken.extend(wanted)
+        return wanted[0] if wanted else cheapest(available, source, width)
 
-    monkeypatch.setattr(LinearConvolution, "_costs", costs)
+    monkeypatch.setattr(LinearConvolution, "choose_algorithm", staticmethod(choose))
     module, x = build(name).to(dtype), one_hot(2, 4, LENGTH)
     found = ab.get_method("fastism")(module).attribute(x, target="all")
     assert_parity(dict(found.predictions), brute_force(module.double(), x), tolerance)
-    assert any(taken) or (name == "dilated first layer" and algorithm in ("Toom-Cook kernel", "overlap-add kernel"))
+    assert taken or (name == "dilated first layer" and algorithm.name in ("Toom-Cook kernel", "overlap-add kernel"))
 
 
 def test_wide_layers_take_few_products() -> None:
-    """The second layer of Basset in little: what it costs decides."""
+    """A small second layer of Basset takes the Toom-Cook convolution."""
     module = chain(nn.Conv1d(4, 96, 7, padding=3), nn.ReLU(), nn.Conv1d(96, 96, 7, padding=3), nn.ReLU(), nn.Flatten())
     explanation = ab.get_method("fastism")(module.eval()).explain(60)
     (second,) = (layer for layer in explanation.layers if layer.layer == "2: conv1d_1")
@@ -52,7 +59,7 @@ def test_wide_layers_take_few_products() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_numbers_with_few_digits_are_not_added_up_before_they_are_multiplied(dtype: torch.dtype) -> None:
+def test_toom_cook_is_not_for_element_types_with_few_digits(dtype: torch.dtype) -> None:
     module = chain(nn.Conv1d(4, 96, 7, padding=3), nn.ReLU(), nn.Conv1d(96, 96, 7, padding=3), nn.Flatten())
     layers = ab.get_method("fastism")(module.to(dtype).eval()).explain(60).layers
     assert layers[2].products_fast == 7 * 7 * 96 * 96
@@ -61,8 +68,8 @@ def test_numbers_with_few_digits_are_not_added_up_before_they_are_multiplied(dty
 @pytest.mark.parametrize("dilation", [1, 2, 3, 8, 50])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 11])
 @pytest.mark.parametrize("width", [1, 3, 7, 17, 40, 101, 150])
-def test_interleaved_windows_of_any_width(width: int, kernel: int, dilation: int) -> None:
-    """Two rows of one tile, of several tiles, of columns far apart, of windows that are one longer than others."""
+def test_polyphase_decomposition_of_any_width(width: int, kernel: int, dilation: int) -> None:
+    """Two rows: phases of one tile and of several, phases of two lengths, and many phases."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, width, 4, dtype=torch.float64, generator=generator)
     taps = torch.randn(kernel, 4, 5, dtype=torch.float64, generator=generator)
@@ -76,9 +83,14 @@ def test_interleaved_windows_of_any_width(width: int, kernel: int, dilation: int
     "head", [nn.ConvTranspose1d(6, 1, 7, padding=3), nn.ConvTranspose1d(6, 2, 3, 4), nn.Conv1d(6, 2, 9, dilation=2)]
 )
 @pytest.mark.parametrize("length", [23, 32, 60])
-def test_heads_of_few_channels_by_tiles(head: nn.Module, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    offered = LinearConvolution._costs
-    monkeypatch.setattr(LinearConvolution, "_costs", lambda *known: {"overlap-add": offered(*known)["overlap-add"]})
+def test_overlap_add_by_tiles_for_heads_of_few_channels(
+    head: nn.Module, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(available: Sequence[ConvolutionAlgorithm], source: int, width: int) -> ConvolutionAlgorithm:
+        (overlap_add,) = (each for each in available if isinstance(each, OverlapAdd))
+        return overlap_add
+
+    monkeypatch.setattr(LinearConvolution, "choose_algorithm", staticmethod(choose))
     module, x = chain(nn.Conv1d(4, 6, 5, padding=2), nn.ReLU(), head).double(), one_hot(2, 4, length)
     found = ab.get_method("fastism")(module).attribute(x, target="all")
     assert_parity(dict(found.predictions), brute_force(module, x), 1e-10)

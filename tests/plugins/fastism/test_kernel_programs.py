@@ -1,4 +1,4 @@
-"""Kernels that run one after the other for some rows at a time; pools and sums against loops."""
+"""Programs of kernels, which run in order for a chunk of rows at a time; pools and sums against loops."""
 
 import itertools
 import weakref
@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import attribution_bench as ab
-from attribution_bench_plugins.fastism.kernels import kernel as shared
-from attribution_bench_plugins.fastism.kernels import machine, program
-from attribution_bench_plugins.fastism.kernels.direct import DirectKernel
-from attribution_bench_plugins.fastism.kernels.kernel import Epilogue
-from attribution_bench_plugins.fastism.kernels.overlap_add import OverlapAddKernel
-from attribution_bench_plugins.fastism.kernels.pool import PoolKernel
-from attribution_bench_plugins.fastism.kernels.program import Call, run_calls
-from attribution_bench_plugins.fastism.kernels.total import TotalKernel
+from attribution_bench_plugins.fastism.kernels import machine
+from attribution_bench_plugins.fastism.kernels.direct_kernel import DirectKernel
+from attribution_bench_plugins.fastism.kernels.epilogue import Epilogue
+from attribution_bench_plugins.fastism.kernels.overlap_add_kernel import OverlapAddKernel
+from attribution_bench_plugins.fastism.kernels.pool_kernel import PoolKernel
+from attribution_bench_plugins.fastism.kernels.program import KernelCall, run_calls
+from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
+from attribution_bench_plugins.fastism.kernels.total_kernel import TotalKernel
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow, Program
 from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes
 from attribution_bench_plugins.fastism.values.buffers import Buffers
@@ -84,18 +84,10 @@ def test_pools_agree_with_the_largest_of_each_place(
         for i in range(pooled)
     ]
     after = torch.stack([before[:, place].amax(1) for place in places], 1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared, "machine", lambda: here)
-        pool = PoolKernel(
-            kernel=kernel,
-            stride=stride,
-            dilation=dilation,
-            padding=padding,
-            channels=channels,
-            itemsize=dtype.itemsize,
-        )
+    tile = best_tile(channels, dtype.itemsize, here)
+    pool = PoolKernel(tile, kernel=kernel, stride=stride, dilation=dilation, padding=padding, channels=channels)
     epilogue = Epilogue(steps)  # type: ignore[arg-type]
-    call = Call(pool, x, source, window, pooled, epilogue, x_unmutated=before, unmutated=after, scale=scale)
+    call = KernelCall(pool, x, source, window, pooled, epilogue, x_unmutated=before, unmutated=after, scale=scale)
     (found,) = run_calls([call], [True], Buffers())
     assert found is not None
     wanted = torch.zeros(found.shape, dtype=torch.float64)
@@ -116,9 +108,9 @@ def test_pools_agree_with_the_largest_of_each_place(
 
 def test_a_pool_keeps_what_is_not_a_number() -> None:
     x = torch.tensor([1.0, float("nan"), 2.0, 3.0]).view(1, 1, 1, 4, 1).expand(-1, -1, -1, -1, 20)
-    pool = PoolKernel(kernel=2, stride=2, dilation=1, padding=0, channels=20, itemsize=4)
+    pool = PoolKernel(best_tile(20, 4), kernel=2, stride=2, dilation=1, padding=0, channels=20)
     zeros = torch.zeros(1, 4, 20)
-    call = Call(pool, x, Window(0, 0, 4), Window(0, 0, 2), 2, x_unmutated=zeros, unmutated=zeros[:, :2])
+    call = KernelCall(pool, x, Window(0, 0, 4), Window(0, 0, 2), 2, x_unmutated=zeros, unmutated=zeros[:, :2])
     (found,) = run_calls([call], [True], Buffers())
     assert found is not None
     torch.testing.assert_close(found[0, 0, 0, :, 7], torch.tensor([float("nan"), 3.0]), equal_nan=True)
@@ -130,26 +122,27 @@ def test_sums_over_positions(channels: int, dtype: torch.dtype) -> None:
     """More positions than are added up together; scaled as a mean is."""
     source = Window(-3, 1, 77)
     x, scale = deltas(source, channels, 90, dtype), torch.full((channels,), 1 / 90, dtype=dtype)
-    kernel = TotalKernel(channels=channels, itemsize=dtype.itemsize)
+    kernel = TotalKernel(best_tile(channels, dtype.itemsize), channels=channels)
     (found,) = run_calls(
-        [Call(kernel, x, source, Window(0, 0, 1), 1, Epilogue(("scale",)), scale=scale)], [True], Buffers()
+        [KernelCall(kernel, x, source, Window(0, 0, 1), 1, Epilogue(("scale",)), scale=scale)], [True], Buffers()
     )
     assert found is not None
     expected = x.double().sum(3, keepdim=True) / 90
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-15 if dtype == torch.float64 else 3e-7)
 
 
-def residual_calls() -> list[Call]:
+def residual_calls() -> list[KernelCall]:
     """Return convolutions, a residual sum, a pool, a profile head and a mean: each reads what others write."""
     taps = [random(3, 20, 20, seed=seed) / 8 for seed in (1, 2)]
     first, second = (
-        DirectKernel(each, dilation=dilation, offset=-dilation) for each, dilation in zip(taps, (1, 2), strict=True)
+        DirectKernel(each, best_tile(20, 8), dilation=dilation, offset=-dilation)
+        for each, dilation in zip(taps, (1, 2), strict=True)
     )
     source = Window(2, 3, 7)
     wider, widest = Window(1, 3, 9), Window(-1, 3, 13)
     before, pooled = random(2, LENGTH, 20, seed=3), random(2, LENGTH // 2, 20, seed=4)
-    one = Call(first, deltas(source, 20, LENGTH), source, wider, LENGTH, Epilogue(("rectify",)), unmutated=before)
-    two = Call(
+    one = KernelCall(first, deltas(source, 20, LENGTH), source, wider, LENGTH, Epilogue(("rectify",)), unmutated=before)
+    two = KernelCall(
         second,
         one,
         wider,
@@ -160,31 +153,28 @@ def residual_calls() -> list[Call]:
         other=one,
         other_window=wider,
     )
-    pool = PoolKernel(kernel=2, stride=2, dilation=1, padding=0, channels=20, itemsize=8)
-    head = OverlapAddKernel(random(5, 20, 1, seed=8), up=1, offset=-2)
+    pool = PoolKernel(best_tile(20, 8), kernel=2, stride=2, dilation=1, padding=0, channels=20)
+    head = OverlapAddKernel(random(5, 20, 1, seed=8), best_tile(5, 8), upsampling=1, offset=-2)
     return [
         one,
         two,
-        Call(pool, two, widest, Window(0, 1, 7), LENGTH // 2, x_unmutated=before, unmutated=pooled),
-        Call(head, two, widest, Window(-3, 3, 17), LENGTH),
-        Call(TotalKernel(channels=20, itemsize=8), two, widest, Window(0, 0, 1), 1),
+        KernelCall(pool, two, widest, Window(0, 1, 7), LENGTH // 2, x_unmutated=before, unmutated=pooled),
+        KernelCall(head, two, widest, Window(-3, 3, 17), LENGTH),
+        KernelCall(TotalKernel(best_tile(20, 8), channels=20), two, widest, Window(0, 0, 1), 1),
     ]
 
 
 @pytest.mark.parametrize("least", [1, 2, 5, 100])
 @pytest.mark.parametrize("kept", list(itertools.product([True, False], repeat=3)))
-def test_rows_at_a_time_and_what_is_kept_change_no_bit(
-    kept: tuple[bool, bool, bool], least: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone: dict[Call, Tensor] = {}
+def test_chunks_of_rows_and_kept_results_change_no_bit(kept: tuple[bool, bool, bool], least: int) -> None:
+    alone: dict[KernelCall, Tensor] = {}
     calls = residual_calls()
     for call, whole in zip(calls, run_calls(calls, [True] * 5, Buffers()), strict=True):
         assert whole is not None
         alone[call] = whole
-    monkeypatch.setattr(program, "LEAST_CHUNK", least)
-    monkeypatch.setattr(program, "CHUNK_BYTES", 1)
     keeping = [*kept, True, True]
-    for call, keeps, result in zip(calls, keeping, run_calls(calls, keeping, Buffers()), strict=True):
+    results = run_calls(calls, keeping, Buffers(), chunk_bytes=1, least_chunk_rows=least)
+    for call, keeps, result in zip(calls, keeping, results, strict=True):
         assert (result is not None) == keeps
         assert result is None or torch.equal(result, alone[call])
 
@@ -281,7 +271,7 @@ def test_what_is_computed_keeps_nothing_that_it_was_computed_from() -> None:
     """What a block leaves to the late steps is kept until all blocks have run."""
     window, unmutated, rows = Window(3, 1, 6), cast("Unmutated", NothingUnmutated()), Program(Buffers(), {})
     x = Windowed(unmutated, "x", LENGTH, window, delta=deltas(window, 20, LENGTH), is_masked=True)
-    kernel = DirectKernel(random(3, 20, 20, seed=1), dilation=1, offset=-1)
+    kernel = DirectKernel(random(3, 20, 20, seed=1), best_tile(20, 8), dilation=1, offset=-1)
     between = LazyWindow(unmutated, "y", LENGTH, Window(2, 1, 8), kernel, x, rows)
     result = LazyWindow(unmutated, "z", LENGTH, Window(1, 1, 10), kernel, between, rows)
     operands = weakref.ref(x), weakref.ref(between)

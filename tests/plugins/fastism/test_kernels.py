@@ -1,8 +1,9 @@
 """Compiled convolutions against sums that are added up one by one, in double precision."""
 
 import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from importlib import import_module
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 import torch
@@ -11,23 +12,26 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import attribution_bench as ab
+from attribution_bench_plugins.fastism.convolution.algorithm import CompiledAlgorithm, ConvolutionAlgorithm
+from attribution_bench_plugins.fastism.convolution.direct import CompiledDirect
 from attribution_bench_plugins.fastism.explanation import UNCOMPILED
-from attribution_bench_plugins.fastism.kernels import kernel as shared
 from attribution_bench_plugins.fastism.kernels import machine
-from attribution_bench_plugins.fastism.kernels.direct import DirectKernel
-from attribution_bench_plugins.fastism.kernels.kernel import Epilogue, Tile, WindowKernel
-from attribution_bench_plugins.fastism.kernels.overlap_add import OverlapAddKernel
-from attribution_bench_plugins.fastism.kernels.program import Call, run_calls
-from attribution_bench_plugins.fastism.kernels.toom_cook import ToomCookKernel
+from attribution_bench_plugins.fastism.kernels.direct_kernel import DirectKernel
+from attribution_bench_plugins.fastism.kernels.epilogue import Epilogue
+from attribution_bench_plugins.fastism.kernels.overlap_add_kernel import OverlapAddKernel
+from attribution_bench_plugins.fastism.kernels.program import KernelCall, run_calls
+from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
+from attribution_bench_plugins.fastism.kernels.toom_cook_kernel import ToomCookKernel
+from attribution_bench_plugins.fastism.kernels.window_kernel import WindowKernel
 from attribution_bench_plugins.fastism.ops import lazy_window
-from attribution_bench_plugins.fastism.ops.convolution import KERNELS, LinearConvolution
+from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
 from fastism_models import chain
 from parity import assert_parity, brute_force, one_hot
 
-FINISHES = [
+EPILOGUES = [
     Epilogue(steps, value)
     for steps in [
         (),
@@ -37,11 +41,9 @@ FINISHES = [
     for value in (False, True)
     if not (value and "rectify" in steps[:-1])
 ]
-OUTSIDE = 1000
-"""What lies outside the sequence and must not be read."""
 
 
-def run_alone(call: Call) -> Tensor:
+def run_alone(call: KernelCall) -> Tensor:
     """Return what one kernel writes."""
     (result,) = run_calls([call], [True], Buffers())
     assert result is not None
@@ -62,7 +64,7 @@ def expected(
     x: Tensor,
     source: Window,
     taps: Tensor,
-    up: int,
+    upsampling: int,
     dilation: int,
     offset: int,
     window: Window,
@@ -82,7 +84,7 @@ def expected(
             continue
         total = torch.zeros(2, 2, taps.shape[2], dtype=torch.float64)
         for i, j in itertools.product(range(source.width), range(taps.shape[0])):
-            if (source.at(k) + i) * up + j * dilation + offset == position:
+            if (source.at(k) + i) * upsampling + j * dilation + offset == position:
                 total += x[:, k, :, i] @ taps[j]
         before = unmutated[:, None, position]
         after = before
@@ -100,9 +102,9 @@ def expected(
 
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(
-    epilogue=st.sampled_from(FINISHES),
+    epilogue=st.sampled_from(EPILOGUES),
     name=st.sampled_from(["toom_cook", "direct", "overlap_add"]),
-    up=st.integers(1, 3),
+    upsampling=st.integers(1, 3),
     dtype=st.sampled_from([torch.float32, torch.float64]),
     c_in=st.sampled_from([1, 3, 5, 17, 70]),
     c_out=st.sampled_from([1, 3, 16, 17, 40, 64, 70, 130]),
@@ -112,12 +114,12 @@ def expected(
     source=st.builds(Window, st.integers(-4, 20), st.integers(0, 3), st.integers(1, 13)),
     window=st.builds(Window, st.integers(-6, 20), st.integers(0, 3), st.integers(1, 30)),
     beside=st.builds(Window, st.integers(-6, 20), st.integers(0, 3), st.integers(1, 9)),
-    machine_vectors=st.sampled_from([machine.Machine(64, 32), machine.Machine(32, 16), machine.Machine(16, 32)]),
+    here=st.sampled_from([machine.Machine(64, 32), machine.Machine(32, 16), machine.Machine(16, 32)]),
 )
 def test_kernels_agree_with_sums_one_by_one(
     epilogue: Epilogue,
     name: str,
-    up: int,
+    upsampling: int,
     dtype: torch.dtype,
     c_in: int,
     c_out: int,
@@ -127,7 +129,7 @@ def test_kernels_agree_with_sums_one_by_one(
     source: Window,
     window: Window,
     beside: Window,
-    machine_vectors: machine.Machine,
+    here: machine.Machine,
 ) -> None:
     """Windows that leave the sequence, that miss each other, that no tile fits; channels that fill no vector."""
     length, count = 24, 3
@@ -137,21 +139,24 @@ def test_kernels_agree_with_sums_one_by_one(
     scale = torch.randn(c_out, dtype=torch.float64, generator=generator).to(dtype)
     x = deltas(source, count, length, c_in, dtype, 2)
     other = deltas(beside, count, length, c_out, dtype, 3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared, "machine", lambda: machine_vectors)
-        prepared: WindowKernel
-        match name:
-            case "toom_cook":
-                up, dilation = 1, min(dilation, source.width)
-                prepared = ToomCookKernel(taps, dilation=dilation, offset=offset)
-            case "direct":
-                prepared, up = DirectKernel(taps, dilation=dilation, offset=offset), 1
-            case _:
-                prepared, dilation = OverlapAddKernel(taps, up=up, offset=offset), 1
-                epilogue = replace(epilogue, steps=tuple(step for step in epilogue.steps if step == "rectify"))
-    call = Call(prepared, x, source, window, length, epilogue, None, unmutated, scale, other, beside)
+    window_kernel: WindowKernel
+    match name:
+        case "toom_cook":
+            upsampling, dilation = 1, min(dilation, source.width)
+            tile = best_tile(c_out, dtype.itemsize, here)
+            window_kernel = ToomCookKernel(taps, tile, dilation=dilation, offset=offset)
+        case "direct":
+            tile, upsampling = best_tile(c_out, dtype.itemsize, here), 1
+            window_kernel = DirectKernel(taps, tile, dilation=dilation, offset=offset)
+        case _:
+            tile, dilation = best_tile(kernel * c_out, dtype.itemsize, here), 1
+            window_kernel = OverlapAddKernel(taps, tile, upsampling=upsampling, offset=offset)
+            epilogue = replace(epilogue, steps=tuple(step for step in epilogue.steps if step == "rectify"))
+    call = KernelCall(window_kernel, x, source, window, length, epilogue, None, unmutated, scale, other, beside)
     found = run_alone(call)
-    wanted = expected(x, source, taps, up, dilation, offset, window, length, epilogue, unmutated, scale, other, beside)
+    wanted = expected(
+        x, source, taps, upsampling, dilation, offset, window, length, epilogue, unmutated, scale, other, beside
+    )
     allowed = (1e-13 if dtype == torch.float64 else 1e-5) * max(1.0, float(wanted.abs().max()))
     torch.testing.assert_close(found.double(), wanted, rtol=0, atol=allowed)
 
@@ -160,19 +165,19 @@ def test_rows_of_a_wider_tensor() -> None:
     """A part of a window, as regridding leaves it: rows are apart."""
     taps = torch.randn(3, 4, 20, dtype=torch.float64)
     wide = torch.randn(1, 2, 2, 30, 4, dtype=torch.float64)
-    prepared = DirectKernel(taps, dilation=1, offset=-1)
+    kernel = DirectKernel(taps, best_tile(20, 8), dilation=1, offset=-1)
     source, window = Window(0, 0, 10), Window(0, 0, 12)
     part = wide[:, :, :, 5:15]
-    found = run_alone(Call(prepared, part, source, window, 40))
-    assert torch.equal(found, run_alone(Call(prepared, part.contiguous(), source, window, 40)))
+    found = run_alone(KernelCall(kernel, part, source, window, 40))
+    assert torch.equal(found, run_alone(KernelCall(kernel, part.contiguous(), source, window, 40)))
 
 
 def test_a_relu_keeps_what_is_not_a_number() -> None:
     taps = torch.ones(1, 1, 20)
     x = torch.tensor([1.0, float("nan"), -3.0]).view(1, 1, 1, 3, 1)
     window = Window(0, 0, 3)
-    kernel, epilogue = DirectKernel(taps, dilation=1, offset=0), Epilogue(("rectify",), value=True)
-    found = run_alone(Call(kernel, x, window, window, 3, epilogue, unmutated=torch.zeros(1, 3, 20)))
+    kernel, epilogue = DirectKernel(taps, best_tile(20, 4), dilation=1, offset=0), Epilogue(("rectify",), value=True)
+    found = run_alone(KernelCall(kernel, x, window, window, 3, epilogue, unmutated=torch.zeros(1, 3, 20)))
     torch.testing.assert_close(
         found[0, 0, 0, :, 7], torch.tensor([1.0, float("nan"), 0.0]), rtol=0, atol=0, equal_nan=True
     )
@@ -182,9 +187,7 @@ def test_sums_fit_the_registers() -> None:
     for here, itemsize, c_out in itertools.product(
         [machine.Machine(64, 32), machine.Machine(32, 16), machine.Machine(16, 32)], [4, 8], [1, 30, 64, 300]
     ):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(shared, "machine", lambda here=here: here)
-            tile: Tile = shared.best_tile(c_out, itemsize)
+        tile = best_tile(c_out, itemsize, here)
         assert tile.positions * tile.vectors + tile.vectors + 1 <= here.vector_registers
         assert tile.positions >= 1
 
@@ -225,6 +228,12 @@ class Residual(nn.Module):
         return y
 
 
+def compiled_direct(available: Sequence[ConvolutionAlgorithm], source: int, width: int) -> ConvolutionAlgorithm:
+    """Return the direct convolution as a kernel."""
+    (algorithm,) = (each for each in available if isinstance(each, CompiledDirect))
+    return algorithm
+
+
 ORDERS = [
     "cnr+",
     "c+r=c+r",
@@ -243,9 +252,9 @@ ORDERS = [
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_whatever_follows_a_convolution(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every order of what may be done on the way, on the results of which something else may rest."""
-    monkeypatch.setattr(LinearConvolution, "_costs", lambda *_: {"direct kernel": 0})
+def test_every_order_of_steps_after_a_convolution(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elementwise steps that may be fused into a kernel, in every order, some of whose results are read again."""
+    monkeypatch.setattr(LinearConvolution, "choose_algorithm", staticmethod(compiled_direct))
     module = Residual(order).double().eval()
     with torch.no_grad():
         module.norm.running_mean.uniform_(-1, 1)
@@ -255,32 +264,46 @@ def test_whatever_follows_a_convolution(order: str, monkeypatch: pytest.MonkeyPa
     assert_parity(dict(found.predictions), brute_force(module, x), 1e-10)
 
 
-def test_a_relu_and_a_sum_are_part_of_the_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
-    finished: list[Epilogue] = []
+def test_a_relu_and_a_sum_are_fused_into_the_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    epilogues: list[Epilogue] = []
 
-    def spy(calls: list[Call], kept: list[bool], buffers: Buffers) -> list[Tensor | None]:
-        finished.extend(call.epilogue for call in calls)
+    def spy(calls: list[KernelCall], kept: list[bool], buffers: Buffers) -> list[Tensor | None]:
+        epilogues.extend(call.epilogue for call in calls)
         return run_calls(calls, kept, buffers)
 
     monkeypatch.setattr(lazy_window, "run_calls", spy)
-    monkeypatch.setattr(LinearConvolution, "_costs", lambda *_: {"direct kernel": 0})
+    monkeypatch.setattr(LinearConvolution, "choose_algorithm", staticmethod(compiled_direct))
     ab.get_method("fastism")(Residual("cnr+").eval(), self_check=False).attribute(one_hot(1, 4, 24), target="all")
-    assert set(finished) == {Epilogue(("rectify", "add"))}
+    assert set(epilogues) == {Epilogue(("rectify", "add"))}
 
 
-def test_without_a_compiler_nothing_is_deferred(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And `explain` says what would help."""
-    users = ("explanation", "kernels.kernel", "ops.pooling")
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Give a function after which llvmlite is not installed, as far as its version tells."""
+
+    def missing(_: str) -> str:
+        raise PackageNotFoundError
+
+    def uninstall() -> None:
+        monkeypatch.setattr(machine, "version", missing)
+        machine.has_compiler.cache_clear()
+
+    yield uninstall
+    monkeypatch.undo()
+    machine.has_compiler.cache_clear()
+
+
+def test_without_a_compiler_no_window_is_lazy(monkeypatch: pytest.MonkeyPatch, uncompiled: Callable[[], None]) -> None:
+    """And `explain` advises to install one."""
     module, x = Residual("cnr+").double().eval(), one_hot(1, 4, 24)
     with_it = ab.get_method("fastism")(module)
     assert UNCOMPILED not in with_it.explain(24).advice
     expected_here = with_it.attribute(x, target="all")
 
     def refuse(*_: object) -> None:
-        raise AssertionError("something was deferred")
+        raise AssertionError("a lazy window was made")
 
-    for user in users:
-        monkeypatch.setattr(import_module(f"attribution_bench_plugins.fastism.{user}"), "has_compiler", lambda: False)
+    uncompiled()
     monkeypatch.setattr(LazyWindow, "__init__", refuse)
     without = ab.get_method("fastism")(module)
     assert UNCOMPILED in without.explain(24).advice
@@ -305,6 +328,6 @@ def test_chains_take_kernels_where_they_are_cheapest() -> None:
     (wide,) = (
         s.operation
         for s in captured.plan.steps.values()
-        if isinstance(s.operation, LinearConvolution) and s.operation.c_in == 64
+        if isinstance(s.operation, LinearConvolution) and s.operation.filter.c_in == 64
     )
-    assert wide._algorithm(Window(0, 1, 133), Window(-64, 1, 261)) in KERNELS
+    assert isinstance(wide.algorithm(133, 261), CompiledAlgorithm)

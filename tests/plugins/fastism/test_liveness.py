@@ -11,7 +11,8 @@ from torch import Tensor
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.execution.interpreter import BlockInterpreter
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
-from attribution_bench_plugins.fastism.kernels.direct import DirectKernel
+from attribution_bench_plugins.fastism.kernels.direct_kernel import DirectKernel
+from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow, Program
 from attribution_bench_plugins.fastism.planning.liveness import Schedule, overwritable, schedule
 from attribution_bench_plugins.fastism.planning.plan import Plan
@@ -140,7 +141,7 @@ class LazyBlock:
         self.live: dict[str, Windowed] = {}
         self.program = Program(Buffers(), self.live)
         generator = torch.Generator().manual_seed(0)
-        self.kernel = DirectKernel(torch.randn(3, 8, 8, generator=generator), dilation=1, offset=-1)
+        self.kernel = DirectKernel(torch.randn(3, 8, 8, generator=generator), best_tile(8, 4), dilation=1, offset=-1)
         self.delta = torch.randn(2, 5, 3, 6, 8, generator=generator)
         self.x = Windowed(self.unmutated, "x", 40, Window(3, 4, 6), delta=self.delta.clone(), is_masked=True)
 

@@ -15,7 +15,7 @@ from attribution_bench.environment import thread_count
 from attribution_bench.sequences import lambda_windows
 from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.execution import blocks, head
-from attribution_bench_plugins.fastism.kernels.program import Prepared
+from attribution_bench_plugins.fastism.kernels.program import PreparedProgram
 from attribution_bench_plugins.fastism.profile import matrix_rate, timed_steps
 
 LENGTH = 60
@@ -90,7 +90,7 @@ def test_steps_are_timed_once_a_block_and_merging_ones_once_in_all() -> None:
 
 def test_the_engine_is_left_as_it_was_after_an_error_too() -> None:
     method = FastISM(as_sequence_model(pooled(), device="cpu"), min_speedup=0)
-    plain, plain_run = blocks.BlockInterpreter, Prepared.run
+    plain, plain_run = blocks.BlockInterpreter, PreparedProgram.run
 
     def interrupted(done: int, total: int) -> None:
         assert blocks.BlockInterpreter is not plain
@@ -98,7 +98,7 @@ def test_the_engine_is_left_as_it_was_after_an_error_too() -> None:
 
     with pytest.raises(KeyError), timed_steps(lambda: 0.0, torch.device("cpu")):
         method.attribute(lambda_windows(LENGTH, 1).one_hot(), progress=interrupted)
-    assert (blocks.BlockInterpreter, head.BlockInterpreter, Prepared.run) == (plain, plain, plain_run)
+    assert (blocks.BlockInterpreter, head.BlockInterpreter, PreparedProgram.run) == (plain, plain, plain_run)
     (engine,) = method.engine.cache.models
     assert not any("run_merged" in vars(step.operation) for step in engine.plan.steps.values() if step.operation)
 

@@ -1,6 +1,7 @@
 """fastISM on random models: every prediction against full passes, and every rule at work."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import HealthCheck, example, given, settings
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism import FastISM
+from attribution_bench_plugins.fastism.convolution.algorithm import ConvolutionAlgorithm
 from attribution_bench_plugins.fastism.ops import RULES
-from attribution_bench_plugins.fastism.ops.convolution import Algorithm, LinearConvolution
+from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 from attribution_bench_plugins.fastism.planning.sizes import CPU
 from parity import assert_parity, brute_force, one_hot, sized
 from random_models import (
@@ -64,15 +66,15 @@ NEAR = replace(CPU, enough_rows=2**30, blocks_per_worker=0)
 
 
 @pytest.fixture(autouse=True)
-def convolutions_run_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take each way of a convolution in turn, by its sizes: models as small as these would never need some."""
-    offered = LinearConvolution._costs
+def convolutions_use_every_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choose each algorithm in turn, by the sizes of a convolution: some are never the cheapest for so small models."""
 
-    def costs(taps: LinearConvolution, source: int, width: int) -> dict[Algorithm, int]:
-        algorithms = sorted(offered(taps, source, width))
-        return {algorithms[(source + taps.kernel + taps.c_out) % len(algorithms)]: 0}
+    def choose(available: Sequence[ConvolutionAlgorithm], source: int, width: int) -> ConvolutionAlgorithm:
+        by_name = sorted(available, key=lambda algorithm: algorithm.name)
+        filter_ = by_name[0].filter
+        return by_name[(source + filter_.kernel + filter_.c_out) % len(by_name)]
 
-    monkeypatch.setattr(LinearConvolution, "_costs", costs)
+    monkeypatch.setattr(LinearConvolution, "choose_algorithm", staticmethod(choose))
 
 
 def compare(description: Description) -> Counter[str]:

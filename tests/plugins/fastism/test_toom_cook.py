@@ -1,4 +1,4 @@
-"""Convolutions by values at points: the right numbers, few products, little rounding."""
+"""Toom-Cook convolutions: the right numbers, few products, little rounding."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,9 @@ from attribution_bench_plugins.fastism.numerics.toom_cook import MOST_AMPLIFICAT
 def test_karatsuba_by_hand() -> None:
     """(a + bx)(c + dx) from ac, (a + b)(c + d) and bd."""
     convolution = toom_cook(2, 2)
-    np.testing.assert_array_equal(convolution.evaluate, [[1, 0], [1, 1], [0, 1]])
-    np.testing.assert_array_equal(convolution.weigh, [[1, 0], [1, 1], [0, 1]])
-    np.testing.assert_array_equal(convolution.interpolate, [[1, 0, 0], [-1, 1, -1], [0, 0, 1]])
+    np.testing.assert_array_equal(convolution.evaluation, [[1, 0], [1, 1], [0, 1]])
+    np.testing.assert_array_equal(convolution.kernel_evaluation, [[1, 0], [1, 1], [0, 1]])
+    np.testing.assert_array_equal(convolution.interpolation, [[1, 0, 0], [-1, 1, -1], [0, 0, 1]])
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 7, 8, 11, 13, 16])
@@ -20,7 +20,7 @@ def test_every_size_gives_the_convolution_with_no_more_products_than_pairs(width
     convolution = fewest_products(width, kernel)
     random = np.random.default_rng(0)
     x, taps = random.normal(size=width), random.normal(size=kernel)
-    found = convolution.interpolate @ ((convolution.evaluate @ x) * (convolution.weigh @ taps))
+    found = convolution.interpolation @ ((convolution.evaluation @ x) * (convolution.kernel_evaluation @ taps))
     np.testing.assert_allclose(found, np.convolve(x, taps), rtol=0, atol=1e-12)
     assert width + kernel - 1 <= convolution.products <= width * kernel
     assert min(width, kernel) == 1 or convolution.products < width * kernel
@@ -42,10 +42,11 @@ def test_rounding_in_single_precision_is_within_what_is_said(width: int, kernel:
     for j in range(kernel):
         truth[:, j : j + width] += x.astype(np.float64) @ taps[j].astype(np.float64)
         plain[:, j : j + width] += x @ taps[j]
-    evaluate, weigh, interpolate = (
-        matrix.astype(np.float32) for matrix in (convolution.evaluate, convolution.weigh, convolution.interpolate)
+    evaluation, kernel_evaluation, interpolation = (
+        matrix.astype(np.float32)
+        for matrix in (convolution.evaluation, convolution.kernel_evaluation, convolution.interpolation)
     )
-    products = np.einsum("rpc,pc->rp", np.einsum("pw,rwc->rpc", evaluate, x), weigh @ taps)
-    found = products @ interpolate.T
+    products = np.einsum("rpc,pc->rp", np.einsum("pw,rwc->rpc", evaluation, x), kernel_evaluation @ taps)
+    found = products @ interpolation.T
     rounding, usual = (np.sqrt(np.mean((result - truth) ** 2)) for result in (found, plain))
     assert rounding <= MOST_AMPLIFICATION * usual

@@ -1,1 +1,1 @@
-"""Convolution of windows: one file an algorithm."""
+"""Convolution of windows of deltas: one file an algorithm, with its cost and its runs in PyTorch and as a kernel."""

@@ -1,33 +1,169 @@
-"""Taps on windows by values at points: fewer products than pairs of positions and taps."""
+"""Toom-Cook convolution: fewer products than pairs of an input and a tap, each of sums of inputs with sums of taps."""
+
+from functools import cached_property
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.convolution.tiles import add_up, overlap
+from attribution_bench_plugins.fastism.convolution.algorithm import CompiledAlgorithm, TensorAlgorithm
+from attribution_bench_plugins.fastism.convolution.linear_filter import LinearFilter
+from attribution_bench_plugins.fastism.convolution.tiles import add_up, overlap, placed
+from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
+from attribution_bench_plugins.fastism.kernels.toom_cook_kernel import (
+    CACHED_WEIGHTS_BYTES,
+    LEAST_GROUP_COLUMNS,
+    ToomCookKernel,
+)
 from attribution_bench_plugins.fastism.numerics.tilings import Polyphase, Tiling
 from attribution_bench_plugins.fastism.values import devices
 
 LONGEST_KERNEL = 32
-"""Longer ones are not looked at: the search takes longer the longer they are."""
-EVALUATED_TYPES = (torch.float32, torch.float64)
-"""Numbers that have digits to lose."""
-FAR_APART = 32
-"""From this dilation on, the interleaved windows of one row are enough for a product."""
-EVALUATED_BYTES = 2**23
+"""Most taps for which an algorithm is searched: the search takes longer the more there are."""
+TYPES = (torch.float32, torch.float64)
+"""Element types with enough digits: Toom-Cook amplifies rounding errors."""
+BYTES_AT_ONCE = 2**23
 """Size of the values and products of the rows that are computed at a time."""
+COLUMNS_FROM_DILATION = 32
+"""Phases of one row from which on they make a large enough matrix product without those of other rows."""
+EVALUATION_COST_MACS, INTERPOLATION_COST_MACS = 4, 5
+"""Time that the kernel takes to add one input to a value and one product to an output, in multiply-accumulates;
+measured on one two-core CPU, as is the next."""
+WEIGHT_READ_COST_MACS = 20
+"""Time that the kernel takes to read one weight that is not in the cache."""
 
 
-class PreparedToomCook:
-    """Taps (K, C_in, C_out) at stride one, prepared for tiles of one width."""
+class ToomCook(TensorAlgorithm):
+    """The Toom-Cook convolution by PyTorch."""
+
+    name: ClassVar[str] = "Toom-Cook"
+
+    def is_available(self, source: int) -> bool:
+        """Whether the taps have enough digits, are few enough, and have neither groups nor upsampling."""
+        return _suits(self.filter)
+
+    def cost(self, source: int, width: int) -> int:
+        """Return the cost of products and sums."""
+        return self._polyphase(source).cost(self.filter.c_in, self.filter.c_out)
+
+    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
+        """Return those of the products at all points."""
+        return self._polyphase(source).products * self.filter.c_in * self.filter.c_out
+
+    def partial_sums(self, source: int) -> int:
+        """Return the elements of values and products at all points."""
+        return self._polyphase(source).products * (self.filter.c_in + self.filter.c_out)
+
+    def run(self, x: Tensor, width: int, shift: int) -> Tensor:
+        """Return outputs (rows, width, C_out); see `TensorAlgorithm`."""
+        return placed(self._convolution(x), width, shift)
+
+    def _polyphase(self, source: int) -> Polyphase:
+        return Polyphase(source, self.filter.kernel, self.filter.dilation)
+
+    @cached_property
+    def _convolution(self) -> "PolyphaseToomCook":
+        return PolyphaseToomCook(self.filter.taps[0], self.filter.dilation)
+
+
+class CompiledToomCook(CompiledAlgorithm):
+    """The Toom-Cook convolution as a kernel: for windows of which each phase of the dilation is one tile."""
+
+    name: ClassVar[str] = "Toom-Cook kernel"
+
+    def is_available(self, source: int) -> bool:
+        """Whether it can be compiled, the taps suit, and each phase of the source window is one tile."""
+        if not super().is_available(source) or not _suits(self.filter) or source < self.filter.dilation:
+            return False
+        return all(tiling.tiles == 1 for _, tiling in self._polyphase(source).tilings)
+
+    def cost(self, source: int, width: int) -> int:
+        """Return the cost of evaluation, products, interpolation and of weights that are not in the cache."""
+        filter_ = self.filter
+        tile = best_tile(filter_.c_out, filter_.taps.element_size())
+        padded, cost = tile.padded(filter_.c_out), 0.0
+        for phases, tiling in self._polyphase(source).tilings:
+            outputs = tiling.tile + filter_.kernel - 1
+            sums = EVALUATION_COST_MACS * tiling.tile * filter_.c_in + INTERPOLATION_COST_MACS * outputs * padded
+            products = tiling.products * filter_.c_in * tile.work(filter_.c_out)
+            is_cached = products * filter_.taps.element_size() <= CACHED_WEIGHTS_BYTES
+            reads = 0 if is_cached else WEIGHT_READ_COST_MACS * products / LEAST_GROUP_COLUMNS
+            cost += (phases.stop - phases.start) * (products + tiling.products * sums + reads)
+        return int(cost) - self.epilogue_saving(width)
+
+    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
+        """Return those of the products at all points."""
+        return self._polyphase(source).products * self.filter.c_in * self.filter.c_out
+
+    @cached_property
+    def kernel(self) -> ToomCookKernel:
+        """The kernel; see `CompiledAlgorithm`."""
+        filter_ = self.filter
+        tile = best_tile(filter_.c_out, filter_.taps.element_size())
+        return ToomCookKernel(filter_.taps[0], tile, dilation=filter_.dilation, offset=filter_.offset)
+
+    def _polyphase(self, source: int) -> Polyphase:
+        return Polyphase(source, self.filter.kernel, self.filter.dilation)
+
+
+def _suits(filter_: LinearFilter) -> bool:
+    return (
+        filter_.groups == filter_.upsampling == 1 and filter_.taps.dtype in TYPES and filter_.kernel <= LONGEST_KERNEL
+    )
+
+
+class PolyphaseToomCook:
+    """A Toom-Cook convolution with taps (K, C_in, C_out) and a dilation, for windows of any width."""
+
+    def __init__(self, taps: Tensor, dilation: int) -> None:
+        self.taps, self.dilation = taps, dilation
+        self._tiled: dict[Tiling, TiledToomCook] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return (rows, width + (K - 1) * dilation, C_out) from (rows, width, C_in)."""
+        rows, width, _ = x.shape
+        kernel, _, c_out = self.taps.shape
+        polyphase = Polyphase(width, kernel, self.dilation)
+        length = width + (kernel - 1) * self.dilation
+        if self.dilation == 1:
+            ((_, tiling),) = polyphase.tilings
+            return self._for_tiling(tiling)(x).narrow(1, 0, length)
+        positions = polyphase.positions
+        even = torch.unflatten(x[:, : positions * self.dilation], 1, (positions, self.dilation))
+        out = x.new_empty((rows, positions + kernel, self.dilation, c_out))
+        if not positions:
+            out.zero_()
+        for phases, tiling in polyphase.tilings:
+            elements = even[:, :, phases]
+            if phases.start == 0 and polyphase.longer:
+                elements = torch.cat([elements, x[:, None, positions * self.dilation :]], 1)
+            into, convolution = out[:, : elements.shape[1] + kernel - 1, phases], self._for_tiling(tiling)
+            many = phases.stop - phases.start >= COLUMNS_FROM_DILATION
+            if devices.on_cpu(x) and many and tiling.tiles == 1:
+                for row in range(rows):
+                    convolution.convolve_columns(elements[row], into[row])
+            else:
+                results = convolution(elements.transpose(1, 2).flatten(0, 1))
+                into.copy_(torch.unflatten(results[:, : into.shape[1]], 0, (rows, -1)).transpose(1, 2))
+        return out.flatten(1, 2).narrow(1, 0, length)
+
+    def _for_tiling(self, tiling: Tiling) -> "TiledToomCook":
+        if tiling not in self._tiled:
+            self._tiled[tiling] = TiledToomCook(self.taps, tiling)
+        return self._tiled[tiling]
+
+
+class TiledToomCook:
+    """A Toom-Cook convolution with taps (K, C_in, C_out) without dilation, prepared for one tiling."""
 
     def __init__(self, taps: Tensor, tiling: Tiling) -> None:
         self.tiling = tiling
         convolution = tiling.convolution
-        weigh = torch.as_tensor(convolution.weigh, device=taps.device)
-        self.weights = torch.einsum("pk,kio->pio", weigh, taps.double()).to(taps.dtype).contiguous()
-        self.evaluate = torch.as_tensor(convolution.evaluate).to(taps)
-        self.interpolate = torch.as_tensor(convolution.interpolate).to(taps)
+        kernel_evaluation = torch.as_tensor(convolution.kernel_evaluation, device=taps.device)
+        self.weights = torch.einsum("pk,kio->pio", kernel_evaluation, taps.double()).to(taps.dtype).contiguous()
+        self.evaluation = torch.as_tensor(convolution.evaluation).to(taps)
+        self.interpolation = torch.as_tensor(convolution.interpolation).to(taps)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return (rows, at least width + K - 1, C_out) from (rows, width, C_in)."""
@@ -41,69 +177,29 @@ class PreparedToomCook:
 
     def convolve_columns(self, x: Tensor, into: Tensor) -> None:
         """Convolve the columns of one tile (tile, columns, C_in) into (tile + K - 1, columns, C_out)."""
-        values = torch.mm(self.evaluate, x.flatten(1)).view(-1, *x.shape[1:])
+        values = torch.mm(self.evaluation, x.flatten(1)).view(-1, *x.shape[1:])
         products = torch.bmm(values, self.weights)
-        torch.mm(self.interpolate, products.flatten(1), out=into.flatten(1))
+        torch.mm(self.interpolation, products.flatten(1), out=into.flatten(1))
 
     @property
     def _length(self) -> int:
-        """Elements of the result, with those that a last tile does not need."""
+        """Positions of the result, with those of whole tiles past its end."""
         tiles, tile, kernel = self.tiling.tiles, self.tiling.tile, self.tiling.kernel
         return tile + kernel - 1 if tiles == 1 else (tiles + overlap(kernel - 1, tile)) * tile
 
     def _rows_at_once(self, x: Tensor) -> int:
         if not devices.on_cpu(x):
             return max(1, len(x))
-        numbers = self.tiling.tiles * (self.weights.shape[1] + self.weights.shape[2]) * len(self.weights)
-        return max(1, EVALUATED_BYTES // (numbers * x.element_size()))
+        elements = self.tiling.tiles * (self.weights.shape[1] + self.weights.shape[2]) * len(self.weights)
+        return max(1, BYTES_AT_ONCE // (elements * x.element_size()))
 
     def _convolve(self, x: Tensor, into: Tensor) -> None:
-        """Convolve rows of (tiles * tile, C_in)."""
+        """Convolve rows of whole tiles (rows, tiles * tile, C_in) into (rows, positions, C_out)."""
         tiles, tile = self.tiling.tiles, self.tiling.tile
-        values = torch.matmul(self.evaluate, x.reshape(-1, tile, x.shape[2]))
+        values = torch.matmul(self.evaluation, x.reshape(-1, tile, x.shape[2]))
         products = torch.bmm(values.transpose(0, 1), self.weights).transpose(0, 1)
         if tiles == 1:
-            torch.matmul(self.interpolate, products, out=into)
+            torch.matmul(self.interpolation, products, out=into)
             return
-        pieces = torch.matmul(self.interpolate, products)
+        pieces = torch.matmul(self.interpolation, products)
         add_up(pieces.view(-1, tiles, *pieces.shape[1:]), tile, into)
-
-
-class PolyphaseToomCook:
-    """Taps (K, C_in, C_out) with a dilation, for windows of any width."""
-
-    def __init__(self, taps: Tensor, dilation: int) -> None:
-        self.taps, self.dilation = taps, dilation
-        self.prepared: dict[Tiling, PreparedToomCook] = {}
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return (rows, width + (K - 1) * dilation, C_out) from (rows, width, C_in)."""
-        rows, width, _ = x.shape
-        kernel, _, c_out = self.taps.shape
-        window = Polyphase(width, kernel, self.dilation)
-        length = width + (kernel - 1) * self.dilation
-        if self.dilation == 1:
-            ((_, tiling),) = window.tilings
-            return self._prepared(tiling)(x).narrow(1, 0, length)
-        positions = window.positions
-        even = torch.unflatten(x[:, : positions * self.dilation], 1, (positions, self.dilation))
-        out = x.new_empty((rows, positions + kernel, self.dilation, c_out))
-        if not positions:
-            out.zero_()
-        for part, tiling in window.tilings:
-            elements = even[:, :, part]
-            if part.start == 0 and window.longer:
-                elements = torch.cat([elements, x[:, None, positions * self.dilation :]], 1)
-            into, taps = out[:, : elements.shape[1] + kernel - 1, part], self._prepared(tiling)
-            if devices.on_cpu(x) and part.stop - part.start >= FAR_APART and tiling.tiles == 1:
-                for row in range(rows):
-                    taps.convolve_columns(elements[row], into[row])
-            else:
-                found = taps(elements.transpose(1, 2).flatten(0, 1))
-                into.copy_(torch.unflatten(found[:, : into.shape[1]], 0, (rows, -1)).transpose(1, 2))
-        return out.flatten(1, 2).narrow(1, 0, length)
-
-    def _prepared(self, tiling: Tiling) -> PreparedToomCook:
-        if tiling not in self.prepared:
-            self.prepared[tiling] = PreparedToomCook(self.taps, tiling)
-        return self.prepared[tiling]

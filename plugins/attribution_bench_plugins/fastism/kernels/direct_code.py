@@ -1,4 +1,4 @@
-"""Convolution by outputs, written for LLVM."""
+"""LLVM code of the direct convolution."""
 
 from typing import Any
 
@@ -9,10 +9,12 @@ from attribution_bench_plugins.fastism.kernels.row_code import RowCode
 
 
 class DirectCode(RowCode):
-    """For each tile of positions and output channels: list the taps that read any of the row, add up, finish, write.
+    """The code of a direct convolution, register tile by register tile.
 
-    A tile that reads beyond the ends of the row reads a copy with zeros there. The weights of one block of output
-    channels are kept at hand for every row.
+    For each tile of positions and output channels it lists the taps that read positions of the source window, adds up
+    their products, applies the epilogue and writes. Where a tap reads past the ends of the window, its inputs are
+    copied and padded with zeros. The loop over output channels is the outermost one, so that the weights of a tile
+    stay in the cache for all rows.
     """
 
     def write(self) -> None:
@@ -30,8 +32,8 @@ class DirectCode(RowCode):
                     self._tile(tile.index, high, block, vectors)
 
     def _tile(self, position: Any, high: Any, channel: Any, vectors: int) -> None:
-        found = self._list_taps(position, vectors)
-        sums = self._multiply(found, vectors)
+        tap_count = self._list_taps(position, vectors)
+        sums = self._multiply(tap_count, vectors)
         into = self.at(
             self.given["scratch"],
             self.code.builder.mul(
@@ -43,7 +45,7 @@ class DirectCode(RowCode):
         self._write(into, position, high, channel, vectors)
 
     def _list_taps(self, position: Any, vectors: int) -> Any:
-        """List where the taps read and their weights; returns how many read anything."""
+        """List the addresses of inputs and weights of the taps that read the source window; returns their number."""
         code, b, given = self.code, self.code.builder, self.given
         positions = number(self.tile.positions)
         first = b.sub(b.sub(position, given["offset"]), self.x_start)
@@ -65,36 +67,36 @@ class DirectCode(RowCode):
                 read = b.select(inside, own, copied)
                 size = b.mul(given["c_in"], number(vectors * self.tile.lanes))
                 weights = self.at(self.taps, b.mul(tap.index, size))
-                place = b.mul(b.load(self.listed, typ=INDEX), number(2))
-                b.store(read, code.at(given["lists"], place, INDEX))
-                b.store(weights, code.at(given["lists"], b.add(place, number(1)), INDEX))
+                slot = b.mul(b.load(self.listed, typ=INDEX), number(2))
+                b.store(read, code.at(given["lists"], slot, INDEX))
+                b.store(weights, code.at(given["lists"], b.add(slot, number(1)), INDEX))
                 b.store(b.add(b.load(self.listed, typ=INDEX), number(1)), self.listed)
         return b.load(self.listed, typ=INDEX)
 
-    def _multiply(self, found: Any, vectors: int) -> list[Any]:
-        """Add up the products of the listed taps."""
+    def _multiply(self, tap_count: Any, vectors: int) -> list[Any]:
+        """Return the sums of a tile: of the products of the listed taps."""
         code, b, given, tile = self.code, self.code.builder, self.given, self.tile
         zero = ir.Constant(self.vector, None)
-        with code.loop(number(0), found, carried=[zero] * (tile.positions * vectors)) as tap:
-            place = b.mul(tap.index, number(2))
-            read = b.load(code.at(given["lists"], place, INDEX), typ=POINTER)
-            weights = b.load(code.at(given["lists"], b.add(place, number(1)), INDEX), typ=POINTER)
+        with code.loop(number(0), tap_count, carried=[zero] * (tile.positions * vectors)) as tap:
+            slot = b.mul(tap.index, number(2))
+            read = b.load(code.at(given["lists"], slot, INDEX), typ=POINTER)
+            weights = b.load(code.at(given["lists"], b.add(slot, number(1)), INDEX), typ=POINTER)
             starts = [self.at(read, b.mul(given["c_in"], number(i))) for i in range(tile.positions)]
             tap.carried = self.multiply(starts, weights, vectors, tap.carried)
         return tap.carried
 
     def _write(self, sums: Any, position: Any, high: Any, channel: Any, vectors: int) -> None:
-        """Finish the sums of a tile and write what lies in the sequence and in the channels that there are."""
+        """Apply the epilogue to the sums of a tile, and write those of positions before `high` and of real channels."""
         code, b, given = self.code, self.code.builder, self.given
-        room = number(vectors * self.tile.lanes)
-        channels = code.smaller(room, b.sub(given["c_out"], channel))
+        channels_of_tile = number(vectors * self.tile.lanes)
+        channels = code.smaller(channels_of_tile, b.sub(given["c_out"], channel))
         last = code.smaller(b.add(position, number(self.tile.positions)), high)
         with code.loop(position, last) as at:
-            own = self.at(sums, b.mul(b.sub(at.index, position), room))
+            own = self.at(sums, b.mul(b.sub(at.index, position), channels_of_tile))
             unmutated = self.at(self.unmutated, b.add(b.mul(at.index, given["c_out"]), channel))
             into = self.at(self.out, b.add(b.mul(b.sub(at.index, self.out_start), given["c_out"]), channel))
 
-            def epilogue(other: Any, own: Any = own, unmutated: Any = unmutated, into: Any = into) -> None:
-                self.finish_run(channels, own, channel, unmutated, other, into)
+            def write(other: Any, own: Any = own, unmutated: Any = unmutated, into: Any = into) -> None:
+                self.write_run(channels, own, channel, unmutated, other, into)
 
-            self.beside(at.index, channel, epilogue)
+            self.with_other(at.index, channel, write)

@@ -1,4 +1,4 @@
-"""Loops and vectors in LLVM's language."""
+"""LLVM code of loops, vectors and memory: what every kernel is written with."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,33 +7,34 @@ from typing import Any
 
 from llvmlite import ir
 
-NAME = "kernel"
-"""Of the function."""
+FUNCTION_NAME = "kernel"
+"""The name of every compiled function."""
 INDEX = ir.IntType(64)
+"""The type of indices, sizes and integer parameters."""
 POINTER = ir.PointerType()
 
 
 def number(value: int) -> ir.Constant:
-    """Return an index."""
+    """Return an index as a constant."""
     return ir.Constant(INDEX, value)
 
 
 @dataclass
 class Loop:
-    """A loop that is being written."""
+    """A loop whose body is being written."""
 
     index: Any
     carried: list[Any] = field(default_factory=list)
-    """In the body: what the last round left; the body puts there what it leaves. After the loop: what is left."""
+    """Loop-carried values: in the body those of the iteration before, which it replaces; after the loop the last."""
 
 
 class Code:
-    """Writes one function."""
+    """The code of one function, written instruction by instruction."""
 
     def __init__(self, parameters: Sequence[tuple[str, Any]]) -> None:
-        """Begin a function that is given where its parameters lie, indices and pointers side by side."""
+        """Begin a function of one argument: the address of its parameters, indices and pointers of 64 bits each."""
         self.module = ir.Module()
-        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), NAME)
+        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), FUNCTION_NAME)
         self.function.attributes.add("nounwind")
         self.builder = ir.IRBuilder(self.function.append_basic_block())
         given = self.function.args[0]
@@ -44,7 +45,7 @@ class Code:
 
     @contextmanager
     def loop(self, start: Any, stop: Any, step: Any = 1, carried: Sequence[Any] = ()) -> Iterator[Loop]:
-        """Write ``for index in range(start, stop, step)`` around what the with statement holds."""
+        """Write ``for index in range(start, stop, step)`` around the body of the with statement."""
         b = self.builder
         before = b.block
         test, body, after = (self.function.append_basic_block() for _ in range(3))
@@ -69,34 +70,34 @@ class Code:
         loop.carried = list(phis)
 
     def rounded_up(self, value: Any, size: int) -> Any:
-        """Return the next multiple."""
+        """Return an index rounded up to a multiple of `size`."""
         b = self.builder
         return b.mul(b.sdiv(b.add(value, number(size - 1)), number(size)), number(size))
 
     def smaller(self, x: Any, y: Any) -> Any:
-        """Return the smaller index."""
+        """Return the smaller of two indices."""
         return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
 
     def larger(self, x: Any, y: Any) -> Any:
-        """Return the larger index."""
+        """Return the larger of two indices."""
         return self.builder.select(self.builder.icmp_signed(">", x, y), x, y)
 
     def at(self, pointer: Any, offset: Any, kind: Any) -> Any:
-        """Return a pointer so many numbers of a kind further on."""
+        """Return a pointer `offset` elements of a type after another."""
         return self.builder.gep(pointer, [offset], source_etype=kind)
 
     def load(self, pointer: Any, kind: Any, align: int) -> Any:
-        """Read a number or a vector."""
+        """Return the element or the vector at an address."""
         return self.builder.load(pointer, typ=kind, align=align)
 
     def spread(self, value: Any, vector: Any) -> Any:
-        """Return a vector of one number."""
+        """Return a vector whose elements are all `value`."""
         first = self.builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
         mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
         return self.builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), mask)
 
     def multiply_add(self, x: Any, y: Any, total: Any) -> Any:
-        """Return ``x * y + total``, rounded once where the processor can."""
+        """Return ``x * y + total``, rounded once where the processor has a fused instruction."""
         kind = total.type
         suffix = (
             f"v{kind.count}{kind.element.intrinsic_name}" if isinstance(kind, ir.VectorType) else kind.intrinsic_name
@@ -108,12 +109,12 @@ class Code:
         return self.builder.call(function, [x, y, total])
 
     def fill_zero(self, pointer: Any, size: Any) -> None:
-        """Write so many zero bytes, none where `size` is negative."""
+        """Write `size` zero bytes; none where `size` is negative."""
         function = self.module.declare_intrinsic("llvm.memset", [POINTER, INDEX])
         self.builder.call(function, [pointer, ir.Constant(ir.IntType(8), 0), self.larger(size, number(0)), FALSE])
 
     def copy(self, into: Any, source: Any, size: Any) -> None:
-        """Copy so many bytes."""
+        """Copy `size` bytes."""
         function = self.module.declare_intrinsic("llvm.memcpy", [POINTER, POINTER, INDEX])
         self.builder.call(function, [into, source, size, FALSE])
 

@@ -1,4 +1,4 @@
-"""The processor that kernels are compiled for."""
+"""The processor that kernels are compiled for, and the compiler: LLVM, through llvmlite."""
 
 import ctypes
 from collections.abc import Sequence
@@ -8,35 +8,35 @@ from importlib.metadata import PackageNotFoundError, version
 from platform import machine as architecture
 from typing import Any
 
-OLDEST = (0, 45)
-"""The first llvmlite whose pointers have no type, as the kernels are written."""
+OLDEST_LLVMLITE = (0, 45)
+"""The first version of llvmlite with opaque pointers, which the kernels use."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What of a processor decides how a kernel keeps its sums in registers."""
+    """The vector registers of a processor, which decide the register tiles of kernels."""
 
     vector_bytes: int
     vector_registers: int
 
     def lanes(self, itemsize: int) -> int:
-        """Return how many numbers a vector holds."""
+        """Return the number of elements in a vector."""
         return self.vector_bytes // itemsize
 
 
 @cache
 def has_compiler() -> bool:
-    """Whether kernels can be compiled here."""
+    """Whether a recent enough llvmlite is installed."""
     try:
         major, minor = version("llvmlite").split(".")[:2]
     except PackageNotFoundError:
         return False
-    return (int(major), int(minor)) >= OLDEST
+    return (int(major), int(minor)) >= OLDEST_LLVMLITE
 
 
 @cache
-def machine() -> Machine:
-    """Describe the processor that this runs on."""
+def host_machine() -> Machine:
+    """Return the vector registers of the processor that this runs on."""
     import llvmlite.binding as llvm
 
     features = llvm.get_host_cpu_features()
@@ -50,7 +50,7 @@ def machine() -> Machine:
 
 
 def _target() -> Any:
-    """Return a target of its own: what is compiled for it owns it."""
+    """Return a new target machine: the engine that compiles a module takes ownership of its target."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -63,10 +63,10 @@ def _target() -> Any:
 
 
 class Compiled:
-    """A function in machine code, called without Python's lock."""
+    """A function in machine code, which is called without the interpreter lock."""
 
     def __init__(self, module: Any) -> None:
-        """Compile the first function of an llvmlite module, which is given where its parameters lie."""
+        """Compile the first function of an llvmlite module; it takes the address of its arguments (see `Code`)."""
         import llvmlite.binding as llvm
 
         target = _target()
@@ -75,16 +75,16 @@ class Compiled:
         tuning = llvm.create_pipeline_tuning_options(speed_level=3)
         passes = llvm.create_pass_builder(target, tuning)
         passes.getModulePassManager().run(parsed, passes)
-        self._engine = llvm.create_mcjit_compiler(parsed, target)  # owns the code
+        self._engine = llvm.create_mcjit_compiler(parsed, target)  # It owns the machine code.
         self._engine.finalize_object()
         self.address: int = self._engine.get_function_address(module.functions[0].name)
         self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.address)
 
     def __call__(self, arguments: "ctypes.Array[ctypes.c_int64]") -> None:
-        """Call the function."""
+        """Call the function with its arguments, as 64-bit integers."""
         self._call(arguments)
 
 
-def laid_out(numbers: Sequence[int]) -> "ctypes.Array[ctypes.c_int64]":
-    """Return the arguments of a function side by side, as it is given them."""
-    return (ctypes.c_int64 * len(numbers))(*numbers)
+def packed(arguments: Sequence[int]) -> "ctypes.Array[ctypes.c_int64]":
+    """Return arguments as an array of 64-bit integers, as a compiled function takes them."""
+    return (ctypes.c_int64 * len(arguments))(*arguments)

@@ -1,4 +1,4 @@
-"""Convolution by inputs, written for LLVM."""
+"""LLVM code of the overlap-add convolution."""
 
 from typing import Any
 
@@ -9,23 +9,24 @@ from attribution_bench_plugins.fastism.kernels.row_code import RowCode
 
 
 class OverlapAddCode(RowCode):
-    """For each row: add every position's products with all taps to rows of sums, which are put together and finished.
+    """The code of an overlap-add convolution, row by row.
 
-    Each position of a tile has a row of sums of its own: what was written a moment ago, and overlaps with what is read
-    in part, would have to be waited for.
+    It adds the products of every position with all taps to rows of sums, adds these up, applies the epilogue and
+    writes. Each position of a register tile has a row of sums of its own: a load that partly overlaps a store of a
+    moment ago stalls the processor (store forwarding fails).
     """
 
     def write(self) -> None:
         """Write the function's body."""
         code, b, given = self.code, self.code.builder, self.given
-        numbers = b.mul(given["kernel"], given["c_out"])
-        padded = self.code.rounded_up(numbers, self.tile.lanes)
-        advance = b.mul(given["up"], given["c_out"])
+        channels = b.mul(given["kernel"], given["c_out"])
+        padded = self.code.rounded_up(channels, self.tile.lanes)
+        advance = b.mul(given["upsampling"], given["c_out"])
         reached = b.add(b.mul(b.sub(given["x_width"], number(1)), advance), padded)
-        self.room = self.code.rounded_up(reached, self.tile.lanes)
-        sums = b.mul(self.room, number(self.tile.positions))
-        nothing = self.at(given["scratch"], sums)
-        code.fill_zero(nothing, b.mul(given["c_out"], number(self.itemsize)))
+        self.row_size = self.code.rounded_up(reached, self.tile.lanes)
+        sums = b.mul(self.row_size, number(self.tile.positions))
+        zeros = self.at(given["scratch"], sums)
+        code.fill_zero(zeros, b.mul(given["c_out"], number(self.itemsize)))
         with code.loop(number(0), given["rows"]) as row:
             low, high, end = self.start_row(row.index)
             self.zero(low, high, end)
@@ -35,29 +36,29 @@ class OverlapAddCode(RowCode):
                 into = self.at(given["scratch"], block)
                 for first, size in self.tiles(given["x_width"]):
                     self._add(first, size, weights, vectors, into, advance)
-            self._put_together()
-            self._write(low, high, nothing)
+            self._add_up_rows()
+            self._write(low, high, zeros)
 
     def _add(self, position: Any, positions: int, weights: Any, vectors: int, into: Any, advance: Any) -> None:
-        """Add the products of some positions, each to its row of sums."""
+        """Add the products of the positions of a tile, each to its row of sums."""
         code, b, given, tile = self.code, self.code.builder, self.given, self.tile
         starts = [self.at(self.x, b.mul(given["c_in"], b.add(position, number(i)))) for i in range(positions)]
         sums = self.multiply(starts, weights, vectors, [ir.Constant(self.vector, None)] * (positions * vectors))
         for i in range(positions):
-            own = b.mul(self.room, number(i))
+            own = b.mul(self.row_size, number(i))
             first = self.at(into, b.add(own, b.mul(b.add(position, number(i)), advance)))
             for v in range(vectors):
                 place = self.at(first, number(v * tile.lanes))
                 total = b.fadd(code.load(place, self.vector, self.itemsize), sums[i * vectors + v])
                 b.store(total, place, align=self.itemsize)
 
-    def _put_together(self) -> None:
-        """Add all rows of sums to the first."""
+    def _add_up_rows(self) -> None:
+        """Add all rows of sums to the first one."""
         b, scratch = self.code.builder, self.given["scratch"]
-        with self.code.loop(number(0), self.room, self.tile.lanes) as place:
+        with self.code.loop(number(0), self.row_size, self.tile.lanes) as place:
             parts = [
                 self.code.load(
-                    self.at(scratch, b.add(place.index, b.mul(self.room, number(i)))), self.vector, self.itemsize
+                    self.at(scratch, b.add(place.index, b.mul(self.row_size, number(i)))), self.vector, self.itemsize
                 )
                 for i in range(self.tile.positions)
             ]
@@ -67,21 +68,21 @@ class OverlapAddCode(RowCode):
                 ]
             b.store(parts[0], self.at(scratch, place.index), align=self.itemsize)
 
-    def _write(self, low: Any, high: Any, nothing: Any) -> None:
-        """Finish the row: what taps lead to at once, one position after the other around it."""
+    def _write(self, low: Any, high: Any, zeros: Any) -> None:
+        """Write the row: the positions that taps reach in one run, and those around them one by one, as zeros."""
         code, b, given = self.code, self.code.builder, self.given
-        start = b.add(b.mul(self.x_start, given["up"]), given["offset"])
-        stop = b.add(b.add(start, b.mul(b.sub(given["x_width"], number(1)), given["up"])), given["kernel"])
+        start = b.add(b.mul(self.x_start, given["upsampling"]), given["offset"])
+        stop = b.add(b.add(start, b.mul(b.sub(given["x_width"], number(1)), given["upsampling"])), given["kernel"])
         first = code.smaller(code.larger(start, low), high)
         last = code.larger(code.smaller(stop, high), first)
         own = self.at(given["scratch"], b.mul(b.sub(first, start), given["c_out"]))
-        self._epilogue(first, b.sub(last, first), own)
+        self._write_run(first, b.sub(last, first), own)
         for begin, end in ((low, first), (last, high)):
             with code.loop(begin, end) as position:
-                self._epilogue(position.index, number(1), nothing)
+                self._write_run(position.index, number(1), zeros)
 
-    def _epilogue(self, position: Any, positions: Any, own: Any) -> None:
+    def _write_run(self, position: Any, positions: Any, own: Any) -> None:
         b, c_out = self.code.builder, self.given["c_out"]
         unmutated = self.at(self.unmutated, b.mul(position, c_out))
         into = self.at(self.out, b.mul(b.sub(position, self.out_start), c_out))
-        self.finish_run(b.mul(positions, c_out), own, number(0), unmutated, None, into)
+        self.write_run(b.mul(positions, c_out), own, number(0), unmutated, None, into)

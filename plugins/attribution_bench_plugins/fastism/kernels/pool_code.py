@@ -1,4 +1,4 @@
-"""Maximum pools, written for LLVM."""
+"""LLVM code of the maximum pool."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from attribution_bench_plugins.fastism.kernels.row_code import RowCode
 
 
 class PoolCode(RowCode):
-    """For each position: the largest value under the kernel, mutated in the window and unmutated around it."""
+    """The code of a maximum pool, over mutated values in the window and unmutated ones around it."""
 
     def write(self) -> None:
         """Write the function's body."""
@@ -21,7 +21,7 @@ class PoolCode(RowCode):
 
     def _pool(self, position: Any) -> None:
         code, b, given = self.code, self.code.builder, self.given
-        start = b.add(b.mul(position, given["up"]), given["offset"])
+        start = b.add(b.mul(position, given["stride"]), given["offset"])
         first, last = self._tap(start, number(0)), self._tap(start, given["x_length"])
         window = b.add(self.x_start, given["x_width"])
         enter = code.smaller(code.larger(self._tap(start, self.x_start), first), last)
@@ -44,10 +44,10 @@ class PoolCode(RowCode):
             before = self.read(self.at(unmutated, channel), count, kind)
             return [b.fsub(value, unmutated) for value, unmutated in zip(largest, before, strict=True)]
 
-        self.finish_position(position, change)
+        self.write_position(position, change)
 
     def _tap(self, start: Any, position: Any) -> Any:
-        """Return the first tap that reads at a position or after it."""
+        """Return the first tap that reads at or after a position, of the output whose first tap reads at `start`."""
         code, b, given = self.code, self.code.builder, self.given
         distance = code.larger(b.sub(position, start), number(0))
         tap = b.sdiv(b.add(distance, b.sub(given["dilation"], number(1))), given["dilation"])
@@ -58,6 +58,6 @@ class PoolCode(RowCode):
         return lowest if kind is self.element else ir.Constant(kind, [lowest] * kind.count)
 
     def _larger(self, x: Any, y: Any) -> Any:
-        """Return the larger number; one that is none stays."""
+        """Return the larger of two numbers; NaN where either is NaN."""
         b = self.code.builder
         return b.select(b.or_(b.fcmp_ordered(">", y, x), b.fcmp_unordered("uno", y, y)), y, x)

@@ -1,156 +1,161 @@
-"""Kernels that run one after the other for some rows at a time: what one writes, the next finds in the cache."""
+"""Programs of kernels: calls that run in order for a chunk of rows at a time, so that intermediates stay cached."""
 
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.kernel import (
-    COMPILING,
-    NO_EPILOGUE,
-    PARAMETERS,
-    TYPES,
-    Epilogue,
-    WindowKernel,
-    compiled,
-)
-from attribution_bench_plugins.fastism.kernels.machine import Compiled, laid_out
+from attribution_bench_plugins.fastism.kernels.compiling import LLVM_TYPES, compiled_kernel, compiled_program_loop
+from attribution_bench_plugins.fastism.kernels.epilogue import NO_EPILOGUE, Epilogue
+from attribution_bench_plugins.fastism.kernels.machine import Compiled, packed
+from attribution_bench_plugins.fastism.kernels.window_kernel import PARAMETERS, WindowKernel
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
 
 CHUNK_BYTES = 2**20
-"""Size of what one kernel reads and writes for the rows that are computed at a time: it stays in a core's cache."""
-LEAST_CHUNK = 4
-"""Rows of it at least: the weights are read for each chunk."""
-PLACES = {name: place for place, name in enumerate(PARAMETERS)}
-LINE = 16
-"""Numbers that rows between kernels are rounded up to."""
+"""Size of what one kernel reads and writes for a chunk of rows: it fits a core's second-level cache."""
+LEAST_CHUNK_ROWS = 4
+"""Fewest rows of a chunk: the weights are read once a chunk."""
+PARAMETER_INDEX = {name: index for index, name in enumerate(PARAMETERS)}
+"""The place of each parameter in the arguments of a kernel."""
+SCRATCH_ALIGNMENT = 16
+"""Elements to a multiple of which a row of a scratch buffer is rounded up."""
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
-    """What a kernel writes: (n, count, alternatives, width, C_out), zero outside of a sequence of `length`."""
+class KernelCall:
+    """A call of a kernel, which writes (n, count, alternatives, width, C_out): zero outside a sequence of `length`."""
 
     kernel: WindowKernel
-    x: "Tensor | Call"
+    x: "Tensor | KernelCall"
     """(n, count, alternatives, source width, C_in): deltas on the source window, zero outside the sequence."""
     source: Window
     window: Window
     length: int
     epilogue: Epilogue = NO_EPILOGUE
     x_unmutated: Tensor | None = None
-    """(n, L_in, C_in): what x is the delta of, for a kernel that reads it."""
+    """(n, L_in, C_in): the unmutated activation of x, for a kernel that reads it."""
     unmutated: Tensor | None = None
-    """(n, L, C_out): what the kernel's sums are the delta of."""
+    """(n, L, C_out): the unmutated activation of the kernel's node."""
     scale: Tensor | None = None
-    """(C_out,): what each channel is multiplied by."""
-    other: "Tensor | Call | None" = None
-    """(n, count, alternatives, other width, C_out): the delta that is added, on its window."""
+    """(C_out,): the factor of each channel, where the epilogue scales."""
+    other: "Tensor | KernelCall | None" = None
+    """(n, count, alternatives, other width, C_out): the delta that the epilogue adds, on its own window."""
     other_window: Window | None = None
     node: str = ""
     """The node whose kernel it is."""
 
     @cached_property
     def shape(self) -> torch.Size:
-        """What is written."""
+        """The shape of the result."""
         return torch.Size((*self.x.shape[:3], self.window.width, self.kernel.c_out))
 
     @property
     def dtype(self) -> torch.dtype:
-        """The kind of its numbers."""
+        """The element type of all operands and of the result."""
         return self.x.dtype
 
     @property
-    def operands(self) -> "list[Tensor | Call]":
-        """What it reads on windows."""
+    def operands(self) -> "list[Tensor | KernelCall]":
+        """The deltas on windows that it reads: tensors, or the results of calls before it."""
         return [self.x] if self.other is None else [self.x, self.other]
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a tensor of windows lies, (rows, width, channels) each row in one piece."""
+class _RowStorage:
+    """The memory of a tensor of windows, (rows, width, channels), in which each row is contiguous."""
 
     address: int
     row: int
-    """Numbers from one row to the next."""
+    """Elements from one row to the next."""
     moves: bool
-    """Whether it holds all rows; otherwise those that are computed at a time."""
+    """Whether it holds all rows; otherwise it holds those of one chunk."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One time that a function is called for some rows."""
+class FunctionCall:
+    """A call of a compiled function with its arguments; a kernel call takes one or several."""
 
-    call: Call
+    call: KernelCall
     function: Compiled
     arguments: "ctypes.Array[ctypes.c_int64]"
-    """Of which the first two, the rows, are still to be written; see `kernel.ROWS`."""
+    """Those of `PARAMETERS`; the first two, the rows, are written when a chunk of rows is run."""
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Calls with memory for what they write."""
+class PreparedProgram:
+    """A program with memory for all that it reads and writes."""
 
-    entries: list[Entry]
+    function_calls: list[FunctionCall]
     rows: int
     chunk: int
     """Rows that are computed at a time."""
     results: list[Tensor | None]
     held: list[Tensor]
-    """What is read and written beside the results."""
+    """Tensors beside the results whose memory is read and written."""
 
     def run(self) -> None:
-        """Compute all rows."""
-        addresses = [(entry.function.address, _address(entry.arguments)) for entry in self.entries]
-        listed = laid_out([number for pair in addresses for number in pair])
-        _in_turn()(laid_out([_address(listed), len(self.entries), self.rows, self.chunk]))
+        """Compute all rows, chunk by chunk."""
+        addresses = [(each.function.address, ctypes.addressof(each.arguments)) for each in self.function_calls]
+        calls = packed([number for pair in addresses for number in pair])
+        compiled_program_loop()(packed([ctypes.addressof(calls), len(self.function_calls), self.rows, self.chunk]))
 
 
-def run_calls(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> list[Tensor | None]:
-    """Run calls in order, each after those that it reads; returns what is written by those that are kept.
+def run_calls(
+    calls: Sequence[KernelCall],
+    kept: Sequence[bool],
+    buffers: Buffers,
+    *,
+    chunk_bytes: int = CHUNK_BYTES,
+    least_chunk_rows: int = LEAST_CHUNK_ROWS,
+) -> list[Tensor | None]:
+    """Run calls in order, and return the results of those that are kept, None for the others.
 
-    All have the same rows, and numbers of one kind.
+    Each call comes after those whose results it reads. All have the same rows and element type.
     """
-    prepared = prepare(calls, kept, buffers)
-    prepared.run()
-    return prepared.results
+    program = prepare_program(calls, kept, buffers, chunk_bytes=chunk_bytes, least_chunk_rows=least_chunk_rows)
+    program.run()
+    return program.results
 
 
-def prepare(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> Prepared:
-    """Lay out what calls read and write; see `run_calls`."""
+def prepare_program(
+    calls: Sequence[KernelCall], kept: Sequence[bool], buffers: Buffers, *, chunk_bytes: int, least_chunk_rows: int
+) -> PreparedProgram:
+    """Allocate the memory of calls, and lay out their arguments; see `run_calls`."""
     n, count, alternatives = calls[0].shape[:3]
     rows, dtype = n * count * alternatives, calls[0].dtype
-    offsets, room = _scratch_offsets(calls, kept)
+    offsets, scratch_row = _scratch_offsets(calls, kept)
     chunk = rows
-    if room:
-        widest = max(_row(call) + sum(_row(operand) for operand in call.operands) for call in calls)
+    if scratch_row:
+        widest = max(_row_size(call) + sum(_row_size(operand) for operand in call.operands) for call in calls)
         least = max(call.kernel.least_rows(call.source) for call in calls)
-        chunk = min(rows, max(LEAST_CHUNK, least, CHUNK_BYTES // (widest * dtype.itemsize)))
-    between = buffers.empty((room * chunk,), dtype)
+        chunk = min(rows, max(least_chunk_rows, least, chunk_bytes // (widest * dtype.itemsize)))
+    intermediates = buffers.empty((scratch_row * chunk,), dtype)
     scratch = buffers.empty((max(call.kernel.scratch(call.source) for call in calls),), dtype)
     lists = torch.empty(max(call.kernel.lists() for call in calls), dtype=torch.int64)
-    prepared = Prepared([], rows, chunk, [], [between, scratch, lists])
-    places: dict[Call, _Place] = {}
+    program = PreparedProgram([], rows, chunk, [], [intermediates, scratch, lists])
+    written: dict[KernelCall, _RowStorage] = {}
 
-    def place(operand: Tensor | Call) -> _Place:
-        if isinstance(operand, Call):
-            return places[operand]
+    def storage(operand: Tensor | KernelCall) -> _RowStorage:
+        if isinstance(operand, KernelCall):
+            return written[operand]
         flat = operand.flatten(0, 2)
         flat = flat if flat.stride()[1:] == (flat.shape[2], 1) else flat.contiguous()
-        prepared.held.append(flat)
-        return _Place(flat.data_ptr(), flat.stride(0), True)
+        program.held.append(flat)
+        return _RowStorage(flat.data_ptr(), flat.stride(0), True)
 
-    for call, stays, offset in zip(calls, kept, offsets, strict=True):
-        result = buffers.empty(call.shape, dtype) if stays else None
-        prepared.results.append(result)
+    for call, keeps, offset in zip(calls, kept, offsets, strict=True):
+        result = buffers.empty(call.shape, dtype) if keeps else None
+        program.results.append(result)
         if result is not None:
-            places[call] = _Place(result.data_ptr(), _row(call), True)
+            written[call] = _RowStorage(result.data_ptr(), _row_size(call), True)
         else:
-            places[call] = _Place(between.data_ptr() + offset * chunk * dtype.itemsize, _row(call), False)
-        x, out, source, window = place(call.x), places[call], call.source, call.window
+            address = intermediates.data_ptr() + offset * chunk * dtype.itemsize
+            written[call] = _RowStorage(address, _row_size(call), False)
+        x, out, source, window = storage(call.x), written[call], call.source, call.window
         given = {
             "x": x.address, "x_row": x.row, "x_moves": x.moves, "c_in": call.kernel.c_in,
             "x_start": source.start, "x_step": source.step, "x_width": source.width,
@@ -167,58 +172,43 @@ def prepare(calls: Sequence[Call], kept: Sequence[bool], buffers: Buffers) -> Pr
         if call.scale is not None:
             given.update(scale=call.scale.data_ptr())
         if call.other is not None and call.other_window is not None:
-            other, beside = place(call.other), call.other_window
+            other, other_window = storage(call.other), call.other_window
             given.update(other=other.address, other_row=other.row, other_moves=other.moves)
-            given.update(other_start=beside.start, other_step=beside.step, other_width=beside.width)
-        function = compiled(call.kernel.name, TYPES[dtype], call.kernel.tile, call.epilogue)
-        for further in call.kernel.calls(source):
+            given.update(other_start=other_window.start, other_step=other_window.step, other_width=other_window.width)
+        function = compiled_kernel(call.kernel.name, LLVM_TYPES[dtype], call.kernel.tile, call.epilogue)
+        for own in call.kernel.calls(source):
             arguments = (ctypes.c_int64 * len(PARAMETERS))()
-            for name, value in (given | further).items():
-                arguments[PLACES[name]] = value
-            prepared.entries.append(Entry(call, function, arguments))
-    return prepared
+            for name, value in (given | own).items():
+                arguments[PARAMETER_INDEX[name]] = value
+            program.function_calls.append(FunctionCall(call, function, arguments))
+    return program
 
 
-def _row(windows: Tensor | Call) -> int:
-    """Return the numbers of a row."""
+def _row_size(windows: Tensor | KernelCall) -> int:
+    """Return the elements of a row."""
     width, channels = windows.shape[3:]
     return width * channels
 
 
-def _scratch_offsets(calls: Sequence[Call], kept: Sequence[bool]) -> tuple[list[int], int]:
-    """Return where each call that is not kept writes, and how much room they need together, in numbers of one row.
+def _scratch_offsets(calls: Sequence[KernelCall], kept: Sequence[bool]) -> tuple[list[int], int]:
+    """Return where each call that is not kept writes in the scratch buffer, and the buffer's size; in elements a row.
 
-    Those share room of which the one is read for the last time before the other is written.
+    Linear-scan allocation of scratch buffers: in the order of the calls, each result takes the first gap between
+    results that are still live. A result is live until the last call that reads it.
     """
-    last = {call: i for i, reader in enumerate(calls) for call in reader.operands if isinstance(call, Call)}
-    offsets, room = [], 0
-    living: list[tuple[int, int, int]] = []
-    for i, (call, stays) in enumerate(zip(calls, kept, strict=True)):
+    last_reads = {call: i for i, reader in enumerate(calls) for call in reader.operands if isinstance(call, KernelCall)}
+    offsets, total = [], 0
+    live: list[tuple[int, int, int]] = []
+    for i, (call, keeps) in enumerate(zip(calls, kept, strict=True)):
         offset = 0
-        if not stays:
-            size = -(-_row(call) // LINE) * LINE
-            living = sorted(piece for piece in living if piece[2] >= i)
-            for start, stop, _ in living:
+        if not keeps:
+            size = -(-_row_size(call) // SCRATCH_ALIGNMENT) * SCRATCH_ALIGNMENT
+            live = sorted(interval for interval in live if interval[2] >= i)
+            for start, stop, _ in live:
                 if offset + size <= start:
                     break
                 offset = max(offset, stop)
-            living.append((offset, offset + size, last.get(call, i)))
-            room = max(room, offset + size)
+            live.append((offset, offset + size, last_reads.get(call, i)))
+            total = max(total, offset + size)
         offsets.append(offset)
-    return offsets, room
-
-
-def _address(array: "ctypes.Array[ctypes.c_int64]") -> int:
-    return ctypes.addressof(array)
-
-
-def _in_turn() -> Compiled:
-    with COMPILING:
-        return _compile_in_turn()
-
-
-@cache
-def _compile_in_turn() -> Compiled:
-    from attribution_bench_plugins.fastism.kernels.program_code import ProgramCode
-
-    return Compiled(ProgramCode().module)
+    return offsets, total

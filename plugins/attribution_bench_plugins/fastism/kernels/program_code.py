@@ -1,24 +1,25 @@
-"""Calls one after the other, written for LLVM."""
+"""LLVM code of a program: calls in order, for chunk after chunk of rows."""
 
 from typing import Any
 
 from llvmlite import ir
 
-from attribution_bench_plugins.fastism.kernels.kernel import PARAMETERS, ROWS
 from attribution_bench_plugins.fastism.kernels.loops import INDEX, POINTER, Code, number
+from attribution_bench_plugins.fastism.kernels.window_kernel import PARAMETERS, ROW_PARAMETERS
 
 
 class ProgramCode:
-    """A function that runs all calls for some rows, then for the next ones.
+    """The code of a function that runs all calls for a chunk of rows, then for the next chunk.
 
-    It is given a list of functions, each with where its own parameters lie, into which it writes the rows.
+    Its argument `calls` is a list of pairs of addresses: of a function and of its arguments, into which it writes the
+    first row and the number of rows.
     """
 
     def __init__(self) -> None:
         self.code = Code([("calls", POINTER), ("count", INDEX), ("rows", INDEX), ("chunk", INDEX)])
         code, b, given = self.code, self.code.builder, self.code.arguments
         kind = ir.FunctionType(ir.VoidType(), [POINTER]).as_pointer()
-        first_row, rows = (number(PARAMETERS.index(name)) for name in ROWS)
+        first_row, rows = (number(PARAMETERS.index(name)) for name in ROW_PARAMETERS)
         with code.loop(number(0), given["rows"], given["chunk"]) as chunk:
             size = code.smaller(given["chunk"], b.sub(given["rows"], chunk.index))
             with code.loop(number(0), given["count"]) as call:
@@ -32,5 +33,5 @@ class ProgramCode:
 
     @property
     def module(self) -> Any:
-        """What LLVM compiles."""
+        """The module that LLVM compiles."""
         return self.code.module

@@ -1,4 +1,4 @@
-"""What every kernel writes for LLVM: the rows, and how sums are finished."""
+"""LLVM code that all kernels share: rows, register tiles, and epilogues."""
 
 import abc
 from collections.abc import Callable, Iterator
@@ -6,18 +6,21 @@ from typing import Any
 
 from llvmlite import ir
 
-from attribution_bench_plugins.fastism.kernels.kernel import PARAMETERS, POINTERS, Epilogue, Tile, tile_sizes
+from attribution_bench_plugins.fastism.kernels.epilogue import Epilogue
 from attribution_bench_plugins.fastism.kernels.loops import INDEX, POINTER, Code, number
+from attribution_bench_plugins.fastism.kernels.register_tile import RegisterTile
+from attribution_bench_plugins.fastism.kernels.window_kernel import PARAMETERS, POINTERS
 
-KINDS = {"float": (ir.FloatType(), 4), "double": (ir.DoubleType(), 8)}
+ELEMENTS = {"float": (ir.FloatType(), 4), "double": (ir.DoubleType(), 8)}
+"""The element types and their sizes in bytes."""
 
 
 class RowCode(abc.ABC):
-    """A function that writes the windows of all rows."""
+    """The code of a kernel: a function that writes the windows of a chunk of rows."""
 
-    def __init__(self, kind: str, tile: Tile, epilogue: Epilogue) -> None:
+    def __init__(self, kind: str, tile: RegisterTile, epilogue: Epilogue) -> None:
         self.tile, self.epilogue = tile, epilogue
-        self.element, self.itemsize = KINDS[kind]
+        self.element, self.itemsize = ELEMENTS[kind]
         self.vector = ir.VectorType(self.element, tile.lanes)
         self.code = Code([(name, POINTER if name in POINTERS else INDEX) for name in PARAMETERS])
         self.given = self.code.arguments
@@ -26,7 +29,7 @@ class RowCode(abc.ABC):
 
     @property
     def module(self) -> Any:
-        """What LLVM compiles."""
+        """The module that LLVM compiles."""
         return self.code.module
 
     @abc.abstractmethod
@@ -34,7 +37,10 @@ class RowCode(abc.ABC):
         """Write the function's body."""
 
     def start_row(self, row: Any) -> tuple[Any, Any, Any]:
-        """Find the row's tensors; returns where its part in the sequence begins and ends, and where the row ends."""
+        """Compute the addresses of a row's tensors, and return three positions of its output window.
+
+        The first in the sequence, the one after the last in the sequence, and the one after the window.
+        """
         code, b, given = self.code, self.code.builder, self.given
         every = b.add(given["first_row"], row)
         k = b.srem(b.sdiv(every, given["alternatives"]), given["count"])
@@ -42,9 +48,9 @@ class RowCode(abc.ABC):
         self.out_start = b.add(given["out_start"], b.mul(given["out_step"], k))
         self.other_start = b.add(given["other_start"], b.mul(given["other_step"], k))
         out_row = b.mul(given["out_width"], given["c_out"])
-        self.x = self.at(given["x"], b.mul(self._place(row, "x"), given["x_row"]))
-        self.other = self.at(given["other"], b.mul(self._place(row, "other"), given["other_row"]))
-        self.out = self.at(given["out"], b.mul(self._place(row, "out"), out_row))
+        self.x = self.at(given["x"], b.mul(self._row_index(row, "x"), given["x_row"]))
+        self.other = self.at(given["other"], b.mul(self._row_index(row, "other"), given["other_row"]))
+        self.out = self.at(given["out"], b.mul(self._row_index(row, "out"), out_row))
         sequence = b.sdiv(every, b.mul(given["count"], given["alternatives"]))
         self.unmutated = self.at(given["unmutated"], b.mul(sequence, given["unmutated_sequence"]))
         self.x_unmutated = self.at(given["x_unmutated"], b.mul(sequence, given["x_unmutated_sequence"]))
@@ -52,13 +58,13 @@ class RowCode(abc.ABC):
         low = code.smaller(code.larger(self.out_start, number(0)), end)
         return low, code.larger(code.smaller(end, given["length"]), low), end
 
-    def _place(self, row: Any, name: str) -> Any:
-        """Return which row of a tensor that is."""
+    def _row_index(self, row: Any, name: str) -> Any:
+        """Return the index of a row in a tensor that holds all rows, or those of the chunk only."""
         b, given = self.code.builder, self.given
         return b.add(row, b.mul(given["first_row"], given[f"{name}_moves"]))
 
     def zero(self, low: Any, high: Any, end: Any) -> None:
-        """Write zeros before and after the part of the row that is in the sequence."""
+        """Write zeros to the positions of the window before `low` and from `high` on: those outside the sequence."""
         b, c_out = self.code.builder, self.given["c_out"]
         size = b.mul(c_out, number(self.itemsize))
         self.code.fill_zero(self.out, b.mul(b.sub(low, self.out_start), size))
@@ -66,7 +72,7 @@ class RowCode(abc.ABC):
         self.code.fill_zero(after, b.mul(b.sub(end, high), size))
 
     def blocks(self, padded: Any) -> Iterator[tuple[Any, int]]:
-        """Go through output channels in tiles: where each begins, and its vectors."""
+        """Loop over output channels in register tiles; yields the first channel and the number of vectors of each."""
         b, size = self.code.builder, number(self.tile.channels)
         whole = b.mul(b.sdiv(padded, size), size)
         with self.code.loop(number(0), whole, self.tile.channels) as block:
@@ -75,10 +81,10 @@ class RowCode(abc.ABC):
             yield whole, self.tile.rest
 
     def tiles(self, count: Any) -> Iterator[tuple[Any, int]]:
-        """Go through so many positions in tiles, the largest first: where each begins, and its size."""
+        """Loop over `count` positions in register tiles, largest first; yields the first position and size of each."""
         b, done = self.code.builder, number(0)
-        for size in tile_sizes(self.tile):
-            # A loop goes on where the last one stopped, as long as a tile of its size is left.
+        for size in self.tile.position_counts:
+            # Each loop starts at the position where the one before it stopped, and runs for whole tiles of its size.
             stop = b.add(done, b.mul(b.sdiv(b.sub(count, done), number(size)), number(size)))
             with self.code.loop(done, stop, size) as tile:
                 yield tile.index, size
@@ -87,10 +93,10 @@ class RowCode(abc.ABC):
     def multiply(
         self, starts: list[Any], weights: Any, vectors: int, sums: list[Any], first: Any = None, stop: Any = None
     ) -> list[Any]:
-        """Add the products of positions, which begin at `starts`, with weights (C_in, so many vectors) to sums.
+        """Return sums plus the products of positions, whose inputs begin at `starts`, with weights (C_in, vectors).
 
-        Sums are in registers: for each position, each vector of channels. Some of the input channels are multiplied,
-        or all of them.
+        Sums are in registers: for each position, each vector of output channels. The input channels from `first` to
+        before `stop` are multiplied, by default all.
         """
         code = self.code
         first, stop = first or number(0), stop or self.given["c_in"]
@@ -106,8 +112,11 @@ class RowCode(abc.ABC):
             channel.carried = added
         return channel.carried
 
-    def beside(self, position: Any, channel: Any, write: Callable[[Any], None]) -> None:
-        """Write something with the delta of another node at a position, from a channel on: None where it has none."""
+    def with_other(self, position: Any, channel: Any, write: Callable[[Any], None]) -> None:
+        """Call `write` with the address of the delta that is added at a position, from a channel on.
+
+        The address is None where no delta is added, or where the position is outside its window.
+        """
         b, given = self.code.builder, self.given
         if "add" not in self.epilogue.steps:
             write(None)
@@ -115,14 +124,17 @@ class RowCode(abc.ABC):
         place = b.sub(position, self.other_start)
         covered = b.and_(b.icmp_signed(">=", place, number(0)), b.icmp_signed("<", place, given["other_width"]))
         other = self.at(self.other, b.add(b.mul(place, given["c_out"]), channel))
-        with b.if_else(covered) as (with_it, alone):
-            with with_it:
+        with b.if_else(covered) as (inside, outside):
+            with inside:
                 write(other)
-            with alone:
+            with outside:
                 write(None)
 
-    def finish_run(self, count: Any, own: Any, channel: Any, unmutated: Any, other: Any, into: Any) -> None:
-        """Finish and write so many sums that follow each other, from a channel on; `other` may be None."""
+    def write_run(self, count: Any, own: Any, channel: Any, unmutated: Any, other: Any, into: Any) -> None:
+        """Apply the epilogue to `count` sums that follow each other, the first of a channel, and write the results.
+
+        `own`, `unmutated`, `other` and `into` are addresses of first elements; `other` is None where nothing is added.
+        """
         b = self.code.builder
         whole = b.mul(b.sdiv(count, number(self.tile.lanes)), number(self.tile.lanes))
         for low, stop, step, kind in (
@@ -134,7 +146,7 @@ class RowCode(abc.ABC):
                 def read(pointer: Any, index: Any = index.index, kind: Any = kind) -> Any:
                     return self.code.load(self.at(pointer, index), kind, self.itemsize)
 
-                result = self.finished(
+                result = self.after_epilogue(
                     read(own),
                     read(unmutated) if self.epilogue.reads_unmutated else None,
                     read(other) if other is not None else None,
@@ -142,8 +154,11 @@ class RowCode(abc.ABC):
                 )
                 b.store(result, self.at(into, index.index), align=self.itemsize)
 
-    def finish_position(self, position: Any, total: Callable[[Any, int, Any], list[Any]]) -> None:
-        """Finish and write a position's sums, of which `total` gives some channels."""
+    def write_position(self, position: Any, total: Callable[[Any, int, Any], list[Any]]) -> None:
+        """Apply the epilogue to the sums of a position and write the results.
+
+        ``total(channel, count, kind)`` returns `count` vectors or elements of sums from a channel on.
+        """
         b, c_out = self.code.builder, self.given["c_out"]
         unmutated = self.at(self.unmutated, b.mul(position, c_out))
         into = self.at(self.out, b.mul(b.sub(position, self.out_start), c_out))
@@ -154,8 +169,8 @@ class RowCode(abc.ABC):
                     place = b.add(channel, number(i * self.tile.lanes))
                     return self.code.load(self.at(pointer, place), kind, self.itemsize)
 
-                finished = [
-                    self.finished(
+                results = [
+                    self.after_epilogue(
                         value,
                         read(unmutated, i) if self.epilogue.reads_unmutated else None,
                         read(other, i) if other is not None else None,
@@ -163,16 +178,16 @@ class RowCode(abc.ABC):
                     )
                     for i, value in enumerate(total(channel, count, kind))
                 ]
-                self.store(finished, self.at(into, channel))
+                self.store(results, self.at(into, channel))
 
             self.cover(c_out, part)
 
-        self.beside(position, number(0), write)
+        self.with_other(position, number(0), write)
 
     def cover(self, channels: Any, part: Callable[[Any, int, Any], None]) -> None:
-        """Go through channels, four vectors at a time, or one, or one number where there are few.
+        """Loop over channels: four vectors at a time, or one, or one element where they fill no vector.
 
-        The last vectors overlap those before them, so that none is left over.
+        The last vectors overlap those before them where the channels are no multiple of their size.
         """
         code, b, lanes = self.code, self.code.builder, self.tile.lanes
 
@@ -190,16 +205,16 @@ class RowCode(abc.ABC):
                     part(channel.index, 1, self.element)
 
     def read(self, start: Any, count: int, kind: Any) -> list[Any]:
-        """Read so many vectors side by side."""
+        """Return `count` vectors that lie side by side, from an address on."""
         return [self.code.load(self.at(start, number(i * self.tile.lanes)), kind, self.itemsize) for i in range(count)]
 
     def store(self, vectors: list[Any], into: Any) -> None:
-        """Write vectors side by side."""
+        """Write vectors side by side, from an address on."""
         for i, vector in enumerate(vectors):
             self.code.builder.store(vector, self.at(into, number(i * self.tile.lanes)), align=self.itemsize)
 
-    def finished(self, delta: Any, unmutated: Any, other: Any, scale: Any) -> Any:
-        """Return what is written for a sum; `other` is None where there is nothing to add."""
+    def after_epilogue(self, delta: Any, unmutated: Any, other: Any, scale: Any) -> Any:
+        """Return a sum after the epilogue; `other` is None where nothing is added."""
         b = self.code.builder
         for step in self.epilogue.steps:
             if step == "add" and other is not None:
@@ -214,10 +229,10 @@ class RowCode(abc.ABC):
         return b.fadd(delta, unmutated) if self.epilogue.value else delta
 
     def _rectified(self, x: Any) -> Any:
-        """Return ReLU; NaN stays NaN."""
+        """Return the ReLU of x; NaN stays NaN."""
         zero = ir.Constant(x.type, None if isinstance(x.type, ir.VectorType) else 0.0)
         return self.code.builder.select(self.code.builder.fcmp_ordered("<", x, zero), zero, x)
 
     def at(self, pointer: Any, offset: Any) -> Any:
-        """Return a pointer so many numbers further on."""
+        """Return a pointer `offset` elements after another."""
         return self.code.at(pointer, offset, self.element)

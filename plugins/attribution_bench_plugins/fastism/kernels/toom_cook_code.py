@@ -1,4 +1,4 @@
-"""Convolution by values at points, written for LLVM."""
+"""LLVM code of the Toom-Cook convolution."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +9,17 @@ from llvmlite import ir
 from attribution_bench_plugins.fastism.kernels.loops import number
 from attribution_bench_plugins.fastism.kernels.row_code import RowCode
 
-PART = 160
-"""Input channels that are multiplied at a time: their weights stay near from one tile of columns to the next."""
+CHANNELS_AT_ONCE = 160
+"""Input channels that are multiplied at a time: their weights stay in the first-level cache for all register tiles."""
 
 
 class ToomCookCode(RowCode):
-    """For each group of columns: their values at a point times the weights there, for all points; then the sums.
+    """The code of a Toom-Cook convolution, group of columns by group of columns.
 
-    A column is every dilation-th position of a row from one on. Columns of one length follow each other, those of a
-    row and those of the next, so that a product has many of them whatever the dilation.
+    For each group it evaluates the columns at all points, multiplies the values at each point with the weights there,
+    interpolates, applies the epilogue and writes. A column is one phase of a row: every dilation-th position of it.
+    The columns of a group have one length, and may be of several rows, so that a product has many columns whatever
+    the dilation.
     """
 
     def write(self) -> None:
@@ -25,10 +27,10 @@ class ToomCookCode(RowCode):
         code, b, given = self.code, self.code.builder, self.given
         self.padded = code.rounded_up(given["c_out"], self.tile.lanes)
         self.values = given["scratch"]
-        self.apart = b.mul(given["group"], given["c_in"])
-        self.products = self.at(self.values, b.mul(self.apart, given["points"]))
+        self.point_stride = b.mul(given["group"], given["c_in"])
+        self.products = self.at(self.values, b.mul(self.point_stride, given["points"]))
         with b.if_then(b.icmp_signed("==", given["first"], number(0))):
-            self._around()
+            self._write_unreached()
         columns = b.mul(given["rows"], given["columns"])
         with code.loop(number(0), columns, given["group"]) as group:
             size = code.smaller(given["group"], b.sub(columns, group.index))
@@ -39,8 +41,8 @@ class ToomCookCode(RowCode):
             with self._columns(group.index, size) as (column, first):
                 self._write(column, first)
 
-    def _around(self) -> None:
-        """Write what no tap leads to."""
+    def _write_unreached(self) -> None:
+        """Write the positions that no tap reaches, whose sums are zero."""
         code, b, given = self.code, self.code.builder, self.given
         reach = b.mul(b.sub(given["kernel"], number(1)), given["dilation"])
         with code.loop(number(0), given["rows"]) as row:
@@ -51,11 +53,11 @@ class ToomCookCode(RowCode):
             last = code.larger(code.smaller(b.add(start, b.add(given["x_width"], reach)), high), first)
             for begin, stop in ((low, first), (last, high)):
                 with code.loop(begin, stop) as position:
-                    self.finish_position(position.index, lambda _, count, kind: [ir.Constant(kind, None)] * count)
+                    self.write_position(position.index, lambda _, count, kind: [ir.Constant(kind, None)] * count)
 
     @contextmanager
     def _columns(self, start: Any, size: Any) -> Iterator[tuple[Any, Any]]:
-        """Go through a group: a column's number in it, and its first position in the row, which is started."""
+        """Loop over the columns of a group and start the row of each; yields its index in the group and its phase."""
         code, b, columns = self.code, self.code.builder, self.given["columns"]
         stop = b.add(start, size)
         last = b.add(b.sdiv(b.sub(stop, number(1)), columns), number(1))
@@ -67,37 +69,37 @@ class ToomCookCode(RowCode):
                 yield b.sub(b.add(before, place.index), start), b.add(self.given["first"], place.index)
 
     def _evaluate(self, column: Any, first: Any) -> None:
-        """Write a column's values at all points."""
+        """Write the values of a column at all points."""
         b, given = self.code.builder, self.given
         start = self.at(self.x, b.mul(first, given["c_in"]))
-        apart = b.mul(given["dilation"], given["c_in"])
+        stride = b.mul(given["dilation"], given["c_in"])
         into = self.at(self.values, b.mul(column, given["c_in"]))
         with self.code.loop(number(0), given["points"]) as point:
-            factors = self.at(given["evaluate"], b.mul(point.index, given["inputs"]))
-            own = self.at(into, b.mul(point.index, self.apart))
+            factors = self.at(given["evaluation"], b.mul(point.index, given["inputs"]))
+            own = self.at(into, b.mul(point.index, self.point_stride))
 
             def part(channel: Any, count: int, kind: Any) -> None:
-                sums = self._weighted(given["inputs"], factors, self.at(start, channel), apart, count, kind)
+                sums = self._weighted_sums(given["inputs"], factors, self.at(start, channel), stride, count, kind)
                 self.store(sums, self.at(own, channel))
 
             self.cover(given["c_in"], part)
 
     def _multiply(self, point: Any, size: Any) -> None:
-        """Write the products of all values with the weights at a point."""
+        """Write the products of the values of all columns at a point with the weights there."""
         code, b, given = self.code, self.code.builder, self.given
         for block, vectors in self.blocks(self.padded):
             before = b.add(b.mul(point, self.padded), block)
             weights = self.at(given["taps"], b.mul(before, given["c_in"]))
             into = self.at(self.products, before)
-            apart = b.mul(given["points"], self.padded)
-            values = self.at(self.values, b.mul(point, self.apart))
-            with code.loop(number(0), given["c_in"], PART) as part:
+            stride = b.mul(given["points"], self.padded)
+            values = self.at(self.values, b.mul(point, self.point_stride))
+            with code.loop(number(0), given["c_in"], CHANNELS_AT_ONCE) as part:
                 begun = b.icmp_signed(">", part.index, number(0))
-                stop = code.smaller(b.add(part.index, number(PART)), given["c_in"])
+                stop = code.smaller(b.add(part.index, number(CHANNELS_AT_ONCE)), given["c_in"])
                 for column, positions in self.tiles(size):
                     numbers = [b.add(column, number(i)) for i in range(positions)]
                     starts = [self.at(values, b.mul(i, given["c_in"])) for i in numbers]
-                    places = [self.at(into, b.mul(i, apart)) for i in numbers]
+                    places = [self.at(into, b.mul(i, stride)) for i in numbers]
                     sums = [
                         b.select(begun, total, ir.Constant(self.vector, None))
                         for place in places
@@ -108,29 +110,29 @@ class ToomCookCode(RowCode):
                         self.store(sums[i * vectors : (i + 1) * vectors], place)
 
     def _write(self, column: Any, first: Any) -> None:
-        """Write a column of the result: sums of its products at all points."""
+        """Write a column of the result: interpolated from its products at all points."""
         b, given = self.code.builder, self.given
         own = self.at(self.products, b.mul(column, b.mul(given["points"], self.padded)))
         start = b.add(b.add(self.x_start, given["offset"]), first)
         outputs = b.add(given["inputs"], b.sub(given["kernel"], number(1)))
         with self.code.loop(number(0), outputs) as output:
             position = b.add(start, b.mul(output.index, given["dilation"]))
-            factors = self.at(given["interpolate"], b.mul(output.index, given["points"]))
+            factors = self.at(given["interpolation"], b.mul(output.index, given["points"]))
 
             def total(channel: Any, count: int, kind: Any) -> list[Any]:
-                return self._weighted(given["points"], factors, self.at(own, channel), self.padded, count, kind)
+                return self._weighted_sums(given["points"], factors, self.at(own, channel), self.padded, count, kind)
 
             inside = b.and_(b.icmp_signed(">=", position, self.low), b.icmp_signed("<", position, self.high))
             with b.if_then(inside):
-                self.finish_position(position, total)
+                self.write_position(position, total)
 
-    def _weighted(self, terms: Any, factors: Any, start: Any, apart: Any, count: int, kind: Any) -> list[Any]:
-        """Return the sums of so many vectors that lie apart, each times its factor, for vectors side by side."""
+    def _weighted_sums(self, terms: Any, factors: Any, start: Any, stride: Any, count: int, kind: Any) -> list[Any]:
+        """Return weighted sums of `terms` vectors, a stride apart from `start` on, for `count` vectors side by side."""
         code, b = self.code, self.code.builder
 
         with code.loop(number(0), terms, carried=[ir.Constant(kind, None)] * count) as term:
             factor = code.load(self.at(factors, term.index), self.element, self.itemsize)
-            source = self.at(start, b.mul(term.index, apart))
+            source = self.at(start, b.mul(term.index, stride))
             if kind is not self.element:
                 factor = code.spread(factor, kind)
             vectors = self.read(source, count, kind)

@@ -1,4 +1,4 @@
-"""Sums over positions, written for LLVM."""
+"""LLVM code of sums over positions."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from llvmlite import ir
 from attribution_bench_plugins.fastism.kernels.loops import number
 from attribution_bench_plugins.fastism.kernels.row_code import RowCode
 
-TOGETHER = 32
-"""Positions that are added up before they are added to the rest: rounding errors grow with the square root of both."""
+BLOCK_POSITIONS = 32
+"""Positions of a partial sum: rounding errors grow with the square roots of this and of the number of partial sums."""
 
 
 class TotalCode(RowCode):
-    """For each row: the sum of its positions."""
+    """The code of a sum over the positions of each row, in blocks."""
 
     def write(self) -> None:
         """Write the function's body."""
@@ -20,15 +20,15 @@ class TotalCode(RowCode):
             low, high, end = self.start_row(row.index)
             self.zero(low, high, end)
             with self.code.loop(low, high) as position:
-                self.finish_position(position.index, self._total)
+                self.write_position(position.index, self._total)
 
     def _total(self, channel: Any, count: int, kind: Any) -> list[Any]:
         code, b, given = self.code, self.code.builder, self.given
-        nothing = [ir.Constant(kind, None)] * count
+        zeros = [ir.Constant(kind, None)] * count
         width = given["x_width"]
-        with code.loop(number(0), width, TOGETHER, carried=nothing) as part:
-            stop = code.smaller(b.add(part.index, number(TOGETHER)), width)
-            with code.loop(part.index, stop, carried=nothing) as position:
+        with code.loop(number(0), width, BLOCK_POSITIONS, carried=zeros) as part:
+            stop = code.smaller(b.add(part.index, number(BLOCK_POSITIONS)), width)
+            with code.loop(part.index, stop, carried=zeros) as position:
                 here = self.at(self.x, b.add(b.mul(position.index, given["c_in"]), channel))
                 position.carried = self._sums(position.carried, self.read(here, count, kind))
             part.carried = self._sums(part.carried, position.carried)

@@ -1,8 +1,10 @@
-"""Short convolutions with fewer products than pairs of elements, by values at points (Toom 1963, Cook 1966).
+"""Toom-Cook convolution (Toom 1963, Cook 1966): short convolutions with fewer products than pairs of elements.
 
-The convolution of a window x with a kernel t is the product of two polynomials. It is known from their values at as
-many points as it has coefficients, and each value takes one product instead of one for each pair. Here elements are
-vectors of channels and taps are matrices, so that products are what costs; sums before and after them are cheap.
+The convolution of a window x with a kernel t is the product of two polynomials. A polynomial is determined by its
+values at as many points as it has coefficients, and each value takes one product, where each pair of an element and a
+tap takes one otherwise. Here elements are vectors of channels and taps are matrices, so that the products dominate the
+cost: the additions of evaluation and interpolation are cheap. On images the same matrices are called Winograd's input,
+filter and output transforms.
 """
 
 import math
@@ -14,139 +16,154 @@ import numpy as np
 from numpy.typing import NDArray
 
 POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5)
-"""Finite points in the order in which they are taken, beside infinity: further ones cost too many digits."""
+"""The finite points in order of preference, beside infinity: others amplify rounding errors too much."""
 MOST_AMPLIFICATION = 8.0
-"""Rounding may grow by this factor over that of a plain convolution."""
+"""Largest factor by which rounding errors may exceed those of a plain convolution."""
 
 
 @dataclass(frozen=True, eq=False)
-class Convolution:
-    """``x * t = interpolate @ ((evaluate @ x) . (weigh @ t))``, where ``.`` multiplies value by value."""
+class BilinearConvolution:
+    """A bilinear algorithm of a convolution: ``x * t = interpolation @ ((evaluation @ x) . (kernel_evaluation @ t))``.
 
-    evaluate: NDArray[np.floating]
+    ``.`` multiplies value by value.
+    """
+
+    evaluation: NDArray[np.floating]
     """(products, width)."""
-    weigh: NDArray[np.floating]
+    kernel_evaluation: NDArray[np.floating]
     """(products, kernel)."""
-    interpolate: NDArray[np.floating]
+    interpolation: NDArray[np.floating]
     """(width + kernel - 1, products)."""
 
     @property
     def products(self) -> int:
-        """Products of an element with a tap, or of sums of them."""
-        return len(self.evaluate)
+        """Number of products, each of a sum of elements with a sum of taps."""
+        return len(self.evaluation)
 
     @property
     def amplification(self) -> float:
-        """Root mean square rounding over that of the plain convolution, for elements and taps of one size."""
-        each = np.square(self.evaluate).sum(1) * np.square(self.weigh).sum(1)
-        worst = float((np.square(self.interpolate) @ each).max())
-        return math.sqrt(worst / min(self.evaluate.shape[1], self.weigh.shape[1]))
+        """Root mean square rounding error over that of a plain convolution, for elements and taps of one magnitude."""
+        each = np.square(self.evaluation).sum(1) * np.square(self.kernel_evaluation).sum(1)
+        worst = float((np.square(self.interpolation) @ each).max())
+        return math.sqrt(worst / min(self.evaluation.shape[1], self.kernel_evaluation.shape[1]))
 
-    def swapped(self) -> "Convolution":
-        """Return the convolution of the kernel with the window, which is the same."""
-        return Convolution(self.weigh, self.evaluate, self.interpolate)
+    def swapped(self) -> "BilinearConvolution":
+        """Return the algorithm with window and kernel exchanged, as convolution commutes."""
+        return BilinearConvolution(self.kernel_evaluation, self.evaluation, self.interpolation)
 
 
 @dataclass(frozen=True)
-class _Recipe:
-    """What a convolution will be like, known before it is put together."""
+class _Candidate:
+    """A candidate algorithm, whose products and amplification are known before its matrices are computed."""
 
     products: int
     amplification: float
-    make: Callable[[], Convolution]
+    make: Callable[[], BilinearConvolution]
 
 
 @cache
-def fewest_products(width: int, kernel: int) -> Convolution:
-    """Return the convolution with the fewest products of those that lose few digits, for up to some dozens of either.
+def fewest_products(width: int, kernel: int) -> BilinearConvolution:
+    """Return the algorithm with the fewest products whose amplification is at most MOST_AMPLIFICATION.
 
-    Tried are values at points, convolutions of blocks made of convolutions of blocks (nested), and halves side by side.
+    The candidates are Toom-Cook, nested algorithms (a convolution of blocks whose products are convolutions), and sums
+    of algorithms for two parts of the window or of the kernel. The search suits widths and kernels up to some dozens.
     """
-    return _recipe(width, kernel).make()
+    return _candidate(width, kernel).make()
 
 
 @cache
-def _recipe(width: int, kernel: int) -> _Recipe:
+def _candidate(width: int, kernel: int) -> _Candidate:
     options = []
     if width + kernel - 2 <= len(POINTS):
         made = toom_cook(width, kernel)
-        options.append(_Recipe(made.products, made.amplification, lambda: made))
+        options.append(_Candidate(made.products, made.amplification, lambda: made))
     for size in range(2, min(width, kernel)):
-        outer, inner = _recipe(-(-width // size), -(-kernel // size)), _recipe(size, size)
+        outer, inner = _candidate(-(-width // size), -(-kernel // size)), _candidate(size, size)
         amplification = outer.amplification * inner.amplification
         if amplification <= MOST_AMPLIFICATION:
             make = partial(_nested, outer, inner, size, width, kernel)
-            options.append(_Recipe(outer.products * inner.products, amplification, make))
+            options.append(_Candidate(outer.products * inner.products, amplification, make))
     options += [
-        _halves(_recipe(first, kernel), _recipe(width - first, kernel), _windows_side_by_side)
+        _halves(_candidate(first, kernel), _candidate(width - first, kernel), _windows_side_by_side)
         for first in range(1, width // 2 + 1)
     ]
     options += [
-        _halves(_recipe(width, first), _recipe(width, kernel - first), _kernels_side_by_side)
+        _halves(_candidate(width, first), _candidate(width, kernel - first), _kernels_side_by_side)
         for first in range(1, kernel // 2 + 1)
     ]
     return min(options, key=lambda option: (option.products, option.amplification))
 
 
-def _halves(one: _Recipe, other: _Recipe, join: Callable[[Convolution, Convolution], Convolution]) -> _Recipe:
+def _halves(
+    one: _Candidate, other: _Candidate, join: Callable[[BilinearConvolution, BilinearConvolution], BilinearConvolution]
+) -> _Candidate:
     worse = max(one.amplification, other.amplification)
-    return _Recipe(one.products + other.products, worse, lambda: join(one.make(), other.make()))
+    return _Candidate(one.products + other.products, worse, lambda: join(one.make(), other.make()))
 
 
-def toom_cook(width: int, kernel: int) -> Convolution:
-    """Return the convolution by values at ``width + kernel - 1`` points, the last of them infinity."""
+def toom_cook(width: int, kernel: int) -> BilinearConvolution:
+    """Return the Toom-Cook algorithm with ``width + kernel - 1`` points, the last of which is infinity."""
     points = POINTS[: width + kernel - 2]
-    evaluate, weigh = _powers(points, width), _powers(points, kernel)
-    # Lagrange: the value at infinity, which is the leading coefficient, takes what vanishes at every other point.
-    interpolate = np.zeros((width + kernel - 1, len(evaluate)))
-    interpolate[:, -1] = _vanishing_at(points)
+    evaluation, kernel_evaluation = _powers(points, width), _powers(points, kernel)
+    # Lagrange interpolation: the value at infinity, the leading coefficient, belongs to the polynomial that vanishes at
+    # all finite points.
+    interpolation = np.zeros((width + kernel - 1, len(evaluation)))
+    interpolation[:, -1] = _vanishing_at(points)
     for i, point in enumerate(points):
         others = points[:i] + points[i + 1 :]
-        interpolate[:-1, i] = _vanishing_at(others) / np.prod([point - other for other in others])
-    # Values of about one size at every point, or the large ones would drown the others; powers of two are exact.
+        interpolation[:-1, i] = _vanishing_at(others) / np.prod([point - other for other in others])
+    # Scale the values at all points to about one magnitude, as large ones would dominate the rounding errors. Powers of
+    # two scale exactly.
     sizes: list[NDArray[np.float64]] = [
-        np.exp2(np.floor(np.log2(np.linalg.norm(powers, axis=1)))) for powers in (evaluate, weigh)
+        np.exp2(np.floor(np.log2(np.linalg.norm(powers, axis=1)))) for powers in (evaluation, kernel_evaluation)
     ]
     one, other = sizes
-    return Convolution(evaluate / one[:, None], weigh / other[:, None], interpolate * (one * other))
+    return BilinearConvolution(
+        evaluation / one[:, None], kernel_evaluation / other[:, None], interpolation * (one * other)
+    )
 
 
 def _vanishing_at(points: Sequence[float]) -> NDArray[np.float64]:
-    """Return the coefficients of the product of all (x - point), that of the highest power last."""
+    """Return the coefficients of the product of all (x - point), in ascending powers."""
     coefficients: NDArray[np.float64] = np.atleast_1d(np.poly(points))[::-1]
     return coefficients
 
 
 def _powers(points: Sequence[float], count: int) -> NDArray[np.float64]:
-    """Return (points and infinity, coefficients): what takes coefficients to values."""
+    """Return the Vandermonde matrix (points and infinity, coefficients), which maps coefficients to values."""
     infinity = np.eye(1, count, count - 1)
     return np.concatenate([np.vander(np.array(points), count, increasing=True), infinity])
 
 
-def _nested(outer: _Recipe, inner: _Recipe, size: int, width: int, kernel: int) -> Convolution:
-    """Return the convolution of blocks of a size, each pair of which is convolved by the inner one."""
+def _nested(outer: _Candidate, inner: _Candidate, size: int, width: int, kernel: int) -> BilinearConvolution:
+    """Return the outer algorithm on blocks of `size` elements, each product of which is an inner convolution."""
     blocks, block = outer.make(), inner.make()
     length = width + kernel - 1
-    overlapping = np.kron(blocks.interpolate, block.interpolate).reshape(len(blocks.interpolate), 2 * size - 1, -1)
-    interpolate = np.zeros((size * (len(overlapping) + 1), overlapping.shape[2]))
+    overlapping = np.kron(blocks.interpolation, block.interpolation).reshape(
+        len(blocks.interpolation), 2 * size - 1, -1
+    )
+    interpolation = np.zeros((size * (len(overlapping) + 1), overlapping.shape[2]))
     for number, part in enumerate(overlapping):
-        interpolate[number * size : number * size + len(part)] += part
-    evaluate = np.kron(blocks.evaluate, block.evaluate)[:, :width]
-    weigh = np.kron(blocks.weigh, block.weigh)[:, :kernel]
-    needed = evaluate.any(1) & weigh.any(1)
-    return Convolution(evaluate[needed], weigh[needed], interpolate[:length, needed])
+        interpolation[number * size : number * size + len(part)] += part
+    evaluation = np.kron(blocks.evaluation, block.evaluation)[:, :width]
+    kernel_evaluation = np.kron(blocks.kernel_evaluation, block.kernel_evaluation)[:, :kernel]
+    needed = evaluation.any(1) & kernel_evaluation.any(1)
+    return BilinearConvolution(evaluation[needed], kernel_evaluation[needed], interpolation[:length, needed])
 
 
-def _windows_side_by_side(one: Convolution, other: Convolution) -> Convolution:
-    """Return the convolution of two windows, one after the other, with one kernel."""
-    products, first = one.products, one.evaluate.shape[1]
-    evaluate = np.zeros((products + other.products, first + other.evaluate.shape[1]))
-    evaluate[:products, :first], evaluate[products:, first:] = one.evaluate, other.evaluate
-    interpolate = np.zeros((first + len(other.interpolate), len(evaluate)))
-    interpolate[: len(one.interpolate), :products] = one.interpolate
-    interpolate[first:, products:] = other.interpolate
-    return Convolution(evaluate, np.concatenate([one.weigh, other.weigh]), interpolate)
+def _windows_side_by_side(one: BilinearConvolution, other: BilinearConvolution) -> BilinearConvolution:
+    """Return the algorithm for two windows, one after the other, with one kernel."""
+    products, first = one.products, one.evaluation.shape[1]
+    evaluation = np.zeros((products + other.products, first + other.evaluation.shape[1]))
+    evaluation[:products, :first], evaluation[products:, first:] = one.evaluation, other.evaluation
+    interpolation = np.zeros((first + len(other.interpolation), len(evaluation)))
+    interpolation[: len(one.interpolation), :products] = one.interpolation
+    interpolation[first:, products:] = other.interpolation
+    return BilinearConvolution(
+        evaluation, np.concatenate([one.kernel_evaluation, other.kernel_evaluation]), interpolation
+    )
 
 
-def _kernels_side_by_side(one: Convolution, other: Convolution) -> Convolution:
+def _kernels_side_by_side(one: BilinearConvolution, other: BilinearConvolution) -> BilinearConvolution:
+    """Return the algorithm for one window with two kernels, one after the other."""
     return _windows_side_by_side(one.swapped(), other.swapped()).swapped()

@@ -1,4 +1,4 @@
-"""Dense layers: on the channel axis at every position, and over flattened positions; Einstein sums that are such."""
+"""Dense layers on the channel axis and over flattened positions, and the Einstein sums that are dense layers."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ from attribution_bench_plugins.fastism.values.windowed import Windowed
 
 
 class FlattenedDense(MergingOperation):
-    """A dense layer over flattened positions: only the rows of the positions that changed are multiplied.
+    """A dense layer over flattened positions: only the rows of the weights that the windows reach are multiplied.
 
-    Mutations next to each other reach the same rows, so it gains by taking every phase together.
+    Neighbouring mutations reach the same rows, so the mutations of all phases are multiplied together.
     """
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
@@ -52,11 +52,11 @@ class FlattenedDense(MergingOperation):
         return True
 
     def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the one position that is left."""
+        """Return the single position of an output without positions."""
         return Window(0, 0, 1)
 
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
-        """Return those of the rows that changed."""
+        """Return the products with the rows of the weights that the window reaches."""
         (source,) = (w for w in windows if w is not None)
         return min(source.width, self.source.length) * self.source.channels * self.layout.channels
 
@@ -75,7 +75,7 @@ class FlattenedDense(MergingOperation):
         like, outputs = parts[0].delta(), self.layout.channels
         out = like.new_empty((sequences, total, alternatives, 1, outputs))
         for members in by_width.values():
-            # Mutation by mutation, ordered by their windows: each range of them is one product.
+            # Mutations are ordered by the starts of their windows: those of one start share one product.
             starts = np.concatenate(
                 [part.window.start + part.window.step * np.arange(part.shape[1]) for part, _ in members]
             )
@@ -89,7 +89,7 @@ class FlattenedDense(MergingOperation):
         return self.give(block, Window(0, 0, 1), delta=out, is_masked=True)
 
     def _multiply(self, x: Tensor, starts: NDArray[np.int64], into: Tensor) -> None:
-        """Write products of x (mutations, n, alternatives, width, C), windows that start there, ascending."""
+        """Write products of x (mutations, n, alternatives, width, C) with the rows from each `starts` on, ascending."""
         channels, width = self.source.channels, x.shape[3]
         found, firsts = np.unique(starts, return_index=True)
         for start, first, last in zip(found.tolist(), firsts, [*firsts[1:], len(starts)], strict=True):
@@ -111,7 +111,7 @@ def dense(node: Node, operands: Sequence[Operand]) -> Operation:
         if not source.plain or (source.axes[last] == "" and source.channels > 1):
             return ChannelMap(node, operands, source, weight, last)
         layout = source.with_axis(last, weight.shape[0])
-        return LinearConvolution(node, operands, layout, weight.t()[None, None], up=1, dilation=1, offset=0)
+        return LinearConvolution(node, operands, layout, weight.t()[None, None], upsampling=1, dilation=1, offset=0)
     if len(source.axes) == 2 and source.axes[0] == "n" and source.axes[1] in ("cp", "pc", "p"):
         return FlattenedDense(node, operands)
     raise NoRuleError(f"it multiplies the last of the axes {source.axes}")

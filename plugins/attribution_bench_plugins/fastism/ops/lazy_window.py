@@ -7,8 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.kernel import NO_EPILOGUE, Epilogue, EpilogueStep, WindowKernel
-from attribution_bench_plugins.fastism.kernels.program import Call, run_calls
+from attribution_bench_plugins.fastism.kernels.epilogue import NO_EPILOGUE, Epilogue, EpilogueStep
+from attribution_bench_plugins.fastism.kernels.program import KernelCall, run_calls
+from attribution_bench_plugins.fastism.kernels.window_kernel import WindowKernel
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Unmutated, Windowed
@@ -86,7 +87,7 @@ class LazyWindow(Windowed):
         self._epilogue, self._unmutated_of, self._node = NO_EPILOGUE, source, source
         self._scale: Tensor | None = None
         self._other: Windowed | None = None
-        self._call: Call | None = None
+        self._call: KernelCall | None = None
         self._state = State.FUSIBLE
         self.shape = torch.Size((*x.shape[:3], window.width, kernel.c_out))
         x.schedule()
@@ -103,7 +104,7 @@ class LazyWindow(Windowed):
         return self._state in (State.FUSIBLE, State.SCHEDULED) and not self._epilogue.value
 
     @property
-    def call(self) -> Call:
+    def call(self) -> KernelCall:
         """What its kernel is asked for."""
         self.schedule()
         assert self._call is not None
@@ -148,7 +149,7 @@ class LazyWindow(Windowed):
         kernel, epilogue, x, other = self._kernel, self._epilogue, self._x, self._other
         reads_unmutated = epilogue.reads_unmutated or kernel.reads_unmutated
         read = _operand(x)
-        self._call = Call(
+        self._call = KernelCall(
             kernel,
             read,
             x.window,
@@ -280,6 +281,6 @@ class LazyWindow(Windowed):
         return self.unmutated.summary(source, "contiguous", Tensor.contiguous)
 
 
-def _operand(windowed: Windowed) -> Tensor | Call:
+def _operand(windowed: Windowed) -> Tensor | KernelCall:
     """Return what a kernel reads: the delta, or what another one will write."""
     return windowed.call if isinstance(windowed, LazyWindow) and windowed.is_pending else windowed.delta()

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.kernels.kernel import compiles
+from attribution_bench_plugins.fastism.kernels.compiling import can_compile
 from attribution_bench_plugins.fastism.kernels.machine import has_compiler
-from attribution_bench_plugins.fastism.kernels.pool import PoolKernel
+from attribution_bench_plugins.fastism.kernels.pool_kernel import PoolKernel
+from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
 from attribution_bench_plugins.fastism.ops.base import (
     Block,
     Form,
@@ -84,7 +85,7 @@ class MaxPool(Pool):
         """Run on values: those of the window, between unmutated ones where the kernel reads past it."""
         operand = only(operands)
         unmutated = block.unmutated.summary(operand.source, "contiguous", Tensor.contiguous)
-        if compiles(unmutated) and not operand.holds_value:
+        if can_compile(unmutated) and not operand.holds_value:
             kernel = self._kernel(unmutated.element_size())
             length = self.layout.length
             return LazyWindow(block.unmutated, self.node.name, length, window, kernel, operand, block.program)
@@ -102,12 +103,12 @@ class MaxPool(Pool):
     def _kernel(self, itemsize: int) -> PoolKernel:
         if itemsize not in self.kernels:
             self.kernels[itemsize] = PoolKernel(
+                best_tile(self.layout.channels, itemsize),
                 kernel=self.kernel,
                 stride=self.stride,
                 dilation=self.dilation,
                 padding=self.padding,
                 channels=self.layout.channels,
-                itemsize=itemsize,
             )
         return self.kernels[itemsize]
 

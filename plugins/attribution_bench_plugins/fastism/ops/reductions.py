@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.kernels.total import TotalKernel
+from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
+from attribution_bench_plugins.fastism.kernels.total_kernel import TotalKernel
 from attribution_bench_plugins.fastism.ops.base import (
     Block,
     Form,
@@ -74,7 +75,8 @@ class LinearReduction(Reduction):
     def _fused(self, operand: LazyWindow, block: Block) -> Windowed:
         """Return the sum as it will be computed with the operand."""
         like = torch.empty(0, dtype=operand.call.dtype)
-        kernel = TotalKernel(channels=self.layout.channels, itemsize=like.element_size())
+        tile = best_tile(self.layout.channels, like.element_size())
+        kernel = TotalKernel(tile, channels=self.layout.channels)
         name, length = self.node.name, self.layout.length
         total = LazyWindow(block.unmutated, name, length, Window(0, 0, 1), kernel, operand, block.program)
         if not self.node.parameters["mean"]:

@@ -1,0 +1,192 @@
+"""Overlap-add convolution: the products of each input with all taps are added to the outputs that they reach."""
+
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attribution_bench_plugins.fastism.convolution.algorithm import CompiledAlgorithm, TensorAlgorithm
+from attribution_bench_plugins.fastism.convolution.linear_filter import LinearFilter
+from attribution_bench_plugins.fastism.convolution.tiles import add_up, overlap, placed
+from attribution_bench_plugins.fastism.kernels.overlap_add_kernel import OverlapAddKernel
+from attribution_bench_plugins.fastism.kernels.register_tile import RegisterTile, best_tile
+from attribution_bench_plugins.fastism.values import devices
+
+PRODUCT_BYTES = 2**21
+"""Size of the products that are computed before they are added up: they fit a core's second-level cache."""
+PRODUCT_COST_MACS = 30
+"""Time of adding up one product in PyTorch, in multiply-accumulates; measured on one two-core CPU, as are the next."""
+KERNEL_PRODUCT_COST_MACS = 8
+"""The same in the kernel."""
+PADDING_COST_MACS = 50
+"""Time of padding one element of the input to whole tiles of positions, which copies all of the input."""
+FEW_CHANNELS = 8
+"""Number of output channels below which one product computes all outputs of a tile of positions."""
+TILE_POSITIONS = (8, 10, 12, 9, 7, 6, 11, 5)
+"""Positions of such a tile, the fastest first; the first that divides the window is taken."""
+LARGEST_KERNEL_TAPS_BYTES = 2**20
+"""Largest taps of the kernel: it reads them for every row, so they must fit a core's second-level cache."""
+
+
+class OverlapAdd(TensorAlgorithm):
+    """The overlap-add convolution by PyTorch: matrix products, whose results are added up in passes over the result."""
+
+    name: ClassVar[str] = "overlap-add"
+
+    def __init__(self, filter_: LinearFilter) -> None:
+        super().__init__(filter_)
+        self._tile_matrices: dict[int, Tensor] = {}
+
+    def is_available(self, source: int) -> bool:
+        """Whether there is one group or upsampling: a direct convolution is faster for groups."""
+        return self.filter.groups == 1 or self.filter.upsampling > 1
+
+    def cost(self, source: int, width: int) -> int:
+        """Return the cost of all products and of adding them up."""
+        filter_ = self.filter
+        products = filter_.groups * source * filter_.kernel * (filter_.c_in + PRODUCT_COST_MACS) * filter_.c_out
+        return products + PADDING_COST_MACS * source * filter_.c_in if self._computes_by_tiles else products
+
+    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
+        """Return those of every input with every tap."""
+        return _products(self.filter, source)
+
+    def partial_sums(self, source: int) -> int:
+        """Return the elements of all products."""
+        return source * self.filter.kernel * self.filter.groups * self.filter.c_out
+
+    def run(self, x: Tensor, width: int, shift: int) -> Tensor:
+        """Return outputs (rows, width, C_out); see `TensorAlgorithm`."""
+        if self._computes_by_tiles:
+            return self._run_by_tiles(x, width, shift)
+        out = x.new_zeros((len(x), width, self.filter.groups * self.filter.c_out))
+        if self.filter.groups == 1 and not devices.on_cpu(x):
+            self._add_tap_by_tap(x, out, shift)
+            return out
+        at_once = self._rows_at_once(x)
+        for first in range(0, len(x), at_once):
+            products = self._products_with_all_taps(x[first : first + at_once])
+            self._overlap_add(products, out[first : first + at_once], shift)
+        return out
+
+    @property
+    def _computes_by_tiles(self) -> bool:
+        return self.filter.groups == 1 and self.filter.c_out < FEW_CHANNELS
+
+    def _rows_at_once(self, x: Tensor) -> int:
+        """Return the number of rows of (rows, source, C_in) whose products are computed before they are added up."""
+        if not devices.on_cpu(x):
+            return x.shape[0]
+        return max(1, PRODUCT_BYTES // (x.element_size() * self.partial_sums(x.shape[1])))
+
+    def _products_with_all_taps(self, x: Tensor) -> Tensor:
+        """Return products (rows, source, K, C_out) of inputs (rows, source, C_in)."""
+        filter_, source = self.filter, x.shape[1]
+        if filter_.groups == 1:
+            return (x.reshape(-1, filter_.c_in) @ filter_.matrix[0]).view(-1, source, filter_.kernel, filter_.c_out)
+        grouped = x.reshape(-1, source, filter_.groups, filter_.c_in)
+        products = torch.einsum("rwgi,gio->rwgo", grouped, filter_.matrix)
+        products = products.view(-1, source, filter_.groups, filter_.kernel, filter_.c_out).transpose(2, 3)
+        return products.reshape(-1, source, filter_.kernel, filter_.groups * filter_.c_out)
+
+    def _overlap_add(self, products: Tensor, into: Tensor, shift: int) -> None:
+        """Add products (rows, source, K, C_out) to the outputs (rows, width, C_out) that they reach."""
+        filter_, source, width = self.filter, products.shape[1], into.shape[1]
+        if filter_.dilation == 1 and source < filter_.kernel:
+            # The taps of one input reach a run of outputs: fewer and longer additions than tap by tap.
+            flat, channels = into.flatten(1), into.shape[2]
+            for i in range(source):
+                first = i * filter_.upsampling + shift
+                low, high = max(0, -first), min(filter_.kernel, width - first)
+                if low < high:
+                    flat[:, (first + low) * channels : (first + high) * channels] += products[:, i, low:high].flatten(1)
+            return
+        for j, (low, high) in enumerate(filter_.inputs_of_taps(source, width, shift)):
+            if low < high:
+                into[:, self._outputs_of_tap(j, low, high, shift)] += products[:, low:high, j]
+
+    def _add_tap_by_tap(self, x: Tensor, into: Tensor, shift: int) -> None:
+        """Add to (rows, width, C_out) one matrix product for each tap, whose results are not stored separately."""
+        for j, (low, high) in enumerate(self.filter.inputs_of_taps(x.shape[1], into.shape[1], shift)):
+            if low < high:
+                reached = into[:, self._outputs_of_tap(j, low, high, shift)]
+                tap = self.filter.taps[0, j].expand(len(x), -1, -1)
+                torch.baddbmm(reached, x[:, low:high], tap, out=reached)
+
+    def _outputs_of_tap(self, tap: int, low: int, high: int, shift: int) -> slice:
+        """Return the outputs that a tap reaches from the inputs from `low` to before `high`."""
+        up, offset = self.filter.upsampling, tap * self.filter.dilation + shift
+        return slice(low * up + offset, (high - 1) * up + offset + 1, up)
+
+    def _run_by_tiles(self, x: Tensor, width: int, shift: int) -> Tensor:
+        """Return what `run` does, by tiles of positions: one product computes all outputs that a tile reaches.
+
+        Profile heads have one or two output channels and long kernels: their products are many and small.
+        """
+        filter_, (rows, source, _) = self.filter, x.shape
+        tile = next((size for size in TILE_POSITIONS if source % size == 0), TILE_POSITIONS[0])
+        tiles, step = -(-source // tile), tile * filter_.upsampling
+        if tiles * tile > source:
+            x = F.pad(x, (0, 0, 0, tiles * tile - source))
+        if tile not in self._tile_matrices:
+            self._tile_matrices[tile] = self._tile_matrix(tile)
+        pieces = x.reshape(rows, tiles, tile * filter_.c_in) @ self._tile_matrices[tile]
+        pieces = torch.unflatten(pieces, 2, (-1, filter_.c_out))
+        out = x.new_empty((rows, (tiles + overlap(pieces.shape[2] - step, step)) * step, filter_.c_out))
+        add_up(pieces, step, out)
+        return placed(out, width, shift)
+
+    def _tile_matrix(self, tile: int) -> Tensor:
+        """Return the block Toeplitz matrix of a tile, (tile * C_in, reached positions * C_out)."""
+        filter_ = self.filter
+        reached = max(tile * filter_.upsampling, (tile - 1) * filter_.upsampling + filter_.reach + 1)
+        matrix = filter_.taps.new_zeros((tile, filter_.c_in, reached, filter_.c_out))
+        for i in range(tile):
+            for j in range(filter_.kernel):
+                matrix[i, :, i * filter_.upsampling + j * filter_.dilation] += filter_.taps[0, j]
+        return matrix.flatten(2).flatten(0, 1)
+
+
+class CompiledOverlapAdd(CompiledAlgorithm):
+    """The overlap-add convolution as a kernel: the sums of one row stay in the cache."""
+
+    name: ClassVar[str] = "overlap-add kernel"
+
+    def is_available(self, source: int) -> bool:
+        """Whether it can be compiled, there is no dilation, and the taps stay in the cache."""
+        small = self.filter.taps.nbytes <= LARGEST_KERNEL_TAPS_BYTES
+        return super().is_available(source) and self.filter.dilation == 1 and small
+
+    def cost(self, source: int, width: int) -> int:
+        """Return the cost of all products and of adding them up.
+
+        A register tile of fewer positions than a whole one takes as long as if it had one position more.
+        """
+        filter_ = self.filter
+        tile, left, positions = self._tile, source, 0
+        for size in tile.position_counts:
+            count, left = divmod(left, size)
+            positions += count * (size if size == tile.positions else size + 1)
+        products = int(positions * filter_.c_in * tile.work(filter_.kernel * filter_.c_out))
+        sums = KERNEL_PRODUCT_COST_MACS * source * filter_.kernel * filter_.c_out
+        return products + sums - self.epilogue_saving(width)
+
+    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
+        """Return those of every input with every tap."""
+        return _products(self.filter, source)
+
+    @cached_property
+    def kernel(self) -> OverlapAddKernel:
+        """The kernel; see `CompiledAlgorithm`."""
+        filter_ = self.filter
+        return OverlapAddKernel(filter_.taps[0], self._tile, upsampling=filter_.upsampling, offset=filter_.offset)
+
+    @property
+    def _tile(self) -> RegisterTile:
+        return best_tile(self.filter.kernel * self.filter.c_out, self.filter.taps.element_size())
+
+
+def _products(filter_: LinearFilter, source: int) -> int:
+    return source * filter_.kernel * filter_.groups * filter_.c_in * filter_.c_out
