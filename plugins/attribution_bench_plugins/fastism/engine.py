@@ -18,6 +18,7 @@ from attribution_bench.mutagenesis import RawMutagenesis
 from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.capture.source import Source, source_of
 from attribution_bench_plugins.fastism.compiled_model import CompiledModel, compile_model
+from attribution_bench_plugins.fastism.execution.observer import Observer
 from attribution_bench_plugins.fastism.explanation import explain
 from attribution_bench_plugins.fastism.options import Options
 from attribution_bench_plugins.fastism.plan_cache import PlanCache
@@ -46,10 +47,18 @@ class Engine:
     ----------
     sizes
         Constants by which work is divided; None for those of the model's device.
+    observer
+        Watches the steps of `attribute`, on one thread of PyTorch; None for nobody.
     """
 
-    def __init__(self, model: SequenceModel, options: Options, sizes: SizePolicy | None = None) -> None:
-        self.model, self.options, self.sizes = model, options, sizes
+    def __init__(
+        self,
+        model: SequenceModel,
+        options: Options,
+        sizes: SizePolicy | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.model, self.options, self.sizes, self.observer = model, options, sizes, observer
         self.cache = PlanCache()
         self._fixed: Source | None = None
 
@@ -108,7 +117,7 @@ class Engine:
         if not decision.run_windows:
             return self._by_full_passes(request, compiled, decision)
         self_check = self._self_check(source, request, compiled, compiled.plan)
-        return Saturation(source, request, compiled.plan, policy).run(sizes, self_check)
+        return Saturation(source, request, compiled.plan, policy, self.observer).run(sizes, self_check)
 
     def predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
         """Return the predictions of listed mutations; raises as `attribute` does."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SELF_CHECK = True
 DEFAULT_MIN_SPEEDUP = 1.25
-PRODUCTS = ("tf32", "bfloat16")
-"""Lower precisions of products."""
 
 
 class FastISM(InSilicoMutagenesis):
@@ -66,6 +64,8 @@ class FastISM(InSilicoMutagenesis):
         explains=True,
         profiles=True,
     )
+    matmul_precisions: ClassVar[tuple[str, ...]] = ("tf32", "bfloat16")
+    """Lower precisions of matrix products that may be asked for."""
 
     @renamed_options(least_gain="min_speedup", products="matmul_precision")
     def __init__(
@@ -82,9 +82,9 @@ class FastISM(InSilicoMutagenesis):
             raise InvalidInputError(f"memory_budget must be at least 1 MiB (1048576), not {memory_budget} bytes")
         if not min_speedup >= 0:
             raise InvalidInputError(f"min_speedup must be 0 or more, not {min_speedup}")
-        if matmul_precision is not None and matmul_precision not in PRODUCTS:
+        if matmul_precision is not None and matmul_precision not in self.matmul_precisions:
             raise InvalidInputError(
-                f"matmul_precision must be None, or one of {', '.join(PRODUCTS)}, not {matmul_precision!r}"
+                f"matmul_precision must be None, or one of {', '.join(self.matmul_precisions)}, not {matmul_precision!r}"
             )
         for kind, rule in (rules or {}).items():
             if not (isinstance(rule, Local) or callable(rule)):

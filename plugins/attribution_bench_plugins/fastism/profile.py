@@ -16,15 +16,12 @@ from attribution_bench.benchmark.timer import CLOCK, Clock, timed
 from attribution_bench.environment import thread_count
 from attribution_bench.errors import DeviceError
 from attribution_bench_plugins.fastism.capture.source import source_of
-from attribution_bench_plugins.fastism.execution import blocks, head, interpreter
-from attribution_bench_plugins.fastism.kernels.program import PreparedProgram
-from attribution_bench_plugins.fastism.method import PRODUCTS
-from attribution_bench_plugins.fastism.ops.base import MergingOperation
-from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.execution.observer import Observer
 from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.standard_ism import StandardISM
 
 if TYPE_CHECKING:
+    from attribution_bench_plugins.fastism.engine import Engine
     from attribution_bench_plugins.fastism.method import FastISM
 
 LEAST_POSITIONS = 64
@@ -64,9 +61,10 @@ def measure(method: "FastISM", one_hot: NDArray[np.floating], *, budget: float, 
     positions = slice(start, start + count)
     run = partial(method.attribute, one_hot, target="all", positions=positions)
     first, warm = timed(clock, run), timed(clock, run)
-    with thread_count("torch", 1), timed_steps(clock, source.device) as seconds:
+    timer = StepTimer(clock, source.device)
+    with thread_count("torch", 1), observed(method.engine, timer):
         single = timed(clock, run)
-    nodes = [NodeTime(*node, taken) for node, taken in sorted(seconds.items(), key=lambda item: -item[1])]
+    nodes = [NodeTime(*node, taken) for node, taken in sorted(timer.seconds.items(), key=lambda item: -item[1])]
     return MeasuredProfile(
         letters=letters,
         products_standard=standard,
@@ -95,7 +93,7 @@ def _precisions(
     few = np.linspace(positions.start, positions.stop - 1, COMPARED_POSITIONS).astype(int)
     truth = StandardISM(double).attribute(one_hot, target="all", positions=few)
     found = []
-    for products in (None, *PRODUCTS):
+    for products in (None, *method.matmul_precisions):
         other = type(method)(model, **{**method.options, "matmul_precision": products})
         run = partial(other.attribute, one_hot, target="all", positions=positions)
         try:
@@ -138,69 +136,45 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, clock: Clock = CLOCK) 
     return float(size**3 / min(timed(clock, multiply).seconds for _ in range(MATRIX_ROUNDS)))
 
 
+class StepTimer:
+    """Seconds of each step, told by the engine that it observes; that must run on one thread."""
+
+    def __init__(self, clock: Clock, device: torch.device) -> None:
+        self._clock, self._device = clock, device
+        self._steps: dict[str, Step] = {}
+        self._in_kernels = 0.0
+        self.seconds: dict[tuple[str, str, str], float] = defaultdict(float)
+        """(layer, operation, mode) -> seconds. The time of a kernel is that of the step whose kernel it is."""
+
+    def run_step(self, step: Step, run: Callable[[], None]) -> None:
+        """Run a step; kernels that run meanwhile are not counted as its own."""
+        self._steps[step.node.name] = step
+
+        def complete() -> None:
+            run()
+            _wait(self._device)
+
+        before = self._in_kernels
+        self._spend(step, timed(self._clock, complete).seconds - (self._in_kernels - before))
+
+    def run_kernel(self, node: str, run: Callable[[], None]) -> None:
+        """Run a kernel for some rows."""
+        seconds = timed(self._clock, run).seconds
+        self._spend(self._steps[node], seconds)
+        self._in_kernels += seconds
+
+    def _spend(self, step: Step, seconds: float) -> None:
+        self.seconds[step.node.layer, step.node.op, step.mode] += seconds
+
+
 @contextlib.contextmanager
-def timed_steps(clock: Clock, device: torch.device) -> Iterator[dict[tuple[str, str, str], float]]:
-    """Time the steps of fastISM's walks within the block, which must run on one thread.
-
-    Yields a dict that grows: (layer, operation, mode) -> seconds. What a compiled kernel does on the way counts as the
-    step's that the kernel is of.
-    """
-    seconds: dict[tuple[str, str, str], float] = defaultdict(float)
-    merging: list[Any] = []
-    plain, plain_run = interpreter.BlockInterpreter, PreparedProgram.run
-    within: list[float] = [0.0]
-    steps_by_name: dict[str, Step] = {}
-
-    def spend(step: Step, call: Callable[[], Any]) -> Any:
-        def complete() -> Any:
-            value = call()
-            _wait(device)
-            return value
-
-        before = within[0]
-        done = timed(clock, complete)
-        # What kernels took that ran meanwhile is theirs.
-        seconds[step.node.layer, step.node.op, step.mode] += done.seconds - (within[0] - before)
-        return done.value
-
-    def run_timed(program: PreparedProgram) -> None:
-        for first in range(0, program.rows, program.chunk):
-            for each in program.function_calls:
-                each.arguments[0], each.arguments[1] = first, min(program.chunk, program.rows - first)
-                took = timed(clock, partial(each.function, each.arguments)).seconds
-                step = steps_by_name[each.call.node]
-                seconds[step.node.layer, step.node.op, step.mode] += took
-                within[0] += took
-
-    class TimedRun(plain):  # type: ignore[misc, valid-type]
-        def __init__(self, plan: Plan, *arguments: Any) -> None:
-            super().__init__(plan, *arguments)
-            steps_by_name.update(plan.steps)
-            for step in plan.steps.values():
-                # The walk calls these of itself, with the operands of every block.
-                operation: Any = step.operation
-                if isinstance(operation, MergingOperation) and operation not in merging:
-                    merging.append(operation)
-                    vars(operation)["run_merged"] = _timing(spend, step, operation.run_merged)
-
-        def run_step(self, step: Step, last_uses: frozenset[str]) -> None:
-            spend(step, partial(super().run_step, step, last_uses))
-
-    for module in (blocks, head):
-        vars(module)["BlockInterpreter"] = TimedRun
-    PreparedProgram.run = run_timed  # type: ignore[assignment, method-assign]
+def observed(engine: "Engine", observer: Observer) -> Iterator[None]:
+    """Let an observer watch an engine within the block."""
+    engine.observer = observer
     try:
-        yield seconds
+        yield
     finally:
-        PreparedProgram.run = plain_run  # type: ignore[method-assign]
-        for module in (blocks, head):
-            vars(module)["BlockInterpreter"] = plain
-        for operation in merging:
-            del vars(operation)["run_merged"]
-
-
-def _timing(spend: Callable[..., Any], step: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments: spend(step, partial(call, *arguments))
+        engine.observer = None
 
 
 def _wait(device: torch.device) -> None:

@@ -13,6 +13,8 @@ from attribution_bench.models.targets import Selection
 from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.execution.blocks import mutate
+from attribution_bench_plugins.fastism.execution.group_run import GroupRun
+from attribution_bench_plugins.fastism.execution.observer import Observer
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.planning.plan import Plan
@@ -39,6 +41,7 @@ class Saturation:
     request: Request
     plan: Plan
     policy: SizePolicy
+    observer: Observer | None
 
     def run(self, sizes: Sizes, self_check: SelfCheck | None) -> RawAttribution:
         """Run group after group of sequences; where one does not fit the device's memory, go on with smaller blocks.
@@ -91,7 +94,8 @@ class Saturation:
         blocks = saturation_blocks(plan, self.policy, sizes, positions, mutated, itemsize, workers.count)
         letters = ref.to(source.device), alt.to(source.device)
         with products_in(source.matmul_precision, source.device):
-            for emission in mutate(plan, self.policy, unmutated, *letters, blocks, report, workers):
+            group = GroupRun(plan, self.policy, unmutated, workers, self.observer)
+            for emission in mutate(group, *letters, blocks, report):
                 at, values = np.asarray(emission.positions), emission.values
                 for selection in by_output[emission.output]:
                     chosen = source.select(values.flatten(0, 2), selection)

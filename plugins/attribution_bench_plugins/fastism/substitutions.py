@@ -12,6 +12,7 @@ from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis, fu
 from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.execution.blocks import walk
+from attribution_bench_plugins.fastism.execution.group_run import GroupRun
 from attribution_bench_plugins.fastism.execution.shared_blocks import Batch, Group, shared_blocks
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
@@ -134,9 +135,9 @@ class _Mutagenesis:
             self.done += positions * batch.every[:, 0].size
             self.request.progress(self.done, len(self.edits))
 
-        plan, policy = self.plan, self.policy
+        group = GroupRun(self.plan, self.policy, unmutated, workers)
         with products_in(self.source.matmul_precision, self.source.device):
-            for emission in walk(plan, policy, unmutated, batch.blocks, batch.alternatives, mutated, report, workers):
+            for emission in walk(group, batch.blocks, batch.alternatives, mutated, report):
                 values = self._select(emission.output, emission.values.flatten(0, 2))
                 self.predictions.write(batch.at(emission.positions).ravel(), values)
 

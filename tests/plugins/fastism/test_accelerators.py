@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import attribution_bench as ab
 from attribution_bench.sequences import lambda_windows
 from attribution_bench_plugins.fastism.execution.blocks import mutate
+from attribution_bench_plugins.fastism.execution.group_run import GroupRun
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.graph.ir import Node
@@ -126,7 +127,7 @@ def operations(plan: Plan, positions: int) -> int:
     unmutated = UnmutatedActivations(plan, {plan.graph.input: torch.zeros(2, 4, plan.length, device="meta")})
     alt = letters[:, :, None].expand(-1, -1, 3)
     with torch.inference_mode(), Workers(1) as workers, Operations() as counted:
-        emissions = list(mutate(plan, ACCELERATOR, unmutated, letters, alt, [block], lambda done: None, workers))
+        emissions = list(mutate(GroupRun(plan, ACCELERATOR, unmutated, workers), letters, alt, [block], lambda done: None))
     assert emissions
     return counted.count
 

@@ -10,13 +10,11 @@ from torch import nn
 
 from attribution_bench import as_sequence_model
 from attribution_bench.benchmark.engine_profile import MeasuredProfile
-from attribution_bench.benchmark.timer import CLOCK
+from attribution_bench.timer import CLOCK
 from attribution_bench.environment import thread_count
 from attribution_bench.sequences import lambda_windows
 from attribution_bench_plugins.fastism import FastISM
-from attribution_bench_plugins.fastism.execution import blocks, head
-from attribution_bench_plugins.fastism.kernels.program import PreparedProgram
-from attribution_bench_plugins.fastism.profile import matrix_rate, timed_steps
+from attribution_bench_plugins.fastism.profile import StepTimer, matrix_rate, observed
 
 LENGTH = 60
 
@@ -76,31 +74,30 @@ def test_steps_are_timed_once_a_block_and_merging_ones_once_in_all() -> None:
     expected = method.attribute(one_hot).predictions["output"]
     done_blocks: list[int] = []
     ticks = itertools.count()
-    with thread_count("torch", 1), timed_steps(lambda: float(next(ticks)), torch.device("cpu")) as seconds:
+    timer = StepTimer(lambda: float(next(ticks)), torch.device("cpu"))
+    with thread_count("torch", 1), observed(method.engine, timer):
         result = method.attribute(one_hot, progress=lambda done, total: done_blocks.append(done))
     np.testing.assert_array_equal(result.predictions["output"], expected)
     # The clock ticks once between the two looks at it, so that seconds count calls. The pool has three phases, and
     # waits for its reader: once it is said what is to be computed, and once it is. So does the last layer.
     assert len(done_blocks) >= 3
-    by_operation = {operation: value for (_, operation, mode), value in seconds.items() if mode == "windowed"}
+    by_operation = {operation: value for (_, operation, mode), value in timer.seconds.items() if mode == "windowed"}
     assert by_operation == {"conv": len(done_blocks), "relu": len(done_blocks), "max_pool": 2 * len(done_blocks)}
-    dense = {layer: value for (layer, operation, _), value in seconds.items() if operation == "linear"}
+    dense = {layer: value for (layer, operation, _), value in timer.seconds.items() if operation == "linear"}
     assert list(dense.values()) == [1.0, 2.0]
 
 
-def test_the_engine_is_left_as_it_was_after_an_error_too() -> None:
+def test_nobody_watches_the_engine_after_an_error() -> None:
     method = FastISM(as_sequence_model(pooled(), device="cpu"), min_speedup=0)
-    plain, plain_run = blocks.BlockInterpreter, PreparedProgram.run
+    timer = StepTimer(lambda: 0.0, torch.device("cpu"))
 
     def interrupted(done: int, total: int) -> None:
-        assert blocks.BlockInterpreter is not plain
+        assert timer.seconds
         raise KeyError
 
-    with pytest.raises(KeyError), timed_steps(lambda: 0.0, torch.device("cpu")):
+    with thread_count("torch", 1), pytest.raises(KeyError), observed(method.engine, timer):
         method.attribute(lambda_windows(LENGTH, 1).one_hot(), progress=interrupted)
-    assert (blocks.BlockInterpreter, head.BlockInterpreter, PreparedProgram.run) == (plain, plain, plain_run)
-    (engine,) = method.engine.cache.models
-    assert not any("run_merged" in vars(step.operation) for step in engine.plan.steps.values() if step.operation)
+    assert method.engine.observer is None
 
 
 @pytest.mark.own_choice

@@ -4,70 +4,57 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from torch import Tensor
 
+from attribution_bench_plugins.fastism.execution.group_run import GroupRun
 from attribution_bench_plugins.fastism.execution.head import BlockActivations, run_head
 from attribution_bench_plugins.fastism.execution.interpreter import BlockInterpreter, Emission
-from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
-from attribution_bench_plugins.fastism.execution.workers import Workers
-from attribution_bench_plugins.fastism.planning.plan import Plan, Stage
-from attribution_bench_plugins.fastism.planning.sizes import SizePolicy
+from attribution_bench_plugins.fastism.planning.plan import Stage
 from attribution_bench_plugins.fastism.values.window import Positions, Window
 from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
 
 
 def mutate(
-    plan: Plan,
-    policy: SizePolicy,
-    unmutated: UnmutatedActivations,
-    ref: Tensor,
-    alt: Tensor,
-    blocks: Iterable[Positions],
-    progress: Callable[[int], None],
-    workers: Workers,
+    group: GroupRun, ref: Tensor, alt: Tensor, blocks: Iterable[Positions], progress: Callable[[int], None]
 ) -> Iterator[Emission]:
-    """Run the single-letter mutations at the positions of some blocks, of a group of sequences.
+    """Run the single-letter mutations at the positions of some blocks.
 
     Parameters
     ----------
-    policy
-        Sizes the parts of the head.
     ref, alt
         (sequences, L) and (sequences, L, alternatives): indices of the reference and of the alternative letters.
     progress
         Called with the number of positions done in each block.
     """
+    plan, unmutated = group.plan, group.unmutated
 
     def letters(block: Positions) -> Windowed:
         window, at = Window(block.start, block.stride, 1), block.slice
         return MutatedInput(unmutated, plan.graph.input, plan.length, window, ref[:, at], alt[:, at], plan.letters)
 
-    yield from walk(plan, policy, unmutated, blocks, alt.shape[2], letters, progress, workers)
+    yield from walk(group, blocks, alt.shape[2], letters, progress)
 
 
 def walk(
-    plan: Plan,
-    policy: SizePolicy,
-    unmutated: UnmutatedActivations,
+    group: GroupRun,
     blocks: Iterable[Positions],
     alternatives: int,
     mutated: Callable[[Positions], Windowed],
     progress: Callable[[int], None],
-    workers: Workers,
 ) -> Iterator[Emission]:
     """Run blocks of mutations, each of which `mutated` gives as the windowed input."""
-    activations: list[BlockActivations] = []
+    plan, activations = group.plan, list[BlockActivations]()
 
     def run_body(block: Positions) -> list[tuple[list[Emission], BlockActivations]]:
         given = {plan.graph.input: mutated(block)}
-        run = BlockInterpreter(plan, unmutated, block.count, alternatives, given)
+        run = BlockInterpreter(plan, group.unmutated, block.count, alternatives, given, group.observer)
         return list(_run_stages(run, block, plan.stages(block.stride)))
 
-    for done in workers.in_order(run_body, blocks):
+    for done in group.workers.in_order(run_body, blocks):
         for emissions, left in done:
             yield from emissions
             activations.append(left)
             progress(left.block.count)
     if plan.head:
-        yield from run_head(plan, policy, unmutated, activations, alternatives, workers)
+        yield from run_head(group, activations, alternatives)
 
 
 def _run_stages(
@@ -85,7 +72,7 @@ def _run_stages(
     for first in range(min(times, block.count)):
         part = block.phase(first, times)
         given = {name: windowed.phase(first, times) for name, windowed in run.windowed.items()}
-        phase = BlockInterpreter(run.plan, run.unmutated, part.count, run.alternatives, given)
+        phase = BlockInterpreter(run.plan, run.unmutated, part.count, run.alternatives, given, run.observer)
         yield from _run_stages(phase, part, rest)
 
 

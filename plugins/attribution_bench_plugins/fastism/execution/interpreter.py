@@ -1,16 +1,18 @@
 """The interpreter of a plan, for one block of mutations."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from attribution_bench_plugins.fastism.execution.observer import Observer
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
-from attribution_bench_plugins.fastism.ops.base import Operation
+from attribution_bench_plugins.fastism.ops.base import MergingOperation, Operation
 from attribution_bench_plugins.fastism.ops.lazy_window import Program
 from attribution_bench_plugins.fastism.planning.liveness import Schedule, overwritable
 from attribution_bench_plugins.fastism.planning.plan import Plan, reached_window
@@ -45,12 +47,13 @@ class BlockInterpreter:
         count: int,
         alternatives: int,
         windowed: Mapping[str, Windowed],
+        observer: Observer | None = None,
     ) -> None:
         """Begin with the activations of the nodes that no step of the schedule gives."""
-        self.plan, self.alternatives = plan, alternatives
+        self.plan, self.alternatives, self.observer = plan, alternatives, observer
         self.unmutated, self.count = unmutated, count
         self.windowed = dict(windowed)
-        self.program = Program(unmutated.buffers, self.windowed)
+        self.program = Program(unmutated.buffers, self.windowed, observer)
         self.native: dict[str, Any] = {}
 
     @property
@@ -69,6 +72,23 @@ class BlockInterpreter:
 
     def run_step(self, step: Step, last_uses: frozenset[str]) -> None:
         """Run one step, and drop the values that nothing reads after it."""
+        self._observed(step, partial(self._run, step, last_uses))
+        self._drop(last_uses)
+
+    def run_merged(
+        self, step: Step, operation: MergingOperation, parts: Sequence[Windowed], last_uses: frozenset[str]
+    ) -> None:
+        """Run one step of the head on what several blocks left of its operand."""
+        self._observed(step, lambda: self._keep(step, operation.run_merged(parts, self)))
+        self._drop(last_uses)
+
+    def _observed(self, step: Step, run: Callable[[], None]) -> None:
+        if self.observer is None:
+            run()
+        else:
+            self.observer.run_step(step, run)
+
+    def _run(self, step: Step, last_uses: frozenset[str]) -> None:
         try:
             if step.operation is not None:
                 self._run_windowed(step, step.operation, last_uses)
@@ -80,14 +100,13 @@ class BlockInterpreter:
         except Exception as error:
             error.add_note(f"while fastISM ran {step.node.layer!r} ({step.node.op}, {step.mode})")
             raise
-        self.drop(last_uses)
 
-    def drop(self, values: frozenset[str]) -> None:
+    def _drop(self, values: frozenset[str]) -> None:
         """Drop values after their last use."""
         for name in values:
             self.windowed.pop(name, None)
 
-    def keep(self, step: Step, result: Windowed) -> None:
+    def _keep(self, step: Step, result: Windowed) -> None:
         """Keep a step's result for its readers; where there are several, nothing is fused into it."""
         if step.readers > 1:
             result.schedule()
@@ -109,7 +128,7 @@ class BlockInterpreter:
             result = operation.give(self, window, delta=untouched, is_masked=True)
         else:
             result = operation.run(operands, window, self, step.preferred_form)
-        self.keep(step, self._on_window(operation, result, window))
+        self._keep(step, self._on_window(operation, result, window))
 
     def _on_window(self, operation: Operation, result: Windowed, window: Window) -> Windowed:
         """Return a step's result, which nothing has read yet, on the window that was planned."""

@@ -1,9 +1,10 @@
 """Programs of kernels: calls that run in order for a chunk of rows at a time, so that intermediates stay cached."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +24,13 @@ PARAMETER_INDEX = {name: index for index, name in enumerate(PARAMETERS)}
 """The place of each parameter in the arguments of a kernel."""
 SCRATCH_ALIGNMENT = 16
 """Elements to a multiple of which a row of a scratch buffer is rounded up."""
+
+
+class KernelObserver(Protocol):
+    """What watches kernels run, one call of one kernel at a time."""
+
+    def run_kernel(self, node: str, run: Callable[[], None]) -> None:
+        """Run the kernel of a node for some rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +105,14 @@ class PreparedProgram:
     held: list[Tensor]
     """Tensors beside the results whose memory is read and written."""
 
-    def run(self) -> None:
-        """Compute all rows, chunk by chunk."""
+    def run(self, observer: KernelObserver | None) -> None:
+        """Compute all rows, chunk by chunk: in one call, or call by call through an observer."""
+        if observer is not None:
+            for first in range(0, self.rows, self.chunk):
+                for each in self.function_calls:
+                    each.arguments[0], each.arguments[1] = first, min(self.chunk, self.rows - first)
+                    observer.run_kernel(each.call.node, partial(each.function, each.arguments))
+            return
         addresses = [(each.function.address, ctypes.addressof(each.arguments)) for each in self.function_calls]
         calls = packed([number for pair in addresses for number in pair])
         compiled_program_loop()(packed([ctypes.addressof(calls), len(self.function_calls), self.rows, self.chunk]))
@@ -108,6 +122,7 @@ def run_calls(
     calls: Sequence[KernelCall],
     kept: Sequence[bool],
     buffers: Buffers,
+    observer: KernelObserver | None = None,
     *,
     chunk_bytes: int = CHUNK_BYTES,
     least_chunk_rows: int = LEAST_CHUNK_ROWS,
@@ -117,7 +132,7 @@ def run_calls(
     Each call comes after those whose results it reads. All have the same rows and element type.
     """
     program = prepare_program(calls, kept, buffers, chunk_bytes=chunk_bytes, least_chunk_rows=least_chunk_rows)
-    program.run()
+    program.run(observer)
     return program.results
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.kernels.epilogue import NO_EPILOGUE, Epilogue, EpilogueStep
-from attribution_bench_plugins.fastism.kernels.program import KernelCall, run_calls
+from attribution_bench_plugins.fastism.kernels.program import KernelCall, KernelObserver, run_calls
 from attribution_bench_plugins.fastism.kernels.window_kernel import WindowKernel
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
@@ -18,9 +18,11 @@ from attribution_bench_plugins.fastism.values.windowed import Unmutated, Windowe
 class Program:
     """The lazy windows of a block that are still to be materialized, each after those that it reads."""
 
-    def __init__(self, buffers: Buffers, live: Mapping[str, Windowed]) -> None:
+    def __init__(
+        self, buffers: Buffers, live: Mapping[str, Windowed], observer: KernelObserver | None = None
+    ) -> None:
         """Begin without any; `live` are the values that steps of the block will read, as they come and go."""
-        self._buffers, self._live = buffers, live
+        self._buffers, self._live, self._observer = buffers, live, observer
         self._fusible: list[LazyWindow] = []
         self._scheduled: list[LazyWindow] = []
 
@@ -48,7 +50,7 @@ class Program:
         read_later = {id(windowed) for windowed in (wanted, *self._live.values(), *fusible_reads)}
         calls = [lazy.call for lazy in scheduled]
         kept = [id(lazy) in read_later for lazy in scheduled]
-        for lazy, tensor in zip(scheduled, run_calls(calls, kept, self._buffers), strict=True):
+        for lazy, tensor in zip(scheduled, run_calls(calls, kept, self._buffers, self._observer), strict=True):
             lazy.take_result(tensor)
 
 
