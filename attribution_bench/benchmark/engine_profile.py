@@ -16,7 +16,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.benchmark.timer import CLOCK, Clock
 from attribution_bench.benchmark.workloads import Row
 from attribution_bench.description import describe, describe_installed
 from attribution_bench.environment import (
@@ -30,6 +29,7 @@ from attribution_bench.environment import (
 from attribution_bench.errors import InvalidInputError, PluginError
 from attribution_bench.files import write_whole
 from attribution_bench.registry import get_method
+from attribution_bench.timer import CLOCK, Clock
 
 PROFILES = "profiles"
 """Folder of the profiles inside a results folder."""

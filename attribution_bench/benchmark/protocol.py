@@ -10,9 +10,9 @@ from functools import partial
 
 from attribution_bench.benchmark.parts import Division
 from attribution_bench.benchmark.results import BatchTiming, Units
-from attribution_bench.benchmark.timer import Clock, timed
 from attribution_bench.benchmark.workloads import Work
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.timer import Clock, timed
 
 FIRST_STEPS = {"positions": 8, "sequences": 1}
 """Size of the warm-up and of the first probe, by the inner axis."""

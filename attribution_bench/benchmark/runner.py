@@ -24,7 +24,6 @@ from attribution_bench.benchmark.results import (
     read_record,
     save_record,
 )
-from attribution_bench.benchmark.timer import CLOCK, Clock, timed
 from attribution_bench.benchmark.workloads import Row, Sample, Work, plan_work
 from attribution_bench.description import Description, describe, plain_label
 from attribution_bench.environment import (
@@ -38,6 +37,7 @@ from attribution_bench.environment import (
 from attribution_bench.errors import InvalidInputError, OutputError, SelfCheckError, UnsupportedError
 from attribution_bench.models import SequenceModel, Target
 from attribution_bench.registry import get_method
+from attribution_bench.timer import CLOCK, Clock, timed
 
 FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning)
 """Warnings that say nothing of a measurement."""

@@ -18,6 +18,7 @@ from attribution_bench.evaluation.summaries import method_evaluation, pair_agree
 from attribution_bench.models import SequenceModel, Target
 from attribution_bench.sequences import Sequences
 from attribution_bench.sequences.sites import Site
+from attribution_bench.timer import CLOCK, Clock
 
 Observer = Callable[[str, int, int], None]
 """Called with what is done next, the steps done and the steps in all."""
@@ -37,6 +38,7 @@ def evaluate(
     settings: Settings | None = None,
     threads: int | None = None,
     observer: Observer | None = None,
+    clock: Clock = CLOCK,
 ) -> tuple[Evaluation, dict[str, AttributionResult]]:
     """Run methods on the same sequences, and compare what they say.
 
@@ -64,6 +66,8 @@ def evaluate(
         Recorded with the results.
     observer
         Told what is done next.
+    clock
+        Times each method on all sequences, once it is warm.
 
     Returns
     -------
@@ -86,7 +90,7 @@ def evaluate(
     steps = _Steps(observer, STAGES * len(methods) + 1)
     steps.next("what the model predicts")
     inputs = prepare_inputs(model, sequences, target, sites, settings)
-    scored, reasons = _score_all(methods, model, inputs, target, settings, steps)
+    scored, reasons = _score_all(methods, model, inputs, target, settings, steps, clock)
     if truth not in scored:
         truth = next((name for name, found in scored.items() if found.method.tags.exact), None)
     exact = None if truth is None else scored[truth]
@@ -135,6 +139,7 @@ def _score_all(
     target: Target,
     settings: Settings,
     steps: "_Steps",
+    clock: Clock,
 ) -> tuple[dict[str, ScoredMethod], dict[str, str]]:
     """Run every method; returns those that have scores, and the reason of each that has none."""
     scored: dict[str, ScoredMethod] = {}
@@ -142,7 +147,7 @@ def _score_all(
     for name, method in methods.items():
         steps.next(f"{name}: scores")
         try:
-            scored[name] = score(method, model, inputs.one_hot, target, settings.seed)
+            scored[name] = score(method, model, inputs.one_hot, target, settings.seed, clock)
         except AttributionBenchError as error:
             reasons[name] = str(error)
         except Exception as error:  # a method may fail in any way; the others are still compared

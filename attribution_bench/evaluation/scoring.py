@@ -1,10 +1,10 @@
 """One method run on every sequence: its scores, how long they took, and what a reader of them should know."""
 
 import inspect
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from attribution_bench.description import describe, plain_label
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.completeness import completeness_error
 from attribution_bench.models import SequenceModel, Target
+from attribution_bench.timer import Clock, timed
 
 Method = Callable[..., Attribution]
 """Called with a SequenceModel, and with ``seed=`` where it takes one."""
@@ -36,20 +37,21 @@ class ScoredMethod:
         return observed_scores(self.result)
 
 
-def score(method: Method, model: SequenceModel, one_hot: NDArray[Any], target: Target, seed: int) -> ScoredMethod:
-    """Run a method on every sequence, after a run on two that captures, traces and warms up."""
+def score(
+    method: Method, model: SequenceModel, one_hot: NDArray[Any], target: Target, seed: int, clock: Clock
+) -> ScoredMethod:
+    """Run a method on every sequence, timed, after a run on two that captures, traces and warms up."""
     bound = bind(method, model, seed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         bound.attribute(one_hot[:2], target=target)
         caught.clear()
-        start = time.perf_counter()
-        result = bound.attribute(one_hot, target=target)
-        seconds = time.perf_counter() - start
+        done = timed(clock, partial(bound.attribute, one_hot, target=target))
+    result = done.value
     if not np.isfinite(result.scores).all():
         raise InvalidInputError("its scores are not all finite")
     said = dict.fromkeys(str(warning.message) for warning in caught)
-    return ScoredMethod(bound, result, seconds, (*said, *_cautions(result)))
+    return ScoredMethod(bound, result, done.seconds, (*said, *_cautions(result)))
 
 
 def bind(method: Method, model: SequenceModel, seed: int) -> Attribution:

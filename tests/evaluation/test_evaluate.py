@@ -34,6 +34,21 @@ class Failing(Attribution):
         raise ZeroDivisionError("by design")
 
 
+class Slow(RandomScores):
+    """Takes a minute to start and two seconds a sequence, on a clock of the tests."""
+
+    now: ClassVar[float] = 0.0
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.started = False
+
+    def _attribute(self, request: Request) -> RawAttribution:
+        Slow.now += 2.0 * len(request.one_hot) + (0 if self.started else 60)
+        self.started = True
+        return super()._attribute(request)
+
+
 def network() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
@@ -247,3 +262,10 @@ def test_what_cannot_be_compared_is_refused() -> None:
 def test_settings_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError, match=next(iter(wrong))):
         Settings(**wrong)
+
+
+def test_seconds_are_those_of_100_sequences_by_a_warm_method() -> None:
+    model = ab.as_sequence_model(network())
+    found, _ = evaluate(model, sequences(), {"slow": Slow}, settings=SETTINGS, clock=lambda: Slow.now)
+    (method,) = found.methods
+    assert method.seconds_per_100_sequences == 200

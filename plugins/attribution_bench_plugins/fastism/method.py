@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from attribution_bench.benchmark.engine_profile import MeasuredProfile
-    from attribution_bench.benchmark.timer import Clock
     from attribution_bench.explanation import Explanation
     from attribution_bench.models import OutputSpec
+    from attribution_bench.timer import Clock
     from attribution_bench_plugins.fastism.engine import Engine
     from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule
 
@@ -83,9 +83,8 @@ class FastISM(InSilicoMutagenesis):
         if not min_speedup >= 0:
             raise InvalidInputError(f"min_speedup must be 0 or more, not {min_speedup}")
         if matmul_precision is not None and matmul_precision not in self.matmul_precisions:
-            raise InvalidInputError(
-                f"matmul_precision must be None, or one of {', '.join(self.matmul_precisions)}, not {matmul_precision!r}"
-            )
+            known = ", ".join(self.matmul_precisions)
+            raise InvalidInputError(f"matmul_precision must be None, or one of {known}, not {matmul_precision!r}")
         for kind, rule in (rules or {}).items():
             if not (isinstance(rule, Local) or callable(rule)):
                 raise InvalidInputError(f"rules: that of {kind!r} must be a Local or a function, not {rule!r}")

@@ -4,7 +4,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.benchmark.engine_profile import MeasuredProfile, NodeTime, PrecisionTime
-from attribution_bench.benchmark.timer import CLOCK, Clock, timed
 from attribution_bench.environment import thread_count
 from attribution_bench.errors import DeviceError
+from attribution_bench.timer import CLOCK, Clock, timed
 from attribution_bench_plugins.fastism.capture.source import source_of
 from attribution_bench_plugins.fastism.execution.observer import Observer
 from attribution_bench_plugins.fastism.planning.step import Step

@@ -127,7 +127,9 @@ def operations(plan: Plan, positions: int) -> int:
     unmutated = UnmutatedActivations(plan, {plan.graph.input: torch.zeros(2, 4, plan.length, device="meta")})
     alt = letters[:, :, None].expand(-1, -1, 3)
     with torch.inference_mode(), Workers(1) as workers, Operations() as counted:
-        emissions = list(mutate(GroupRun(plan, ACCELERATOR, unmutated, workers), letters, alt, [block], lambda done: None))
+        emissions = list(
+            mutate(GroupRun(plan, ACCELERATOR, unmutated, workers), letters, alt, [block], lambda done: None)
+        )
     assert emissions
     return counted.count
 

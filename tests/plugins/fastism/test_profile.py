@@ -10,9 +10,9 @@ from torch import nn
 
 from attribution_bench import as_sequence_model
 from attribution_bench.benchmark.engine_profile import MeasuredProfile
-from attribution_bench.timer import CLOCK
 from attribution_bench.environment import thread_count
 from attribution_bench.sequences import lambda_windows
+from attribution_bench.timer import CLOCK
 from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.profile import StepTimer, matrix_rate, observed
 

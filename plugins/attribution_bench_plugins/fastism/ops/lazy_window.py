@@ -18,9 +18,7 @@ from attribution_bench_plugins.fastism.values.windowed import Unmutated, Windowe
 class Program:
     """The lazy windows of a block that are still to be materialized, each after those that it reads."""
 
-    def __init__(
-        self, buffers: Buffers, live: Mapping[str, Windowed], observer: KernelObserver | None = None
-    ) -> None:
+    def __init__(self, buffers: Buffers, live: Mapping[str, Windowed], observer: KernelObserver | None = None) -> None:
         """Begin without any; `live` are the values that steps of the block will read, as they come and go."""
         self._buffers, self._live, self._observer = buffers, live, observer
         self._fusible: list[LazyWindow] = []
