@@ -1,5 +1,6 @@
 """Windows or full passes: what the engine chooses, what it counts, and what it says of it."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,14 @@ from torch import nn
 import attribution_bench as ab
 from attribution_bench.errors import FallbackWarning
 from attribution_bench_plugins.fastism.planning.cost import LAUNCH_COST_MACS, LaunchCounts, Work
-from attribution_bench_plugins.fastism.planning.policy import predicted_speedup
+from attribution_bench_plugins.fastism.planning.policy import (
+    TOO_FEW,
+    Decision,
+    decide_for_call,
+    decide_for_model,
+    fewest_per_block,
+    predicted_speedup,
+)
 from fastism_models import build, chain
 from parity import assert_parity, brute_force, one_hot
 from real_architectures import ARCHITECTURES
@@ -149,3 +157,43 @@ def test_a_model_that_has_not_changed_is_not_asked_for_its_outputs_again(monkeyp
         module[3].weight.mul_(2)
     doubled = method.attribute(x, target="all")
     assert_parity(dict(doubled.predictions), brute_force(module.double(), x), 1e-5)
+
+
+WORK = Work(full=1000, planned=100, block=2000, group=4000)
+"""Ten times cheaper on windows, but for what starting costs."""
+
+
+@pytest.mark.parametrize(
+    ("launches", "speedup"),
+    [(LaunchCounts(10, 1, 1), 10_000 / 7000), (LaunchCounts(100, 5, 2), 100_000 / 28_000), (LaunchCounts(0, 0, 0), 0)],
+)
+def test_speedups_are_full_work_over_planned_work_and_launches(launches: LaunchCounts, speedup: float) -> None:
+    assert predicted_speedup(WORK, launches) == pytest.approx(speedup)
+
+
+def test_windows_run_from_the_least_speedup_on() -> None:
+    launches = LaunchCounts(100, 5, 2)
+    at_least = predicted_speedup(WORK, launches)
+    for least in (0, 1.25, at_least):
+        assert decide_for_model(WORK, launches, least) == Decision(True, "", at_least)
+    decision = decide_for_model(WORK, launches, at_least * 1.001)
+    assert decision == Decision.full_passes("windows would save too little, 3.57 times")
+    assert decision.predicted_speedup == 1
+
+
+def test_a_call_takes_full_passes_where_its_model_does_or_where_it_asks_for_too_few() -> None:
+    never = Decision.full_passes("no rule")
+    windows = decide_for_model(WORK, LaunchCounts(10**6, 10, 1), 1.25)
+    many, few = LaunchCounts(1000, 5, 2), LaunchCounts(5, 1, 1)
+    assert decide_for_call(never, WORK, many, 0) is never
+    assert decide_for_call(windows, WORK, many, 1.25).run_windows
+    assert decide_for_call(windows, WORK, many, 1.25).predicted_speedup == predicted_speedup(WORK, many)
+    assert decide_for_call(windows, WORK, few, 1.25) == Decision.full_passes(TOO_FEW)
+
+
+def test_the_fewest_mutations_of_a_block_have_the_least_speedup() -> None:
+    fewest = fewest_per_block(WORK, 1.25)
+    assert predicted_speedup(WORK, LaunchCounts(math.floor(fewest), 1, 1)) < 1.25
+    assert predicted_speedup(WORK, LaunchCounts(math.ceil(fewest), 1, 1)) >= 1.25
+    assert fewest_per_block(WORK, 10) == math.inf
+    assert fewest_per_block(WORK, 0) == 0

@@ -1,0 +1,121 @@
+"""The self-check: what it allows in each precision, when it is made, and what it remembers."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from attribution_bench import Mutation
+from attribution_bench.errors import SelfCheckError
+from attribution_bench.fastism import Local
+from attribution_bench_plugins.fastism import FastISM
+from parity import one_hot
+
+NAME, LENGTH = "self_check_test::smooth", 40
+
+
+@torch.library.custom_op(NAME, mutates_args=())
+def smooth(x: Tensor, last: float) -> Tensor:
+    """Return (N, C, L) added up over three neighbours, the last of them weighted."""
+    padded = torch.nn.functional.pad(x, (1, 1))
+    return padded[..., :-2] + padded[..., 1:-1] + last * padded[..., 2:]
+
+
+@smooth.register_fake
+def _(x: Tensor, last: float) -> Tensor:
+    return torch.empty_like(x)
+
+
+class Smoothed(nn.Module):
+    """The user's own operation, and a weight that multiplies what it gives."""
+
+    def __init__(self, last: float) -> None:
+        super().__init__()
+        self.last, self.factor, self.passes = last, nn.Parameter(torch.ones(())), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        y: Tensor = self.factor * smooth(x, self.last)
+        return y
+
+
+FORGETFUL = Local(2, padding=1)
+"""The user's rule, which forgets the last neighbour."""
+RIGHT = Local(3, padding=1)
+
+
+def saturate(method: FastISM, dtype: torch.dtype) -> None:
+    x = torch.as_tensor(one_hot(2, 4, LENGTH)).to(dtype)
+    method.attribute(x, target="all")
+
+
+def listed(method: FastISM, dtype: torch.dtype) -> None:
+    x = torch.as_tensor(one_hot(2, 4, LENGTH)).to(dtype)
+    mutations = [Mutation(sequence, position, "N") for sequence in range(2) for position in range(LENGTH)]
+    method.predict_mutations(x, mutations, target="all")
+
+
+run = pytest.mark.parametrize("run", [saturate, listed])
+Run = Callable[[FastISM, torch.dtype], None]
+
+
+@run
+@pytest.mark.parametrize(
+    ("dtype", "last"), [(torch.float32, 6e-3), (torch.float32, 1e-3), (torch.float64, 6e-3), (torch.float64, 1e-7)]
+)
+def test_a_rule_that_is_a_little_wrong_is_refused(run: Run, dtype: torch.dtype, last: float) -> None:
+    """Of the scale, which is that of two neighbours, half of the weight of the one that the rule forgets is missing."""
+    method = FastISM(Smoothed(last).to(dtype), rules={NAME: FORGETFUL})
+    with pytest.raises(SelfCheckError, match=r"first at layer 'smooth"):
+        run(method, dtype)
+    # Nothing is remembered of a check that failed.
+    with pytest.raises(SelfCheckError):
+        run(method, dtype)
+
+
+@run
+@pytest.mark.parametrize(("dtype", "last"), [(torch.float32, 1e-6), (torch.float64, 1e-11)])
+def test_a_rule_that_is_wrong_by_rounding_passes(run: Run, dtype: torch.dtype, last: float) -> None:
+    run(FastISM(Smoothed(last).to(dtype), rules={NAME: FORGETFUL}), dtype)
+
+
+@run
+@pytest.mark.parametrize(("last", "refused"), [(6e-3, False), (0.3, True)])
+def test_products_of_few_digits_are_allowed_more(run: Run, last: float, refused: bool) -> None:
+    method = FastISM(Smoothed(last), rules={NAME: FORGETFUL}, matmul_precision="bfloat16")
+    if refused:
+        with pytest.raises(SelfCheckError):
+            run(method, torch.float32)
+    else:
+        run(method, torch.float32)
+
+
+@run
+def test_it_is_made_once_for_the_weights_as_they_are(run: Run) -> None:
+    """The engine runs a model's operations; the model itself is called to be captured, and by the self-check."""
+    module = Smoothed(1.0)
+    method, unchecked = FastISM(module, rules={NAME: RIGHT}), FastISM(module, rules={NAME: RIGHT}, self_check=False)
+
+    def passes(of: FastISM) -> int:
+        before = module.passes
+        run(of, torch.float32)
+        return module.passes - before
+
+    captured = passes(unchecked)
+    assert passes(unchecked) == 0
+    checked = passes(method)
+    assert checked > captured
+    assert passes(method) == 0
+    with torch.no_grad():
+        module.factor.mul_(2)
+    assert passes(method) == checked
+
+
+def test_either_kind_of_call_makes_it_for_both() -> None:
+    module = Smoothed(1.0)
+    method = FastISM(module, rules={NAME: RIGHT})
+    saturate(method, torch.float32)
+    before = module.passes
+    listed(method, torch.float32)
+    assert module.passes == before
