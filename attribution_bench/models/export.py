@@ -76,10 +76,11 @@ def export(module: torch.nn.Module, x: Tensor, extras: Sequence[Tensor] = ()) ->
 
 
 def module_path(node: fx.Node) -> str:
-    """Return the path of the module whose code makes the call, as named_modules() has it; "" for the outermost."""
+    """Return the path of the module that makes the call, as attributes of the exported one; "" for that one itself."""
     stack = node.meta.get("nn_module_stack")
     path = str(next(reversed(stack.values()))[0]) if stack else ""
-    return re.sub(r"__dict__\['_modules'\]\['(\w+)'\]", r"\1", path)  # as strict export writes it
+    # Strict export writes the submodules of a module that counts its calls in this form.
+    return re.sub(r"__dict__\['_modules'\]\['(\w+)'\]", r"\1", path)
 
 
 def _example(tensor: Tensor) -> Tensor:

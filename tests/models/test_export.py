@@ -1,8 +1,10 @@
 """Export of modules: graphs for any number of sequences, failures in plain words, and what is left untouched."""
 
 import logging
+import subprocess
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,15 +17,17 @@ LENGTH = 10
 
 
 class Network(nn.Module):
-    """Layers `tower` and `head` around a function of the number of sequences."""
+    """Layers `tower` and `head` around a function of the number of sequences; counts its calls."""
 
     def __init__(self, size: Callable[[Tensor], int]) -> None:
         super().__init__()
         self.tower = nn.Sequential(nn.Conv1d(4, 3, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Dropout(0.5))
         self.head = nn.Linear(3 * (LENGTH - 2), 2)
         self.size = size
+        self.calls = 0
 
     def features(self, x: Tensor) -> Tensor:
+        self.calls += 1
         y: Tensor = self.head(self.tower(x).reshape(self.size(x), -1))
         return y
 
@@ -118,14 +122,32 @@ def test_a_program_refers_to_the_parameters_and_buffers_of_the_module(size: str)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_paths_of_modules_are_those_of_named_modules(size: str) -> None:
+def test_paths_of_modules_are_attributes(size: str) -> None:
     module = network(OneInput, size)
-    graph = export(module, rows(1, 4, LENGTH)).graph
-    paths = {node.name: module_path(node) for node in graph.nodes if node.op == "call_function"}
+    paths = {node.name: module_path(node) for node in export(module, rows(1, 4, LENGTH)).graph.nodes}
     assert paths["conv1d"] == "tower.0"
     assert paths["relu"] == "tower.2"
     assert paths["linear"] == "head"
-    assert module_path(next(node for node in graph.nodes if node.op == "placeholder")) == ""
+    assert paths["x"] == paths["output"] == ""
+
+
+class Holder(nn.Module):
+    """Holds a module, and calls it through an object that is no module."""
+
+    def __init__(self, held: nn.Module) -> None:
+        super().__init__()
+        self.held = held
+        self.plain = SimpleNamespace(model=held)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.plain.model(x)
+        return y
+
+
+@pytest.mark.parametrize(("size", "path"), [("x.shape[0]", "held.tower.0"), ("len(x)", "plain.model.tower.0")])
+def test_paths_through_other_objects_are_attributes_too(size: str, path: str) -> None:
+    graph = export(Holder(network(OneInput, size)), rows(1, 4, LENGTH)).graph
+    assert path in {module_path(node) for node in graph.nodes}
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -185,3 +207,29 @@ def test_a_failure_is_told_in_plain_words_and_leaves_everything_as_it_was(
         assert id(after[key]) == identity
         assert torch.equal(after[key], value)
     assert not module.conv.weight.requires_grad
+
+
+SILENT = """
+import torch
+from attribution_bench.models.export import ExportError, export
+
+class Branching(torch.nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+class Looping(torch.nn.Module):
+    def forward(self, x):
+        return torch.stack([row * 2 for row in x])
+
+for module in (Branching(), Looping()):
+    try:
+        export(module, torch.ones(2, 4, 10))
+    except ExportError:
+        print("refused")
+"""
+
+
+def test_failures_write_nothing_to_a_terminal() -> None:
+    """In a process of its own: PyTorch's log handlers keep the stderr that they found when it was imported."""
+    found = subprocess.run([sys.executable, "-c", SILENT], capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("refused\nrefused\n", "")
