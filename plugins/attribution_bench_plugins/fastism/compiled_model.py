@@ -65,7 +65,8 @@ def compile_model(
     except CaptureError as error:
         return CompiledModel(None, None, Decision.full_passes(str(error)), outputs, source.fingerprint)
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
-    plan = make_plan(graph, labelled(axes, len(source.model.alphabet), length), rules_for(graph, options.rules))
+    layout = labelled(axes, len(source.model.alphabet), length)
+    plan = make_plan(graph, layout, rules_for(graph, options.rules), options.specs)
     work, alternatives = Work.of(plan, source.kind), plan.letters - 1
     sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, policy, options.budget(source.device, policy))
     launches = launch_counts(plan, sizes, sizes.sequences, range(length), alternatives)

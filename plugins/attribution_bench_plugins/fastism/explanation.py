@@ -4,11 +4,11 @@ from attribution_bench.explanation import Explanation, LayerExplanation
 from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.kernels.machine import OLDEST_LLVMLITE, has_compiler
 from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
+from attribution_bench_plugins.fastism.ops.registry import SPECS
 from attribution_bench_plugins.fastism.planning.cost import (
-    FREE,
     Cost,
+    full_cost,
     step_costs,
-    whole_cost,
 )
 from attribution_bench_plugins.fastism.planning.plan import Plan
 from attribution_bench_plugins.fastism.planning.step import Step
@@ -39,7 +39,7 @@ def explain(plan: Plan | None, length: int, itemsize: int, ratio: float, fallbac
     costs, windows, causes = step_costs(plan), plan.middle_windows, _causes(plan)
     layers = []
     for name, step in plan.steps.items():
-        if step.node.op in FREE or (step.node.shape is None and step.mode != "full"):
+        if SPECS[step.node.op].traits.free or (step.node.shape is None and step.mode != "full"):
             continue
         positions = step.layout.length if step.layout is not None else None
         reached = positions if step.mode in ("windowed", "full") else int(step.mode == "global")
@@ -47,9 +47,9 @@ def explain(plan: Plan | None, length: int, itemsize: int, ratio: float, fallbac
         if step.mode == "windowed" and step.layout is not None:
             reached = min(windows[step.alias_of].width, step.layout.length)
             numbers = reached * step.layout.channels
-        products = whole_cost(step.node, plan.graph).products
+        products = full_cost(step.node, plan.graph).products
         reason = causes.get(step, step.reason)
-        fast, kind = costs[name].products, step.node.kind if step.node.op == "opaque" else ""
+        fast, kind = costs[name].products, step.node.kind if step.node.is_opaque else ""
         layers.append(
             LayerExplanation(
                 step.node.layer, step.mode, reached, positions, products, fast, numbers * itemsize, reason, kind

@@ -4,7 +4,7 @@ Its ways give the same numbers on a CPU's tensors. Tensors without numbers ("met
 starts, and fail where one waits for a number.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -112,8 +112,9 @@ def without_numbers(plan: Plan) -> Plan:
                     return []
                 return torch.empty([size or len(operands[0]) for size in node.shape], device="meta")
 
-        parameters = {key: p.to("meta") if isinstance(p, torch.Tensor) else p for key, p in node.parameters.items()}
-        return replace(node, parameters=parameters, call=call)
+        found = {field.name: getattr(node.parameters, field.name) for field in fields(node.parameters)}
+        tensors = {name: value.to("meta") for name, value in found.items() if isinstance(value, torch.Tensor)}
+        return replace(node, parameters=replace(node.parameters, **tensors), call=call)
 
     graph = replace(plan.graph, nodes={name: emptied(node) for name, node in plan.graph.nodes.items()})
     return make_plan(graph, labelled(("n", "c", "p"), 4, plan.length), rules_for(graph, {}))

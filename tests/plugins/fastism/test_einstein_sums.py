@@ -28,9 +28,9 @@ def test_dense_layers_give_the_same_numbers(equation: str, weight_first: bool) -
     x, weight = reversed(tensors) if weight_first else tensors
     found = contraction(equation, x.dim(), weight, weight_first=weight_first)
     assert found is not None
-    axes = [axis for axis in range(x.dim()) if axis not in found["axes"]]
-    y = x.permute([*axes, *found["axes"]]).flatten(len(axes)) @ found["weight"].t()
-    y = y.squeeze(-1) if found["to"] is None else y.movedim(-1, found["to"])
+    axes = [axis for axis in range(x.dim()) if axis not in found.axes]
+    y = x.permute([*axes, *found.axes]).flatten(len(axes)) @ found.weight.t()
+    y = y.squeeze(-1) if found.to is None else y.movedim(-1, found.to)
     torch.testing.assert_close(y, torch.einsum(equation, *tensors), rtol=0, atol=1e-12)
 
 

@@ -103,7 +103,7 @@ class Probe:
         operands = []
         for name in step.node.inputs:
             value, operand = self.unmutated[name], self.plan.steps[name]
-            window = windows.get(operand.source)
+            window = windows.get(operand.alias_of)
             if window is not None:
                 assert operand.layout is not None
                 assert operand.node.shape is not None
@@ -129,7 +129,7 @@ class Probe:
     def sources(self, step: Step) -> set[str]:
         """Return the nodes that a node reads and that may change; for a view, the one that it is a view of."""
         reached = self.plan.graph.reached()
-        return {self.plan.steps[name].source for name in step.node.inputs if name in reached}
+        return {self.plan.steps[name].alias_of for name in step.node.inputs if name in reached}
 
     def windowed(self, windows: Mapping[str, Window]) -> dict[str, Window]:
         """Return the windows of nodes with positions, the input aside."""
@@ -148,7 +148,7 @@ def inside(window: Window, k: int, length: int) -> range:
 
 def gap(step: Step) -> int:
     """Return how many positions lie untouched between two that one input position leads to."""
-    dilation, stride = (step.node.parameters.get(name, 1) for name in ("dilation", "stride"))
+    dilation, stride = (getattr(step.node.parameters, name, 1) for name in ("dilation", "stride"))
     spread = dilation if isinstance(dilation, int) else max(dilation)
     return max(spread, stride if step.node.op == "conv_transpose" else 1) - 1
 

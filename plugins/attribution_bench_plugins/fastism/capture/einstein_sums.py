@@ -1,13 +1,14 @@
 """Einstein sums that are dense layers."""
 
 from string import ascii_uppercase
-from typing import Any
 
 from torch import Tensor
 
+from attribution_bench_plugins.fastism.graph.parameters import ContractionParameters
 
-def contraction(equation: str, rank: int, weight: Tensor, *, weight_first: bool) -> dict[str, Any] | None:
-    """Return what the rule of ``contract`` needs for an Einstein sum of a tensor and a weight.
+
+def contraction(equation: str, rank: int, weight: Tensor, *, weight_first: bool) -> ContractionParameters | None:
+    """Return the parameters of a ``contract`` node for an Einstein sum of a tensor and a weight.
 
     None for a sum that is more than a dense layer: one that multiplies by a weight of each position, or that moves the
     axes it does not sum over.
@@ -35,8 +36,8 @@ def contraction(equation: str, rank: int, weight: Tensor, *, weight_first: bool)
     if set(w) != {*summed, *new} or [label for label in out if label not in new] != kept or set(new) - set(out):
         return None
     matrix = weight.permute([w.index(label) for label in (*new, *summed)])
-    return {
-        "weight": matrix.reshape(weight.shape[w.index(new[0])] if new else 1, -1).contiguous(),
-        "axes": tuple(x.index(label) for label in summed),
-        "to": out.index(new[0]) if new else None,
-    }
+    return ContractionParameters(
+        matrix.reshape(weight.shape[w.index(new[0])] if new else 1, -1).contiguous(),
+        axes=tuple(x.index(label) for label in summed),
+        to=out.index(new[0]) if new else None,
+    )

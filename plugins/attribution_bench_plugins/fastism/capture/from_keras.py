@@ -22,7 +22,8 @@ from attribution_bench_plugins.fastism.capture.keras_model import (
 )
 from attribution_bench_plugins.fastism.capture.keras_ops import translate_operation
 from attribution_bench_plugins.fastism.capture.keras_site import Site
-from attribution_bench_plugins.fastism.graph.ir import Graph
+from attribution_bench_plugins.fastism.graph.ir import OPAQUE, Graph
+from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters
 from attribution_bench_plugins.fastism.precision import tolerance
 
 
@@ -142,17 +143,19 @@ class _Reader:
         else:
             args = mapped(args, lambda leaf: self._cast_for(layer, site, leaf))
             references = [leaf for leaf in leaves(args[0]) if isinstance(leaf, Reference)] if args else []
-            known = len(args) == 1 and len(references) == len(list(leaves(args[0]))) and not _asks(kwargs)
-            found = translate_layer(site, layer, [r.name for r in references]) if known else None
+            is_known = len(args) == 1 and len(references) == len(list(leaves(args[0]))) and not _asks(kwargs)
+            found = translate_layer(site, layer, [r.name for r in references]) if is_known else None
         own, sources = self._own_call(site, layer, args, kwargs, len(call.outputs))
         if found is not None and self._equals(found, own, sources):
             return [found]
         shapes = [tuple(weight.shape) for weight in getattr(layer, "weights", ())]
-        node = site.add("opaque", sources, own, layer=layer, weights=[shape for shape in shapes if len(shape) > 1])
+        known = OpaqueParameters({"layer": layer}, tuple(shape for shape in shapes if len(shape) > 1))
+        node = site.add(OPAQUE, sources, own, known)
         count = len(call.outputs)
         if count == 1:
             return [node]
-        return [site.add("opaque", node, lambda values, i=i: values[i], f"output_{i}") for i in range(count)]
+        part = OpaqueParameters()
+        return [site.add(OPAQUE, node, lambda values, i=i: values[i], part, f"output_{i}") for i in range(count)]
 
     def _equals(self, node: str, own: Callable[..., Any], sources: Sequence[str]) -> bool:
         """Whether a translated call gives what the library's own gives: backends differ in some layers."""

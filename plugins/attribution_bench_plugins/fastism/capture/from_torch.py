@@ -12,7 +12,8 @@ from torch.utils import _pytree as pytree
 
 from attribution_bench.models.export import ExportError, export, module_path
 from attribution_bench_plugins.fastism.capture.torch_operators import translate, translate_part
-from attribution_bench_plugins.fastism.graph.ir import BATCH, Graph, Node
+from attribution_bench_plugins.fastism.graph.ir import BATCH, OPAQUE, Graph, Node
+from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters, Parameters
 
 
 class CaptureError(Exception):
@@ -115,12 +116,12 @@ class _Reader:
             self.nodes[node.name] = Node(node.name, "batch_size", (), _no_call, layer, None)
             return
         shape = self._shape(value) if isinstance(value, Tensor) else None
-        op, inputs = "opaque", sources
-        parameters: Mapping[str, Any] = {}
+        op, inputs = OPAQUE, sources
+        parameters: Parameters = OpaqueParameters()
         kind = ""
         if isinstance(target, torch._ops.OpOverload):
             kind, arguments = _name(target), _arguments(node, target)
-            parameters = {name: value for name, value in arguments.items() if _is_setting(value)}
+            parameters = OpaqueParameters({name: value for name, value in arguments.items() if _is_setting(value)})
             translated = translate(target, arguments, self.constants, shape)
             if translated is not None:
                 op, parameters = translated.op, translated.parameters

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import BATCH, Graph, Node
+from attribution_bench_plugins.fastism.graph.parameters import NO_PARAMETERS, Parameters
 
 
 class GraphBuilder:
@@ -19,7 +20,7 @@ class GraphBuilder:
 
     def source(self, kind: str, name: str, examples: tuple[Tensor, Tensor]) -> str:
         """Add the sequence input (kind ``input``) or another one (``extra``)."""
-        return self._add(name, kind, (), _no_call, f"input {name}", examples, {})
+        return self._add(name, kind, (), _no_call, f"input {name}", examples, NO_PARAMETERS)
 
     def constant(self, name: str, value: Tensor, layer: str) -> str:
         """Add what depends on no input."""
@@ -35,7 +36,7 @@ class GraphBuilder:
         inputs: Sequence[str],
         call: Callable[..., Any],
         layer: str,
-        parameters: dict[str, Any],
+        parameters: Parameters,
         kind: str = "",
     ) -> str:
         """Add an operation on nodes; returns its name, made unique. One of constants alone is a constant itself."""
@@ -63,7 +64,7 @@ class GraphBuilder:
         call: Callable[..., Any],
         layer: str,
         examples: tuple[Any, Any],
-        parameters: dict[str, Any],
+        parameters: Parameters,
         kind: str = "",
     ) -> str:
         name = self._unique(name)

@@ -12,6 +12,18 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.capture.keras_functions import find, key, options_of
 from attribution_bench_plugins.fastism.capture.keras_ops import upsample
 from attribution_bench_plugins.fastism.capture.keras_site import Site
+from attribution_bench_plugins.fastism.graph.ir import OPAQUE
+from attribution_bench_plugins.fastism.graph.parameters import (
+    AveragePoolParameters,
+    BatchNormParameters,
+    Convolution2dParameters,
+    ConvolutionParameters,
+    ElementwiseParameters,
+    OpaqueParameters,
+    PoolParameters,
+    TransposedConvolutionParameters,
+    WeightParameters,
+)
 
 Translator = Callable[[Site, Any, str], str | None]
 """Takes the site, the layer and the node that it is called on; returns the node of its output, or None for none."""
@@ -56,7 +68,7 @@ def _activated(site: Site, layer: Any, node: str) -> str | None:
     if found is not None:
         return found
     name = getattr(function, "__name__", type(function).__name__)
-    return site.add("opaque", node, lambda x: site.by_library(function, x), name)
+    return site.add(OPAQUE, node, lambda x: site.by_library(function, x), OpaqueParameters(), name)
 
 
 def _axes(layer: Any) -> tuple[int, int]:
@@ -67,6 +79,12 @@ def _axes(layer: Any) -> tuple[int, int]:
 def _one(value: Any) -> int:
     """Return the size along the one axis of positions."""
     return int(value[0]) if isinstance(value, list | tuple) else int(value)
+
+
+def _two(values: Sequence[int]) -> tuple[int, int]:
+    """Return a setting of two spatial axes."""
+    first, second = values
+    return int(first), int(second)
 
 
 def _padding(kind: str, length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
@@ -98,12 +116,8 @@ def _convolve(
         x = F.pad(x.movedim(channel, 1), padding)
         return F.conv1d(x, weight, bias, stride, 0, dilation, groups).movedim(1, channel)
 
-    return site.add(
-        "conv",
-        node,
-        call,
-        kind,
-        weight=weight,
+    parameters = ConvolutionParameters(
+        weight,
         stride=stride,
         dilation=dilation,
         padding=padding,
@@ -111,6 +125,7 @@ def _convolve(
         position_axis=position,
         channel_axis=channel,
     )
+    return site.add("conv", node, call, parameters, kind)
 
 
 def _needed(site: Site, variable: Any) -> Tensor:
@@ -131,27 +146,27 @@ def _axes_2d(layer: Any) -> tuple[tuple[int, int], int]:
 
 def _paddings(
     site: Site, node: str, layer: Any, kernel: Sequence[int], dilation: Sequence[int]
-) -> list[tuple[int, int]]:
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return what Keras pads before and after along either spatial axis."""
     sizes = [site.shape(node)[axis] for axis in _axes_2d(layer)[0]]
-    return [_padding(layer.padding, *settings) for settings in zip(sizes, kernel, layer.strides, dilation, strict=True)]
+    first, second = (
+        _padding(layer.padding, *settings) for settings in zip(sizes, kernel, layer.strides, dilation, strict=True)
+    )
+    return first, second
 
 
 def _convolve_2d(site: Site, node: str, layer: Any, weight: Tensor, groups: int) -> str | None:
     """Add a convolution of images by weights (C_out, C_in / groups, K, K), and its activation."""
     spatial, channel = _axes_2d(layer)
-    stride, dilation, bias = tuple(layer.strides), tuple(layer.dilation_rate), site.weight(layer.bias)
+    stride, dilation, bias = _two(layer.strides), _two(layer.dilation_rate), site.weight(layer.bias)
     padding = _paddings(site, node, layer, weight.shape[2:], dilation)
 
     def call(x: Tensor) -> Tensor:
         x = F.pad(x.movedim(channel, 1), (*padding[1], *padding[0]))
         return F.conv2d(x, weight, bias, stride, 0, dilation, groups).movedim(1, channel)
 
-    found = site.add(
-        "conv2d",
-        node,
-        call,
-        weight=weight,
+    parameters = Convolution2dParameters(
+        weight,
         stride=stride,
         dilation=dilation,
         padding=padding,
@@ -159,7 +174,7 @@ def _convolve_2d(site: Site, node: str, layer: Any, weight: Tensor, groups: int)
         spatial_axes=spatial,
         channel_axis=channel,
     )
-    return _activated(site, layer, found)
+    return _activated(site, layer, site.add("conv2d", node, call, parameters))
 
 
 def _conv_2d(site: Site, layer: Any, node: str) -> str | None:
@@ -215,11 +230,8 @@ def _conv_transpose(site: Site, layer: Any, node: str) -> str | None:
         x = F.pad(x, (-low, size - entire + low))
         return (x if bias is None else x + bias[:, None]).movedim(1, channel)
 
-    found = site.add(
-        "conv_transpose",
-        node,
-        call,
-        weight=weight,
+    parameters = TransposedConvolutionParameters(
+        weight,
         stride=stride,
         dilation=dilation,
         padding=low,
@@ -227,13 +239,14 @@ def _conv_transpose(site: Site, layer: Any, node: str) -> str | None:
         position_axis=position,
         channel_axis=channel,
     )
-    return _activated(site, layer, found)
+    return _activated(site, layer, site.add("conv_transpose", node, call, parameters))
 
 
 def _dense(site: Site, layer: Any, node: str) -> str | None:
     weight = _needed(site, layer.kernel).t().contiguous()
     bias = site.weight(layer.bias)
-    return _activated(site, layer, site.add("linear", node, lambda x: F.linear(x, weight, bias), weight=weight))
+    found = site.add("linear", node, lambda x: F.linear(x, weight, bias), WeightParameters(weight))
+    return _activated(site, layer, found)
 
 
 def _einsum_dense(site: Site, layer: Any, node: str) -> str | None:
@@ -257,24 +270,20 @@ def _batch_norm(site: Site, layer: Any, node: str) -> str | None:
     if len(axes) != 1:
         return None
     axis = axes[0] % rank
-    mean, variance = _needed(site, layer.moving_mean), _needed(site, layer.moving_variance)
-    weight, bias = site.weight(layer.gamma), site.weight(layer.beta)
-    epsilon = float(layer.epsilon)
+    parameters = BatchNormParameters(
+        weight=site.weight(layer.gamma),
+        bias=site.weight(layer.beta),
+        mean=_needed(site, layer.moving_mean),
+        variance=_needed(site, layer.moving_variance),
+        epsilon=float(layer.epsilon),
+        axis=axis,
+    )
 
     def call(x: Tensor) -> Tensor:
         shape = [-1 if i == axis else 1 for i in range(rank)]
-        scale = torch.rsqrt(variance + epsilon) * (1 if weight is None else weight)
-        shift = (0 if bias is None else bias) - mean * scale
-        return x * scale.view(shape) + shift.view(shape)
+        return x * parameters.scale.view(shape) + parameters.shift.view(shape)
 
-    parameters: dict[str, Any] = {
-        "mean": mean,
-        "variance": variance,
-        "weight": weight,
-        "bias": bias,
-        "epsilon": epsilon,
-    }
-    return site.add("batch_norm", node, call, axis=axis, **parameters)
+    return site.add("batch_norm", node, call, parameters)
 
 
 def _layer_norm(site: Site, layer: Any, node: str) -> str | None:
@@ -314,12 +323,15 @@ def _pool(op: str) -> Translator:
                 x = F.avg_pool1d(F.pad(x, padding), kernel, stride) / inside
             return x.movedim(1, channel)
 
-        parameters: dict[str, Any] = {"kernel": kernel, "stride": stride, "dilation": 1, "padding": padding[0]}
-        if op == "average_pool":
-            parameters["count_padding"] = False
-        return site.add(op, node, call, position_axis=position, channel_axis=channel, **parameters)
+        return site.add(op, node, call, _pool_parameters(op, kernel, stride, padding[0], position))
 
     return translate
+
+
+def _pool_parameters(op: str, kernel: int, stride: int, padding: int, position_axis: int) -> PoolParameters:
+    if op == "max_pool":
+        return PoolParameters(kernel, stride, padding, dilation=1, position_axis=position_axis)
+    return AveragePoolParameters(kernel, stride, padding, dilation=1, position_axis=position_axis, count_padding=False)
 
 
 def _pool_2d(op: str) -> Translator:
@@ -327,7 +339,7 @@ def _pool_2d(op: str) -> Translator:
 
     def translate(site: Site, layer: Any, node: str) -> str | None:
         spatial, channel = _axes_2d(layer)
-        kernels, strides = tuple(layer.pool_size), tuple(layer.strides)
+        kernels, strides = _two(layer.pool_size), _two(layer.strides)
         paddings = _paddings(site, node, layer, kernels, (1, 1))
         sizes = [site.shape(node)[axis] for axis in spatial]
         pooled = [i for i in (0, 1) if kernels[i] > 1 or (strides[i] > 1 and sizes[i] > 1)]
@@ -346,10 +358,7 @@ def _pool_2d(op: str) -> Translator:
                 x = F.avg_pool2d(F.pad(x, pads), kernels, flat) / inside
             return x.movedim(1, channel)
 
-        parameters: dict[str, Any] = {"kernel": kernels[at], "stride": strides[at], "padding": paddings[at][0]}
-        if op == "average_pool":
-            parameters["count_padding"] = False
-        return site.add(op, node, call, position_axis=spatial[at], dilation=1, **parameters)
+        return site.add(op, node, call, _pool_parameters(op, kernels[at], strides[at], paddings[at][0], spatial[at]))
 
     return translate
 
@@ -419,7 +428,11 @@ def _function(name: str) -> Translator:
 def _prelu(site: Site, layer: Any, node: str) -> str | None:
     alpha = _needed(site, layer.alpha)
     constant = site.builder.constant(f"{site.name}/alpha", alpha[None], f"{site.name} (alpha)")
-    return site.add("elementwise", (node, constant), lambda x, a: torch.relu(x) - a * torch.relu(-x))
+
+    def call(x: Tensor, slope: Tensor) -> Tensor:
+        return torch.relu(x) - slope * torch.relu(-x)
+
+    return site.add("elementwise", (node, constant), call, ElementwiseParameters())
 
 
 def _softmax(site: Site, layer: Any, node: str) -> str | None:
@@ -463,7 +476,9 @@ def _extremum(function: Callable[[Tensor, Tensor], Tensor]) -> Merger:
             return None
         found = nodes[0]
         for node in nodes[1:]:
-            found = found if node == found else site.add("elementwise", (found, node), function)
+            found = (
+                found if node == found else site.add("elementwise", (found, node), function, ElementwiseParameters())
+            )
         return found
 
     return translate

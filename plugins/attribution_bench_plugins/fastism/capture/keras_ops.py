@@ -13,6 +13,15 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.capture.keras_functions import find, key, options_of
 from attribution_bench_plugins.fastism.capture.keras_model import Reference
 from attribution_bench_plugins.fastism.capture.keras_site import Site
+from attribution_bench_plugins.fastism.graph.parameters import (
+    NO_PARAMETERS,
+    ConcatenationParameters,
+    ElementwiseParameters,
+    FlipParameters,
+    ShiftParameters,
+    UpsamplingParameters,
+    WeightParameters,
+)
 
 Handler = Callable[..., str | None]
 """Takes the site and the operation's arguments, References among them; returns the node, or None for what has none."""
@@ -60,11 +69,15 @@ def _extremum(function: Callable[[Tensor, Tensor], Tensor]) -> Handler:
     def handle(site: Site, x1: Any, x2: Any) -> str | None:
         first, second = site.operand(x1), site.operand(x2)
         if isinstance(first, str) and isinstance(second, str):
-            return first if first == second else site.add("elementwise", (first, second), function)
+            return (
+                first
+                if first == second
+                else site.add("elementwise", (first, second), function, ElementwiseParameters())
+            )
         node, bound = (first, second) if isinstance(first, str) else (second, first)
         if not isinstance(node, str) or bound is None or isinstance(bound, str):
             return None
-        return site.add("elementwise", node, lambda x: function(x, torch.full_like(x, bound)))
+        return site.add("elementwise", node, lambda x: function(x, torch.full_like(x, bound)), ElementwiseParameters())
 
     return handle
 
@@ -82,7 +95,7 @@ def _of_elements(function: Callable[..., Tensor]) -> Handler:
             given = dict(zip(names, values, strict=True))
             return function(*(given[operand] if isinstance(operand, str) else operand for operand in found))
 
-        return site.add("elementwise", names, call)
+        return site.add("elementwise", names, call, ElementwiseParameters())
 
     return handle
 
@@ -91,11 +104,11 @@ def _power(site: Site, x1: Any, x2: Any) -> str | None:
     exponent = site.operand(x2)
     if not isinstance(x1, Reference) or isinstance(exponent, str) or exponent is None:
         return None
-    return site.add("elementwise", x1.name, lambda x: x**exponent)
+    return site.add("elementwise", x1.name, lambda x: x**exponent, ElementwiseParameters())
 
 
 def _negative(site: Site, x: Reference) -> str:
-    return site.add("multiply", x.name, torch.neg)
+    return site.add("multiply", x.name, torch.neg, NO_PARAMETERS)
 
 
 def _identity(site: Site, x: Reference) -> str:
@@ -125,7 +138,7 @@ def _stack(site: Site, xs: Sequence[Any], axis: int = 0) -> str | None:
     if len(names) < len(nodes) or len(set(names)) < len(names) or axis % (len(site.shape(names[0])) + 1) == 0:
         return None
     axis %= len(site.shape(names[0])) + 1
-    return site.add("stack", names, lambda *values: torch.stack(values, axis), axis=axis)
+    return site.add("stack", names, lambda *values: torch.stack(values, axis), ConcatenationParameters(axis))
 
 
 def _reshape(site: Site, x: Reference, newshape: Sequence[Any]) -> str | None:
@@ -154,11 +167,13 @@ def _move_axis(site: Site, x: Reference, source: Any, destination: Any) -> str |
 
 
 def _expand(site: Site, x: Reference, axis: Any) -> str | None:
-    return site.add("view", x.name, lambda value: value.unsqueeze(axis)) if isinstance(axis, int) else None
+    return (
+        site.add("view", x.name, lambda value: value.unsqueeze(axis), NO_PARAMETERS) if isinstance(axis, int) else None
+    )
 
 
 def _squeeze(site: Site, x: Reference, axis: Any = None) -> str | None:
-    return site.add("view", x.name, lambda value: value.squeeze(axis)) if isinstance(axis, int) else None
+    return site.add("view", x.name, lambda value: value.squeeze(axis), NO_PARAMETERS) if isinstance(axis, int) else None
 
 
 def _flip(site: Site, x: Reference, axis: Any = None) -> str | None:
@@ -166,7 +181,7 @@ def _flip(site: Site, x: Reference, axis: Any = None) -> str | None:
     rank = len(site.shape(x.name))
     if any(not isinstance(a, int) or a % rank == 0 for a in axes):
         return None
-    return site.add("flip", x.name, lambda value: value.flip(axes), axes=tuple(a % rank for a in axes))
+    return site.add("flip", x.name, lambda value: value.flip(axes), FlipParameters(tuple(a % rank for a in axes)))
 
 
 def _repeat(site: Site, x: Reference, repeats: Any, axis: Any = None) -> str | None:
@@ -193,7 +208,7 @@ def _matmul(site: Site, x1: Any, x2: Any) -> str | None:
     if not isinstance(constant, str) or len(site.shape(constant)) != 2:
         return None
     weight = site.builder.examples[constant][0].to(site.dtype_of(x1.name)).t().contiguous()
-    return site.add("linear", x1.name, lambda x: torch.nn.functional.linear(x, weight), weight=weight)
+    return site.add("linear", x1.name, lambda x: torch.nn.functional.linear(x, weight), WeightParameters(weight))
 
 
 def _einsum(site: Site, *operands: Any, subscripts: str) -> str | None:
@@ -249,12 +264,11 @@ def _get_item(site: Site, x: Reference, index: Any) -> str | None:
         elif isinstance(part, slice) and axis > 0 and part.step > 0 and len(range(*part.indices(size))):
             start, stop, step = part.indices(size)
             whole = (slice(None),) * axis
-            node = site.add(
-                "shift", node, lambda x, at=(*whole, slice(start, stop, step)): x[at], axis=axis, low=start, step=step
-            )
+            taken_places = (*whole, slice(start, stop, step))
+            node = site.add("shift", node, lambda x, at=taken_places: x[at], ShiftParameters(axis, start, step))
             kept.append(axis)
         elif part == slice(None, None, -1) and axis > 0:
-            node = site.add("flip", node, lambda value, axis=axis: value.flip(axis), axes=(axis,))
+            node = site.add("flip", node, lambda value, axis=axis: value.flip(axis), FlipParameters((axis,)))
             kept.append(axis)
         else:
             return None
@@ -285,7 +299,7 @@ def _sizes_kept(index: Sequence[Any], shape: tuple[int, ...]) -> list[int]:
 
 def upsample(site: Site, node: str, factor: int, axis: int) -> str:
     """Add a node that repeats each element along an axis."""
-    return site.add("upsample", node, lambda x: x.repeat_interleave(factor, axis), factor=factor, position_axis=axis)
+    return site.add("upsample", node, lambda x: x.repeat_interleave(factor, axis), UpsamplingParameters(axis, factor))
 
 
 HANDLERS: Mapping[str, tuple[Handler, tuple[str, ...]]] = MappingProxyType(

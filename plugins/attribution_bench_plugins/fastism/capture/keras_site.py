@@ -13,6 +13,19 @@ from attribution_bench_plugins.fastism.capture.einstein_sums import contraction
 from attribution_bench_plugins.fastism.capture.graph_builder import GraphBuilder
 from attribution_bench_plugins.fastism.capture.keras_functions import find, is_plain_relu
 from attribution_bench_plugins.fastism.capture.keras_model import Library, Reference, number
+from attribution_bench_plugins.fastism.graph.ir import OPAQUE
+from attribution_bench_plugins.fastism.graph.parameters import (
+    NO_PARAMETERS,
+    AxisFunctionParameters,
+    ConcatenationParameters,
+    ElementwiseParameters,
+    OpaqueParameters,
+    Parameters,
+    PermutationParameters,
+    ReductionParameters,
+    ShiftParameters,
+    SumParameters,
+)
 
 COMBINATIONS: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
     {"add": torch.add, "subtract": torch.sub, "multiply": torch.mul, "divide": torch.div}
@@ -47,7 +60,12 @@ class Site:
         return self.library.module.startswith("tf_keras")
 
     def add(
-        self, op: str, inputs: str | tuple[str, ...], call: Callable[..., Any], kind: str = "", **parameters: Any
+        self,
+        op: str,
+        inputs: str | tuple[str, ...],
+        call: Callable[..., Any],
+        parameters: Parameters,
+        kind: str = "",
     ) -> str:
         """Add a node; ``kind`` names a part of the layer, such as its activation."""
         inputs = (inputs,) if isinstance(inputs, str) else inputs
@@ -89,13 +107,14 @@ class Site:
 
     def cast(self, node: str, dtype: torch.dtype) -> str:
         """Return a node in another type, as Keras casts the inputs of a layer."""
-        op = "elementwise" if dtype.is_floating_point and self.dtype_of(node).is_floating_point else "opaque"
-        return self.add(op, node, lambda x: x.to(dtype), "cast")
+        if dtype.is_floating_point and self.dtype_of(node).is_floating_point:
+            return self.add("elementwise", node, lambda x: x.to(dtype), ElementwiseParameters(), "cast")
+        return self.add(OPAQUE, node, lambda x: x.to(dtype), OpaqueParameters(), "cast")
 
     def elementwise(self, node: str, function: Callable[..., Tensor], kind: str = "", **options: Any) -> str:
         """Add a function of single elements."""
-        in_place = IN_PLACE.get(function)
-        return self.add("elementwise", node, lambda x: function(x, **options), kind, in_place=in_place)
+        parameters = ElementwiseParameters(IN_PLACE.get(function))
+        return self.add("elementwise", node, lambda x: function(x, **options), parameters, kind)
 
     def named_function(
         self, node: str, name: str, own: Callable[..., Any], kind: str = "", **options: Any
@@ -111,7 +130,7 @@ class Site:
         if not self._agree(node, lambda x: function(x, **options), own):
             return self.elementwise(node, lambda x: self.by_library(own, x), kind)
         if is_plain_relu(name, options):
-            return self.add("relu", node, torch.relu, kind, in_place=torch.relu_)
+            return self.add("relu", node, torch.relu, ElementwiseParameters(torch.relu_), kind)
         return self.elementwise(node, function, kind, **options)
 
     def by_library(self, function: Callable[..., Any], x: Tensor) -> Tensor:
@@ -137,7 +156,7 @@ class Site:
         def call(x: Tensor) -> Tensor:
             return torch.einsum(equation, *((weight, x) if weight_first else (x, weight)))
 
-        return self.add("contract", node, call, **parameters)
+        return self.add("contract", node, call, parameters)
 
     def position_wise(self, node: str, axis: int, function: Callable[[Tensor], Tensor], kind: str = "") -> str:
         """Add a function of a tensor's last axis, applied to another axis."""
@@ -147,7 +166,7 @@ class Site:
         def call(x: Tensor) -> Tensor:
             return function(x) if axis == rank - 1 else function(x.movedim(axis, -1)).movedim(-1, axis)
 
-        return self.add("position_wise", node, call, kind, axis=axis, on_last_axis=function)
+        return self.add("position_wise", node, call, AxisFunctionParameters(axis, function), kind)
 
     def softmax(
         self, node: str, axis: Any, kind: str = "", function: Callable[..., Tensor] = torch.softmax
@@ -160,17 +179,17 @@ class Site:
 
     def view(self, node: str, shape: Callable[[Tensor], Any], kind: str = "") -> str:
         """Add a reshape to a shape that may depend on the batch size."""
-        return self.add("view", node, lambda x: x.reshape(shape(x)), kind)
+        return self.add("view", node, lambda x: x.reshape(shape(x)), NO_PARAMETERS, kind)
 
     def permute(self, node: str, axes: tuple[int, ...], kind: str = "") -> str:
         """Add a transposition."""
-        return self.add("permute", node, lambda x: x.permute(axes), kind, axes=axes)
+        return self.add("permute", node, lambda x: x.permute(axes), PermutationParameters(axes), kind)
 
     def crop(self, node: str, axis: int, low: int, size: int, kind: str = "") -> str:
         """Add a slice of one axis."""
         if size == self.shape(node)[axis]:
             return node
-        return self.add("shift", node, lambda x: x.narrow(axis, low, size), kind, axis=axis, low=low)
+        return self.add("shift", node, lambda x: x.narrow(axis, low, size), ShiftParameters(axis, low), kind)
 
     def pad(self, node: str, axis: int, low: int, high: int, value: float = 0, kind: str = "") -> str:
         """Add constants at both ends of one axis."""
@@ -178,14 +197,13 @@ class Site:
             return node
         widths = [0, 0] * (len(self.shape(node)) - 1 - axis) + [low, high]
         pad = torch.nn.functional.pad
-        return self.add("shift", node, lambda x: pad(x, widths, value=value), kind, axis=axis, low=-low)
+        return self.add("shift", node, lambda x: pad(x, widths, value=value), ShiftParameters(axis, -low), kind)
 
     def reduce(self, node: str, op: str, axes: tuple[int, ...], keep: bool) -> str:
         """Add a sum, a mean or a maximum over axes."""
         axes = tuple(axis % len(self.shape(node)) for axis in axes)
         function: Callable[..., Tensor] = REDUCTIONS[op]
-        mean: dict[str, Any] = {} if op == "max" else {"mean": op == "mean"}
-        return self.add(op, node, lambda x: function(x, axes, keepdim=keep), axes=axes, keep=keep, **mean)
+        return self.add(op, node, lambda x: function(x, axes, keepdim=keep), ReductionParameters(axes, keep))
 
     def concatenate(self, nodes: list[str], axis: int) -> str:
         """Add a concatenation; a node that occurs again is read through a view of it."""
@@ -193,26 +211,29 @@ class Site:
         dtype = reduce(torch.promote_types, map(self.dtype_of, nodes))
         nodes = [node if self.dtype_of(node) == dtype else self.cast(node, dtype) for node in nodes]
         names = [n if n not in nodes[:i] else self.view(n, lambda x: x.shape, "view") for i, n in enumerate(nodes)]
-        return self.add("concatenate", tuple(names), lambda *x: torch.cat(x, axis), axis=axis)
+        return self.add("concatenate", tuple(names), lambda *x: torch.cat(x, axis), ConcatenationParameters(axis))
 
     def combine(self, op: str, first: str | float, second: str | float, kind: str = "") -> str | None:
         """Add a sum (``add``, ``subtract``), a product or a quotient of two nodes, or of one and a number."""
         function: Callable[..., Tensor] = COMBINATIONS[op]
         if isinstance(first, str) and isinstance(second, str):
             if first == second:
-                return self.add("elementwise", first, lambda x: function(x, x), kind)
-            parameters: dict[str, Any] = (
-                {} if op in ("multiply", "divide") else {"alpha": -1 if op == "subtract" else 1}
-            )
-            return self.add(op.replace("subtract", "add"), (first, second), function, kind, **parameters)
+                return self.add("elementwise", first, lambda x: function(x, x), ElementwiseParameters(), kind)
+            if op in ("add", "subtract"):
+                parameters = SumParameters(-1 if op == "subtract" else 1)
+                return self.add("add", (first, second), function, parameters, kind)
+            return self.add(op, (first, second), function, NO_PARAMETERS, kind)
         if isinstance(first, str):
-            family = "add" if op == "subtract" else op
-            return self.add(family, first, lambda x: function(x, second), kind)
+            if op in ("add", "subtract"):
+                return self.add("add", first, lambda x: function(x, second), SumParameters(), kind)
+            return self.add(op, first, lambda x: function(x, second), NO_PARAMETERS, kind)
         if not isinstance(second, str):
             return None
-        if op in ("add", "multiply"):
-            return self.add(op, second, lambda x: function(x, first), kind)
+        if op == "add":
+            return self.add("add", second, lambda x: function(x, first), SumParameters(), kind)
+        if op == "multiply":
+            return self.add("multiply", second, lambda x: function(x, first), NO_PARAMETERS, kind)
         if op == "subtract":
-            negative = self.add("multiply", second, torch.neg, kind)
-            return self.add("add", negative, lambda x: x + first, kind)
-        return self.add("elementwise", second, lambda x: first / x, kind)
+            negative = self.add("multiply", second, torch.neg, NO_PARAMETERS, kind)
+            return self.add("add", negative, lambda x: x + first, SumParameters(), kind)
+        return self.add("elementwise", second, lambda x: first / x, ElementwiseParameters(), kind)

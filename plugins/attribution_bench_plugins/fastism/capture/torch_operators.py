@@ -9,6 +9,29 @@ import torch
 from torch import Tensor, fx
 
 from attribution_bench_plugins.fastism.capture.einstein_sums import contraction
+from attribution_bench_plugins.fastism.graph.parameters import (
+    NO_PARAMETERS,
+    AveragePoolParameters,
+    AxisFunctionParameters,
+    AxisReductionParameters,
+    BatchNormParameters,
+    ChoiceParameters,
+    ConcatenationParameters,
+    Convolution2dParameters,
+    ConvolutionParameters,
+    ElementwiseParameters,
+    FlipParameters,
+    Parameters,
+    PermutationParameters,
+    PoolParameters,
+    ReductionParameters,
+    ShiftParameters,
+    SumParameters,
+    TransposedConvolutionParameters,
+    UpsamplingParameters,
+    WeightParameters,
+)
+from attribution_bench_plugins.fastism.ops.registry import SPECS
 
 Arguments = Mapping[str, Any]
 Constants = Mapping[str, Tensor]
@@ -21,7 +44,7 @@ class Translation:
 
     op: str
     inputs: tuple[str, ...]
-    parameters: dict[str, Any]
+    parameters: Parameters
 
 
 Translator = Callable[[Arguments, Constants, Shape], Translation | None]
@@ -32,7 +55,7 @@ def translate(target: Any, arguments: Arguments, constants: Constants, shape: Sh
     name = target.name().removeprefix("aten::").partition(".")[0]
     translator = TRANSLATORS.get(name)
     translation = translator(arguments, constants, shape) if translator is not None else None
-    if translation is not None and (translation.op in ANY_NUMBERS or _floating(arguments, constants)):
+    if translation is not None and (SPECS[translation.op].traits.any_dtype or _floating(arguments, constants)):
         return translation
     if torch.Tag.pointwise in target.tags and target.name().startswith("aten::"):
         return _pointwise(target, arguments)
@@ -69,7 +92,7 @@ def _pointwise(target: Any, a: Arguments) -> Translation | None:
     inputs = tuple(dict.fromkeys(node.name for node in tensors))
     op = "relu" if target is torch.ops.aten.relu.default else "elementwise"
     in_place = _in_place(target, a) if len(tensors) == 1 else None
-    return Translation(op, inputs, {"in_place": in_place})
+    return Translation(op, inputs, ElementwiseParameters(in_place))
 
 
 def _in_place(target: Any, a: Arguments) -> Callable[[Tensor], Tensor] | None:
@@ -127,19 +150,16 @@ def _conv1d(a: Arguments, constants: Constants, shape: Shape) -> Translation | N
         if both is None:
             return None
         left = right = both
-    return Translation(
-        "conv",
-        (a["input"].name,),
-        {
-            "weight": weight,
-            "stride": stride,
-            "dilation": dilation,
-            "padding": (left, right),
-            "groups": a["groups"],
-            "position_axis": 2,
-            "channel_axis": 1,
-        },
+    parameters = ConvolutionParameters(
+        weight,
+        stride=stride,
+        dilation=dilation,
+        padding=(left, right),
+        groups=int(a["groups"]),
+        position_axis=2,
+        channel_axis=1,
     )
+    return Translation("conv", (a["input"].name,), parameters)
 
 
 def _conv2d(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -151,56 +171,61 @@ def _conv2d(a: Arguments, constants: Constants, shape: Shape) -> Translation | N
         reaches = [
             (size - 1) * rate * (a["padding"] == "same") for size, rate in zip(weight.shape[2:], dilation, strict=True)
         ]
-        padding = [(reach // 2, reach - reach // 2) for reach in reaches]
+        first, second = ((reach // 2, reach - reach // 2) for reach in reaches)
     else:
-        padding = [(both, both) for both in _two(a["padding"])]
-    return Translation(
-        "conv2d",
-        (a["input"].name,),
-        {
-            "weight": weight,
-            "stride": stride,
-            "dilation": dilation,
-            "padding": padding,
-            "groups": a["groups"],
-            "spatial_axes": (2, 3),
-            "channel_axis": 1,
-        },
+        first, second = ((both, both) for both in _two(a["padding"]))
+    parameters = Convolution2dParameters(
+        weight,
+        stride=stride,
+        dilation=dilation,
+        padding=(first, second),
+        groups=int(a["groups"]),
+        spatial_axes=(2, 3),
+        channel_axis=1,
     )
+    return Translation("conv2d", (a["input"].name,), parameters)
 
 
 def _conv_transpose1d(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     weight = _weight(a, "weight", constants)
-    settings = {key: _one(a[key]) for key in ("stride", "padding", "dilation")}
-    if weight is None or weight.dim() != 3 or None in settings.values():
+    stride, padding, dilation = (_one(a[key]) for key in ("stride", "padding", "dilation"))
+    if weight is None or weight.dim() != 3 or stride is None or padding is None or dilation is None:
         return None
-    axes = {"position_axis": 2, "channel_axis": 1}
-    return Translation(
-        "conv_transpose", (a["input"].name,), {"weight": weight, "groups": a["groups"], **axes, **settings}
+    parameters = TransposedConvolutionParameters(
+        weight,
+        stride=stride,
+        dilation=dilation,
+        padding=padding,
+        groups=int(a["groups"]),
+        position_axis=2,
+        channel_axis=1,
     )
+    return Translation("conv_transpose", (a["input"].name,), parameters)
 
 
 def _linear(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     weight = _weight(a, "weight", constants)
-    return None if weight is None else Translation("linear", (a["input"].name,), {"weight": weight})
+    return None if weight is None else Translation("linear", (a["input"].name,), WeightParameters(weight))
 
 
 def _addmm(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     weight, bias = _weight(a, "mat2", constants), _weight(a, "self", constants)
     if weight is None or bias is None or not isinstance(a["mat1"], fx.Node):
         return None
-    return Translation("linear", (a["mat1"].name,), {"weight": weight.t() * a["alpha"]})
+    return Translation("linear", (a["mat1"].name,), WeightParameters(weight.t() * a["alpha"]))
 
 
 def _matmul(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     second = "mat2" if "mat2" in a else "other"
     weight, left = _weight(a, second, constants), _weight(a, "self", constants)
     if left is not None and left.dim() == 2 and isinstance(a[second], fx.Node) and a[second].meta["val"].dim() == 3:
-        settings = {"stride": 1, "dilation": 1, "padding": (0, 0), "groups": 1, "position_axis": 2, "channel_axis": 1}
-        return Translation("conv", (a[second].name,), {"weight": left[:, :, None], **settings})
+        pointwise = ConvolutionParameters(
+            left[:, :, None], stride=1, dilation=1, padding=(0, 0), groups=1, position_axis=2, channel_axis=1
+        )
+        return Translation("conv", (a[second].name,), pointwise)
     if weight is None or weight.dim() != 2:
         return None
-    return Translation("linear", (a["self"].name,), {"weight": weight.t()})
+    return Translation("linear", (a["self"].name,), WeightParameters(weight.t()))
 
 
 def _einsum(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -219,15 +244,23 @@ def _batch_norm(a: Arguments, constants: Constants, shape: Shape) -> Translation
     mean, variance = _weight(a, "running_mean", constants), _weight(a, "running_var", constants)
     if mean is None or variance is None or a.get("training") is True:
         return None
-    parameters = {
-        "mean": mean,
-        "variance": variance,
-        "weight": _weight(a, "weight", constants),
-        "bias": _weight(a, "bias", constants),
-        "epsilon": a["eps"],
-        "axis": 1,
-    }
+    parameters = BatchNormParameters(
+        weight=_weight(a, "weight", constants),
+        bias=_weight(a, "bias", constants),
+        mean=mean,
+        variance=variance,
+        epsilon=float(a["eps"]),
+        axis=1,
+    )
     return Translation("batch_norm", (a["input"].name,), parameters)
+
+
+def _pool_parameters(
+    op: str, *, kernel: int, stride: int, padding: int, dilation: int, position_axis: int, count_padding: bool
+) -> PoolParameters:
+    if op == "max_pool":
+        return PoolParameters(kernel, stride, padding, dilation, position_axis)
+    return AveragePoolParameters(kernel, stride, padding, dilation, position_axis, count_padding)
 
 
 def _pool(op: str) -> Translator:
@@ -249,14 +282,15 @@ def _pool(op: str) -> Translator:
             return None
         at = pooled[0] if pooled else len(kernels) - 1
         kernel, stride, padding, dilation = (values[at] for values in sizes)
-        parameters = {
-            "kernel": kernel,
-            "stride": stride,
-            "padding": padding,
-            "dilation": dilation,
-            "position_axis": rank - len(kernels) + at,
-            "count_padding": a.get("count_include_pad", True),
-        }
+        parameters = _pool_parameters(
+            op,
+            kernel=kernel,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            position_axis=rank - len(kernels) + at,
+            count_padding=bool(a.get("count_include_pad", True)),
+        )
         return Translation(op, (a["self"].name,), parameters)
 
     return translate_pool
@@ -271,13 +305,14 @@ def _adaptive_pool(pool: str, reduction: str) -> Translator:
         length, outputs = a["self"].meta["val"].shape[-1], _one(a["output_size"])
         axis = a["self"].meta["val"].dim() - 1
         if outputs == 1:
-            parameters = {"axes": (axis,), "keep": True, "mean": True}
-            return Translation(reduction, (a["self"].name,), parameters)
+            return Translation(reduction, (a["self"].name,), ReductionParameters((axis,), keep=True))
         if outputs is None or length % outputs:
             return None
         kernel = length // outputs
-        parameters = {"kernel": kernel, "stride": kernel, "padding": 0, "dilation": 1, "position_axis": axis}
-        return Translation(pool, (a["self"].name,), {**parameters, "count_padding": True})
+        parameters = _pool_parameters(
+            pool, kernel=kernel, stride=kernel, padding=0, dilation=1, position_axis=axis, count_padding=True
+        )
+        return Translation(pool, (a["self"].name,), parameters)
 
     return translate_adaptive
 
@@ -292,29 +327,29 @@ def _binary(op: str) -> Translator:
         if len(tensors) != len(inputs) or not isinstance(first, fx.Node):
             return None
         if len(set(inputs)) < len(inputs) or not _floating(a, constants):
-            return Translation("elementwise", tuple(dict.fromkeys(inputs)), {"in_place": None})
-        return Translation(op, inputs, {"alpha": a.get("alpha", 1)})
+            return Translation("elementwise", tuple(dict.fromkeys(inputs)), ElementwiseParameters())
+        return Translation(op, inputs, SumParameters(a.get("alpha", 1)) if op == "add" else NO_PARAMETERS)
 
     return translate_binary
 
 
 def _subtract(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     translation = _binary("add")(a, constants, shape)
-    if translation is None or translation.op != "add":
+    if translation is None or not isinstance(translation.parameters, SumParameters):
         return translation
-    return Translation("add", translation.inputs, {"alpha": -translation.parameters["alpha"]})
+    return Translation("add", translation.inputs, SumParameters(-translation.parameters.alpha))
 
 
 def _view(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    return Translation("view", (a["self"].name,), {})
+    return Translation("view", (a["self"].name,), NO_PARAMETERS)
 
 
 def _identity(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    return Translation("view", ((a.get("self") or a["input"]).name,), {})
+    return Translation("view", ((a.get("self") or a["input"]).name,), NO_PARAMETERS)
 
 
 def _permute(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    return Translation("permute", (a["self"].name,), {"axes": tuple(a["dims"])})
+    return Translation("permute", (a["self"].name,), PermutationParameters(tuple(a["dims"])))
 
 
 def _transpose(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -322,7 +357,7 @@ def _transpose(a: Arguments, constants: Constants, shape: Shape) -> Translation 
     axes = list(range(rank))
     one, other = a.get("dim0", 0) % rank, a.get("dim1", 1) % rank
     axes[one], axes[other] = axes[other], axes[one]
-    return Translation("permute", (a["self"].name,), {"axes": tuple(axes)})
+    return Translation("permute", (a["self"].name,), PermutationParameters(tuple(axes)))
 
 
 def _slice(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -332,11 +367,11 @@ def _slice(a: Arguments, constants: Constants, shape: Shape) -> Translation | No
     start = a["start"] or 0
     if not isinstance(size, int) or not isinstance(start, int):
         whole_batch = start == 0 and step == 1 and a["end"] in (None, 2**63 - 1)
-        return Translation("view", (a["self"].name,), {}) if whole_batch else None
+        return Translation("view", (a["self"].name,), NO_PARAMETERS) if whole_batch else None
     start = max(0, start + size) if start < 0 else start
     if shape is not None and shape[axis] == size:
-        return Translation("view", (a["self"].name,), {})
-    return Translation("shift", (a["self"].name,), {"axis": axis, "low": start, "step": step})
+        return Translation("view", (a["self"].name,), NO_PARAMETERS)
+    return Translation("shift", (a["self"].name,), ShiftParameters(axis, start, step=step))
 
 
 def _select(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -348,7 +383,7 @@ def _selected(node: fx.Node, axis: int, place: int) -> Translation | None:
     axis = axis % value.dim()
     if not isinstance(place, int) or not isinstance(value.shape[axis], int):
         return None
-    return Translation("shift", (node.name,), {"axis": axis, "low": place % value.shape[axis], "drop": True})
+    return Translation("shift", (node.name,), ShiftParameters(axis, place % value.shape[axis], drop=True))
 
 
 def _unbound(part: int, a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -361,13 +396,13 @@ def _split(part: int, a: Arguments, constants: Constants, shape: Shape) -> Trans
     low = sum(sizes[:part]) if isinstance(sizes, list | tuple) else part * sizes if isinstance(sizes, int) else None
     if not isinstance(low, int) or not isinstance(value.shape[a["dim"]], int):
         return None
-    return Translation("shift", (a["self"].name,), {"axis": a["dim"] % value.dim(), "low": low})
+    return Translation("shift", (a["self"].name,), ShiftParameters(a["dim"] % value.dim(), low))
 
 
 def _largest(part: int, a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     if part != 0:
         return None
-    return Translation("max", (a["self"].name,), {"axes": (a["dim"],), "keep": bool(a["keepdim"])})
+    return Translation("max", (a["self"].name,), ReductionParameters((a["dim"],), bool(a["keepdim"])))
 
 
 def _first_part(translator: Translator) -> "PartTranslator":
@@ -380,11 +415,11 @@ def _first_part(translator: Translator) -> "PartTranslator":
 def _amax(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     if not a["dim"]:
         return None
-    return Translation("max", (a["self"].name,), {"axes": tuple(a["dim"]), "keep": bool(a["keepdim"])})
+    return Translation("max", (a["self"].name,), ReductionParameters(tuple(a["dim"]), bool(a["keepdim"])))
 
 
 def _flip(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    return Translation("flip", (a["self"].name,), {"axes": tuple(a["dims"])})
+    return Translation("flip", (a["self"].name,), FlipParameters(tuple(a["dims"])))
 
 
 def _chosen(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -398,21 +433,21 @@ def _chosen(a: Arguments, constants: Constants, shape: Shape) -> Translation | N
         axis, index = given[0][0], constants.get(given[0][1].name)
     if index is None or index.dim() != 1 or index.dtype == torch.bool:
         return None
-    return Translation("choose", (a["self"].name,), {"axis": axis, "chosen": tuple(index.tolist())})
+    return Translation("choose", (a["self"].name,), ChoiceParameters(axis, tuple(index.tolist())))
 
 
 def _upsample(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     length = a["input"].meta["val"].shape[-1]
     if shape is None or shape[-1] is None or shape[-1] % length:
         return None
-    return Translation("upsample", (a["input"].name,), {"position_axis": 2, "factor": shape[-1] // length})
+    return Translation("upsample", (a["input"].name,), UpsamplingParameters(2, shape[-1] // length))
 
 
 def _repeat_interleave(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     if a["dim"] is None or not isinstance(a["repeats"], int):
         return None
     axis = a["dim"] % a["self"].meta["val"].dim()
-    return Translation("upsample", (a["self"].name,), {"position_axis": axis, "factor": a["repeats"]})
+    return Translation("upsample", (a["self"].name,), UpsamplingParameters(axis, a["repeats"]))
 
 
 def _constant_pad(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -422,7 +457,7 @@ def _constant_pad(a: Arguments, constants: Constants, shape: Shape) -> Translati
         return None
     axis = rank - 1 - padded[0]
     # The padding is constant, so that its delta is zero, whatever its value.
-    return Translation("shift", (a["self"].name,), {"axis": axis, "low": -pad[2 * padded[0]]})
+    return Translation("shift", (a["self"].name,), ShiftParameters(axis, -pad[2 * padded[0]]))
 
 
 def _concatenate(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -431,22 +466,21 @@ def _concatenate(a: Arguments, constants: Constants, shape: Shape) -> Translatio
         return None
     if len({node.meta["val"].dtype for node in nodes}) > 1:
         return None  # each is cast to the widest type
-    return Translation("concatenate", tuple(node.name for node in nodes), {"axis": a["dim"]})
+    return Translation("concatenate", tuple(node.name for node in nodes), ConcatenationParameters(a["dim"]))
 
 
 def _stack(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     joined = _concatenate(a, constants, shape)
     if joined is None or shape is None:
         return None
-    return Translation("stack", joined.inputs, {"axis": a["dim"] % len(shape)})
+    return Translation("stack", joined.inputs, ConcatenationParameters(a["dim"] % len(shape)))
 
 
-def _reduction(mean: bool) -> Translator:
+def _reduction(op: str) -> Translator:
     def translate_reduction(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
         if not a.get("dim") or a.get("dtype") is not None:
             return None
-        parameters = {"axes": tuple(a["dim"]), "keep": bool(a["keepdim"]), "mean": mean}
-        return Translation("mean" if mean else "sum", (a["self"].name,), parameters)
+        return Translation(op, (a["self"].name,), ReductionParameters(tuple(a["dim"]), bool(a["keepdim"])))
 
     return translate_reduction
 
@@ -455,7 +489,7 @@ def _softmax(function: Callable[..., Tensor]) -> Translator:
     def translate_softmax(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
         if a.get("dtype") is not None or a.get("half_to_float"):
             return None
-        parameters = {"axis": a["dim"], "on_last_axis": lambda x: function(x, -1)}
+        parameters = AxisFunctionParameters(a["dim"], lambda x: function(x, -1))
         return Translation("position_wise", (a["self"].name,), parameters)
 
     return translate_softmax
@@ -470,7 +504,7 @@ def _layer_norm(a: Arguments, constants: Constants, shape: Shape) -> Translation
     def on_last_axis(x: Tensor) -> Tensor:
         return torch.nn.functional.layer_norm(x, size, weight, bias, epsilon)
 
-    return Translation("position_wise", (a["input"].name,), {"axis": -1, "on_last_axis": on_last_axis})
+    return Translation("position_wise", (a["input"].name,), AxisFunctionParameters(-1, on_last_axis))
 
 
 def _rms_norm(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -481,14 +515,14 @@ def _rms_norm(a: Arguments, constants: Constants, shape: Shape) -> Translation |
     def on_last_axis(x: Tensor) -> Tensor:
         return torch.nn.functional.rms_norm(x, size, weight, epsilon)
 
-    return Translation("position_wise", (a["input"].name,), {"axis": -1, "on_last_axis": on_last_axis})
+    return Translation("position_wise", (a["input"].name,), AxisFunctionParameters(-1, on_last_axis))
 
 
 def _gated(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     def on_last_axis(x: Tensor) -> Tensor:
         return torch.nn.functional.glu(x, -1)
 
-    return Translation("position_wise", (a["self"].name,), {"axis": a["dim"], "on_last_axis": on_last_axis})
+    return Translation("position_wise", (a["self"].name,), AxisFunctionParameters(a["dim"], on_last_axis))
 
 
 def _parametric_rectifier(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
@@ -499,7 +533,7 @@ def _parametric_rectifier(a: Arguments, constants: Constants, shape: Shape) -> T
     def on_last_axis(x: Tensor) -> Tensor:
         return torch.where(x >= 0, x, x * weight)
 
-    return Translation("position_wise", (a["self"].name,), {"axis": 1, "on_last_axis": on_last_axis})
+    return Translation("position_wise", (a["self"].name,), AxisFunctionParameters(1, on_last_axis))
 
 
 def _channel_reduction(function: Callable[..., Tensor]) -> Translator:
@@ -510,11 +544,7 @@ def _channel_reduction(function: Callable[..., Tensor]) -> Translator:
         if len(axes) != 1 or a.get("dtype") is not None:
             return None
         others = {key: value for key, value in a.items() if key not in ("self", "dim", "keepdim", "dtype")}
-        parameters = {
-            "axis": axes[0],
-            "keep": bool(a["keepdim"]),
-            "on_last_axis": lambda x: function(x, dim=-1, **others),
-        }
+        parameters = AxisReductionParameters(axes[0], lambda x: function(x, dim=-1, **others), keep=bool(a["keepdim"]))
         return Translation("reduce_channels", (a["self"].name,), parameters)
 
     return translate_channel_reduction
@@ -522,11 +552,8 @@ def _channel_reduction(function: Callable[..., Tensor]) -> Translator:
 
 def _embedding(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
     weight = _weight(a, "weight", constants)
-    return None if weight is None else Translation("embedding", (a["indices"].name,), {"weight": weight})
+    return None if weight is None else Translation("embedding", (a["indices"].name,), WeightParameters(weight))
 
-
-ANY_NUMBERS = frozenset({"elementwise", "embedding", "permute", "reduce_channels", "view"})
-"""Families whose rules take values as they are, whole numbers and truth values included."""
 
 TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
     {
@@ -567,7 +594,7 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "matmul": _matmul,
         "max_pool1d": _pool("max_pool"),
         "max_pool2d": _pool("max_pool"),
-        "mean": _reduction(True),
+        "mean": _reduction("mean"),
         "mm": _matmul,
         "mul": _binary("multiply"),
         "pad": lambda a, constants, shape: _constant_pad(a, constants, shape) if a["mode"] == "constant" else None,
@@ -583,7 +610,7 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "stack": _stack,
         "std": _channel_reduction(torch.std),
         "sub": _subtract,
-        "sum": _reduction(False),
+        "sum": _reduction("sum"),
         "t": _transpose,
         "transpose": _transpose,
         "unflatten": _view,

@@ -1,20 +1,25 @@
 """A captured model as plain data."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from attribution_bench_plugins.fastism.graph.parameters import NO_PARAMETERS, Parameters
 
 BATCH = None
 """Stands for the number of sequences in a shape."""
+OPAQUE = "opaque"
+"""Op of what the engine itself has no rule for."""
+P = TypeVar("P", bound=Parameters)
 
 
 @dataclass(frozen=True)
 class Node:
     """One operation of the model.
 
-    ``op`` names the family whose rule knows how to run it on windows; an op without a rule is ``opaque``, and can
-    still be called whole. ``parameters`` holds what the rule needs: weights as tensors, and plain settings; those of an
-    opaque node are its arguments that are no tensors by their names, or the Keras ``layer`` itself.
+    ``op`` names its spec in the registry of ops, whose rule knows how to run it on windows; an op without a rule is
+    ``opaque``, and can still be called whole. ``parameters`` holds what the rule needs, in the class that the spec
+    names; those of an opaque node are its arguments by their names (see `OpaqueParameters`).
     """
 
     name: str
@@ -26,9 +31,21 @@ class Node:
     """The user's own name for it: module path and operation."""
     shape: tuple[int | None, ...] | None
     """Shape of the value, BATCH in place of the batch axis; None for what is no single tensor."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Parameters = NO_PARAMETERS
     kind: str = ""
     """The framework's name for the operation, such as ``mylib::attention_pool``, or a Keras layer's class."""
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether the engine itself has no rule for it."""
+        return self.op == OPAQUE
+
+    def parameters_as(self, kind: type[P]) -> P:
+        """Return the parameters, which must be of a class; TypeError where they are not."""
+        if not isinstance(self.parameters, kind):
+            found = type(self.parameters).__name__
+            raise TypeError(f"{self.layer!r} ({self.op}) has {found}, where its rule reads {kind.__name__}")
+        return self.parameters
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,7 @@ class Graph:
     def without_family(self) -> frozenset[str]:
         """Kinds of operations that mutations reach and that belong to no family with a rule."""
         reached = self.reached()
-        opaque = (node for node in self.nodes.values() if node.op == "opaque" and node.name in reached)
+        opaque = (node for node in self.nodes.values() if node.is_opaque and node.name in reached)
         return frozenset(node.kind for node in opaque if node.kind and node.shape is not None)
 
     def needed(self) -> "Graph":

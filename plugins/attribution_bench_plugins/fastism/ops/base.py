@@ -2,10 +2,10 @@
 
 import abc
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from torch import Tensor
 
@@ -83,6 +83,8 @@ class Operation(abc.ABC):
     """Layout of the output."""
     scale: Fraction = Fraction(1)
     """Positions of the output for each of the input."""
+    is_alias: ClassVar[bool] = False
+    """Whether its result is its operand's tensors under other axes, so that it is never run."""
     preferred_form: Form = "delta"
     """The form in which it reads its operands; what gives it either form gives this one."""
 
@@ -120,6 +122,10 @@ class Operation(abc.ABC):
     def give(self, block: Block, window: Window, **tensors: Any) -> Windowed:
         """Return this node's windowed result."""
         return Windowed(block.unmutated, self.node.name, self.layout.length, window, **tensors)
+
+
+Rule = Callable[[Node, Sequence[Operand]], Operation]
+"""Returns a node's operation, or raises NoRuleError saying why the node must run whole."""
 
 
 class MergingOperation(Operation):

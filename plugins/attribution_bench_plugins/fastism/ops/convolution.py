@@ -17,6 +17,11 @@ from attribution_bench_plugins.fastism.convolution.choice import ALGORITHMS, che
 from attribution_bench_plugins.fastism.convolution.linear_filter import LinearFilter
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
+from attribution_bench_plugins.fastism.graph.parameters import (
+    Convolution2dParameters,
+    ConvolutionParameters,
+    TransposedConvolutionParameters,
+)
 from attribution_bench_plugins.fastism.ops.base import (
     Block,
     Form,
@@ -223,15 +228,18 @@ class StridedConvolution(Operation):
 
 
 def convolution(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``conv``: weight (C_out, C_in / groups, K); stride, padding (left, right), dilation, groups, the axes."""
-    p = node.parameters
-    weight, stride, dilation, groups = p["weight"], p["stride"], p["dilation"], p["groups"]
-    left, right = p["padding"]
+    """Rule of ``conv``: ConvolutionParameters."""
+    return _convolution(node, operands, node.parameters_as(ConvolutionParameters))
+
+
+def _convolution(node: Node, operands: Sequence[Operand], p: ConvolutionParameters) -> Operation:
+    weight, stride, dilation, groups = p.weight, p.stride, p.dilation, p.groups
+    left, right = p.padding
     source = sole_reached(node, operands)
     pointwise = weight.shape[2] == stride == groups == 1 and left == right == 0
-    if pointwise and source.is_channels(p["channel_axis"]) and not source.plain:
-        return ChannelMap(node, operands, source, weight[:, :, 0], p["channel_axis"])
-    axes = _positions_and_channels(source, p["position_axis"], p["channel_axis"])
+    if pointwise and source.is_channels(p.channel_axis) and not source.plain:
+        return ChannelMap(node, operands, source, weight[:, :, 0], p.channel_axis)
+    axes = _positions_and_channels(source, p.position_axis, p.channel_axis)
     reach = (weight.shape[2] - 1) * dilation
     length = (source.length + left + right - reach - 1) // stride + 1
     layout = labelled(axes, weight.shape[0], length)
@@ -239,35 +247,33 @@ def convolution(node: Node, operands: Sequence[Operand]) -> Operation:
         return StridedConvolution(
             node, operands, layout, weight, stride=stride, dilation=dilation, padding=left, groups=groups
         )
-    taps = weight.unflatten(0, (groups, -1)).flip(3).permute(0, 3, 2, 1)
+    taps = torch.unflatten(weight, 0, (groups, -1)).flip(3).permute(0, 3, 2, 1)
     return LinearConvolution(node, operands, layout, taps, upsampling=1, dilation=dilation, offset=left - reach)
 
 
 def convolution_2d(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``conv2d``: a convolution over positions, where the other spatial axis does not matter.
+    """Rule of ``conv2d``, Convolution2dParameters, over positions, where the other spatial axis does not matter.
 
-    Weight (C_out, C_in / groups, K, K); stride, padding (before and after) and dilation of either spatial axis; the
-    ``spatial_axes`` and the ``channel_axis``. The other spatial axis has size one, or holds all letters or channels
-    and is covered by the kernel at one place only.
+    The other spatial axis has size one, or holds all letters or channels and is covered by the kernel at one place
+    only.
     """
-    p = node.parameters
+    p = node.parameters_as(Convolution2dParameters)
     source = sole_reached(node, operands)
-    weight: Tensor = p["weight"]
-    spatial, channel_axis = list(p["spatial_axes"]), p["channel_axis"]
-    pointwise = {*weight.shape[2:], *p["stride"], p["groups"]} == {1} and not any(map(any, p["padding"]))
+    weight, spatial, channel_axis = p.weight, p.spatial_axes, p.channel_axis
+    pointwise = {*weight.shape[2:], *p.stride, p.groups} == {1} and not any(map(any, p.padding))
     if pointwise and source.is_channels(channel_axis):
         return ChannelMap(node, operands, source, weight[:, :, 0, 0], channel_axis)
     along = next((i for i, axis in enumerate(spatial) if source.axes[axis] == "p"), 1)
     other = spatial[1 - along]
-    before, after = p["padding"][1 - along]
+    before, after = p.padding[1 - along]
     size = source.axis_size(other)
-    span = (weight.shape[2 + 1 - along] - 1) * p["dilation"][1 - along] + 1
-    if not source.is_channels(other) or (size + before + after - span) // p["stride"][1 - along] != 0:
+    span = (weight.shape[2 + 1 - along] - 1) * p.dilation[1 - along] + 1
+    if not source.is_channels(other) or (size + before + after - span) // p.stride[1 - along] != 0:
         raise NoRuleError(f"it runs over two of the axes {source.axes}, not over positions alone")
     if size == 1:
-        if before % p["dilation"][1 - along]:
+        if before % p.dilation[1 - along]:
             raise NoRuleError("its kernel misses what it runs over")
-        weight = weight.select(2 + 1 - along, before // p["dilation"][1 - along])
+        weight = weight.select(2 + 1 - along, before // p.dilation[1 - along])
     elif source.axes[channel_axis] == "" and weight.shape[1] == 1 and span == size and before == 0:
         weight = weight.select(1, 0) if along == 1 else weight.select(1, 0).transpose(1, 2)
         source = source.relabelled(
@@ -275,34 +281,31 @@ def convolution_2d(node: Node, operands: Sequence[Operand]) -> Operation:
         )
     else:
         raise NoRuleError(f"it runs over two of the axes {source.axes}, not over positions alone")
-    settings = {
-        "weight": weight.contiguous(),
-        "stride": p["stride"][along],
-        "dilation": p["dilation"][along],
-        "padding": p["padding"][along],
-        "groups": p["groups"],
-        "position_axis": spatial[along],
-        "channel_axis": channel_axis,
-    }
+    settings = ConvolutionParameters(
+        weight.contiguous(),
+        stride=p.stride[along],
+        dilation=p.dilation[along],
+        padding=p.padding[along],
+        groups=p.groups,
+        position_axis=spatial[along],
+        channel_axis=channel_axis,
+    )
     seen = Operand(operands[0].name, source, operands[0].reached, operands[0].node)
-    return convolution(replace(node, op="conv", parameters=settings), [seen, *operands[1:]])
+    return _convolution(node, [seen, *operands[1:]], settings)
 
 
 def transposed_convolution(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``conv_transpose``: weight (C_in, C_out / groups, K), stride, padding (left), dilation, groups, the axes.
-
-    The output's length is that of the node's shape.
-    """
-    p = node.parameters
+    """Rule of ``conv_transpose``: TransposedConvolutionParameters; the output's length is that of the node's shape."""
+    p = node.parameters_as(TransposedConvolutionParameters)
     source = sole_reached(node, operands)
-    axes = _positions_and_channels(source, p["position_axis"], p["channel_axis"])
-    weight, stride, dilation = p["weight"], p["stride"], p["dilation"]
-    length = node.shape[p["position_axis"]] if node.shape is not None else None
+    axes = _positions_and_channels(source, p.position_axis, p.channel_axis)
+    weight, stride, dilation = p.weight, p.stride, p.dilation
+    length = node.shape[p.position_axis] if node.shape is not None else None
     if length is None:
         raise NoRuleError("its output length is not known")
-    layout = labelled(axes, weight.shape[1] * p["groups"], length)
-    taps = weight.unflatten(0, (p["groups"], -1)).permute(0, 3, 1, 2)
-    return LinearConvolution(node, operands, layout, taps, upsampling=stride, dilation=dilation, offset=-p["padding"])
+    layout = labelled(axes, weight.shape[1] * p.groups, length)
+    taps = torch.unflatten(weight, 0, (p.groups, -1)).permute(0, 3, 1, 2)
+    return LinearConvolution(node, operands, layout, taps, upsampling=stride, dilation=dilation, offset=-p.padding)
 
 
 def _positions_and_channels(layout: Layout, position_axis: int, channel_axis: int) -> list[str]:

@@ -6,7 +6,7 @@ from attribution_bench.errors import InvalidInputError
 from attribution_bench.fastism import Local
 from attribution_bench.registry import list_plugins, load_plugin
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
-from attribution_bench_plugins.fastism.ops import Operand, Operation, Rule
+from attribution_bench_plugins.fastism.ops.base import Operand, Operation, Rule
 from attribution_bench_plugins.fastism.ops.local import LocalFunction
 
 GROUP = "attribution_bench.fastism_rules"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import labelled
+from attribution_bench_plugins.fastism.graph.parameters import ContractionParameters, WeightParameters
 from attribution_bench_plugins.fastism.ops.base import (
     Block,
     Form,
@@ -35,7 +36,7 @@ class FlattenedDense(MergingOperation):
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         source = sole_reached(node, operands)
-        weight: Tensor = node.parameters["weight"]
+        weight = node.parameters_as(WeightParameters).weight
         outputs = weight.shape[0]
         self.layout = labelled(("n", "c"), outputs, 1)
         by_position = (
@@ -103,9 +104,9 @@ class FlattenedDense(MergingOperation):
 
 
 def dense(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``linear``: weight (outputs, inputs), applied to the last axis."""
+    """Rule of ``linear``: WeightParameters, applied to the last axis."""
     source = sole_reached(node, operands)
-    weight: Tensor = node.parameters["weight"]
+    weight = node.parameters_as(WeightParameters).weight
     last = len(source.axes) - 1
     if source.is_channels(last) and source.axis_size(last) == weight.shape[1]:
         if not source.plain or (source.axes[last] == "" and source.channels > 1):
@@ -118,20 +119,17 @@ def dense(node: Node, operands: Sequence[Operand]) -> Operation:
 
 
 def contraction(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``contract``: weight (outputs, inputs), applied to ``axes`` flattened; outputs become axis ``to``.
-
-    Where ``to`` is None there is one output, and no axis of it.
-    """
+    """Rule of ``contract``: ContractionParameters."""
     source = sole_reached(node, operands)
-    p = node.parameters
-    rest = [labels for axis, labels in enumerate(source.axes) if axis not in p["axes"]]
-    flattened = "".join(source.axes[axis] for axis in p["axes"])
+    p = node.parameters_as(ContractionParameters)
+    rest = [labels for axis, labels in enumerate(source.axes) if axis not in p.axes]
+    flattened = "".join(source.axes[axis] for axis in p.axes)
     moved = source.relabelled([*rest, flattened])
     if moved.length != source.length:
         raise NoRuleError(f"it sums over {flattened!r} of the axes {source.axes}")
     operation = dense(node, [replace(operands[0], layout=moved), *operands[1:]])
     *axes, last = operation.layout.axes
-    if p["to"] is not None:
-        axes.insert(p["to"], last)
+    if p.to is not None:
+        axes.insert(p.to, last)
     operation.layout = operation.layout.relabelled(axes)
     return operation

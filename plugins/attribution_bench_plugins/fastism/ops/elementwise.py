@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
+from attribution_bench_plugins.fastism.graph.parameters import ElementwiseParameters, SumParameters
 from attribution_bench_plugins.fastism.ops.base import Block, Form, Fusion, LazyOperand, Operand, Operation
 from attribution_bench_plugins.fastism.ops.broadcasting import broadcast, joined_window
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
@@ -21,7 +22,8 @@ class Elementwise(Operation):
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         self.layout, self.alignments = broadcast(node, operands)
-        self.in_place = node.parameters.get("in_place")
+        p = node.parameters  # also those of an opaque node, or of a product, which have no such form
+        self.in_place = p.in_place if isinstance(p, ElementwiseParameters) else None
 
     def window(self, windows: Sequence[Window | None]) -> Window:
         """Return the union of the operands' windows; every position where an operand without positions changes."""
@@ -80,7 +82,7 @@ class Sum(Operation):
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         self.layout, self.alignments = broadcast(node, operands)
-        self.factors = (1.0, float(node.parameters.get("alpha", 1)))
+        self.factors = (1.0, float(node.parameters_as(SumParameters).alpha))
 
     def window(self, windows: Sequence[Window | None]) -> Window:
         """Return the union of the operands' windows; every position where an operand without positions changes."""
@@ -163,17 +165,17 @@ class Scale(Operation):
 
 
 def elementwise(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``elementwise``: any function of single elements."""
+    """Rule of ``elementwise``, ElementwiseParameters, and for any function of single elements that users have."""
     return Elementwise(node, operands)
 
 
 def rectifier(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``relu``."""
+    """Rule of ``relu``: ElementwiseParameters."""
     return Rectifier(node, operands)
 
 
 def addition(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``add``: two operands, or one and a number; ``alpha`` scales the second."""
+    """Rule of ``add``: SumParameters."""
     return Sum(node, operands)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
+from attribution_bench_plugins.fastism.graph.parameters import ConcatenationParameters
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation
 from attribution_bench_plugins.fastism.values.window import Window, union, whole
 from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
@@ -137,9 +138,9 @@ def _beside(operand: Operand, first: Layout, axis: int) -> Layout:
 
 
 def concatenation(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``concatenate``: ``axis``."""
+    """Rule of ``concatenate``: ConcatenationParameters."""
     first = _first_reached(operands)
-    axis = node.parameters["axis"] % len(first.axes)
+    axis = node.parameters_as(ConcatenationParameters).axis % len(first.axes)
     joined = [operand.layout.axes[axis] for operand in operands if operand.layout is not None and operand.reached]
     if "p" in joined:
         return PositionConcatenation(node, operands, axis)
@@ -149,8 +150,8 @@ def concatenation(node: Node, operands: Sequence[Operand]) -> Operation:
 
 
 def stack(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``stack``: a concatenation along a new ``axis``."""
-    axis = node.parameters["axis"]
+    """Rule of ``stack``: ConcatenationParameters, a concatenation along a new axis."""
+    axis = node.parameters_as(ConcatenationParameters).axis
     return concatenation(node, [_unsqueezed(operand, axis) for operand in operands])
 
 

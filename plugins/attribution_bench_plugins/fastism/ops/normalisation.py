@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import spread
+from attribution_bench_plugins.fastism.graph.parameters import BatchNormParameters
 from attribution_bench_plugins.fastism.ops.base import (
     Block,
     Form,
@@ -29,16 +29,10 @@ class Affine(Operation):
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         self.layout = layout = sole_reached(node, operands)
-        p = node.parameters
-        if not layout.is_channels(p["axis"]):
-            raise NoRuleError(f"it normalises axis {layout.axes[p['axis']]!r} of {layout.axes}, not channels")
-        scale: Tensor = torch.rsqrt(p["variance"] + p["epsilon"])
-        if p["weight"] is not None:
-            scale = scale * p["weight"]
-        shift: Tensor = -p["mean"] * scale
-        if p["bias"] is not None:
-            shift = shift + p["bias"]
-        around = layout.around(p["axis"])
+        p = node.parameters_as(BatchNormParameters)
+        if not layout.is_channels(p.axis):
+            raise NoRuleError(f"it normalises axis {layout.axes[p.axis]!r} of {layout.axes}, not channels")
+        around, scale, shift = layout.around(p.axis), p.scale, p.shift
         self.scale_by = spread(scale, (1, len(scale), 1), around)
         self.shift = spread(shift, (1, len(shift), 1), around)
         self.absorbed = False
@@ -70,5 +64,5 @@ class Affine(Operation):
 
 
 def batch_norm(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``batch_norm``: weight, bias, mean, variance (channels,), epsilon, and the ``axis`` of the channels."""
+    """Rule of ``batch_norm``: BatchNormParameters."""
     return Affine(node, operands)

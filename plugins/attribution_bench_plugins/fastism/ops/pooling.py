@@ -9,6 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
+from attribution_bench_plugins.fastism.graph.parameters import (
+    AveragePoolParameters,
+    PoolParameters,
+    ReductionParameters,
+)
 from attribution_bench_plugins.fastism.kernels.compiling import can_compile
 from attribution_bench_plugins.fastism.kernels.machine import has_compiler
 from attribution_bench_plugins.fastism.kernels.pool_kernel import PoolKernel
@@ -25,7 +30,7 @@ from attribution_bench_plugins.fastism.ops.base import (
     sole_reached,
 )
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
-from attribution_bench_plugins.fastism.ops.reductions import linear_reduction, maximum
+from attribution_bench_plugins.fastism.ops.reductions import maximum, mean
 from attribution_bench_plugins.fastism.values.window import Window, strided
 from attribution_bench_plugins.fastism.values.windowed import Windowed, mask_outside
 
@@ -36,11 +41,11 @@ class Pool(Operation):
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         source = sole_reached(node, operands)
-        p = node.parameters
-        axis = p["position_axis"]
+        p = node.parameters_as(PoolParameters)
+        axis = p.position_axis
         if source.axes[axis] != "p":
             raise NoRuleError(f"it pools axis {source.axes[axis]!r} of {source.axes}, not positions")
-        self.kernel, self.stride, self.padding, self.dilation = p["kernel"], p["stride"], p["padding"], p["dilation"]
+        self.kernel, self.stride, self.padding, self.dilation = p.kernel, p.stride, p.padding, p.dilation
         length = node.shape[axis] if node.shape is not None else None
         if length is None:
             raise NoRuleError("its output length is not known")
@@ -125,7 +130,7 @@ class AveragePool(Pool):
         # Near the ends a mean may run over fewer places than the kernel has.
         starts = torch.arange(self.layout.length) * self.stride - self.padding
         low, high = (-self.padding, self.source_length + self.padding)
-        if not node.parameters["count_padding"]:
+        if not node.parameters_as(AveragePoolParameters).count_padding:
             low, high = 0, self.source_length
         self.divisors = (starts + self.kernel).clamp(max=high) - starts.clamp(min=low)
         self.even = bool((self.divisors == self.kernel).all())
@@ -156,24 +161,24 @@ class AveragePool(Pool):
 
 
 def max_pool(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``max_pool``: kernel, stride, padding (left), dilation, ``position_axis``."""
+    """Rule of ``max_pool``: PoolParameters."""
     everything = _over_everything(node, operands)
     return maximum(everything, operands) if everything is not None else MaxPool(node, operands)
 
 
 def average_pool(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``average_pool``: kernel, stride, padding (left), dilation 1, count_padding, ``position_axis``."""
+    """Rule of ``average_pool``: AveragePoolParameters."""
     everything = _over_everything(node, operands)
-    return linear_reduction(everything, operands) if everything is not None else AveragePool(node, operands)
+    return mean(everything, operands) if everything is not None else AveragePool(node, operands)
 
 
 def _over_everything(node: Node, operands: Sequence[Operand]) -> Node | None:
     """Return a pool whose only kernel holds every position as the reduction that it is."""
     source = sole_reached(node, operands)
-    p = node.parameters
-    axis = p["position_axis"]
+    p = node.parameters_as(PoolParameters)
+    axis = p.position_axis
     if node.shape is None or node.shape[axis] != 1 or source.axes[axis] != "p":
         return None
-    if p["kernel"] != source.length or p["padding"] or p["dilation"] != 1:
+    if p.kernel != source.length or p.padding or p.dilation != 1:
         return None
-    return replace(node, parameters={"axes": (axis,), "keep": True, "mean": True})
+    return replace(node, parameters=ReductionParameters((axis,), keep=True))

@@ -6,6 +6,11 @@ import torch
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import labelled
+from attribution_bench_plugins.fastism.graph.parameters import (
+    AxisFunctionParameters,
+    AxisReductionParameters,
+    WeightParameters,
+)
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
@@ -19,20 +24,20 @@ class PositionWise(Operation):
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         source = sole_reached(node, operands)
-        axis = node.parameters["axis"] % len(source.axes)
+        p = node.parameters_as(AxisFunctionParameters)
+        axis = p.axis % len(source.axes)
         if not source.is_channels(axis) or node.shape is None:
             raise NoRuleError(f"it runs over axis {source.axes[axis]!r} of {source.axes}, not over channels")
-        self.around = source.around(axis)
+        self.around, self.function = source.around(axis), p.on_last_axis
         self.layout = source.with_axis(axis, node.shape[axis] or 1)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on values."""
         operand = only(operands)
-        function = self.node.parameters["on_last_axis"]
         if self.around[0] == self.around[2] == 1:
-            return self.give(block, operand.window, value=function(operand.value()))
+            return self.give(block, operand.window, value=self.function(operand.value()))
         split = torch.unflatten(operand.value(), 4, self.around)
-        value = function(split.transpose(5, 6)).transpose(5, 6).flatten(4)
+        value = self.function(split.transpose(5, 6)).transpose(5, 6).flatten(4)
         return self.give(block, operand.window, value=value)
 
 
@@ -44,17 +49,18 @@ class ChannelReduction(Operation):
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         source = sole_reached(node, operands)
-        axis = node.parameters["axis"] % len(source.axes)
+        p = node.parameters_as(AxisReductionParameters)
+        axis = p.axis % len(source.axes)
         if not source.is_channels(axis):
             raise NoRuleError(f"it runs over axis {source.axes[axis]!r} of {source.axes}, not over channels")
-        self.around = source.around(axis)
-        self.layout = source.without_axes([axis], keep=node.parameters["keep"])
+        self.around, self.function = source.around(axis), p.on_last_axis
+        self.layout = source.without_axes([axis], keep=p.keep)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on values."""
         operand = only(operands)
         split = torch.unflatten(operand.value(), 4, self.around).transpose(5, 6)
-        return self.give(block, operand.window, value=self.node.parameters["on_last_axis"](split).flatten(4))
+        return self.give(block, operand.window, value=self.function(split).flatten(4))
 
 
 class Embedding(Operation):
@@ -67,25 +73,26 @@ class Embedding(Operation):
         source = sole_reached(node, operands)
         if source.channels > 1:
             raise NoRuleError("it looks up several numbers of a position")
-        self.layout = labelled([*source.axes, "c"], node.parameters["weight"].shape[1], source.length)
+        self.weight = node.parameters_as(WeightParameters).weight
+        self.layout = labelled([*source.axes, "c"], self.weight.shape[1], source.length)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         """Run on values."""
         operand = only(operands)
-        value = torch.nn.functional.embedding(operand.value().squeeze(4), self.node.parameters["weight"])
+        value = torch.nn.functional.embedding(operand.value().squeeze(4), self.weight)
         return self.give(block, operand.window, value=value)
 
 
 def position_wise(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``position_wise``: ``on_last_axis``, a function (..., channels) -> (..., others), and its ``axis``."""
+    """Rule of ``position_wise``: AxisFunctionParameters."""
     return PositionWise(node, operands)
 
 
 def channel_reduction(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``reduce_channels``: ``on_last_axis``, a function (..., channels) -> (...); ``axis`` and ``keep``."""
+    """Rule of ``reduce_channels``: AxisReductionParameters."""
     return ChannelReduction(node, operands)
 
 
 def embedding(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``embedding``: weight (numbers, channels)."""
+    """Rule of ``embedding``: WeightParameters."""
     return Embedding(node, operands)

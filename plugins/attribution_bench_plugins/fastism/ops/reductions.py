@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
+from attribution_bench_plugins.fastism.graph.parameters import ReductionParameters
 from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
 from attribution_bench_plugins.fastism.kernels.total_kernel import TotalKernel
 from attribution_bench_plugins.fastism.ops.base import (
@@ -31,12 +32,13 @@ class Reduction(Operation):
         super().__init__(node, operands)
         source = sole_reached(node, operands)
         rank = len(source.axes)
-        axes = sorted(axis % rank for axis in node.parameters["axes"])
+        p = node.parameters_as(ReductionParameters)
+        axes = sorted(axis % rank for axis in p.axes)
         gone = "".join(source.axes[axis] for axis in axes)
         if "n" in gone:
             raise NoRuleError("it mixes the sequences of a batch")
         self.source = source
-        self.layout = source.without_axes(axes, keep=node.parameters["keep"])
+        self.layout = source.without_axes(axes, keep=p.keep)
         self.over_positions = "p" in gone
         self.sizes = [size for _, size in source.channel_sizes]
         self.over_channels = [i for i, label in enumerate(source.order) if label in gone]
@@ -50,6 +52,10 @@ class Reduction(Operation):
 
 class LinearReduction(Reduction):
     """Sum or mean: deltas are added up."""
+
+    def __init__(self, node: Node, operands: Sequence[Operand], *, is_mean: bool) -> None:
+        super().__init__(node, operands)
+        self.is_mean = is_mean
 
     def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
         """Return whether the deltas of an operand that waits are added up as they are computed."""
@@ -66,7 +72,7 @@ class LinearReduction(Reduction):
             out = out.sum(3, keepdim=True)
         if self.over_channels:
             out = _over(out, self.sizes, self.over_channels, torch.sum)
-        if self.node.parameters["mean"]:
+        if self.is_mean:
             out = out / self.reduced
         elif out is operand.delta():
             out = out.clone()
@@ -78,12 +84,12 @@ class LinearReduction(Reduction):
         tile = best_tile(self.layout.channels, like.element_size())
         kernel = TotalKernel(tile, channels=self.layout.channels)
         name, length = self.node.name, self.layout.length
-        total = LazyWindow(block.unmutated, name, length, Window(0, 0, 1), kernel, operand, block.program)
-        if not self.node.parameters["mean"]:
-            return total
-        mean = total.scaled(name, like.new_full((self.layout.channels,), 1 / self.reduced))
-        assert mean is not None
-        return mean
+        added = LazyWindow(block.unmutated, name, length, Window(0, 0, 1), kernel, operand, block.program)
+        if not self.is_mean:
+            return added
+        divided = added.scaled(name, like.new_full((self.layout.channels,), 1 / self.reduced))
+        assert divided is not None
+        return divided
 
 
 class Maximum(Reduction):
@@ -119,13 +125,18 @@ class Maximum(Reduction):
         return torch.maximum(before.index_select(1, first), after.index_select(1, last))[:, :, None, None]
 
 
-def linear_reduction(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``sum`` and ``mean``: ``axes``, ``keep`` and ``mean``."""
-    return LinearReduction(node, operands)
+def total(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``sum``: ReductionParameters."""
+    return LinearReduction(node, operands, is_mean=False)
+
+
+def mean(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``mean``: ReductionParameters."""
+    return LinearReduction(node, operands, is_mean=True)
 
 
 def maximum(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``max``: ``axes`` and ``keep``."""
+    """Rule of ``max``: ReductionParameters."""
     return Maximum(node, operands)
 
 

@@ -2,11 +2,19 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import ClassVar
 
 import torch
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
+from attribution_bench_plugins.fastism.graph.parameters import (
+    ChoiceParameters,
+    FlipParameters,
+    PermutationParameters,
+    ShiftParameters,
+    UpsamplingParameters,
+)
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
@@ -14,6 +22,8 @@ from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
 
 class Relabelling(Operation):
     """A view of the same elements under other axes; the engine's own order does not change."""
+
+    is_alias: ClassVar[bool] = True
 
     def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout) -> None:
         super().__init__(node, operands)
@@ -186,9 +196,9 @@ def view(node: Node, operands: Sequence[Operand]) -> Operation:
 
 
 def permute(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``permute``: ``axes``, the new order."""
+    """Rule of ``permute``: PermutationParameters."""
     layout = sole_reached(node, operands)
-    axes = [layout.axes[axis] for axis in node.parameters["axes"]]
+    axes = [layout.axes[axis] for axis in node.parameters_as(PermutationParameters).axes]
     relabelled = layout.relabelled(axes)
     if relabelled.length != layout.length:
         return Regrouping(node, operands, layout, relabelled)
@@ -196,25 +206,24 @@ def permute(node: Node, operands: Sequence[Operand]) -> Operation:
 
 
 def shift(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``shift``: along ``axis``, the output begins at place ``low`` (negative: padded) of the input.
-
-    It takes every ``step``-th place from there, if that is given; with ``drop``, one place, whose axis goes.
-    """
+    """Rule of ``shift``: ShiftParameters."""
     layout = sole_reached(node, operands)
-    axis = node.parameters["axis"] % len(layout.axes)
-    drop = node.parameters.get("drop", False)
-    size = 1 if drop else node.shape[axis] if node.shape is not None else None
+    p = node.parameters_as(ShiftParameters)
+    axis = p.axis % len(layout.axes)
+    size = 1 if p.drop else node.shape[axis] if node.shape is not None else None
     if size is None:
         raise NoRuleError("its size is not known")
-    operation = _shifted(node, operands, layout, axis, size)
-    if drop:
+    operation = _shifted(node, operands, layout, axis, size, p)
+    if p.drop:
         axes = operation.layout.axes
         operation.layout = operation.layout.relabelled([*axes[:axis], *axes[axis + 1 :]])
     return operation
 
 
-def _shifted(node: Node, operands: Sequence[Operand], layout: Layout, axis: int, size: int) -> Operation:
-    low, step = node.parameters["low"], node.parameters.get("step", 1)
+def _shifted(
+    node: Node, operands: Sequence[Operand], layout: Layout, axis: int, size: int, p: ShiftParameters
+) -> Operation:
+    low, step = p.low, p.step
     labels = layout.axes[axis]
     inside = low >= 0 and low + (size - 1) * step < layout.axis_size(axis) and size > 0
     if layout.is_channels(axis) and inside:
@@ -229,28 +238,30 @@ def _shifted(node: Node, operands: Sequence[Operand], layout: Layout, axis: int,
 
 
 def flip(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``flip``: ``axes`` of positions or channels."""
+    """Rule of ``flip``, of positions or channels: FlipParameters."""
     layout = sole_reached(node, operands)
-    axes = [axis % len(layout.axes) for axis in node.parameters["axes"]]
+    axes = [axis % len(layout.axes) for axis in node.parameters_as(FlipParameters).axes]
     if not all(layout.axes[axis] == "p" or layout.is_channels(axis) for axis in axes):
         raise NoRuleError(f"it reverses {[layout.axes[axis] for axis in axes]} of the axes {layout.axes}")
     return Reversal(node, operands, layout, axes)
 
 
 def choice(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``choose``: the places ``chosen`` of an ``axis`` of channels."""
+    """Rule of ``choose``, from channels: ChoiceParameters."""
     layout = sole_reached(node, operands)
-    axis = node.parameters["axis"] % len(layout.axes)
+    p = node.parameters_as(ChoiceParameters)
+    axis = p.axis % len(layout.axes)
     if not layout.is_channels(axis):
         raise NoRuleError(f"it chooses from axis {layout.axes[axis]!r} of {layout.axes}, not from channels")
     size = layout.axis_size(axis)
-    return ChannelChoice(node, operands, layout, axis, [place % size for place in node.parameters["chosen"]])
+    return ChannelChoice(node, operands, layout, axis, [place % size for place in p.chosen])
 
 
 def upsample(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``upsample``: each place of ``position_axis`` is repeated ``factor`` times."""
+    """Rule of ``upsample``: UpsamplingParameters."""
     layout = sole_reached(node, operands)
-    axis, factor = node.parameters["position_axis"], node.parameters["factor"]
+    p = node.parameters_as(UpsamplingParameters)
+    axis, factor = p.position_axis, p.factor
     if layout.axes[axis] != "p":
         raise NoRuleError(f"it repeats axis {layout.axes[axis]!r} of {layout.axes}, not positions")
     return Repetition(node, operands, layout.resized(layout.length * factor), factor)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.ops.base import Fusion
+from attribution_bench_plugins.fastism.ops.full_pass import size_of
+from attribution_bench_plugins.fastism.ops.registry import SPECS
 from attribution_bench_plugins.fastism.planning.fusion import planned_fusion
 from attribution_bench_plugins.fastism.planning.plan import Plan
 from attribution_bench_plugins.fastism.planning.step import Step
@@ -22,8 +23,6 @@ LAUNCH_COST_MACS = {"cpu": 4_000_000}
 """What starting one operation costs, in multiply-accumulates: 40 microseconds."""
 ACCELERATOR_LAUNCH_COST_MACS = 300_000_000
 """The same time on a device that does 10 tera multiply-accumulates a second; an estimate."""
-FREE = frozenset({"batch_size", "constant", "extra", "input", "permute", "view"})
-"""Operations that compute nothing."""
 
 
 @dataclass(frozen=True)
@@ -44,44 +43,17 @@ class Cost:
         return self.products + STORE_COST_MACS * self.elements
 
 
-def whole_cost(node: Node, graph: Graph) -> Cost:
+def full_cost(node: Node, graph: Graph) -> Cost:
     """Return the cost of a node for one sequence run as the model runs it; that of an opaque node is an estimate."""
-    if node.op in FREE or (node.shape is None and node.op != "opaque"):
+    spec = SPECS[node.op]
+    if spec.traits.free or (node.shape is None and not node.is_opaque):
         return Cost()
-    written = elements(node.shape) if node.shape is not None else 0
+    operands = [graph.nodes[name] for name in node.inputs]
+    written = size_of(node)
     written *= 2 if written >= CACHE_ELEMENTS else 1
-    weight: Any = node.parameters.get("weight")
-    if node.op in ("contract", "conv", "conv2d", "linear"):
-        return Cost(weight.numel() // weight.shape[0] * elements(node.shape or ()), written)
-    shapes = [graph.nodes[name].shape for name in node.inputs]
-    read = [elements(shape) if shape is not None else 0 for shape in shapes]
-    if node.op == "conv_transpose":
-        return Cost(read[0] * (weight.numel() // weight.shape[0]), written)
-    if node.op != "opaque":
-        return Cost(0, written)
-    return Cost(_opaque_products(node, graph, read), written + sum(read))
-
-
-def _opaque_products(node: Node, graph: Graph, read: list[int]) -> int:
-    """Estimate the multiply-accumulates of an operation that is known by its operands alone.
-
-    Each weight matrix is taken to multiply every position; what changes, without weights, each other.
-    """
-    matrices, changing = list(node.parameters.get("weights", ())), []
-    for name, size in zip(node.inputs, read, strict=True):
-        operand = graph.nodes[name]
-        if operand.op == "constant" and operand.shape is not None and len(operand.shape) > 1:
-            matrices.append(operand.shape)
-        elif operand.op != "constant" and operand.shape is not None and size:
-            changing.append((operand.shape, size))
-    if matrices and changing:
-        shape, size = max(changing, key=lambda item: item[1])
-        rows = size // max(n for n in shape if n is not None)
-        positions = max(rows, max((n for n in shape[1:-1] if n is not None), default=1))
-        return sum(positions * elements(matrix) for matrix in matrices)
-    if len(changing) > 1:
-        return changing[0][1] * max((n for n in changing[1][0] if n is not None), default=1)
-    return 0
+    if node.is_opaque:  # nothing is known of it, so that it is taken to copy its operands, too
+        written += sum(map(size_of, operands))
+    return Cost(spec.multiply_accumulates(node, operands), written)
 
 
 def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window], fusion: Fusion) -> Cost:
@@ -95,8 +67,8 @@ def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window], fusion:
     window = windows[step.node.name]
     products = step.operation.multiply_accumulates(inputs, window)
     reached = min(window.width, step.layout.length)
-    if not products and step.node.op == "opaque":  # a rule of the user's: its share of the estimate
-        products = whole_cost(step.node, plan.graph).products * reached // step.layout.length
+    if not products and step.node.is_opaque:  # a rule of the user's: its share of the estimate
+        products = full_cost(step.node, plan.graph).products * reached // step.layout.length
     written = 0 if fusion is Fusion.EPILOGUE else reached * (step.layout.channels + WINDOW_STORE_CHANNELS)
     return Cost(products, written + step.operation.partial_sums(inputs, window))
 
@@ -113,7 +85,7 @@ def step_costs(plan: Plan) -> dict[str, Cost]:
     costs = {}
     for name, step in plan.steps.items():
         if step.mode == "full":
-            costs[name] = whole_cost(step.node, plan.graph)
+            costs[name] = full_cost(step.node, plan.graph)
         elif step.mode == "constant" or name == plan.graph.input:
             costs[name] = Cost()
         else:
@@ -159,9 +131,9 @@ class Work:
     def of(cls, plan: Plan, device: str) -> "Work":
         """Count the work of a plan."""
         start = LAUNCH_COST_MACS.get(device, ACCELERATOR_LAUNCH_COST_MACS)
-        operations = sum(node.op not in FREE for node in plan.graph.nodes.values())
+        operations = sum(not SPECS[node.op].traits.free for node in plan.graph.nodes.values())
         return cls(
-            full=sum((whole_cost(node, plan.graph) for node in plan.graph.nodes.values()), Cost()).work,
+            full=sum((full_cost(node, plan.graph) for node in plan.graph.nodes.values()), Cost()).work,
             planned=sum(step_costs(plan).values(), Cost()).work,
             block=len(plan.body) * start,
             group=(len(plan.head) + operations) * start,

@@ -7,13 +7,13 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
+from typing import Any
 
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
-from attribution_bench_plugins.fastism.ops import RULES, NoRuleError, Operand, Operation, Rule
-from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation
+from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation, NoRuleError, Operand, Operation, Rule
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
-from attribution_bench_plugins.fastism.ops.reshaping import Relabelling
+from attribution_bench_plugins.fastism.ops.registry import SPECS, OpSpec
 from attribution_bench_plugins.fastism.ops.unsupported import why_whole
 from attribution_bench_plugins.fastism.planning.liveness import Schedule, schedule
 from attribution_bench_plugins.fastism.planning.step import Mode, Step
@@ -178,10 +178,15 @@ def reached_window(operation: Operation, windows: list[Window | None], count: in
     return shared if shared.width <= natural.width else natural
 
 
-def make_plan(graph: Graph, layout: Layout, rules: Mapping[str, Rule] = MappingProxyType({})) -> Plan:
+def make_plan(
+    graph: Graph,
+    layout: Layout,
+    rules: Mapping[str, Rule] = MappingProxyType({}),
+    specs: Mapping[str, OpSpec[Any]] = SPECS,
+) -> Plan:
     """Decide for every node of a graph whose sequence input has this layout.
 
-    `rules` are those of operations that belong to no family, by their kind.
+    `rules` are those of operations that belong to no family, by their kind; `specs` are those of all others, by op.
 
     A node with a rule runs on windows, however wide they are: measured on BPNet from 250 to 1000 letters, where they
     reach every position, going over to the model's own operations was slower from any layer on.
@@ -199,14 +204,14 @@ def make_plan(graph: Graph, layout: Layout, rules: Mapping[str, Rule] = MappingP
             continue
         operands = [Operand(i, layouts.get(i), i in reached, graph.nodes[i]) for i in node.inputs]
         try:
-            operation = _operation(node, operands, reasons, rules)
+            operation = _operation(node, operands, reasons, rules, specs)
         except NoRuleError as error:
             reasons[name] = str(error)
             layouts[name] = None
             continue
         operations[name] = operation
         layouts[name] = operation.layout
-        if isinstance(operation, Relabelling):
+        if operation.is_alias:
             alias_of[name] = alias_of[node.inputs[0]]
     consumers = _consumers(graph, alias_of)
     _absorb(graph, operations, alias_of, consumers)
@@ -240,13 +245,19 @@ def make_plan(graph: Graph, layout: Layout, rules: Mapping[str, Rule] = MappingP
     return Plan(graph, MappingProxyType(steps), layout.length, layout.channels, min_strides)
 
 
-def _operation(node: Node, operands: list[Operand], reasons: Mapping[str, str], rules: Mapping[str, Rule]) -> Operation:
+def _operation(
+    node: Node,
+    operands: list[Operand],
+    reasons: Mapping[str, str],
+    rules: Mapping[str, Rule],
+    specs: Mapping[str, OpSpec[Any]],
+) -> Operation:
     whole = [operand.node.layer for operand in operands if operand.name in reasons]
     if whole:
         raise NoRuleError(f"it follows {whole[0]!r}, which runs whole")
     if node.shape is not None and 0 in node.shape:
         raise NoRuleError("it holds no numbers")
-    rule = rules.get(node.kind) if node.op == "opaque" else RULES.get(node.op)
+    rule = rules.get(node.kind) if node.is_opaque else specs[node.op].rule
     if rule is None:
         raise NoRuleError(why_whole(node))
     return rule(node, operands)
@@ -313,7 +324,7 @@ def _head(
         inputs = [i for i in node.inputs if i in reached]
         operation = operations[name]
         merges = isinstance(operation, MergingOperation)
-        if isinstance(operation, Relabelling):
+        if operation is not None and operation.is_alias:
             if alias_of[name] in head:
                 head.add(name)
         elif any(i in head for i in inputs) or merges or (vector(name) and all(vector(i) for i in inputs)):

@@ -2,16 +2,13 @@
 
 from dataclasses import replace
 
-import torch
-
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
-
-LINEAR = frozenset({"contract", "conv", "conv2d", "conv_transpose", "linear"})
-"""Operations that a batch norm after them is folded into, so that it costs nothing where it is."""
+from attribution_bench_plugins.fastism.graph.parameters import PoolParameters
+from attribution_bench_plugins.fastism.ops.registry import SPECS
 
 
 def pool_first(graph: Graph) -> Graph:
-    """Return the graph with each maximum pool moved before ReLUs and rising batch norms that it alone reads.
+    """Return the graph with each maximum pool moved before the monotone functions that it alone reads.
 
     The largest of some values stays the largest under a function that never falls, so that nothing changes but how
     many values the function is computed of.
@@ -38,10 +35,11 @@ def _before(pool: Node, nodes: dict[str, Node], readers: dict[str, int]) -> Node
     function = nodes[pool.inputs[0]]
     if readers[function.name] > 1 or pool.shape is None or len(pool.shape) != len(function.shape or ()):
         return None
-    if function.op == "relu":
-        return function
-    if function.op != "batch_norm" or nodes[function.inputs[0]].op in LINEAR:
+    traits = SPECS[function.op].traits
+    if not traits.monotone or not function.parameters.is_rising:
         return None
-    weight, axis = function.parameters["weight"], function.parameters["axis"] % len(pool.shape)
-    rises = weight is None or bool(torch.all(weight >= 0))
-    return function if rises and axis != pool.parameters["position_axis"] % len(pool.shape) else None
+    if traits.foldable and SPECS[nodes[function.inputs[0]].op].traits.linear:
+        return None  # folded into the weights it costs nothing where it is
+    rank, axis = len(pool.shape), function.parameters.varying_axis
+    pooled = pool.parameters_as(PoolParameters).position_axis
+    return None if axis is not None and axis % rank == pooled % rank else function

@@ -9,9 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import BATCH, Graph, Node
-
-OF_SINGLE_ELEMENTS = frozenset({"add", "divide", "elementwise", "multiply", "relu", "view"})
-"""Operations that do the same to each feature alone, where their value has the shape of their one changing operand."""
+from attribution_bench_plugins.fastism.graph.parameters import (
+    NO_PARAMETERS,
+    BatchNormParameters,
+    ConcatenationParameters,
+    SumParameters,
+    WeightParameters,
+)
+from attribution_bench_plugins.fastism.ops.registry import SPECS
 
 
 def split_joint_features(graph: Graph) -> Graph:
@@ -47,10 +52,11 @@ class _Splitter:
 
     def _dense(self, node: Node) -> None:
         """Add a dense layer on parts as a sum, which bears its name."""
-        parts, weight = self._parts(node.inputs[0]), node.parameters["weight"]
+        parts, weight = self._parts(node.inputs[0]), node.parameters_as(WeightParameters).weight
         bias = node.call(weight.new_zeros((1, weight.shape[1])))
         terms: list[str] = []
-        for part, columns in zip(parts, weight.split([_width(self.nodes[part]) for part in parts], 1), strict=True):
+        widths = [_width(self.nodes[part]) for part in parts]
+        for part, columns in zip(parts, torch.split(weight, widths, 1), strict=True):
             shape = (BATCH, weight.shape[0])
             columns = columns.contiguous()
             terms.append(self._on_part(node, part, (part,), _linear(columns, None if terms else bias), shape, columns))
@@ -61,16 +67,14 @@ class _Splitter:
 
     def _normed(self, node: Node) -> None:
         """Add a batch norm as a product and a sum, which bears its name."""
-        p = node.parameters
-        scale = torch.rsqrt(p["variance"] + p["epsilon"]) * (1 if p["weight"] is None else p["weight"])
-        shift = (0 if p["bias"] is None else p["bias"]) - p["mean"] * scale
-        by, plus = (self._constant(f"{node.name}_{kind}", t[None]) for kind, t in (("scale", scale), ("shift", shift)))
+        p = node.parameters_as(BatchNormParameters)
+        by, plus = (self._constant(f"{node.name}_{k}", t[None]) for k, t in (("scale", p.scale), ("shift", p.shift)))
         scaled = self._combined(node, self._unique(f"{node.name}_scaled"), "multiply", node.inputs[0], by)
         self._combined(node, node.name, "add", scaled, plus)
 
     def _combined(self, node: Node, name: str, op: Literal["add", "multiply"], first: str, second: str) -> str:
         """Add a sum or a product of two nodes in place of one node of their shape."""
-        call, parameters = (torch.add, {"alpha": 1}) if op == "add" else (torch.mul, {})
+        call, parameters = (torch.add, SumParameters()) if op == "add" else (torch.mul, NO_PARAMETERS)
         self.nodes[name] = replace(node, name=name, op=op, inputs=(first, second), call=call, parameters=parameters)
         return name
 
@@ -83,7 +87,7 @@ class _Splitter:
     def _found_parts(self, node: Node) -> tuple[str, ...]:
         if not _is_features(node):
             return (node.name,)
-        if node.op == "concatenate" and node.parameters["axis"] in (1, -1):
+        if node.op == "concatenate" and node.parameters_as(ConcatenationParameters).axis in (1, -1):
             if all(_is_features(self.nodes[name]) for name in node.inputs):
                 return tuple(part for name in node.inputs for part in self._parts(name))
         elif (changing := self._sole_changing(node)) is not None and len(self._parts(changing)) > 1:
@@ -93,9 +97,9 @@ class _Splitter:
     def _sole_changing(self, node: Node) -> str | None:
         """Return the one operand that is no constant of an operation on each feature alone; None for all else."""
         changing = [name for name in node.inputs if self.nodes[name].op != "constant"]
-        if node.op not in OF_SINGLE_ELEMENTS or len(changing) != 1 or self.nodes[changing[0]].shape != node.shape:
+        if not SPECS[node.op].traits.elementwise or len(changing) != 1:
             return None
-        return changing[0]
+        return changing[0] if self.nodes[changing[0]].shape == node.shape else None
 
     def _each(self, node: Node, changing: str) -> tuple[str, ...]:
         """Add what a node does to features to each part of them, with its own part of the constants."""
@@ -131,14 +135,14 @@ class _Splitter:
         weight: Tensor | None = None,
     ) -> str:
         name = self._unique(f"{node.name}_of_{part}")
-        parameters = node.parameters if weight is None else {"weight": weight}
+        parameters = node.parameters if weight is None else WeightParameters(weight)
         self.origins[name] = origin = self._origin(part)
         layer = f"{node.layer} of {origin}"
         self.nodes[name] = Node(name, node.op, inputs, call, layer, tuple(shape or ()), parameters)
         return name
 
     def _origin(self, part: str) -> str:
-        while part not in self.origins and self.nodes[part].op in ("permute", "view"):
+        while part not in self.origins and SPECS[self.nodes[part].op].traits.free and self.nodes[part].inputs:
             part = self.nodes[part].inputs[0]
         return self.origins.get(part, self.nodes[part].layer)
 

@@ -1,0 +1,253 @@
+"""Parameters of operations: what a rule needs to know beside the operands, as capture reads it from the model.
+
+Axes count those of the model's own layout, the batch first; they may be negative where the class says so. Weights are
+the model's own tensors, laid out as PyTorch lays out those of the same layer.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters of one operation; the class itself serves the operations that need none."""
+
+    @property
+    def is_rising(self) -> bool:
+        """Whether a function of an op that may be monotone never falls with these parameters."""
+        return True
+
+    @property
+    def varying_axis(self) -> int | None:
+        """Axis along which a function of single elements differs from place to place; None where it does not."""
+        return None
+
+
+NO_PARAMETERS = Parameters()
+
+
+@dataclass(frozen=True, eq=False)
+class WeightParameters(Parameters):
+    """One weight: that of a dense layer, (outputs, inputs), or the rows of an embedding, (numbers, channels)."""
+
+    weight: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ContractionParameters(WeightParameters):
+    """Einstein sum that is a dense layer: ``axes`` are flattened, and the outputs become axis ``to``."""
+
+    axes: tuple[int, ...]
+    """Axes that are summed over, the slowest of the weight's inputs first."""
+    to: int | None
+    """None where there is one output, and no axis of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class ConvolutionParameters(WeightParameters):
+    """Convolution over one axis by a weight (C_out, C_in / groups, K)."""
+
+    stride: int
+    dilation: int
+    padding: tuple[int, int]
+    """Zeros before the first position and after the last."""
+    groups: int
+    position_axis: int
+    channel_axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution2dParameters(WeightParameters):
+    """Convolution over two axes by a weight (C_out, C_in / groups, K, K)."""
+
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]]
+    """Zeros before and after, along either axis."""
+    groups: int
+    spatial_axes: tuple[int, int]
+    channel_axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class TransposedConvolutionParameters(WeightParameters):
+    """Transposed convolution over one axis by a weight (C_in, C_out / groups, K)."""
+
+    stride: int
+    dilation: int
+    padding: int
+    """Positions that are cut off before the first."""
+    groups: int
+    position_axis: int
+    channel_axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNormParameters(Parameters):
+    """Batch norm in inference: statistics, and the weight and bias where it has them, each (channels,)."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+    mean: Tensor
+    variance: Tensor
+    epsilon: float
+    axis: int
+    """Axis of the channels; may be negative."""
+
+    @property
+    def scale(self) -> Tensor:
+        """Factor of each channel, (channels,)."""
+        scale = torch.rsqrt(self.variance + self.epsilon)
+        return scale if self.weight is None else scale * self.weight
+
+    @property
+    def shift(self) -> Tensor:
+        """What is added to each channel after it was scaled, (channels,)."""
+        shift = -self.mean * self.scale
+        return shift if self.bias is None else shift + self.bias
+
+    @property
+    def is_rising(self) -> bool:
+        """Whether no channel is turned around."""
+        return self.weight is None or bool(torch.all(self.weight >= 0))
+
+    @property
+    def varying_axis(self) -> int:
+        """Axis of the channels."""
+        return self.axis
+
+
+@dataclass(frozen=True)
+class PoolParameters(Parameters):
+    """Pooling over one axis, in positions."""
+
+    kernel: int
+    stride: int
+    padding: int
+    """That before the first position."""
+    dilation: int
+    position_axis: int
+
+
+@dataclass(frozen=True)
+class AveragePoolParameters(PoolParameters):
+    """Mean under a kernel without dilation."""
+
+    count_padding: bool
+    """Whether padding counts as positions of the mean."""
+
+
+@dataclass(frozen=True)
+class ReductionParameters(Parameters):
+    """Sum, mean or maximum over ``axes``, which may be negative."""
+
+    axes: tuple[int, ...]
+    keep: bool
+    """Whether the axes stay, with size one."""
+
+
+@dataclass(frozen=True)
+class ElementwiseParameters(Parameters):
+    """Function of single elements."""
+
+    in_place: Callable[[Tensor], Tensor] | None = None
+    """The same function of one operand, which overwrites it; None where there is no such form."""
+
+
+@dataclass(frozen=True)
+class SumParameters(Parameters):
+    """Sum ``a + alpha * b``; of one operand and a number where there is one operand."""
+
+    alpha: float = 1
+
+
+@dataclass(frozen=True)
+class AxisFunctionParameters(Parameters):
+    """Function of what an axis holds, (..., channels) -> (..., others), applied to ``axis``, which may be negative."""
+
+    axis: int
+    on_last_axis: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class AxisReductionParameters(AxisFunctionParameters):
+    """Function of what an axis holds that leaves one number of it, (..., channels) -> (...)."""
+
+    keep: bool
+    """Whether the axis stays, with size one."""
+
+
+@dataclass(frozen=True)
+class PermutationParameters(Parameters):
+    """Transposition."""
+
+    axes: tuple[int, ...]
+    """The old axes in their new order; may be negative."""
+
+
+@dataclass(frozen=True)
+class FlipParameters(Parameters):
+    """Reversal of ``axes``, which may be negative."""
+
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ShiftParameters(Parameters):
+    """Crop of one axis, or its padding with a constant; the output's size is that of the node's shape."""
+
+    axis: int
+    low: int
+    """Place of the input at which the output begins; negative where it is padded."""
+    step: int = 1
+    """Places of the input from one of the output to the next."""
+    drop: bool = False
+    """Whether one place is taken, whose axis goes."""
+
+
+@dataclass(frozen=True)
+class ChoiceParameters(Parameters):
+    """Choice of places of one axis, in any order; axis and places may be negative."""
+
+    axis: int
+    chosen: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class UpsamplingParameters(Parameters):
+    """Repetition of each place of one axis ``factor`` times."""
+
+    position_axis: int
+    factor: int
+
+
+@dataclass(frozen=True)
+class ConcatenationParameters(Parameters):
+    """Concatenation along ``axis``, which may be negative; of a stack the new axis, which may not."""
+
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class OpaqueParameters(Parameters, Mapping[str, Any]):
+    """Arguments of an operation without a rule, by their names, for the rules that users give.
+
+    They are the arguments of a PyTorch operator that are no tensors, or the Keras ``layer`` itself.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    weight_shapes: tuple[tuple[int, ...], ...] = ()
+    """Shapes of the weights that are not among its operands."""
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arguments)
+
+    def __len__(self) -> int:
+        return len(self.arguments)
