@@ -16,7 +16,7 @@ class Description:
     label: str
     """Name that people read."""
     tags: Tags | None
-    """None where nothing is known of the method."""
+    """Tags of the method; None where nothing is known of it."""
 
 
 def describe(name: str, method: Attribution | type[Attribution]) -> Description:

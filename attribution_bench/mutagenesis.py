@@ -37,7 +37,7 @@ class MutationResult:
     """A model's predictions of M mutations of N sequences; `*output` are the axes of the target."""
 
     mutations: tuple[Mutation, ...]
-    """As they were given."""
+    """Mutations as the caller listed them."""
     predictions: Mapping[str, NDArray[np.floating]]
     """Output -> (M, *output), in the order of the mutations."""
     reference_predictions: Mapping[str, NDArray[np.floating]]

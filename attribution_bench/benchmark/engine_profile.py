@@ -55,11 +55,11 @@ class PrecisionTime:
     products: str
     """``float32``, or the lower precision."""
     seconds: float
-    """Of a warm run of the profile's positions."""
+    """Seconds of a warm run of the profile's positions."""
     error: float
     """Largest difference from full passes in double precision at a few positions, over the largest prediction."""
     delta_error: float
-    """The same of predictions less the unmutated one, over the largest such difference."""
+    """Largest difference in predictions less the unmutated one, over the largest such change."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class MeasuredProfile:
     """
 
     letters: int
-    """Of the alphabet; each position has one alternative less."""
+    """Letters of the alphabet; each position has one alternative less."""
     products_standard: int
     """Multiply-accumulates of a full pass; 0 where the model could not be captured."""
     products_fast: int
@@ -85,7 +85,7 @@ class MeasuredProfile:
     positions: int
     """Mutated positions of each run, in the middle of the sequence."""
     first_seconds: float
-    """The first run after capture and plan, with the self-check."""
+    """Seconds of the first run after capture and plan, with the self-check."""
     warm_seconds: float
     single_thread_seconds: float
     """The run in which the nodes were timed: on one thread, so that their times add up."""

@@ -19,7 +19,7 @@ from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.sequences.lambda_phage import lambda_windows
 
 SEED = 0
-"""Of the model's weights, so that a stored logo can be computed again."""
+"""Seed of the model's weights, so that a stored logo can be computed again."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class LogoScores:
 
     architecture: str
     length: int
-    """Of the whole sequence that the model saw."""
+    """Letters of the whole sequence that the model read."""
     framework: str
     device: str
     sequence_name: str

@@ -44,7 +44,7 @@ class Settings:
     """Seconds that the measured calls of one cell may take; the warm-up comes on top."""
     rounds: int = 3
     batch_sizes: tuple[int | None, ...] = (None, 32, 256)
-    """In the order tried; None is the method's own default. One that fails is recorded, unless it is the first."""
+    """Batch sizes in the order tried, None for the method's own; one that fails is recorded, unless it is the first."""
     full: bool = False
     """Rounds do all of the work whatever it takes, and there is at least one; only the sweep keeps to the budget."""
 

@@ -11,7 +11,7 @@ from attribution_bench.registry import get_model, list_methods, list_models, lis
 from attribution_bench.sequences import Sequences, lambda_windows
 
 SEED = 0
-"""Of the models' random weights; what a forward pass costs does not depend on them."""
+"""Seed of the models' random weights; what a forward pass costs does not depend on them."""
 WINDOWS = 100
 
 

@@ -71,7 +71,7 @@ class BatchTiming:
     """One batch size of the sweep."""
 
     batch_size: int | None
-    """None is the method's own default."""
+    """Rows in one call of the model; None is the method's own default."""
     seconds: float | None
     """Time for `done`; None when this batch size failed."""
     done: Units
@@ -129,7 +129,7 @@ class Record:
     machine: Machine
     versions: Mapping[str, str]
     commit: Commit | None
-    """None when the package does not run from a git checkout."""
+    """Commit of the source that ran; None when the package does not run from a git checkout."""
     sequences: SequenceSource
     settings: Mapping[str, Any]
     """Budget, rounds, whether everything was measured, options of the method, targets."""

@@ -29,7 +29,7 @@ class Row:
     sequences: Sequences
     methods: tuple[str, ...]
     identity: str = ""
-    """Of the model, where its name does not say all: records of another model of that name are not used again."""
+    """Digest of the model where its name does not identify it; records of another model of that name are not reused."""
     counted: bool = False
     """Whether the number of sequences tells the row from others of the suite."""
 

@@ -20,7 +20,7 @@ class Motif:
     """What a protein binds, as counts of the letters seen at each position of its sites."""
 
     identifier: str
-    """JASPAR's, with the version, such as ``MA0035.5``."""
+    """Identifier in JASPAR, with the version, such as ``MA0035.5``."""
     name: str
     counts: NDArray[np.float64]
     """(4, W), letters in the order ACGT."""

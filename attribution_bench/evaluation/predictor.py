@@ -26,7 +26,7 @@ class Predictor:
         Raises
         ------
         TargetError
-            The target is no scalar, so that there is no one number to compare methods by.
+            The target is no scalar, which a comparison of methods needs.
         """
         selections = select(target, model.outputs(length))
         if len(selections) != 1 or selections[0].size != 1:

@@ -10,7 +10,7 @@ from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.checked import finite
 
 Measure = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
-"""Of the scores of positives and of negatives."""
+"""Measure of how well the scores of positives (first) stand out of those of negatives."""
 
 
 def recovery(observed: NDArray[np.floating], effects: NDArray[np.integer]) -> dict[str, NDArray[np.float64]]:

@@ -86,7 +86,7 @@ class Evaluation:
     predictions: tuple[float, ...]
     """What the model predicts of each sequence."""
     sites: tuple[Site, ...]
-    """Where the truth is known."""
+    """Sites that are known to matter; empty where none are known."""
     truth: str | None
     """Name of the exact method that ``agreement`` metrics of a single method compare with."""
     shares: tuple[float, ...]

@@ -19,7 +19,7 @@ class Settings:
     """
 
     seed: int = 0
-    """Of the replaced letters, the random mutations, the bootstrap, and of every method that takes a seed."""
+    """Seed of the replaced letters, the random mutations, the bootstrap, and of every method that takes one."""
     top: float = 0.1
     """Share of the positions that count as the k highest ones."""
     steps: int = 20

@@ -24,7 +24,7 @@ class Cell:
 
     method: str
     record: Record | None
-    """None when the cell was not run."""
+    """Record of the cell; None when it was not run."""
     ratio: float | None
     """How many times the reference's seconds in the same row; None for it, and where either has no figure."""
     notes: tuple[str, ...]
@@ -64,9 +64,9 @@ class Comparison:
     """Every row, and the footnotes of all cells."""
 
     methods: tuple[str, ...]
-    """Those of any record: the paper's first and in its order, then any others by name."""
+    """Methods that have a record: the paper's first and in its order, then any others by name."""
     rows: tuple[Row, ...]
-    """By architecture (the paper's first), length, framework (PyTorch first)."""
+    """Rows by architecture (the paper's first), length, framework (PyTorch first)."""
     notes: tuple[str, ...]
     """Distinct footnotes, in the order in which their marks appear."""
     labels: Mapping[str, str]

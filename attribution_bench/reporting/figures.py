@@ -22,7 +22,7 @@ from attribution_bench.reporting.labels import (
 )
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73")
-"""Of the frameworks in order; with the grey they stay apart for colour-blind readers (Okabe and Ito)."""
+"""Colours of the frameworks in order; colour-blind readers can tell them and the grey apart (Okabe and Ito)."""
 PAPER_COLOUR = "#808080"
 PAPER_LABEL = "paper"
 SCALED_HATCH = "////"

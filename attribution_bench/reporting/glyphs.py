@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from attribution_bench.errors import InvalidInputError
 
 FONT = "DejaVuSans-Bold.ttf"
-"""Shipped with matplotlib, so that a logo looks the same everywhere."""
+"""Font that matplotlib ships, so that a logo looks the same everywhere."""
 CELL_WIDTH = 0.95
-"""Of the room between two positions; the rest is left free, half on either side."""
+"""Width of a letter as a share of the room between two positions; the rest is left free, half on either side."""
 STRETCHED_LIKE = "E"
 """No letter is stretched sideways more than this one, so that an I does not become a slab."""
 

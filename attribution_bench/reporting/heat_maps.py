@@ -16,12 +16,12 @@ from attribution_bench.reporting.position_axis import frame
 from attribution_bench.reporting.tracks import SiteLike
 
 COLOUR_MAP = "RdBu_r"
-"""Red above zero, blue below, white at zero: apart for colour-blind readers too."""
+"""Colours of scores: red above zero, blue below, white at zero; colour-blind readers can tell them apart."""
 DOTS: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 3.4, "markeredgewidth": 0.5}
-"""Black with a white rim, so that they stand out of both ends of the colour map."""
+"""Dots of the reference letters, black with a white rim, so that they stand out of both ends of the colour map."""
 LETTER_ROW_INCHES = 0.16
 BAR_INCHES = 0.12
-"""Of the colour bar, sideways."""
+"""Width of the colour bar."""
 
 
 def heat_map_figure(

@@ -9,9 +9,9 @@ CHEMISTRY = {
     **dict.fromkeys("DE", "#FF0000"),  # acidic
     **dict.fromkeys("AVLIPWFM", "#000000"),  # hydrophobic
 }
-"""Of amino acids by their side chains: logomaker's scheme of that name."""
+"""Colours of amino acids by their side chains: logomaker's scheme of that name."""
 OTHER = "#6E6E6E"
-"""Of a letter that has no conventional colour."""
+"""Colour of a letter that has no conventional colour."""
 
 
 def letter_colours(alphabet: str) -> dict[str, str]:

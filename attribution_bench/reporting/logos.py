@@ -19,7 +19,7 @@ from attribution_bench.reporting.tracks import SiteLike
 Scale = Literal["own", "shared"]
 """Whether each panel has a scale of its own, or all have that of the tallest."""
 MARGIN = 0.08
-"""Of the range of scores, left free above and below the letters."""
+"""Share of the range of scores that is left free above and below the letters."""
 PANEL_INCHES = 1.05
 
 
@@ -134,7 +134,7 @@ def stack(heights: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def check_scale(scale: str) -> None:
-    """Raise InvalidInputError for a scale that there is not."""
+    """Raise InvalidInputError for an unknown scale."""
     if scale not in get_args(Scale):
         raise InvalidInputError(f"unknown scale {scale!r}; choose one of {', '.join(get_args(Scale))}")
 

@@ -15,13 +15,13 @@ from attribution_bench.reporting.position_axis import check_ranges, label_positi
 from attribution_bench.reporting.tracks import ROW_INCHES, SiteLike, draw_sites, legend_of, place_sites, rows_of
 
 LETTER_INCHES = 0.115
-"""Of a position, so that a letter can be read at the size of print."""
+"""Width of a position, so that a letter can be read at the size of print."""
 SIDE_INCHES = 1.2
-"""Left and right of the panels, for the axis of scores."""
+"""Width left free beside the panels, for the axis of scores."""
 NARROWEST, WIDEST = 6.0, 400.0
 """Inches of a figure by default; a wider one has more pixels than an image may at 150 an inch."""
 ROOM_INCHES = 0.9
-"""Above and below all panels, for the heading and the axis of positions."""
+"""Height left free above and below all panels, for the heading and the axis of positions."""
 TITLE_INCHES = 0.3
 
 
@@ -33,7 +33,7 @@ class Window:
     """First position, 0-based, in the coordinates of the axis."""
     stop: int
     chromosome: str | None = None
-    """Where the coordinates are those of a genome."""
+    """Name of the chromosome where the coordinates are those of a genome, else None."""
     sites: Sequence[SiteLike] = ()
     highlights: Sequence[tuple[int, int]] = ()
     """Ranges shaded behind every panel, half-open."""

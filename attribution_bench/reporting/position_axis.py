@@ -8,11 +8,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from attribution_bench.errors import InvalidInputError
 
 HIGHLIGHT = "#E4E4E4"
-"""Light enough for letters of every colour to stand out."""
+"""Shade of highlighted ranges, light enough for letters of every colour to stand out."""
 FRAME = "#333333"
 TICK_POINTS = 9
 CHARACTER_INCHES = 0.65 * TICK_POINTS / 72
-"""Of a tick's text, on the safe side."""
+"""Width of a character in the text of a tick, estimated from above."""
 MOST_TICKS = 12
 
 

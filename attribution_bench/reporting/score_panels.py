@@ -32,13 +32,13 @@ class ScorePanels:
     sequence: int
     """Index of the sequence in the results."""
     names: tuple[str, ...]
-    """Of every sequence in the results; their indices where the results do not name them."""
+    """Names of all sequences in the results; their indices where the results do not name them."""
     length: int
     """Letters of the whole sequence."""
     interval: Interval | None = None
-    """Where in a genome the whole sequence comes from, where a result says so."""
+    """Genomic interval of the whole sequence, where a result holds it."""
     name: str | None = None
-    """Of the sequence, where a result knows it."""
+    """Name of the sequence, where a result holds it."""
 
     @property
     def stop(self) -> int:
@@ -185,7 +185,7 @@ def _scores_of(file: Path, result: AttributionResult, index: int, target: Target
     scores = result[index].scores[0]
     if scores.ndim == 2:
         if target is not None:
-            raise TargetError(f"{file} has one score a letter, so that there is no {target!r} to choose")
+            raise TargetError(f"{file} has one score a letter, and no {target!r}")
         return np.asarray(scores)
     outputs = [OutputSpec(output["name"], tuple(output["shape"])) for output in result.metadata["outputs"]]
     place = _place(file, outputs, target)

@@ -17,9 +17,9 @@ RAISES, LOWERS = "#B2182B", "#2166AC"
 ROW_INCHES = 0.2
 LABEL_POINTS = 8
 LABEL_GAP_POINTS, GAP_POINTS = 3, 10
-"""Between a box and the label beside it, and between neighbours in a row; the wider tells whose label it is."""
+"""Gaps between a box and the label beside it, and between neighbours in a row; the wider shows whose label it is."""
 BOX_HEIGHT = 0.62
-"""Of a row."""
+"""Height of a box as a share of its row."""
 ARROW_INCHES = 0.07
 
 

@@ -24,14 +24,14 @@ class Sequences:
     """Named sequences of one length, and where they came from."""
 
     names: tuple[str, ...]
-    """A name a sequence; names may repeat."""
+    """Names of the sequences; they may repeat."""
     strings: tuple[str, ...]
-    """Upper-case letters."""
+    """Sequences in upper-case letters."""
     source: str
-    """Where they came from, in words for a report."""
+    """Origin of the sequences, in words for a report."""
     alphabet: Alphabet = DNA
     intervals: tuple[Interval, ...] | None = None
-    """Where in a genome each sequence comes from, where that is known."""
+    """Genomic interval of each sequence, where known."""
 
     def __len__(self) -> int:
         return len(self.strings)

@@ -14,7 +14,7 @@ from matplotlib.transforms import Bbox
 DISTANCES = (9, 16, 26, 40, 58)
 """Points between a label and what it names."""
 NEAR = 2
-"""The same, between a line and its label."""
+"""Points between a line and its label."""
 DIRECTIONS = 16
 LEADER = 16
 """Points from which a label is joined to its point by a line."""

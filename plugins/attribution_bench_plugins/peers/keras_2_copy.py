@@ -10,7 +10,7 @@ from attribution_bench.models.keras_start import import_keras_2
 from attribution_bench_plugins.fastism.capture.keras_model import Call, Functional, Library, mapped
 
 TOLERANCE = 1e-4
-"""Of the copy's predictions, of the largest one."""
+"""Largest difference of the copy's predictions from the model's, over the largest prediction."""
 
 
 def keras_2_copy(model: Any, library: Library, length: int, letters: int) -> Any:
