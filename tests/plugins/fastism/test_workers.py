@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-import attribution_bench as ab
+from attribution_bench.fastism import Local
 from attribution_bench_plugins.fastism import FastISM
-from attribution_bench_plugins.fastism.execution import blocks as execute
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.planning.sizes import CPU
-from fastism_models import LENGTH, build
+from fastism_models import LENGTH, Custom, build
 from parity import assert_parity, brute_force, one_hot, sized
 
 
@@ -82,30 +82,50 @@ def test_predictions_are_those_of_one_worker(name: str) -> None:
         np.testing.assert_allclose(together.predictions[output], predictions, rtol=1e-12, atol=1e-13)
 
 
-def test_blocks_that_do_not_fit_are_halved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device with room for 12 mutated sequences: groups and blocks shrink until they fit, and nothing is lost."""
-    original, sizes, seen = execute.BlockInterpreter.run, [], []
+NAME = "workers_test::double"
 
-    def run(self: execute.BlockInterpreter, schedule: Any) -> None:
-        sizes.append(self.rows)
-        if self.rows > 12:
+
+@torch.library.custom_op(NAME, mutates_args=())
+def double(x: torch.Tensor) -> torch.Tensor:
+    """Return twice (N, C, L): an operation of the user's own."""
+    return 2 * x
+
+
+@double.register_fake
+def _(x: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+def doubling(room: int, rows: list[int]) -> FastISM:
+    """Return a method on a device that has room for the windows of so many mutated sequences; keeps what it ran."""
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        rows.append(len(x))
+        if len(x) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        original(self, schedule)
+        return 2 * x
 
-    monkeypatch.setattr(execute.BlockInterpreter, "run", run)
-    module, x = build("residual, two heads").double(), one_hot(5, 4, LENGTH)
-    result = ab.get_method("fastism")(module).attribute(
-        x, target="all", progress=lambda done, asked: seen.append((done, asked))
-    )
-    assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
-    assert max(sizes) > 12
+    return FastISM(doubled(), rules={NAME: Local(1, function=run)}, self_check=False)
+
+
+def doubled() -> nn.Module:
+    module = Custom(lambda m, x: m.last(double(m.first(x))), first=nn.Conv1d(4, 3, 3), last=nn.Conv1d(3, 2, 3))
+    for number, parameter in enumerate(module.parameters()):
+        nn.init.uniform_(parameter, -1, 1, generator=torch.Generator().manual_seed(number))
+    return module.double()
+
+
+def test_blocks_that_do_not_fit_are_halved() -> None:
+    """A device with room for 12 mutated sequences: groups and blocks shrink until they fit, and nothing is lost."""
+    rows: list[int] = []
+    seen: list[tuple[int, int]] = []
+    x = one_hot(5, 4, LENGTH)
+    result = doubling(12, rows).attribute(x, target="all", progress=lambda done, asked: seen.append((done, asked)))
+    assert_parity(dict(result.predictions), brute_force(doubled(), x), 1e-10)
+    assert max(rows) > 12
     assert seen[-1] == (5 * LENGTH, 5 * LENGTH)
 
 
-def test_what_does_not_fit_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(self: execute.BlockInterpreter, schedule: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(execute.BlockInterpreter, "run", run)
+def test_what_does_not_fit_at_all_is_an_error() -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        ab.get_method("fastism")(build("residual, two heads").double()).attribute(one_hot(5, 4, LENGTH), target="all")
+        doubling(0, []).attribute(one_hot(5, 4, LENGTH), target="all")
