@@ -9,7 +9,7 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long speed lint clean
+.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
@@ -19,6 +19,7 @@ help:
 	@echo "make demo-models       train the demonstration models again (minutes)"
 	@echo "make test              run the tests"
 	@echo "make test-long         run the tests that take minutes each"
+	@echo "make mutants           change policies one by one, and see a test notice each"
 	@echo "make speed             measure that fastISM is not slower than standard ISM on published architectures"
 	@echo "make lint              check style, formatting, types and the direction of imports"
 	@echo "make clean             remove .venv and what the tools cached"
@@ -43,6 +44,9 @@ test: $(VENV)/.installed-dev
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python tests/helpers/policy_mutants.py
 
 speed: $(VENV)/.installed-dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/never_slower.py

@@ -21,6 +21,7 @@ DOCUMENTS = sorted(
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
         ROOT / "plugins/README.md",
+        ROOT / "plugins/attribution_bench_plugins/fastism/README.md",
         *(ROOT / "docs").glob("*.md"),
     )
 )
