@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from attribution_bench.models import OutputSpec
-from attribution_bench_plugins.fastism.capture.from_torch import CaptureError
+from attribution_bench_plugins.fastism.capture.errors import CaptureError
 from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.explanation import main_cause
 from attribution_bench_plugins.fastism.graph.layout import labelled

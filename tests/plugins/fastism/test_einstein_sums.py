@@ -1,9 +1,10 @@
-"""Einstein sums in the engine's words: what is a dense layer, and what is not."""
+"""Einstein sums as dense layers: which ones are, and with which parameters."""
 
 import pytest
 import torch
 
 from attribution_bench_plugins.fastism.capture.einstein_sums import contraction
+from attribution_bench_plugins.fastism.capture.errors import TranslationError
 
 SIZES = {"n": 2, "c": 3, "l": 5, "d": 4, "k": 6, "h": 7}
 
@@ -27,7 +28,6 @@ def test_dense_layers_give_the_same_numbers(equation: str, weight_first: bool) -
     tensors = [torch.randn([SIZES[label] for label in part], dtype=torch.float64) for part in labels]
     x, weight = reversed(tensors) if weight_first else tensors
     found = contraction(equation, x.dim(), weight, weight_first=weight_first)
-    assert found is not None
     axes = [axis for axis in range(x.dim()) if axis not in found.axes]
     y = x.permute([*axes, *found.axes]).flatten(len(axes)) @ found.weight.t()
     y = y.squeeze(-1) if found.to is None else y.movedim(-1, found.to)
@@ -51,4 +51,5 @@ def test_dense_layers_give_the_same_numbers(equation: str, weight_first: bool) -
 def test_all_else_is_left_alone(equation: str) -> None:
     second = equation.partition("->")[0].split(",")[1]
     weight = torch.randn([SIZES[label] for label in second])
-    assert contraction(equation, 3, weight, weight_first=False) is None
+    with pytest.raises(TranslationError):
+        contraction(equation, 3, weight, weight_first=False)

@@ -1,5 +1,6 @@
 """Capture of a functional or Sequential Keras model, of Keras 3 or Keras 2, layer by layer."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attribution_bench.models.keras_model import KerasSequenceModel
-from attribution_bench_plugins.fastism.capture.from_torch import CaptureError
+from attribution_bench_plugins.fastism.capture.errors import CaptureError, TranslationError, require
 from attribution_bench_plugins.fastism.capture.graph_builder import BATCH_SIZES, GraphBuilder
 from attribution_bench_plugins.fastism.capture.keras_layers import translate_layer
 from attribution_bench_plugins.fastism.capture.keras_model import (
@@ -138,13 +139,16 @@ class _Reader:
         is_operation = is_operation or type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda")
         dtype = None if is_operation else library.compute_dtype(layer)
         site = self._site(name, type(layer).__name__, dtype)
-        if is_operation:
-            found = translate_operation(site, layer, args, kwargs)
-        else:
+        if not is_operation:
             args = mapped(args, lambda leaf: self._cast_for(layer, site, leaf))
-            references = [leaf for leaf in leaves(args[0]) if isinstance(leaf, Reference)] if args else []
-            is_known = len(args) == 1 and len(references) == len(list(leaves(args[0]))) and not _asks(kwargs)
-            found = translate_layer(site, layer, [r.name for r in references]) if is_known else None
+        found = None
+        with contextlib.suppress(TranslationError):
+            if is_operation:
+                found = translate_operation(site, layer, args, kwargs)
+            else:
+                require(len(args) == 1 and all(isinstance(leaf, Reference) for leaf in leaves(args[0])))
+                require(all(value is None for name, value in kwargs.items() if name != "training"))
+                found = translate_layer(site, layer, [leaf.name for leaf in leaves(args[0])])
         own, sources = self._own_call(site, layer, args, kwargs, len(call.outputs))
         if found is not None and self._equals(found, own, sources):
             return [found]
@@ -209,11 +213,6 @@ def _matching(functional: Functional, given: Any) -> list[Reference]:
     if isinstance(given, dict) and not isinstance(inputs, dict):
         return [given[symbol.name] for symbol in leaves(inputs)]
     return list(leaves(given))
-
-
-def _asks(kwargs: Mapping[str, Any]) -> bool:
-    """Whether a layer is called with more than its inputs."""
-    return any(value is not None for key, value in kwargs.items() if key != "training")
 
 
 def _dtype(symbol: Any) -> torch.dtype:

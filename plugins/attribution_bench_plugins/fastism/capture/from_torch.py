@@ -11,13 +11,10 @@ from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
 from attribution_bench.models.export import ExportError, export, module_path
-from attribution_bench_plugins.fastism.capture.torch_operators import translate, translate_part
+from attribution_bench_plugins.fastism.capture.errors import CaptureError
+from attribution_bench_plugins.fastism.capture.torch_operators import OperatorCall, translate, translate_part
 from attribution_bench_plugins.fastism.graph.ir import BATCH, OPAQUE, Graph, Node
 from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters, Parameters
-
-
-class CaptureError(Exception):
-    """The model cannot be captured as a graph; the message is the reason in plain words."""
 
 
 def capture(module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor], output_names: Sequence[str]) -> Graph:
@@ -78,14 +75,13 @@ class _Reader:
             value = node.meta["val"]
             if not self.inputs:
                 self.batch = value.shape[0]
+            kind = "extra" if self.inputs else "input"
             self.inputs.append(node.name)
-            kind = "input" if len(self.inputs) == 1 else "extra"
             self.nodes[node.name] = Node(node.name, kind, (), _no_call, f"input {node.name}", self._shape(value))
             return
-        table: Mapping[str, Any] = self.program.constants if spec.kind != InputKind.PARAMETER else {}
         tensor = self.program.state_dict.get(spec.target)
         if tensor is None:
-            tensor = table[spec.target]
+            tensor = self.program.constants[spec.target]
         self._constant(node.name, tensor.detach(), spec.target)
 
     def _constant(self, name: str, value: Tensor, layer: str) -> None:
@@ -93,51 +89,43 @@ class _Reader:
         self.nodes[name] = Node(name, "constant", (), lambda: value, layer, tuple(value.shape))
 
     def _call(self, node: fx.Node) -> None:
-        target = node.target
-        assert callable(target)
+        target: Any = node.target
+        value, layer, is_operator = node.meta.get("val"), _layer(node), isinstance(target, torch._ops.OpOverload)
         sources = tuple(dict.fromkeys(source.name for source in node.all_input_nodes))
-        layer = _layer(node)
         # The strides that let the traced values be viewed are not those of the engine's.
         own = torch.ops.aten.reshape.default if target is torch.ops.aten.view.default else target
-        call = _bound(own, node.args, node.kwargs, sources, self.constants)
-        random = isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
+        random = is_operator and torch.Tag.nondeterministic_seeded in target.tags
         if random and not _is_inactive(node):
             raise CaptureError(f"{layer} draws random numbers in inference")
-        if (
-            all(source in self.constants for source in sources)
-            and isinstance(node.meta.get("val"), Tensor)
-            and not random
-        ):
+        call = _bound(own, node, sources, self.constants)
+        if isinstance(value, Tensor) and not random and all(source in self.constants for source in sources):
             with torch.no_grad():
                 self._constant(node.name, call(*(self.constants[source] for source in sources)), layer)
             return
-        value = node.meta.get("val")
         if isinstance(value, torch.SymInt) and str(value) == str(self.batch):
             self.nodes[node.name] = Node(node.name, "batch_size", (), _no_call, layer, None)
             return
         shape = self._shape(value) if isinstance(value, Tensor) else None
-        op, inputs = OPAQUE, sources
+        op, inputs, kind = OPAQUE, sources, ""
         parameters: Parameters = OpaqueParameters()
-        kind = ""
-        if isinstance(target, torch._ops.OpOverload):
-            kind, arguments = _name(target), _arguments(node, target)
+        if is_operator:
+            kind, arguments = str(target.name()), _arguments(node)
             parameters = OpaqueParameters({name: value for name, value in arguments.items() if _is_setting(value)})
-            translated = translate(target, arguments, self.constants, shape)
+            translated = translate(target, OperatorCall(arguments, self.constants, shape))
             if translated is not None:
                 op, parameters = translated.op, translated.parameters
                 others = (s for s in sources if s not in translated.inputs and s not in self.constants)
                 inputs = (*translated.inputs, *others)
-                if inputs != sources:
-                    call = _bound(own, node.args, node.kwargs, inputs, self.constants)
+                call = _bound(own, node, inputs, self.constants)
         elif target is operator.getitem and isinstance(node.args[0], fx.Node):
-            whole, part = node.args[0], node.args[1]
-            if isinstance(whole.target, torch._ops.OpOverload) and isinstance(part, int):
-                arguments = _arguments(whole, whole.target)
-                translated = translate_part(whole.target, part, arguments, self.constants, shape)
+            origin, part = node.args[0], node.args[1]
+            if isinstance(origin.target, torch._ops.OpOverload) and isinstance(part, int):
+                operator_call = OperatorCall(_arguments(origin), self.constants, shape, part)
+                translated = translate_part(origin.target, operator_call)
                 if translated is not None:
                     op, inputs, parameters = translated.op, translated.inputs, translated.parameters
-                    every = _bound(whole.target, whole.args, whole.kwargs, inputs, self.constants)
-                    call, layer = (lambda *values: every(*values)[part]), _layer(whole)
+                    every = _bound(origin.target, origin, inputs, self.constants)
+                    call, layer = (lambda *values: every(*values)[part]), _layer(origin)
         self.nodes[node.name] = Node(node.name, op, inputs, call, layer, shape, parameters, kind)
 
     def _shape(self, value: Tensor) -> tuple[int | None, ...] | None:
@@ -155,10 +143,11 @@ class _Reader:
 
 
 def _bound(
-    target: Callable[..., Any], args: Any, kwargs: Any, sources: Sequence[str], constants: Mapping[str, Tensor]
+    target: Callable[..., Any], node: fx.Node, sources: Sequence[str], constants: Mapping[str, Tensor]
 ) -> Callable[..., Any]:
-    """Return the call as a function of the values of `sources`; its other arguments are constants."""
+    """Return a node's call of `target` as a function of the values of `sources`; its other arguments are constants."""
     place = {name: i for i, name in enumerate(sources)}
+    args, kwargs = node.args, node.kwargs
 
     def call(*values: Any) -> Any:
         def fill(node: fx.Node) -> Any:
@@ -169,17 +158,13 @@ def _bound(
     return call
 
 
-def _arguments(node: fx.Node, target: Any) -> dict[str, Any]:
+def _arguments(node: fx.Node) -> dict[str, Any]:
     """Return every argument by its name in the operator's schema, defaults filled in."""
+    target: Any = node.target
     schema = target._schema.arguments
     named = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
     named |= {argument.name: value for argument, value in zip(schema, node.args, strict=False)}
     return named | dict(node.kwargs)
-
-
-def _name(target: Any) -> str:
-    """Return an operator's name with its library, and its overload where that has a name."""
-    return str(target.name())
 
 
 def _is_setting(value: Any) -> bool:
@@ -195,12 +180,9 @@ def _layer(node: fx.Node) -> str:
 
 def _is_inactive(node: fx.Node) -> bool:
     """Whether a random operation is switched off, as dropout is in inference."""
-    arguments = _arguments(node, node.target)
-    return (
-        arguments.get("train") is False
-        or arguments.get("p", arguments.get("dropout_p")) == 0
-        or (arguments.get("training") is False)
-    )
+    arguments = _arguments(node)
+    probability = arguments.get("p", arguments.get("dropout_p"))
+    return probability == 0 or arguments.get("train") is False or arguments.get("training") is False
 
 
 def _no_call(*values: Any) -> Any:

@@ -86,11 +86,6 @@ def key(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def find(name: str) -> Function | None:
-    """Return the function of a name; None for one that is not known to act on single elements."""
-    return FUNCTIONS.get(key(name))
-
-
 def options_of(thing: Any, function: Function) -> dict[str, Any]:
     """Return the function's options that a layer or an operation holds as attributes."""
     try:

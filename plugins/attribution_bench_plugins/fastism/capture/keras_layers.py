@@ -1,7 +1,7 @@
-"""Layers of Keras 3 and Keras 2 in the engine's words: which family each belongs to, and what its rule needs."""
+"""Layers of Keras 3 and Keras 2 as ops of the graph: which op each is, and what its rule needs."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.capture.keras_functions import find, key, options_of
-from attribution_bench_plugins.fastism.capture.keras_ops import upsample
+from attribution_bench_plugins.fastism.capture.errors import TranslationError, require
+from attribution_bench_plugins.fastism.capture.keras_functions import FUNCTIONS, key, options_of
 from attribution_bench_plugins.fastism.capture.keras_site import Site
 from attribution_bench_plugins.fastism.graph.ir import OPAQUE
 from attribution_bench_plugins.fastism.graph.parameters import (
@@ -20,40 +20,37 @@ from attribution_bench_plugins.fastism.graph.parameters import (
     ConvolutionParameters,
     ElementwiseParameters,
     OpaqueParameters,
+    Parameters,
     PoolParameters,
     TransposedConvolutionParameters,
     WeightParameters,
 )
 
-Translator = Callable[[Site, Any, str], str | None]
-"""Takes the site, the layer and the node that it is called on; returns the node of its output, or None for none."""
-Merger = Callable[[Site, Any, list[str]], str | None]
+Translator = Callable[[Site, Any, str], str]
+"""Takes the site, the layer and the node that it is called on; returns the node of its output."""
+Merger = Callable[[Site, Any, list[str]], str]
 """The same for a layer called on several nodes."""
 
 
-def translate_layer(site: Site, layer: Any, nodes: list[str]) -> str | None:
-    """Return the node of a layer's call on nodes; None for one that the engine has no words for."""
+def translate_layer(site: Site, layer: Any, nodes: list[str]) -> str:
+    """Return the node of a layer's call on nodes; raise TranslationError for one that no rule covers."""
     name = type(layer).__name__
-    if not site.library.owns(type(layer), "layers") or not all(site.is_tensor(node) for node in nodes):
-        return None
-    if getattr(layer, "quantization_mode", None) is not None:
-        return None
+    require(site.library.owns(type(layer), "layers") and all(site.is_tensor(node) for node in nodes))
+    require(getattr(layer, "quantization_mode", None) is None)
     if name in MERGERS:
         return MERGERS[name](site, layer, nodes)
-    if len(nodes) != 1:
-        return None
-    return TRANSLATORS[name](site, layer, nodes[0]) if name in TRANSLATORS else None
+    require(len(nodes) == 1 and name in TRANSLATORS)
+    return TRANSLATORS[name](site, layer, nodes[0])
 
 
-def activation(site: Site, function: Any, node: str) -> str | None:
-    """Return the node of an activation function, which may be a layer; None for a function of the user's."""
+def _activation(site: Site, function: Any, node: str) -> str:
+    """Return the node of an activation function, which may be a layer; TranslationError for one of the user's."""
     if function is None:
         return node
     if hasattr(function, "weights"):
         return translate_layer(site, function, [node])
-    name = getattr(function, "__name__", type(function).__name__)
-    if not site.library.owns(function, "activations"):
-        return None
+    name = _function_name(function)
+    require(site.library.owns(function, "activations"))
     if name == "linear":
         return node
     if key(name) in ("softmax", "logsoftmax"):
@@ -61,34 +58,35 @@ def activation(site: Site, function: Any, node: str) -> str | None:
     return site.named_function(node, name, function, name)
 
 
-def _activated(site: Site, layer: Any, node: str) -> str | None:
-    """Return a layer's node after its own activation; the library calls what the engine has no words for."""
+def _activated(site: Site, layer: Any, node: str) -> str:
+    """Return a layer's node after its own activation, which the library calls where no rule covers it."""
     function = layer.activation
-    found = activation(site, function, node)
-    if found is not None:
-        return found
-    name = getattr(function, "__name__", type(function).__name__)
-    return site.add(OPAQUE, node, lambda x: site.by_library(function, x), OpaqueParameters(), name)
+    try:
+        return _activation(site, function, node)
+    except TranslationError:
+        name = _function_name(function)
+        return site.add(OPAQUE, node, lambda x: site.by_library(function, x), OpaqueParameters(), name)
 
 
-def _axes(layer: Any) -> tuple[int, int]:
-    """Return the axes of positions and of channels."""
-    return (2, 1) if getattr(layer, "data_format", "channels_last") == "channels_first" else (1, 2)
+def _function_name(function: Any) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _one(value: Any) -> int:
-    """Return the size along the one axis of positions."""
-    return int(value[0]) if isinstance(value, list | tuple) else int(value)
+def _axes(site: Site, layer: Any, node: str) -> tuple[tuple[int, ...], int]:
+    """Return the spatial axes, and that of channels."""
+    rank = len(site.shape(node))
+    if getattr(layer, "data_format", "channels_last") == "channels_first":
+        return tuple(range(2, rank)), 1
+    return tuple(range(1, rank - 1)), rank - 1
 
 
-def _two(values: Sequence[int]) -> tuple[int, int]:
-    """Return a setting of two spatial axes."""
-    first, second = values
-    return int(first), int(second)
+def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
+    """Return a setting of each spatial axis."""
+    return tuple(map(int, value)) if isinstance(value, list | tuple) else (int(value),) * axes
 
 
 def _padding(kind: str, length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Return what Keras pads on the left and on the right."""
+    """Return what Keras pads before and after."""
     reach = (kernel - 1) * dilation
     if kind == "causal":
         return reach, 0
@@ -96,130 +94,99 @@ def _padding(kind: str, length: int, kernel: int, stride: int, dilation: int) ->
     return total // 2, total - total // 2
 
 
-def _convolve(
-    site: Site,
-    node: str,
-    layer: Any,
-    weight: Tensor,
-    bias: Tensor | None,
-    groups: int,
-    *,
-    pointwise: bool = False,
-    kind: str = "",
-) -> str:
-    """Add a convolution by weights (C_out, C_in / groups, K) with the layer's stride, dilation and padding."""
-    position, channel = _axes(layer)
-    stride, dilation = (1, 1) if pointwise else (_one(layer.strides), _one(layer.dilation_rate))
-    padding = _padding(layer.padding, site.shape(node)[position], weight.shape[2], stride, dilation)
-
-    def call(x: Tensor) -> Tensor:
-        x = F.pad(x.movedim(channel, 1), padding)
-        return F.conv1d(x, weight, bias, stride, 0, dilation, groups).movedim(1, channel)
-
-    parameters = ConvolutionParameters(
-        weight,
-        stride=stride,
-        dilation=dilation,
-        padding=padding,
-        groups=groups,
-        position_axis=position,
-        channel_axis=channel,
-    )
-    return site.add("conv", node, call, parameters, kind)
-
-
 def _needed(site: Site, variable: Any) -> Tensor:
     weight = site.weight(variable)
-    assert weight is not None
+    if weight is None:
+        raise TranslationError
     return weight
 
 
-def _conv(site: Site, layer: Any, node: str) -> str | None:
-    weight = _needed(site, layer.kernel).permute(2, 1, 0).contiguous()
-    return _activated(site, layer, _convolve(site, node, layer, weight, site.weight(layer.bias), _one(layer.groups)))
+def _rates(layer: Any, axes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the strides and the dilations of a convolution."""
+    return _per_axis(layer.strides, axes), _per_axis(layer.dilation_rate, axes)
 
 
-def _axes_2d(layer: Any) -> tuple[tuple[int, int], int]:
-    """Return the two spatial axes and that of channels."""
-    return ((2, 3), 1) if layer.data_format == "channels_first" else ((1, 2), 3)
+def _dense_weight(site: Site, variable: Any) -> Tensor:
+    """Return a kernel (K, C_in / groups, C_out) or (K, K, C_in / groups, C_out), its channels first."""
+    return _needed(site, variable).movedim((-1, -2), (0, 1)).contiguous()
 
 
-def _paddings(
-    site: Site, node: str, layer: Any, kernel: Sequence[int], dilation: Sequence[int]
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return what Keras pads before and after along either spatial axis."""
-    sizes = [site.shape(node)[axis] for axis in _axes_2d(layer)[0]]
-    first, second = (
-        _padding(layer.padding, *settings) for settings in zip(sizes, kernel, layer.strides, dilation, strict=True)
-    )
-    return first, second
+def _depthwise_weight(site: Site, layer: Any, axes: int) -> Tensor:
+    """Return a kernel (K, C_in, multiplier) or (K, K, C_in, multiplier) as weights of C_in groups."""
+    kernel = _needed(site, layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel)
+    if axes == 1:
+        kernel = kernel.flatten(0, -3)  # Keras 2 stores some with an axis of size one
+    return kernel.movedim((-2, -1), (0, 1)).flatten(0, 1).unsqueeze(1).contiguous()
 
 
-def _convolve_2d(site: Site, node: str, layer: Any, weight: Tensor, groups: int) -> str | None:
-    """Add a convolution of images by weights (C_out, C_in / groups, K, K), and its activation."""
-    spatial, channel = _axes_2d(layer)
-    stride, dilation, bias = _two(layer.strides), _two(layer.dilation_rate), site.weight(layer.bias)
-    padding = _paddings(site, node, layer, weight.shape[2:], dilation)
+def _convolve(
+    site: Site,
+    layer: Any,
+    node: str,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    kind: str = "",
+) -> str:
+    """Add a convolution by weights (C_out, C_in / groups, K) or (C_out, C_in / groups, K, K), padded as the layer."""
+    spatial, channel = _axes(site, layer, node)
+    shape = site.shape(node)
+    groups = shape[channel] // weight.shape[1]
+    sizes = zip((shape[axis] for axis in spatial), weight.shape[2:], stride, dilation, strict=True)
+    padding = [_padding(layer.padding, *size) for size in sizes]
+    pads = [width for widths in reversed(padding) for width in widths]
+    convolve = F.conv1d if len(spatial) == 1 else F.conv2d
 
     def call(x: Tensor) -> Tensor:
-        x = F.pad(x.movedim(channel, 1), (*padding[1], *padding[0]))
-        return F.conv2d(x, weight, bias, stride, 0, dilation, groups).movedim(1, channel)
+        x = F.pad(x.movedim(channel, 1), pads)
+        return convolve(x, weight, bias, stride, 0, dilation, groups).movedim(1, channel)
 
+    if len(spatial) == 1:
+        parameters: Parameters = ConvolutionParameters(
+            weight, stride[0], dilation[0], padding[0], groups, position_axis=spatial[0], channel_axis=channel
+        )
+        return site.add("conv", node, call, parameters, kind)
+    (first, second), (row_stride, column_stride), (row_dilation, column_dilation) = padding, stride, dilation
     parameters = Convolution2dParameters(
         weight,
-        stride=stride,
-        dilation=dilation,
-        padding=padding,
-        groups=groups,
-        spatial_axes=spatial,
+        (row_stride, column_stride),
+        (row_dilation, column_dilation),
+        (first, second),
+        groups,
+        spatial_axes=(spatial[0], spatial[1]),
         channel_axis=channel,
     )
-    return _activated(site, layer, site.add("conv2d", node, call, parameters))
+    return site.add("conv2d", node, call, parameters, kind)
 
 
-def _conv_2d(site: Site, layer: Any, node: str) -> str | None:
-    weight = _needed(site, layer.kernel).permute(3, 2, 0, 1).contiguous()
-    return _convolve_2d(site, node, layer, weight, _one(layer.groups))
+def _conv(axes: int) -> Translator:
+    def translate(site: Site, layer: Any, node: str) -> str:
+        weight, bias = _dense_weight(site, layer.kernel), site.weight(layer.bias)
+        return _activated(site, layer, _convolve(site, layer, node, weight, bias, *_rates(layer, axes)))
+
+    return translate
 
 
-def _depthwise_2d(site: Site, layer: Any, node: str) -> str | None:
-    kernel = _needed(site, layer.kernel if hasattr(layer, "kernel") else layer.depthwise_kernel)
-    weight = kernel.permute(2, 3, 0, 1).flatten(0, 1).unsqueeze(1).contiguous()
-    return _convolve_2d(site, node, layer, weight, kernel.shape[2])
+def _depthwise(axes: int) -> Translator:
+    def translate(site: Site, layer: Any, node: str) -> str:
+        weight, bias = _depthwise_weight(site, layer, axes), site.weight(layer.bias)
+        return _activated(site, layer, _convolve(site, layer, node, weight, bias, *_rates(layer, axes)))
+
+    return translate
 
 
-def _depthwise_weight(kernel: Tensor) -> Tensor:
-    """Return (K, C_in, multiplier) as weights of C_in groups."""
-    return kernel.permute(1, 2, 0).reshape(-1, 1, kernel.shape[0]).contiguous()
+def _separable(site: Site, layer: Any, node: str) -> str:
+    weight = _depthwise_weight(site, layer, 1)
+    node = _convolve(site, layer, node, weight, None, *_rates(layer, 1), kind="depthwise")
+    weight, bias = _dense_weight(site, layer.pointwise_kernel), site.weight(layer.bias)
+    return _activated(site, layer, _convolve(site, layer, node, weight, bias, (1,), (1,), kind="pointwise"))
 
 
-def _depthwise_kernel(site: Site, layer: Any) -> Tensor:
-    name = "kernel" if hasattr(layer, "kernel") else "depthwise_kernel"
-    return _needed(site, getattr(layer, name)).flatten(0, -3)  # Keras 2 stores some with an axis of size one
-
-
-def _depthwise(site: Site, layer: Any, node: str) -> str | None:
-    kernel = _depthwise_kernel(site, layer)
-    bias = site.weight(layer.bias)
-    return _activated(
-        site, layer, _convolve(site, node, layer, _depthwise_weight(kernel), bias, groups=kernel.shape[1])
-    )
-
-
-def _separable(site: Site, layer: Any, node: str) -> str | None:
-    kernel = _needed(site, layer.depthwise_kernel)
-    weight = _depthwise_weight(kernel)
-    node = _convolve(site, node, layer, weight, None, groups=kernel.shape[1], kind="depthwise")
-    weight = _needed(site, layer.pointwise_kernel).permute(2, 1, 0).contiguous()
-    bias = site.weight(layer.bias)
-    return _activated(site, layer, _convolve(site, node, layer, weight, bias, 1, pointwise=True, kind="pointwise"))
-
-
-def _conv_transpose(site: Site, layer: Any, node: str) -> str | None:
-    position, channel = _axes(layer)
-    weight = _needed(site, layer.kernel).permute(2, 1, 0).contiguous()
-    bias = site.weight(layer.bias)
-    stride, dilation = _one(layer.strides), _one(layer.dilation_rate)
+def _conv_transpose(site: Site, layer: Any, node: str) -> str:
+    (position,), channel = _axes(site, layer, node)
+    weight, bias = _dense_weight(site, layer.kernel), site.weight(layer.bias)
+    (stride,), (dilation,) = _rates(layer, 1)
     reach, length = (weight.shape[2] - 1) * dilation, site.shape(node)[position]
     size = int(layer.compute_output_shape(site.shape(node))[position])
     entire = (length - 1) * stride + reach + 1
@@ -231,193 +198,136 @@ def _conv_transpose(site: Site, layer: Any, node: str) -> str | None:
         return (x if bias is None else x + bias[:, None]).movedim(1, channel)
 
     parameters = TransposedConvolutionParameters(
-        weight,
-        stride=stride,
-        dilation=dilation,
-        padding=low,
-        groups=1,
-        position_axis=position,
-        channel_axis=channel,
+        weight, stride, dilation, low, groups=1, position_axis=position, channel_axis=channel
     )
     return _activated(site, layer, site.add("conv_transpose", node, call, parameters))
 
 
-def _dense(site: Site, layer: Any, node: str) -> str | None:
-    weight = _needed(site, layer.kernel).t().contiguous()
-    bias = site.weight(layer.bias)
+def _dense(site: Site, layer: Any, node: str) -> str:
+    weight, bias = _needed(site, layer.kernel).t().contiguous(), site.weight(layer.bias)
     found = site.add("linear", node, lambda x: F.linear(x, weight, bias), WeightParameters(weight))
     return _activated(site, layer, found)
 
 
-def _einsum_dense(site: Site, layer: Any, node: str) -> str | None:
+def _einsum_dense(site: Site, layer: Any, node: str) -> str:
     bias = site.weight(layer.bias)
     found = site.contract(layer.equation, node, _needed(site, layer.kernel))
-    if found is not None and bias is not None:
+    if bias is not None:
         shift = site.builder.constant(f"{site.name}/bias", bias, f"{site.name} (bias)")
         found = site.combine("add", found, shift, "bias")
-    return None if found is None else _activated(site, layer, found)
+    return _activated(site, layer, found)
 
 
-def _time_distributed(site: Site, layer: Any, node: str) -> str | None:
+def _time_distributed(site: Site, layer: Any, node: str) -> str:
     inner = layer.layer
-    known = type(inner).__name__ in ("Activation", "Dense", "Dropout") and site.library.owns(type(inner), "layers")
-    return translate_layer(site, inner, [node]) if known else None
+    require(type(inner).__name__ in ("Activation", "Dense", "Dropout"))
+    return translate_layer(site, inner, [node])
 
 
-def _batch_norm(site: Site, layer: Any, node: str) -> str | None:
-    rank = len(site.shape(node))
+def _normalised_axis(layer: Any) -> int:
     axes = list(layer.axis) if isinstance(layer.axis, list | tuple) else [layer.axis]
-    if len(axes) != 1:
-        return None
-    axis = axes[0] % rank
+    require(len(axes) == 1)
+    return int(axes[0])
+
+
+def _batch_norm(site: Site, layer: Any, node: str) -> str:
+    rank = len(site.shape(node))
     parameters = BatchNormParameters(
         weight=site.weight(layer.gamma),
         bias=site.weight(layer.beta),
         mean=_needed(site, layer.moving_mean),
         variance=_needed(site, layer.moving_variance),
         epsilon=float(layer.epsilon),
-        axis=axis,
+        axis=_normalised_axis(layer) % rank,
     )
+    shape = [-1 if axis == parameters.axis else 1 for axis in range(rank)]
 
     def call(x: Tensor) -> Tensor:
-        shape = [-1 if i == axis else 1 for i in range(rank)]
         return x * parameters.scale.view(shape) + parameters.shift.view(shape)
 
     return site.add("batch_norm", node, call, parameters)
 
 
-def _layer_norm(site: Site, layer: Any, node: str) -> str | None:
-    axis = _sole_axis(layer)
-    if axis is None or getattr(layer, "rms_scaling", False):
-        return None
-    weight, bias = site.weight(layer.gamma), site.weight(layer.beta)
-    return site.position_wise(node, axis, lambda x: F.layer_norm(x, x.shape[-1:], weight, bias, layer.epsilon))
-
-
-def _rms_norm(site: Site, layer: Any, node: str) -> str | None:
-    axis, weight = _sole_axis(layer), site.weight(layer.scale)
-    if axis is None or weight is None:
-        return None
+def _layer_norm(site: Site, layer: Any, node: str) -> str:
+    require(not getattr(layer, "rms_scaling", False))
+    weight, bias, epsilon = site.weight(layer.gamma), site.weight(layer.beta), layer.epsilon
     return site.position_wise(
-        node, axis, lambda x: x * torch.rsqrt(x.square().mean(-1, keepdim=True) + layer.epsilon) * weight
+        node, _normalised_axis(layer), lambda x: F.layer_norm(x, x.shape[-1:], weight, bias, epsilon)
     )
 
 
-def _sole_axis(layer: Any) -> int | None:
-    axes = list(layer.axis) if isinstance(layer.axis, list | tuple) else [layer.axis]
-    return int(axes[0]) if len(axes) == 1 else None
+def _rms_norm(site: Site, layer: Any, node: str) -> str:
+    weight, epsilon = _needed(site, layer.scale), layer.epsilon
+    return site.position_wise(
+        node, _normalised_axis(layer), lambda x: x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon) * weight
+    )
 
 
 def _pool(op: str) -> Translator:
-    def translate(site: Site, layer: Any, node: str) -> str | None:
-        position, channel = _axes(layer)
-        kernel, stride = _one(layer.pool_size), _one(layer.strides or layer.pool_size)
-        padding = _padding(layer.padding, site.shape(node)[position], kernel, stride, 1)
+    """Return the translator of a pool along one of the spatial axes."""
+
+    def translate(site: Site, layer: Any, node: str) -> str:
+        spatial, channel = _axes(site, layer, node)
+        axes, sizes = len(spatial), [site.shape(node)[axis] for axis in spatial]
+        kernels, strides = _per_axis(layer.pool_size, axes), _per_axis(layer.strides or layer.pool_size, axes)
+        paddings = [_padding(layer.padding, *settings, 1) for settings in zip(sizes, kernels, strides, strict=True)]
+        pooled = [i for i in range(axes) if kernels[i] > 1 or (strides[i] > 1 and sizes[i] > 1)]
+        require(len(pooled) <= 1)
+        at = pooled[0] if pooled else axes - 1
+        steps = tuple(strides[i] if i == at else 1 for i in range(axes))
+        pads = [width for widths in reversed(paddings) for width in widths]
+        maximum, mean = (F.max_pool1d, F.avg_pool1d) if axes == 1 else (F.max_pool2d, F.avg_pool2d)
 
         def call(x: Tensor) -> Tensor:
             x = x.movedim(channel, 1)
             if op == "max_pool":
-                x = F.max_pool1d(F.pad(x, padding, value=float("-inf")), kernel, stride)
+                x = maximum(F.pad(x, pads, value=float("-inf")), kernels, steps)
             else:
-                inside = F.avg_pool1d(F.pad(torch.ones_like(x[:1, :1]), padding), kernel, stride)
-                x = F.avg_pool1d(F.pad(x, padding), kernel, stride) / inside
+                inside = mean(F.pad(torch.ones_like(x[:1, :1]), pads), kernels, steps)
+                x = mean(F.pad(x, pads), kernels, steps) / inside
             return x.movedim(1, channel)
 
-        return site.add(op, node, call, _pool_parameters(op, kernel, stride, padding[0], position))
-
-    return translate
-
-
-def _pool_parameters(op: str, kernel: int, stride: int, padding: int, position_axis: int) -> PoolParameters:
-    if op == "max_pool":
-        return PoolParameters(kernel, stride, padding, dilation=1, position_axis=position_axis)
-    return AveragePoolParameters(kernel, stride, padding, dilation=1, position_axis=position_axis, count_padding=False)
-
-
-def _pool_2d(op: str) -> Translator:
-    """Return the translator of a pool of images along one of their axes."""
-
-    def translate(site: Site, layer: Any, node: str) -> str | None:
-        spatial, channel = _axes_2d(layer)
-        kernels, strides = _two(layer.pool_size), _two(layer.strides)
-        paddings = _paddings(site, node, layer, kernels, (1, 1))
-        sizes = [site.shape(node)[axis] for axis in spatial]
-        pooled = [i for i in (0, 1) if kernels[i] > 1 or (strides[i] > 1 and sizes[i] > 1)]
-        if len(pooled) > 1:
-            return None
-        at = pooled[0] if pooled else 1
-        flat = tuple(1 if i != at else strides[i] for i in (0, 1))
-
-        def call(x: Tensor) -> Tensor:
-            pads = (*paddings[1], *paddings[0])
-            x = x.movedim(channel, 1)
-            if op == "max_pool":
-                x = F.max_pool2d(F.pad(x, pads, value=float("-inf")), kernels, flat)
-            else:
-                inside = F.avg_pool2d(F.pad(torch.ones_like(x[:1, :1]), pads), kernels, flat)
-                x = F.avg_pool2d(F.pad(x, pads), kernels, flat) / inside
-            return x.movedim(1, channel)
-
-        return site.add(op, node, call, _pool_parameters(op, kernels[at], strides[at], paddings[at][0], spatial[at]))
-
-    return translate
-
-
-def _global_pool_2d(op: str) -> Translator:
-    def translate(site: Site, layer: Any, node: str) -> str | None:
-        return site.reduce(node, op, _axes_2d(layer)[0], bool(getattr(layer, "keepdims", False)))
+        settings = (kernels[at], strides[at], paddings[at][0], 1, spatial[at])
+        is_max = op == "max_pool"
+        parameters = PoolParameters(*settings) if is_max else AveragePoolParameters(*settings, count_padding=False)
+        return site.add(op, node, call, parameters)
 
     return translate
 
 
 def _global_pool(op: str) -> Translator:
-    def translate(site: Site, layer: Any, node: str) -> str | None:
-        return site.reduce(node, op, (_axes(layer)[0],), bool(getattr(layer, "keepdims", False)))
+    return lambda site, layer, node: site.reduce(
+        node, op, _axes(site, layer, node)[0], bool(getattr(layer, "keepdims", False))
+    )
 
-    return translate
 
-
-def _flatten(site: Site, layer: Any, node: str) -> str | None:
+def _flatten(site: Site, layer: Any, node: str) -> str:
     rank = len(site.shape(node))
     if getattr(layer, "data_format", None) == "channels_first" and rank > 2:
         node = site.permute(node, (0, *range(2, rank), 1), "transpose")
     return site.view(node, lambda x: (x.shape[0], math.prod(x.shape[1:])))
 
 
-def _reshape(site: Site, layer: Any, node: str) -> str | None:
-    return site.view(node, lambda x: (x.shape[0], *layer.target_shape))
-
-
-def _permute(site: Site, layer: Any, node: str) -> str | None:
-    return site.permute(node, (0, *layer.dims))
-
-
-def _crop(site: Site, layer: Any, node: str) -> str | None:
-    axis = _axes(layer)[0]
+def _crop(site: Site, layer: Any, node: str) -> str:
+    (axis,), _ = _axes(site, layer, node)
     low, high = layer.cropping
     return site.crop(node, axis, low, site.shape(node)[axis] - low - high)
 
 
-def _zero_pad(site: Site, layer: Any, node: str) -> str | None:
-    low, high = layer.padding
-    return site.pad(node, _axes(layer)[0], low, high)
+def _zero_pad(site: Site, layer: Any, node: str) -> str:
+    (axis,), _ = _axes(site, layer, node)
+    return site.pad(node, axis, *layer.padding)
 
 
-def _upsample(site: Site, layer: Any, node: str) -> str | None:
-    return upsample(site, node, _one(layer.size), 1)
-
-
-def _identity(site: Site, layer: Any, node: str) -> str | None:
+def _identity(site: Site, layer: Any, node: str) -> str:
     return node
 
 
 def _function(name: str) -> Translator:
     """Return the translator of an activation layer; Keras 2 calls the slope of its leaky ReLU alpha."""
 
-    def translate(site: Site, layer: Any, node: str) -> str | None:
-        function = find(name)
-        assert function is not None
-        options = options_of(layer, function)
+    def translate(site: Site, layer: Any, node: str) -> str:
+        options = options_of(layer, FUNCTIONS[key(name)])
         if name == "leaky_relu" and "negative_slope" not in options:
             options = {"negative_slope": float(layer.alpha)}
         return site.named_function(node, name, layer, **options)
@@ -425,7 +335,7 @@ def _function(name: str) -> Translator:
     return translate
 
 
-def _prelu(site: Site, layer: Any, node: str) -> str | None:
+def _prelu(site: Site, layer: Any, node: str) -> str:
     alpha = _needed(site, layer.alpha)
     constant = site.builder.constant(f"{site.name}/alpha", alpha[None], f"{site.name} (alpha)")
 
@@ -435,74 +345,44 @@ def _prelu(site: Site, layer: Any, node: str) -> str | None:
     return site.add("elementwise", (node, constant), call, ElementwiseParameters())
 
 
-def _softmax(site: Site, layer: Any, node: str) -> str | None:
-    return site.softmax(node, layer.axis)
-
-
-def _activation(site: Site, layer: Any, node: str) -> str | None:
-    return activation(site, layer.activation, node)
-
-
-def _rescaling(site: Site, layer: Any, node: str) -> str | None:
-    if not isinstance(layer.scale, int | float) or not isinstance(layer.offset, int | float):
-        return None
+def _rescaling(site: Site, layer: Any, node: str) -> str:
+    require(isinstance(layer.scale, int | float) and isinstance(layer.offset, int | float))
     scaled = site.combine("multiply", node, float(layer.scale), "scale")
-    return scaled if scaled is None else site.combine("add", scaled, float(layer.offset), "offset")
+    return site.combine("add", scaled, float(layer.offset), "offset")
 
 
 def _fold(op: str) -> Merger:
     """Return the translator of a merge of tensors of one rank, two by two."""
 
-    def translate(site: Site, layer: Any, nodes: list[str]) -> str | None:
-        if len({len(site.shape(node)) for node in nodes}) > 1:
-            return None  # Keras adds axes in ways of its own
-        total: str | None = nodes[0]
+    def translate(site: Site, layer: Any, nodes: list[str]) -> str:
+        require(len({len(site.shape(node)) for node in nodes}) == 1)  # else Keras adds axes by its own rules
+        total = nodes[0]
         for node in nodes[1:]:
-            assert total is not None
             total = site.combine(op, total, node)
         return total
 
     return translate
 
 
-def _average(site: Site, layer: Any, nodes: list[str]) -> str | None:
-    total = _fold("add")(site, layer, nodes)
-    return None if total is None else site.combine("divide", total, len(nodes))
-
-
-def _extremum(function: Callable[[Tensor, Tensor], Tensor]) -> Merger:
-    def translate(site: Site, layer: Any, nodes: list[str]) -> str | None:
-        if len({len(site.shape(node)) for node in nodes}) > 1:
-            return None
-        found = nodes[0]
-        for node in nodes[1:]:
-            found = (
-                found if node == found else site.add("elementwise", (found, node), function, ElementwiseParameters())
-            )
-        return found
-
-    return translate
-
-
-def _concatenate(site: Site, layer: Any, nodes: list[str]) -> str | None:
-    return site.concatenate(nodes, layer.axis)
+def _average(site: Site, layer: Any, nodes: list[str]) -> str:
+    return site.combine("divide", _fold("add")(site, layer, nodes), len(nodes))
 
 
 TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
     {
-        "Activation": _activation,
+        "Activation": lambda site, layer, node: _activation(site, layer.activation, node),
         "ActivityRegularization": _identity,
         "AlphaDropout": _identity,
         "AveragePooling1D": _pool("average_pool"),
-        "AveragePooling2D": _pool_2d("average_pool"),
+        "AveragePooling2D": _pool("average_pool"),
         "BatchNormalization": _batch_norm,
-        "Conv1D": _conv,
+        "Conv1D": _conv(1),
         "Conv1DTranspose": _conv_transpose,
-        "Conv2D": _conv_2d,
+        "Conv2D": _conv(2),
         "Cropping1D": _crop,
         "Dense": _dense,
-        "DepthwiseConv1D": _depthwise,
-        "DepthwiseConv2D": _depthwise_2d,
+        "DepthwiseConv1D": _depthwise(1),
+        "DepthwiseConv2D": _depthwise(2),
         "Dropout": _identity,
         "ELU": _function("elu"),
         "EinsumDense": _einsum_dense,
@@ -510,26 +390,26 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "GaussianDropout": _identity,
         "GaussianNoise": _identity,
         "GlobalAveragePooling1D": _global_pool("mean"),
-        "GlobalAveragePooling2D": _global_pool_2d("mean"),
+        "GlobalAveragePooling2D": _global_pool("mean"),
         "GlobalMaxPooling1D": _global_pool("max"),
-        "GlobalMaxPooling2D": _global_pool_2d("max"),
+        "GlobalMaxPooling2D": _global_pool("max"),
         "Identity": _identity,
         "LayerNormalization": _layer_norm,
         "LeakyReLU": _function("leaky_relu"),
         "MaxPooling1D": _pool("max_pool"),
-        "MaxPooling2D": _pool_2d("max_pool"),
+        "MaxPooling2D": _pool("max_pool"),
         "PReLU": _prelu,
-        "Permute": _permute,
+        "Permute": lambda site, layer, node: site.permute(node, (0, *layer.dims)),
         "RMSNormalization": _rms_norm,
         "ReLU": _function("relu"),
         "Rescaling": _rescaling,
-        "Reshape": _reshape,
+        "Reshape": lambda site, layer, node: site.view(node, lambda x: (x.shape[0], *layer.target_shape)),
         "SeparableConv1D": _separable,
-        "Softmax": _softmax,
+        "Softmax": lambda site, layer, node: site.softmax(node, layer.axis),
         "SpatialDropout1D": _identity,
         "SyncBatchNormalization": _batch_norm,
         "TimeDistributed": _time_distributed,
-        "UpSampling1D": _upsample,
+        "UpSampling1D": lambda site, layer, node: site.upsample(node, _per_axis(layer.size, 1)[0], 1),
         "ZeroPadding1D": _zero_pad,
     }
 )
@@ -537,9 +417,9 @@ MERGERS: Mapping[str, Merger] = MappingProxyType(
     {
         "Add": _fold("add"),
         "Average": _average,
-        "Concatenate": _concatenate,
-        "Maximum": _extremum(torch.maximum),
-        "Minimum": _extremum(torch.minimum),
+        "Concatenate": lambda site, layer, nodes: site.concatenate(nodes, layer.axis),
+        "Maximum": _fold("maximum"),
+        "Minimum": _fold("minimum"),
         "Multiply": _fold("multiply"),
         "Subtract": _fold("subtract"),
     }

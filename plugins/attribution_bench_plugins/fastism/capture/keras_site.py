@@ -1,6 +1,7 @@
-"""Where a layer or an operation is called: what its translation may ask for and add."""
+"""Calls of Keras layers and operations: what their translations read of the model, and the nodes that they add."""
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from types import MappingProxyType
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.capture.einstein_sums import contraction
+from attribution_bench_plugins.fastism.capture.errors import require
 from attribution_bench_plugins.fastism.capture.graph_builder import GraphBuilder
-from attribution_bench_plugins.fastism.capture.keras_functions import find, is_plain_relu
+from attribution_bench_plugins.fastism.capture.keras_functions import FUNCTIONS, is_plain_relu, key
 from attribution_bench_plugins.fastism.capture.keras_model import Library, Reference, number
 from attribution_bench_plugins.fastism.graph.ir import OPAQUE
 from attribution_bench_plugins.fastism.graph.parameters import (
@@ -25,16 +27,35 @@ from attribution_bench_plugins.fastism.graph.parameters import (
     ReductionParameters,
     ShiftParameters,
     SumParameters,
+    UpsamplingParameters,
 )
 
-COMBINATIONS: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
-    {"add": torch.add, "subtract": torch.sub, "multiply": torch.mul, "divide": torch.div}
+
+def _of_tensors(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Any], Tensor]:
+    """Return a function of two tensors of one type that also takes a number in the place of one."""
+
+    def call(first: Any, second: Any) -> Tensor:
+        like = first if isinstance(first, Tensor) else second
+        return function(*(x if isinstance(x, Tensor) else torch.full_like(like, x) for x in (first, second)))
+
+    return call
+
+
+COMBINATIONS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType(
+    {
+        "add": operator.add,
+        "divide": operator.truediv,
+        "maximum": _of_tensors(torch.maximum),
+        "minimum": _of_tensors(torch.minimum),
+        "multiply": operator.mul,
+        "subtract": operator.sub,
+    }
 )
 REDUCTIONS: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
     {"sum": torch.sum, "mean": torch.mean, "max": torch.amax}
 )
 ROUNDING = 1000
-"""Units of the last place by which two computations of a function may differ."""
+"""Units in the last place by which two computations of a function may differ."""
 IN_PLACE: Mapping[Callable[..., Tensor], Callable[..., Tensor]] = MappingProxyType(
     {torch.sigmoid: torch.sigmoid_, torch.tanh: torch.tanh_, torch.exp: torch.exp_}
 )
@@ -87,23 +108,37 @@ class Site:
         return dtype
 
     def weight(self, variable: Any) -> Tensor | None:
-        """Return a variable as the layer computes with it; None for one that is not there."""
+        """Return a variable as the layer computes with it; None for one that the layer does not have."""
         if variable is None:
             return None
         value = self.library.to_torch(variable, self.device)
         return value.to(self.dtype) if self.dtype is not None and value.is_floating_point() else value
 
-    def operand(self, value: Any) -> str | float | int | None:
-        """Return an argument of an operation: a node, a number, or a constant's node; None for what is no tensor."""
+    def operand(self, value: Any) -> str | float | int:
+        """Return an argument of an operation: a node, a number, or the node of a constant."""
         if isinstance(value, Reference):
-            return value.name if self.is_tensor(value.name) else None
+            require(self.is_tensor(value.name))
+            return value.name
         plain = number(value)
         if plain is not None:
             return plain
-        if not hasattr(value, "shape"):
-            return None
+        require(hasattr(value, "shape"))
         tensor = torch.as_tensor(value) if not hasattr(value, "device") else self.library.to_torch(value, self.device)
         return self.builder.constant(f"{self.name}/constant", tensor.to(self.device), f"{self.name} (constant)")
+
+    def nodes(self, values: Sequence[Any]) -> list[str]:
+        """Return the nodes of arguments that must be tensors."""
+        operands = map(self.operand, values)
+        nodes = [operand for operand in operands if isinstance(operand, str)]
+        require(len(nodes) == len(values))
+        return nodes
+
+    def inner_axes(self, node: str, axes: Any) -> tuple[int, ...]:
+        """Return one axis or several as counted from the first; none may be the batch."""
+        rank = len(self.shape(node))
+        axes = tuple(axes) if isinstance(axes, list | tuple) else (axes,)
+        require(all(isinstance(axis, int) and axis % rank > 0 for axis in axes))
+        return tuple(axis % rank for axis in axes)
 
     def cast(self, node: str, dtype: torch.dtype) -> str:
         """Return a node in another type, as Keras casts the inputs of a layer."""
@@ -116,17 +151,14 @@ class Site:
         parameters = ElementwiseParameters(IN_PLACE.get(function))
         return self.add("elementwise", node, lambda x: function(x, **options), parameters, kind)
 
-    def named_function(
-        self, node: str, name: str, own: Callable[..., Any], kind: str = "", **options: Any
-    ) -> str | None:
-        """Add a function of single elements by Keras' name; None for a name that is not known.
+    def named_function(self, node: str, name: str, own: Callable[..., Any], kind: str = "", **options: Any) -> str:
+        """Add a function of single elements by Keras' name.
 
-        ``own`` is the library's, on its own tensors. It is called instead where PyTorch's gives other values:
-        TensorFlow rounds the constants of some functions to single precision, and Keras 2 defines some otherwise.
+        ``own`` is the library's, on its own tensors. It is called where PyTorch's gives other values: TensorFlow rounds
+        the constants of some functions to single precision, and Keras 2 defines some differently.
         """
-        function = find(name)
-        if function is None:
-            return None
+        require(key(name) in FUNCTIONS)
+        function = FUNCTIONS[key(name)]
         if not self._agree(node, lambda x: function(x, **options), own):
             return self.elementwise(node, lambda x: self.by_library(own, x), kind)
         if is_plain_relu(name, options):
@@ -147,11 +179,9 @@ class Site:
         scale = max(1.0, float(expected.nan_to_num().abs().max()))
         return torch.allclose(found, expected, rtol=rounding, atol=rounding * scale, equal_nan=True)
 
-    def contract(self, equation: str, node: str, weight: Tensor, *, weight_first: bool = False) -> str | None:
-        """Add an Einstein sum of a node and a weight; None for one that is more than a dense layer."""
+    def contract(self, equation: str, node: str, weight: Tensor, *, weight_first: bool = False) -> str:
+        """Add an Einstein sum of a node and a weight; TranslationError for one that is more than a dense layer."""
         parameters = contraction(equation, len(self.shape(node)), weight, weight_first=weight_first)
-        if parameters is None:
-            return None
 
         def call(x: Tensor) -> Tensor:
             return torch.einsum(equation, *((weight, x) if weight_first else (x, weight)))
@@ -168,14 +198,11 @@ class Site:
 
         return self.add("position_wise", node, call, AxisFunctionParameters(axis, function), kind)
 
-    def softmax(
-        self, node: str, axis: Any, kind: str = "", function: Callable[..., Tensor] = torch.softmax
-    ) -> str | None:
-        """Add a softmax over one axis; None where it is over several, or over the batch."""
-        axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
-        if not isinstance(axis, int) or axis % len(self.shape(node)) == 0:
-            return None
-        return self.position_wise(node, axis, lambda x: function(x, -1), kind)
+    def softmax(self, node: str, axis: Any, kind: str = "", function: Callable[..., Tensor] = torch.softmax) -> str:
+        """Add a softmax over one axis."""
+        axes = self.inner_axes(node, axis)
+        require(len(axes) == 1)
+        return self.position_wise(node, axes[0], lambda x: function(x, -1), kind)
 
     def view(self, node: str, shape: Callable[[Tensor], Any], kind: str = "") -> str:
         """Add a reshape to a shape that may depend on the batch size."""
@@ -199,9 +226,13 @@ class Site:
         pad = torch.nn.functional.pad
         return self.add("shift", node, lambda x: pad(x, widths, value=value), ShiftParameters(axis, -low), kind)
 
+    def upsample(self, node: str, factor: int, axis: int) -> str:
+        """Add a repetition of each element along an axis."""
+        parameters = UpsamplingParameters(axis, factor)
+        return self.add("upsample", node, lambda x: x.repeat_interleave(factor, axis), parameters)
+
     def reduce(self, node: str, op: str, axes: tuple[int, ...], keep: bool) -> str:
         """Add a sum, a mean or a maximum over axes."""
-        axes = tuple(axis % len(self.shape(node)) for axis in axes)
         function: Callable[..., Tensor] = REDUCTIONS[op]
         return self.add(op, node, lambda x: function(x, axes, keepdim=keep), ReductionParameters(axes, keep))
 
@@ -213,27 +244,33 @@ class Site:
         names = [n if n not in nodes[:i] else self.view(n, lambda x: x.shape, "view") for i, n in enumerate(nodes)]
         return self.add("concatenate", tuple(names), lambda *x: torch.cat(x, axis), ConcatenationParameters(axis))
 
-    def combine(self, op: str, first: str | float, second: str | float, kind: str = "") -> str | None:
-        """Add a sum (``add``, ``subtract``), a product or a quotient of two nodes, or of one and a number."""
-        function: Callable[..., Tensor] = COMBINATIONS[op]
-        if isinstance(first, str) and isinstance(second, str):
-            if first == second:
-                return self.add("elementwise", first, lambda x: function(x, x), ElementwiseParameters(), kind)
-            if op in ("add", "subtract"):
-                parameters = SumParameters(-1 if op == "subtract" else 1)
-                return self.add("add", (first, second), function, parameters, kind)
-            return self.add(op, (first, second), function, NO_PARAMETERS, kind)
-        if isinstance(first, str):
-            if op in ("add", "subtract"):
-                return self.add("add", first, lambda x: function(x, second), SumParameters(), kind)
-            return self.add(op, first, lambda x: function(x, second), NO_PARAMETERS, kind)
-        if not isinstance(second, str):
-            return None
-        if op == "add":
-            return self.add("add", second, lambda x: function(x, first), SumParameters(), kind)
-        if op == "multiply":
-            return self.add("multiply", second, lambda x: function(x, first), NO_PARAMETERS, kind)
-        if op == "subtract":
-            negative = self.add("multiply", second, torch.neg, NO_PARAMETERS, kind)
-            return self.add("add", negative, lambda x: x + first, SumParameters(), kind)
-        return self.add("elementwise", second, lambda x: first / x, ElementwiseParameters(), kind)
+    def combine(self, op: str, first: str | float, second: str | float, kind: str = "") -> str:
+        """Add one of COMBINATIONS of two nodes, or of a node and a number."""
+        function, is_number_first = COMBINATIONS[op], not isinstance(first, str)
+        require(isinstance(first, str) or isinstance(second, str))
+        if op in ("maximum", "minimum") or first == second or (op == "divide" and is_number_first):
+            return self.call_of("elementwise", function, (first, second), ElementwiseParameters(), kind)
+        if op in ("multiply", "divide"):
+            return self.call_of(op, function, (first, second), NO_PARAMETERS, kind)
+        if op == "subtract" and isinstance(second, str) and is_number_first:
+            second, function = self.add("multiply", second, torch.neg, NO_PARAMETERS, kind), operator.add
+        alpha = -1 if op == "subtract" and isinstance(second, str) and not is_number_first else 1
+        return self.call_of("add", function, (first, second), SumParameters(alpha), kind)
+
+    def call_of(
+        self,
+        op: str,
+        function: Callable[..., Tensor],
+        operands: Sequence[str | float],
+        parameters: Parameters,
+        kind: str = "",
+    ) -> str:
+        """Add a function of nodes and numbers."""
+        nodes = tuple(dict.fromkeys(operand for operand in operands if isinstance(operand, str)))
+        require(bool(nodes))
+
+        def call(*values: Tensor) -> Tensor:
+            given = dict(zip(nodes, values, strict=True))
+            return function(*(given[operand] if isinstance(operand, str) else operand for operand in operands))
+
+        return self.add(op, nodes, call, parameters, kind)

@@ -16,7 +16,8 @@ from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
 from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
 from attribution_bench.request import Request
-from attribution_bench_plugins.fastism.capture.from_torch import CaptureError, capture
+from attribution_bench_plugins.fastism.capture.errors import CaptureError
+from attribution_bench_plugins.fastism.capture.from_torch import capture
 from attribution_bench_plugins.fastism.capture.graph_builder import BATCH_SIZES
 from attribution_bench_plugins.fastism.execution.unmutated import run_graph
 from attribution_bench_plugins.fastism.graph.ir import Graph

@@ -1,4 +1,4 @@
-"""PyTorch's operators in the engine's words: which family each belongs to, and what its rule needs."""
+"""PyTorch's operators as ops of the graph: which op each is, and what its rule needs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx
 
 from attribution_bench_plugins.fastism.capture.einstein_sums import contraction
+from attribution_bench_plugins.fastism.capture.errors import TranslationError, require
 from attribution_bench_plugins.fastism.graph.parameters import (
     NO_PARAMETERS,
     AveragePoolParameters,
@@ -33,75 +35,118 @@ from attribution_bench_plugins.fastism.graph.parameters import (
 )
 from attribution_bench_plugins.fastism.ops.registry import SPECS
 
-Arguments = Mapping[str, Any]
-Constants = Mapping[str, Tensor]
-Shape = tuple[int | None, ...] | None
-
 
 @dataclass(frozen=True)
 class Translation:
-    """A family, the nodes that it computes from (in the order in which its rule reads them), and its parameters."""
+    """Op of a call, the nodes that it computes from in the order in which its rule reads them, and its parameters."""
 
     op: str
     inputs: tuple[str, ...]
     parameters: Parameters
 
 
-Translator = Callable[[Arguments, Constants, Shape], Translation | None]
+@dataclass(frozen=True)
+class OperatorCall:
+    """Call of an operator in an exported program."""
+
+    arguments: Mapping[str, Any]
+    """Every argument by its name in the operator's schema; a tensor is the node that computes it."""
+    constants: Mapping[str, Tensor]
+    """Node -> its value, for the nodes that depend on no input."""
+    shape: tuple[int | None, ...] | None
+    """Shape of the value, BATCH in place of the batch axis; None where the batch is part of another size."""
+    part: int = 0
+    """Place of the value among those that the operator returns, for `translate_part`."""
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    @property
+    def operand(self) -> fx.Node:
+        """The node of the tensor that most operators take first."""
+        node: fx.Node = self.arguments["input" if "input" in self.arguments else "self"]
+        return node
+
+    @property
+    def sizes(self) -> tuple[Any, ...]:
+        """Shape of the operand; the size of the batch is no int."""
+        return tuple(self.operand.meta["val"].shape)
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether every tensor that may change holds floating-point numbers, so that differences mean something."""
+        values = list(self.arguments.values())
+        values += [part for value in values if isinstance(value, list | tuple) for part in value]
+        nodes = (value for value in values if isinstance(value, fx.Node) and value.name not in self.constants)
+        tensors = (node.meta.get("val") for node in nodes)
+        return all(tensor.is_floating_point() for tensor in tensors if isinstance(tensor, Tensor))
+
+    def constant(self, name: str) -> Tensor:
+        """Return the value of a tensor argument that depends on no input."""
+        value = self.arguments.get(name)
+        if not isinstance(value, fx.Node) or value.name not in self.constants:
+            raise TranslationError
+        return self.constants[value.name]
+
+    def optional_constant(self, name: str) -> Tensor | None:
+        """Return the same; None for an argument that is not given."""
+        return None if self.arguments.get(name) is None else self.constant(name)
+
+    def to(self, op: str, parameters: Parameters = NO_PARAMETERS) -> Translation:
+        """Return the translation to an op that computes from the operand alone."""
+        return Translation(op, (self.operand.name,), parameters)
+
+    def to_axis_function(self, axis: int, on_last_axis: Callable[[Tensor], Tensor]) -> Translation:
+        """Return the translation to a function of what one axis of the operand holds."""
+        return self.to("position_wise", AxisFunctionParameters(axis, on_last_axis))
 
 
-def translate(target: Any, arguments: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    """Return the translation of an operator's call; None for one that the engine has no words for."""
-    name = target.name().removeprefix("aten::").partition(".")[0]
-    translator = TRANSLATORS.get(name)
-    translation = translator(arguments, constants, shape) if translator is not None else None
-    if translation is not None and (SPECS[translation.op].traits.any_dtype or _floating(arguments, constants)):
+Translator = Callable[[OperatorCall], Translation]
+"""Returns the translation of a call; raises TranslationError for one that no rule covers."""
+
+
+def translate(target: Any, call: OperatorCall) -> Translation | None:
+    """Return the translation of an operator's call; None for one that no rule covers."""
+    translation = _translated(TRANSLATORS, target, call)
+    if translation is None and torch.Tag.pointwise in target.tags and target.name().startswith("aten::"):
+        return _pointwise(target, call)
+    return translation
+
+
+def translate_part(target: Any, call: OperatorCall) -> Translation | None:
+    """Return the translation of one of the tensors that an operator returns."""
+    return _translated(PART_TRANSLATORS, target, call)
+
+
+def _translated(translators: Mapping[str, Translator], target: Any, call: OperatorCall) -> Translation | None:
+    translator = translators.get(target.name().removeprefix("aten::").partition(".")[0])
+    try:
+        translation = translator(call) if translator is not None else None
+    except TranslationError:
+        return None
+    if translation is None or SPECS[translation.op].traits.any_dtype or call.is_floating:
         return translation
-    if torch.Tag.pointwise in target.tags and target.name().startswith("aten::"):
-        return _pointwise(target, arguments)
     return None
 
 
-def translate_part(
-    target: Any, part: int, arguments: Arguments, constants: Constants, shape: Shape
-) -> Translation | None:
-    """Return the translation of one of the tensors that an operator returns."""
-    name = target.name().removeprefix("aten::")
-    translator = PART_TRANSLATORS.get(name) or PART_TRANSLATORS.get(name.partition(".")[0])
-    if translator is None or not _floating(arguments, constants):
+def _pointwise(target: Any, call: OperatorCall) -> Translation | None:
+    values = call.arguments.values()
+    nodes = [value for value in values if isinstance(value, fx.Node)]
+    are_tensors = all(isinstance(node.meta.get("val"), Tensor) for node in nodes)
+    if not nodes or not are_tensors or any(isinstance(value, list | tuple) for value in values):
         return None
-    return translator(part, arguments, constants, shape)
-
-
-def _floating(arguments: Arguments, constants: Constants) -> bool:
-    """Whether every tensor that may change holds floating-point numbers, so that differences mean something."""
-    values = [value for value in arguments.values() if isinstance(value, fx.Node)]
-    values += [node for value in arguments.values() if isinstance(value, list | tuple) for node in value]
-    nodes = [node for node in values if isinstance(node, fx.Node) and node.name not in constants]
-    tensors = [node.meta.get("val") for node in nodes]
-    return all(tensor.is_floating_point() for tensor in tensors if isinstance(tensor, Tensor))
-
-
-def _pointwise(target: Any, a: Arguments) -> Translation | None:
-    tensors = [
-        value for value in a.values() if isinstance(value, fx.Node) and isinstance(value.meta.get("val"), Tensor)
-    ]
-    others = [value for value in a.values() if isinstance(value, fx.Node) and value not in tensors]
-    if others or not tensors or any(isinstance(value, list | tuple) for value in a.values()):
-        return None
-    inputs = tuple(dict.fromkeys(node.name for node in tensors))
+    in_place = _in_place(target, call.arguments) if len(nodes) == 1 else None
     op = "relu" if target is torch.ops.aten.relu.default else "elementwise"
-    in_place = _in_place(target, a) if len(tensors) == 1 else None
-    return Translation(op, inputs, ElementwiseParameters(in_place))
+    return Translation(op, tuple(dict.fromkeys(node.name for node in nodes)), ElementwiseParameters(in_place))
 
 
-def _in_place(target: Any, a: Arguments) -> Callable[[Tensor], Tensor] | None:
+def _in_place(target: Any, arguments: Mapping[str, Any]) -> Callable[[Tensor], Tensor] | None:
     """Return the operator's own in-place form, where it has one that takes the same arguments."""
     packet = getattr(torch.ops.aten, target.name().removeprefix("aten::").partition(".")[0] + "_", None)
     overload = getattr(packet, target._overloadname, None) if packet is not None else None
     if overload is None or [x.name for x in overload._schema.arguments] != [x.name for x in target._schema.arguments]:
         return None
-    first, *rest = a.values()
+    first, *rest = arguments.values()
     if not isinstance(first, fx.Node):
         return None
     empty = torch.empty(0, dtype=first.meta["val"].dtype)
@@ -115,144 +160,104 @@ def _in_place(target: Any, a: Arguments) -> Callable[[Tensor], Tensor] | None:
     return call
 
 
-def _weight(a: Arguments, key: str, constants: Constants) -> Tensor | None:
-    """Return a constant tensor argument; None where it depends on the input."""
-    value = a.get(key)
-    return constants.get(value.name) if isinstance(value, fx.Node) else None
+def _per_axis(value: Sequence[int] | int, axes: int) -> list[int]:
+    """Return a setting of each spatial axis, which may be given once for all."""
+    values = [value] if isinstance(value, int) else list(value)
+    values = values * axes if len(values) == 1 else values
+    require(len(values) == axes and all(isinstance(number, int) for number in values))
+    return values
 
 
-def _one(value: Any) -> int | None:
-    """Return the only element of an int or a list of one; None for anything else."""
-    if isinstance(value, int):
-        return value
-    return int(value[0]) if len(value) == 1 and isinstance(value[0], int) else None
+def _one(value: Sequence[int] | int) -> int:
+    """Return a setting of the one spatial axis."""
+    return _per_axis(value, 1)[0]
 
 
 def _two(value: Sequence[int] | int) -> tuple[int, int]:
-    """Return a setting of two spatial axes, which may be given once for both."""
-    values = [value] if isinstance(value, int) else list(value)
-    return values[0], values[-1]
+    """Return a setting of two spatial axes."""
+    first, second = _per_axis(value, 2)
+    return first, second
 
 
-def _conv1d(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    weight = _weight(a, "weight", constants)
-    stride, dilation = _one(a["stride"]), _one(a["dilation"])
-    if weight is None or weight.dim() != 3 or stride is None or dilation is None:
-        return None
-    reach = (weight.shape[2] - 1) * dilation
-    padding = a["padding"]
-    if padding == "same":
-        left, right = reach // 2, reach - reach // 2
-    elif padding == "valid":
-        left = right = 0
-    else:
-        both = _one(padding)
-        if both is None:
-            return None
-        left = right = both
+def _paddings(call: OperatorCall, weight: Tensor) -> list[tuple[int, int]]:
+    """Return the padding of a convolution before and after, along each spatial axis."""
+    sizes = weight.shape[2:]
+    if call["padding"] not in ("same", "valid"):
+        return [(both, both) for both in _per_axis(call["padding"], len(sizes))]
+    dilations = _per_axis(call["dilation"], len(sizes))
+    totals = [(k - 1) * rate * (call["padding"] == "same") for k, rate in zip(sizes, dilations, strict=True)]
+    return [(total // 2, total - total // 2) for total in totals]
+
+
+def _conv1d(call: OperatorCall) -> Translation:
+    weight = call.constant("weight")
+    require(weight.dim() == 3)
+    stride, dilation, (padding,) = _one(call["stride"]), _one(call["dilation"]), _paddings(call, weight)
     parameters = ConvolutionParameters(
-        weight,
-        stride=stride,
-        dilation=dilation,
-        padding=(left, right),
-        groups=int(a["groups"]),
-        position_axis=2,
-        channel_axis=1,
+        weight, stride, dilation, padding, groups=call["groups"], position_axis=2, channel_axis=1
     )
-    return Translation("conv", (a["input"].name,), parameters)
+    return call.to("conv", parameters)
 
 
-def _conv2d(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    weight = _weight(a, "weight", constants)
-    if weight is None or weight.dim() != 4:
-        return None
-    stride, dilation = _two(a["stride"]), _two(a["dilation"])
-    if a["padding"] in ("same", "valid"):
-        reaches = [
-            (size - 1) * rate * (a["padding"] == "same") for size, rate in zip(weight.shape[2:], dilation, strict=True)
-        ]
-        first, second = ((reach // 2, reach - reach // 2) for reach in reaches)
-    else:
-        first, second = ((both, both) for both in _two(a["padding"]))
+def _conv2d(call: OperatorCall) -> Translation:
+    weight = call.constant("weight")
+    require(weight.dim() == 4)
+    stride, dilation, (first, second) = _two(call["stride"]), _two(call["dilation"]), _paddings(call, weight)
     parameters = Convolution2dParameters(
-        weight,
-        stride=stride,
-        dilation=dilation,
-        padding=(first, second),
-        groups=int(a["groups"]),
-        spatial_axes=(2, 3),
-        channel_axis=1,
+        weight, stride, dilation, (first, second), groups=call["groups"], spatial_axes=(2, 3), channel_axis=1
     )
-    return Translation("conv2d", (a["input"].name,), parameters)
+    return call.to("conv2d", parameters)
 
 
-def _conv_transpose1d(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    weight = _weight(a, "weight", constants)
-    stride, padding, dilation = (_one(a[key]) for key in ("stride", "padding", "dilation"))
-    if weight is None or weight.dim() != 3 or stride is None or padding is None or dilation is None:
-        return None
+def _conv_transpose1d(call: OperatorCall) -> Translation:
+    weight = call.constant("weight")
+    require(weight.dim() == 3)
+    stride, dilation, padding = (_one(call[name]) for name in ("stride", "dilation", "padding"))
     parameters = TransposedConvolutionParameters(
-        weight,
-        stride=stride,
-        dilation=dilation,
-        padding=padding,
-        groups=int(a["groups"]),
-        position_axis=2,
-        channel_axis=1,
+        weight, stride, dilation, padding, groups=call["groups"], position_axis=2, channel_axis=1
     )
-    return Translation("conv_transpose", (a["input"].name,), parameters)
+    return call.to("conv_transpose", parameters)
 
 
-def _linear(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    weight = _weight(a, "weight", constants)
-    return None if weight is None else Translation("linear", (a["input"].name,), WeightParameters(weight))
+def _addmm(call: OperatorCall) -> Translation:
+    weight = call.constant("mat2")
+    call.constant("self")  # a bias that changes has no rule
+    return Translation("linear", (call["mat1"].name,), WeightParameters(weight.t() * call["alpha"]))
 
 
-def _addmm(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    weight, bias = _weight(a, "mat2", constants), _weight(a, "self", constants)
-    if weight is None or bias is None or not isinstance(a["mat1"], fx.Node):
-        return None
-    return Translation("linear", (a["mat1"].name,), WeightParameters(weight.t() * a["alpha"]))
-
-
-def _matmul(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    second = "mat2" if "mat2" in a else "other"
-    weight, left = _weight(a, second, constants), _weight(a, "self", constants)
-    if left is not None and left.dim() == 2 and isinstance(a[second], fx.Node) and a[second].meta["val"].dim() == 3:
+def _matmul(call: OperatorCall) -> Translation:
+    second = "mat2" if "mat2" in call.arguments else "other"
+    left = call.constants.get(call["self"].name)
+    if left is not None and left.dim() == 2 and call[second].meta["val"].dim() == 3:
         pointwise = ConvolutionParameters(
             left[:, :, None], stride=1, dilation=1, padding=(0, 0), groups=1, position_axis=2, channel_axis=1
         )
-        return Translation("conv", (a[second].name,), pointwise)
-    if weight is None or weight.dim() != 2:
-        return None
-    return Translation("linear", (a["self"].name,), WeightParameters(weight.t()))
+        return Translation("conv", (call[second].name,), pointwise)
+    weight = call.constant(second)
+    require(weight.dim() == 2)
+    return call.to("linear", WeightParameters(weight.t()))
 
 
-def _einsum(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    nodes = a["tensors"]
-    constant = [constants.get(node.name) for node in nodes]
-    if len(nodes) != 2 or (constant[0] is None) is (constant[1] is None):
-        return None
-    first = constant[0] is not None
-    x, weight = nodes[1 if first else 0], constant[0] if first else constant[1]
-    assert weight is not None
-    parameters = contraction(a["equation"], x.meta["val"].dim(), weight, weight_first=first)
-    return None if parameters is None else Translation("contract", (x.name,), parameters)
+def _einsum(call: OperatorCall) -> Translation:
+    nodes = call["tensors"]
+    constant = [node.name in call.constants for node in nodes]
+    require(len(nodes) == 2 and constant[0] != constant[1])
+    weight, x = nodes if constant[0] else reversed(nodes)
+    rank, value = x.meta["val"].dim(), call.constants[weight.name]
+    return Translation("contract", (x.name,), contraction(call["equation"], rank, value, weight_first=constant[0]))
 
 
-def _batch_norm(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    mean, variance = _weight(a, "running_mean", constants), _weight(a, "running_var", constants)
-    if mean is None or variance is None or a.get("training") is True:
-        return None
+def _batch_norm(call: OperatorCall) -> Translation:
+    require(call.arguments.get("training") is not True and call.part == 0)
     parameters = BatchNormParameters(
-        weight=_weight(a, "weight", constants),
-        bias=_weight(a, "bias", constants),
-        mean=mean,
-        variance=variance,
-        epsilon=float(a["eps"]),
+        weight=call.optional_constant("weight"),
+        bias=call.optional_constant("bias"),
+        mean=call.constant("running_mean"),
+        variance=call.constant("running_var"),
+        epsilon=float(call["eps"]),
         axis=1,
     )
-    return Translation("batch_norm", (a["input"].name,), parameters)
+    return call.to("batch_norm", parameters)
 
 
 def _pool_parameters(
@@ -263,296 +268,195 @@ def _pool_parameters(
     return AveragePoolParameters(kernel, stride, padding, dilation, position_axis, count_padding)
 
 
-def _pool(op: str) -> Translator:
-    def translate_pool(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-        shape_in = a["self"].meta["val"].shape
-        settings = [_settings(a[key]) for key in ("kernel_size", "stride", "padding")]
-        settings.append(_settings(a.get("dilation", 1)))
-        kernels, strides, paddings, dilations = settings
-        strides = strides or kernels
-        # One spatial axis at most may be pooled; the rest have a kernel of one.
-        sizes = [_two(values) if len(kernels) == 2 else values for values in (kernels, strides, paddings, dilations)]
-        rank = len(shape_in)
-        idle = [
-            kernel == 1 and sizes[2][i] == 0 and 1 in (sizes[1][i], shape_in[rank - len(kernels) + i])
-            for i, kernel in enumerate(kernels)
-        ]
-        pooled = [i for i in range(len(kernels)) if not idle[i]]
-        if len(pooled) > 1 or a.get("divisor_override") is not None:
-            return None
-        at = pooled[0] if pooled else len(kernels) - 1
-        kernel, stride, padding, dilation = (values[at] for values in sizes)
+def _pool(op: str, axes: int) -> Translator:
+    """Return the translator of a pool, which may have a kernel above one along one of its spatial axes."""
+
+    def translate_pool(call: OperatorCall) -> Translation:
+        settings = (call["kernel_size"], call["stride"] or call["kernel_size"], call["padding"])
+        kernels, strides, paddings = (_per_axis(setting, axes) for setting in settings)
+        dilations = _per_axis(call.arguments.get("dilation", 1), axes)
+        sizes = call.sizes[-axes:]
+        idle = [kernels[i] == 1 and paddings[i] == 0 and 1 in (strides[i], sizes[i]) for i in range(axes)]
+        pooled = [i for i in range(axes) if not idle[i]]
+        require(len(pooled) <= 1 and call.arguments.get("divisor_override") is None)
+        at = pooled[0] if pooled else axes - 1
         parameters = _pool_parameters(
             op,
-            kernel=kernel,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            position_axis=rank - len(kernels) + at,
-            count_padding=bool(a.get("count_include_pad", True)),
+            kernel=kernels[at],
+            stride=strides[at],
+            padding=paddings[at],
+            dilation=dilations[at],
+            position_axis=len(call.sizes) - axes + at,
+            count_padding=bool(call.arguments.get("count_include_pad", True)),
         )
-        return Translation(op, (a["self"].name,), parameters)
+        return call.to(op, parameters)
 
     return translate_pool
 
 
-def _settings(value: Any) -> list[int]:
-    return [value] if isinstance(value, int) else list(value)
-
-
 def _adaptive_pool(pool: str, reduction: str) -> Translator:
-    def translate_adaptive(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-        length, outputs = a["self"].meta["val"].shape[-1], _one(a["output_size"])
-        axis = a["self"].meta["val"].dim() - 1
+    def translate_adaptive(call: OperatorCall) -> Translation:
+        require(call.part == 0)
+        axis, outputs = len(call.sizes) - 1, _one(call["output_size"])
         if outputs == 1:
-            return Translation(reduction, (a["self"].name,), ReductionParameters((axis,), keep=True))
-        if outputs is None or length % outputs:
-            return None
-        kernel = length // outputs
+            return call.to(reduction, ReductionParameters((axis,), keep=True))
+        require(call.sizes[-1] % outputs == 0)
+        kernel = call.sizes[-1] // outputs
         parameters = _pool_parameters(
             pool, kernel=kernel, stride=kernel, padding=0, dilation=1, position_axis=axis, count_padding=True
         )
-        return Translation(pool, (a["self"].name,), parameters)
+        return call.to(pool, parameters)
 
     return translate_adaptive
 
 
-def _binary(op: str) -> Translator:
-    def translate_binary(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-        first, second = a["self"], a["other"]
-        if a.get("rounding_mode") is not None:
-            return None
-        inputs = tuple(x.name for x in (first, second) if isinstance(x, fx.Node))
-        tensors = [x for x in (first, second) if isinstance(x, fx.Node) and isinstance(x.meta.get("val"), Tensor)]
-        if len(tensors) != len(inputs) or not isinstance(first, fx.Node):
-            return None
-        if len(set(inputs)) < len(inputs) or not _floating(a, constants):
-            return Translation("elementwise", tuple(dict.fromkeys(inputs)), ElementwiseParameters())
-        return Translation(op, inputs, SumParameters(a.get("alpha", 1)) if op == "add" else NO_PARAMETERS)
+def _binary(op: str, sign: int = 1) -> Translator:
+    def translate_binary(call: OperatorCall) -> Translation:
+        require(isinstance(call["self"], fx.Node) and call.arguments.get("rounding_mode") is None)
+        nodes = [value for value in (call["self"], call["other"]) if isinstance(value, fx.Node)]
+        require(all(isinstance(node.meta.get("val"), Tensor) for node in nodes))
+        inputs = tuple(dict.fromkeys(node.name for node in nodes))
+        if len(inputs) < len(nodes) or not call.is_floating:
+            return Translation("elementwise", inputs, ElementwiseParameters())
+        alpha = sign * call.arguments.get("alpha", 1)
+        return Translation(op, inputs, SumParameters(alpha) if op == "add" else NO_PARAMETERS)
 
     return translate_binary
 
 
-def _subtract(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    translation = _binary("add")(a, constants, shape)
-    if translation is None or not isinstance(translation.parameters, SumParameters):
-        return translation
-    return Translation("add", translation.inputs, SumParameters(-translation.parameters.alpha))
+def _view(call: OperatorCall) -> Translation:
+    return call.to("view")
 
 
-def _view(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    return Translation("view", (a["self"].name,), NO_PARAMETERS)
-
-
-def _identity(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    return Translation("view", ((a.get("self") or a["input"]).name,), NO_PARAMETERS)
-
-
-def _permute(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    return Translation("permute", (a["self"].name,), PermutationParameters(tuple(a["dims"])))
-
-
-def _transpose(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    rank = a["self"].meta["val"].dim()
-    axes = list(range(rank))
-    one, other = a.get("dim0", 0) % rank, a.get("dim1", 1) % rank
+def _transpose(call: OperatorCall) -> Translation:
+    axes = list(range(len(call.sizes)))
+    one, other = call.arguments.get("dim0", 0), call.arguments.get("dim1", 1)
     axes[one], axes[other] = axes[other], axes[one]
-    return Translation("permute", (a["self"].name,), PermutationParameters(tuple(axes)))
+    return call.to("permute", PermutationParameters(tuple(axes)))
 
 
-def _slice(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    value = a["self"].meta["val"]
-    axis, step = a["dim"] % value.dim(), a["step"]
-    size = value.shape[axis]
-    start = a["start"] or 0
+def _slice(call: OperatorCall) -> Translation:
+    axis, step, start = call["dim"] % len(call.sizes), call["step"], call["start"] or 0
+    size = call.sizes[axis]
     if not isinstance(size, int) or not isinstance(start, int):
-        whole_batch = start == 0 and step == 1 and a["end"] in (None, 2**63 - 1)
-        return Translation("view", (a["self"].name,), NO_PARAMETERS) if whole_batch else None
+        require(start == 0 and step == 1 and call["end"] in (None, 2**63 - 1))  # the entire batch
+        return call.to("view")
     start = max(0, start + size) if start < 0 else start
-    if shape is not None and shape[axis] == size:
-        return Translation("view", (a["self"].name,), NO_PARAMETERS)
-    return Translation("shift", (a["self"].name,), ShiftParameters(axis, start, step=step))
+    if call.shape is not None and call.shape[axis] == size:
+        return call.to("view")
+    return call.to("shift", ShiftParameters(axis, start, step=step))
 
 
-def _select(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    return _selected(a["self"], a["dim"], a["index"])
+def _selected(call: OperatorCall, place: Any) -> Translation:
+    """Translate to one place of an axis, which is dropped."""
+    axis = call["dim"] % len(call.sizes)
+    require(isinstance(place, int) and isinstance(call.sizes[axis], int))
+    return call.to("shift", ShiftParameters(axis, place % call.sizes[axis], drop=True))
 
 
-def _selected(node: fx.Node, axis: int, place: int) -> Translation | None:
-    value = node.meta["val"]
-    axis = axis % value.dim()
-    if not isinstance(place, int) or not isinstance(value.shape[axis], int):
-        return None
-    return Translation("shift", (node.name,), ShiftParameters(axis, place % value.shape[axis], drop=True))
+def _split(call: OperatorCall) -> Translation:
+    sizes = call.arguments.get("split_sizes", call.arguments.get("split_size"))
+    before = sizes[: call.part] if isinstance(sizes, list | tuple) else [sizes] * call.part
+    require(all(isinstance(size, int) for size in (*before, call.sizes[call["dim"]])))
+    return call.to("shift", ShiftParameters(call["dim"] % len(call.sizes), sum(before)))
 
 
-def _unbound(part: int, a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    return _selected(a["self"], a["dim"], part)
+def _largest(call: OperatorCall) -> Translation:
+    require(call.part == 0)
+    return call.to("max", ReductionParameters((call["dim"],), bool(call["keepdim"])))
 
 
-def _split(part: int, a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    value = a["self"].meta["val"]
-    sizes = a.get("split_sizes", a.get("split_size"))
-    low = sum(sizes[:part]) if isinstance(sizes, list | tuple) else part * sizes if isinstance(sizes, int) else None
-    if not isinstance(low, int) or not isinstance(value.shape[a["dim"]], int):
-        return None
-    return Translation("shift", (a["self"].name,), ShiftParameters(a["dim"] % value.dim(), low))
-
-
-def _largest(part: int, a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    if part != 0:
-        return None
-    return Translation("max", (a["self"].name,), ReductionParameters((a["dim"],), bool(a["keepdim"])))
-
-
-def _first_part(translator: Translator) -> "PartTranslator":
-    def translate_first(part: int, a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-        return translator(a, constants, shape) if part == 0 else None
-
-    return translate_first
-
-
-def _amax(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    if not a["dim"]:
-        return None
-    return Translation("max", (a["self"].name,), ReductionParameters(tuple(a["dim"]), bool(a["keepdim"])))
-
-
-def _flip(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    return Translation("flip", (a["self"].name,), FlipParameters(tuple(a["dims"])))
-
-
-def _chosen(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
+def _chosen(call: OperatorCall) -> Translation:
     """Translate indexing of one axis with a constant list of places."""
-    if "dim" in a:
-        axis, index = a["dim"], _weight(a, "index", constants)
+    if "dim" in call.arguments:
+        axis, index = call["dim"], call.constant("index")
     else:
-        given = [(axis, index) for axis, index in enumerate(a["indices"]) if index is not None]
-        if len(given) != 1 or not isinstance(given[0][1], fx.Node):
-            return None
-        axis, index = given[0][0], constants.get(given[0][1].name)
-    if index is None or index.dim() != 1 or index.dtype == torch.bool:
-        return None
-    return Translation("choose", (a["self"].name,), ChoiceParameters(axis, tuple(index.tolist())))
+        given = [(axis, node) for axis, node in enumerate(call["indices"]) if node is not None]
+        require(len(given) == 1 and given[0][1].name in call.constants)
+        axis, index = given[0][0], call.constants[given[0][1].name]
+    require(index.dim() == 1 and index.dtype != torch.bool)
+    return call.to("choose", ChoiceParameters(axis, tuple(index.tolist())))
 
 
-def _upsample(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    length = a["input"].meta["val"].shape[-1]
-    if shape is None or shape[-1] is None or shape[-1] % length:
-        return None
-    return Translation("upsample", (a["input"].name,), UpsamplingParameters(2, shape[-1] // length))
+def _upsample(call: OperatorCall) -> Translation:
+    outputs = (call.shape or (0,))[-1] or 0
+    require(outputs > 0 and outputs % call.sizes[-1] == 0)
+    return call.to("upsample", UpsamplingParameters(2, outputs // call.sizes[-1]))
 
 
-def _repeat_interleave(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    if a["dim"] is None or not isinstance(a["repeats"], int):
-        return None
-    axis = a["dim"] % a["self"].meta["val"].dim()
-    return Translation("upsample", (a["self"].name,), UpsamplingParameters(axis, a["repeats"]))
+def _repeat_interleave(call: OperatorCall) -> Translation:
+    require(call["dim"] is not None and isinstance(call["repeats"], int))
+    return call.to("upsample", UpsamplingParameters(call["dim"] % len(call.sizes), call["repeats"]))
 
 
-def _constant_pad(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    pad, rank = list(a["pad"]), a["self"].meta["val"].dim()
+def _constant_pad(call: OperatorCall) -> Translation:
+    pad = list(call["pad"])
     padded = [i for i in range(len(pad) // 2) if pad[2 * i] or pad[2 * i + 1]]
-    if len(padded) != 1 or not all(isinstance(n, int) for n in pad):
-        return None
-    axis = rank - 1 - padded[0]
+    require(call.arguments.get("mode", "constant") == "constant")
+    require(len(padded) == 1 and all(isinstance(width, int) for width in pad))
     # The padding is constant, so that its delta is zero, whatever its value.
-    return Translation("shift", (a["self"].name,), ShiftParameters(axis, -pad[2 * padded[0]]))
+    return call.to("shift", ShiftParameters(len(call.sizes) - 1 - padded[0], -pad[2 * padded[0]]))
 
 
-def _concatenate(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    nodes = a["tensors"]
-    if not all(isinstance(node, fx.Node) for node in nodes) or len({node.name for node in nodes}) < len(nodes):
-        return None
-    if len({node.meta["val"].dtype for node in nodes}) > 1:
-        return None  # each is cast to the widest type
-    return Translation("concatenate", tuple(node.name for node in nodes), ConcatenationParameters(a["dim"]))
+def _join(op: str) -> Translator:
+    def translate_join(call: OperatorCall) -> Translation:
+        nodes, axis = call["tensors"], call["dim"]
+        require(all(isinstance(node, fx.Node) for node in nodes) and len(set(nodes)) == len(nodes))
+        require(len({node.meta["val"].dtype for node in nodes}) == 1)  # else each is cast to the widest type
+        if op == "stack":
+            require(call.shape is not None)
+            axis %= len(call.shape or ())
+        return Translation(op, tuple(node.name for node in nodes), ConcatenationParameters(axis))
 
-
-def _stack(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    joined = _concatenate(a, constants, shape)
-    if joined is None or shape is None:
-        return None
-    return Translation("stack", joined.inputs, ConcatenationParameters(a["dim"] % len(shape)))
+    return translate_join
 
 
 def _reduction(op: str) -> Translator:
-    def translate_reduction(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-        if not a.get("dim") or a.get("dtype") is not None:
-            return None
-        return Translation(op, (a["self"].name,), ReductionParameters(tuple(a["dim"]), bool(a["keepdim"])))
+    def translate_reduction(call: OperatorCall) -> Translation:
+        require(bool(call.arguments.get("dim")) and call.arguments.get("dtype") is None)
+        return call.to(op, ReductionParameters(tuple(call["dim"]), bool(call["keepdim"])))
 
     return translate_reduction
 
 
 def _softmax(function: Callable[..., Tensor]) -> Translator:
-    def translate_softmax(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-        if a.get("dtype") is not None or a.get("half_to_float"):
-            return None
-        parameters = AxisFunctionParameters(a["dim"], lambda x: function(x, -1))
-        return Translation("position_wise", (a["self"].name,), parameters)
+    def translate_softmax(call: OperatorCall) -> Translation:
+        require(call.arguments.get("dtype") is None and not call.arguments.get("half_to_float"))
+        return call.to_axis_function(call["dim"], lambda x: function(x, -1))
 
     return translate_softmax
 
 
-def _layer_norm(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    size, epsilon = list(a["normalized_shape"]), a["eps"]
-    weight, bias = _weight(a, "weight", constants), _weight(a, "bias", constants)
-    if len(size) != 1 or (isinstance(a["weight"], fx.Node) and weight is None):
-        return None
-
-    def on_last_axis(x: Tensor) -> Tensor:
-        return torch.nn.functional.layer_norm(x, size, weight, bias, epsilon)
-
-    return Translation("position_wise", (a["input"].name,), AxisFunctionParameters(-1, on_last_axis))
+def _layer_norm(call: OperatorCall) -> Translation:
+    size, epsilon = list(call["normalized_shape"]), call["eps"]
+    weight, bias = call.optional_constant("weight"), call.optional_constant("bias")
+    require(len(size) == 1)
+    return call.to_axis_function(-1, lambda x: F.layer_norm(x, size, weight, bias, epsilon))
 
 
-def _rms_norm(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    size, epsilon, weight = list(a["normalized_shape"]), a["eps"], _weight(a, "weight", constants)
-    if len(size) != 1 or (isinstance(a["weight"], fx.Node) and weight is None):
-        return None
-
-    def on_last_axis(x: Tensor) -> Tensor:
-        return torch.nn.functional.rms_norm(x, size, weight, epsilon)
-
-    return Translation("position_wise", (a["input"].name,), AxisFunctionParameters(-1, on_last_axis))
+def _rms_norm(call: OperatorCall) -> Translation:
+    size, epsilon, weight = list(call["normalized_shape"]), call["eps"], call.optional_constant("weight")
+    require(len(size) == 1)
+    return call.to_axis_function(-1, lambda x: F.rms_norm(x, size, weight, epsilon))
 
 
-def _gated(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    def on_last_axis(x: Tensor) -> Tensor:
-        return torch.nn.functional.glu(x, -1)
-
-    return Translation("position_wise", (a["self"].name,), AxisFunctionParameters(a["dim"], on_last_axis))
-
-
-def _parametric_rectifier(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    weight = _weight(a, "weight", constants)
-    if weight is None:
-        return None
-
-    def on_last_axis(x: Tensor) -> Tensor:
-        return torch.where(x >= 0, x, x * weight)
-
-    return Translation("position_wise", (a["self"].name,), AxisFunctionParameters(1, on_last_axis))
+def _parametric_rectifier(call: OperatorCall) -> Translation:
+    weight = call.constant("weight")
+    return call.to_axis_function(1, lambda x: torch.where(x >= 0, x, x * weight))
 
 
 def _channel_reduction(function: Callable[..., Tensor]) -> Translator:
-    """Translate a function of one axis, which rules cover where that axis is channels."""
+    """Return the translator of a function of one axis, which rules cover where that axis is channels."""
 
-    def translate_channel_reduction(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-        axes = [a["dim"]] if isinstance(a["dim"], int) else list(a["dim"] or ())
-        if len(axes) != 1 or a.get("dtype") is not None:
-            return None
-        others = {key: value for key, value in a.items() if key not in ("self", "dim", "keepdim", "dtype")}
-        parameters = AxisReductionParameters(axes[0], lambda x: function(x, dim=-1, **others), keep=bool(a["keepdim"]))
-        return Translation("reduce_channels", (a["self"].name,), parameters)
+    def translate_channel_reduction(call: OperatorCall) -> Translation:
+        axes = [call["dim"]] if isinstance(call["dim"], int) else list(call["dim"] or ())
+        require(len(axes) == 1 and call.arguments.get("dtype") is None)
+        own = ("self", "dim", "keepdim", "dtype")
+        others = {name: value for name, value in call.arguments.items() if name not in own}
+        parameters = AxisReductionParameters(axes[0], lambda x: function(x, dim=-1, **others), bool(call["keepdim"]))
+        return call.to("reduce_channels", parameters)
 
     return translate_channel_reduction
-
-
-def _embedding(a: Arguments, constants: Constants, shape: Shape) -> Translation | None:
-    weight = _weight(a, "weight", constants)
-    return None if weight is None else Translation("embedding", (a["indices"].name,), WeightParameters(weight))
 
 
 TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
@@ -563,53 +467,55 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "add": _binary("add"),
         "adaptive_avg_pool1d": _adaptive_pool("average_pool", "mean"),
         "addmm": _addmm,
-        "alias": _identity,
-        "amax": _amax,
+        "alias": _view,
+        "amax": _reduction("max"),
         "argmax": _channel_reduction(torch.argmax),
-        "avg_pool1d": _pool("average_pool"),
-        "avg_pool2d": _pool("average_pool"),
+        "avg_pool1d": _pool("average_pool", 1),
+        "avg_pool2d": _pool("average_pool", 2),
         "batch_norm": _batch_norm,
-        "cat": _concatenate,
-        "clone": _identity,
+        "cat": _join("concatenate"),
+        "clone": _view,
         "constant_pad_nd": _constant_pad,
-        "contiguous": _identity,
+        "contiguous": _view,
         "conv1d": _conv1d,
         "conv2d": _conv2d,
         "conv_transpose1d": _conv_transpose1d,
-        "detach": _identity,
+        "detach": _view,
         "div": _binary("divide"),
-        "dropout": _identity,
+        "dropout": _view,
         "einsum": _einsum,
-        "embedding": _embedding,
+        "embedding": lambda call: Translation(
+            "embedding", (call["indices"].name,), WeightParameters(call.constant("weight"))
+        ),
         "flatten": _view,
-        "flip": _flip,
-        "glu": _gated,
+        "flip": lambda call: call.to("flip", FlipParameters(tuple(call["dims"]))),
+        "glu": lambda call: call.to_axis_function(call["dim"], lambda x: F.glu(x, -1)),
         "index": _chosen,
         "index_select": _chosen,
         "layer_norm": _layer_norm,
         "linalg_vector_norm": _channel_reduction(torch.linalg.vector_norm),
-        "linear": _linear,
+        "linear": lambda call: call.to("linear", WeightParameters(call.constant("weight"))),
         "logsumexp": _channel_reduction(torch.logsumexp),
         "log_softmax": _softmax(torch.log_softmax),
         "matmul": _matmul,
-        "max_pool1d": _pool("max_pool"),
-        "max_pool2d": _pool("max_pool"),
+        "max_pool1d": _pool("max_pool", 1),
+        "max_pool2d": _pool("max_pool", 2),
         "mean": _reduction("mean"),
         "mm": _matmul,
         "mul": _binary("multiply"),
-        "pad": lambda a, constants, shape: _constant_pad(a, constants, shape) if a["mode"] == "constant" else None,
-        "permute": _permute,
+        "pad": _constant_pad,
+        "permute": lambda call: call.to("permute", PermutationParameters(tuple(call["dims"]))),
         "prelu": _parametric_rectifier,
         "repeat_interleave": _repeat_interleave,
         "reshape": _view,
         "rms_norm": _rms_norm,
-        "select": _select,
+        "select": lambda call: _selected(call, call["index"]),
         "slice": _slice,
         "softmax": _softmax(torch.softmax),
         "squeeze": _view,
-        "stack": _stack,
+        "stack": _join("stack"),
         "std": _channel_reduction(torch.std),
-        "sub": _subtract,
+        "sub": _binary("add", sign=-1),
         "sum": _reduction("sum"),
         "t": _transpose,
         "transpose": _transpose,
@@ -620,17 +526,14 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "view": _view,
     }
 )
-
-PartTranslator = Callable[[int, Arguments, Constants, Shape], Translation | None]
-
-PART_TRANSLATORS: Mapping[str, PartTranslator] = MappingProxyType(
+PART_TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
     {
-        "_native_batch_norm_legit_no_training": _first_part(_batch_norm),
-        "adaptive_max_pool1d": _first_part(_adaptive_pool("max_pool", "max")),
-        "max.dim": _largest,
+        "_native_batch_norm_legit_no_training": _batch_norm,
+        "adaptive_max_pool1d": _adaptive_pool("max_pool", "max"),
+        "max": _largest,
         "split": _split,
         "split_with_sizes": _split,
-        "unbind": _unbound,
+        "unbind": lambda call: _selected(call, call.part),
     }
 )
-"""Translations of one of several tensors that an operator returns."""
+"""Translators of one of several tensors that an operator returns."""
