@@ -110,11 +110,11 @@ class DrawingInPython(nn.Module):
 FALLING_BACK: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "dropout that stays": (lambda: model(lambda m, x: m.head(F.dropout(hidden(m, x), 0.5))), "random numbers"),
     "normal noise": (lambda: model(lambda m, x: m.head(hidden(m, x)) + torch.randn(2)), "random numbers"),
-    "noise drawn in Python": (DrawingInPython, "otherwise than the model does|torch.export cannot capture"),
-    "state kept in Python": (Remembering, "remember what it has seen"),
+    "noise drawn in Python": (DrawingInPython, "differs from the model's|torch.export cannot capture"),
+    "state kept in Python": (Remembering, "keep state between calls"),
     "a shape that depends on the values": (
         lambda: model(lambda m, x: torch.stack([m.conv(x)[m.conv(x) > 0].sum()]).expand(x.shape[0])),
-        "torch.export cannot capture|whole batch",
+        "torch.export cannot capture|mix the sequences of a batch",
     ),
     "weights that the code holds below a norm": (
         lambda: model(lambda m, x: (m.conv.weight.data.renorm_(2, 0, 0.9), m.head(hidden(m, x)))[1]),
@@ -122,7 +122,7 @@ FALLING_BACK: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "training statistics": (
         lambda: model(lambda m, x: F.batch_norm(m.conv(x), None, None, training=True)),
-        "look at the whole batch",
+        "mix the sequences of a batch",
     ),
 }
 

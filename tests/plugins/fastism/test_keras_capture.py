@@ -281,7 +281,7 @@ def test_a_layer_that_looks_at_the_whole_batch_is_not_captured() -> None:
         y = layers.Flatten()(layers.Conv1D(3, 3)(x))
         return keras.Model(x, layers.Dense(1)(y - ops.mean(y, axis=0, keepdims=True)))
 
-    with pytest.warns(FallbackWarning, match="look at the whole batch"):
+    with pytest.warns(FallbackWarning, match="mix the sequences of a batch"):
         ab.get_method("fastism")(keras_models.in_precision("float64", make)).attribute(random_one_hot(2))
 
 

@@ -233,7 +233,7 @@ def test_a_loop_over_the_batch_falls_back_and_says_so() -> None:
 def test_what_depends_on_the_rest_of_the_batch_falls_back_and_says_so(across: Callable[..., torch.Tensor]) -> None:
     torch.manual_seed(0)
     module = Custom(lambda m, x: m.head(across(m.conv(x).amax(2))), conv=nn.Conv1d(4, 3, 3), head=nn.Linear(3, 1))
-    with pytest.warns(FallbackWarning, match="look at the whole batch"):
+    with pytest.warns(FallbackWarning, match="mix the sequences of a batch"):
         ab.get_method("fastism")(module.double()).attribute(one_hot(1, 4, 6), target="all")
 
 

@@ -2,7 +2,7 @@
 
 
 class CaptureError(Exception):
-    """A model that cannot be captured as a graph; the message is the reason in plain words."""
+    """A model that cannot be captured as a graph; the message is the reason."""
 
 
 class TranslationError(Exception):

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,16 +27,10 @@ from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters
 from attribution_bench_plugins.fastism.precision import tolerance
 
 
-@dataclass(frozen=True)
-class CapturedModel:
-    """A graph, and what its outputs were for the examples."""
-
-    graph: Graph
-    outputs: dict[str, tuple[Tensor, Tensor]]
-
-
-def capture(model: KerasSequenceModel, sequences: Tensor, extras: Sequence[Tensor]) -> CapturedModel:
-    """Return the graph of a model in inference mode.
+def capture(
+    model: KerasSequenceModel, sequences: Tensor, extras: Sequence[Tensor]
+) -> tuple[Graph, dict[str, tuple[Tensor, Tensor]]]:
+    """Return the graph of a model in inference mode, and its outputs by their names for both examples.
 
     Parameters
     ----------
@@ -49,7 +42,7 @@ def capture(model: KerasSequenceModel, sequences: Tensor, extras: Sequence[Tenso
     Raises
     ------
     CaptureError
-        The model follows no graph, or one that the engine cannot follow; the message is the reason in plain words.
+        The model has no graph, or its graph cannot be captured; the message is the reason.
     """
     library = library_of(model.model)
     functional = library.functional(model.model)
@@ -67,13 +60,13 @@ def capture(model: KerasSequenceModel, sequences: Tensor, extras: Sequence[Tenso
         outputs = mapped(reader.walk(functional, given, ""), lambda leaf: leaf.name)
     except CaptureError:
         raise
-    except Exception as error:  # a user's layer may fail in any way; then there is no graph
+    except Exception as error:  # the call of a user's layer may raise anything
         first = next((line for line in str(error).splitlines() if line.strip()), "")
         raise CaptureError(f"the model cannot be followed: {type(error).__name__}: {first[:200]}") from error
     nodes = _in_order(outputs)
     named = dict(zip(model.name_outputs(mapped(outputs, lambda node: builder.examples[node][0])), nodes, strict=True))
     examples = {name: builder.examples[node] for name, node in named.items()}
-    return CapturedModel(builder.graph(sequence, others, named), examples)
+    return builder.graph(sequence, others, named), examples
 
 
 def _in_order(outputs: Any) -> list[str]:
@@ -89,7 +82,7 @@ def _two_batches(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Reader:
-    """Walks models, nested ones as part of the graph, and adds nodes to a builder."""
+    """Reader of models, nested ones included, which adds their calls to a builder."""
 
     def __init__(self, library: Library, device: torch.device) -> None:
         self.builder, self.library, self.device = GraphBuilder(), library, device
@@ -112,17 +105,17 @@ class _Reader:
         return mapped(functional.outputs, lambda symbol: Reference(nodes[id(symbol)]))
 
     def _conform(self, node: str, symbol: Any, prefix: str) -> str:
-        """Return an input as the model takes it: with its number of axes, and its type if that is no float."""
+        """Return an input with the number of axes that the model declares, and its dtype where that is not floating."""
         site = self._site(f"{prefix}input", "input", None)
-        rank, wanted = len(site.shape(node)), len(symbol.shape)
-        if rank == wanted + 1 and site.shape(node)[-1] == 1:
+        rank, expected = len(site.shape(node)), len(symbol.shape)
+        if rank == expected + 1 and site.shape(node)[-1] == 1:
             node = site.view(node, lambda x: x.shape[:-1], "squeeze")
-        elif rank == wanted - 1:
+        elif rank == expected - 1:
             node = site.view(node, lambda x: (*x.shape, 1), "expand")
-        dtype = _dtype(symbol)
+        dtype: torch.dtype = getattr(torch, str(getattr(symbol.dtype, "name", symbol.dtype)))
         both_float = dtype.is_floating_point and site.dtype_of(node).is_floating_point
         if dtype == site.dtype_of(node) or (both_float and self.builder.nodes[node].op == "input"):
-            return node  # one-hot letters are exact in every type
+            return node  # zeros and ones are exact in every dtype
         return site.cast(node, dtype)
 
     def _call(self, call: Call, nodes: Mapping[int, str], prefix: str) -> list[str]:
@@ -154,15 +147,14 @@ class _Reader:
             return [found]
         shapes = [tuple(weight.shape) for weight in getattr(layer, "weights", ())]
         known = OpaqueParameters({"layer": layer}, tuple(shape for shape in shapes if len(shape) > 1))
-        node = site.add(OPAQUE, sources, own, known)
-        count = len(call.outputs)
+        node, count = site.add(OPAQUE, sources, own, known), len(call.outputs)
         if count == 1:
             return [node]
         part = OpaqueParameters()
         return [site.add(OPAQUE, node, lambda values, i=i: values[i], part, f"output_{i}") for i in range(count)]
 
     def _equals(self, node: str, own: Callable[..., Any], sources: Sequence[str]) -> bool:
-        """Whether a translated call gives what the library's own gives: backends differ in some layers."""
+        """Whether a translated call gives the same value as the library's own call: backends differ in some layers."""
         found = self.builder.examples[node][0]
         with torch.no_grad():
             expected = own(*(self.builder.examples[source][0] for source in sources))
@@ -196,7 +188,7 @@ class _Reader:
                 return library.to_keras(values[place[leaf.name]]) if isinstance(leaf, Reference) else leaf
 
             outputs = list(leaves(layer(*mapped(args, fill), **{**mapped(kwargs, fill), **inference})))
-            if any(library.mask(output) is not None for output in outputs):
+            if any(getattr(output, "_keras_mask", None) is not None for output in outputs):
                 raise CaptureError(f"{site.name} ({site.kind}) gives a mask, which the engine does not follow")
             tensors = tuple(library.to_torch(output, device) for output in outputs)
             return tensors[0] if count == 1 else tensors
@@ -208,14 +200,8 @@ class _Reader:
 
 
 def _matching(functional: Functional, given: Any) -> list[Reference]:
-    """Return what is given for each input of a model, in the order of `leaves`."""
+    """Return the given reference of each input of a model, in the order of `leaves`."""
     inputs = functional.inputs
     if isinstance(given, dict) and not isinstance(inputs, dict):
         return [given[symbol.name] for symbol in leaves(inputs)]
     return list(leaves(given))
-
-
-def _dtype(symbol: Any) -> torch.dtype:
-    name = getattr(symbol.dtype, "name", symbol.dtype)
-    dtype: torch.dtype = getattr(torch, str(name))
-    return dtype

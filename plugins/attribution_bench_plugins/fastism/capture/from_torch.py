@@ -50,7 +50,7 @@ class _Reader:
         self.batch: Any = None
 
     def graph(self) -> Graph:
-        """Read the whole program."""
+        """Return the graph of the program, with nodes that no output depends on."""
         places = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
         outputs: tuple[Any, ...] = ()
         for node in self.program.graph.nodes:
@@ -92,7 +92,7 @@ class _Reader:
         target: Any = node.target
         value, layer, is_operator = node.meta.get("val"), _layer(node), isinstance(target, torch._ops.OpOverload)
         sources = tuple(dict.fromkeys(source.name for source in node.all_input_nodes))
-        # The strides that let the traced values be viewed are not those of the engine's.
+        # The traced value could be viewed, but the engine's values may have other strides.
         own = torch.ops.aten.reshape.default if target is torch.ops.aten.view.default else target
         random = is_operator and torch.Tag.nondeterministic_seeded in target.tags
         if random and not _is_inactive(node):

@@ -1,4 +1,4 @@
-"""Layers of Keras 3 and Keras 2 as ops of the graph: which op each is, and what its rule needs."""
+"""Layers of Keras 3 and Keras 2 as ops of the graph, with the parameters that their rules need."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -86,7 +86,7 @@ def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
 
 
 def _padding(kind: str, length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Return what Keras pads before and after."""
+    """Return the padding of Keras before and after, in positions."""
     reach = (kernel - 1) * dilation
     if kind == "causal":
         return reach, 0
@@ -213,7 +213,7 @@ def _einsum_dense(site: Site, layer: Any, node: str) -> str:
     bias = site.weight(layer.bias)
     found = site.contract(layer.equation, node, _needed(site, layer.kernel))
     if bias is not None:
-        shift = site.builder.constant(f"{site.name}/bias", bias, f"{site.name} (bias)")
+        shift = site.constant("bias", bias)
         found = site.combine("add", found, shift, "bias")
     return _activated(site, layer, found)
 
@@ -319,10 +319,6 @@ def _zero_pad(site: Site, layer: Any, node: str) -> str:
     return site.pad(node, axis, *layer.padding)
 
 
-def _identity(site: Site, layer: Any, node: str) -> str:
-    return node
-
-
 def _function(name: str) -> Translator:
     """Return the translator of an activation layer; Keras 2 calls the slope of its leaky ReLU alpha."""
 
@@ -337,7 +333,7 @@ def _function(name: str) -> Translator:
 
 def _prelu(site: Site, layer: Any, node: str) -> str:
     alpha = _needed(site, layer.alpha)
-    constant = site.builder.constant(f"{site.name}/alpha", alpha[None], f"{site.name} (alpha)")
+    constant = site.constant("alpha", alpha[None])
 
     def call(x: Tensor, slope: Tensor) -> Tensor:
         return torch.relu(x) - slope * torch.relu(-x)
@@ -368,11 +364,12 @@ def _average(site: Site, layer: Any, nodes: list[str]) -> str:
     return site.combine("divide", _fold("add")(site, layer, nodes), len(nodes))
 
 
+NOISE = ("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D")
+"""Layers that are inactive in inference."""
 TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
     {
+        **dict.fromkeys((*NOISE, "ActivityRegularization", "Identity"), lambda site, layer, node: node),
         "Activation": lambda site, layer, node: _activation(site, layer.activation, node),
-        "ActivityRegularization": _identity,
-        "AlphaDropout": _identity,
         "AveragePooling1D": _pool("average_pool"),
         "AveragePooling2D": _pool("average_pool"),
         "BatchNormalization": _batch_norm,
@@ -383,17 +380,13 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "Dense": _dense,
         "DepthwiseConv1D": _depthwise(1),
         "DepthwiseConv2D": _depthwise(2),
-        "Dropout": _identity,
         "ELU": _function("elu"),
         "EinsumDense": _einsum_dense,
         "Flatten": _flatten,
-        "GaussianDropout": _identity,
-        "GaussianNoise": _identity,
         "GlobalAveragePooling1D": _global_pool("mean"),
         "GlobalAveragePooling2D": _global_pool("mean"),
         "GlobalMaxPooling1D": _global_pool("max"),
         "GlobalMaxPooling2D": _global_pool("max"),
-        "Identity": _identity,
         "LayerNormalization": _layer_norm,
         "LeakyReLU": _function("leaky_relu"),
         "MaxPooling1D": _pool("max_pool"),
@@ -406,7 +399,6 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "Reshape": lambda site, layer, node: site.view(node, lambda x: (x.shape[0], *layer.target_shape)),
         "SeparableConv1D": _separable,
         "Softmax": lambda site, layer, node: site.softmax(node, layer.axis),
-        "SpatialDropout1D": _identity,
         "SyncBatchNormalization": _batch_norm,
         "TimeDistributed": _time_distributed,
         "UpSampling1D": lambda site, layer, node: site.upsample(node, _per_axis(layer.size, 1)[0], 1),

@@ -1,4 +1,4 @@
-"""What a Keras model is made of, the same for Keras 3 and for Keras 2 (tf_keras)."""
+"""Keras models as graphs of calls, the same for Keras 3 and for Keras 2 (tf_keras)."""
 
 import abc
 import sys
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer or an operation; symbolic tensors stand where tensors will."""
+    """One call of a layer or an operation on symbolic tensors."""
 
     layer: Any
     args: tuple[Any, ...]
@@ -37,16 +37,16 @@ class Functional:
 
 @dataclass(frozen=True)
 class Reference:
-    """Stands for a node's value in the arguments of a call."""
+    """Placeholder of a node's value in the arguments of a call."""
 
     name: str
 
 
 class Library(abc.ABC):
-    """Keras 3 or Keras 2: its models' graphs, and the way of tensors there and back."""
+    """Keras 3 or Keras 2: the graphs of its models, and the conversion of its tensors."""
 
     module: str
-    """Where its own classes live."""
+    """Package of its own classes."""
     on_torch: bool = False
     """Whether its tensors are PyTorch's."""
 
@@ -57,7 +57,7 @@ class Library(abc.ABC):
         return where.startswith(f"{self.module}.{part}")
 
     def _calls_its_graph(self, model: Any) -> bool:
-        """Whether a model is a functional or Sequential one whose class does not call anything else instead."""
+        """Whether a model is a functional or Sequential one whose class does not override ``call``."""
         graphs: list[Any] = [
             base
             for base in type(model).__mro__
@@ -66,13 +66,18 @@ class Library(abc.ABC):
         own: Any = type(model)
         return bool(graphs) and own.call is graphs[0].call
 
+    def _nodes(self, model: Any) -> Iterator[Any]:
+        """Yield the library's own nodes of a functional model's calls, in an order in which they can be run."""
+        for depth in sorted(model._nodes_by_depth, reverse=True):
+            yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
+
     @abc.abstractmethod
     def functional(self, model: Any) -> Functional | None:
         """Return the graph of a model whose calls follow one; None for a subclassed model, or what is no model."""
 
     @abc.abstractmethod
     def to_keras(self, tensor: Tensor) -> Any:
-        """Return a tensor of the library's backend, with the same type."""
+        """Return a tensor of the library's backend, of the same dtype."""
 
     @abc.abstractmethod
     def to_torch(self, tensor: Any, device: torch.device) -> Tensor:
@@ -87,22 +92,18 @@ class Library(abc.ABC):
         """Whether a value stands for a tensor of the graph."""
 
     def effective_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """Return the precision that the results of layers of a type have."""
+        """Return the precision of the results of layers that compute in a dtype."""
         # On PyTorch Keras multiplies matrices of double precision in single precision.
         return torch.float32 if self.on_torch and dtype == torch.float64 else dtype
 
     def compute_dtype(self, layer: Any) -> torch.dtype | None:
-        """Return the type in which a layer computes; None where it has none."""
+        """Return the dtype in which a layer computes; None where it has none."""
         dtype = getattr(torch, str(getattr(layer, "compute_dtype", None)), None)
         return dtype if isinstance(dtype, torch.dtype) else None
 
     def takes_training(self, layer: Any) -> bool:
         """Whether a layer's call can be told that it is inference."""
         return bool(getattr(layer, "_call_has_training_arg", False))
-
-    def mask(self, tensor: Any) -> Any:
-        """Return the mask that a layer has put on its output; None where there is none."""
-        return getattr(tensor, "_keras_mask", None)
 
 
 class Keras3(Library):
@@ -121,12 +122,9 @@ class Keras3(Library):
             model = model._functional  # that of a Sequential; None before it is built
         if model is None or not self._calls_its_graph(model):
             return None
-        depths = sorted(model._nodes_by_depth, reverse=True)
         calls = tuple(
             Call(node.operation, tuple(node.arguments.args), dict(node.arguments.kwargs), tuple(node.outputs))
-            for depth in depths
-            for node in model._nodes_by_depth[depth]
-            if not node.is_input
+            for node in self._nodes(model)
         )
         return Functional(model._inputs_struct, calls, model._outputs_struct)
 
@@ -169,14 +167,12 @@ class Keras2(Library):
     def functional(self, model: Any) -> Functional | None:
         if not self._calls_its_graph(model) or not getattr(model, "_nodes_by_depth", None):
             return None  # the second: a Sequential that is not built
-        depths = sorted(model._nodes_by_depth, reverse=True)
-        nodes = [node for depth in depths for node in model._nodes_by_depth[depth] if not node.is_input]
         flatten = self.tf.nest.flatten
-        found = tuple(
+        calls = tuple(
             Call(node.layer, tuple(node.call_args), dict(node.call_kwargs), tuple(flatten(node.outputs)))
-            for node in nodes
+            for node in self._nodes(model)
         )
-        return Functional(model._nested_inputs, found, model._nested_outputs)
+        return Functional(model._nested_inputs, calls, model._nested_outputs)
 
     def is_symbolic(self, value: Any) -> bool:
         return hasattr(value, "_keras_history")
@@ -200,13 +196,13 @@ class Keras2(Library):
 
 
 def library_of(model: Any) -> Library:
-    """Return the library that a model, a tf_keras one or a Keras 3 one, is of."""
+    """Return the library of a model of tf_keras or of Keras 3."""
     tf_keras = sys.modules.get("tf_keras")
     return Keras2() if tf_keras is not None and isinstance(model, tf_keras.Model) else Keras3()
 
 
 def leaves(structure: Any) -> Iterator[Any]:
-    """Yield what a structure of lists, tuples and dicts holds; dicts in the order of their keys."""
+    """Yield the leaves of a structure of lists, tuples and dicts; dicts in the order of their keys."""
     if isinstance(structure, list | tuple):
         for part in structure:
             yield from leaves(part)
@@ -218,7 +214,7 @@ def leaves(structure: Any) -> Iterator[Any]:
 
 
 def mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
-    """Return a structure with a function of every leaf in its place."""
+    """Return a structure in which a function has replaced every leaf."""
     if isinstance(structure, list | tuple):
         return type(structure)(mapped(part, function) for part in structure)
     if isinstance(structure, dict):

@@ -151,7 +151,7 @@ def _matmul(site: Site, x1: Any, x2: Any) -> str:
     require(isinstance(x1, Reference) and not isinstance(x2, Reference))
     if not isinstance(constant, str) or len(site.shape(constant)) != 2:
         raise TranslationError
-    weight = site.builder.examples[constant][0].to(site.dtype_of(x1.name)).t().contiguous()
+    weight = site.value(constant).to(site.dtype_of(x1.name)).t().contiguous()
     return site.add("linear", x1.name, lambda x: torch.nn.functional.linear(x, weight), WeightParameters(weight))
 
 
@@ -160,7 +160,7 @@ def _einsum(site: Site, *operands: Any, subscripts: str) -> str:
     require(len(operands) == 2 and changing[0] != changing[1])
     nodes = site.nodes(operands)
     node, constant = nodes if changing[0] else reversed(nodes)
-    weight = site.builder.examples[constant][0].to(site.dtype_of(node))
+    weight = site.value(constant).to(site.dtype_of(node))
     return site.contract(subscripts, node, weight, weight_first=changing[1])
 
 

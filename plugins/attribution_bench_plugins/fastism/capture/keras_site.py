@@ -1,4 +1,4 @@
-"""Calls of Keras layers and operations: what their translations read of the model, and the nodes that they add."""
+"""Calls of Keras layers and operations, with the helpers by which their translations read weights and add nodes."""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from attribution_bench_plugins.fastism.capture.errors import require
 from attribution_bench_plugins.fastism.capture.graph_builder import GraphBuilder
 from attribution_bench_plugins.fastism.capture.keras_functions import FUNCTIONS, is_plain_relu, key
 from attribution_bench_plugins.fastism.capture.keras_model import Library, Reference, number
-from attribution_bench_plugins.fastism.graph.ir import OPAQUE
+from attribution_bench_plugins.fastism.graph.ir import OPAQUE, Node
 from attribution_bench_plugins.fastism.graph.parameters import (
     NO_PARAMETERS,
     AxisFunctionParameters,
@@ -73,7 +73,7 @@ class Site:
     kind: str
     """Class of the layer."""
     dtype: torch.dtype | None
-    """In which the layer computes; None for an operation, which computes in its operands' own."""
+    """The layer's own for computing; None for an operation, which computes in that of its operands."""
 
     @property
     def keras_2(self) -> bool:
@@ -81,30 +81,25 @@ class Site:
         return self.library.module.startswith("tf_keras")
 
     def add(
-        self,
-        op: str,
-        inputs: str | tuple[str, ...],
-        call: Callable[..., Any],
-        parameters: Parameters,
-        kind: str = "",
+        self, op: str, inputs: str | tuple[str, ...], call: Callable[..., Any], parameters: Parameters, kind: str = ""
     ) -> str:
         """Add a node; ``kind`` names a part of the layer, such as its activation."""
         inputs = (inputs,) if isinstance(inputs, str) else inputs
         name = f"{self.name}/{kind}" if kind else self.name
         kind = kind or self.kind
-        return self.builder.add(name, op, inputs, call, f"{self.name} ({kind})", parameters, kind)
+        return self.builder.add(Node(name, op, inputs, call, f"{self.name} ({kind})", None, parameters, kind))
 
     def shape(self, node: str) -> tuple[int, ...]:
         """Return the shape of a node's value for the first example batch."""
-        return tuple(self.builder.examples[node][0].shape)
+        return tuple(self.value(node).shape)
 
     def is_tensor(self, node: str) -> bool:
         """Whether a node's value is one tensor."""
-        return isinstance(self.builder.examples[node][0], Tensor)
+        return isinstance(self.value(node), Tensor)
 
     def dtype_of(self, node: str) -> torch.dtype:
-        """Return the type of a node's value."""
-        dtype: torch.dtype = self.builder.examples[node][0].dtype
+        """Return the dtype of a node's value."""
+        dtype: torch.dtype = self.value(node).dtype
         return dtype
 
     def weight(self, variable: Any) -> Tensor | None:
@@ -124,7 +119,15 @@ class Site:
             return plain
         require(hasattr(value, "shape"))
         tensor = torch.as_tensor(value) if not hasattr(value, "device") else self.library.to_torch(value, self.device)
-        return self.builder.constant(f"{self.name}/constant", tensor.to(self.device), f"{self.name} (constant)")
+        return self.constant("constant", tensor.to(self.device))
+
+    def constant(self, kind: str, value: Tensor) -> str:
+        """Add a tensor that depends on no input; ``kind`` says which part of the layer it is."""
+        return self.builder.constant(f"{self.name}/{kind}", value, f"{self.name} ({kind})")
+
+    def value(self, node: str) -> Any:
+        """Return a node's value for the first example batch."""
+        return self.builder.examples[node][0]
 
     def nodes(self, values: Sequence[Any]) -> list[str]:
         """Return the nodes of arguments that must be tensors."""
@@ -141,7 +144,7 @@ class Site:
         return tuple(axis % rank for axis in axes)
 
     def cast(self, node: str, dtype: torch.dtype) -> str:
-        """Return a node in another type, as Keras casts the inputs of a layer."""
+        """Return a node in another dtype, as Keras casts the inputs of a layer."""
         if dtype.is_floating_point and self.dtype_of(node).is_floating_point:
             return self.add("elementwise", node, lambda x: x.to(dtype), ElementwiseParameters(), "cast")
         return self.add(OPAQUE, node, lambda x: x.to(dtype), OpaqueParameters(), "cast")
@@ -166,11 +169,11 @@ class Site:
         return self.elementwise(node, function, kind, **options)
 
     def by_library(self, function: Callable[..., Any], x: Tensor) -> Tensor:
-        """Return what a function of the library's tensors gives."""
+        """Return the value of a function of the library's tensors."""
         return self.library.to_torch(function(self.library.to_keras(x)), self.device)
 
     def _agree(self, node: str, function: Callable[[Tensor], Tensor], own: Callable[..., Any]) -> bool:
-        x = self.builder.examples[node][0]
+        x = self.value(node)
         with torch.no_grad():
             found, expected = function(x), self.by_library(own, x)
         if found.dtype != expected.dtype or not found.dtype.is_floating_point:
@@ -273,4 +276,4 @@ class Site:
             given = dict(zip(nodes, values, strict=True))
             return function(*(given[operand] if isinstance(operand, str) else operand for operand in operands))
 
-        return self.add(op, nodes, call, parameters, kind)
+        return self.add(op, nodes, function if nodes == tuple(operands) else call, parameters, kind)

@@ -1,4 +1,4 @@
-"""Where a graph comes from: a model of either framework, as the engine asks it."""
+"""Models of either framework as sources of graphs, tensors and weights' fingerprints."""
 
 import abc
 import hashlib
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 HASHED_BYTES = 2**22
-"""Size of what is hashed in one piece."""
+"""Largest part of a weight that is hashed in one piece."""
 
 
 class Source(abc.ABC):
-    """A model whose graph runs on PyTorch tensors, on its own device where PyTorch has it."""
+    """A model whose graph runs on PyTorch tensors, on the model's own device where PyTorch supports it."""
 
     model: SequenceModel
     device: torch.device
@@ -41,31 +41,31 @@ class Source(abc.ABC):
     dtypes: frozenset[torch.dtype]
     """Precisions in which the model's layers compute."""
     matmul_precision: str | None = None
-    """Precision of the products of windows; None for that which PyTorch is set to."""
+    """Precision of matrix products in windows; None for PyTorch's current setting."""
 
     @property
     def kind(self) -> str:
-        """Of the device; see `devices`."""
+        """Kind of the device: ``cpu``, or that of an accelerator."""
         return devices.kind(self.device)
 
     @property
     def tolerance(self) -> float:
-        """What checks of the graph against the model's own full passes allow, relative to the output's scale."""
+        """Allowed error of the graph against the model's own full passes, relative to the output's scale."""
         return tolerance(self.dtypes)
 
     @property
     def window_tolerance(self) -> float:
-        """What checks of windows against full passes allow, relative to the output's scale."""
+        """Allowed error of windows against full passes, relative to the output's scale."""
         return tolerance(self.dtypes, self.matmul_precision)
 
     @abc.abstractmethod
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
-        """Return the model's graph at a length; raise CaptureError, saying why, where there is none."""
+        """Return the model's graph at a length; raise CaptureError, with the reason, where capture fails."""
 
     @cached_property
     @abc.abstractmethod
     def fingerprint(self) -> Hashable:
-        """What changes when the model's weights do; that of the first time it is asked for."""
+        """Value that differs once the model's weights change; that of the first access, as it is cached."""
 
     @abc.abstractmethod
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
@@ -98,17 +98,17 @@ class Source(abc.ABC):
     def _compare(
         self, outputs: Mapping[str, Sequence[Tensor]], one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]
     ) -> None:
-        """Raise CaptureError where a graph gives, in other batches, other outputs than the model."""
+        """Raise CaptureError where a graph's outputs, computed in other batches, differ from the model's."""
         truth = self.model.predict(one_hot, extras, batch_size=max(BATCH_SIZES))
         for name, parts in outputs.items():
             found, expected = torch.cat(list(parts)).double().cpu().numpy(), truth[name].astype(np.float64)
-            scale = max(float(np.abs(expected[np.isfinite(expected)]).max(initial=0)), float(np.finfo(np.float32).tiny))
+            scale = np.abs(expected[np.isfinite(expected)]).max(initial=np.finfo(np.float32).tiny)
             same = (found == expected) | (np.isnan(found) & np.isnan(expected))
-            error = float(np.abs(found - expected).max(initial=0, where=~same)) / scale
+            error = float(np.abs(found - expected).max(initial=0, where=~same) / scale)
             if not error <= self.tolerance:
                 raise CaptureError(
-                    f"the captured graph gives output {name!r} otherwise than the model does, by {error:.1e} of its "
-                    "scale; a layer may draw random numbers, remember what it has seen, or look at the whole batch"
+                    f"output {name!r} of the captured graph differs from the model's by {error:.1e} of its scale; "
+                    "a layer may draw random numbers, keep state between calls, or mix the sequences of a batch"
                 )
 
 
@@ -129,7 +129,7 @@ class TorchSource(Source):
 
     @cached_property
     def fingerprint(self) -> Hashable:
-        # Each call asks: going through the modules once takes half as long as parameters() and buffers().
+        # Computed for each request: one pass over the modules takes half as long as parameters() and buffers().
         held = [(*module._parameters.values(), *module._buffers.values()) for module in self.module.modules()]
         tensors = (tensor for tensors in held for tensor in tensors if tensor is not None)
         return self.device, tuple((tensor.data_ptr(), tensor._version, tensor.element_size()) for tensor in tensors)
@@ -163,16 +163,16 @@ class KerasSource(Source):
         if self.library.on_torch and self.library.functional(self.model.model) is None:
             names = [output.name for output in outputs]
             return capture(_AsModule(self.model), self.sequences(one_hot), tensors, names)
-        captured = capture_keras(self.model, self.sequences(one_hot), tensors)
-        self._compare(captured.outputs, one_hot, rows)
-        return captured.graph
+        graph, examples = capture_keras(self.model, self.sequences(one_hot), tensors)
+        self._compare(examples, one_hot, rows)
+        return graph
 
     @cached_property
     def fingerprint(self) -> Hashable:
         weights = [self.library.array(weight) for weight in self.model.model.weights]
-        whole = [np.ascontiguousarray(weight).reshape(-1).view(np.uint8) for weight in weights]
-        pieces = [array[at : at + HASHED_BYTES] for array in whole for at in range(0, array.size, HASHED_BYTES)]
-        # Each call asks, and large models take long: digests are made without Python's lock.
+        arrays = [np.ascontiguousarray(weight).reshape(-1).view(np.uint8) for weight in weights]
+        pieces = [array[at : at + HASHED_BYTES] for array in arrays for at in range(0, array.size, HASHED_BYTES)]
+        # Computed for each request, which takes long for large models: hashing releases Python's lock.
         with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
             digests = tuple(pool.map(lambda piece: hashlib.blake2b(piece).digest(), pieces))
         return digests, tuple((weight.shape, str(weight.dtype)) for weight in weights)
@@ -202,7 +202,7 @@ def _outputs_by_batch(graph: Graph, inputs: Sequence[Tensor]) -> dict[str, list[
 
 
 class _AsModule(torch.nn.Module):
-    """A subclassed Keras model on PyTorch, whose layers PyTorch itself can follow."""
+    """A subclassed Keras model on PyTorch, as a module that torch.export can trace."""
 
     def __init__(self, model: "KerasSequenceModel") -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class _AsModule(torch.nn.Module):
 
 
 def source_of(model: SequenceModel, matmul_precision: str | None = None) -> Source:
-    """Return a model as the engine asks it, and in which precision it multiplies windows."""
+    """Return a model as a source of graphs whose windows are multiplied in a precision."""
     source: Source
     if isinstance(model, TorchSequenceModel):
         source = TorchSource(model)

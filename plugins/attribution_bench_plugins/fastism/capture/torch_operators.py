@@ -1,4 +1,4 @@
-"""PyTorch's operators as ops of the graph: which op each is, and what its rule needs."""
+"""PyTorch's operators as ops of the graph, with the parameters that their rules need."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ class OperatorCall:
         return Translation(op, (self.operand.name,), parameters)
 
     def to_axis_function(self, axis: int, on_last_axis: Callable[[Tensor], Tensor]) -> Translation:
-        """Return the translation to a function of what one axis of the operand holds."""
+        """Return the translation to a function of the values along one axis of the operand."""
         return self.to("position_wise", AxisFunctionParameters(axis, on_last_axis))
 
 
@@ -141,7 +141,7 @@ def _pointwise(target: Any, call: OperatorCall) -> Translation | None:
 
 
 def _in_place(target: Any, arguments: Mapping[str, Any]) -> Callable[[Tensor], Tensor] | None:
-    """Return the operator's own in-place form, where it has one that takes the same arguments."""
+    """Return the operator's own in-place variant, where it has one that takes the same arguments."""
     packet = getattr(torch.ops.aten, target.name().removeprefix("aten::").partition(".")[0] + "_", None)
     overload = getattr(packet, target._overloadname, None) if packet is not None else None
     if overload is None or [x.name for x in overload._schema.arguments] != [x.name for x in target._schema.arguments]:
@@ -260,36 +260,20 @@ def _batch_norm(call: OperatorCall) -> Translation:
     return call.to("batch_norm", parameters)
 
 
-def _pool_parameters(
-    op: str, *, kernel: int, stride: int, padding: int, dilation: int, position_axis: int, count_padding: bool
-) -> PoolParameters:
-    if op == "max_pool":
-        return PoolParameters(kernel, stride, padding, dilation, position_axis)
-    return AveragePoolParameters(kernel, stride, padding, dilation, position_axis, count_padding)
-
-
 def _pool(op: str, axes: int) -> Translator:
     """Return the translator of a pool, which may have a kernel above one along one of its spatial axes."""
 
     def translate_pool(call: OperatorCall) -> Translation:
-        settings = (call["kernel_size"], call["stride"] or call["kernel_size"], call["padding"])
-        kernels, strides, paddings = (_per_axis(setting, axes) for setting in settings)
-        dilations = _per_axis(call.arguments.get("dilation", 1), axes)
+        given = (call["kernel_size"], call["stride"] or call["kernel_size"], call["padding"])
+        settings = [_per_axis(setting, axes) for setting in (*given, call.arguments.get("dilation", 1))]
+        kernels, strides, paddings, _ = settings
         sizes = call.sizes[-axes:]
         idle = [kernels[i] == 1 and paddings[i] == 0 and 1 in (strides[i], sizes[i]) for i in range(axes)]
         pooled = [i for i in range(axes) if not idle[i]]
         require(len(pooled) <= 1 and call.arguments.get("divisor_override") is None)
         at = pooled[0] if pooled else axes - 1
-        parameters = _pool_parameters(
-            op,
-            kernel=kernels[at],
-            stride=strides[at],
-            padding=paddings[at],
-            dilation=dilations[at],
-            position_axis=len(call.sizes) - axes + at,
-            count_padding=bool(call.arguments.get("count_include_pad", True)),
-        )
-        return call.to(op, parameters)
+        kernel, stride, padding, dilation = (setting[at] for setting in settings)
+        return _to_pool(call, op, kernel, stride, padding, dilation, len(call.sizes) - axes + at)
 
     return translate_pool
 
@@ -302,12 +286,18 @@ def _adaptive_pool(pool: str, reduction: str) -> Translator:
             return call.to(reduction, ReductionParameters((axis,), keep=True))
         require(call.sizes[-1] % outputs == 0)
         kernel = call.sizes[-1] // outputs
-        parameters = _pool_parameters(
-            pool, kernel=kernel, stride=kernel, padding=0, dilation=1, position_axis=axis, count_padding=True
-        )
-        return call.to(pool, parameters)
+        return _to_pool(call, pool, kernel, stride=kernel, padding=0, dilation=1, position_axis=axis)
 
     return translate_adaptive
+
+
+def _to_pool(
+    call: OperatorCall, op: str, kernel: int, stride: int, padding: int, dilation: int, position_axis: int
+) -> Translation:
+    if op == "max_pool":
+        return call.to(op, PoolParameters(kernel, stride, padding, dilation, position_axis))
+    count_padding = bool(call.arguments.get("count_include_pad", True))
+    return call.to(op, AveragePoolParameters(kernel, stride, padding, dilation, position_axis, count_padding))
 
 
 def _binary(op: str, sign: int = 1) -> Translator:
@@ -322,10 +312,6 @@ def _binary(op: str, sign: int = 1) -> Translator:
         return Translation(op, inputs, SumParameters(alpha) if op == "add" else NO_PARAMETERS)
 
     return translate_binary
-
-
-def _view(call: OperatorCall) -> Translation:
-    return call.to("view")
 
 
 def _transpose(call: OperatorCall) -> Translation:
@@ -459,35 +445,31 @@ def _channel_reduction(function: Callable[..., Tensor]) -> Translator:
     return translate_channel_reduction
 
 
+RESHAPES = ("_unsafe_view", "flatten", "reshape", "squeeze", "unflatten", "unsqueeze", "view")
+COPIES = ("alias", "clone", "contiguous", "detach", "dropout")
 TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
     {
+        **dict.fromkeys((*RESHAPES, *COPIES), lambda call: call.to("view")),
         "_native_batch_norm_legit_no_training": _batch_norm,
         "_softmax": _softmax(torch.softmax),
-        "_unsafe_view": _view,
         "add": _binary("add"),
         "adaptive_avg_pool1d": _adaptive_pool("average_pool", "mean"),
         "addmm": _addmm,
-        "alias": _view,
         "amax": _reduction("max"),
         "argmax": _channel_reduction(torch.argmax),
         "avg_pool1d": _pool("average_pool", 1),
         "avg_pool2d": _pool("average_pool", 2),
         "batch_norm": _batch_norm,
         "cat": _join("concatenate"),
-        "clone": _view,
         "constant_pad_nd": _constant_pad,
-        "contiguous": _view,
         "conv1d": _conv1d,
         "conv2d": _conv2d,
         "conv_transpose1d": _conv_transpose1d,
-        "detach": _view,
         "div": _binary("divide"),
-        "dropout": _view,
         "einsum": _einsum,
         "embedding": lambda call: Translation(
             "embedding", (call["indices"].name,), WeightParameters(call.constant("weight"))
         ),
-        "flatten": _view,
         "flip": lambda call: call.to("flip", FlipParameters(tuple(call["dims"]))),
         "glu": lambda call: call.to_axis_function(call["dim"], lambda x: F.glu(x, -1)),
         "index": _chosen,
@@ -507,23 +489,18 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "permute": lambda call: call.to("permute", PermutationParameters(tuple(call["dims"]))),
         "prelu": _parametric_rectifier,
         "repeat_interleave": _repeat_interleave,
-        "reshape": _view,
         "rms_norm": _rms_norm,
         "select": lambda call: _selected(call, call["index"]),
         "slice": _slice,
         "softmax": _softmax(torch.softmax),
-        "squeeze": _view,
         "stack": _join("stack"),
         "std": _channel_reduction(torch.std),
         "sub": _binary("add", sign=-1),
         "sum": _reduction("sum"),
         "t": _transpose,
         "transpose": _transpose,
-        "unflatten": _view,
-        "unsqueeze": _view,
         "upsample_nearest1d": _upsample,
         "var": _channel_reduction(torch.var),
-        "view": _view,
     }
 )
 PART_TRANSLATORS: Mapping[str, Translator] = MappingProxyType(

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 from attribution_bench_plugins.fastism.graph.parameters import NO_PARAMETERS, Parameters
 
 BATCH = None
-"""Stands for the number of sequences in a shape."""
+"""Size of the batch axis in a shape."""
 OPAQUE = "opaque"
-"""Op of what the engine itself has no rule for."""
+"""Op of the operations for which the engine has no rule."""
 P = TypeVar("P", bound=Parameters)
 
 
@@ -18,26 +18,26 @@ class Node:
     """One operation of the model.
 
     ``op`` names its spec in the registry of ops, whose rule knows how to run it on windows; an op without a rule is
-    ``opaque``, and can still be called whole. ``parameters`` holds what the rule needs, in the class that the spec
-    names; those of an opaque node are its arguments by their names (see `OpaqueParameters`).
+    ``opaque``, and can still run in full. The spec names the class of ``parameters``; those of an opaque node are its
+    arguments by their names (see `OpaqueParameters`).
     """
 
     name: str
     op: str
     inputs: tuple[str, ...]
     call: Callable[..., Any]
-    """Runs the operation as the model does, on the whole values of ``inputs``."""
+    """Runs the operation as the model does, on the full values of ``inputs``."""
     layer: str
     """The user's own name for it: module path and operation."""
     shape: tuple[int | None, ...] | None
-    """Shape of the value, BATCH in place of the batch axis; None for what is no single tensor."""
+    """Shape of the value, BATCH in place of the batch axis; None for a value that is not one tensor."""
     parameters: Parameters = NO_PARAMETERS
     kind: str = ""
     """The framework's name for the operation, such as ``mylib::attention_pool``, or a Keras layer's class."""
 
     @property
     def is_opaque(self) -> bool:
-        """Whether the engine itself has no rule for it."""
+        """Whether the engine has no rule for it."""
         return self.op == OPAQUE
 
     def parameters_as(self, kind: type[P]) -> P:
@@ -59,7 +59,7 @@ class Graph:
     """Output's name -> node."""
 
     def reached(self) -> frozenset[str]:
-        """Names of the nodes that a change of the sequence can reach."""
+        """Names of the nodes whose values depend on the sequence."""
         reached = {self.input}
         for node in self.nodes.values():
             if any(name in reached for name in node.inputs):
@@ -67,7 +67,7 @@ class Graph:
         return frozenset(reached)
 
     def without_family(self) -> frozenset[str]:
-        """Kinds of operations that mutations reach and that belong to no family with a rule."""
+        """Kinds of the opaque operations whose values depend on the sequence."""
         reached = self.reached()
         opaque = (node for node in self.nodes.values() if node.is_opaque and node.name in reached)
         return frozenset(node.kind for node in opaque if node.kind and node.shape is not None)

@@ -1,4 +1,4 @@
-"""Parameters of operations: what a rule needs to know beside the operands, as capture reads it from the model.
+"""Parameters of operations, which rules read beside the operands.
 
 Axes count those of the model's own layout, the batch first; they may be negative where the class says so. Weights are
 the model's own tensors, laid out as PyTorch lays out those of the same layer.
@@ -44,7 +44,7 @@ class ContractionParameters(WeightParameters):
     axes: tuple[int, ...]
     """Axes that are summed over, the slowest of the weight's inputs first."""
     to: int | None
-    """None where there is one output, and no axis of it."""
+    """None for a single output, which has no axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class TransposedConvolutionParameters(WeightParameters):
     stride: int
     dilation: int
     padding: int
-    """Positions that are cut off before the first."""
+    """Positions that are cropped before the first."""
     groups: int
     position_axis: int
     channel_axis: int
@@ -106,13 +106,13 @@ class BatchNormParameters(Parameters):
 
     @property
     def shift(self) -> Tensor:
-        """What is added to each channel after it was scaled, (channels,)."""
+        """Summand of each channel after scaling, (channels,)."""
         shift = -self.mean * self.scale
         return shift if self.bias is None else shift + self.bias
 
     @property
     def is_rising(self) -> bool:
-        """Whether no channel is turned around."""
+        """Whether no channel is multiplied by a negative weight."""
         return self.weight is None or bool(torch.all(self.weight >= 0))
 
     @property
@@ -128,7 +128,7 @@ class PoolParameters(Parameters):
     kernel: int
     stride: int
     padding: int
-    """That before the first position."""
+    """Positions before the first."""
     dilation: int
     position_axis: int
 
@@ -155,19 +155,19 @@ class ElementwiseParameters(Parameters):
     """Function of single elements."""
 
     in_place: Callable[[Tensor], Tensor] | None = None
-    """The same function of one operand, which overwrites it; None where there is no such form."""
+    """The same function, which overwrites its one operand; None where no such variant exists."""
 
 
 @dataclass(frozen=True)
 class SumParameters(Parameters):
-    """Sum ``a + alpha * b``; of one operand and a number where there is one operand."""
+    """Sum ``a + alpha * b``, or sum of one operand and a number."""
 
     alpha: float = 1
 
 
 @dataclass(frozen=True)
 class AxisFunctionParameters(Parameters):
-    """Function of what an axis holds, (..., channels) -> (..., others), applied to ``axis``, which may be negative."""
+    """Function of the values along ``axis``, which may be negative: (..., channels) -> (..., others)."""
 
     axis: int
     on_last_axis: Callable[[Tensor], Tensor]
@@ -175,7 +175,7 @@ class AxisFunctionParameters(Parameters):
 
 @dataclass(frozen=True)
 class AxisReductionParameters(AxisFunctionParameters):
-    """Function of what an axis holds that leaves one number of it, (..., channels) -> (...)."""
+    """Reduction of the values along an axis to one number: (..., channels) -> (...)."""
 
     keep: bool
     """Whether the axis stays, with size one."""
@@ -206,7 +206,7 @@ class ShiftParameters(Parameters):
     step: int = 1
     """Places of the input from one of the output to the next."""
     drop: bool = False
-    """Whether one place is taken, whose axis goes."""
+    """Whether one place is taken, and the axis dropped."""
 
 
 @dataclass(frozen=True)
