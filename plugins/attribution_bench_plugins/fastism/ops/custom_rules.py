@@ -1,4 +1,4 @@
-"""Rules for operations that belong to no family: the caller's own, and those of installed packages."""
+"""Rules for opaque operations: the caller's own, and those of installed packages."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,12 +16,12 @@ GivenRule = Local | Callable[[Node, Sequence[Operand]], Operation | Local]
 
 
 def rules_for(graph: Graph, given: Mapping[str, GivenRule]) -> dict[str, Rule]:
-    """Return by kind the rules of a graph's operations that belong to no family; those given go before installed ones.
+    """Return the rules of a graph's opaque operations by kind; those given take precedence over installed ones.
 
     Raises
     ------
     InvalidInputError
-        A rule is given for what the graph does not hold.
+        A rule is given for an operation that the graph does not hold.
     PluginError
         An installed rule that the graph needs cannot be loaded.
     """

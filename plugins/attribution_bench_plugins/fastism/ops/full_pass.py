@@ -9,22 +9,22 @@ from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters,
 Shape = Sequence[int | None]
 
 
-def no_products(parameters: Parameters, operands: Sequence[Node], output: Shape) -> int:
+def no_macs(parameters: Parameters, operands: Sequence[Node], output: Shape) -> int:
     """Return 0: additions, comparisons and functions of elements count by what they write alone."""
     return 0
 
 
-def products_per_output(parameters: WeightParameters, operands: Sequence[Node], output: Shape) -> int:
+def macs_per_output(parameters: WeightParameters, operands: Sequence[Node], output: Shape) -> int:
     """Return those of a weight (outputs, ...) whose every row is multiplied for each number of its output."""
     return parameters.weight.numel() // parameters.weight.shape[0] * elements(output)
 
 
-def products_per_input(parameters: WeightParameters, operands: Sequence[Node], output: Shape) -> int:
+def macs_per_input(parameters: WeightParameters, operands: Sequence[Node], output: Shape) -> int:
     """Return those of a weight (inputs, ...) whose every row is multiplied by each number of the first operand."""
     return size_of(operands[0]) * (parameters.weight.numel() // parameters.weight.shape[0])
 
 
-def estimated_products(parameters: OpaqueParameters, operands: Sequence[Node], output: Shape) -> int:
+def estimated_macs(parameters: OpaqueParameters, operands: Sequence[Node], output: Shape) -> int:
     """Return an estimate of those of an operation that is known by its operands alone.
 
     Each weight matrix is taken to multiply every position; changing operands without weights to multiply each other.
