@@ -56,7 +56,7 @@ class LazyOperand:
 
 
 class Block(Protocol):
-    """What an operation may ask for while a block of mutations runs."""
+    """Block of mutations that runs, as operations see it."""
 
     @property
     def unmutated(self) -> Unmutated:

@@ -10,7 +10,7 @@ from attribution_bench_plugins.fastism.ops.base import NoRuleError, Operand, Ope
 from attribution_bench_plugins.fastism.values.window import Window, union, whole
 
 Part = tuple[int, int]
-"""An axis, and a place among the labels that it is made of."""
+"""An axis, and an index among the labels that it is made of."""
 Sizes = tuple[int, ...]
 
 
@@ -68,7 +68,7 @@ def _broadcast(node: Node, operands: Sequence[Operand]) -> tuple[Layout, dict[st
     out = _named(axes, order, sizes, length)
     # An unreached operand may be larger than every reached one; the result is then, too.
     if any(size is not BATCH and size != out.axis_size(axis) for axis, size in enumerate(node.shape)):
-        raise NoRuleError("it is broadcast against something larger than what mutations reach")
+        raise NoRuleError("it is broadcast against an operand larger than those that depend on the sequence")
     full = tuple(sizes[part] for part in order)
     return out, {
         name: (tuple(sizes[part] if part in _parts(layout) else 1 for part in order), full)
@@ -78,8 +78,7 @@ def _broadcast(node: Node, operands: Sequence[Operand]) -> tuple[Layout, dict[st
 
 
 def _signature(layout: Layout, axis: int) -> list[tuple[str, int | None]]:
-    kind = {"n": "n", "p": "p"}
-    return [(kind.get(label, "c"), layout.size(label)) for label in layout.axes[axis]]
+    return [(label if label in "np" else "c", layout.size(label)) for label in layout.axes[axis]]
 
 
 def _parts(layout: Layout) -> dict[Part, int]:

@@ -12,7 +12,7 @@ from attribution_bench_plugins.fastism.ops.local import LocalFunction
 GROUP = "attribution_bench.fastism_rules"
 """Entry points: the operation's kind -> its rule."""
 GivenRule = Local | Callable[[Node, Sequence[Operand]], Operation | Local]
-"""What users and packages give as a rule: a declaration, or a function that returns an operation or a declaration."""
+"""Rule of a user or package: a declaration, or a function that returns an operation or a declaration."""
 
 
 def rules_for(graph: Graph, given: Mapping[str, GivenRule]) -> dict[str, Rule]:
@@ -35,7 +35,7 @@ def rules_for(graph: Graph, given: Mapping[str, GivenRule]) -> dict[str, Rule]:
 
 
 def _as_rule(given: GivenRule) -> Rule:
-    """Return what was given as a rule of the engine, which returns an operation."""
+    """Return a user's rule as a rule of the engine, which returns an operation."""
 
     def rule(node: Node, operands: Sequence[Operand]) -> Operation:
         found = given if isinstance(given, Local) else given(node, operands)

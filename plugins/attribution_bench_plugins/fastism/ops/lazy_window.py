@@ -116,25 +116,23 @@ class LazyWindow(Windowed):
 
     def rectified(self, source: str, *, value: bool) -> Windowed | None:
         """Return the output of the ReLU `source`, which is fused; None where it cannot be."""
-        if not self._takes("rectify") or (self._kernel.reads_unmutated and self._epilogue.steps):
+        if self._kernel.reads_unmutated and self._epilogue.steps:
             return None
-        return self._followed(source, self._then("rectify", value=value), self.window)
+        return self._fused("rectify", source, self.window, value=value)
 
     def scaled(self, source: str, scale: Tensor) -> Windowed | None:
         """Return it with each channel multiplied by (channels,); None as for `rectified`."""
-        if not self._takes("scale"):
-            return None
-        result = self._followed(source, self._then("scale"), self.window)
-        result._scale = scale
+        result = self._fused("scale", source, self.window)
+        if result is not None:
+            result._scale = scale
         return result
 
     def plus(self, other: Windowed, source: str, window: Window) -> Windowed | None:
         """Return the sum with a delta of the same channels, on a window that holds both; None as for `rectified`."""
-        if not self._takes("add"):
-            return None
-        result = self._followed(source, self._then("add"), window)
-        other.schedule()
-        result._other = other
+        result = self._fused("add", source, window)
+        if result is not None:
+            other.schedule()
+            result._other = other
         return result
 
     @property
@@ -199,17 +197,12 @@ class LazyWindow(Windowed):
             epilogue.value or not (epilogue.steps if self._kernel.reads_unmutated else epilogue.rectified)
         )
 
-    def _takes(self, step: EpilogueStep) -> bool:
-        epilogue = self._epilogue
-        return (
-            self._state is State.FUSIBLE
-            and step in self._kernel.steps
-            and step not in epilogue.steps
-            and not epilogue.value
-        )
-
-    def _then(self, step: EpilogueStep, *, value: bool = False) -> Epilogue:
-        return replace(self._epilogue, steps=(*self._epilogue.steps, step), value=value)
+    def _fused(self, step: EpilogueStep, source: str, window: Window, *, value: bool = False) -> "LazyWindow | None":
+        """Return a lazy window with one more step in its epilogue; None where the kernel cannot apply it."""
+        steps = self._epilogue.steps
+        if self._state is not State.FUSIBLE or self._epilogue.value or step in steps or step not in self._kernel.steps:
+            return None
+        return self._followed(source, Epilogue((*steps, step), value), window)
 
     def _followed(self, source: str, epilogue: Epilogue, window: Window) -> "LazyWindow":
         """Return a lazy window with another epilogue, which takes the place of this one."""

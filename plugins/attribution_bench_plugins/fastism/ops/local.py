@@ -37,7 +37,7 @@ class LocalFunction(Operation):
                 if not source.is_channels(axis):
                     raise NoRuleError(f"it takes the axes {source.axes} to the shape {shape}")
                 self.stretched = self.stretched.with_axis(axis, size)
-        self.reach = (rule.kernel - 1) * rule.dilation
+        self.last_tap = (rule.kernel - 1) * rule.dilation
         length = shape[self.axis] or 1
         self._check_length(length)
         self.layout = self.stretched.resized(length)
@@ -81,7 +81,7 @@ class LocalFunction(Operation):
         padding from the length pads both alike.
         """
         rule = self.rule
-        width = (window.width - 1 + self.margin) * rule.stride - rule.padding + self.reach + 1
+        width = (window.width - 1 + self.margin) * rule.stride - rule.padding + self.last_tap + 1
         width += (self.source.length - width) % rule.stride
         start = (window.start - self.margin) * rule.stride
         return Window(start, window.step * rule.stride, width)
@@ -98,8 +98,8 @@ class LocalFunction(Operation):
 
     def _check_length(self, length: int) -> None:
         rule, source = self.rule, self.source.length
-        fewest = (source + rule.padding - self.reach - 1) // rule.stride + 1
-        most = (source - 1 + rule.padding + max(rule.padding, self.reach)) // rule.stride + 1
+        fewest = (source + rule.padding - self.last_tap - 1) // rule.stride + 1
+        most = (source - 1 + rule.padding + max(rule.padding, self.last_tap)) // rule.stride + 1
         if not fewest <= length <= most:
             raise InvalidInputError(
                 f"{self.node.kind} ({self.node.layer!r}) gives {length} positions for {source}; by its rule {rule} it "

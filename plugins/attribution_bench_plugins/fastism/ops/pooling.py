@@ -49,7 +49,7 @@ class Pool(Operation):
         self.source_length = source.length
         self.layout = source.resized(known_size(node, axis))
         self.scale = Fraction(1, self.stride)
-        self.reach = (self.kernel - 1) * self.dilation
+        self.last_tap = (self.kernel - 1) * self.dilation
 
     def affected(self, window: Window) -> Window:
         return strided(window, kernel=self.kernel, stride=self.stride, dilation=self.dilation, padding=self.padding)
@@ -57,13 +57,13 @@ class Pool(Operation):
     def read(self, window: Window) -> Window:
         """Return the receptive field of a window of output positions."""
         start = window.start * self.stride - self.padding
-        width = (window.width - 1) * self.stride + self.reach + 1 if window.width else 0
+        width = (window.width - 1) * self.stride + self.last_tap + 1 if window.width else 0
         return Window(start, window.step * self.stride, width)
 
     def taps(self, x: Tensor, width: int) -> list[Tensor]:
         """Return for each tap of the kernel its inputs, (..., width, channels), from those of the receptive field."""
         span = (width - 1) * self.stride + 1
-        return [x[..., j : j + span : self.stride, :] for j in range(0, self.reach + 1, self.dilation)]
+        return [x[..., j : j + span : self.stride, :] for j in range(0, self.last_tap + 1, self.dilation)]
 
 
 class MaxPool(Pool):
@@ -108,7 +108,7 @@ class MaxPool(Pool):
         return self.kernels[itemsize]
 
     def _reads_padding(self) -> bool:
-        last = (self.layout.length - 1) * self.stride - self.padding + self.reach
+        last = (self.layout.length - 1) * self.stride - self.padding + self.last_tap
         return bool(self.padding > 0 or last >= self.source_length)
 
 

@@ -1,7 +1,7 @@
-"""The registry of ops: for each op of a graph its rule, the class of its parameters, its traits and its cost.
+"""The registry of ops: the rule of each op of a graph, the class of its parameters, its traits and its cost.
 
-Whatever depends on what an op is reads it here: capture, rewriting, planning, costs and explanations. An op is added by
-a rule in the file of its family and one line in `SPECS`.
+Capture, rewriting, planning, costs and explanations read it. An op is added by a rule in the file of its family and one
+line in `_SPECS`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,19 +28,19 @@ from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.pooling import average_pool, max_pool
 from attribution_bench_plugins.fastism.ops.position_wise import ChannelReduction, Embedding, PositionWise
 from attribution_bench_plugins.fastism.ops.reductions import Maximum, Mean, Sum
-from attribution_bench_plugins.fastism.ops.reshaping import choice, flip, permute, shift, upsample, view
+from attribution_bench_plugins.fastism.ops.reshaping import Repetition, Reversal, choice, permute, shift, view
 
 P = TypeVar("P", bound=Parameters)
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What other stages may do with an op. No trait has a default: whoever adds an op, or a trait, decides each."""
+    """Traits of an op that allow transformations. None has a default: whoever adds an op, or a trait, decides each."""
 
     linear: bool
     """A foldable op after it can be folded into its weights."""
     foldable: bool
-    """It scales and shifts channels, so that a linear op before it does that at no cost."""
+    """It scales and shifts channels, which can be folded into the weights of a linear op before it."""
     free: bool
     """It computes nothing."""
     elementwise: bool
@@ -56,12 +56,12 @@ class Traits:
 
 @dataclass(frozen=True)
 class OpSpec(Generic[P]):
-    """All there is to know of one op."""
+    """Spec of one op."""
 
     name: str
     """`Node.op` of its nodes."""
     rule: Rule | None
-    """How it runs on windows; None for inputs, constants, and what the engine cannot look into."""
+    """How it runs on windows; None for inputs, constants and opaque operations."""
     parameters: type[P]
     """Class of the parameters of its nodes; `Parameters` itself where it needs none."""
     traits: Traits
@@ -102,7 +102,7 @@ _SPECS = (
     OpSpec("elementwise", Elementwise, parameters.ElementwiseParameters, FUNCTION, no_macs),
     OpSpec("embedding", Embedding, parameters.WeightParameters, OF_VALUES, no_macs),
     OpSpec("extra", None, Parameters, SOURCE, no_macs),
-    OpSpec("flip", flip, parameters.FlipParameters, NO_TRAITS, no_macs),
+    OpSpec("flip", Reversal, parameters.FlipParameters, NO_TRAITS, no_macs),
     OpSpec("input", None, Parameters, SOURCE, no_macs),
     OpSpec("linear", dense, parameters.WeightParameters, LINEAR, macs_per_output),
     OpSpec("max", Maximum, parameters.ReductionParameters, NO_TRAITS, no_macs),
@@ -117,7 +117,7 @@ _SPECS = (
     OpSpec("shift", shift, parameters.ShiftParameters, NO_TRAITS, no_macs),
     OpSpec("stack", stack, parameters.ConcatenationParameters, NO_TRAITS, no_macs),
     OpSpec("sum", Sum, parameters.ReductionParameters, NO_TRAITS, no_macs),
-    OpSpec("upsample", upsample, parameters.UpsamplingParameters, NO_TRAITS, no_macs),
+    OpSpec("upsample", Repetition, parameters.UpsamplingParameters, NO_TRAITS, no_macs),
     OpSpec("view", view, Parameters, VIEW, no_macs),
 )
 

@@ -101,11 +101,14 @@ class EveryNth(Operation):
 
 
 class Reversal(Operation):
-    """Reversal of positions, of channels or of both; windows on reversed positions have a negative step."""
+    """Rule of ``flip``, FlipParameters; windows on reversed positions have a negative step."""
 
-    def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout, axes: Sequence[int]) -> None:
+    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
-        self.layout = layout
+        self.layout = layout = sole_reached(node, operands)
+        axes = [axis % len(layout.axes) for axis in node.parameters_as(FlipParameters).axes]
+        if not all(layout.axes[axis] == "p" or layout.is_channels(axis) for axis in axes):
+            raise NoRuleError(f"it reverses {[layout.axes[axis] for axis in axes]} of the axes {layout.axes}")
         reversed_labels = "".join(layout.axes[axis] for axis in axes)
         self.mirrored = "p" in reversed_labels
         sizes = [size for _, size in layout.channel_sizes]
@@ -130,10 +133,9 @@ class Reversal(Operation):
 class ChannelChoice(Operation):
     """Selection of channels of one axis, in any order."""
 
-    def __init__(
-        self, node: Node, operands: Sequence[Operand], source: Layout, axis: int, chosen: Sequence[int]
-    ) -> None:
+    def __init__(self, node: Node, operands: Sequence[Operand], axis: int, chosen: Sequence[int]) -> None:
         super().__init__(node, operands)
+        source = sole_reached(node, operands)
         before, size, after = source.around(axis)
         everything = torch.arange(source.channels).view(before, size, after)
         self.index = everything[:, torch.tensor(list(chosen), dtype=torch.long)].flatten()
@@ -147,12 +149,16 @@ class ChannelChoice(Operation):
 
 
 class Repetition(Operation):
-    """Nearest-neighbour upsampling: each position is repeated."""
+    """Rule of ``upsample``, UpsamplingParameters: nearest neighbours, so each position is repeated."""
 
-    def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout, factor: int) -> None:
+    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
-        self.layout, self.factor = layout, factor
-        self.scale = Fraction(factor)
+        source = sole_reached(node, operands)
+        p = node.parameters_as(UpsamplingParameters)
+        if source.axes[p.position_axis] != "p":
+            raise NoRuleError(f"it repeats axis {source.axes[p.position_axis]!r} of {source.axes}, not positions")
+        self.factor, self.scale = p.factor, Fraction(p.factor)
+        self.layout = source.resized(source.length * p.factor)
 
     def affected(self, window: Window) -> Window:
         return window.repeated(self.factor)
@@ -196,37 +202,21 @@ def shift(node: Node, operands: Sequence[Operand]) -> Operation:
     size = 1 if p.drop else node.shape[axis] if node.shape is not None else None
     if size is None:
         raise NoRuleError("its size is not known")
-    operation = _shifted(node, operands, layout, axis, size, p)
-    if p.drop:
-        axes = operation.layout.axes
-        operation.layout = operation.layout.relabelled([*axes[:axis], *axes[axis + 1 :]])
-    return operation
-
-
-def _shifted(
-    node: Node, operands: Sequence[Operand], layout: Layout, axis: int, size: int, p: ShiftParameters
-) -> Operation:
-    low, step = p.low, p.step
-    labels = layout.axes[axis]
+    low, step, labels = p.low, p.step, layout.axes[axis]
     inside = low >= 0 and low + (size - 1) * step < layout.axis_size(axis) and size > 0
+    operation: Operation
     if layout.is_channels(axis) and inside:
-        return ChannelChoice(node, operands, layout, axis, range(low, low + size * step, step))
-    if labels != "p" and not (labels == "" and not layout.positional):
+        operation = ChannelChoice(node, operands, axis, range(low, low + size * step, step))
+    elif labels == "p" or (labels == "" and not layout.positional):
+        axes = tuple("p" if i == axis else known for i, known in enumerate(layout.axes))
+        out = Layout(axes, layout.channel_sizes, size).resized(size)
+        operation = EveryNth(node, operands, out, low, step) if step > 1 else Shift(node, operands, out, low)
+    else:
         raise NoRuleError(f"it crops or pads axis {labels!r} of {layout.axes}, not positions")
-    axes = [("p" if i == axis else known) for i, known in enumerate(layout.axes)]
-    out = Layout(tuple(axes), layout.channel_sizes, size).resized(size)
-    if step > 1:
-        return EveryNth(node, operands, out, low, step)
-    return Shift(node, operands, out, low)
-
-
-def flip(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``flip``, of positions or channels: FlipParameters."""
-    layout = sole_reached(node, operands)
-    axes = [axis % len(layout.axes) for axis in node.parameters_as(FlipParameters).axes]
-    if not all(layout.axes[axis] == "p" or layout.is_channels(axis) for axis in axes):
-        raise NoRuleError(f"it reverses {[layout.axes[axis] for axis in axes]} of the axes {layout.axes}")
-    return Reversal(node, operands, layout, axes)
+    if p.drop:
+        kept = [labels for i, labels in enumerate(operation.layout.axes) if i != axis]
+        operation.layout = operation.layout.relabelled(kept)
+    return operation
 
 
 def choice(node: Node, operands: Sequence[Operand]) -> Operation:
@@ -237,14 +227,4 @@ def choice(node: Node, operands: Sequence[Operand]) -> Operation:
     if not layout.is_channels(axis):
         raise NoRuleError(f"it chooses from axis {layout.axes[axis]!r} of {layout.axes}, not from channels")
     size = layout.axis_size(axis)
-    return ChannelChoice(node, operands, layout, axis, [index % size for index in p.chosen])
-
-
-def upsample(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``upsample``: UpsamplingParameters."""
-    layout = sole_reached(node, operands)
-    p = node.parameters_as(UpsamplingParameters)
-    axis, factor = p.position_axis, p.factor
-    if layout.axes[axis] != "p":
-        raise NoRuleError(f"it repeats axis {layout.axes[axis]!r} of {layout.axes}, not positions")
-    return Repetition(node, operands, layout.resized(layout.length * factor), factor)
+    return ChannelChoice(node, operands, axis, [index % size for index in p.chosen])

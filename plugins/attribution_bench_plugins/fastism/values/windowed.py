@@ -219,14 +219,7 @@ class MutatedInput(Windowed):
     """The mutated input itself: windows one position wide, each an alternative letter in place of the reference."""
 
     def __init__(
-        self,
-        unmutated: Unmutated,
-        source: str,
-        length: int,
-        window: Window,
-        ref: Tensor,
-        alt: Tensor,
-        letters: int,
+        self, unmutated: Unmutated, source: str, length: int, window: Window, ref: Tensor, alt: Tensor, letters: int
     ) -> None:
         super().__init__(unmutated, source, length, window, is_masked=True)
         self.ref, self.alt, self.letters = ref, alt, letters
@@ -252,7 +245,7 @@ class MutatedInput(Windowed):
 
 
 def mask_outside(tensor: Tensor, window: Window, length: int, fill: float = 0) -> None:
-    """Overwrite, in place, what lies outside ``[0, length)``."""
+    """Overwrite, in place, the positions outside ``[0, length)``."""
     count, width = tensor.shape[1], tensor.shape[3]
     if not window.overhangs(count, length):
         return
