@@ -41,7 +41,7 @@ class FlattenedDense(MergingOperation):
         self.layout = labelled(("n", "c"), outputs, 1)
         by_position = (
             weight.view(outputs, source.length, source.channels).permute(1, 2, 0)
-            if source.axes[1] == "pc" or source.axes[1] == "p"
+            if source.axes[1] in ("pc", "p")
             else weight.view(outputs, source.channels, source.length).permute(2, 1, 0)
         )
         self.rows = by_position.reshape(source.length * source.channels, outputs).contiguous()

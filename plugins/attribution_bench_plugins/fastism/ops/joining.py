@@ -133,4 +133,4 @@ def _unsqueezed(operand: Operand, axis: int) -> Operand:
         layout = layout.relabelled([*layout.axes[:axis], "", *layout.axes[axis:]])
     if shape is not None:
         shape = (*shape[:axis], 1, *shape[axis:])
-    return Operand(operand.name, layout, operand.reached, replace(operand.node, shape=shape))
+    return replace(operand, layout=layout, node=replace(operand.node, shape=shape))

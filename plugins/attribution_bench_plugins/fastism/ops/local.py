@@ -83,8 +83,7 @@ class LocalFunction(Operation):
         rule = self.rule
         width = (window.width - 1 + self.margin) * rule.stride - rule.padding + self.last_tap + 1
         width += (self.source.length - width) % rule.stride
-        start = (window.start - self.margin) * rule.stride
-        return Window(start, window.step * rule.stride, width)
+        return Window((window.start - self.margin) * rule.stride, window.step * rule.stride, width)
 
     def _call(self, values: Tensor) -> Tensor:
         """Call the function on (sequences, mutations, alternatives, width, channels)."""
@@ -111,7 +110,6 @@ class CallableLocal(Local):
     """Old form of `Local`, which is a rule by itself."""
 
     def __call__(self, node: Node, operands: Sequence[Operand]) -> Operation:
-        """Return the operation for a node."""
         return LocalFunction(node, operands, self)
 
 

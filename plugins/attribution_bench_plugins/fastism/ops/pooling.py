@@ -75,6 +75,8 @@ class MaxPool(Pool):
         super().__init__(node, operands)
         self.kernels: dict[int, PoolKernel] = {}
         """By the bytes of an element."""
+        last = (self.layout.length - 1) * self.stride - self.padding + self.last_tap
+        self.reads_padding = self.padding > 0 or last >= self.source_length
 
     def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
         return Fusion.STARTS if has_compiler() else Fusion.NONE
@@ -87,7 +89,7 @@ class MaxPool(Pool):
         natural = self.affected(operand.window)
         read = self.read(natural)
         x = operand.take_value_on(read)
-        if self._reads_padding():
+        if self.reads_padding:
             mask_outside(x, read, self.source_length, float("-inf"))
         taps = self.taps(x, natural.width)
         value = taps[0].clone() if len(taps) == 1 else torch.maximum(taps[0], taps[1])
@@ -106,10 +108,6 @@ class MaxPool(Pool):
                 channels=self.layout.channels,
             )
         return self.kernels[itemsize]
-
-    def _reads_padding(self) -> bool:
-        last = (self.layout.length - 1) * self.stride - self.padding + self.last_tap
-        return bool(self.padding > 0 or last >= self.source_length)
 
 
 class AveragePool(Pool):

@@ -32,9 +32,8 @@ class Reduction(Operation):
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         source = sole_reached(node, operands)
-        rank = len(source.axes)
         p = node.parameters_as(ReductionParameters)
-        axes = sorted(axis % rank for axis in p.axes)
+        axes = sorted(axis % len(source.axes) for axis in p.axes)
         gone = "".join(source.axes[axis] for axis in axes)
         if "n" in gone:
             raise NoRuleError("it mixes the sequences of a batch")
