@@ -32,7 +32,7 @@ def check_rules(model: Any, rules: Mapping[str, Any], length: int, *, additional
     Raises
     ------
     ConformanceError
-        An operation with a rule runs whole nevertheless, no windows are run at all, or predictions differ; the message
+        An operation with a rule runs in full nevertheless, nothing runs on windows, or predictions differ; the message
         lists every fault.
     InvalidInputError
         The model has no such operation, or gives another number of positions than its rule says.
@@ -43,7 +43,7 @@ def check_rules(model: Any, rules: Mapping[str, Any], length: int, *, additional
     fast = get_method("fastism")(sequence_model, rules=rules, self_check=False, min_speedup=0)
     explanation = fast.explain(length, additional_forward_args=additional_forward_args)  # type: ignore[attr-defined]
     faults = [
-        f"{layer.kind} ({layer.layer!r}) runs whole: {layer.reason}"
+        f"{layer.kind} ({layer.layer!r}) runs in full: {layer.reason}"
         for layer in explanation.layers
         if layer.kind in rules and layer.mode == "full"
     ]

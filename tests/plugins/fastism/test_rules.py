@@ -252,7 +252,7 @@ def test_what_is_no_rule() -> None:
         Local(4, stride=0)
 
 
-def test_a_rule_that_does_not_fit_runs_whole_and_does_not_pass() -> None:
+def test_a_rule_that_does_not_fit_runs_in_full_and_does_not_pass() -> None:
     module = Custom(
         lambda m, x: m.head(attention_pool(m.conv(x), m.scores, 4, 4, 0, 0, 1, 0.0)), conv=nn.Conv1d(4, 3, 3)
     )
@@ -263,7 +263,7 @@ def test_a_rule_that_does_not_fit_runs_whole_and_does_not_pass() -> None:
     }
     assert modes(module, rules, 30) == {NAME: "full"}
     check(module, rules, 30)
-    with pytest.raises(ConformanceError, match="runs whole: several of its inputs depend on the sequence"):
+    with pytest.raises(ConformanceError, match="runs in full: several of its inputs depend on the sequence"):
         check_rules(module, rules, 30)
 
 

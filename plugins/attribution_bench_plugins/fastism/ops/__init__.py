@@ -1,11 +1,14 @@
-"""The rules: for each family of operations, how it runs on the windows that mutations reach."""
+"""Rules: how the operations of each family run on windows."""
 
 from typing import Any
 
 from attribution_bench.deprecation import warn_renamed
 from attribution_bench_plugins.fastism.ops.base import NoRuleError, Operand, Operation, Rule
-from attribution_bench_plugins.fastism.ops.elementwise import elementwise
+from attribution_bench_plugins.fastism.ops.elementwise import Elementwise
 from attribution_bench_plugins.fastism.ops.local import CallableLocal
+
+elementwise: Rule = Elementwise
+"""Rule for any function of single elements."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What an operation must say of itself for the engine to run it on windows."""
+"""The operations' interface: what the engine must know of one to run it on windows."""
 
 import abc
 import enum
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
-from attribution_bench_plugins.fastism.ops.lazy_window import Program
+from attribution_bench_plugins.fastism.kernels.window_kernel import WindowKernel
+from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow, Program
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Unmutated, Windowed
 
@@ -24,13 +25,13 @@ class Fusion(enum.Enum):
     NONE = enum.auto()
     """It is written at once."""
     STARTS = enum.auto()
-    """A kernel of its own computes it lazily, so that what follows can be fused into that kernel."""
+    """A kernel of its own computes it lazily, so that the nodes that read it can be fused into that kernel."""
     EPILOGUE = enum.auto()
     """It is fused into the kernel that computes an operand, as part of the epilogue."""
 
 
 class NoRuleError(Exception):
-    """A node that cannot run on windows; the message says why, in plain words. The engine then runs it whole."""
+    """A node that cannot run on windows; the message says why, and the engine runs it in full."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Operand:
     layout: Layout | None
     """None where the axes could not be followed."""
     reached: bool
-    """Whether a mutation reaches it; otherwise it is what it was."""
+    """Whether a mutation can reach it; otherwise its value is the unmutated one."""
     node: Node
 
 
@@ -55,7 +56,7 @@ class LazyOperand:
 
 
 class Block(Protocol):
-    """What an operation may ask for while a block of mutations runs."""
+    """Block of mutations that runs, as operations see it."""
 
     @property
     def unmutated(self) -> Unmutated:
@@ -63,7 +64,7 @@ class Block(Protocol):
 
     @property
     def program(self) -> Program:
-        """What waits to be computed."""
+        """The lazy windows of the block."""
 
     @property
     def count(self) -> int:
@@ -74,9 +75,10 @@ class Block(Protocol):
 
 
 class Operation(abc.ABC):
-    """One node of the graph with its rule: the layout it gives, what it reaches, what it costs, how it runs.
+    """One node of the graph with its rule: its output's layout and affected range, its cost, and how it runs.
 
-    The constructor prepares weights, and raises NoRuleError for a use that the rule does not cover.
+    The class, called with a node and its operands, is the rule; so is a function that chooses between classes. The
+    constructor prepares weights, and raises NoRuleError for a use that the rule does not cover.
     """
 
     layout: Layout
@@ -85,59 +87,70 @@ class Operation(abc.ABC):
     """Positions of the output for each of the input."""
     is_alias: ClassVar[bool] = False
     """Whether its result is its operand's tensors under other axes, so that it is never run."""
+    joins_epilogue: bool = False
+    """Whether it is fused into the kernel of an operand that is fusible."""
     preferred_form: Form = "delta"
-    """The form in which it reads its operands; what gives it either form gives this one."""
+    """The form in which it reads its operands; an operation that can give either form gives this one."""
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         self.node, self.operands = node, operands
 
     def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return what the windows of the operands reach (None for an unreached operand).
+        """Return the affected range of the output, given those of the operands (None for an unreached operand).
 
-        By default that of the only reached operand.
+        By default `affected` gives it from that of the only reached operand.
         """
         (window,) = (window for window in windows if window is not None)
+        return self.affected(window)
+
+    def affected(self, window: Window) -> Window:
+        """Return the affected range of the output, given that of the only reached operand; by default the same."""
         return window
 
     @abc.abstractmethod
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on windows. `form` is what the consumers would rather have; either may be given."""
+        """Run on windows. The readers of the result prefer `preferred_form`; either form may be returned."""
 
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
         """Return multiply-accumulates for one mutation on these windows."""
         return 0
 
     def partial_sums(self, windows: Sequence[Window | None], window: Window) -> int:
-        """Return numbers that are written on the way, beside the result, for one mutation on these windows."""
+        """Return how many intermediate numbers are written beside the result, for one mutation on these windows."""
         return 0
 
     def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
-        """Return how the result is fused; `operands` says of each operand whether it is lazy."""
-        return Fusion.NONE
+        """Return how the result is fused; `operands` tells of each operand whether it is lazy."""
+        joins = self.joins_epilogue and any(operand.is_fusible for operand in operands)
+        return Fusion.EPILOGUE if joins else Fusion.NONE
 
     def scale_outputs(self, scale: Tensor) -> bool:
-        """Multiply what this gives by (channels,), folding in what follows; False where that cannot be done."""
+        """Fold a multiplication of the output by (channels,) into the weights; False where that is not possible."""
         return False
 
     def give(self, block: Block, window: Window, **tensors: Any) -> Windowed:
         """Return this node's windowed result."""
         return Windowed(block.unmutated, self.node.name, self.layout.length, window, **tensors)
 
+    def give_lazily(self, block: Block, window: Window, kernel: WindowKernel, operand: Windowed) -> LazyWindow:
+        """Return this node's result as a kernel will compute it from an operand."""
+        return LazyWindow(block.unmutated, self.node.name, self.layout.length, window, kernel, operand, block.program)
+
 
 Rule = Callable[[Node, Sequence[Operand]], Operation]
-"""Returns a node's operation, or raises NoRuleError saying why the node must run whole."""
+"""Returns a node's operation, or raises NoRuleError saying why the node must run in full."""
 
 
 class MergingOperation(Operation):
-    """An operation that leaves no positions, and is better run for mutations of every phase together."""
+    """An operation without positions in its output, which is run for the mutations of every phase together."""
 
     @abc.abstractmethod
     def run_merged(self, parts: Sequence[Windowed], block: Block) -> Windowed:
-        """Run on the operand as several blocks left it; their mutations follow each other in the result."""
+        """Run on the operand's windows in several blocks; the result holds their mutations one after another."""
 
 
 def sole_reached(node: Node, operands: Sequence[Operand]) -> Layout:
-    """Return the layout of the first operand, which must be the one that mutations reach."""
+    """Return the layout of the first operand, which must be the only reached one; NoRuleError for another use."""
     if any(operand.reached for operand in operands[1:]):
         raise NoRuleError("its weights depend on the sequence")
     if operands[0].layout is None:
@@ -149,3 +162,11 @@ def only(operands: Sequence[Windowed | None]) -> Windowed:
     """Return the single reached operand."""
     (operand,) = (operand for operand in operands if operand is not None)
     return operand
+
+
+def known_size(node: Node, axis: int) -> int:
+    """Return the size of an axis of a node's value other than the batch; NoRuleError where it is not known."""
+    size = None if node.shape is None else node.shape[axis]
+    if size is None:
+        raise NoRuleError(f"the size of axis {axis} of {node.layer!r} is not known")
+    return size

@@ -1,7 +1,6 @@
 """Operands that are broadcast together: the layout of the result, and each operand in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -11,25 +10,36 @@ from attribution_bench_plugins.fastism.ops.base import NoRuleError, Operand, Ope
 from attribution_bench_plugins.fastism.values.window import Window, union, whole
 
 Part = tuple[int, int]
-"""An axis, and a place among the labels that it is made of."""
+"""An axis, and an index among the labels that it is made of."""
+Sizes = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Alignment:
-    """How an operand's channels stand in the result's: sizes of both, label by label."""
+class Broadcast(Operation):
+    """Base of the operations on single elements of operands that are broadcast together."""
 
-    have: tuple[int, ...]
-    full: tuple[int, ...]
+    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
+        super().__init__(node, operands)
+        self.layout, self._sizes = _broadcast(node, operands)
 
-    def spread(self, tensor: Tensor) -> Tensor:
-        """Return the operand's (..., channels) so that it broadcasts against the result's."""
-        return spread(tensor, self.have, self.full)
+    def window(self, windows: Sequence[Window | None]) -> Window:
+        """Return the union of the operands' windows; every position where an operand without positions changes."""
+        length = self.layout.length
+        joined = []
+        for window, operand in zip(windows, self.operands, strict=True):
+            if window is not None and operand.layout is not None:
+                joined.append(whole(length) if operand.layout.length < length else window)
+        return union(joined) or whole(length)
+
+    def spread(self, operand: Operand, tensor: Tensor) -> Tensor:
+        """Return a reached operand's (..., channels) so that it broadcasts against the result's."""
+        return spread(tensor, *self._sizes[operand.name])
 
 
-def broadcast(node: Node, operands: Sequence[Operand]) -> tuple[Layout, dict[str, Alignment]]:
-    """Return the layout of a result, and the alignment of each reached operand by its name.
+def _broadcast(node: Node, operands: Sequence[Operand]) -> tuple[Layout, dict[str, tuple[Sizes, Sizes]]]:
+    """Return the layout of a result, and the sizes of each reached operand's channels and of the result's.
 
-    Operands must line up axis by axis: the same labels, or an axis of size one.
+    The sizes stand part by part, in the same order. Operands must line up axis by axis: the same labels, or an axis
+    of size one.
     """
     known = {operand.name: operand.layout for operand in operands if operand.reached}
     layouts = [layout for layout in known.values() if layout is not None]
@@ -56,36 +66,23 @@ def broadcast(node: Node, operands: Sequence[Operand]) -> tuple[Layout, dict[str
             raise NoRuleError("its operands hold their channels in different orders")
     length = max(layout.length for layout in layouts)
     out = _named(axes, order, sizes, length)
-    # An unreached operand may be larger than every reached one: then the result is, too.
+    # An unreached operand may be larger than every reached one; the result is then, too.
     if any(size is not BATCH and size != out.axis_size(axis) for axis, size in enumerate(node.shape)):
-        raise NoRuleError("it is broadcast against something larger than what mutations reach")
+        raise NoRuleError("it is broadcast against an operand larger than those that depend on the sequence")
     full = tuple(sizes[part] for part in order)
-    alignments = {
-        name: Alignment(tuple(sizes[part] if part in _parts(layout) else 1 for part in order), full)
+    return out, {
+        name: (tuple(sizes[part] if part in _parts(layout) else 1 for part in order), full)
         for name, layout in known.items()
         if layout is not None
     }
-    return out, alignments
-
-
-def joined_window(operation: Operation, windows: Sequence[Window | None]) -> Window:
-    """Return the union of the operands' windows; every position where an operand without positions changes."""
-    length = operation.layout.length
-    joined = []
-    for window, operand in zip(windows, operation.operands, strict=True):
-        if window is None or operand.layout is None:
-            continue
-        joined.append(whole(length) if operand.layout.length < length else window)
-    return union(joined) or whole(length)
 
 
 def _signature(layout: Layout, axis: int) -> list[tuple[str, int | None]]:
-    kind = {"n": "n", "p": "p"}
-    return [(kind.get(label, "c"), layout.size(label)) for label in layout.axes[axis]]
+    return [(label if label in "np" else "c", layout.size(label)) for label in layout.axes[axis]]
 
 
 def _parts(layout: Layout) -> dict[Part, int]:
-    """Return the parts that make up what a position holds, slowest first, with their sizes."""
+    """Return the parts of a position's channels, slowest first, with their sizes."""
     places = {label: (axis, i) for axis, labels in enumerate(layout.axes) for i, label in enumerate(labels)}
     return {places[label]: size for label, size in layout.channel_sizes}
 

@@ -1,4 +1,4 @@
-"""Rules for operations that belong to no family: the caller's own, and those of installed packages."""
+"""Rules for opaque operations: the caller's own, and those of installed packages."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,16 +12,16 @@ from attribution_bench_plugins.fastism.ops.local import LocalFunction
 GROUP = "attribution_bench.fastism_rules"
 """Entry points: the operation's kind -> its rule."""
 GivenRule = Local | Callable[[Node, Sequence[Operand]], Operation | Local]
-"""What users and packages give as a rule: a declaration, or a function that returns an operation or a declaration."""
+"""Rule of a user or package: a declaration, or a function that returns an operation or a declaration."""
 
 
 def rules_for(graph: Graph, given: Mapping[str, GivenRule]) -> dict[str, Rule]:
-    """Return by kind the rules of a graph's operations that belong to no family; those given go before installed ones.
+    """Return the rules of a graph's opaque operations by kind; those given take precedence over installed ones.
 
     Raises
     ------
     InvalidInputError
-        A rule is given for what the graph does not hold.
+        A rule is given for an operation that the graph does not hold.
     PluginError
         An installed rule that the graph needs cannot be loaded.
     """
@@ -35,7 +35,7 @@ def rules_for(graph: Graph, given: Mapping[str, GivenRule]) -> dict[str, Rule]:
 
 
 def _as_rule(given: GivenRule) -> Rule:
-    """Return what was given as a rule of the engine, which returns an operation."""
+    """Return a user's rule as a rule of the engine, which returns an operation."""
 
     def rule(node: Node, operands: Sequence[Operand]) -> Operation:
         found = given if isinstance(given, Local) else given(node, operands)

@@ -28,9 +28,9 @@ from attribution_bench_plugins.fastism.values.windowed import Windowed
 
 
 class FlattenedDense(MergingOperation):
-    """A dense layer over flattened positions: only the rows of the weights that the windows reach are multiplied.
+    """Dense layer over flattened positions, in which only the windows' rows of the weights are multiplied.
 
-    Neighbouring mutations reach the same rows, so the mutations of all phases are multiplied together.
+    Neighbouring mutations affect the same rows, so the mutations of all phases are multiplied together.
     """
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
@@ -41,33 +41,28 @@ class FlattenedDense(MergingOperation):
         self.layout = labelled(("n", "c"), outputs, 1)
         by_position = (
             weight.view(outputs, source.length, source.channels).permute(1, 2, 0)
-            if source.axes[1] == "pc" or source.axes[1] == "p"
+            if source.axes[1] in ("pc", "p")
             else weight.view(outputs, source.channels, source.length).permute(2, 1, 0)
         )
         self.rows = by_position.reshape(source.length * source.channels, outputs).contiguous()
         self.source = source
 
     def scale_outputs(self, scale: Tensor) -> bool:
-        """Multiply every output."""
         self.rows = self.rows * scale
         return True
 
     def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the single position of an output without positions."""
         return Window(0, 0, 1)
 
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
-        """Return the products with the rows of the weights that the window reaches."""
         (source,) = (w for w in windows if w is not None)
         return min(source.width, self.source.length) * self.source.channels * self.layout.channels
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on the deltas of one block."""
-        operand = only(operands)
-        return self.run_merged([operand], block)
+        return self.run_merged([only(operands)], block)
 
     def run_merged(self, parts: Sequence[Windowed], block: Block) -> Windowed:
-        """Run on the deltas of several blocks; mutations whose windows coincide share one product."""
+        """Run on the windows of several blocks; mutations whose windows coincide share one matrix product."""
         sequences, _, alternatives = parts[0].shape[:3]
         total, by_width = 0, defaultdict(list)
         for part in parts:
@@ -76,7 +71,7 @@ class FlattenedDense(MergingOperation):
         like, outputs = parts[0].delta(), self.layout.channels
         out = like.new_empty((sequences, total, alternatives, 1, outputs))
         for members in by_width.values():
-            # Mutations are ordered by the starts of their windows: those of one start share one product.
+            # Mutations are ordered by the starts of their windows: those with the same start share one product.
             starts = np.concatenate(
                 [part.window.start + part.window.step * np.arange(part.shape[1]) for part, _ in members]
             )
@@ -90,7 +85,7 @@ class FlattenedDense(MergingOperation):
         return self.give(block, Window(0, 0, 1), delta=out, is_masked=True)
 
     def _multiply(self, x: Tensor, starts: NDArray[np.int64], into: Tensor) -> None:
-        """Write products of x (mutations, n, alternatives, width, C) with the rows from each `starts` on, ascending."""
+        """Write products of x (mutations, n, alternatives, width, C) with the rows from each of `starts`, ascending."""
         channels, width = self.source.channels, x.shape[3]
         found, firsts = np.unique(starts, return_index=True)
         for start, first, last in zip(found.tolist(), firsts, [*firsts[1:], len(starts)], strict=True):

@@ -7,33 +7,30 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.parameters import ElementwiseParameters, SumParameters
-from attribution_bench_plugins.fastism.ops.base import Block, Form, Fusion, LazyOperand, Operand, Operation
-from attribution_bench_plugins.fastism.ops.broadcasting import broadcast, joined_window
+from attribution_bench_plugins.fastism.ops.base import Block, Form, Operand, Operation, only
+from attribution_bench_plugins.fastism.ops.broadcasting import Broadcast
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
 
 
-class Elementwise(Operation):
-    """Any function of single elements: it is called on the values of the windows as the model calls it."""
+class Elementwise(Broadcast):
+    """Rule of ``elementwise``, ElementwiseParameters, and for any function of single elements that users have.
+
+    The function is called on the values of the windows as the model calls it.
+    """
 
     preferred_form: Form = "value"
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
-        self.layout, self.alignments = broadcast(node, operands)
-        p = node.parameters  # also those of an opaque node, or of a product, which have no such form
+        # An opaque node or a product, which may run by this rule too, has parameters of another class.
+        p = node.parameters
         self.in_place = p.in_place if isinstance(p, ElementwiseParameters) else None
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the union of the operands' windows; every position where an operand without positions changes."""
-        return joined_window(self, windows)
-
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on values."""
         if len(operands) == 1 and self.in_place is not None:
-            (operand,) = operands
-            assert operand is not None
+            operand = only(operands)
             return self.give(block, operand.window, value=self.in_place(operand.take_value()))
         values = [
             self._value(operand, known, window, block) for operand, known in zip(operands, self.operands, strict=True)
@@ -44,57 +41,48 @@ class Elementwise(Operation):
         if operand is None:
             return block.constant(known.name, self.node, self.layout, window)
         everywhere = operand.length == 1 and self.layout.length > 1
-        value = operand.value() if everywhere else operand.value_on(window)
-        return self.alignments[known.name].spread(value)
+        return self.spread(known, operand.value() if everywhere else operand.value_on(window))
 
 
 class Rectifier(Elementwise):
-    """ReLU. As a delta it is ``max(delta + min(reference, 0), -max(reference, 0))``: two passes instead of three."""
+    """Rule of ``relu``, ElementwiseParameters.
 
-    preferred_form: Form = "value"
+    As a delta it is ``max(delta + min(unmutated, 0), -max(unmutated, 0))``: two passes instead of three.
+    """
 
-    def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
-        """Return whether a result that waits takes the ReLU along."""
-        return Fusion.EPILOGUE if any(operand.is_fusible for operand in operands) else Fusion.NONE
+    joins_epilogue = True
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas where the consumers want deltas, else on values."""
-        (operand,) = operands
-        assert operand is not None
+        operand = only(operands)
         if isinstance(operand, LazyWindow):
-            deferred = operand.rectified(self.node.name, value=preferred_form == "value")
-            if deferred is not None:
-                return deferred
+            fused = operand.rectified(self.node.name, value=preferred_form == "value")
+            if fused is not None:
+                return fused
         if preferred_form == "value" or operand.holds_value:
             return super().run(operands, window, block, preferred_form)
         delta, is_masked = operand.take_raw_delta()
-        source = operand.window
-        unmutated = block.unmutated
-        count = delta.shape[1]
-        delta.add_(unmutated.derived(operand.source, "negative", _negative).view(source, count))
-        torch.maximum(delta, unmutated.derived(operand.source, "floor", _floor).view(source, count), out=delta)
+        source, unmutated, count = operand.window, block.unmutated, delta.shape[1]
+        negative = unmutated.derived(operand.source, "negative", lambda x: x.clamp(max=0))
+        floor = unmutated.derived(operand.source, "floor", lambda x: x.clamp(min=0).neg_())
+        delta.add_(negative.view(source, count))
+        torch.maximum(delta, floor.view(source, count), out=delta)
         return self.give(block, source, delta=delta, is_masked=is_masked)
 
 
-class Sum(Operation):
-    """``a + alpha * b``: deltas add up."""
+class Addition(Broadcast):
+    """Rule of ``add``, SumParameters: ``a + alpha * b``, whose delta is the sum of the operands' deltas."""
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
-        self.layout, self.alignments = broadcast(node, operands)
         self.factors = (1.0, float(node.parameters_as(SumParameters).alpha))
-
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the union of the operands' windows; every position where an operand without positions changes."""
-        return joined_window(self, windows)
+        self.joins_epilogue = self.factors[1] == 1 and [operand.reached for operand in operands] == [True, True]
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
-        deferred = self._fused(operands, window)
-        if deferred is not None:
-            return deferred
+        fused = self._fused(operands, window) if self.joins_epilogue else None
+        if fused is not None:
+            return fused
         terms = [
-            (operand, self.alignments[known.name], factor)
+            (operand, known, factor)
             for operand, known, factor in zip(operands, self.operands, self.factors, strict=False)
             if operand is not None
         ]
@@ -103,99 +91,60 @@ class Sum(Operation):
         terms.sort(
             key=lambda term: term[0].window != window or not term[0].is_overwritable or term[0].shape[4] < channels
         )
-        first, alignment, factor = terms[0]
-        out = alignment.spread(_spread(first, first.take_delta(), window))
+        first, known, factor = terms[0]
+        out = self.spread(known, _on_window(first, first.take_delta(), window))
         if out.shape[4] < channels or out.shape[3] < window.width:
             out = out.expand(*out.shape[:3], window.width, channels).contiguous()
         if factor != 1:
             out = out.mul_(factor)
-        for term, alignment, factor in terms[1:]:
-            delta = alignment.spread(term.delta())
+        for term, known, factor in terms[1:]:
+            delta = self.spread(known, term.delta())
             if term.window.step == window.step and delta.shape[3] != 1:
                 offset = term.window.start - window.start
                 out[:, :, :, offset : offset + delta.shape[3]].add_(delta, alpha=factor)
             else:
-                out.add_(_spread(term, delta, window), alpha=factor)
+                out.add_(_on_window(term, delta, window), alpha=factor)
         return self.give(block, window, delta=out, is_masked=True)
 
-    def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
-        """Return whether a result that waits takes the sum along."""
-        two = self.factors == (1.0, 1.0) and sum(window is not None for window in windows) == 2
-        return Fusion.EPILOGUE if two and any(operand.is_fusible for operand in operands) else Fusion.NONE
-
     def _fused(self, operands: Sequence[Windowed | None], window: Window) -> Windowed | None:
-        """Return the sum as part of a result that waits; None where there is none, or where they differ in form.
+        """Return the sum as the epilogue of a fusible operand; None where none is, or where the shapes differ.
 
-        Of two that wait, the second takes the first along.
+        Of two fusible operands, the kernel of the second adds the delta of the first.
         """
         reached = [operand for operand in operands if operand is not None]
-        preferred_form = self.layout.length, self.layout.channels
-        if self.factors != (1.0, 1.0) or len(reached) != 2 or reached[0] is reached[1]:
-            return None
-        if any((operand.length, operand.shape[4]) != preferred_form for operand in reached):
+        shape = self.layout.length, self.layout.channels
+        if reached[0] is reached[1] or any((operand.length, operand.shape[4]) != shape for operand in reached):
             return None
         for operand, other in (reached[::-1], reached):
             if isinstance(operand, LazyWindow):
-                deferred = operand.plus(other, self.node.name, window)
-                if deferred is not None:
-                    return deferred
+                fused = operand.plus(other, self.node.name, window)
+                if fused is not None:
+                    return fused
         return None
 
 
-class Scale(Operation):
-    """A product or quotient with what no mutation reaches: the delta is scaled."""
-
-    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
-        super().__init__(node, operands)
-        self.layout, self.alignments = broadcast(node, operands)
-
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window."""
-        return joined_window(self, windows)
+class Scaling(Broadcast):
+    """A product or quotient with operands that no mutation can reach: the delta is scaled."""
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
         tensors = []
         for operand, known in zip(operands, self.operands, strict=True):
             if operand is not None:
-                tensors.append(self.alignments[known.name].spread(_spread(operand, operand.delta(), window)))
+                tensors.append(self.spread(known, _on_window(operand, operand.delta(), window)))
             else:
                 tensors.append(block.constant(known.name, self.node, self.layout, window))
         return self.give(block, window, delta=self.node.call(*tensors))
 
 
-def elementwise(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``elementwise``, ElementwiseParameters, and for any function of single elements that users have."""
-    return Elementwise(node, operands)
-
-
-def rectifier(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``relu``: ElementwiseParameters."""
-    return Rectifier(node, operands)
-
-
-def addition(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``add``: SumParameters."""
-    return Sum(node, operands)
-
-
 def product(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``multiply`` and ``divide``; a quotient by what changes is an elementwise function like any other."""
+    """Rule of ``multiply`` and ``divide``; a quotient by a reached operand is as any function of elements."""
     reached = [operand.reached for operand in operands]
     linear = sum(reached) == 1 and (reached[0] or node.op == "multiply")
-    return Scale(node, operands) if linear else Elementwise(node, operands)
+    return Scaling(node, operands) if linear else Elementwise(node, operands)
 
 
-def _spread(operand: Windowed, delta: Tensor, window: Window) -> Tensor:
-    """Return a delta on a wider window; one without positions stands for every position."""
+def _on_window(operand: Windowed, delta: Tensor, window: Window) -> Tensor:
+    """Return a delta on a wider window; that of an operand without positions is broadcast to every position."""
     if operand.length == 1 and delta.shape[3] == 1:
         return delta
     return regrid(delta, operand.window, window)
-
-
-def _negative(unmutated: Tensor) -> Tensor:
-    return unmutated.clamp(max=0)
-
-
-def _floor(unmutated: Tensor) -> Tensor:
-    return unmutated.clamp(min=0).neg_()

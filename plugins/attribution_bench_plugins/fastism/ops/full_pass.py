@@ -9,25 +9,26 @@ from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters,
 Shape = Sequence[int | None]
 
 
-def no_products(parameters: Parameters, operands: Sequence[Node], output: Shape) -> int:
-    """Return 0: additions, comparisons and functions of elements count by what they write alone."""
+def no_macs(parameters: Parameters, operands: Sequence[Node], output: Shape) -> int:
+    """Return 0: the cost of additions, comparisons and functions of elements is what they write."""
     return 0
 
 
-def products_per_output(parameters: WeightParameters, operands: Sequence[Node], output: Shape) -> int:
-    """Return those of a weight (outputs, ...) whose every row is multiplied for each number of its output."""
+def macs_per_output(parameters: WeightParameters, operands: Sequence[Node], output: Shape) -> int:
+    """Return those of a weight (outputs, ...), of which each element of the output multiplies one row."""
     return parameters.weight.numel() // parameters.weight.shape[0] * elements(output)
 
 
-def products_per_input(parameters: WeightParameters, operands: Sequence[Node], output: Shape) -> int:
-    """Return those of a weight (inputs, ...) whose every row is multiplied by each number of the first operand."""
+def macs_per_input(parameters: WeightParameters, operands: Sequence[Node], output: Shape) -> int:
+    """Return those of a weight (inputs, ...), of which each element of the first operand multiplies one row."""
     return size_of(operands[0]) * (parameters.weight.numel() // parameters.weight.shape[0])
 
 
-def estimated_products(parameters: OpaqueParameters, operands: Sequence[Node], output: Shape) -> int:
-    """Return an estimate of those of an operation that is known by its operands alone.
+def estimated_macs(parameters: OpaqueParameters, operands: Sequence[Node], output: Shape) -> int:
+    """Return an estimate of those of an opaque operation, from its operands.
 
-    Each weight matrix is taken to multiply every position; changing operands without weights to multiply each other.
+    It supposes that each weight matrix multiplies every position, and that operands multiply each other where none is
+    a weight.
     """
     matrices: list[Shape] = list(parameters.weight_shapes)
     changing = []
@@ -48,5 +49,5 @@ def estimated_products(parameters: OpaqueParameters, operands: Sequence[Node], o
 
 
 def size_of(node: Node) -> int:
-    """Return how many numbers a node has for one sequence; 0 for what is no single tensor."""
+    """Return how many elements a node has for one sequence; 0 where it is no single tensor."""
     return 0 if node.shape is None else elements(node.shape)

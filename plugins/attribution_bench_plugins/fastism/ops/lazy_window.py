@@ -1,4 +1,4 @@
-"""Lazy windows: a kernel's result, computed together with what follows it and for some rows at a time."""
+"""Lazy windows: the results of kernels, computed with the steps that are fused into them, some rows at a time."""
 
 import enum
 from collections.abc import Mapping, Sequence
@@ -53,23 +53,23 @@ class Program:
 
 
 class State(enum.Enum):
-    """How far a lazy window is."""
+    """State of a lazy window."""
 
     FUSIBLE = enum.auto()
     """Its only reader may still be fused into its kernel."""
     SCHEDULED = enum.auto()
-    """What its kernel writes is fixed."""
+    """The kernel call that computes it is fixed."""
     MATERIALIZED = enum.auto()
-    """It is computed, or nobody was left to read it."""
+    """It is computed, or no reader of it remained."""
     FUSED = enum.auto()
     """Its reader took its place."""
 
 
 class LazyWindow(Windowed):
-    """What a kernel will make of an operand, on a window.
+    """The result that a kernel will compute from an operand, on a window.
 
-    It is fusible at first. It is scheduled as soon as it is clear what its kernel writes, and materialized when
-    something other than a kernel reads its numbers.
+    It is fusible at first. It is scheduled when the kernel's epilogue is decided, and materialized when something
+    other than a kernel reads its numbers.
     """
 
     def __init__(
@@ -95,17 +95,17 @@ class LazyWindow(Windowed):
 
     @property
     def operands(self) -> Sequence[Windowed]:
-        """What its kernel reads; only before it is materialized."""
+        """The windows that its kernel reads; only before it is materialized."""
         return (self._x,) if self._other is None else (self._x, self._other)
 
     @property
     def is_pending(self) -> bool:
-        """Whether its delta is what a kernel will write."""
+        """Whether a kernel will write its delta."""
         return self._state in (State.FUSIBLE, State.SCHEDULED) and not self._epilogue.value
 
     @property
     def call(self) -> KernelCall:
-        """What its kernel is asked for."""
+        """The kernel call that computes it."""
         self.schedule()
         assert self._call is not None
         return self._call
@@ -115,35 +115,32 @@ class LazyWindow(Windowed):
         return self._followed(source, self._epilogue, self.window) if self._state is State.FUSIBLE else None
 
     def rectified(self, source: str, *, value: bool) -> Windowed | None:
-        """Return what the ReLU `source` makes of it; None where that cannot be done on the way."""
-        if not self._takes("rectify") or (self._kernel.reads_unmutated and self._epilogue.steps):
+        """Return the output of the ReLU `source`, which is fused; None where it cannot be."""
+        if self._kernel.reads_unmutated and self._epilogue.steps:
             return None
-        return self._followed(source, self._then("rectify", value=value), self.window)
+        return self._fused("rectify", source, self.window, value=value)
 
     def scaled(self, source: str, scale: Tensor) -> Windowed | None:
         """Return it with each channel multiplied by (channels,); None as for `rectified`."""
-        if not self._takes("scale"):
-            return None
-        result = self._followed(source, self._then("scale"), self.window)
-        result._scale = scale
+        result = self._fused("scale", source, self.window)
+        if result is not None:
+            result._scale = scale
         return result
 
     def plus(self, other: Windowed, source: str, window: Window) -> Windowed | None:
         """Return the sum with a delta of the same channels, on a window that holds both; None as for `rectified`."""
-        if not self._takes("add"):
-            return None
-        result = self._followed(source, self._then("add"), window)
-        other.schedule()
-        result._other = other
+        result = self._fused("add", source, window)
+        if result is not None:
+            other.schedule()
+            result._other = other
         return result
 
     @property
     def holds_value(self) -> bool:
-        """Whether the value is what will be computed."""
+        """Whether the value is computed, or will be."""
         return super().holds_value if self._state is State.MATERIALIZED else self._epilogue.value
 
     def schedule(self) -> None:
-        """Fix what its kernel writes; see Windowed."""
         if self._state is not State.FUSIBLE:
             return
         kernel, epilogue, x, other = self._kernel, self._epilogue, self._x, self._other
@@ -166,20 +163,25 @@ class LazyWindow(Windowed):
         self._state = State.SCHEDULED
         self._program.schedule(self)
 
-    def schedule_on(self, window: Window) -> None:
-        """Decide that its value on a window is written, where it can be; see Windowed."""
-        self._widen(window)
-        self._prefer_value()
-        self.schedule()
+    def prefer_value(self, window: Window) -> None:
+        if not self._may_be_value:
+            return
+        if window != self.window:
+            for k in (0, self.shape[1] - 1):
+                start, stop = max(0, self.window.at(k)), min(self.length, self.window.at(k) + self.window.width)
+                if start < window.at(k) or window.at(k) + window.width < stop:
+                    return
+            self.window = window
+            self.shape = torch.Size((*self.shape[:3], window.width, self.shape[4]))
+        self._epilogue = replace(self._epilogue, value=True)
 
     def materialize(self) -> None:
-        """Compute it, and what else is scheduled; see Windowed."""
         self.schedule()
         if self._state is State.SCHEDULED:
             self._program.run(self)
 
     def take_result(self, result: Tensor | None) -> None:
-        """Take what the kernel wrote; None where nobody is left to read it."""
+        """Take the kernel's result; None where no reader of it remained."""
         if self._epilogue.value:
             self._value = result
         else:
@@ -187,81 +189,23 @@ class LazyWindow(Windowed):
         self._state, self._call = State.MATERIALIZED, None
         self._let_go()
 
-    def delta(self) -> Tensor:
-        """Return the delta; see Windowed."""
-        self.materialize()
-        return super().delta()
-
-    def value(self) -> Tensor:
-        """Return the value; see Windowed."""
-        self._prefer_value()
-        self.materialize()
-        return super().value()
-
-    def take_delta(self) -> Tensor:
-        """Return the delta to be overwritten; see Windowed."""
-        self.materialize()
-        return super().take_delta()
-
-    def take_raw_delta(self) -> tuple[Tensor, bool]:
-        """Return the delta to be overwritten; see Windowed."""
-        self.materialize()
-        return super().take_raw_delta()
-
-    def take_value(self) -> Tensor:
-        """Return the value to be overwritten; see Windowed."""
-        self._prefer_value()
-        self.materialize()
-        return super().take_value()
-
-    def value_on(self, window: Window) -> Tensor:
-        """Return the value on another window; see Windowed."""
-        self._widen(window)
-        return super().value_on(window)
-
-    def take_value_on(self, window: Window) -> Tensor:
-        """Return the value on another window to be overwritten; see Windowed."""
-        self._widen(window)
-        return super().take_value_on(window)
-
     @property
     def _may_be_value(self) -> bool:
-        """Whether the reference at hand is that of what is written."""
+        """Whether the value may be written: the unmutated activation that the kernel reads is that of the result."""
         epilogue = self._epilogue
         return self._state is State.FUSIBLE and (
             epilogue.value or not (epilogue.steps if self._kernel.reads_unmutated else epilogue.rectified)
         )
 
-    def _takes(self, step: EpilogueStep) -> bool:
-        epilogue = self._epilogue
-        return (
-            self._state is State.FUSIBLE
-            and step in self._kernel.steps
-            and step not in epilogue.steps
-            and not epilogue.value
-        )
-
-    def _then(self, step: EpilogueStep, *, value: bool = False) -> Epilogue:
-        return replace(self._epilogue, steps=(*self._epilogue.steps, step), value=value)
-
-    def _widen(self, window: Window) -> None:
-        """Have the value written on a window that holds all of its own: nothing else need be put around it."""
-        holds = all(
-            window.at(k) <= max(0, self.window.at(k))
-            and min(self.length, self.window.at(k) + self.window.width) <= window.at(k) + window.width
-            for k in (0, self.shape[1] - 1)
-        )
-        if self._may_be_value and holds:
-            self._epilogue = replace(self._epilogue, value=True)
-            self.window = window
-            self.shape = torch.Size((*self.shape[:3], window.width, self.shape[4]))
-
-    def _prefer_value(self) -> None:
-        if self._may_be_value:
-            self._epilogue = replace(self._epilogue, value=True)
+    def _fused(self, step: EpilogueStep, source: str, window: Window, *, value: bool = False) -> "LazyWindow | None":
+        """Return a lazy window with one more step in its epilogue; None where the kernel cannot apply it."""
+        steps = self._epilogue.steps
+        if self._state is not State.FUSIBLE or self._epilogue.value or step in steps or step not in self._kernel.steps:
+            return None
+        return self._followed(source, Epilogue((*steps, step), value), window)
 
     def _followed(self, source: str, epilogue: Epilogue, window: Window) -> "LazyWindow":
-        """Return the same with another finish, in this one's place."""
+        """Return a lazy window with another epilogue, which takes the place of this one."""
         result = LazyWindow(self.unmutated, source, self.length, window, self._kernel, self._x, self._program)
         result._other, result._epilogue, result._scale, result._node = self._other, epilogue, self._scale, self._node
         if self._kernel.reads_unmutated or self._epilogue.rectified:
@@ -274,7 +218,7 @@ class LazyWindow(Windowed):
         return result
 
     def _let_go(self) -> None:
-        """Keep nothing of what it was computed from: its result may be kept for long."""
+        """Drop the operands: the result may be kept for much longer than they are needed."""
         del self._x, self._other, self._program
 
     def _contiguous(self, source: str) -> Tensor:
@@ -282,5 +226,5 @@ class LazyWindow(Windowed):
 
 
 def _operand(windowed: Windowed) -> Tensor | KernelCall:
-    """Return what a kernel reads: the delta, or what another one will write."""
+    """Return what a kernel reads: the delta, or the call that will write it."""
     return windowed.call if isinstance(windowed, LazyWindow) and windowed.is_pending else windowed.delta()

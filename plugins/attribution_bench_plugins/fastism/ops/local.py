@@ -1,4 +1,4 @@
-"""Any function of a few neighbouring positions, known by what it reads: the rule for an operation of the user's own."""
+"""Functions of a few neighbouring positions, declared by their receptive field: the rule for a user's own operation."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -37,24 +37,21 @@ class LocalFunction(Operation):
                 if not source.is_channels(axis):
                     raise NoRuleError(f"it takes the axes {source.axes} to the shape {shape}")
                 self.stretched = self.stretched.with_axis(axis, size)
-        self.reach = (rule.kernel - 1) * rule.dilation
+        self.last_tap = (rule.kernel - 1) * rule.dilation
         length = shape[self.axis] or 1
         self._check_length(length)
         self.layout = self.stretched.resized(length)
         self.scale = Fraction(1, rule.stride)
         self.margin = -(-rule.padding // rule.stride)
-        """Output positions before those asked for that a stretch has too, where the padding of its start ends."""
+        """Output positions of a stretch before those of the window: they read the padding of the stretch."""
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return every output position that reads the window."""
+    def affected(self, window: Window) -> Window:
         rule = self.rule
-        window = super().window(windows)
         return strided(window, kernel=rule.kernel, stride=rule.stride, dilation=rule.dilation, padding=rule.padding)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on values."""
         operand = only(operands)
-        natural = self.window([operand.window])
+        natural = self.affected(operand.window)
         read = self._read(natural)
         values = operand.value_on(read)
         result = values.new_zeros((*operand.shape[:3], natural.width, self.layout.channels))
@@ -78,18 +75,18 @@ class LocalFunction(Operation):
         return self.give(block, natural, value=result)
 
     def _read(self, window: Window) -> Window:
-        """Return the stretch to call the function on, which ends as far from a multiple of the stride as the sequence.
+        """Return the stretch to call the function on.
 
-        So an operation that pads by the length pads a stretch alike.
+        Its length and that of the sequence differ by a multiple of the stride, so that an operation that derives its
+        padding from the length pads both alike.
         """
         rule = self.rule
-        width = (window.width - 1 + self.margin) * rule.stride - rule.padding + self.reach + 1
+        width = (window.width - 1 + self.margin) * rule.stride - rule.padding + self.last_tap + 1
         width += (self.source.length - width) % rule.stride
-        start = (window.start - self.margin) * rule.stride
-        return Window(start, window.step * rule.stride, width)
+        return Window((window.start - self.margin) * rule.stride, window.step * rule.stride, width)
 
     def _call(self, values: Tensor) -> Tensor:
-        """Call the function on (sequences, mutations, letters, width, channels)."""
+        """Call the function on (sequences, mutations, alternatives, width, channels)."""
         rows, shape = values.shape[:3], list(self.operand.node.shape or ())
         shape[self.axis] = values.shape[3]
         stretch = self.source.resized(values.shape[3]).to_framework(values.flatten(0, 2), shape)
@@ -100,8 +97,8 @@ class LocalFunction(Operation):
 
     def _check_length(self, length: int) -> None:
         rule, source = self.rule, self.source.length
-        fewest = (source + rule.padding - self.reach - 1) // rule.stride + 1
-        most = (source - 1 + rule.padding + max(rule.padding, self.reach)) // rule.stride + 1
+        fewest = (source + rule.padding - self.last_tap - 1) // rule.stride + 1
+        most = (source - 1 + rule.padding + max(rule.padding, self.last_tap)) // rule.stride + 1
         if not fewest <= length <= most:
             raise InvalidInputError(
                 f"{self.node.kind} ({self.node.layer!r}) gives {length} positions for {source}; by its rule {rule} it "
@@ -110,20 +107,19 @@ class LocalFunction(Operation):
 
 
 class CallableLocal(Local):
-    """Declaration that is a rule by itself, as `Local` was when this package defined it."""
+    """Old form of `Local`, which is a rule by itself."""
 
     def __call__(self, node: Node, operands: Sequence[Operand]) -> Operation:
-        """Return the operation for a node."""
         return LocalFunction(node, operands, self)
 
 
 def _sole_changing(operands: Sequence[Operand]) -> tuple[Operand, Layout]:
-    """Return the operand that mutations reach, the only one, and its layout."""
+    """Return the only operand that mutations can reach, and its layout."""
     reached = [operand for operand in operands if operand.reached]
     if len(reached) > 1:
         raise NoRuleError("several of its inputs depend on the sequence")
     if any(operand.node.op != "constant" for operand in operands if not operand.reached):
-        raise NoRuleError("it reads what differs from sequence to sequence beside what mutations reach")
+        raise NoRuleError("it reads other inputs that differ from sequence to sequence")
     (operand,) = reached
     if operand.layout is None:
         raise NoRuleError("the axes of its input could not be followed")

@@ -7,24 +7,16 @@ import torch
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import spread
 from attribution_bench_plugins.fastism.graph.parameters import BatchNormParameters
-from attribution_bench_plugins.fastism.ops.base import (
-    Block,
-    Form,
-    Fusion,
-    LazyOperand,
-    NoRuleError,
-    Operand,
-    Operation,
-    only,
-    sole_reached,
-)
+from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
 
 
 class Affine(Operation):
-    """``scale * x + shift`` for each channel."""
+    """Rule of ``batch_norm``, BatchNormParameters: ``scale * x + shift`` for each channel."""
+
+    joins_epilogue = True
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
@@ -36,33 +28,20 @@ class Affine(Operation):
         self.scale_by = spread(scale, (1, len(scale), 1), around)
         self.shift = spread(shift, (1, len(shift), 1), around)
         self.absorbed = False
-        """Set when the operation before multiplies by the scale itself."""
-
-    def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
-        """Return whether a result that waits has absorbed it, or is scaled on the way."""
-        return Fusion.EPILOGUE if any(operand.is_fusible for operand in operands) else Fusion.NONE
+        """Whether the scale is folded into the weights of the operation before."""
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on whichever form is there."""
         operand = only(operands)
-        deferred = self._fused(operand) if isinstance(operand, LazyWindow) else None
-        if deferred is not None:
-            return deferred
-        if self.absorbed:
-            delta, is_masked = operand.take_raw_delta()
-            return self.give(block, operand.window, delta=delta, is_masked=is_masked)
-        if operand.holds_value or preferred_form == "value":
+        if isinstance(operand, LazyWindow):
+            name = self.node.name
+            scale = self.scale_by.expand(self.layout.channels)
+            fused = operand.renamed(name) if self.absorbed else operand.scaled(name, scale)
+            if fused is not None:
+                return fused
+        if not self.absorbed and (operand.holds_value or preferred_form == "value"):
             value = torch.addcmul(self.shift, operand.take_value(), self.scale_by)
             return self.give(block, operand.window, value=value)
         delta, is_masked = operand.take_raw_delta()
-        return self.give(block, operand.window, delta=delta.mul_(self.scale_by), is_masked=is_masked)
-
-    def _fused(self, operand: LazyWindow) -> Windowed | None:
-        if self.absorbed:
-            return operand.renamed(self.node.name)
-        return operand.scaled(self.node.name, self.scale_by.expand(self.layout.channels))
-
-
-def batch_norm(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``batch_norm``: BatchNormParameters."""
-    return Affine(node, operands)
+        if not self.absorbed:
+            delta.mul_(self.scale_by)
+        return self.give(block, operand.window, delta=delta, is_masked=is_masked)

@@ -26,11 +26,11 @@ from attribution_bench_plugins.fastism.ops.base import (
     NoRuleError,
     Operand,
     Operation,
+    known_size,
     only,
     sole_reached,
 )
-from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
-from attribution_bench_plugins.fastism.ops.reductions import maximum, mean
+from attribution_bench_plugins.fastism.ops.reductions import Maximum, Mean
 from attribution_bench_plugins.fastism.values.window import Window, strided
 from attribution_bench_plugins.fastism.values.windowed import Windowed, mask_outside
 
@@ -46,58 +46,50 @@ class Pool(Operation):
         if source.axes[axis] != "p":
             raise NoRuleError(f"it pools axis {source.axes[axis]!r} of {source.axes}, not positions")
         self.kernel, self.stride, self.padding, self.dilation = p.kernel, p.stride, p.padding, p.dilation
-        length = node.shape[axis] if node.shape is not None else None
-        if length is None:
-            raise NoRuleError("its output length is not known")
         self.source_length = source.length
-        self.layout = source.resized(length)
+        self.layout = source.resized(known_size(node, axis))
         self.scale = Fraction(1, self.stride)
-        self.reach = (self.kernel - 1) * self.dilation
+        self.last_tap = (self.kernel - 1) * self.dilation
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return every output position whose kernel touches the window."""
-        window = windows[0]
-        assert window is not None
+    def affected(self, window: Window) -> Window:
         return strided(window, kernel=self.kernel, stride=self.stride, dilation=self.dilation, padding=self.padding)
 
     def read(self, window: Window) -> Window:
-        """Return the input positions that the output positions of a window read."""
+        """Return the receptive field of a window of output positions."""
         start = window.start * self.stride - self.padding
-        width = (window.width - 1) * self.stride + self.reach + 1 if window.width else 0
+        width = (window.width - 1) * self.stride + self.last_tap + 1 if window.width else 0
         return Window(start, window.step * self.stride, width)
 
     def taps(self, x: Tensor, width: int) -> list[Tensor]:
-        """Return for each tap of the kernel the inputs it reads, (..., width, channels), from ``read``'s window."""
+        """Return for each tap of the kernel its inputs, (..., width, channels), from those of the receptive field."""
         span = (width - 1) * self.stride + 1
-        return [x[..., j : j + span : self.stride, :] for j in range(0, self.reach + 1, self.dilation)]
+        return [x[..., j : j + span : self.stride, :] for j in range(0, self.last_tap + 1, self.dilation)]
 
 
 class MaxPool(Pool):
-    """The largest value under the kernel; padding is minus infinity."""
+    """The largest value under the kernel; padding is minus infinity. A compiled kernel computes it lazily."""
 
     preferred_form: Form = "value"
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         self.kernels: dict[int, PoolKernel] = {}
-        """By the bytes of a number."""
+        """By the bytes of an element."""
+        last = (self.layout.length - 1) * self.stride - self.padding + self.last_tap
+        self.reads_padding = self.padding > 0 or last >= self.source_length
 
     def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
-        """Return whether a kernel runs it."""
         return Fusion.STARTS if has_compiler() else Fusion.NONE
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on values: those of the window, between unmutated ones where the kernel reads past it."""
         operand = only(operands)
         unmutated = block.unmutated.summary(operand.source, "contiguous", Tensor.contiguous)
         if can_compile(unmutated) and not operand.holds_value:
-            kernel = self._kernel(unmutated.element_size())
-            length = self.layout.length
-            return LazyWindow(block.unmutated, self.node.name, length, window, kernel, operand, block.program)
-        natural = self.window([operand.window])
+            return self.give_lazily(block, window, self._kernel(unmutated.element_size()), operand)
+        natural = self.affected(operand.window)
         read = self.read(natural)
         x = operand.take_value_on(read)
-        if self._reads_padding():
+        if self.reads_padding:
             mask_outside(x, read, self.source_length, float("-inf"))
         taps = self.taps(x, natural.width)
         value = taps[0].clone() if len(taps) == 1 else torch.maximum(taps[0], taps[1])
@@ -117,31 +109,25 @@ class MaxPool(Pool):
             )
         return self.kernels[itemsize]
 
-    def _reads_padding(self) -> bool:
-        last = (self.layout.length - 1) * self.stride - self.padding + self.reach
-        return bool(self.padding > 0 or last >= self.source_length)
-
 
 class AveragePool(Pool):
     """The mean under the kernel: linear, so it runs on deltas."""
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
-        # Near the ends a mean may run over fewer places than the kernel has.
+        # A mean near the ends may be taken over fewer positions than the kernel has.
         starts = torch.arange(self.layout.length) * self.stride - self.padding
-        low, high = (-self.padding, self.source_length + self.padding)
-        if not node.parameters_as(AveragePoolParameters).count_padding:
-            low, high = 0, self.source_length
+        padding = self.padding if node.parameters_as(AveragePoolParameters).count_padding else 0
+        low, high = -padding, self.source_length + padding
         self.divisors = (starts + self.kernel).clamp(max=high) - starts.clamp(min=low)
         self.even = bool((self.divisors == self.kernel).all())
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
         operand = only(operands)
-        natural = self.window([operand.window])
+        natural = self.affected(operand.window)
         if natural.width == 0:
-            untouched = operand.delta().new_zeros((*operand.shape[:3], 0, self.layout.channels))
-            return self.give(block, natural, delta=untouched, is_masked=True)
+            nothing = operand.delta().new_zeros((*operand.shape[:3], 0, self.layout.channels))
+            return self.give(block, natural, delta=nothing, is_masked=True)
         read = self.read(natural)
         low = operand.window.start - read.start
         x = F.pad(operand.delta(), (0, 0, low, read.width - low - operand.window.width))
@@ -155,25 +141,25 @@ class AveragePool(Pool):
         """Return the divisors on the windows, (count, 1, width, 1)."""
         count, last = like.shape[1], len(self.divisors) - 1
         starts = window.start + window.step * torch.arange(count)[:, None]
-        places = (starts + torch.arange(window.width)).clamp(0, last)
-        divisors: Tensor = self.divisors[places].to(like)
+        positions = (starts + torch.arange(window.width)).clamp(0, last)
+        divisors: Tensor = self.divisors[positions].to(like)
         return divisors[:, None, :, None]
 
 
 def max_pool(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``max_pool``: PoolParameters."""
-    everything = _over_everything(node, operands)
-    return maximum(everything, operands) if everything is not None else MaxPool(node, operands)
+    reduction = _as_reduction(node, operands)
+    return MaxPool(node, operands) if reduction is None else Maximum(reduction, operands)
 
 
 def average_pool(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``average_pool``: AveragePoolParameters."""
-    everything = _over_everything(node, operands)
-    return mean(everything, operands) if everything is not None else AveragePool(node, operands)
+    reduction = _as_reduction(node, operands)
+    return AveragePool(node, operands) if reduction is None else Mean(reduction, operands)
 
 
-def _over_everything(node: Node, operands: Sequence[Operand]) -> Node | None:
-    """Return a pool whose only kernel holds every position as the reduction that it is."""
+def _as_reduction(node: Node, operands: Sequence[Operand]) -> Node | None:
+    """Return a pool whose only kernel covers every position as a reduction; None for another pool."""
     source = sole_reached(node, operands)
     p = node.parameters_as(PoolParameters)
     axis = p.position_axis

@@ -1,11 +1,11 @@
-"""Functions of what one position holds: they keep every window."""
+"""Functions of the channels of one position: they keep every window."""
 
 from collections.abc import Sequence
 
 import torch
 
 from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.graph.layout import labelled
+from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
 from attribution_bench_plugins.fastism.graph.parameters import (
     AxisFunctionParameters,
     AxisReductionParameters,
@@ -17,7 +17,7 @@ from attribution_bench_plugins.fastism.values.windowed import Windowed
 
 
 class PositionWise(Operation):
-    """A function of one position's channels, such as layer norm, softmax over channels or a gated linear unit."""
+    """Rule of ``position_wise``, AxisFunctionParameters, such as layer norm, softmax over channels or a gate."""
 
     preferred_form: Form = "value"
 
@@ -25,14 +25,13 @@ class PositionWise(Operation):
         super().__init__(node, operands)
         source = sole_reached(node, operands)
         p = node.parameters_as(AxisFunctionParameters)
-        axis = p.axis % len(source.axes)
-        if not source.is_channels(axis) or node.shape is None:
-            raise NoRuleError(f"it runs over axis {source.axes[axis]!r} of {source.axes}, not over channels")
+        axis = _channel_axis(source, p.axis)
+        if node.shape is None:
+            raise NoRuleError("its output's shape is not known")
         self.around, self.function = source.around(axis), p.on_last_axis
         self.layout = source.with_axis(axis, node.shape[axis] or 1)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on values."""
         operand = only(operands)
         if self.around[0] == self.around[2] == 1:
             return self.give(block, operand.window, value=self.function(operand.value()))
@@ -42,7 +41,7 @@ class PositionWise(Operation):
 
 
 class ChannelReduction(Operation):
-    """A function that leaves one number of an axis of channels, such as a variance or the index of the largest."""
+    """Rule of ``reduce_channels``, AxisReductionParameters, such as a variance or the index of the largest."""
 
     preferred_form: Form = "value"
 
@@ -50,21 +49,18 @@ class ChannelReduction(Operation):
         super().__init__(node, operands)
         source = sole_reached(node, operands)
         p = node.parameters_as(AxisReductionParameters)
-        axis = p.axis % len(source.axes)
-        if not source.is_channels(axis):
-            raise NoRuleError(f"it runs over axis {source.axes[axis]!r} of {source.axes}, not over channels")
+        axis = _channel_axis(source, p.axis)
         self.around, self.function = source.around(axis), p.on_last_axis
         self.layout = source.without_axes([axis], keep=p.keep)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on values."""
         operand = only(operands)
         split = torch.unflatten(operand.value(), 4, self.around).transpose(5, 6)
         return self.give(block, operand.window, value=self.function(split).flatten(4))
 
 
 class Embedding(Operation):
-    """A vector for each number: indices (..., positions) become (..., positions, channels)."""
+    """Rule of ``embedding``, WeightParameters: indices (..., positions) become (..., positions, channels)."""
 
     preferred_form: Form = "value"
 
@@ -77,22 +73,14 @@ class Embedding(Operation):
         self.layout = labelled([*source.axes, "c"], self.weight.shape[1], source.length)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on values."""
         operand = only(operands)
         value = torch.nn.functional.embedding(operand.value().squeeze(4), self.weight)
         return self.give(block, operand.window, value=value)
 
 
-def position_wise(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``position_wise``: AxisFunctionParameters."""
-    return PositionWise(node, operands)
-
-
-def channel_reduction(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``reduce_channels``: AxisReductionParameters."""
-    return ChannelReduction(node, operands)
-
-
-def embedding(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``embedding``: WeightParameters."""
-    return Embedding(node, operands)
+def _channel_axis(source: Layout, axis: int) -> int:
+    """Return an axis of channels, counted from the front; NoRuleError for another axis."""
+    axis %= len(source.axes)
+    if not source.is_channels(axis):
+        raise NoRuleError(f"it runs over axis {source.axes[axis]!r} of {source.axes}, not over channels")
+    return axis

@@ -1,6 +1,7 @@
-"""Sums, means and maxima over all positions, or over what each position holds."""
+"""Sums, means and maxima over all positions, or over the channels of each position."""
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,14 +27,13 @@ from attribution_bench_plugins.fastism.values.windowed import Windowed, mask_out
 
 
 class Reduction(Operation):
-    """What all reductions share: the axes, and the windows; without positions one place is left."""
+    """Base of all reductions: their axes and windows. A reduction over positions leaves one position."""
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
         source = sole_reached(node, operands)
-        rank = len(source.axes)
         p = node.parameters_as(ReductionParameters)
-        axes = sorted(axis % rank for axis in p.axes)
+        axes = sorted(axis % len(source.axes) for axis in p.axes)
         gone = "".join(source.axes[axis] for axis in axes)
         if "n" in gone:
             raise NoRuleError("it mixes the sequences of a batch")
@@ -44,29 +44,23 @@ class Reduction(Operation):
         self.over_channels = [i for i, label in enumerate(source.order) if label in gone]
         self.reduced = (source.length if self.over_positions else 1) * source.channels // self.layout.channels
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the operand's window, or the one position that is left."""
-        (window,) = (w for w in windows if w is not None)
+    def affected(self, window: Window) -> Window:
         return Window(0, 0, 1) if self.over_positions else window
 
 
-class LinearReduction(Reduction):
-    """Sum or mean: deltas are added up."""
+class Sum(Reduction):
+    """Rule of ``sum``, ReductionParameters: deltas are added up, those of a lazy window as they are computed."""
 
-    def __init__(self, node: Node, operands: Sequence[Operand], *, is_mean: bool) -> None:
-        super().__init__(node, operands)
-        self.is_mean = is_mean
+    is_mean: ClassVar[bool] = False
 
     def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
-        """Return whether the deltas of an operand that waits are added up as they are computed."""
         adds_up = self.over_positions and not self.over_channels
         return Fusion.STARTS if adds_up and any(operand.is_lazy for operand in operands) else Fusion.NONE
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
         operand = only(operands)
         if isinstance(operand, LazyWindow) and operand.is_pending and self.over_positions and not self.over_channels:
-            return self._fused(operand, block)
+            return self._added_lazily(operand, block)
         out = operand.delta()
         if self.over_positions:
             out = out.sum(3, keepdim=True)
@@ -76,84 +70,70 @@ class LinearReduction(Reduction):
             out = out / self.reduced
         elif out is operand.delta():
             out = out.clone()
-        return self.give(block, self.window([operand.window]), delta=out, is_masked=True)
+        return self.give(block, self.affected(operand.window), delta=out, is_masked=True)
 
-    def _fused(self, operand: LazyWindow, block: Block) -> Windowed:
-        """Return the sum as it will be computed with the operand."""
-        like = torch.empty(0, dtype=operand.call.dtype)
-        tile = best_tile(self.layout.channels, like.element_size())
-        kernel = TotalKernel(tile, channels=self.layout.channels)
-        name, length = self.node.name, self.layout.length
-        added = LazyWindow(block.unmutated, name, length, Window(0, 0, 1), kernel, operand, block.program)
+    def _added_lazily(self, operand: LazyWindow, block: Block) -> Windowed:
+        like, channels = torch.empty(0, dtype=operand.call.dtype), self.layout.channels
+        kernel = TotalKernel(best_tile(channels, like.element_size()), channels=channels)
+        added = self.give_lazily(block, Window(0, 0, 1), kernel, operand)
         if not self.is_mean:
             return added
-        divided = added.scaled(name, like.new_full((self.layout.channels,), 1 / self.reduced))
+        divided = added.scaled(self.node.name, like.new_full((channels,), 1 / self.reduced))
         assert divided is not None
         return divided
 
 
+class Mean(Sum):
+    """Rule of ``mean``, ReductionParameters."""
+
+    is_mean: ClassVar[bool] = True
+
+
 class Maximum(Reduction):
-    """The largest value. Over positions: that of the window, or of the unmutated positions around it."""
+    """Rule of ``max``, ReductionParameters.
+
+    The largest value over positions is that of the window, or of the unmutated positions around it.
+    """
 
     preferred_form: Form = "value"
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on values."""
         operand = only(operands)
-        if not self.over_positions:
-            value = operand.take_value()
-            if self.over_channels:
-                value = _over(value, self.sizes, self.over_channels, torch.amax)
-            return self.give(block, operand.window, value=value)
-        inside = operand.take_value()
-        mask_outside(inside, operand.window, operand.length, float("-inf"))
-        value = torch.maximum(inside.amax(3, keepdim=True), self._outside(operand, block))
+        value = operand.take_value()
+        if self.over_positions:
+            mask_outside(value, operand.window, operand.length, float("-inf"))
+            value = torch.maximum(value.amax(3, keepdim=True), self._outside(operand, block))
         if self.over_channels:
             value = _over(value, self.sizes, self.over_channels, torch.amax)
-        return self.give(block, Window(0, 0, 1), value=value)
+        return self.give(block, self.affected(operand.window), value=value)
 
     def _outside(self, operand: Windowed, block: Block) -> Tensor:
-        """Return the reference's maxima before and after every window, (n, count, 1, 1, channels)."""
+        """Return the unmutated maxima before and after every window, (n, count, 1, 1, channels)."""
         source, length = operand.source, operand.length
         before = block.unmutated.summary(source, "maxima before", _maxima_before)
         after = block.unmutated.summary(source, "maxima after", _maxima_after)
         starts = [operand.window.at(k) for k in range(operand.shape[1])]
-        first = torch.tensor([min(max(start, 0), length) for start in starts], device=before.device)
-        last = torch.tensor(
-            [min(max(start + operand.window.width, 0), length) for start in starts], device=before.device
+        stops = [start + operand.window.width for start in starts]
+        first, last = (
+            torch.tensor([min(max(position, 0), length) for position in positions], device=before.device)
+            for positions in (starts, stops)
         )
         return torch.maximum(before.index_select(1, first), after.index_select(1, last))[:, :, None, None]
 
 
-def total(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``sum``: ReductionParameters."""
-    return LinearReduction(node, operands, is_mean=False)
-
-
-def mean(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``mean``: ReductionParameters."""
-    return LinearReduction(node, operands, is_mean=True)
-
-
-def maximum(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``max``: ReductionParameters."""
-    return Maximum(node, operands)
-
-
 def _over(tensor: Tensor, sizes: Sequence[int], axes: Sequence[int], reduce: Callable[..., Tensor]) -> Tensor:
-    """Reduce some of the channel axes of (..., channels); one channel is left where none is."""
+    """Reduce some of the channel axes of (..., channels), whose sizes are given; at least one channel remains."""
     split = torch.unflatten(tensor, 4, tuple(sizes))
     out = reduce(split, [4 + axis for axis in axes])
     return out.flatten(4) if out.dim() > 4 else out[..., None]
 
 
 def _maxima_before(unmutated: Tensor) -> Tensor:
-    """Return the maximum of all positions before each, and before the end; -inf where there is none."""
+    """Return the maximum of all positions before each, and before the end; -inf before the first."""
     none = unmutated.new_full((unmutated.shape[0], 1, unmutated.shape[2]), float("-inf"))
     return torch.cat([none, unmutated.cummax(1).values], 1)
 
 
 def _maxima_after(unmutated: Tensor) -> Tensor:
-    """Return the maximum from each position on, and from the end; -inf where there is none."""
-    none = unmutated.new_full((unmutated.shape[0], 1, unmutated.shape[2]), float("-inf"))
-    return torch.cat([unmutated.flip(1).cummax(1).values.flip(1), none], 1)
+    """Return the maximum from each position on, and from the end, which is -inf."""
+    return _maxima_before(unmutated.flip(1)).flip(1)

@@ -1,7 +1,7 @@
-"""The registry of ops: for each op of a graph its rule, the class of its parameters, its traits and its cost.
+"""The registry of ops: the rule of each op of a graph, the class of its parameters, its traits and its cost.
 
-Whatever depends on what an op is reads it here: capture, rewriting, planning, costs and explanations. An op is added by
-a rule in the file of its family and one line in `SPECS`.
+Capture, rewriting, planning, costs and explanations read it. An op is added by a rule in the file of its family and one
+line in `_SPECS`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,59 +9,38 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
+from attribution_bench_plugins.fastism.graph import parameters
 from attribution_bench_plugins.fastism.graph.ir import OPAQUE, Node
-from attribution_bench_plugins.fastism.graph.parameters import (
-    AveragePoolParameters,
-    AxisFunctionParameters,
-    AxisReductionParameters,
-    BatchNormParameters,
-    ChoiceParameters,
-    ConcatenationParameters,
-    ContractionParameters,
-    Convolution2dParameters,
-    ConvolutionParameters,
-    ElementwiseParameters,
-    FlipParameters,
-    OpaqueParameters,
-    Parameters,
-    PermutationParameters,
-    PoolParameters,
-    ReductionParameters,
-    ShiftParameters,
-    SumParameters,
-    TransposedConvolutionParameters,
-    UpsamplingParameters,
-    WeightParameters,
-)
+from attribution_bench_plugins.fastism.graph.parameters import Parameters
 from attribution_bench_plugins.fastism.ops.base import Rule
 from attribution_bench_plugins.fastism.ops.convolution import convolution, convolution_2d, transposed_convolution
 from attribution_bench_plugins.fastism.ops.dense import contraction, dense
-from attribution_bench_plugins.fastism.ops.elementwise import addition, elementwise, product, rectifier
+from attribution_bench_plugins.fastism.ops.elementwise import Addition, Elementwise, Rectifier, product
 from attribution_bench_plugins.fastism.ops.full_pass import (
     Shape,
-    estimated_products,
-    no_products,
-    products_per_input,
-    products_per_output,
+    estimated_macs,
+    macs_per_input,
+    macs_per_output,
+    no_macs,
 )
 from attribution_bench_plugins.fastism.ops.joining import concatenation, stack
-from attribution_bench_plugins.fastism.ops.normalisation import batch_norm
+from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.pooling import average_pool, max_pool
-from attribution_bench_plugins.fastism.ops.position_wise import channel_reduction, embedding, position_wise
-from attribution_bench_plugins.fastism.ops.reductions import maximum, mean, total
-from attribution_bench_plugins.fastism.ops.reshaping import choice, flip, permute, shift, upsample, view
+from attribution_bench_plugins.fastism.ops.position_wise import ChannelReduction, Embedding, PositionWise
+from attribution_bench_plugins.fastism.ops.reductions import Maximum, Mean, Sum
+from attribution_bench_plugins.fastism.ops.reshaping import Repetition, Reversal, choice, permute, shift, view
 
 P = TypeVar("P", bound=Parameters)
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What other stages may do with an op. No trait has a default: whoever adds an op, or a trait, decides each."""
+    """Traits of an op that allow transformations. None has a default: whoever adds an op, or a trait, decides each."""
 
     linear: bool
     """A foldable op after it can be folded into its weights."""
     foldable: bool
-    """It scales and shifts channels, so that a linear op before it does that at no cost."""
+    """It scales and shifts channels, which can be folded into the weights of a linear op before it."""
     free: bool
     """It computes nothing."""
     elementwise: bool
@@ -77,12 +56,12 @@ class Traits:
 
 @dataclass(frozen=True)
 class OpSpec(Generic[P]):
-    """All there is to know of one op."""
+    """Spec of one op."""
 
     name: str
     """`Node.op` of its nodes."""
     rule: Rule | None
-    """How it runs on windows; None for inputs, constants, and what the engine cannot look into."""
+    """How it runs on windows; None for inputs, constants and opaque operations."""
     parameters: type[P]
     """Class of the parameters of its nodes; `Parameters` itself where it needs none."""
     traits: Traits
@@ -106,38 +85,40 @@ VIEW = Traits(linear=False, foldable=False, free=True, elementwise=True, monoton
 PERMUTATION = Traits(linear=False, foldable=False, free=True, elementwise=False, monotone=False, any_dtype=True)
 
 _SPECS = (
-    OpSpec("add", addition, SumParameters, ARITHMETIC, no_products),
-    OpSpec("average_pool", average_pool, AveragePoolParameters, NO_TRAITS, no_products),
-    OpSpec("batch_norm", batch_norm, BatchNormParameters, NORM, no_products),
-    OpSpec("batch_size", None, Parameters, SOURCE, no_products),
-    OpSpec("choose", choice, ChoiceParameters, NO_TRAITS, no_products),
-    OpSpec("concatenate", concatenation, ConcatenationParameters, NO_TRAITS, no_products),
-    OpSpec("constant", None, Parameters, SOURCE, no_products),
-    OpSpec("contract", contraction, ContractionParameters, LINEAR, products_per_output),
-    OpSpec("conv", convolution, ConvolutionParameters, LINEAR, products_per_output),
-    OpSpec("conv2d", convolution_2d, Convolution2dParameters, LINEAR, products_per_output),
-    OpSpec("conv_transpose", transposed_convolution, TransposedConvolutionParameters, LINEAR, products_per_input),
-    OpSpec("divide", product, Parameters, ARITHMETIC, no_products),
-    OpSpec("elementwise", elementwise, ElementwiseParameters, FUNCTION, no_products),
-    OpSpec("embedding", embedding, WeightParameters, OF_VALUES, no_products),
-    OpSpec("extra", None, Parameters, SOURCE, no_products),
-    OpSpec("flip", flip, FlipParameters, NO_TRAITS, no_products),
-    OpSpec("input", None, Parameters, SOURCE, no_products),
-    OpSpec("linear", dense, WeightParameters, LINEAR, products_per_output),
-    OpSpec("max", maximum, ReductionParameters, NO_TRAITS, no_products),
-    OpSpec("max_pool", max_pool, PoolParameters, NO_TRAITS, no_products),
-    OpSpec("mean", mean, ReductionParameters, NO_TRAITS, no_products),
-    OpSpec("multiply", product, Parameters, ARITHMETIC, no_products),
-    OpSpec(OPAQUE, None, OpaqueParameters, NO_TRAITS, estimated_products),
-    OpSpec("permute", permute, PermutationParameters, PERMUTATION, no_products),
-    OpSpec("position_wise", position_wise, AxisFunctionParameters, NO_TRAITS, no_products),
-    OpSpec("reduce_channels", channel_reduction, AxisReductionParameters, OF_VALUES, no_products),
-    OpSpec("relu", rectifier, ElementwiseParameters, RELU, no_products),
-    OpSpec("shift", shift, ShiftParameters, NO_TRAITS, no_products),
-    OpSpec("stack", stack, ConcatenationParameters, NO_TRAITS, no_products),
-    OpSpec("sum", total, ReductionParameters, NO_TRAITS, no_products),
-    OpSpec("upsample", upsample, UpsamplingParameters, NO_TRAITS, no_products),
-    OpSpec("view", view, Parameters, VIEW, no_products),
+    OpSpec("add", Addition, parameters.SumParameters, ARITHMETIC, no_macs),
+    OpSpec("average_pool", average_pool, parameters.AveragePoolParameters, NO_TRAITS, no_macs),
+    OpSpec("batch_norm", Affine, parameters.BatchNormParameters, NORM, no_macs),
+    OpSpec("batch_size", None, Parameters, SOURCE, no_macs),
+    OpSpec("choose", choice, parameters.ChoiceParameters, NO_TRAITS, no_macs),
+    OpSpec("concatenate", concatenation, parameters.ConcatenationParameters, NO_TRAITS, no_macs),
+    OpSpec("constant", None, Parameters, SOURCE, no_macs),
+    OpSpec("contract", contraction, parameters.ContractionParameters, LINEAR, macs_per_output),
+    OpSpec("conv", convolution, parameters.ConvolutionParameters, LINEAR, macs_per_output),
+    OpSpec("conv2d", convolution_2d, parameters.Convolution2dParameters, LINEAR, macs_per_output),
+    OpSpec(
+        "conv_transpose", transposed_convolution, parameters.TransposedConvolutionParameters, LINEAR, macs_per_input
+    ),
+    OpSpec("divide", product, Parameters, ARITHMETIC, no_macs),
+    OpSpec("elementwise", Elementwise, parameters.ElementwiseParameters, FUNCTION, no_macs),
+    OpSpec("embedding", Embedding, parameters.WeightParameters, OF_VALUES, no_macs),
+    OpSpec("extra", None, Parameters, SOURCE, no_macs),
+    OpSpec("flip", Reversal, parameters.FlipParameters, NO_TRAITS, no_macs),
+    OpSpec("input", None, Parameters, SOURCE, no_macs),
+    OpSpec("linear", dense, parameters.WeightParameters, LINEAR, macs_per_output),
+    OpSpec("max", Maximum, parameters.ReductionParameters, NO_TRAITS, no_macs),
+    OpSpec("max_pool", max_pool, parameters.PoolParameters, NO_TRAITS, no_macs),
+    OpSpec("mean", Mean, parameters.ReductionParameters, NO_TRAITS, no_macs),
+    OpSpec("multiply", product, Parameters, ARITHMETIC, no_macs),
+    OpSpec(OPAQUE, None, parameters.OpaqueParameters, NO_TRAITS, estimated_macs),
+    OpSpec("permute", permute, parameters.PermutationParameters, PERMUTATION, no_macs),
+    OpSpec("position_wise", PositionWise, parameters.AxisFunctionParameters, NO_TRAITS, no_macs),
+    OpSpec("reduce_channels", ChannelReduction, parameters.AxisReductionParameters, OF_VALUES, no_macs),
+    OpSpec("relu", Rectifier, parameters.ElementwiseParameters, RELU, no_macs),
+    OpSpec("shift", shift, parameters.ShiftParameters, NO_TRAITS, no_macs),
+    OpSpec("stack", stack, parameters.ConcatenationParameters, NO_TRAITS, no_macs),
+    OpSpec("sum", Sum, parameters.ReductionParameters, NO_TRAITS, no_macs),
+    OpSpec("upsample", Repetition, parameters.UpsamplingParameters, NO_TRAITS, no_macs),
+    OpSpec("view", view, Parameters, VIEW, no_macs),
 )
 
 SPECS: Mapping[str, OpSpec[Any]] = MappingProxyType({spec.name: spec for spec in _SPECS})

@@ -1,4 +1,4 @@
-"""Operations that only move axes, positions or channels: nothing is computed."""
+"""Operations that move axes, positions or channels, and compute nothing."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -30,132 +30,118 @@ class Relabelling(Operation):
         self.layout = layout
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Pass the operand on."""
-        raise AssertionError("relabellings are followed when the plan is made, and never run")
+        raise AssertionError("the plan replaces an alias by the node whose tensors it shares")
 
 
 class Regrouping(Operation):
-    """Neighbouring positions taken together as channels of one, or apart again."""
+    """Grouping of neighbouring positions, which become channels of one position, or its inverse."""
 
     def __init__(self, node: Node, operands: Sequence[Operand], source: Layout, layout: Layout) -> None:
         super().__init__(node, operands)
         self.layout = layout
         self.scale = Fraction(layout.length, source.length)
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return every group that the window touches, or every position of its groups."""
-        (window,) = (w for w in windows if w is not None)
+    def affected(self, window: Window) -> Window:
         if self.scale >= 1:
-            apart = int(self.scale)
-            return Window(window.start * apart, window.step * apart, window.width * apart)
-        together = int(1 / self.scale)
-        start = window.start // together
-        stop = -(-(window.start + window.width) // together)
-        return Window(start, window.step // together, stop - start)
+            return window.repeated(int(self.scale))
+        size = int(1 / self.scale)
+        start = window.start // size
+        stop = -(-(window.start + window.width) // size)
+        return Window(start, window.step // size, stop - start)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
         operand = only(operands)
-        natural = self.window([operand.window])
+        natural, delta = self.affected(operand.window), operand.delta()
         if self.scale < 1:
-            together = int(1 / self.scale)
-            aligned = Window(natural.start * together, operand.window.step, natural.width * together)
-            delta = regrid(operand.delta(), operand.window, aligned)
-        else:
-            delta = operand.delta()
+            size = int(1 / self.scale)
+            aligned = Window(natural.start * size, operand.window.step, natural.width * size)
+            delta = regrid(delta, operand.window, aligned)
         delta = delta.reshape(*delta.shape[:3], natural.width, self.layout.channels)
         return self.give(block, natural, delta=delta if operand.is_overwritable else delta.clone(), is_masked=True)
 
 
 class Shift(Operation):
-    """A crop or a padding with a constant: positions get other numbers."""
+    """Crop or padding with a constant, which changes the numbers of positions."""
 
     def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout, low: int) -> None:
         super().__init__(node, operands)
         self.low, self.layout = low, layout
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the window under its new numbers."""
-        (window,) = (w for w in windows if w is not None)
-        return Window(window.start - self.low, window.step, window.width)
+    def affected(self, window: Window) -> Window:
+        return window.moved(-self.low)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas; what is cropped is zeroed where it is read next."""
+        # The result is not masked: the deltas of cropped positions are zeroed when it is read.
         operand = only(operands)
-        natural = self.window([operand.window])
+        natural = self.affected(operand.window)
         if window.step != natural.step:
             return self.give(block, natural, delta=operand.take_delta())
         return self.give(block, window, delta=regrid(operand.take_delta(), natural, window))
 
 
 class EveryNth(Operation):
-    """Every n-th position of a range."""
+    """Slice of positions with a step."""
 
     def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout, low: int, step: int) -> None:
         super().__init__(node, operands)
         self.low, self.step, self.layout = low, step, layout
         self.scale = Fraction(1, step)
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the positions of the window that are taken, under their new numbers."""
-        (window,) = (w for w in windows if w is not None)
+    def affected(self, window: Window) -> Window:
         start = -((self.low - window.start) // self.step)
         stop = -((self.low - window.start - window.width) // self.step)
         return Window(start, window.step // self.step, max(0, stop - start))
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
         operand = only(operands)
-        natural = self.window([operand.window])
+        natural = self.affected(operand.window)
         first = natural.start * self.step + self.low - operand.window.start
         taken = operand.delta()[:, :, :, first :: self.step][:, :, :, : natural.width]
         return self.give(block, natural, delta=taken.clone())
 
 
 class Reversal(Operation):
-    """Positions and channels in reverse, either or both; where positions are, the windows walk the other way."""
+    """Rule of ``flip``, FlipParameters; windows on reversed positions have a negative step."""
 
-    def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout, axes: Sequence[int]) -> None:
+    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
-        self.layout = layout
+        self.layout = layout = sole_reached(node, operands)
+        axes = [axis % len(layout.axes) for axis in node.parameters_as(FlipParameters).axes]
+        if not all(layout.axes[axis] == "p" or layout.is_channels(axis) for axis in axes):
+            raise NoRuleError(f"it reverses {[layout.axes[axis] for axis in axes]} of the axes {layout.axes}")
         reversed_labels = "".join(layout.axes[axis] for axis in axes)
         self.mirrored = "p" in reversed_labels
         sizes = [size for _, size in layout.channel_sizes]
         turned = [i for i, label in enumerate(layout.order) if label in reversed_labels]
         self.index = torch.arange(layout.channels).view(sizes).flip(turned).flatten() if turned else None
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return the window, counted from the other end where positions are reversed."""
-        (window,) = (w for w in windows if w is not None)
+    def affected(self, window: Window) -> Window:
         if not self.mirrored:
             return window
         return Window(self.layout.length - window.start - window.width, -window.step, window.width)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
         operand = only(operands)
         delta = operand.delta()
         if self.index is not None:
             self.index = self.index.to(delta.device)
             delta = delta.index_select(4, self.index)
         delta = delta.flip(3) if self.mirrored else delta.clone()
-        return self.give(block, self.window([operand.window]), delta=delta, is_masked=True)
+        return self.give(block, self.affected(operand.window), delta=delta, is_masked=True)
 
 
 class ChannelChoice(Operation):
-    """Some of the channels of one axis, in any order."""
+    """Selection of channels of one axis, in any order."""
 
-    def __init__(
-        self, node: Node, operands: Sequence[Operand], source: Layout, axis: int, chosen: Sequence[int]
-    ) -> None:
+    def __init__(self, node: Node, operands: Sequence[Operand], axis: int, chosen: Sequence[int]) -> None:
         super().__init__(node, operands)
+        source = sole_reached(node, operands)
         before, size, after = source.around(axis)
         everything = torch.arange(source.channels).view(before, size, after)
         self.index = everything[:, torch.tensor(list(chosen), dtype=torch.long)].flatten()
         self.layout = source.with_axis(axis, len(chosen))
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
         operand = only(operands)
         delta = operand.delta()
         self.index = self.index.to(delta.device)
@@ -163,23 +149,24 @@ class ChannelChoice(Operation):
 
 
 class Repetition(Operation):
-    """Each position several times: nearest-neighbour upsampling."""
+    """Rule of ``upsample``, UpsamplingParameters: nearest neighbours, so each position is repeated."""
 
-    def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout, factor: int) -> None:
+    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
-        self.layout, self.factor = layout, factor
-        self.scale = Fraction(factor)
+        source = sole_reached(node, operands)
+        p = node.parameters_as(UpsamplingParameters)
+        if source.axes[p.position_axis] != "p":
+            raise NoRuleError(f"it repeats axis {source.axes[p.position_axis]!r} of {source.axes}, not positions")
+        self.factor, self.scale = p.factor, Fraction(p.factor)
+        self.layout = source.resized(source.length * p.factor)
 
-    def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return every copy of the window's positions."""
-        (window,) = (w for w in windows if w is not None)
-        return Window(window.start * self.factor, window.step * self.factor, window.width * self.factor)
+    def affected(self, window: Window) -> Window:
+        return window.repeated(self.factor)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
         operand = only(operands)
         delta = operand.delta().repeat_interleave(self.factor, 3)
-        return self.give(block, self.window([operand.window]), delta=delta, is_masked=True)
+        return self.give(block, self.affected(operand.window), delta=delta, is_masked=True)
 
 
 def view(node: Node, operands: Sequence[Operand]) -> Operation:
@@ -190,19 +177,21 @@ def view(node: Node, operands: Sequence[Operand]) -> Operation:
     reshaped = layout.reshaped(node.shape)
     if reshaped is None:
         raise NoRuleError(f"it splits or mixes the axes {layout.axes} into the shape {node.shape}")
-    if reshaped.length != layout.length:
-        return Regrouping(node, operands, layout, reshaped)
-    return Relabelling(node, operands, reshaped)
+    return _under(node, operands, layout, reshaped)
 
 
 def permute(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``permute``: PermutationParameters."""
     layout = sole_reached(node, operands)
     axes = [layout.axes[axis] for axis in node.parameters_as(PermutationParameters).axes]
-    relabelled = layout.relabelled(axes)
-    if relabelled.length != layout.length:
-        return Regrouping(node, operands, layout, relabelled)
-    return Relabelling(node, operands, relabelled)
+    return _under(node, operands, layout, layout.relabelled(axes))
+
+
+def _under(node: Node, operands: Sequence[Operand], source: Layout, layout: Layout) -> Operation:
+    """Return the operation from one layout of the same elements to another."""
+    if layout.length != source.length:
+        return Regrouping(node, operands, source, layout)
+    return Relabelling(node, operands, layout)
 
 
 def shift(node: Node, operands: Sequence[Operand]) -> Operation:
@@ -213,37 +202,21 @@ def shift(node: Node, operands: Sequence[Operand]) -> Operation:
     size = 1 if p.drop else node.shape[axis] if node.shape is not None else None
     if size is None:
         raise NoRuleError("its size is not known")
-    operation = _shifted(node, operands, layout, axis, size, p)
-    if p.drop:
-        axes = operation.layout.axes
-        operation.layout = operation.layout.relabelled([*axes[:axis], *axes[axis + 1 :]])
-    return operation
-
-
-def _shifted(
-    node: Node, operands: Sequence[Operand], layout: Layout, axis: int, size: int, p: ShiftParameters
-) -> Operation:
-    low, step = p.low, p.step
-    labels = layout.axes[axis]
+    low, step, labels = p.low, p.step, layout.axes[axis]
     inside = low >= 0 and low + (size - 1) * step < layout.axis_size(axis) and size > 0
+    operation: Operation
     if layout.is_channels(axis) and inside:
-        return ChannelChoice(node, operands, layout, axis, range(low, low + size * step, step))
-    if labels != "p" and not (labels == "" and not layout.positional):
+        operation = ChannelChoice(node, operands, axis, range(low, low + size * step, step))
+    elif labels == "p" or (labels == "" and not layout.positional):
+        axes = tuple("p" if i == axis else known for i, known in enumerate(layout.axes))
+        out = Layout(axes, layout.channel_sizes, size).resized(size)
+        operation = EveryNth(node, operands, out, low, step) if step > 1 else Shift(node, operands, out, low)
+    else:
         raise NoRuleError(f"it crops or pads axis {labels!r} of {layout.axes}, not positions")
-    axes = [("p" if i == axis else known) for i, known in enumerate(layout.axes)]
-    out = Layout(tuple(axes), layout.channel_sizes, size).resized(size)
-    if step > 1:
-        return EveryNth(node, operands, out, low, step)
-    return Shift(node, operands, out, low)
-
-
-def flip(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``flip``, of positions or channels: FlipParameters."""
-    layout = sole_reached(node, operands)
-    axes = [axis % len(layout.axes) for axis in node.parameters_as(FlipParameters).axes]
-    if not all(layout.axes[axis] == "p" or layout.is_channels(axis) for axis in axes):
-        raise NoRuleError(f"it reverses {[layout.axes[axis] for axis in axes]} of the axes {layout.axes}")
-    return Reversal(node, operands, layout, axes)
+    if p.drop:
+        kept = [labels for i, labels in enumerate(operation.layout.axes) if i != axis]
+        operation.layout = operation.layout.relabelled(kept)
+    return operation
 
 
 def choice(node: Node, operands: Sequence[Operand]) -> Operation:
@@ -254,14 +227,4 @@ def choice(node: Node, operands: Sequence[Operand]) -> Operation:
     if not layout.is_channels(axis):
         raise NoRuleError(f"it chooses from axis {layout.axes[axis]!r} of {layout.axes}, not from channels")
     size = layout.axis_size(axis)
-    return ChannelChoice(node, operands, layout, axis, [place % size for place in p.chosen])
-
-
-def upsample(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``upsample``: UpsamplingParameters."""
-    layout = sole_reached(node, operands)
-    p = node.parameters_as(UpsamplingParameters)
-    axis, factor = p.position_axis, p.factor
-    if layout.axes[axis] != "p":
-        raise NoRuleError(f"it repeats axis {layout.axes[axis]!r} of {layout.axes}, not positions")
-    return Repetition(node, operands, layout.resized(layout.length * factor), factor)
+    return ChannelChoice(node, operands, axis, [index % size for index in p.chosen])

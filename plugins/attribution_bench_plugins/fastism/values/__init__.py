@@ -1,1 +1,1 @@
-"""Values: what flows along the graph while mutations run, and the windows that they stand on."""
+"""Values: windowed activations of mutated sequences, and the arithmetic of their windows."""

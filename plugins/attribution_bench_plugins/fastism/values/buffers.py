@@ -1,4 +1,4 @@
-"""Memory for large tensors, used again: the first touch of fresh memory costs as much as a pass over it."""
+"""Buffers: memory of large tensors that is reused, as the first write to fresh memory costs as much as a pass."""
 
 import math
 import weakref
@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 LEAST_BYTES = 2**19
-"""Smaller tensors come from PyTorch, whose allocator has memory of their size at hand."""
+"""Bytes of the smallest tensor with a buffer; PyTorch's allocator already reuses memory for smaller ones."""
 ALIGNMENT = 64
-"""Of the first number, in bytes: a vector never lies across two lines of the cache."""
+"""Alignment of the first element, in bytes, so that no vector register crosses two cache lines."""
 MOST_FREE = 4
-"""Pieces that wait to be used again; more are given up."""
+"""Most pieces of free memory that are kept for reuse; more are freed."""
 
 
 class Buffers:
-    """Hands out tensors on a CPU; a tensor's memory comes back when nothing refers to it any more, views included."""
+    """Allocator of tensors on a CPU; a tensor's memory returns when nothing refers to it, views included."""
 
     def __init__(self) -> None:
         self._free: list[NDArray[np.uint8]] = []
         self._choosing = Lock()
         self._returned: deque[NDArray[np.uint8]] = deque()
-        """Apart from the free ones, as memory may come back at any moment, while they are looked through too."""
+        """Memory that was returned, at any moment and by any thread, and is not yet among the free pieces."""
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Return a tensor of any numbers."""
+        """Return an uninitialised tensor."""
         size = math.prod(shape) * dtype.itemsize
         if size < LEAST_BYTES:
             return torch.empty(tuple(shape), dtype=dtype)
@@ -41,7 +41,7 @@ class Buffers:
         return torch.from_numpy(used).view(dtype).view(tuple(shape))
 
     def _piece(self, size: int) -> NDArray[np.uint8]:
-        """Return the smallest free piece that is large enough, and not twice as large; a new one where none is."""
+        """Return the smallest free piece of at least `size` bytes and at most twice that; a new one where none is."""
         with self._choosing:
             while self._returned:
                 self._free.append(self._returned.popleft())

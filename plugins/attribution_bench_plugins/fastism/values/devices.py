@@ -1,7 +1,7 @@
-"""The one place that tells a CPU from an accelerator: what runs otherwise there asks here.
+"""Devices: the only test for a CPU or an accelerator.
 
-A CPU has compiled kernels, small caches, and blocks that run side by side. An accelerator waits for every operation to
-be started, so that it is given few and large ones, one block after the other.
+A CPU has compiled kernels, small caches, and blocks that run in parallel. An accelerator idles until each operation is
+launched, so it gets few and large ones, one block after another.
 """
 
 import torch
@@ -14,5 +14,5 @@ def kind(device: torch.device) -> str:
 
 
 def on_cpu(tensor: Tensor) -> bool:
-    """Whether a tensor is a CPU's."""
+    """Whether a tensor is on a CPU."""
     return kind(tensor.device) == "cpu"

@@ -1,8 +1,8 @@
-"""Arithmetic of the ranges that mutations reach.
+"""Windows: arithmetic of affected ranges.
 
-A block holds mutations at positions that are one constant stride apart. At every node of the graph, the range that
-mutation k of the block reaches is ``[start + step * k, start + step * k + width)``: one width, advancing by one step.
-With step 0 all mutations of the block share one range.
+The mutated positions of a block have one stride. At every node of the graph, the affected range of mutation k of the
+block is ``[start + step * k, start + step * k + width)``: one width, advancing by one step. With step 0 all mutations
+of the block share one range.
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,16 @@ class Window:
         """Return where the range of mutation k starts."""
         return self.start + self.step * k
 
+    def moved(self, offset: int) -> "Window":
+        """Return the ranges `offset` positions further on."""
+        return Window(self.start + offset, self.step, self.width)
+
+    def repeated(self, factor: int) -> "Window":
+        """Return the ranges of the positions, each of which became `factor` positions."""
+        return Window(self.start * factor, self.step * factor, self.width * factor)
+
     def shared(self, count: int, length: int) -> "Window":
-        """Return the one range that holds all of `count` ranges, cut to the sequence; width 0 where that is empty."""
+        """Return the smallest range with all of `count` ranges, cut to the sequence; width 0 where that is empty."""
         low = max(0, min(self.start, self.at(count - 1)))
         high = min(length, max(self.start, self.at(count - 1)) + self.width)
         return Window(min(low, length), 0, max(0, high - low))
@@ -33,7 +41,7 @@ class Window:
 
 
 def union(windows: Sequence[Window]) -> Window | None:
-    """Return the smallest window that holds all of these, empty ones aside; None where their steps differ."""
+    """Return the smallest window with all of these, empty ones aside; None where their steps differ."""
     windows = [window for window in windows if window.width] or windows
     if len({window.step for window in windows}) > 1:
         return None
@@ -42,9 +50,9 @@ def union(windows: Sequence[Window]) -> Window | None:
 
 
 def strided(window: Window, *, kernel: int, stride: int, dilation: int, padding: int) -> Window:
-    """Return the places ``i`` whose taps ``i * stride - padding + j * dilation`` touch a window.
+    """Return the positions ``i`` with a tap ``i * stride - padding + j * dilation`` in a window.
 
-    Tap by tap, since with a stride and a dilation some positions are read by none.
+    The taps are followed one by one: with a stride and a dilation, no tap reads some of the positions.
     """
     starts, stops = [], []
     for tap in range(kernel):

@@ -1,6 +1,6 @@
-"""What flows along the graph while a block of mutations runs: tensors on windows, as deltas or as values."""
+"""Windowed activations: a node's tensors on windows, as deltas or as values."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -11,7 +11,7 @@ from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
 
 MASKED_AT_ONCE = 8
-"""Neighbouring mutations whose windows leave the sequence: up to this many are zeroed one by one, more by a mask."""
+"""Neighbouring mutations whose windows leave the sequence are zeroed one by one up to this number, else by a mask."""
 
 
 class ViewedActivation(Protocol):
@@ -25,31 +25,34 @@ class Unmutated(Protocol):
     """The unmutated activations of a group of sequences, in the engine's order."""
 
     buffers: Buffers
-    """Memory for what is computed from them."""
+    """Memory for tensors that are computed from them."""
 
     def view(self, source: str, window: Window, count: int) -> Tensor:
-        """Return a node's reference on the windows of `count` mutations, (n, count, 1, width, channels)."""
+        """Return a node's activation on the windows of `count` mutations, (n, count, 1, width, channels)."""
 
     def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> ViewedActivation:
-        """Return a function of a node's reference, computed once; it must keep zero at zero."""
+        """Return a function of a node's activation, computed once; it must keep zero at zero."""
 
     def summary(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return any function of a node's reference (sequences, positions, channels), computed once."""
+        """Return any function of a node's activation (sequences, positions, channels), computed once."""
 
 
 class LazyReaders(Protocol):
     """Lazy windows of a block, which will read their operands when they are materialized."""
 
     def read(self, windowed: "Windowed") -> bool:
-        """Whether one that is still to be materialized reads a window."""
+        """Whether one of them reads a window."""
 
 
 class Windowed:
-    """A node's activations under the mutations of a block, restricted to the window that they reach.
+    """A node's activations under the mutations of a block, restricted to their affected ranges.
 
-    Tensors are (sequences, mutated positions, letters, width, channels). ``delta`` is mutated minus reference, and is
-    zero outside the sequence once it is clean; ``value`` is mutated itself, and means nothing outside the sequence.
-    Either is derived from the other when it is asked for. An owner of the last use may overwrite what it takes.
+    Tensors are (sequences, mutated positions, alternatives, width, channels). ``delta`` is mutated minus unmutated,
+    and is zero outside the sequence once it is masked; ``value`` is the mutated activation, and means nothing outside
+    the sequence. Either is computed from the other when it is asked for. A step may overwrite a tensor that it takes
+    from the activations whose last use it is.
+
+    A subclass whose tensors are computed later overrides `materialize`, which every accessor calls.
     """
 
     def __init__(
@@ -66,36 +69,42 @@ class Windowed:
         self.unmutated, self.source, self.length, self.window = unmutated, source, length, window
         self._delta, self._value, self._is_masked = delta, value, is_masked
         self._lazy_readers: LazyReaders | None = None
-        """Known once the step that runs is the last one that reads this."""
+        """Set when the last step that reads this runs."""
         held = delta if delta is not None else value
         self.shape = held.shape if held is not None else torch.Size()
 
     @property
     def holds_value(self) -> bool:
-        """Whether the value is at hand without a pass over the reference."""
+        """Whether the value needs no pass over the unmutated activation."""
         return self._value is not None
 
     def give_up(self, lazy_readers: LazyReaders) -> None:
-        """Let the step that runs now overwrite the tensors: nothing reads them after it but these lazy windows."""
+        """Let the current step overwrite the tensors: after it, at most these lazy windows read them."""
         self._lazy_readers = lazy_readers
 
     @property
     def is_overwritable(self) -> bool:
-        """Whether the tensors may be overwritten: nobody else will read them."""
+        """Whether the tensors may be overwritten: nothing else will read them."""
         return self._lazy_readers is not None and not self._lazy_readers.read(self)
 
     def schedule(self) -> None:
-        """Fix what will be computed, where it is lazy: nothing more is fused into it."""
+        """Decide what is computed: nothing more is fused into a lazy window."""
 
     def schedule_on(self, window: Window) -> None:
-        """Do the same where the value on a window is what will be read."""
+        """Do the same where the value on a window will be read."""
+        self.prefer_value(window)
+        self.prefer_value(self.window)
         self.schedule()
 
+    def prefer_value(self, window: Window) -> None:
+        """Let a lazy window compute the value, on a window that holds its own, where that is possible."""
+
     def materialize(self) -> None:
-        """Compute it, where it is lazy."""
+        """Compute the delta or the value, where neither is computed yet."""
 
     def delta(self) -> Tensor:
         """Return the delta, zero outside the sequence; not to be overwritten."""
+        self.materialize()
         if self._delta is None:
             assert self._value is not None
             self._delta = self._value - self._unmutated_view()
@@ -107,6 +116,8 @@ class Windowed:
 
     def value(self) -> Tensor:
         """Return the value; not to be overwritten."""
+        self.prefer_value(self.window)
+        self.materialize()
         if self._value is None:
             assert self._delta is not None
             self._value = self._delta + self._unmutated_view()
@@ -114,6 +125,7 @@ class Windowed:
 
     def take_delta(self) -> Tensor:
         """Return the delta, zero outside the sequence, for the caller to overwrite."""
+        self.materialize()
         if not self.is_overwritable:
             return self.delta().clone()
         if self._delta is None:
@@ -124,27 +136,31 @@ class Windowed:
 
     def take_raw_delta(self) -> tuple[Tensor, bool]:
         """Return the delta for the caller to overwrite, and whether it is zero outside the sequence already."""
+        self.materialize()
         if self._delta is None or not self.is_overwritable:
             return self.take_delta(), True
         return self._delta, self._is_masked
 
     def take_value(self) -> Tensor:
         """Return the value for the caller to overwrite."""
+        self.prefer_value(self.window)
+        self.materialize()
         if self._value is not None:
             return self._value if self.is_overwritable else self._value.clone()
         assert self._delta is not None
         if not self.is_overwritable:
             return self._delta + self._unmutated_view()
-        taken = self._delta
-        self._delta = None
+        taken, self._delta = self._delta, None
         return taken.add_(self._unmutated_view())
 
     def value_on(self, window: Window) -> Tensor:
         """Return the value on another window, unmutated around its own; not to be overwritten."""
+        self.prefer_value(window)
         return self.value() if self.window == window else self._placed(window)
 
     def take_value_on(self, window: Window) -> Tensor:
         """Return the value on another window, unmutated around its own, for the caller to overwrite."""
+        self.prefer_value(window)
         return self.take_value() if self.window == window else self._placed(window)
 
     def shared(self) -> "Windowed":
@@ -160,7 +176,7 @@ class Windowed:
         return shared
 
     def phase(self, first: int, step: int) -> "Windowed":
-        """Return every `step`-th mutation from `first` on; their numbers are shared, and none of them is another's."""
+        """Return every `step`-th mutation from `first` on, as views of the same tensors."""
         self.materialize()
         return Windowed(
             self.unmutated,
@@ -178,25 +194,21 @@ class Windowed:
     def _placed(self, window: Window) -> Tensor:
         around = self.unmutated.view(self.source, window, self.shape[1])
         around = around.expand(*self.shape[:3], *around.shape[3:])
-        # A tensor of its own even where it is one window that is contiguous already: that is the reference itself.
+        # The result is never a view: that of a single contiguous window would be the unmutated activation itself.
         own = self.value() if self.holds_value else self.delta()
-        steady = self.window.step == window.step
-        if not steady and not devices.on_cpu(around):
+        if self.window.step != window.step and not devices.on_cpu(around):
             moved, inside = shifted(own, self.window, window)
             return torch.where(inside, moved if self.holds_value else moved + around, around)
         placed = torch.empty(around.shape, dtype=around.dtype, device=around.device)
-        for k in (slice(None),) if steady else range(self.shape[1]):
-            offset = self.window.at(0 if isinstance(k, slice) else k) - window.at(0 if isinstance(k, slice) else k)
-            low = min(max(0, offset), window.width)
-            high = max(low, min(window.width, offset + self.window.width))
+        for k, low, high, offset in _overlaps(self.window, window, self.shape[1]):
             unmutated, into = around[:, k], placed[:, k]
             into[..., :low, :].copy_(unmutated[..., :low, :])
             into[..., high:, :].copy_(unmutated[..., high:, :])
-            part, reached = own[:, k, ..., low - offset : high - offset, :], into[..., low:high, :]
+            part, affected = own[:, k, ..., low - offset : high - offset, :], into[..., low:high, :]
             if low < high and self.holds_value:
-                reached.copy_(part)
+                affected.copy_(part)
             elif low < high:
-                torch.add(unmutated[..., low:high, :], part, out=reached)
+                torch.add(unmutated[..., low:high, :], part, out=affected)
         return placed
 
     def _unmutated_view(self) -> Tensor:
@@ -204,17 +216,10 @@ class Windowed:
 
 
 class MutatedInput(Windowed):
-    """The mutated input itself: one position wide, one letter for another."""
+    """The mutated input itself: windows one position wide, each an alternative letter in place of the reference."""
 
     def __init__(
-        self,
-        unmutated: Unmutated,
-        source: str,
-        length: int,
-        window: Window,
-        ref: Tensor,
-        alt: Tensor,
-        letters: int,
+        self, unmutated: Unmutated, source: str, length: int, window: Window, ref: Tensor, alt: Tensor, letters: int
     ) -> None:
         super().__init__(unmutated, source, length, window, is_masked=True)
         self.ref, self.alt, self.letters = ref, alt, letters
@@ -222,43 +227,25 @@ class MutatedInput(Windowed):
         self.shape = torch.Size((*alt.shape, 1, letters))
 
     def phase(self, first: int, step: int) -> "MutatedInput":
-        """Return every `step`-th mutation from `first` on; see Windowed."""
-        window, letters = self._phase_window(first, step), slice(first, None, step)
-        ref, alt = self.ref[:, letters], self.alt[:, letters]
+        """Return every `step`-th mutation from `first` on."""
+        window, positions = self._phase_window(first, step), slice(first, None, step)
+        ref, alt = self.ref[:, positions], self.alt[:, positions]
         return MutatedInput(self.unmutated, self.source, self.length, window, ref, alt, self.letters)
 
     def pairs(self) -> Tensor:
-        """Return the index of each (letter there, letter instead) pair among all (letters + 1) ** 2, flat."""
+        """Return the index of each (reference, alternative) pair of letters among all (letters + 1) ** 2, flat."""
         return (self.ref[:, :, None] * (self.letters + 1) + self.alt).reshape(-1)
 
-    def delta(self) -> Tensor:
-        """Return the difference of two one-hot columns."""
-        if self._delta is None:
-            like = self.unmutated.view(self.source, self.window, 1)
+    def materialize(self) -> None:
+        """Compute the delta: the difference of two one-hot columns."""
+        if self._delta is None and self._value is None:
+            like = self._unmutated_view()
             code = torch.eye(self.letters + 1, self.letters, dtype=like.dtype, device=like.device)
             self._delta = (code[self.alt] - code[self.ref][:, :, None])[:, :, :, None]
-        return self._delta
-
-    def value(self) -> Tensor:
-        """Return the one-hot column of the letter instead."""
-        self.delta()
-        return super().value()
-
-    def take_delta(self) -> Tensor:
-        """Return the difference of two one-hot columns, for the caller to overwrite."""
-        return self.delta().clone()
-
-    def take_raw_delta(self) -> tuple[Tensor, bool]:
-        """Return the difference of two one-hot columns, for the caller to overwrite."""
-        return self.take_delta(), True
-
-    def take_value(self) -> Tensor:
-        """Return the one-hot column of the letter instead, for the caller to overwrite."""
-        return self.value().clone()
 
 
 def mask_outside(tensor: Tensor, window: Window, length: int, fill: float = 0) -> None:
-    """Overwrite, in place, what lies outside ``[0, length)``."""
+    """Overwrite, in place, the positions outside ``[0, length)``."""
     count, width = tensor.shape[1], tensor.shape[3]
     if not window.overhangs(count, length):
         return
@@ -290,39 +277,45 @@ def _runs(numbers: Sequence[int]) -> list[range]:
 
 
 def regrid(delta: Tensor, old: Window, new: Window) -> Tensor:
-    """Return deltas on another window; what the new one does not hold is dropped, what the old one lacks is zero."""
+    """Return deltas on another window, zero outside the old one."""
     if old == new:
         return delta
     count, width = delta.shape[1], delta.shape[3]
-    if old.step == new.step:
-        offset = old.start - new.start
-        low, high = max(0, offset), min(new.width, offset + width)
-        if low == 0 and high == new.width:
-            return delta[:, :, :, low - offset : high - offset]
-        result = delta.new_zeros((*delta.shape[:3], new.width, delta.shape[4]))
-        if low < high:
-            result[:, :, :, low:high] = delta[:, :, :, low - offset : high - offset]
-        return result
-    if not devices.on_cpu(delta):
+    steady, first = old.step == new.step, old.start - new.start
+    if steady and first <= 0 and first + width >= new.width:
+        return delta[:, :, :, -first : new.width - first]
+    if not steady and not devices.on_cpu(delta):
         moved, inside = shifted(delta, old, new)
         return moved.masked_fill_(~inside, 0)
+    last = old.at(count - 1) - new.at(count - 1)
+    covered = max(first, last) <= 0 and min(first, last) + width >= new.width
     shape = (*delta.shape[:3], new.width, delta.shape[4])
-    offsets = [old.at(k) - new.at(k) for k in (0, count - 1)]
-    covered = max(offsets) <= 0 and min(offsets) + width >= new.width
     result = delta.new_empty(shape) if covered else delta.new_zeros(shape)
-    for k in range(count):
-        offset = old.at(k) - new.at(k)
-        low, high = max(0, offset), min(new.width, offset + width)
+    for k, low, high, offset in _overlaps(Window(old.start, old.step, width), new, count):
         if low < high:
-            result[:, k, :, low:high] = delta[:, k, :, low - offset : high - offset]
+            result[:, k, ..., low:high, :] = delta[:, k, ..., low - offset : high - offset, :]
     return result
 
 
-def shifted(tensor: Tensor, old: Window, new: Window) -> tuple[Tensor, Tensor]:
-    """Return (n, count, alternatives, width, channels) moved from one window to another, and where that means anything.
+def _overlaps(old: Window, new: Window, count: int) -> Iterator[tuple[int | slice, int, int, int]]:
+    """Yield where each mutation's ranges in two windows overlap; all mutations at once where the steps are equal.
 
-    All mutations at once, however far each moves: an accelerator starts one operation for all. The second tensor is
-    (count, 1, width, 1); where it is False the first holds anything.
+    A tuple is: the mutations, as an index; where the overlap starts and stops in the new range; where the old range
+    starts in the new one.
+    """
+    mutations: Sequence[int | slice] = [slice(None)] if old.step == new.step else range(count)
+    for k in mutations:
+        first = 0 if isinstance(k, slice) else k
+        offset = old.at(first) - new.at(first)
+        low = min(max(0, offset), new.width)
+        yield k, low, max(low, min(new.width, offset + old.width)), offset
+
+
+def shifted(tensor: Tensor, old: Window, new: Window) -> tuple[Tensor, Tensor]:
+    """Return (n, count, alternatives, width, channels) moved to another window, and a mask (count, 1, width, 1).
+
+    The mask is False where the moved tensor holds any numbers. All mutations are moved at once, whatever the distance
+    of each, so that an accelerator starts one operation for all.
     """
     count, width = tensor.shape[1], tensor.shape[3]
     starts = new.start - old.start + (new.step - old.step) * torch.arange(count, device=tensor.device)
