@@ -72,5 +72,5 @@ def plan_of(model: SequenceModel, length: int, extras: tuple[np.ndarray, ...] = 
 
 def sized(method: FastISM, sizes: SizePolicy) -> FastISM:
     """Return a method whose engine divides work by other constants than those of its device."""
-    method.engine = Engine(method.model, Options(**method.options), sizes)
+    method.engine = Engine(method.model, Options(**method.options, sizes=sizes))
     return method

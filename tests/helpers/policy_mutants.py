@@ -101,7 +101,7 @@ MUTANTS = (
     Mutant(
         "a group holds any number of sequences",
         f"{ENGINE}/planning/sizes.py",
-        "min(positions // phase, budget // policy.group_budget_share // kept)",
+        "min(positions // phase, self.sequences_at_once(alternatives))",
         "positions",
         "tests/plugins/fastism/test_sizes.py::test_sequences_of_a_group_keep_no_more_than_half_the_budget",
     ),

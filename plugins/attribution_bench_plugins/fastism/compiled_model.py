@@ -1,7 +1,7 @@
 """A model captured and planned at one length, and the decision whether the plan runs."""
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,14 +11,35 @@ from attribution_bench_plugins.fastism.capture.errors import CaptureError
 from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.explanation import main_cause
 from attribution_bench_plugins.fastism.graph.layout import labelled
-from attribution_bench_plugins.fastism.ops.custom_rules import rules_for
-from attribution_bench_plugins.fastism.options import Options
+from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule, rules_for
+from attribution_bench_plugins.fastism.ops.registry import SPECS, OpSpec
 from attribution_bench_plugins.fastism.planning.cost import Work
 from attribution_bench_plugins.fastism.planning.plan import Plan, make_plan
 from attribution_bench_plugins.fastism.planning.policy import Decision, decide_for_model
 from attribution_bench_plugins.fastism.planning.pooling_first import pool_first
 from attribution_bench_plugins.fastism.planning.rewriting import split_joint_features
-from attribution_bench_plugins.fastism.planning.sizes import SizePolicy, choose_sizes, launch_counts
+from attribution_bench_plugins.fastism.planning.sizes import SizePolicy, Sizer, free_memory, launch_counts, size_policy
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `FastISM`, under the same names and checked by it, and two further ones."""
+
+    memory_budget: int | None
+    self_check: bool
+    rules: Mapping[str, GivenRule]
+    min_speedup: float
+    matmul_precision: str | None = None
+    sizes: SizePolicy | None = None
+    """Constants by which work is divided; None for those of the model's device."""
+    specs: Mapping[str, OpSpec[Any]] = field(default_factory=lambda: SPECS)
+    """Specs of ops by which models are planned."""
+
+    def sizer(self, source: Source, plan: Plan) -> Sizer:
+        """Return what sizes the work of a model's plan, within the memory that is free now."""
+        policy = self.sizes or size_policy(source.kind)
+        budget = self.memory_budget or policy.default_budget(free_memory(source.device))
+        return Sizer(plan, policy, source.dtype.itemsize, budget)
 
 
 @dataclass(frozen=True)
@@ -39,12 +60,7 @@ class CompiledModel:
 
 
 def compile_model(
-    source: Source,
-    length: int,
-    extras: tuple[NDArray[Any], ...],
-    outputs: tuple[OutputSpec, ...],
-    options: Options,
-    policy: SizePolicy,
+    source: Source, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...], options: Options
 ) -> CompiledModel:
     """Capture a model in inference mode and plan it; one that cannot be captured has no plan but a reason.
 
@@ -68,7 +84,7 @@ def compile_model(
     layout = labelled(axes, len(source.model.alphabet), length)
     plan = make_plan(graph, layout, rules_for(graph, options.rules), options.specs)
     work, alternatives = Work.of(plan, source.kind), plan.letters - 1
-    sizes = choose_sizes(plan, source.dtype.itemsize, alternatives, policy, options.budget(source.device, policy))
+    sizes = options.sizer(source, plan).sizes(alternatives)
     launches = launch_counts(plan, sizes, sizes.sequences, range(length), alternatives)
     decision = decide_for_model(work, launches, options.min_speedup)
     if not decision.run_windows:

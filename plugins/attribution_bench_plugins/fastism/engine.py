@@ -16,24 +16,17 @@ from attribution_bench.explanation import Explanation
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.mutagenesis import RawMutagenesis
 from attribution_bench.mutations import Edit
+from attribution_bench_plugins.fastism.call import Call
 from attribution_bench_plugins.fastism.capture.source import Source, source_of
-from attribution_bench_plugins.fastism.compiled_model import CompiledModel, compile_model
-from attribution_bench_plugins.fastism.execution.observer import Observer
+from attribution_bench_plugins.fastism.compiled_model import CompiledModel, Options, compile_model
+from attribution_bench_plugins.fastism.execution.interpreter import Observer
 from attribution_bench_plugins.fastism.explanation import explain
-from attribution_bench_plugins.fastism.options import Options
 from attribution_bench_plugins.fastism.plan_cache import PlanCache
-from attribution_bench_plugins.fastism.planning.plan import Plan
 from attribution_bench_plugins.fastism.planning.policy import Decision, decide_for_call, fewest_per_block
-from attribution_bench_plugins.fastism.planning.sizes import (
-    SizePolicy,
-    choose_sizes,
-    fewest_launches,
-    launch_counts,
-    size_policy,
-)
+from attribution_bench_plugins.fastism.planning.sizes import fewest_launches, launch_counts
 from attribution_bench_plugins.fastism.saturation import Saturation, alternatives_of
 from attribution_bench_plugins.fastism.self_check import SelfCheck
-from attribution_bench_plugins.fastism.substitutions import predict_listed
+from attribution_bench_plugins.fastism.substitutions import Substitutions
 from attribution_bench_plugins.standard_ism import StandardISM
 
 
@@ -42,32 +35,17 @@ class Engine:
 
     Requests are answered while the model is in inference mode. Each method looks at the model's weights, since they
     may have changed since the call before; `fixed_weights` lets the methods of one call share the look.
-
-    Parameters
-    ----------
-    sizes
-        Constants by which work is divided; None for those of the model's device.
-    observer
-        Watches the steps of `attribute`, on one thread of PyTorch; None for nobody.
     """
 
-    def __init__(
-        self,
-        model: SequenceModel,
-        options: Options,
-        sizes: SizePolicy | None = None,
-        observer: Observer | None = None,
-    ) -> None:
-        self.model, self.options, self.sizes, self.observer = model, options, sizes, observer
-        self.cache = PlanCache()
+    def __init__(self, model: SequenceModel, options: Options) -> None:
+        self.model, self.options, self.cache = model, options, PlanCache()
+        self.observer: Observer | None = None
+        """Watches the steps of blocks, on one thread of PyTorch; None for nobody."""
         self._fixed: Source | None = None
 
     @contextlib.contextmanager
     def fixed_weights(self) -> Iterator[None]:
-        """Take the model's weights to stay as they are within the block: they are looked at once, when first needed.
-
-        Nothing of this outlives the block, however it is left.
-        """
+        """Assume within the block that the model's weights stay as they are: they are looked at once, at first use."""
         self._fixed = source_of(self.model, self.options.matmul_precision)
         try:
             yield
@@ -75,18 +53,15 @@ class Engine:
             self._fixed = None
 
     def outputs(self, length: int, extras: tuple[NDArray[Any], ...]) -> tuple[OutputSpec, ...]:
-        """Return the model's outputs at a length; a model that is known, and has not changed, is not run for them.
+        """Return the model's outputs at a length; raises ModelError where it does not take that length or those inputs.
 
-        Raises
-        ------
-        ModelError
-            The model does not take that length or those inputs.
+        A model that is in the cache, and has not changed, is not run for them.
         """
         known = self.cache.current(self._source(), length, extras)
         return self.model.outputs(length, extras) if known is None else known.outputs
 
     def attribute(self, request: Request) -> RawAttribution:
-        """Return the predictions of every single-letter mutation asked for.
+        """Return the predictions of every single-letter mutation of a request.
 
         Raises
         ------
@@ -108,16 +83,13 @@ class Engine:
         compiled = self._compiled(source, length, extras, request.outputs)
         if compiled.plan is None or compiled.work is None or not compiled.decision.run_windows:
             return self._by_full_passes(request, compiled, compiled.decision)
-        policy = self._policy(source)
-        budget = self.options.budget(source.device, policy)
-        sizes = choose_sizes(compiled.plan, source.dtype.itemsize, alternatives, policy, budget)
-        sizes = replace(sizes, sequences=min(sizes.sequences, request.batch_size or sizes.sequences))
+        call = Call(source, request, self.options.sizer(source, compiled.plan), self.observer)
+        sizes = call.sizer.sizes(alternatives, request.batch_size)
         launches = launch_counts(compiled.plan, sizes, count, request.positions.tolist(), alternatives)
         decision = decide_for_call(compiled.decision, compiled.work, launches, self.options.min_speedup)
         if not decision.run_windows:
             return self._by_full_passes(request, compiled, decision)
-        self_check = self._self_check(source, request, compiled, compiled.plan)
-        return Saturation(source, request, compiled.plan, policy, self.observer).run(sizes, self_check)
+        return Saturation(call).run(sizes, self._self_check(call, compiled))
 
     def predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
         """Return the predictions of listed mutations; raises as `attribute` does."""
@@ -127,40 +99,20 @@ class Engine:
             self._warn(compiled.decision, stacklevel=5)
             raw = StandardISM(self.model)._predict_mutations(request, edits)
             return replace(raw, metadata={"fallback": compiled.decision.reason})
-        policy = self._policy(source)
-        return predict_listed(
-            source,
-            request,
-            compiled.plan,
-            edits,
-            policy,
-            budget=self.options.budget(source.device, policy),
-            fewest=fewest_per_block(compiled.work, self.options.min_speedup),
-            self_check=self._self_check(source, request, compiled, compiled.plan),
-        )
+        call = Call(source, request, self.options.sizer(source, compiled.plan), self.observer)
+        fewest = fewest_per_block(compiled.work, self.options.min_speedup)
+        return Substitutions(call, edits).run(fewest, self._self_check(call, compiled))
 
     def explain(self, length: int, extras: tuple[NDArray[Any], ...]) -> Explanation:
-        """Explain what the engine does with the model at one length.
-
-        Raises
-        ------
-        ModelError
-            The model does not take that length or those inputs.
-        InvalidInputError
-            A rule is given for an operation that the model does not have.
-        """
+        """Explain what the engine does with the model at one length; raises as `FastISM.explain` does."""
         with self.fixed_weights(), self.model.inference():
             source = self._source()
             compiled = self._compiled(source, length, extras, self.outputs(length, extras))
-        decision = compiled.decision
-        return explain(compiled.plan, length, source.dtype.itemsize, decision.predicted_speedup, decision.reason)
+        return explain(compiled.plan, length, source.dtype.itemsize, compiled.decision)
 
     def _source(self) -> Source:
         """Return the model as this call finds it."""
         return self._fixed or source_of(self.model, self.options.matmul_precision)
-
-    def _policy(self, source: Source) -> SizePolicy:
-        return self.sizes or size_policy(source.kind)
 
     def _compiled(
         self, source: Source, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]
@@ -169,15 +121,15 @@ class Engine:
         known = self.cache.current(source, length, extras)
         if known is not None:
             return known
-        compiled = compile_model(source, length, extras, outputs, self.options, self._policy(source))
+        compiled = compile_model(source, length, extras, outputs, self.options)
         self.cache.store(length, extras, compiled)
         return compiled
 
-    def _self_check(self, source: Source, request: Request, compiled: CompiledModel, plan: Plan) -> SelfCheck | None:
+    def _self_check(self, call: Call, compiled: CompiledModel) -> SelfCheck | None:
         """Return the check that is due: at the first use of a compiled model, unless the caller has turned it off."""
         if compiled.checked or not self.options.self_check:
             return None
-        return SelfCheck(source, request, plan, partial(self.cache.mark_checked, compiled))
+        return SelfCheck(call, partial(self.cache.mark_checked, compiled))
 
     def _by_full_passes(self, request: Request, compiled: CompiledModel, decision: Decision) -> RawAttribution:
         if not compiled.decision.run_windows:

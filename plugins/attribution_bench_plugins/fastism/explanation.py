@@ -1,16 +1,15 @@
-"""What the engine will do with a model, and why, for people to read."""
+"""Explanation of a plan for people to read: what the engine does with a model, and why."""
+
+from dataclasses import replace
 
 from attribution_bench.explanation import Explanation, LayerExplanation
 from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.kernels.machine import OLDEST_LLVMLITE, has_compiler
 from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 from attribution_bench_plugins.fastism.ops.registry import SPECS
-from attribution_bench_plugins.fastism.planning.cost import (
-    Cost,
-    full_cost,
-    step_costs,
-)
+from attribution_bench_plugins.fastism.planning.cost import Cost, full_cost, step_costs
 from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.planning.policy import Decision
 from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.fastism.values import devices
 
@@ -22,20 +21,11 @@ UNCOMPILED = (
 REMEDY = "pooling or striding before it would make that cheaper"
 
 
-def explain(plan: Plan | None, length: int, itemsize: int, ratio: float, fallback: str) -> Explanation:
-    """Explain a plan, or why there is none.
-
-    Parameters
-    ----------
-    itemsize
-        Bytes of one number in the model's precision.
-    ratio
-        How many times as fast as full passes the plan should be.
-    fallback
-        Why the engine does not run the plan; empty where it does.
-    """
+def explain(plan: Plan | None, length: int, itemsize: int, decision: Decision) -> Explanation:
+    """Explain a plan for numbers of `itemsize` bytes, or why there is none."""
+    advice = [f"Every mutation takes a full pass: {decision.reason}."] if decision.reason else []
     if plan is None:
-        return Explanation(length, (), 1.0, (f"Every mutation takes a full pass: {fallback}.",), fallback)
+        return Explanation(length, (), 1.0, tuple(advice), decision.reason)
     costs, windows, causes = step_costs(plan), plan.middle_windows, _causes(plan)
     layers = []
     for name, step in plan.steps.items():
@@ -47,26 +37,31 @@ def explain(plan: Plan | None, length: int, itemsize: int, ratio: float, fallbac
         if step.mode == "windowed" and step.layout is not None:
             reached = min(windows[step.alias_of].width, step.layout.length)
             numbers = reached * step.layout.channels
-        products = full_cost(step.node, plan.graph).products
-        reason = causes.get(step, step.reason)
-        fast, kind = costs[name].products, step.node.kind if step.node.is_opaque else ""
-        layers.append(
-            LayerExplanation(
-                step.node.layer, step.mode, reached, positions, products, fast, numbers * itemsize, reason, kind
-            )
+        layer = LayerExplanation(
+            step.node.layer,
+            step.mode,
+            reached,
+            length=positions,
+            products_standard=full_cost(step.node, plan.graph).macs,
+            products_fast=costs[name].macs,
+            bytes=numbers * itemsize,
+            reason=causes.get(step, step.reason),
+            kind=step.node.kind if step.node.is_opaque else "",
         )
-    return Explanation(length, tuple(layers), ratio, _advice(plan, costs, fallback), fallback)
+        layers.append(layer)
+    advice += _advice(plan, costs)
+    return Explanation(length, tuple(layers), decision.predicted_speedup, tuple(advice), decision.reason)
 
 
 def main_cause(plan: Plan) -> str:
-    """Return in a few words what stands most in the way of a plan."""
+    """Return the main reason why a plan saves little."""
     causes = _causes(plan)
     if causes:
         first = next(iter(causes))
         return f"{first.node.layer!r}: {causes[first]}"
     costs = step_costs(plan)
     heaviest = max(costs, key=lambda name: costs[name].work)
-    return f"most of it in {plan.steps[heaviest].node.layer!r}"
+    return f"most of the work is in {plan.steps[heaviest].node.layer!r}"
 
 
 def _causes(plan: Plan) -> dict[Step, str]:
@@ -81,12 +76,12 @@ def _causes(plan: Plan) -> dict[Step, str]:
     return causes
 
 
-def _advice(plan: Plan, costs: dict[str, Cost], fallback: str) -> tuple[str, ...]:
+def _advice(plan: Plan, costs: dict[str, Cost]) -> list[str]:
     total = max(1, sum(costs.values(), Cost()).work)
-    advice = [f"Every mutation takes a full pass: {fallback}."] if fallback else []
-    causes = _causes(plan)
+    advice, causes = [], _causes(plan)
     for step, reason in causes.items():
-        share = sum((costs[name] for name in _after(plan, step)), Cost()).work / total
+        dependent = replace(plan.graph, input=step.node.name).reached()
+        share = sum((costs[name] for name in dependent), Cost()).work / total
         advice.append(
             f"{step.node.layer!r} needs every position: {reason}. "
             f"It and what follows it take {share:.0%} of the time; {REMEDY}."
@@ -100,12 +95,4 @@ def _advice(plan: Plan, costs: dict[str, Cost], fallback: str) -> tuple[str, ...
         for step in plan.steps.values()
     ):
         advice.append(UNCOMPILED)
-    return tuple(advice)
-
-
-def _after(plan: Plan, first: Step) -> set[str]:
-    after = {first.node.name}
-    for name, node in plan.graph.nodes.items():
-        if any(operand in after for operand in node.inputs):
-            after.add(name)
-    return after
+    return advice

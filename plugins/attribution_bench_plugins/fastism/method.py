@@ -35,7 +35,7 @@ class FastISM(InSilicoMutagenesis):
     model
         A torch.nn.Module, a keras.Model, a tf_keras.Model, or a SequenceModel over one.
     memory_budget
-        Bytes that the engine may use beside the model and the results. By default a quarter of what is free there;
+        Bytes that the engine may use, besides the model and the results. By default a quarter of the free memory;
         on a CPU at most 4 GiB.
     self_check
         At first use, compare a few mutations of the first sequence with full passes before anything is returned.
@@ -65,7 +65,7 @@ class FastISM(InSilicoMutagenesis):
         profiles=True,
     )
     matmul_precisions: ClassVar[tuple[str, ...]] = ("tf32", "bfloat16")
-    """Lower precisions of matrix products that may be asked for."""
+    """Lower precisions of matrix products that the engine offers."""
 
     @renamed_options(least_gain="min_speedup", products="matmul_precision")
     def __init__(

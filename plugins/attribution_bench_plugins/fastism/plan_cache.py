@@ -1,4 +1,4 @@
-"""The plan cache: what an engine remembers of its model from call to call."""
+"""The plan cache: compiled models of an engine, kept from call to call."""
 
 from collections.abc import Hashable
 from dataclasses import replace
@@ -10,17 +10,15 @@ from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.compiled_model import CompiledModel
 
 MOST_MODELS = 4
-"""Compiled models that are kept, since each holds a copy of some of the weights; an estimate of the lengths that a
-caller goes to and fro between."""
+"""Compiled models that are kept at most, since each copies some of the weights; an estimate of the lengths in use."""
 
 
 class PlanCache:
     """Compiled models of one engine, by the length and by the shapes and types of the model's further inputs.
 
-    An entry is made at the first call with its key. Entries are dropped all together when one is stored for weights
-    with another fingerprint, as weights that have changed do not come back; one by one, the least recently stored
-    first, when there are more than `MOST_MODELS`; and at last with the engine. That the self-check was passed is
-    remembered with the entry, so that new weights are checked anew.
+    An entry is made at the first call with its key. All entries are dropped when one is stored for weights with another
+    fingerprint, as changed weights rarely change back; the least recently stored one is dropped where there are more
+    than `MOST_MODELS`. The entry holds whether the self-check was passed, so that new weights are checked again.
     """
 
     def __init__(self) -> None:

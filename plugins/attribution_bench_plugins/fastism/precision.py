@@ -1,4 +1,4 @@
-"""How products are computed, and how far two computations of the same activations may be apart."""
+"""Precision of products, and tolerances of two computations of the same activations."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,13 +10,13 @@ import torch
 from attribution_bench.errors import DeviceError
 
 LOW_TOLERANCE = 3e-2
-"""What checks allow of numbers, or products, of few digits, relative to the scale."""
+"""Tolerance of checks for numbers, or products, of few digits, relative to the scale."""
 TOLERANCES: Mapping[torch.dtype, float] = MappingProxyType({torch.float64: 1e-9, torch.float32: 1e-4})
-"""What checks allow of numbers of many digits; wide enough for a full pass' rounding."""
+"""Tolerances of checks by dtype; wide enough for the rounding of full passes."""
 
 
 def tolerance(dtypes: Iterable[torch.dtype], matmul_precision: str | None = None) -> float:
-    """Return what checks against full passes allow, relative to the scale of what they compare.
+    """Return the tolerance of checks against full passes, relative to the scale of the compared values.
 
     Parameters
     ----------
@@ -44,17 +44,12 @@ def products_in(precision: str | None, device: torch.device) -> Iterator[None]:
         yield
         return
     value = {"tf32": "tf32", "bfloat16": "bf16"}[precision]
-    backends: Any = torch.backends  # its modules are put together as it is imported
-    kept = []
-    try:
+    backends: Any = torch.backends  # its submodules are not typed
+    with contextlib.ExitStack() as restored:
         try:
-            settings = (
-                [backends.mkldnn.matmul, backends.mkldnn.conv]
-                if device.type == "cpu"
-                else [backends.cuda.matmul, backends.cudnn.conv]
-            )
-            for setting in settings:
-                kept.append((setting, setting.fp32_precision))
+            matmul, conv = (backends.mkldnn,) * 2 if device.type == "cpu" else (backends.cuda, backends.cudnn)
+            for setting in (matmul.matmul, conv.conv):
+                restored.callback(setattr, setting, "fp32_precision", setting.fp32_precision)
                 setting.fp32_precision = value
         except (AttributeError, RuntimeError) as error:
             raise DeviceError(
@@ -62,6 +57,3 @@ def products_in(precision: str | None, device: torch.device) -> Iterator[None]:
                 "take 'tf32' and 'bfloat16', CUDA takes 'tf32', from PyTorch 2.9 on; leave it out for full precision"
             ) from error
         yield
-    finally:
-        for setting, before in reversed(kept):
-            setting.fp32_precision = before

@@ -1,4 +1,4 @@
-"""What one run of fastISM is made of: capture, runs, the time of each step, and precisions of products."""
+"""The profile of fastISM: times of the capture, of runs, of each step, and of precisions of products."""
 
 import contextlib
 from collections import defaultdict
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.benchmark.engine_profile import MeasuredProfile, NodeTime, PrecisionTime
+from attribution_bench.benchmark.matrix_rate import matrix_rate, synchronize
 from attribution_bench.environment import thread_count
 from attribution_bench.errors import DeviceError
-from attribution_bench.timer import CLOCK, Clock, timed
+from attribution_bench.timer import Clock, timed
 from attribution_bench_plugins.fastism.capture.source import source_of
-from attribution_bench_plugins.fastism.execution.observer import Observer
+from attribution_bench_plugins.fastism.execution.interpreter import Observer
 from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.standard_ism import StandardISM
 
@@ -25,16 +26,13 @@ if TYPE_CHECKING:
     from attribution_bench_plugins.fastism.method import FastISM
 
 LEAST_POSITIONS = 64
-"""With fewer, the unmutated pass, which they share, would seem to be most of the time."""
+"""Mutated positions of a run at least: with fewer, the unmutated pass, which they share, would dominate the time."""
 LEAST_FULL_PASSES = 8
 """The same for a model whose every mutation takes a full pass, which shares nothing."""
 EXPECTED_SHARE = 0.2
-"""Share of the matrix rate by which the measured positions are chosen to fit the budget."""
+"""Assumed share of the matrix rate, by which measured positions are chosen to fit the budget."""
 RUNS = 4
-"""What the runs of a profile cost together: a first, a warm, and one on a single thread, which takes longer."""
-MATRIX_SIZE = {"cpu": 2048}
-ACCELERATOR_MATRIX_SIZE = 8192
-MATRIX_ROUNDS = 5
+"""Cost of the runs of a profile, in runs: a first, a warm, and one on a single thread, which takes longer."""
 PRECISION_ROUNDS = 3
 COMPARED_POSITIONS = 8
 
@@ -53,8 +51,8 @@ def measure(method: "FastISM", one_hot: NDArray[np.floating], *, budget: float, 
     explanation, rate = planned.value, matrix_rate(source.device, source.dtype, clock)
     standard = sum(layer.products_standard for layer in explanation.layers)
     fast = sum(layer.products_fast for layer in explanation.layers)
-    products, least = (standard, LEAST_FULL_PASSES) if explanation.fallback else (fast, LEAST_POSITIONS)
-    seconds_each = products * (letters - 1) / (rate * EXPECTED_SHARE)
+    macs, least = (standard, LEAST_FULL_PASSES) if explanation.fallback else (fast, LEAST_POSITIONS)
+    seconds_each = macs * (letters - 1) / (rate * EXPECTED_SHARE)
     affordable = int(budget / RUNS / seconds_each) if seconds_each else 0
     count = min(length, max(least, affordable))
     start = (length - count) // 2
@@ -93,8 +91,8 @@ def _precisions(
     few = np.linspace(positions.start, positions.stop - 1, COMPARED_POSITIONS).astype(int)
     truth = StandardISM(double).attribute(one_hot, target="all", positions=few)
     found = []
-    for products in (None, *method.matmul_precisions):
-        other = type(method)(model, **{**method.options, "matmul_precision": products})
+    for precision in (None, *method.matmul_precisions):
+        other = type(method)(model, **{**method.options, "matmul_precision": precision})
         run = partial(other.attribute, one_hot, target="all", positions=positions)
         try:
             run()
@@ -102,42 +100,26 @@ def _precisions(
             continue
         runs = [timed(clock, run) for _ in range(PRECISION_ROUNDS)]
         errors = _errors(runs[-1].value, truth, few - positions.start)
-        found.append(PrecisionTime(products or "float32", min(run.seconds for run in runs), *errors))
+        found.append(PrecisionTime(precision or "float32", min(run.seconds for run in runs), *errors))
     return tuple(found)
 
 
 def _errors(found: AttributionResult, truth: AttributionResult, places: NDArray[np.int64]) -> tuple[float, float]:
     """Return the largest error of predictions and of their differences from the unmutated ones, over their scales."""
-    errors: list[float] = []
-    delta_errors: list[float] = []
+
+    def error(values: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
+        return float(np.abs(values - expected).max() / np.abs(expected).max())
+
+    errors = []
     for name, expected in truth.predictions.items():
         predicted = found.predictions[name][:, :, places]
-        change = expected - truth.reference_predictions[name][:, None, None]
-        found_change = predicted - found.reference_predictions[name][:, None, None]
-        for into, wrong, scale in (
-            (errors, predicted - expected, expected),
-            (delta_errors, found_change - change, change),
-        ):
-            into.append(float(np.abs(wrong).max() / np.abs(scale).max()))
-    return max(errors), max(delta_errors)
-
-
-def matrix_rate(device: torch.device, dtype: torch.dtype, clock: Clock = CLOCK) -> float:
-    """Return the multiply-accumulates a second of a large square matrix product in PyTorch, the best of a few."""
-    size = MATRIX_SIZE.get(device.type, ACCELERATOR_MATRIX_SIZE)
-    random = torch.Generator(device).manual_seed(0)
-    left, right = (torch.rand(size, size, device=device, dtype=dtype, generator=random) for _ in range(2))
-
-    def multiply() -> None:
-        left @ right
-        _wait(device)
-
-    multiply()
-    return float(size**3 / min(timed(clock, multiply).seconds for _ in range(MATRIX_ROUNDS)))
+        before, found_before = (of.reference_predictions[name][:, None, None] for of in (truth, found))
+        errors.append((error(predicted, expected), error(predicted - found_before, expected - before)))
+    return max(error for error, _ in errors), max(error for _, error in errors)
 
 
 class StepTimer:
-    """Seconds of each step, told by the engine that it observes; that must run on one thread."""
+    """Times the steps of an engine, which must run on one thread."""
 
     def __init__(self, clock: Clock, device: torch.device) -> None:
         self._clock, self._device = clock, device
@@ -147,12 +129,12 @@ class StepTimer:
         """(layer, operation, mode) -> seconds. The time of a kernel is that of the step whose kernel it is."""
 
     def run_step(self, step: Step, run: Callable[[], None]) -> None:
-        """Run a step; kernels that run meanwhile are not counted as its own."""
+        """Run a step; kernels that run meanwhile are counted for their own steps."""
         self._steps[step.node.name] = step
 
         def complete() -> None:
             run()
-            _wait(self._device)
+            synchronize(self._device)
 
         before = self._in_kernels
         self._spend(step, timed(self._clock, complete).seconds - (self._in_kernels - before))
@@ -175,9 +157,3 @@ def observed(engine: "Engine", observer: Observer) -> Iterator[None]:
         yield
     finally:
         engine.observer = None
-
-
-def _wait(device: torch.device) -> None:
-    """Wait until the device has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""The self-check: some predictions of windows against full passes of the model, and the layer at which they part."""
+"""The self-check: some predictions of windows against full passes, and the first layer at which they differ."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attribution_bench.attribution import Request
 from attribution_bench.errors import SelfCheckError
 from attribution_bench.mutagenesis import full_passes
 from attribution_bench.mutations import Edit
-from attribution_bench_plugins.fastism.capture.source import Source
+from attribution_bench_plugins.fastism.call import Call
 from attribution_bench_plugins.fastism.execution.interpreter import BlockInterpreter
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations, run_graph
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
@@ -20,10 +19,10 @@ from attribution_bench_plugins.fastism.values.window import whole
 from attribution_bench_plugins.fastism.values.windowed import Windowed
 
 CHECKED_OF = 16
-"""Of a group of listed mutations one in this many is checked at most, so that short lists are not run twice."""
+"""Listed mutations of a group for each that is checked, at least, so that short lists are not run twice."""
 
 MutateInput = Callable[[UnmutatedActivations, Edit], Windowed]
-"""What gives the mutated input of one sequence as the engine runs it."""
+"""Returns the mutated input of one sequence as the engine runs it."""
 
 
 def places_to_check(places: int) -> list[int]:
@@ -39,11 +38,9 @@ def numbers_to_check(numbers: NDArray[np.int64]) -> list[int]:
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """Comparison of windows with full passes, due in a request whose plan has not passed it."""
+    """Comparison of windows with full passes, due in a call whose plan has not passed it."""
 
-    source: Source
-    request: Request
-    plan: Plan
+    call: Call
     passed: Callable[[], None]
     """Called when the predictions agree."""
 
@@ -57,12 +54,13 @@ class SelfCheck:
         SelfCheckError
             They differ by more than rounding; the message names the first layer that does.
         """
-        passes = full_passes(self.source.model, self.request, edits, lambda done, total: None)
+        source = self.call.source
+        passes = full_passes(source.model, self.call.request, edits, lambda done, total: None)
         for name, values in passes.items():
-            truth = values.astype(np.float64)  # it may be whole numbers
+            truth = values.astype(np.float64)  # of integers, too
             scale = max(float(np.abs(truth).max()), float(np.finfo(truth.dtype).tiny))
             error = float(np.abs(predictions[name] - truth).max()) / scale
-            if not error <= self.source.window_tolerance and np.isfinite(truth).all():
+            if not error <= source.window_tolerance and np.isfinite(truth).all():
                 layers = self._diverging_layers(edits, mutate_input)
                 layer = next(layers, "the outputs, though no single layer differs")
                 raise SelfCheckError(
@@ -74,31 +72,26 @@ class SelfCheck:
 
     def _diverging_layers(self, edits: Sequence[Edit], mutate_input: MutateInput) -> Iterator[str]:
         for edit in edits:
-            inputs = self.source.graph_inputs(self.plan.graph, self.request, np.array([edit.sequence]))
-            unmutated = UnmutatedActivations(self.plan, inputs)
-            mutation = mutate_input(unmutated, edit)
-            layer = first_divergence(self.plan, unmutated, mutation, self.source.window_tolerance)
+            unmutated = self.call.unmutated(np.array([edit.sequence]))
+            mutated = mutate_input(unmutated, edit)
+            layer = first_divergence(unmutated, mutated, self.call.source.window_tolerance)
             if layer is not None:
                 yield layer
 
 
-def first_divergence(plan: Plan, unmutated: UnmutatedActivations, mutation: Windowed, tolerance: float) -> str | None:
-    """Return the first layer whose activations differ from a full pass' by more than `tolerance` of their scale.
+def first_divergence(unmutated: UnmutatedActivations, mutated: Windowed, tolerance: float) -> str | None:
+    """Return the first layer at which one mutation of one sequence differs from a full pass.
 
-    Parameters
-    ----------
-    unmutated
-        The activations of one sequence.
-    mutation
-        Its mutated input, of one mutation.
+    That is by more than `tolerance` of the scale of the layer's activations; `mutated` is the mutated input.
     """
+    plan = unmutated.plan
     layout = plan.steps[plan.graph.input].layout
     assert layout is not None
     original = unmutated.inputs[plan.graph.input]
-    mutated = mutation.value_on(whole(plan.length)).flatten(0, 2)
-    full = {**unmutated.inputs, plan.graph.input: layout.to_framework(mutated, (None, *original.shape[1:]))}
+    sequence = mutated.value_on(whole(plan.length)).flatten(0, 2)
+    full = {**unmutated.inputs, plan.graph.input: layout.to_framework(sequence, (None, *original.shape[1:]))}
     truth = run_graph(plan.graph, full, 1, frozenset(plan.steps))
-    run = BlockInterpreter(plan, unmutated, 1, 1, {plan.graph.input: mutation})
+    run = BlockInterpreter(unmutated, 1, 1, {plan.graph.input: mutated})
     for step in (*plan.body, *plan.head):
         # Every activation is kept, unchanged, on the window that was planned for it.
         run.run_step(step, frozenset())

@@ -15,7 +15,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import attribution_bench as ab
 from attribution_bench.sequences import lambda_windows
-from attribution_bench_plugins.fastism.execution.blocks import mutate
 from attribution_bench_plugins.fastism.execution.group_run import GroupRun
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
@@ -23,10 +22,10 @@ from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.ops.custom_rules import rules_for
 from attribution_bench_plugins.fastism.planning.plan import Plan, make_plan
-from attribution_bench_plugins.fastism.planning.sizes import ACCELERATOR
+from attribution_bench_plugins.fastism.planning.sizes import ACCELERATOR, Sizer
 from attribution_bench_plugins.fastism.values import devices
 from attribution_bench_plugins.fastism.values.window import Positions, Window
-from attribution_bench_plugins.fastism.values.windowed import regrid, shifted
+from attribution_bench_plugins.fastism.values.windowed import MutatedInput, regrid, shifted
 from fastism_models import LENGTH, MODELS, build
 from parity import assert_parity, brute_force, one_hot, plan_of
 
@@ -127,10 +126,14 @@ def operations(plan: Plan, positions: int) -> int:
     letters = torch.zeros(2, plan.length, dtype=torch.long, device="meta")
     unmutated = UnmutatedActivations(plan, {plan.graph.input: torch.zeros(2, 4, plan.length, device="meta")})
     alt = letters[:, :, None].expand(-1, -1, 3)
+
+    def mutated(at: Positions) -> MutatedInput:
+        window, ref = Window(at.start, at.stride, 1), letters[:, at.slice]
+        return MutatedInput(unmutated, plan.graph.input, plan.length, window, ref, alt[:, at.slice], plan.letters)
+
     with torch.inference_mode(), Workers(1) as workers, Operations() as counted:
-        emissions = list(
-            mutate(GroupRun(plan, ACCELERATOR, unmutated, workers), letters, alt, [block], lambda done: None)
-        )
+        group = GroupRun(Sizer(plan, ACCELERATOR, 4, 2**30), unmutated, workers)
+        emissions = list(group.run([block], 3, mutated, lambda done: None))
     assert emissions
     return counted.count
 

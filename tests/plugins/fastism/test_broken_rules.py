@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism import FastISM
+from attribution_bench_plugins.fastism.compiled_model import Options
 from attribution_bench_plugins.fastism.engine import Engine
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.ops import Operand, Operation, Rule
 from attribution_bench_plugins.fastism.ops.base import MergingOperation
 from attribution_bench_plugins.fastism.ops.registry import SPECS, OpSpec
-from attribution_bench_plugins.fastism.options import Options
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
 from fastism_models import LENGTH, MODELS, Custom, build

@@ -14,7 +14,7 @@ from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.ops.lazy_window import Program
 from attribution_bench_plugins.fastism.planning.plan import Plan
-from attribution_bench_plugins.fastism.planning.sizes import CPU, SizePolicy, choose_sizes, saturation_blocks
+from attribution_bench_plugins.fastism.planning.sizes import CPU, SizePolicy, Sizer
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
@@ -32,8 +32,8 @@ FAR = replace(CPU, enough_rows=0)
 
 def strides(plan: Plan, sizes: SizePolicy, count: int, positions: Sequence[int]) -> set[int]:
     """Return the strides with which the blocks of a group begin."""
-    chosen = choose_sizes(plan, 8, 3, sizes, 2**30)
-    return {block.stride for block in saturation_blocks(plan, sizes, chosen, positions, (count, 3), 8, 2)}
+    sizer = Sizer(plan, sizes, 8, 2**30)
+    return {block.stride for block in sizer.blocks(sizer.sizes(3), positions, (count, 3), 2)}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -88,8 +88,8 @@ def test_pools_whose_sizes_do_not_divide_each_other_leave_one_phase() -> None:
 @pytest.mark.parametrize(("workers", "blocks"), [(2, 12), (8, 48)])
 def test_few_blocks_are_not_made_fewer_than_workers_share_evenly(workers: int, blocks: int) -> None:
     plan = plan_of(ab.as_sequence_model(ab.get_model("basset")(500)), 500)
-    sizes = choose_sizes(plan, 4, 3, CPU, 2**32)
-    assert len(saturation_blocks(plan, CPU, sizes, range(500), (1, 3), 4, workers)) == blocks
+    sizer = Sizer(plan, CPU, 4, 2**32)
+    assert len(sizer.blocks(sizer.sizes(3), range(500), (1, 3), workers)) == blocks
 
 
 def test_a_phase_shares_the_numbers_of_its_block() -> None:

@@ -14,7 +14,7 @@ from attribution_bench.environment import thread_count
 from attribution_bench.sequences import lambda_windows
 from attribution_bench.timer import CLOCK
 from attribution_bench_plugins.fastism import FastISM
-from attribution_bench_plugins.fastism.profile import StepTimer, matrix_rate, observed
+from attribution_bench_plugins.fastism.profile import StepTimer, observed
 
 LENGTH = 60
 
@@ -108,9 +108,3 @@ def test_a_model_that_takes_full_passes_has_no_nodes_but_a_reason() -> None:
     assert found.fallback
     assert found.predicted_ratio == 1.0
     assert found.positions >= 8
-
-
-def test_the_matrix_rate_is_the_best_of_several_rounds() -> None:
-    # Rounds take 5, 4, 3, 2 and 1 s by this clock.
-    looks = iter([0.0, 5.0, 10.0, 14.0, 20.0, 23.0, 30.0, 32.0, 40.0, 41.0])
-    assert matrix_rate(torch.device("cpu"), torch.float32, lambda: next(looks)) == 2048.0**3

@@ -184,7 +184,7 @@ def test_costs_are_what_is_multiplied(name: str) -> None:
         module.eval()(x)
     assert counted.get_total_flops() == 2 * expected
     graph = capture(module.eval(), x, (), ("output",))
-    assert sum(full_cost(node, graph).products for node in graph.nodes.values()) == expected
+    assert sum(full_cost(node, graph).macs for node in graph.nodes.values()) == expected
 
 
 def test_free_ops_cost_nothing() -> None:

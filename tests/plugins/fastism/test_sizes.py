@@ -12,18 +12,9 @@ from torch import nn
 import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench_plugins.fastism import FastISM
+from attribution_bench_plugins.fastism.capture.source import source_of
 from attribution_bench_plugins.fastism.planning.plan import Plan
-from attribution_bench_plugins.fastism.planning.sizes import (
-    ACCELERATOR,
-    CPU,
-    SizePolicy,
-    Sizes,
-    bytes_per_sequence,
-    choose_sizes,
-    head_positions,
-    positions_at_once,
-    saturation_blocks,
-)
+from attribution_bench_plugins.fastism.planning.sizes import ACCELERATOR, CPU, SizePolicy, Sizer, Sizes
 from fastism_models import chain
 from parity import one_hot, plan_of
 
@@ -77,8 +68,9 @@ CHOSEN_ON_ACCELERATORS: dict[tuple[str, int], tuple[int, int, int]] = {
 
 
 def chosen(plan: Plan, policy: SizePolicy, budget: int) -> tuple[int, int, int]:
-    sizes = choose_sizes(plan, 4, 3, policy, budget * MIB)
-    return sizes.sequences, sizes.positions, positions_at_once(plan, 4, 1, policy, budget * MIB, 8)
+    sizer = Sizer(plan, policy, 4, budget * MIB)
+    sizes = sizer.sizes(3)
+    return sizes.sequences, sizes.positions, sizer.positions_at_once(1, 8)
 
 
 def test_sizes_chosen_for_the_papers_models(plans: dict[str, Plan], threads: int) -> None:
@@ -105,22 +97,23 @@ def test_blocks_and_parts_of_the_head_of_the_papers_models(
     plans: dict[str, Plan], name: str, policy: SizePolicy, count: int, blocks: int, stride: int, head: int
 ) -> None:
     """Recorded likewise, for two workers and blocks of any size."""
-    plan = plans[name]
-    found = saturation_blocks(plan, policy, Sizes(count, 2**40), range(1000), (count, 3), 4, 2)
+    sizer = Sizer(plans[name], policy, 4, 2**40)
+    found = sizer.blocks(Sizes(count, 2**40), range(1000), (count, 3), 2)
     assert (len(found), found[0].stride) == (blocks, stride)
     assert sorted(position for block in found for position in block.indices) == list(range(1000))
-    assert head_positions(plan, policy, 1000, (count, 3), 4, 2) == head
+    assert sizer.head_positions(1000, (count, 3), 2) == head
 
 
 def test_the_default_budget_is_a_quarter_of_what_is_free_and_on_a_cpu_at_most_4_gib() -> None:
     assert CPU.default_budget(8 * 2**30) == 2 * 2**30
     assert CPU.default_budget(64 * 2**30) == 4 * 2**30
     assert ACCELERATOR.default_budget(80 * 2**30) == 20 * 2**30
-    options = FastISM(nn.Conv1d(4, 2, 3)).engine.options
+    model = ab.as_sequence_model(wide())
+    options, source, plan = FastISM(model).engine.options, source_of(model), plan_of(model, LENGTH)
     quarter = psutil.virtual_memory().available // 4
     # Other programs take and free memory meanwhile.
-    assert options.budget(torch.device("cpu"), CPU) <= min(4 * 2**30, 2 * quarter)
-    assert replace(options, memory_budget=5).budget(torch.device("cpu"), CPU) == 5
+    assert options.sizer(source, plan).budget <= min(4 * 2**30, 2 * quarter)
+    assert replace(options, memory_budget=5).sizer(source, plan).budget == 5
 
 
 CHANNELS, LENGTH = 64, 256
@@ -154,7 +147,7 @@ def test_sequences_of_a_group_keep_no_more_than_half_the_budget(
     assert sum(groups) == 60
     assert 1 < max(groups) <= budget // 2 // ACTIVATIONS
     plan = plan_of(ab.as_sequence_model(wide()), LENGTH)
-    assert max(groups) * bytes_per_sequence(plan, 4, 1) <= budget // 2
+    assert max(groups) * Sizer(plan, CPU, 4, budget).bytes_per_sequence(1) <= budget // 2
 
 
 def test_other_sizes_are_taken_by_an_engine() -> None:
@@ -162,5 +155,5 @@ def test_other_sizes_are_taken_by_an_engine() -> None:
     groups = {}
     for policy in (CPU, few):
         plan = plan_of(ab.as_sequence_model(wide()), LENGTH)
-        groups[policy] = choose_sizes(plan, 4, 3, policy, 16 * MIB).sequences
+        groups[policy] = Sizer(plan, policy, 4, 16 * MIB).sizes(3).sequences
     assert groups[few] == groups[CPU] // 4

@@ -12,9 +12,9 @@ from torch import nn
 import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench.errors import FallbackWarning
-from attribution_bench_plugins.fastism import substitutions
 from attribution_bench_plugins.fastism.execution import shared_blocks as sharing
 from attribution_bench_plugins.fastism.planning import cost
+from attribution_bench_plugins.fastism.substitutions import Substitutions
 from fastism_models import LENGTH, MODELS, build, controls_join
 from parity import assert_parity, one_hot
 from random_models import Description, descriptions
@@ -82,13 +82,13 @@ def mixture(count: int, seed: int = 0) -> list[Mutation]:
 def walks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     """(sequences, positions, alternatives) of each block that the engine runs."""
     seen = []
-    original = substitutions._Mutagenesis._mutated
+    original = Substitutions._mutated
 
     def watched(self: Any, unmutated: Any, edits: Any, rows: tuple[int, ...], window: Any) -> Any:
         seen.append(rows)
         return original(self, unmutated, edits, rows, window)
 
-    monkeypatch.setattr(substitutions._Mutagenesis, "_mutated", watched)
+    monkeypatch.setattr(Substitutions, "_mutated", watched)
     return seen
 
 
@@ -346,7 +346,7 @@ def blocks_of(sites: list[tuple[int, int]], fewest: float, most: int = 100) -> l
     """What shared_blocks makes of substitutions two letters wide at (sequence, position), with a stride of 3."""
     edits = [sharing.Edit(sequence, position, np.zeros((4, 2)), 2) for sequence, position in sites]
     groups = sharing.shared_blocks(
-        edits, 3, lambda width, alternatives: most // alternatives, sequences_at_once=50, fewest=fewest
+        edits, 3, lambda alternatives, width: most // alternatives, sequences_at_once=50, fewest=fewest
     )
     return [(group.sequences.tolist(), [batch.every.tolist() for batch in group.batches]) for group in groups]
 

@@ -1,1 +1,1 @@
-"""Execution: blocks of mutations walk over the plan."""
+"""Execution: the steps of a plan run for blocks of mutations."""

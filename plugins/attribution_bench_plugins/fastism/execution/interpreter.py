@@ -3,19 +3,19 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.execution.observer import Observer
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
+from attribution_bench_plugins.fastism.kernels.program import KernelObserver
 from attribution_bench_plugins.fastism.ops.base import MergingOperation, Operation
 from attribution_bench_plugins.fastism.ops.lazy_window import Program
 from attribution_bench_plugins.fastism.planning.liveness import Schedule, overwritable
-from attribution_bench_plugins.fastism.planning.plan import Plan, reached_window
+from attribution_bench_plugins.fastism.planning.plan import reached_window
 from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.fastism.values.window import Window, whole
 from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
@@ -32,17 +32,26 @@ class Emission:
     """(sequences, positions, alternatives, *output)."""
 
 
+class Observer(KernelObserver, Protocol):
+    """What watches interpreters: it runs each step and each call of a kernel itself, and may time them.
+
+    The results of lazy windows are computed by kernels that run within the step that reads their numbers.
+    """
+
+    def run_step(self, step: Step, run: Callable[[], None]) -> None:
+        """Run a step of the plan for one block of mutations, or for the head."""
+
+
 class BlockInterpreter:
     """Runs steps of the plan for one block of mutations, and holds what each node's activations are under them.
 
     It runs a schedule step by step: `run` takes the operands from ``windowed``, lets the operation compute the result
-    on the window that the mutations reach, and drops every value after its last use. Results may be lazy windows,
+    on its affected range, and drops every value after its last use. Results may be lazy windows,
     which the block's `Program` materializes.
     """
 
     def __init__(
         self,
-        plan: Plan,
         unmutated: UnmutatedActivations,
         count: int,
         alternatives: int,
@@ -50,8 +59,8 @@ class BlockInterpreter:
         observer: Observer | None = None,
     ) -> None:
         """Begin with the activations of the nodes that no step of the schedule gives."""
-        self.plan, self.alternatives, self.observer = plan, alternatives, observer
-        self.unmutated, self.count = unmutated, count
+        self.plan, self.unmutated, self.observer = unmutated.plan, unmutated, observer
+        self.count, self.alternatives = count, alternatives
         self.windowed = dict(windowed)
         self.program = Program(unmutated.buffers, self.windowed, observer)
         self.native: dict[str, Any] = {}
@@ -72,21 +81,21 @@ class BlockInterpreter:
 
     def run_step(self, step: Step, last_uses: frozenset[str]) -> None:
         """Run one step, and drop the values that nothing reads after it."""
-        self._observed(step, partial(self._run, step, last_uses))
-        self._drop(last_uses)
+        self._observed(step, partial(self._run, step, last_uses), last_uses)
 
     def run_merged(
         self, step: Step, operation: MergingOperation, parts: Sequence[Windowed], last_uses: frozenset[str]
     ) -> None:
-        """Run one step of the head on what several blocks left of its operand."""
-        self._observed(step, lambda: self._keep(step, operation.run_merged(parts, self)))
-        self._drop(last_uses)
+        """Run one step of the head on its operand as several blocks give it."""
+        self._observed(step, lambda: self._keep(step, operation.run_merged(parts, self)), last_uses)
 
-    def _observed(self, step: Step, run: Callable[[], None]) -> None:
+    def _observed(self, step: Step, run: Callable[[], None], last_uses: frozenset[str]) -> None:
         if self.observer is None:
             run()
         else:
             self.observer.run_step(step, run)
+        for name in last_uses:
+            self.windowed.pop(name, None)
 
     def _run(self, step: Step, last_uses: frozenset[str]) -> None:
         try:
@@ -100,11 +109,6 @@ class BlockInterpreter:
         except Exception as error:
             error.add_note(f"while fastISM ran {step.node.layer!r} ({step.node.op}, {step.mode})")
             raise
-
-    def _drop(self, values: frozenset[str]) -> None:
-        """Drop values after their last use."""
-        for name in values:
-            self.windowed.pop(name, None)
 
     def _keep(self, step: Step, result: Windowed) -> None:
         """Keep a step's result for its readers; where there are several, nothing is fused into it."""
@@ -124,8 +128,8 @@ class BlockInterpreter:
         reached = [operand for operand in operands if operand is not None]
         if window.width == 0 or all(operand.window.width == 0 for operand in reached):
             like = reached[0].delta()
-            untouched = like.new_zeros((*like.shape[:3], window.width, operation.layout.channels))
-            result = operation.give(self, window, delta=untouched, is_masked=True)
+            unchanged = like.new_zeros((*like.shape[:3], window.width, operation.layout.channels))
+            result = operation.give(self, window, delta=unchanged, is_masked=True)
         else:
             result = operation.run(operands, window, self, step.preferred_form)
         self._keep(step, self._on_window(operation, result, window))
@@ -141,7 +145,7 @@ class BlockInterpreter:
         return operation.give(self, window, delta=delta, is_masked=True)
 
     def framework_value(self, name: str) -> Any:
-        """Return a node's whole value for every mutated sequence, as the model itself would have it."""
+        """Return a node's value at every position of every mutated sequence, as the model itself would have it."""
         if name in self.native:
             return self.native[name]
         step = self.plan.steps[name]
@@ -149,7 +153,9 @@ class BlockInterpreter:
         if step.mode in ("windowed", "global"):
             assert step.layout is not None
             assert node.shape is not None
-            value = self._every_position(self.windowed[step.alias_of])
+            operand = self.windowed[step.alias_of]
+            value = operand.value_on(whole(operand.length))
+            value = value.expand(*operand.shape[:3], *value.shape[3:])
             self.native[name] = step.layout.to_framework(value.flatten(0, 2), node.shape)
         elif node.op == "batch_size":
             self.native[name] = self.rows
@@ -159,10 +165,6 @@ class BlockInterpreter:
         else:
             self.native[name] = node.call(*(self.framework_value(operand) for operand in node.inputs))
         return self.native[name]
-
-    def _every_position(self, operand: Windowed) -> Tensor:
-        value = operand.value_on(whole(operand.length))
-        return value.expand(*operand.shape[:3], *value.shape[3:])
 
     def outputs(self, positions: Sequence[int], names: Mapping[str, str]) -> Iterator[Emission]:
         """Yield some of the plan's outputs (output -> node), for the mutated positions of this block."""

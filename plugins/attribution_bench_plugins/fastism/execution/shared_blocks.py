@@ -1,4 +1,4 @@
-"""Which substitutions of a list share blocks: decided before anything runs."""
+"""Substitutions of a list that share blocks, chosen before anything runs."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from attribution_bench_plugins.fastism.values.window import Positions
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Substitutions of one width, which several sequences have at the same positions, as many at each."""
+    """Substitutions of one width at the same positions of several sequences, equally many at each."""
 
     width: int
     numbers: Mapping[int, NDArray[np.int64]]
@@ -36,14 +36,10 @@ class Batch:
         """Return the numbers at some positions, (sequences, positions, alternatives)."""
         return np.stack([self.numbers[position] for position in positions], axis=1)
 
-    def of(self, sequences: slice) -> "Batch":
-        """Return the part of some of the sequences."""
-        return replace(self, numbers={position: numbers[sequences] for position, numbers in self.numbers.items()})
-
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Sequences with what they share."""
+    """Sequences with the substitutions that they share."""
 
     sequences: NDArray[np.int64]
     batches: Sequence[Batch]
@@ -59,15 +55,15 @@ def shared_blocks(
 ) -> Iterator[Group]:
     """Yield the substitutions that fill blocks; a sequence may be in several groups, a substitution is in one at most.
 
-    What is left out does not pay: blocks have their price however few substitutions they hold, and so has each
+    The others are cheaper by full passes: every block has a cost however few substitutions it holds, and so has each
     sequence of a group.
 
     Parameters
     ----------
     stride
-        Positions of a block are this far apart.
+        Distance of the positions of a block, in letters.
     at_once
-        (width, alternatives) to the mutated positions, of all sequences together, that a block may hold.
+        (alternatives, width) to the mutated positions, of all sequences together, that a block may hold.
     sequences_at_once
         Sequences that a group may hold.
     fewest
@@ -77,24 +73,22 @@ def shared_blocks(
     for sequences, numbers in _alike(edits, at_once).items():
         batches, together = [], min(sequences_at_once, len(sequences))
         for (width, _, alternatives), at in numbers.items():
-            most = at_once(width, alternatives)
+            most = at_once(alternatives, width)
             blocks = list(phases(list(at), stride, most))
             batches.append(Batch(width, at, blocks))
             together = min(together, most // max(block.count for block in blocks))
         together = max(1, together)
-        filled = [
-            batch
-            for batch in batches
-            if together * batch.alternatives * len(batch.numbers) >= fewest * len(batch.blocks)
-        ]
+        filled = [b for b in batches if together * b.alternatives * len(b.numbers) >= fewest * len(b.blocks)]
         each = sum(batch.every[0].size for batch in filled)
-        # A sequence costs each of its groups an unmutated pass, the price of a mutation; it takes one in any case.
+        # Each sequence of a group costs an unmutated pass, as much as a mutation; one such pass is needed in any case.
         if each == 0 or (each == 1 and not grouped.isdisjoint(sequences)):
             continue
         grouped.update(sequences)
         for first in range(0, len(sequences), together):
             part = slice(first, first + together)
-            yield Group(np.array(sequences[part]), [batch.of(part) for batch in filled])
+            own = [{position: numbers[part] for position, numbers in batch.numbers.items()} for batch in filled]
+            batched = [replace(batch, numbers=numbers) for batch, numbers in zip(filled, own, strict=True)]
+            yield Group(np.array(sequences[part]), batched)
 
 
 Shape = tuple[int, int, int]
@@ -114,7 +108,7 @@ def _alike(
         as_many = defaultdict(list)
         for sequence in sorted(numbers):
             as_many[len(numbers[sequence])].append(sequence)
-        most = at_once(width, 1)
+        most = at_once(1, width)
         for count, sequences in as_many.items():
             every = np.array([numbers[sequence] for sequence in sequences])
             for first in range(0, count, most):

@@ -1,5 +1,6 @@
 """The unmutated pass: activations of a group of sequences, laid out so that every window is a strided view."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ Made = TypeVar("Made")
 
 
 class Padded:
-    """An activation (sequences, positions, channels) with zeros on both sides, as wide as was asked for so far."""
+    """An activation (sequences, positions, channels) with as many zeros on both sides as its windows have needed."""
 
     def __init__(self, array: Tensor) -> None:
         self.length = array.shape[1]
@@ -35,9 +36,9 @@ class Padded:
             return array[:, None, None].expand(-1, count, -1, -1, -1)
         low = min(window.start, window.at(count - 1))
         high = max(window.start, window.at(count - 1)) + window.width
-        need = max(-low, high - self.length, 0)
-        if need > margin:
-            grow = max(need, 2 * margin) - margin
+        needed = max(-low, high - self.length, 0)
+        if needed > margin:
+            grow = max(needed, 2 * margin) - margin
             array, margin = self._padded = F.pad(array, (0, 0, grow, grow)), margin + grow
         part = array[:, margin + low : margin + high]
         if window.step == 0:
@@ -47,7 +48,7 @@ class Padded:
 
 
 class UnmutatedActivations:
-    """Activations of one group of sequences, made ready as they are asked for, by blocks that run side by side."""
+    """Activations of one group of sequences, laid out on first use; blocks that run side by side share them."""
 
     def __init__(self, plan: Plan, inputs: Mapping[str, Tensor]) -> None:
         self.plan, self.inputs = plan, inputs
@@ -60,19 +61,16 @@ class UnmutatedActivations:
         self.buffers = Buffers()
 
     def view(self, source: str, window: Window, count: int) -> Tensor:
-        """Return a node's reference on windows; see Padded."""
-        return self.padded(source).view(window, count)
-
-    def padded(self, source: str) -> Padded:
-        """Return a node's reference in the engine's order."""
-        return self._once(self._padded, (source, ""), lambda: Padded(self._in_order(source)))
+        """Return a node's unmutated activation on windows; see `Padded.view`."""
+        padded = self._once(self._padded, (source, ""), lambda: Padded(self._in_order(source)))
+        return padded.view(window, count)
 
     def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Padded:
-        """Return a function of a node's reference, computed once; it must keep zero at zero."""
+        """Return a function of a node's unmutated activation, computed once; the function must map 0 to 0."""
         return self._once(self._padded, (source, name), lambda: Padded(function(self._in_order(source))))
 
     def summary(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return any function of a node's reference (sequences, positions, channels), computed once."""
+        """Return any function of a node's unmutated activation (sequences, positions, channels), computed once."""
         return self._once(self._summaries, (source, name), lambda: function(self._in_order(source)))
 
     def constant(self, name: str, like: Node, layout: Layout, window: Window, count: int) -> Tensor:
@@ -97,8 +95,8 @@ class UnmutatedActivations:
         kept = "".join(axes)
         length = layout.length if "p" in kept else 1
         known = Layout(axes, tuple(item for item in layout.channel_sizes if item[0] in kept), length)
-        have = [size if label in kept else 1 for label, size in layout.channel_sizes]
-        return spread(known.to_engine(value), have, [size for _, size in layout.channel_sizes])
+        sizes = [size if label in kept else 1 for label, size in layout.channel_sizes]
+        return spread(known.to_engine(value), sizes, [size for _, size in layout.channel_sizes])
 
     def _once(self, made: dict[tuple[str, str], Made], key: tuple[str, str], make: Callable[[], Made]) -> Made:
         with self._making:
@@ -109,10 +107,7 @@ class UnmutatedActivations:
 
 def run_graph(graph: Graph, inputs: Mapping[str, Tensor], rows: int, keep: frozenset[str]) -> dict[str, Any]:
     """Run every node as the model does; returns the values to keep."""
-    left = dict.fromkeys(graph.nodes, 0)
-    for node in graph.nodes.values():
-        for name in node.inputs:
-            left[name] += 1
+    reads = Counter(name for node in graph.nodes.values() for name in node.inputs)
     values: dict[str, Any] = {}
     for name, node in graph.nodes.items():
         if name in inputs:
@@ -122,14 +117,14 @@ def run_graph(graph: Graph, inputs: Mapping[str, Tensor], rows: int, keep: froze
         else:
             values[name] = node.call(*(values[operand] for operand in node.inputs))
         for operand in node.inputs:
-            left[operand] -= 1
-            if not left[operand] and operand not in keep:
+            reads[operand] -= 1
+            if not reads[operand] and operand not in keep:
                 values.pop(operand, None)
     return {name: value for name, value in values.items() if name in keep}
 
 
 def _kept(plan: Plan) -> frozenset[str]:
-    """Return the nodes whose reference may be asked for: all that a windowed node or an output reads or gives."""
+    """Return the nodes whose unmutated activations are read: outputs, windowed nodes, and the operands of those."""
     keep = {plan.graph.input, *plan.graph.extras, *plan.graph.outputs.values()}
     for step in plan.steps.values():
         if step.mode in ("windowed", "global"):

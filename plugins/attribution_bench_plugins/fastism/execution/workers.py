@@ -1,9 +1,8 @@
-"""Blocks side by side on the cores that PyTorch may use: small products and single passes do not fill several."""
+"""Blocks side by side on the cores that PyTorch may use: one small operation at a time does not fill several."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import TypeVar
 
 import torch
@@ -13,28 +12,26 @@ Result = TypeVar("Result")
 
 
 class Workers:
-    """Threads for a whole call: those that are started anew keep memory that the ones before them let go."""
+    """Threads for all groups of a call: threads that start anew do not reuse the memory that earlier ones freed."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._pool = ThreadPoolExecutor(count) if count > 1 else None
 
     def __enter__(self) -> "Workers":
-        """Return the workers; their threads start when they are needed."""
+        """Return the workers; their threads start with their first items."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """End the threads."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
     def in_order(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Yield what a function makes of each item, in their order, several at a time, in inference mode.
+        """Yield a function of each item in their order, computed several at a time, in inference mode.
 
-        The cores that PyTorch may use are shared among the workers, and no more than one result of each is kept
-        waiting.
+        The cores that PyTorch may use are shared among the workers. At most one result of each is kept until it is
+        yielded.
         """
         pool = self._pool
         if pool is None:
@@ -61,6 +58,6 @@ class Workers:
                 future.cancel()
             for future in pending:
                 if not future.cancelled():
-                    future.exception()  # it is waited for: nothing may run beside what follows
-            # A thread's own number is what threads that start later begin with.
+                    future.exception()  # blocks until it has ended: nothing may run beside what follows
+            # Threads that start later begin with the number that was set last.
             torch.set_num_threads(threads)

@@ -1,1 +1,1 @@
-"""Planning: what the engine does with each node, what it costs and in which sizes, decided before anything runs."""
+"""Planning: steps, costs and sizes of the work, decided before anything runs."""

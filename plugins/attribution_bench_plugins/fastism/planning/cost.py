@@ -1,4 +1,4 @@
-"""What the nodes of a graph cost, counted: on the windows that mutations reach, and whole."""
+"""Costs of the nodes of a graph, counted: on windows, and in full passes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.fastism.values.window import Window
 
 STORE_COST_MACS = 50
-"""What writing one number costs, in multiply-accumulates; measured on one two-core CPU, as are the others here."""
+"""Cost of writing one number, in multiply-accumulates; measured on one two-core CPU, as are the others here."""
 CACHE_ELEMENTS = 2**14
-"""From so many numbers a sequence on, a batch of full passes leaves the cache, and writing costs twice as much."""
+"""Numbers of a sequence from which on a batch of full passes leaves the cache, so that writing costs twice as much."""
 WINDOW_STORE_CHANNELS = 8
-"""Windows cost as if each of their positions had so many more channels: few channels make short loops."""
+"""Channels that are added to each position of a window in counting: few channels make short loops."""
 LAUNCH_COST_MACS = {"cpu": 4_000_000}
-"""What starting one operation costs, in multiply-accumulates: 40 microseconds."""
+"""Cost of starting one operation, in multiply-accumulates: 40 microseconds."""
 ACCELERATOR_LAUNCH_COST_MACS = 300_000_000
 """The same time on a device that does 10 tera multiply-accumulates a second; an estimate."""
 
@@ -29,18 +29,18 @@ ACCELERATOR_LAUNCH_COST_MACS = 300_000_000
 class Cost:
     """Work for one mutated sequence."""
 
-    products: int = 0
+    macs: int = 0
     """Multiply-accumulates."""
     elements: int = 0
     """Numbers written."""
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.products + other.products, self.elements + other.elements)
+        return Cost(self.macs + other.macs, self.elements + other.elements)
 
     @property
     def work(self) -> int:
         """Both together, in multiply-accumulates."""
-        return self.products + STORE_COST_MACS * self.elements
+        return self.macs + STORE_COST_MACS * self.elements
 
 
 def full_cost(node: Node, graph: Graph) -> Cost:
@@ -51,31 +51,23 @@ def full_cost(node: Node, graph: Graph) -> Cost:
     operands = [graph.nodes[name] for name in node.inputs]
     written = size_of(node)
     written *= 2 if written >= CACHE_ELEMENTS else 1
-    if node.is_opaque:  # nothing is known of it, so that it is taken to copy its operands, too
+    if node.is_opaque:  # unknown, so that it is assumed to copy its operands, too
         written += sum(map(size_of, operands))
     return Cost(spec.multiply_accumulates(node, operands), written)
 
 
 def windowed_cost(step: Step, plan: Plan, windows: Mapping[str, Window], fusion: Fusion) -> Cost:
-    """Return the cost of a node on windows; `windows` are those of one mutation.
-
-    What is done on the way with another node writes nothing of its own.
-    """
+    """Return the cost of a node on the windows of one mutation; what is fused into another node writes nothing."""
     if step.operation is None or step.alias_of != step.node.name or step.layout is None:
         return Cost()
     inputs = [windows.get(plan.steps[name].alias_of) for name in step.node.inputs]
     window = windows[step.node.name]
-    products = step.operation.multiply_accumulates(inputs, window)
+    macs = step.operation.multiply_accumulates(inputs, window)
     reached = min(window.width, step.layout.length)
-    if not products and step.node.is_opaque:  # a rule of the user's: its share of the estimate
-        products = full_cost(step.node, plan.graph).products * reached // step.layout.length
+    if not macs and step.node.is_opaque:  # a rule of the user: its share of the estimate
+        macs = full_cost(step.node, plan.graph).macs * reached // step.layout.length
     written = 0 if fusion is Fusion.EPILOGUE else reached * (step.layout.channels + WINDOW_STORE_CHANNELS)
-    return Cost(products, written + step.operation.partial_sums(inputs, window))
-
-
-def handover_cost(step: Step) -> Cost:
-    """Return what it costs to put a windowed node together at every position, as the model itself would have it."""
-    return Cost(0, 2 * elements(step.node.shape)) if step.node.shape is not None else Cost()
+    return Cost(macs, written + step.operation.partial_sums(inputs, window))
 
 
 def step_costs(plan: Plan) -> dict[str, Cost]:
@@ -90,42 +82,38 @@ def step_costs(plan: Plan) -> dict[str, Cost]:
             costs[name] = Cost()
         else:
             costs[name] = windowed_cost(step, plan, windows, fusion[name])
-    handed_over = {
-        operand
-        for step in plan.steps.values()
-        if step.mode == "full"
-        for operand in step.node.inputs
-        if plan.steps[operand].mode in ("windowed", "global")
-    }
-    for name in handed_over:
-        costs[name] += handover_cost(plan.steps[name])
+    for name in {name for step in plan.steps.values() if step.mode == "full" for name in step.node.inputs}:
+        step = plan.steps[name]
+        if step.mode in ("windowed", "global") and step.node.shape is not None:
+            # It is put together at every position, as the model itself would have it.
+            costs[name] += Cost(elements=2 * elements(step.node.shape))
     return costs
 
 
 @dataclass(frozen=True)
 class LaunchCounts:
-    """In how many pieces an amount of work is done."""
+    """Mutations, and the runs that they are divided into."""
 
     mutations: int
-    """Letters put instead, of all sequences together."""
+    """Mutations of all sequences together."""
     blocks: int
     """Walks over the plan."""
     groups: int
-    """Groups of sequences, each with an unmutated pass, and with what runs once for all its blocks."""
+    """Groups of sequences, each with an unmutated pass and a run of the head."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a plan costs on a device, in multiply-accumulates, and what it stands against."""
+    """Costs of a plan, and of full passes, on a device, in multiply-accumulates."""
 
     full: int
-    """A full pass of one sequence, in batches so large that starting their operations costs nothing."""
+    """A full pass of one sequence, in batches large enough for the cost of starting operations to vanish."""
     planned: int
-    """One mutation in the middle of the sequence as planned, in blocks as large."""
+    """One mutation in the middle of the sequence as planned, in blocks large enough for the same."""
     block: int
-    """What starting a block's operations costs."""
+    """Starting the operations of a block."""
     group: int
-    """What starting the operations of a group costs."""
+    """Starting the operations of a group."""
 
     @classmethod
     def of(cls, plan: Plan, device: str) -> "Work":

@@ -1,4 +1,4 @@
-"""Fusion foreseen: which nodes of a plan are computed lazily, and which are written in full."""
+"""Fusion of a plan's nodes, as foreseen: those computed lazily, and those that are written."""
 
 from collections.abc import Mapping
 

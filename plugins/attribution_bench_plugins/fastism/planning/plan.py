@@ -1,4 +1,4 @@
-"""What the engine will do with each node of a graph, decided before anything runs."""
+"""The plan: what the engine does with each node of a graph, decided before anything runs."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ from attribution_bench_plugins.fastism.values.window import Positions, Window
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the body that runs for mutations a given stride apart."""
+    """Steps of the body that run for mutations at a constant stride."""
 
     stride: int
     """Distance of the mutated positions, in letters."""
@@ -43,15 +43,15 @@ class Plan:
 
     @cached_property
     def stride(self) -> int:
-        """Mutated positions of one phase are this far apart, so that every window advances by a constant step."""
+        """Distance of the mutated positions of one phase, in letters: every window advances by a constant step."""
         return math.lcm(*self.min_strides.values())
 
     @cached_property
     def strides(self) -> tuple[int, ...]:
-        """The distances with which the positions of a block may begin, ascending; the last is `stride`.
+        """The strides at which the positions of a block may begin, ascending; the last is `stride`.
 
-        A block divides into phases before the first step that needs a larger stride. The steps before that run for
-        more mutations at a time.
+        A block divides into phases before the first step that needs a larger stride, so that the steps before it run
+        for more mutations at a time.
         """
         found = sorted({self.min_strides[step.node.name] for step in self.body} | {self.stride})
         divide = all(larger % smaller == 0 for smaller, larger in pairwise(found))
@@ -59,7 +59,7 @@ class Plan:
 
     @cached_property
     def middle_windows(self) -> Mapping[str, Window]:
-        """The windows of one letter in the middle of the sequence."""
+        """The windows of a one-letter mutation in the middle of the sequence."""
         return self.windows(self.middle)
 
     @property
@@ -85,12 +85,13 @@ class Plan:
     @cached_property
     def body_outputs(self) -> Mapping[str, str]:
         """Output -> node of those that blocks give."""
-        return self._reached_outputs(is_head=False)
+        steps = {output: self.steps[name] for output, name in self.graph.outputs.items()}
+        return {k: step.node.name for k, step in steps.items() if not step.is_head and step.mode != "constant"}
 
     @cached_property
     def head_outputs(self) -> Mapping[str, str]:
         """Output -> node of those that the head gives."""
-        return self._reached_outputs(is_head=True)
+        return {output: name for output, name in self.graph.outputs.items() if self.steps[name].is_head}
 
     @cached_property
     def live_across_blocks(self) -> frozenset[str]:
@@ -112,20 +113,12 @@ class Plan:
         """The head's steps with the last use of each value."""
         return schedule(self.head, self.aliases, self.output_sources)
 
-    def stages(self, stride: int) -> tuple[Stage, ...]:
-        """Return the stages of the body for a block that begins with mutations `stride` letters apart.
-
-        The block divides into phases before each stage but the first.
-        """
-        if stride not in self._stages:
-            self._stages[stride] = tuple(self._planned_stages(stride))
-        return self._stages[stride]
-
     @cached_property
-    def _stages(self) -> dict[int, tuple[Stage, ...]]:
-        return {}
+    def stages(self) -> Mapping[int, tuple[Stage, ...]]:
+        """Stages of the body by the stride at which a block begins; it divides into phases between two of them."""
+        return {stride: tuple(self._stages(stride)) for stride in self.strides}
 
-    def _planned_stages(self, stride: int) -> Iterator[Stage]:
+    def _stages(self, stride: int) -> Iterator[Stage]:
         rest, kept = self.body, self.live_across_blocks | self.output_sources
         for larger in (stride, *(known for known in self.strides if known > stride)):
             steps = [step for step in rest if larger % self.min_strides[step.node.name] == 0]
@@ -135,13 +128,6 @@ class Plan:
             if not rest:
                 return
 
-    def _reached_outputs(self, *, is_head: bool) -> dict[str, str]:
-        return {
-            output: name
-            for output, name in self.graph.outputs.items()
-            if self.steps[name].is_head is is_head and self.steps[name].mode != "constant"
-        }
-
     @property
     def _running(self) -> Iterator[Step]:
         """The steps that compute something."""
@@ -150,7 +136,7 @@ class Plan:
                 yield step
 
     def windows(self, positions: Positions, width: int = 1) -> dict[str, Window]:
-        """Return for every windowed node the windows that mutations of a width from these positions on reach."""
+        """Return the affected range of every windowed node under mutations of a width from these positions on."""
         windows = {self.graph.input: Window(positions.start, positions.stride, width)}
         for name, step in self.steps.items():
             if step.mode in ("windowed", "global") and step.operation is not None and step.alias_of == name:
@@ -163,7 +149,7 @@ def reached_window(operation: Operation, windows: list[Window | None], count: in
     """Return a node's window: the mutations' own ranges, or one range shared by all where that is no wider."""
     length = operation.layout.length
     if not operation.layout.positional:
-        return Window(0, 0, 1)  # whatever the phase, which the stride of the plan does not see to here
+        return Window(0, 0, 1)  # the stride of the plan does not account for nodes without positions
     known = [window for window in windows if window is not None and window.width]
     if not known:
         return Window(0, 0, 0)
@@ -188,161 +174,135 @@ def make_plan(
 
     `rules` are those of operations that belong to no family, by their kind; `specs` are those of all others, by op.
 
-    A node with a rule runs on windows, however wide they are: measured on BPNet from 250 to 1000 letters, where they
-    reach every position, going over to the model's own operations was slower from any layer on.
+    A node with a rule runs on windows, however wide they are: measured on BPNet from 250 to 1000 letters, where windows
+    hold every position, changing to the model's own operations was slower from any layer on.
     """
-    reached = graph.reached()
-    steps: dict[str, Step] = {}
-    operations: dict[str, Operation | None] = {}
-    layouts: dict[str, Layout | None] = {graph.input: layout}
-    reasons: dict[str, str] = {}
-    alias_of: dict[str, str] = {}
-    for name, node in graph.nodes.items():
-        alias_of[name] = name
-        operations[name] = None
-        if name not in reached or name == graph.input:
-            continue
-        operands = [Operand(i, layouts.get(i), i in reached, graph.nodes[i]) for i in node.inputs]
-        try:
-            operation = _operation(node, operands, reasons, rules, specs)
-        except NoRuleError as error:
-            reasons[name] = str(error)
-            layouts[name] = None
-            continue
-        operations[name] = operation
-        layouts[name] = operation.layout
-        if operation.is_alias:
-            alias_of[name] = alias_of[node.inputs[0]]
-    consumers = _consumers(graph, alias_of)
-    _absorb(graph, operations, alias_of, consumers)
-    head = _head(graph, reached, operations, layouts, alias_of)
-    for name, node in graph.nodes.items():
-        where = layouts.get(name)
-        mode: Mode = "constant"
-        if name in reached:
-            mode = "full" if name in reasons else "windowed"
-            if mode == "windowed" and where is not None and not where.positional and name != graph.input:
-                mode = "global"
-        readers = [operations[reader] for reader in consumers[alias_of[name]]]
-        preferred_form: Form = "delta"
-        if readers and all(
-            reader is not None and _prefers(reader, operations, consumers) == "value" for reader in readers
-        ):
-            preferred_form = "value"
-        reads = len(readers) + sum(alias_of[output] == name for output in graph.outputs.values())
-        steps[name] = Step(
-            node,
-            mode,
-            reasons.get(name, ""),
-            operations[name],
-            where,
-            alias_of[name],
-            preferred_form,
-            name in head,
-            reads,
-        )
-    min_strides = MappingProxyType(_min_strides(graph, operations))
-    return Plan(graph, MappingProxyType(steps), layout.length, layout.channels, min_strides)
+    return _Planner(graph, layout, rules, specs).plan()
 
 
-def _operation(
-    node: Node,
-    operands: list[Operand],
-    reasons: Mapping[str, str],
-    rules: Mapping[str, Rule],
-    specs: Mapping[str, OpSpec[Any]],
-) -> Operation:
-    whole = [operand.node.layer for operand in operands if operand.name in reasons]
-    if whole:
-        raise NoRuleError(f"it follows {whole[0]!r}, which runs whole")
-    if node.shape is not None and 0 in node.shape:
-        raise NoRuleError("it holds no numbers")
-    rule = rules.get(node.kind) if node.is_opaque else specs[node.op].rule
-    if rule is None:
-        raise NoRuleError(why_whole(node))
-    return rule(node, operands)
+class _Planner:
+    """Decisions on the nodes of a graph."""
 
+    def __init__(
+        self, graph: Graph, layout: Layout, rules: Mapping[str, Rule], specs: Mapping[str, OpSpec[Any]]
+    ) -> None:
+        self.graph, self.rules, self.specs, self.reached = graph, rules, specs, graph.reached()
+        self.reached_nodes = [node for name, node in graph.nodes.items() if name in self.reached - {graph.input}]
+        self.operations: dict[str, Operation] = {}
+        self.layouts: dict[str, Layout] = {graph.input: layout}
+        self.reasons: dict[str, str] = {}
+        self.alias_of = {name: name for name in graph.nodes}
+        for node in self.reached_nodes:
+            try:
+                operation = self._operation(node)
+            except NoRuleError as error:
+                self.reasons[node.name] = str(error)
+                continue
+            self.operations[node.name], self.layouts[node.name] = operation, operation.layout
+            if operation.is_alias:
+                self.alias_of[node.name] = self.alias_of[node.inputs[0]]
+        self.output_sources = [self.alias_of[name] for name in graph.outputs.values()]
+        self.readers: dict[str, list[str]] = {name: [] for name in graph.nodes}
+        """Node -> the nodes that read its tensors, once for each reading."""
+        for name, node in graph.nodes.items():
+            if self.alias_of[name] == name:
+                for operand in node.inputs:
+                    self.readers[self.alias_of[operand]].append(name)
 
-def _consumers(graph: Graph, alias_of: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return for each alias_of the nodes that read its tensors, once for each reading."""
-    consumers: dict[str, list[str]] = {name: [] for name in graph.nodes}
-    for name, node in graph.nodes.items():
-        if alias_of[name] == name:
-            for operand in node.inputs:
-                consumers[alias_of[operand]].append(name)
-    return consumers
+    def plan(self) -> Plan:
+        """Return the plan."""
+        self._fold_batch_norms()
+        head, layout = self._head(), self.layouts[self.graph.input]
+        steps = {}
+        for name, node in self.graph.nodes.items():
+            source = self.alias_of[name]
+            steps[name] = Step(
+                node,
+                self._mode(name),
+                reason=self.reasons.get(name, ""),
+                operation=self.operations.get(name),
+                layout=self.layouts.get(name),
+                alias_of=source,
+                preferred_form=self._preferred_form(source),
+                is_head=name in head,
+                readers=len(self.readers[source]) + self.output_sources.count(name),
+            )
+        min_strides = MappingProxyType(self._min_strides())
+        return Plan(self.graph, MappingProxyType(steps), layout.length, layout.channels, min_strides)
 
+    def _operation(self, node: Node) -> Operation:
+        operands = [Operand(i, self.layouts.get(i), i in self.reached, self.graph.nodes[i]) for i in node.inputs]
+        for operand in operands:
+            if operand.name in self.reasons:
+                raise NoRuleError(f"it follows {operand.node.layer!r}, which runs in full")
+        if node.shape is not None and 0 in node.shape:
+            raise NoRuleError("it holds no numbers")
+        rule = self.rules.get(node.kind) if node.is_opaque else self.specs[node.op].rule
+        if rule is None:
+            raise NoRuleError(why_whole(node))
+        return rule(node, operands)
 
-def _absorb(
-    graph: Graph,
-    operations: Mapping[str, Operation | None],
-    alias_of: Mapping[str, str],
-    consumers: Mapping[str, list[str]],
-) -> None:
-    """Fold each batch norm into the linear map before it, where nothing else reads that map."""
-    outputs = {alias_of[name] for name in graph.outputs.values()}
-    for operation in operations.values():
-        if not isinstance(operation, Affine):
-            continue
-        before = alias_of[operation.node.inputs[0]]
-        linear = operations[before]
-        if linear is not None and len(consumers[before]) == 1 and before not in outputs:
-            operation.absorbed = linear.scale_outputs(operation.scale_by)
+    def _mode(self, name: str) -> Mode:
+        if name == self.graph.input:
+            return "windowed"
+        if name not in self.reached:
+            return "constant"
+        if name in self.reasons:
+            return "full"
+        return "windowed" if self.layouts[name].positional else "global"
 
+    def _fold_batch_norms(self) -> None:
+        """Fold each batch norm into the linear map before it, where nothing else reads that map."""
+        for operation in self.operations.values():
+            if not isinstance(operation, Affine):
+                continue
+            before = self.alias_of[operation.node.inputs[0]]
+            linear = self.operations.get(before)
+            if linear is not None and len(self.readers[before]) == 1 and before not in self.output_sources:
+                operation.absorbed = linear.scale_outputs(operation.scale_by)
 
-def _prefers(
-    operation: Operation, operations: Mapping[str, Operation | None], consumers: Mapping[str, list[str]]
-) -> Form:
-    """Return the form that an operation reads; one that reads either passes on what its own readers prefer."""
-    if isinstance(operation, Affine) and not operation.absorbed:
-        readers = [operations[name] for name in consumers[operation.node.name]]
-        if readers and all(r is not None and _prefers(r, operations, consumers) == "value" for r in readers):
-            return "value"
-    return operation.preferred_form
+    def _preferred_form(self, source: str) -> Form:
+        """Return the form that a node's readers prefer: values if all of them do."""
+        operations = [self.operations.get(reader) for reader in self.readers[source]]
+        values = [operation is not None and self._reads_values(operation) for operation in operations]
+        return "value" if values and all(values) else "delta"
 
+    def _reads_values(self, operation: Operation) -> bool:
+        """Whether an operation prefers values; one that reads either form passes on what its own readers prefer."""
+        reads_either = isinstance(operation, Affine) and not operation.absorbed
+        if reads_either and self._preferred_form(operation.node.name) == "value":
+            return True
+        return operation.preferred_form == "value"
 
-def _head(
-    graph: Graph,
-    reached: frozenset[str],
-    operations: Mapping[str, Operation | None],
-    layouts: Mapping[str, Layout | None],
-    alias_of: Mapping[str, str],
-) -> frozenset[str]:
-    """Return the nodes of the head: those from which on no positions are left.
+    def _head(self) -> set[str]:
+        """Return the nodes of the head: those without positions, and all that depend on them.
 
-    There is no head where a branch without positions joins one with positions again.
-    """
+        There is no head where a branch without positions joins one with positions again.
+        """
+        head: set[str] = set()
+        for node in self.reached_nodes:
+            inputs = [name for name in node.inputs if name in self.reached]
+            operation = self.operations.get(node.name)
+            merges = isinstance(operation, MergingOperation)
+            is_global = {name: self._mode(name) == "global" for name in (node.name, *inputs)}
+            if operation is not None and operation.is_alias:
+                if self.alias_of[node.name] in head:
+                    head.add(node.name)
+            elif merges or any(i in head for i in inputs) or all(is_global.values()):
+                if not merges and any(i not in head and not is_global[i] for i in inputs):
+                    return set()
+                head.add(node.name)
+        return head
 
-    def vector(name: str) -> bool:
-        layout = layouts.get(name)
-        return layout is not None and not layout.positional
-
-    head: set[str] = set()
-    for name, node in graph.nodes.items():
-        if name not in reached or name == graph.input:
-            continue
-        inputs = [i for i in node.inputs if i in reached]
-        operation = operations[name]
-        merges = isinstance(operation, MergingOperation)
-        if operation is not None and operation.is_alias:
-            if alias_of[name] in head:
-                head.add(name)
-        elif any(i in head for i in inputs) or merges or (vector(name) and all(vector(i) for i in inputs)):
-            if not merges and any(i not in head and not vector(i) for i in inputs):
-                return frozenset()
-            head.add(name)
-    return frozenset(head)
-
-
-def _min_strides(graph: Graph, operations: Mapping[str, Operation | None]) -> dict[str, int]:
-    """Return for each node the smallest distance of mutated positions at which windows advance by whole steps."""
-    scales: dict[str, Fraction] = {graph.input: Fraction(1)}
-    min_strides: dict[str, int] = {}
-    for name, node in graph.nodes.items():
-        operation = operations.get(name)
-        min_strides[name] = math.lcm(*(min_strides[i] for i in node.inputs))
-        inputs = [scales[i] for i in node.inputs if i in scales]
-        if operation is not None and inputs and operation.layout.positional:
-            scales[name] = max(inputs) * operation.scale
-            min_strides[name] = math.lcm(min_strides[name], scales[name].denominator)
-    return min_strides
+    def _min_strides(self) -> dict[str, int]:
+        """Return the `min_strides` of a plan."""
+        scales: dict[str, Fraction] = {self.graph.input: Fraction(1)}
+        min_strides: dict[str, int] = {}
+        for name, node in self.graph.nodes.items():
+            operation = self.operations.get(name)
+            min_strides[name] = math.lcm(*(min_strides[operand] for operand in node.inputs))
+            inputs = [scales[operand] for operand in node.inputs if operand in scales]
+            if operation is not None and inputs and operation.layout.positional:
+                scales[name] = max(inputs) * operation.scale
+                min_strides[name] = math.lcm(min_strides[name], scales[name].denominator)
+        return min_strides

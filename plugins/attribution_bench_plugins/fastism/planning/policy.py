@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from attribution_bench_plugins.fastism.planning.cost import LaunchCounts, Work
 
-TOO_FEW = "so few mutations take less time by full passes"
+TOO_FEW = "too few mutations: full passes take less time"
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Decision:
     reason: str
     """Why full passes run; empty where windows do."""
     predicted_speedup: float
-    """How many times as fast as full passes what runs should be, by counted work; 1 for full passes themselves."""
+    """Speed over that of full passes, by counted work; 1 for full passes themselves."""
 
     @classmethod
     def full_passes(cls, reason: str) -> "Decision":
@@ -26,7 +26,7 @@ class Decision:
 
 
 def predicted_speedup(work: Work, launches: LaunchCounts) -> float:
-    """Return how many times cheaper windows are than a full pass for every mutation, when so many pieces run."""
+    """Return how many times cheaper windows are than a full pass for every mutation, starts of operations included."""
     planned = launches.mutations * work.planned + launches.blocks * work.block + launches.groups * work.group
     return launches.mutations * work.full / max(1, planned)
 
@@ -47,7 +47,7 @@ def decide_for_call(decision: Decision, work: Work, launches: LaunchCounts, min_
     decision
         That for the model.
     launches
-        Those of the call; fewer blocks and groups than it will have are as good where the reply is full passes.
+        Those of the call. A lower bound of its blocks and groups is enough for a decision on full passes.
     """
     speedup = predicted_speedup(work, launches)
     if not decision.run_windows:

@@ -1,5 +1,7 @@
-"""Maximum pools before the functions that they follow, where the order does not matter: less is left to compute."""
+"""Maximum pools moved before monotone functions, which then have fewer values to compute."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
@@ -14,14 +16,9 @@ def pool_first(graph: Graph) -> Graph:
     many values the function is computed of.
     """
     nodes = dict(graph.nodes)
-    readers = dict.fromkeys(nodes, 0)
-    for node in nodes.values():
-        for name in node.inputs:
-            readers[name] += 1
-    for name in graph.outputs.values():
-        readers[name] += 1
+    readers = Counter(name for node in nodes.values() for name in node.inputs) + Counter(graph.outputs.values())
     for name in nodes:
-        # Whoever bears the later name is the pool until it has been moved; names keep their places in the order.
+        # The later of the two names is the pool's until it has been moved; names keep their places in the order.
         while nodes[name].op == "max_pool" and (before := _before(nodes[name], nodes, readers)) is not None:
             pool, function = nodes[name], before
             nodes[function.name] = replace(pool, name=function.name, inputs=function.inputs)
@@ -30,8 +27,8 @@ def pool_first(graph: Graph) -> Graph:
     return Graph(nodes, graph.input, graph.extras, graph.outputs)
 
 
-def _before(pool: Node, nodes: dict[str, Node], readers: dict[str, int]) -> Node | None:
-    """Return the function that a pool may move before; None where there is none."""
+def _before(pool: Node, nodes: dict[str, Node], readers: Mapping[str, int]) -> Node | None:
+    """Return the function that a pool may move before, if any."""
     function = nodes[pool.inputs[0]]
     if readers[function.name] > 1 or pool.shape is None or len(pool.shape) != len(function.shape or ()):
         return None
@@ -39,7 +36,7 @@ def _before(pool: Node, nodes: dict[str, Node], readers: dict[str, int]) -> Node
     if not traits.monotone or not function.parameters.is_rising:
         return None
     if traits.foldable and SPECS[nodes[function.inputs[0]].op].traits.linear:
-        return None  # folded into the weights it costs nothing where it is
+        return None  # it is folded into the weights, which costs nothing
     rank, axis = len(pool.shape), function.parameters.varying_axis
     pooled = pool.parameters_as(PoolParameters).position_axis
     return None if axis is not None and axis % rank == pooled % rank else function

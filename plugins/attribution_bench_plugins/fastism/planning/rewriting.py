@@ -1,6 +1,6 @@
-"""A captured graph in an equal form through which windows go further."""
+"""Rewriting of a captured graph into an equal one of which more nodes run on windows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -22,9 +22,9 @@ from attribution_bench_plugins.fastism.ops.registry import SPECS
 def split_joint_features(graph: Graph) -> Graph:
     """Return the graph with each dense layer on features side by side as a sum of dense layers, one for each part.
 
-    Features (n, a + b) that hold flattened positions beside something else have no positions that could be followed
-    through them; each part for itself has. What acts on each feature alone between the concatenation and the dense
-    layer acts on each part instead. A batch norm of flattened or joint features is such, as a product and a sum.
+    Features (n, a + b) that hold flattened positions and others have no position axis; each part by itself may have
+    one. Operations on each feature alone between the concatenation and the dense layer act on each part instead. So
+    does a batch norm of flattened or joint features, as a product and a sum.
     """
     return _Splitter(graph).graph()
 
@@ -35,12 +35,12 @@ class _Splitter:
     def __init__(self, graph: Graph) -> None:
         self.old, self.nodes = graph, dict[str, Node]()
         self.parts: dict[str, tuple[str, ...]] = {}
-        """Node -> the nodes of which it is the concatenation, once that has been asked for."""
+        """Node -> the nodes of which it is the concatenation, for those looked at so far."""
         self.origins: dict[str, str] = {}
         """Added node -> the layer of the part that it began with, before anything acted on it."""
 
     def graph(self) -> Graph:
-        """Return the copy, without what nothing reads any more."""
+        """Return the copy, without nodes that nothing reads any more."""
         for node in self.old.nodes.values():
             if node.op == "linear" and len(node.inputs) == 1 and len(self._parts(node.inputs[0])) > 1:
                 self._dense(node)
@@ -57,9 +57,8 @@ class _Splitter:
         terms: list[str] = []
         widths = [_width(self.nodes[part]) for part in parts]
         for part, columns in zip(parts, torch.split(weight, widths, 1), strict=True):
-            shape = (BATCH, weight.shape[0])
             columns = columns.contiguous()
-            terms.append(self._on_part(node, part, (part,), _linear(columns, None if terms else bias), shape, columns))
+            terms.append(self._on_part(node, part, (part,), _linear(columns, None if terms else bias), columns))
         total = terms[0]
         for i, term in enumerate(terms[1:], 2):
             name = node.name if i == len(terms) else self._unique(f"{node.name}_sum")
@@ -102,19 +101,18 @@ class _Splitter:
         return changing[0] if self.nodes[changing[0]].shape == node.shape else None
 
     def _each(self, node: Node, changing: str) -> tuple[str, ...]:
-        """Add what a node does to features to each part of them, with its own part of the constants."""
+        """Add a node's operation on each part of its features, with the part's own columns of the constants."""
         names = []
         at, width = 0, _width(node)
         for part in self._parts(changing):
-            operand = self.nodes[part]
-            stop = at + _width(operand)
+            stop = at + _width(self.nodes[part])
             inputs = tuple(part if name == changing else self._columns(name, width, at, stop) for name in node.inputs)
-            names.append(self._on_part(node, part, inputs, node.call, operand.shape))
+            names.append(self._on_part(node, part, inputs, node.call))
             at = stop
         return tuple(names)
 
     def _columns(self, constant: str, width: int, at: int, stop: int) -> str:
-        """Add a part of a constant, where it has a number for each of so many features."""
+        """Add the columns of a constant, where it has one for each of `width` features."""
         value: Tensor = self.nodes[constant].call()
         if not value.dim() or value.shape[-1] != width:
             return constant
@@ -126,19 +124,15 @@ class _Splitter:
         return name
 
     def _on_part(
-        self,
-        node: Node,
-        part: str,
-        inputs: tuple[str, ...],
-        call: Callable[..., Any],
-        shape: Sequence[int | None] | None,
-        weight: Tensor | None = None,
+        self, node: Node, part: str, inputs: tuple[str, ...], call: Callable[..., Any], weight: Tensor | None = None
     ) -> str:
+        """Add a node that acts on one part of the features: a dense layer by its weight, or on each feature alone."""
         name = self._unique(f"{node.name}_of_{part}")
-        parameters = node.parameters if weight is None else WeightParameters(weight)
         self.origins[name] = origin = self._origin(part)
-        layer = f"{node.layer} of {origin}"
-        self.nodes[name] = Node(name, node.op, inputs, call, layer, tuple(shape or ()), parameters)
+        shape, parameters = self.nodes[part].shape, node.parameters
+        if weight is not None:
+            shape, parameters = node.shape, WeightParameters(weight)
+        self.nodes[name] = Node(name, node.op, inputs, call, f"{node.layer} of {origin}", shape, parameters)
         return name
 
     def _origin(self, part: str) -> str:

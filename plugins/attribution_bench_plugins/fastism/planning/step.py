@@ -16,7 +16,7 @@ class Step:
 
     node: Node
     mode: Mode
-    """``constant``: no mutation reaches it. ``windowed``: deltas on a window. ``global``: it has no positions.
+    """``constant``: no mutation reaches it. ``windowed``: on the affected range. ``global``: it has no positions.
     ``full``: the model's own operation on every position."""
     reason: str
     """Why it runs in full; empty otherwise."""
@@ -30,4 +30,4 @@ class Step:
     """Whether it belongs to the head: the steps after the position axis is gone, which run once for the mutations of
     every phase together."""
     readers: int
-    """How many reads of its tensors there are in the whole plan; an output counts as one."""
+    """Reads of its tensors in all of the plan; an output counts as one."""
