@@ -118,3 +118,11 @@ def test_the_table_of_the_readme_is_the_measured_one():
     exec((ROOT / "docs/update_readme.py").read_text(), namespace)
     (found,) = namespace["BLOCK"].findall(text("README.md"))
     assert found == namespace["table"](), "run `make readme`"
+
+
+def test_the_map_of_the_engine_names_files_that_exist():
+    engine = ROOT / "plugins/attribution_bench_plugins/fastism"
+    named = set(re.findall(r"`([\w/]+\.py)`", text(f"{engine.relative_to(ROOT).as_posix()}/README.md")))
+    known = {path.relative_to(engine).as_posix() for path in engine.rglob("*.py")}
+    known |= {path.split("/", 1)[1] for path in known if "/" in path}
+    assert {name for name in named if name not in known and not (ROOT / name).is_file()} == set()
