@@ -163,3 +163,14 @@ def test_local_in_its_old_place() -> None:
         method: Any = ab.get_method("fastism")(module, rules={kind: rule}, min_speedup=0)
         assert [layer.mode for layer in method.explain(10).layers if layer.kind == kind] == ["windowed"]
     assert [type(operation) for operation in made] == [LocalFunction]
+
+
+def test_the_table_of_rules_is_that_of_the_specs() -> None:
+    ops: Any = importlib.import_module("attribution_bench_plugins.fastism.ops")
+    specs = importlib.import_module("attribution_bench_plugins.fastism.ops.registry").SPECS
+    with deprecated(
+        "attribution_bench_plugins.fastism.ops.RULES", "attribution_bench_plugins.fastism.ops.registry.SPECS"
+    ):
+        rules = ops.RULES
+    assert rules["conv"] is specs["conv"].rule
+    assert "input" not in rules
