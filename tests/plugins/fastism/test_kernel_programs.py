@@ -12,13 +12,11 @@ from torch import Tensor, nn
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.kernels import machine
-from attribution_bench_plugins.fastism.kernels.direct_kernel import DirectKernel
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import DirectKernel, OverlapAddKernel
 from attribution_bench_plugins.fastism.kernels.epilogue import Epilogue
-from attribution_bench_plugins.fastism.kernels.overlap_add_kernel import OverlapAddKernel
-from attribution_bench_plugins.fastism.kernels.pool_kernel import PoolKernel
+from attribution_bench_plugins.fastism.kernels.pool_kernel import PoolKernel, TotalKernel
 from attribution_bench_plugins.fastism.kernels.program import KernelCall, run_calls
 from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
-from attribution_bench_plugins.fastism.kernels.total_kernel import TotalKernel
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow, Program
 from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes
 from attribution_bench_plugins.fastism.values.buffers import Buffers

@@ -17,9 +17,8 @@ from attribution_bench_plugins.fastism.convolution.algorithm import CompiledAlgo
 from attribution_bench_plugins.fastism.convolution.direct import CompiledDirect
 from attribution_bench_plugins.fastism.explanation import UNCOMPILED
 from attribution_bench_plugins.fastism.kernels import machine
-from attribution_bench_plugins.fastism.kernels.direct_kernel import DirectKernel
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import DirectKernel, OverlapAddKernel
 from attribution_bench_plugins.fastism.kernels.epilogue import Epilogue
-from attribution_bench_plugins.fastism.kernels.overlap_add_kernel import OverlapAddKernel
 from attribution_bench_plugins.fastism.kernels.program import KernelCall, run_calls
 from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
 from attribution_bench_plugins.fastism.kernels.toom_cook_kernel import ToomCookKernel

@@ -14,9 +14,9 @@ class LinearFilter:
 
     taps: Tensor
     """(groups, K, C_in / groups, C_out / groups)."""
-    upsampling: int
-    dilation: int
-    offset: int
+    upsampling: int = 1
+    dilation: int = 1
+    offset: int = 0
 
     @cached_property
     def groups(self) -> int:

@@ -1,17 +1,19 @@
 """Overlap-add convolution: the products of each input with all taps are added to the outputs that they reach."""
 
-from functools import cached_property
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.convolution.algorithm import CompiledAlgorithm, TensorAlgorithm
+from attribution_bench_plugins.fastism.convolution.algorithm import (
+    CompiledAlgorithm,
+    ConvolutionAlgorithm,
+    TensorAlgorithm,
+)
 from attribution_bench_plugins.fastism.convolution.linear_filter import LinearFilter
 from attribution_bench_plugins.fastism.convolution.tiles import add_up, overlap, placed
-from attribution_bench_plugins.fastism.kernels.overlap_add_kernel import OverlapAddKernel
-from attribution_bench_plugins.fastism.kernels.register_tile import RegisterTile, best_tile
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import OverlapAddKernel
 from attribution_bench_plugins.fastism.values import devices
 
 PRODUCT_BYTES = 2**21
@@ -30,7 +32,14 @@ LARGEST_KERNEL_TAPS_BYTES = 2**20
 """Largest taps of the kernel: it reads them for every row, so they must fit a core's second-level cache."""
 
 
-class OverlapAdd(TensorAlgorithm):
+class OverlapAddAlgorithm(ConvolutionAlgorithm):
+    """An overlap-add convolution: every input is multiplied with every tap."""
+
+    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
+        return source * self.filter.taps.numel()
+
+
+class OverlapAdd(OverlapAddAlgorithm, TensorAlgorithm):
     """The overlap-add convolution by PyTorch: matrix products, whose results are added up in passes over the result."""
 
     name: ClassVar[str] = "overlap-add"
@@ -44,21 +53,14 @@ class OverlapAdd(TensorAlgorithm):
         return self.filter.groups == 1 or self.filter.upsampling > 1
 
     def cost(self, source: int, width: int) -> int:
-        """Return the cost of all products and of adding them up."""
         filter_ = self.filter
         products = filter_.groups * source * filter_.kernel * (filter_.c_in + PRODUCT_COST_MACS) * filter_.c_out
         return products + PADDING_COST_MACS * source * filter_.c_in if self._computes_by_tiles else products
 
-    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
-        """Return those of every input with every tap."""
-        return _products(self.filter, source)
-
     def partial_sums(self, source: int) -> int:
-        """Return the elements of all products."""
         return source * self.filter.kernel * self.filter.groups * self.filter.c_out
 
     def run(self, x: Tensor, width: int, shift: int) -> Tensor:
-        """Return outputs (rows, width, C_out); see `TensorAlgorithm`."""
         if self._computes_by_tiles:
             return self._run_by_tiles(x, width, shift)
         out = x.new_zeros((len(x), width, self.filter.groups * self.filter.c_out))
@@ -149,44 +151,26 @@ class OverlapAdd(TensorAlgorithm):
         return matrix.flatten(2).flatten(0, 1)
 
 
-class CompiledOverlapAdd(CompiledAlgorithm):
+class CompiledOverlapAdd(OverlapAddAlgorithm, CompiledAlgorithm):
     """The overlap-add convolution as a kernel: the sums of one row stay in the cache."""
 
     name: ClassVar[str] = "overlap-add kernel"
+    kernel_type = OverlapAddKernel
 
     def is_available(self, source: int) -> bool:
-        """Whether it can be compiled, there is no dilation, and the taps stay in the cache."""
         small = self.filter.taps.nbytes <= LARGEST_KERNEL_TAPS_BYTES
         return super().is_available(source) and self.filter.dilation == 1 and small
 
     def cost(self, source: int, width: int) -> int:
-        """Return the cost of all products and of adding them up.
-
-        A register tile of fewer positions than a whole one takes as long as if it had one position more.
-        """
-        filter_ = self.filter
-        tile, left, positions = self._tile, source, 0
+        filter_, tile, remaining, positions = self.filter, self.tile, source, 0
         for size in tile.position_counts:
-            count, left = divmod(left, size)
+            count, remaining = divmod(remaining, size)
+            # A smaller register tile takes as long as if it had one position more.
             positions += count * (size if size == tile.positions else size + 1)
-        products = int(positions * filter_.c_in * tile.work(filter_.kernel * filter_.c_out))
+        products = int(positions * filter_.c_in * tile.work(self.channels))
         sums = KERNEL_PRODUCT_COST_MACS * source * filter_.kernel * filter_.c_out
         return products + sums - self.epilogue_saving(width)
 
-    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
-        """Return those of every input with every tap."""
-        return _products(self.filter, source)
-
-    @cached_property
-    def kernel(self) -> OverlapAddKernel:
-        """The kernel; see `CompiledAlgorithm`."""
-        filter_ = self.filter
-        return OverlapAddKernel(filter_.taps[0], self._tile, upsampling=filter_.upsampling, offset=filter_.offset)
-
     @property
-    def _tile(self) -> RegisterTile:
-        return best_tile(self.filter.kernel * self.filter.c_out, self.filter.taps.element_size())
-
-
-def _products(filter_: LinearFilter, source: int) -> int:
-    return source * filter_.kernel * filter_.groups * filter_.c_in * filter_.c_out
+    def channels(self) -> int:
+        return self.filter.kernel * self.filter.c_out

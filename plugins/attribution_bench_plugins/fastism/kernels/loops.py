@@ -37,9 +37,9 @@ class Code:
         self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), FUNCTION_NAME)
         self.function.attributes.add("nounwind")
         self.builder = ir.IRBuilder(self.function.append_basic_block())
-        given = self.function.args[0]
-        self.arguments = {
-            key: self.builder.load(self.at(given, number(i), INDEX), typ=kind, name=key)
+        arguments = self.function.args[0]
+        self.given = {
+            key: self.builder.load(self.integer_at(arguments, number(i)), typ=kind, name=key)
             for i, (key, kind) in enumerate(parameters)
         }
 
@@ -53,11 +53,9 @@ class Code:
         b.position_at_end(test)
         index = b.phi(INDEX)
         index.add_incoming(start, before)
-        phis = []
-        for value in carried:
-            phi = b.phi(value.type)
+        phis = [b.phi(value.type) for value in carried]
+        for phi, value in zip(phis, carried, strict=True):
             phi.add_incoming(value, before)
-            phis.append(phi)
         b.cbranch(b.icmp_signed("<", index, stop), body, after)
         b.position_at_end(body)
         loop = Loop(index, list(phis))
@@ -82,13 +80,9 @@ class Code:
         """Return the larger of two indices."""
         return self.builder.select(self.builder.icmp_signed(">", x, y), x, y)
 
-    def at(self, pointer: Any, offset: Any, kind: Any) -> Any:
-        """Return a pointer `offset` elements of a type after another."""
-        return self.builder.gep(pointer, [offset], source_etype=kind)
-
-    def load(self, pointer: Any, kind: Any, align: int) -> Any:
-        """Return the element or the vector at an address."""
-        return self.builder.load(pointer, typ=kind, align=align)
+    def integer_at(self, pointer: Any, offset: Any) -> Any:
+        """Return a pointer `offset` integers or addresses after another."""
+        return self.builder.gep(pointer, [offset], source_etype=INDEX)
 
     def spread(self, value: Any, vector: Any) -> Any:
         """Return a vector whose elements are all `value`."""
@@ -99,13 +93,10 @@ class Code:
     def multiply_add(self, x: Any, y: Any, total: Any) -> Any:
         """Return ``x * y + total``, rounded once where the processor has a fused instruction."""
         kind = total.type
-        suffix = (
-            f"v{kind.count}{kind.element.intrinsic_name}" if isinstance(kind, ir.VectorType) else kind.intrinsic_name
-        )
-        name = f"llvm.fmuladd.{suffix}"
+        is_vector = isinstance(kind, ir.VectorType)
+        name = f"llvm.fmuladd.{f'v{kind.count}{kind.element.intrinsic_name}' if is_vector else kind.intrinsic_name}"
         function = self.module.globals.get(name)
-        if function is None:
-            function = ir.Function(self.module, ir.FunctionType(kind, [kind] * 3), name)
+        function = function or ir.Function(self.module, ir.FunctionType(kind, [kind] * 3), name)
         return self.builder.call(function, [x, y, total])
 
     def fill_zero(self, pointer: Any, size: Any) -> None:

@@ -78,6 +78,12 @@ class Polyphase:
 
 
 @cache
+def polyphase(width: int, kernel: int, dilation: int) -> Polyphase:
+    """Return the polyphase decomposition of a window of `width` positions."""
+    return Polyphase(width, kernel, dilation)
+
+
+@cache
 def best_tiling(width: int, kernel: int) -> Tiling:
     """Return the tiling of `width` elements with the fewest products."""
     if width <= WIDEST_SINGLE_TILE:
