@@ -260,13 +260,13 @@ def test_what_is_foreseen_to_stay_between_kernels_does(name: str, monkeypatch: p
 
 
 class NothingUnmutated:
-    """References of nothing: a kernel that reads none."""
+    """The unmutated activations of kernels that read none."""
 
     buffers = Buffers()
 
 
 def test_what_is_computed_keeps_nothing_that_it_was_computed_from() -> None:
-    """What a block leaves to the late steps is kept until all blocks have run."""
+    """The head reads results of a block after all blocks have run: what they were computed from is freed before."""
     window, unmutated, rows = Window(3, 1, 6), cast("Unmutated", NothingUnmutated()), Program(Buffers(), {})
     x = Windowed(unmutated, "x", LENGTH, window, delta=deltas(window, 20, LENGTH), is_masked=True)
     kernel = DirectKernel(random(3, 20, 20, seed=1), best_tile(20, 8), dilation=1, offset=-1)

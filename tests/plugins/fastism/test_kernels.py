@@ -162,7 +162,7 @@ def test_kernels_agree_with_sums_one_by_one(
 
 
 def test_rows_of_a_wider_tensor() -> None:
-    """A part of a window, as regridding leaves it: rows are apart."""
+    """A part of a window, as regridding makes it: rows are not contiguous."""
     taps = torch.randn(3, 4, 20, dtype=torch.float64)
     wide = torch.randn(1, 2, 2, 30, 4, dtype=torch.float64)
     kernel = DirectKernel(taps, best_tile(20, 8), dilation=1, offset=-1)

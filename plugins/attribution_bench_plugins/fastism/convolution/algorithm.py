@@ -60,7 +60,7 @@ class CompiledAlgorithm(ConvolutionAlgorithm):
     kernel_type: ClassVar[type[ConvolutionKernel]]
 
     def is_available(self, source: int) -> bool:
-        """Whether kernels can be compiled here for the taps; there is none for groups."""
+        """Whether kernels can be compiled here for the taps; kernels do not support groups."""
         return super().is_available(source) and self.filter.groups == 1 and can_compile(self.filter.taps)
 
     @property
@@ -78,11 +78,7 @@ class CompiledAlgorithm(ConvolutionAlgorithm):
         """The kernel, for windows of any width for which the algorithm is available."""
         filter_ = self.filter
         return self.kernel_type(
-            filter_.taps[0],
-            self.tile,
-            upsampling=filter_.upsampling,
-            dilation=filter_.dilation,
-            offset=filter_.offset,
+            filter_.taps[0], self.tile, upsampling=filter_.upsampling, dilation=filter_.dilation, offset=filter_.offset
         )
 
     def epilogue_saving(self, width: int) -> int:

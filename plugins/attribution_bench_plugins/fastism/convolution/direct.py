@@ -61,8 +61,7 @@ class Direct(DirectAlgorithm, TensorAlgorithm):
         padding = max(left, right)
         image = x.transpose(1, 2).unsqueeze(2)
         out = F.conv2d(image, self._weight_2d, None, 1, (0, padding), (1, filter_.dilation), filter_.groups)
-        out = out.squeeze(2).transpose(1, 2)
-        return out.narrow(1, padding - left, width)
+        return out.squeeze(2).transpose(1, 2).narrow(1, padding - left, width)
 
     @cached_property
     def _weight_2d(self) -> Tensor:

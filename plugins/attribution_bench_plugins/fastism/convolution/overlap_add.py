@@ -1,4 +1,4 @@
-"""Overlap-add convolution: the products of each input with all taps are added to the outputs that they reach."""
+"""Overlap-add convolution: the products of each input with all taps are added up at the outputs."""
 
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ PRODUCT_COST_MACS = 30
 KERNEL_PRODUCT_COST_MACS = 8
 """The same in the kernel."""
 PADDING_COST_MACS = 50
-"""Time of padding one element of the input to whole tiles of positions, which copies all of the input."""
+"""Time of padding one element of the input to full tiles of positions, which copies all of the input."""
 FEW_CHANNELS = 8
 """Number of output channels below which one product computes all outputs of a tile of positions."""
 TILE_POSITIONS = (8, 10, 12, 9, 7, 6, 11, 5)
@@ -67,7 +67,9 @@ class OverlapAdd(OverlapAddAlgorithm, TensorAlgorithm):
         if self.filter.groups == 1 and not devices.on_cpu(x):
             self._add_tap_by_tap(x, out, shift)
             return out
-        at_once = self._rows_at_once(x)
+        # On a CPU the products of a few rows at a time stay in the cache until they are added up.
+        row_bytes = x.element_size() * self.partial_sums(x.shape[1])
+        at_once = max(1, PRODUCT_BYTES // row_bytes) if devices.on_cpu(x) else len(x)
         for first in range(0, len(x), at_once):
             products = self._products_with_all_taps(x[first : first + at_once])
             self._overlap_add(products, out[first : first + at_once], shift)
@@ -76,12 +78,6 @@ class OverlapAdd(OverlapAddAlgorithm, TensorAlgorithm):
     @property
     def _computes_by_tiles(self) -> bool:
         return self.filter.groups == 1 and self.filter.c_out < FEW_CHANNELS
-
-    def _rows_at_once(self, x: Tensor) -> int:
-        """Return the number of rows of (rows, source, C_in) whose products are computed before they are added up."""
-        if not devices.on_cpu(x):
-            return x.shape[0]
-        return max(1, PRODUCT_BYTES // (x.element_size() * self.partial_sums(x.shape[1])))
 
     def _products_with_all_taps(self, x: Tensor) -> Tensor:
         """Return products (rows, source, K, C_out) of inputs (rows, source, C_in)."""
@@ -94,10 +90,10 @@ class OverlapAdd(OverlapAddAlgorithm, TensorAlgorithm):
         return products.reshape(-1, source, filter_.kernel, filter_.groups * filter_.c_out)
 
     def _overlap_add(self, products: Tensor, into: Tensor, shift: int) -> None:
-        """Add products (rows, source, K, C_out) to the outputs (rows, width, C_out) that they reach."""
+        """Add products (rows, source, K, C_out) to their outputs (rows, width, C_out)."""
         filter_, source, width = self.filter, products.shape[1], into.shape[1]
         if filter_.dilation == 1 and source < filter_.kernel:
-            # The taps of one input reach a run of outputs: fewer and longer additions than tap by tap.
+            # The taps of one input add to adjacent outputs: fewer and longer additions than tap by tap.
             flat, channels = into.flatten(1), into.shape[2]
             for i in range(source):
                 first = i * filter_.upsampling + shift
@@ -113,17 +109,17 @@ class OverlapAdd(OverlapAddAlgorithm, TensorAlgorithm):
         """Add to (rows, width, C_out) one matrix product for each tap, whose results are not stored separately."""
         for j, (low, high) in enumerate(self.filter.inputs_of_taps(x.shape[1], into.shape[1], shift)):
             if low < high:
-                reached = into[:, self._outputs_of_tap(j, low, high, shift)]
+                outputs = into[:, self._outputs_of_tap(j, low, high, shift)]
                 tap = self.filter.taps[0, j].expand(len(x), -1, -1)
-                torch.baddbmm(reached, x[:, low:high], tap, out=reached)
+                torch.baddbmm(outputs, x[:, low:high], tap, out=outputs)
 
     def _outputs_of_tap(self, tap: int, low: int, high: int, shift: int) -> slice:
-        """Return the outputs that a tap reaches from the inputs from `low` to before `high`."""
+        """Return the outputs of a tap for the inputs from `low` to before `high`."""
         up, offset = self.filter.upsampling, tap * self.filter.dilation + shift
         return slice(low * up + offset, (high - 1) * up + offset + 1, up)
 
     def _run_by_tiles(self, x: Tensor, width: int, shift: int) -> Tensor:
-        """Return what `run` does, by tiles of positions: one product computes all outputs that a tile reaches.
+        """Return what `run` does, by tiles of positions: one product computes the affected range of a tile.
 
         Profile heads have one or two output channels and long kernels: their products are many and small.
         """
@@ -141,10 +137,10 @@ class OverlapAdd(OverlapAddAlgorithm, TensorAlgorithm):
         return placed(out, width, shift)
 
     def _tile_matrix(self, tile: int) -> Tensor:
-        """Return the block Toeplitz matrix of a tile, (tile * C_in, reached positions * C_out)."""
+        """Return the block Toeplitz matrix of a tile, (tile * C_in, affected positions * C_out)."""
         filter_ = self.filter
-        reached = max(tile * filter_.upsampling, (tile - 1) * filter_.upsampling + filter_.reach + 1)
-        matrix = filter_.taps.new_zeros((tile, filter_.c_in, reached, filter_.c_out))
+        affected = max(tile * filter_.upsampling, (tile - 1) * filter_.upsampling + filter_.reach + 1)
+        matrix = filter_.taps.new_zeros((tile, filter_.c_in, affected, filter_.c_out))
         for i in range(tile):
             for j in range(filter_.kernel):
                 matrix[i, :, i * filter_.upsampling + j * filter_.dilation] += filter_.taps[0, j]

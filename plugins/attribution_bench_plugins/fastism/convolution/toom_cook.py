@@ -146,10 +146,14 @@ class TiledToomCook:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return (rows, at least width + K - 1, C_out) from (rows, width, C_in)."""
-        short = self.tiling.tiles * self.tiling.tile - x.shape[1]
+        tiles, tile, kernel = self.tiling.tiles, self.tiling.tile, self.tiling.kernel
+        short = tiles * tile - x.shape[1]
         x = F.pad(x, (0, 0, 0, short)) if short else x
-        out = x.new_empty((len(x), self._length, self.weights.shape[2]))
-        at_once = self._rows_at_once(x)
+        # Several tiles are added up at full tiles past the end of the result.
+        length = tile + kernel - 1 if tiles == 1 else (tiles + overlap(kernel - 1, tile)) * tile
+        out = x.new_empty((len(x), length, self.weights.shape[2]))
+        row_bytes = tiles * (x.shape[2] + out.shape[2]) * len(self.weights) * x.element_size()
+        at_once = max(1, BYTES_AT_ONCE // row_bytes if devices.on_cpu(x) else len(x))
         for first in range(0, len(x), at_once):
             self._convolve(x[first : first + at_once], out[first : first + at_once])
         return out
@@ -160,20 +164,8 @@ class TiledToomCook:
         products = torch.bmm(values, self.weights)
         torch.mm(self.interpolation, products.flatten(1), out=into.flatten(1))
 
-    @property
-    def _length(self) -> int:
-        """Positions of the result, with those of whole tiles past its end."""
-        tiles, tile, kernel = self.tiling.tiles, self.tiling.tile, self.tiling.kernel
-        return tile + kernel - 1 if tiles == 1 else (tiles + overlap(kernel - 1, tile)) * tile
-
-    def _rows_at_once(self, x: Tensor) -> int:
-        if not devices.on_cpu(x):
-            return max(1, len(x))
-        elements = self.tiling.tiles * (self.weights.shape[1] + self.weights.shape[2]) * len(self.weights)
-        return max(1, BYTES_AT_ONCE // (elements * x.element_size()))
-
     def _convolve(self, x: Tensor, into: Tensor) -> None:
-        """Convolve rows of whole tiles (rows, tiles * tile, C_in) into (rows, positions, C_out)."""
+        """Convolve rows of full tiles (rows, tiles * tile, C_in) into (rows, positions, C_out)."""
         tiles, tile = self.tiling.tiles, self.tiling.tile
         values = torch.matmul(self.evaluation, x.reshape(-1, tile, x.shape[2]))
         products = torch.bmm(values.transpose(0, 1), self.weights).transpose(0, 1)

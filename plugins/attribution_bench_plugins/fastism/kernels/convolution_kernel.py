@@ -39,9 +39,7 @@ class DirectKernel(ConvolutionKernel):
 
     def laid_out(self, taps: Tensor) -> Tensor:
         """Return (elements,), see `RegisterTile.in_blocks`: for each tile's output channels, all taps together."""
-        padded = taps.new_zeros((self.kernel, self.c_in, self.tile.padded(self.c_out)))
-        padded[:, :, : self.c_out] = taps
-        return self.tile.in_blocks(padded.flatten(0, 1))
+        return self.tile.in_blocks(taps.flatten(0, 1))
 
     def scratch(self, source: Window) -> int:
         """Return the elements of copies of inputs at the ends of a row, for each tap, and of the sums of a tile."""
@@ -64,10 +62,7 @@ class OverlapAddKernel(ConvolutionKernel):
 
     def laid_out(self, taps: Tensor) -> Tensor:
         """Return (elements,), see `RegisterTile.in_blocks`: the output channels are those of all taps."""
-        channels = self.kernel * self.c_out
-        padded = taps.new_zeros((self.c_in, self.tile.padded(channels)))
-        padded[:, :channels] = taps.transpose(0, 1).flatten(1)
-        return self.tile.in_blocks(padded)
+        return self.tile.in_blocks(taps.transpose(0, 1).flatten(1))
 
     def scratch(self, source: Window) -> int:
         """Return the elements of a row of sums for each position of a tile, and of a position of zeros.
@@ -75,5 +70,5 @@ class OverlapAddKernel(ConvolutionKernel):
         Each row of sums ends with room for the padding of the last vectors.
         """
         padded = self.tile.padded(self.kernel * self.c_out)
-        reached = (source.width - 1) * self.upsampling * self.c_out + padded
-        return -(-reached // self.tile.lanes) * self.tile.lanes * self.tile.positions + self.c_out
+        row = self.tile.padded((source.width - 1) * self.upsampling * self.c_out + padded)
+        return row * self.tile.positions + self.c_out

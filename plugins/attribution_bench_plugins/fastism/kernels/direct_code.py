@@ -1,5 +1,6 @@
 """LLVM code of the direct convolution."""
 
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -31,14 +32,11 @@ class DirectCode(RowCode):
                     self._tile(tile.index, high, block, vectors)
 
     def _tile(self, position: Any, high: Any, channel: Any, vectors: int) -> None:
-        tap_count = self._list_taps(position, vectors)
-        sums = self._multiply(tap_count, vectors)
-        into = self.at(
-            self.given["scratch"],
-            self.builder.mul(number(self.tile.positions), self.builder.mul(self.given["kernel"], self.given["c_in"])),
-        )
-        for i, value in enumerate(sums):
-            self.builder.store(value, self.at(into, number(i * self.tile.lanes)), align=self.itemsize)
+        b, given = self.builder, self.given
+        sums = self._multiply(self._list_taps(position, vectors), vectors)
+        copies = b.mul(number(self.tile.positions), b.mul(given["kernel"], given["c_in"]))
+        into = self.at(given["scratch"], copies)
+        self.store(sums, into)
         self._write(into, position, high, channel, vectors)
 
     def _list_taps(self, position: Any, vectors: int) -> Any:
@@ -92,8 +90,5 @@ class DirectCode(RowCode):
             own = self.at(sums, b.mul(b.sub(at.index, position), channels_of_tile))
             unmutated = self.at(self.unmutated, b.add(b.mul(at.index, given["c_out"]), channel))
             into = self.at(self.out, b.add(b.mul(b.sub(at.index, self.out_start), given["c_out"]), channel))
-
-            def write(other: Any, own: Any = own, unmutated: Any = unmutated, into: Any = into) -> None:
-                self.write_run(channels, own, channel, unmutated, other, into)
-
+            write = partial(self.write_run, channels, own, channel, unmutated, into=into)
             self.with_other(at.index, channel, write)

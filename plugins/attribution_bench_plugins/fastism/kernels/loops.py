@@ -7,11 +7,10 @@ from typing import Any
 
 from llvmlite import ir
 
-FUNCTION_NAME = "kernel"
-"""The name of every compiled function."""
 INDEX = ir.IntType(64)
 """The type of indices, sizes and integer parameters."""
 POINTER = ir.PointerType()
+FALSE = ir.Constant(ir.IntType(1), 0)
 
 
 def number(value: int) -> ir.Constant:
@@ -34,7 +33,7 @@ class Code:
     def __init__(self, parameters: Sequence[tuple[str, Any]]) -> None:
         """Begin a function of one argument: the address of its parameters, indices and pointers of 64 bits each."""
         self.module = ir.Module()
-        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), FUNCTION_NAME)
+        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), "kernel")
         self.function.attributes.add("nounwind")
         self.builder = ir.IRBuilder(self.function.append_basic_block())
         arguments = self.function.args[0]
@@ -108,6 +107,3 @@ class Code:
         """Copy `size` bytes."""
         function = self.module.declare_intrinsic("llvm.memcpy", [POINTER, POINTER, INDEX])
         self.builder.call(function, [into, source, size, FALSE])
-
-
-FALSE = ir.Constant(ir.IntType(1), 0)

@@ -19,10 +19,6 @@ class Machine:
     vector_bytes: int
     vector_registers: int
 
-    def lanes(self, itemsize: int) -> int:
-        """Return the number of elements in a vector."""
-        return self.vector_bytes // itemsize
-
 
 @cache
 def has_compiler() -> bool:

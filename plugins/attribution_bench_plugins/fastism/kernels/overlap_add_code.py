@@ -60,13 +60,12 @@ class OverlapAddCode(RowCode):
                 for i in range(self.tile.positions)
             ]
             while len(parts) > 1:
-                parts = [b.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=False)] + parts[
-                    len(parts) // 2 * 2 :
-                ]
+                sums = [b.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=False)]
+                parts = sums + parts[2 * len(sums) :]
             b.store(parts[0], self.at(scratch, place.index), align=self.itemsize)
 
     def _write(self, low: Any, high: Any, zeros: Any) -> None:
-        """Write the row: the positions that taps reach in one run, and those around them one by one, as zeros."""
+        """Write the row: the affected positions in one run, and those around them one by one, as zeros."""
         b, given = self.builder, self.given
         start = b.add(b.mul(self.x_start, given["upsampling"]), given["offset"])
         stop = b.add(b.add(start, b.mul(b.sub(given["x_width"], number(1)), given["upsampling"])), given["kernel"])

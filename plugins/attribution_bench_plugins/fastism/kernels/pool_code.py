@@ -32,7 +32,8 @@ class PoolCode(RowCode):
         unmutated = self.at(self.unmutated, b.mul(position, given["c_out"]))
 
         def change(channel: Any, count: int, kind: Any) -> list[Any]:
-            largest = [self._lowest(kind)] * count
+            lowest = ir.Constant(self.element, float("-inf"))
+            largest = [lowest if kind is self.element else ir.Constant(kind, [lowest] * kind.count)] * count
             for begin, stop, mutated in ((first, enter, False), (enter, leave, True), (leave, last, False)):
                 with self.loop(begin, stop, carried=largest) as tap:
                     place = b.add(start, b.mul(tap.index, given["dilation"]))
@@ -55,10 +56,6 @@ class PoolCode(RowCode):
         distance = self.larger(b.sub(position, start), number(0))
         tap = b.sdiv(b.add(distance, b.sub(given["dilation"], number(1))), given["dilation"])
         return self.smaller(tap, given["kernel"])
-
-    def _lowest(self, kind: Any) -> Any:
-        lowest = ir.Constant(self.element, float("-inf"))
-        return lowest if kind is self.element else ir.Constant(kind, [lowest] * kind.count)
 
     def _larger(self, x: Any, y: Any) -> Any:
         """Return the larger of two numbers; NaN where either is NaN."""

@@ -69,17 +69,17 @@ class RowCode(Code, abc.ABC):
     def blocks(self, padded: Any) -> Iterator[tuple[Any, int]]:
         """Loop over output channels in register tiles; yields the first channel and the number of vectors of each."""
         b, size = self.builder, number(self.tile.channels)
-        whole = b.mul(b.sdiv(padded, size), size)
-        with self.loop(number(0), whole, self.tile.channels) as block:
+        full = b.mul(b.sdiv(padded, size), size)
+        with self.loop(number(0), full, self.tile.channels) as block:
             yield block.index, self.tile.vectors
         if self.tile.rest:
-            yield whole, self.tile.rest
+            yield full, self.tile.rest
 
     def tiles(self, count: Any) -> Iterator[tuple[Any, int]]:
         """Loop over `count` positions in register tiles, largest first; yields the first position and size of each."""
         b, done = self.builder, number(0)
         for size in self.tile.position_counts:
-            # Each loop starts at the position where the one before it stopped, and runs for whole tiles of its size.
+            # Each loop starts at the position where the one before it stopped, and runs for full tiles of its size.
             stop = b.add(done, b.mul(b.sdiv(b.sub(count, done), number(size)), number(size)))
             with self.loop(done, stop, size) as tile:
                 yield tile.index, size
@@ -205,7 +205,7 @@ class RowCode(Code, abc.ABC):
         b = self.builder
         unmutated = read(unmutated) if self.epilogue.reads_unmutated else None
         other = read(other) if other is not None else None
-        factor = read(scale()) if self.epilogue.scaled else None
+        factor = read(scale()) if "scale" in self.epilogue.steps else None
         for step in self.epilogue.steps:
             if step == "add" and other is not None:
                 delta = b.fadd(delta, other)

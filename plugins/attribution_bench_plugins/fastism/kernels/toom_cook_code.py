@@ -29,7 +29,7 @@ class ToomCookCode(RowCode):
         self.point_stride = b.mul(given["group"], given["c_in"])
         self.products = self.at(self.values, b.mul(self.point_stride, given["points"]))
         with b.if_then(b.icmp_signed("==", given["first"], number(0))):
-            self._write_unreached()
+            self._write_unaffected()
         columns = b.mul(given["rows"], given["columns"])
         with self.loop(number(0), columns, given["group"]) as group:
             size = self.smaller(given["group"], b.sub(columns, group.index))
@@ -40,8 +40,8 @@ class ToomCookCode(RowCode):
             with self._columns(group.index, size) as (column, first):
                 self._write(column, first)
 
-    def _write_unreached(self) -> None:
-        """Write the positions that no tap reaches, whose sums are zero."""
+    def _write_unaffected(self) -> None:
+        """Write the positions outside the affected range, whose sums are zero."""
         b, given = self.builder, self.given
         reach = b.mul(b.sub(given["kernel"], number(1)), given["dilation"])
         with self.loop(number(0), given["rows"]) as row:
@@ -126,9 +126,8 @@ class ToomCookCode(RowCode):
                 self.write_position(position, total)
 
     def _weighted_sums(self, terms: Any, factors: Any, start: Any, stride: Any, count: int, kind: Any) -> list[Any]:
-        """Return weighted sums of `terms` vectors, a stride apart from `start` on, for `count` vectors side by side."""
+        """Return weighted sums of `terms` vectors at multiples of a stride, for `count` vectors side by side."""
         b = self.builder
-
         with self.loop(number(0), terms, carried=[ir.Constant(kind, None)] * count) as term:
             factor = self.load(self.at(factors, term.index), self.element)
             source = self.at(start, b.mul(term.index, stride))

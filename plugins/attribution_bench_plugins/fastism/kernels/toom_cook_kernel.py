@@ -40,10 +40,8 @@ class ToomCookKernel(ConvolutionKernel):
 
     name: ClassVar[str] = "toom_cook"
 
-    def __init__(
-        self, taps: Tensor, tile: RegisterTile, *, upsampling: int = 1, dilation: int = 1, offset: int
-    ) -> None:
-        super().__init__(taps, tile, upsampling=upsampling, dilation=dilation, offset=offset)
+    def __init__(self, taps: Tensor, tile: RegisterTile, **arguments: int) -> None:
+        super().__init__(taps, tile, **arguments)
         self._matrices: dict[Tiling, Matrices] = {}
         self._calls: dict[int, list[dict[str, int]]] = {}
 
@@ -101,6 +99,4 @@ class ToomCookKernel(ConvolutionKernel):
     def _laid_out_matrices(self, tiling: Tiling) -> Matrices:
         """Return the matrices with weights (points, elements), see `RegisterTile.in_blocks`."""
         evaluation, weights, interpolation = tiling_matrices(tiling, self.taps)
-        padded = weights.new_zeros((*weights.shape[:2], self._padded))
-        padded[:, :, : self.c_out] = weights
-        return evaluation.contiguous(), self.tile.in_blocks(padded), interpolation.contiguous()
+        return evaluation.contiguous(), self.tile.in_blocks(weights), interpolation.contiguous()

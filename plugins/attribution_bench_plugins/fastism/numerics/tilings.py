@@ -77,10 +77,8 @@ class Polyphase:
         return self.products * (c_in * c_out + sums * (c_in + c_out))
 
 
-@cache
-def polyphase(width: int, kernel: int, dilation: int) -> Polyphase:
-    """Return the polyphase decomposition of a window of `width` positions."""
-    return Polyphase(width, kernel, dilation)
+polyphase = cache(Polyphase)
+"""The polyphase decomposition of a window, by width, kernel and dilation; its tilings are computed once."""
 
 
 @cache

@@ -69,20 +69,17 @@ class LinearConvolution(Operation):
     def window(self, windows: Sequence[Window | None]) -> Window:
         return self.filter.output_window(super().window(windows))
 
-    def available_algorithms(self, source: int) -> list[ConvolutionAlgorithm]:
-        """Return the algorithms that can run here on source windows of a width."""
-        return [algorithm for algorithm in self._algorithms if algorithm.is_available(source)]
-
     def algorithm(self, source: int, width: int) -> ConvolutionAlgorithm:
-        """Return the algorithm that is chosen from one width to another."""
+        """Return the algorithm that is chosen for a source width and an output width."""
         chosen = self._chosen.get((source, width))
         if chosen is None:
-            chosen = self.choose_algorithm(self.available_algorithms(source), source, width)
+            available = [algorithm for algorithm in self._algorithms if algorithm.is_available(source)]
+            chosen = self.choose_algorithm(available, source, width)
             self._chosen[source, width] = chosen
         return chosen
 
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
-        """Return those of the chosen algorithm; none where the input is looked up."""
+        """Return the multiply-accumulates of the chosen algorithm; 0 where the delta is looked up."""
         source = super().window(windows)
         if self._looks_up(source):
             return 0
@@ -90,7 +87,7 @@ class LinearConvolution(Operation):
         return self.algorithm(source.width, window.width).multiply_accumulates(source.width, window.width, shift)
 
     def partial_sums(self, windows: Sequence[Window | None], window: Window) -> int:
-        """Return those of the chosen algorithm; none where there is one product an output."""
+        """Return the partial sums of the chosen algorithm; 0 for one tap, whose products are the result."""
         source = super().window(windows)
         if self.filter.kernel == 1 or self._looks_up(source):
             return 0
@@ -98,10 +95,9 @@ class LinearConvolution(Operation):
 
     def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
         source = super().window(windows)
-        if self._looks_up(source):
+        if self._looks_up(source) or not isinstance(self.algorithm(source.width, window.width), CompiledAlgorithm):
             return Fusion.NONE
-        is_compiled = isinstance(self.algorithm(source.width, window.width), CompiledAlgorithm)
-        return Fusion.STARTS if is_compiled else Fusion.NONE
+        return Fusion.STARTS
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         operand, filter_ = only(operands), self.filter
@@ -128,7 +124,7 @@ class LinearConvolution(Operation):
         return is_input and self.filter.groups == self.filter.dilation == 1
 
     def _look_up(self, mutation: MutatedInput) -> Tensor:
-        """Return the deltas of mutated letters, from a table of the differences of two columns of taps."""
+        """Return the deltas of mutations, from a table of the differences of two columns of taps."""
         if self._pair_table is None:
             letters = F.pad(self.filter.matrix[0], (0, 0, 0, 1))  # The unknown letter is all zero.
             self._pair_table = (letters[None] - letters[:, None]).flatten(0, 1)
@@ -243,10 +239,9 @@ def convolution_2d(node: Node, operands: Sequence[Operand]) -> Operation:
         )
     else:
         raise NoRuleError(f"it runs over two of the axes {source.axes}, not over positions alone")
-    stride, dilation, padding = p.stride[along], p.dilation[along], p.padding[along]
-    parameters = ConvolutionParameters(
-        weight.contiguous(), stride, dilation, padding, p.groups, spatial[along], channel_axis
-    )
+    stride, dilation, padding, position_axis = p.stride[along], p.dilation[along], p.padding[along], spatial[along]
+    weight = weight.contiguous()
+    parameters = ConvolutionParameters(weight, stride, dilation, padding, p.groups, position_axis, channel_axis)
     return _convolution(node, [replace(operands[0], layout=source), *operands[1:]], parameters)
 
 
