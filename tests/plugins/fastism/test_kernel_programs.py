@@ -12,13 +12,11 @@ from torch import Tensor, nn
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.kernels import machine
-from attribution_bench_plugins.fastism.kernels.direct_kernel import DirectKernel
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import DirectKernel, OverlapAddKernel
 from attribution_bench_plugins.fastism.kernels.epilogue import Epilogue
-from attribution_bench_plugins.fastism.kernels.overlap_add_kernel import OverlapAddKernel
-from attribution_bench_plugins.fastism.kernels.pool_kernel import PoolKernel
+from attribution_bench_plugins.fastism.kernels.pool_kernel import PoolKernel, TotalKernel
 from attribution_bench_plugins.fastism.kernels.program import KernelCall, run_calls
 from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
-from attribution_bench_plugins.fastism.kernels.total_kernel import TotalKernel
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow, Program
 from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes
 from attribution_bench_plugins.fastism.values.buffers import Buffers
@@ -262,13 +260,13 @@ def test_what_is_foreseen_to_stay_between_kernels_does(name: str, monkeypatch: p
 
 
 class NothingUnmutated:
-    """References of nothing: a kernel that reads none."""
+    """The unmutated activations of kernels that read none."""
 
     buffers = Buffers()
 
 
 def test_what_is_computed_keeps_nothing_that_it_was_computed_from() -> None:
-    """What a block leaves to the late steps is kept until all blocks have run."""
+    """The head reads results of a block after all blocks have run: what they were computed from is freed before."""
     window, unmutated, rows = Window(3, 1, 6), cast("Unmutated", NothingUnmutated()), Program(Buffers(), {})
     x = Windowed(unmutated, "x", LENGTH, window, delta=deltas(window, 20, LENGTH), is_masked=True)
     kernel = DirectKernel(random(3, 20, 20, seed=1), best_tile(20, 8), dilation=1, offset=-1)

@@ -17,9 +17,8 @@ from attribution_bench_plugins.fastism.convolution.algorithm import CompiledAlgo
 from attribution_bench_plugins.fastism.convolution.direct import CompiledDirect
 from attribution_bench_plugins.fastism.explanation import UNCOMPILED
 from attribution_bench_plugins.fastism.kernels import machine
-from attribution_bench_plugins.fastism.kernels.direct_kernel import DirectKernel
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import DirectKernel, OverlapAddKernel
 from attribution_bench_plugins.fastism.kernels.epilogue import Epilogue
-from attribution_bench_plugins.fastism.kernels.overlap_add_kernel import OverlapAddKernel
 from attribution_bench_plugins.fastism.kernels.program import KernelCall, run_calls
 from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
 from attribution_bench_plugins.fastism.kernels.toom_cook_kernel import ToomCookKernel
@@ -163,7 +162,7 @@ def test_kernels_agree_with_sums_one_by_one(
 
 
 def test_rows_of_a_wider_tensor() -> None:
-    """A part of a window, as regridding leaves it: rows are apart."""
+    """A part of a window, as regridding makes it: rows are not contiguous."""
     taps = torch.randn(3, 4, 20, dtype=torch.float64)
     wide = torch.randn(1, 2, 2, 30, 4, dtype=torch.float64)
     kernel = DirectKernel(taps, best_tile(20, 8), dilation=1, offset=-1)

@@ -11,7 +11,7 @@ from torch import Tensor
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.execution.interpreter import BlockInterpreter
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
-from attribution_bench_plugins.fastism.kernels.direct_kernel import DirectKernel
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import DirectKernel
 from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow, Program
 from attribution_bench_plugins.fastism.planning.liveness import Schedule, overwritable, schedule

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.convolution.linear_filter import LinearFilter
 from attribution_bench_plugins.fastism.kernels.compiling import can_compile
-from attribution_bench_plugins.fastism.kernels.window_kernel import WindowKernel
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import ConvolutionKernel
+from attribution_bench_plugins.fastism.kernels.register_tile import RegisterTile, best_tile
 
 EPILOGUE_SAVING_MACS = 50
 """Time that a kernel saves for each element of its result by fusing its epilogue, instead of further passes over the
@@ -28,9 +29,9 @@ class ConvolutionAlgorithm(abc.ABC):
     def __init__(self, filter_: LinearFilter) -> None:
         self.filter = filter_
 
-    @abc.abstractmethod
     def is_available(self, source: int) -> bool:
         """Whether it can run here on source windows of a width."""
+        return True
 
     @abc.abstractmethod
     def cost(self, source: int, width: int) -> int:
@@ -56,14 +57,29 @@ class TensorAlgorithm(ConvolutionAlgorithm):
 class CompiledAlgorithm(ConvolutionAlgorithm):
     """A convolution algorithm whose kernel is compiled; the kernel can be fused with elementwise steps that follow."""
 
+    kernel_type: ClassVar[type[ConvolutionKernel]]
+
     def is_available(self, source: int) -> bool:
-        """Whether kernels can be compiled here for the taps; there is none for groups."""
-        return self.filter.groups == 1 and can_compile(self.filter.taps)
+        """Whether kernels can be compiled here for the taps; kernels do not support groups."""
+        return super().is_available(source) and self.filter.groups == 1 and can_compile(self.filter.taps)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the sums that a register tile of the kernel holds for each position."""
+        return self.filter.c_out
 
     @cached_property
-    @abc.abstractmethod
-    def kernel(self) -> WindowKernel:
+    def tile(self) -> RegisterTile:
+        """The register tile of the kernel."""
+        return best_tile(self.channels, self.filter.taps.element_size())
+
+    @cached_property
+    def kernel(self) -> ConvolutionKernel:
         """The kernel, for windows of any width for which the algorithm is available."""
+        filter_ = self.filter
+        return self.kernel_type(
+            filter_.taps[0], self.tile, upsampling=filter_.upsampling, dilation=filter_.dilation, offset=filter_.offset
+        )
 
     def epilogue_saving(self, width: int) -> int:
         """Return the time that fusion saves, in multiply-accumulates."""

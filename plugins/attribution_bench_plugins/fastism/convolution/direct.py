@@ -7,10 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.convolution.algorithm import CompiledAlgorithm, TensorAlgorithm
-from attribution_bench_plugins.fastism.convolution.linear_filter import LinearFilter
-from attribution_bench_plugins.fastism.kernels.direct_kernel import DirectKernel
-from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
+from attribution_bench_plugins.fastism.convolution.algorithm import (
+    CompiledAlgorithm,
+    ConvolutionAlgorithm,
+    TensorAlgorithm,
+)
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import DirectKernel
 from attribution_bench_plugins.fastism.values import devices
 
 CHANNEL_BLOCK = 16
@@ -22,7 +24,19 @@ TAP_COST_MACS = 500
 two-core CPU."""
 
 
-class Direct(TensorAlgorithm):
+class DirectAlgorithm(ConvolutionAlgorithm):
+    """A direct convolution without upsampling: the inputs that each tap takes into the output window are multiplied."""
+
+    def is_available(self, source: int) -> bool:
+        return super().is_available(source) and self.filter.upsampling == 1
+
+    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
+        filter_ = self.filter
+        pairs = sum(max(0, stop - start) for start, stop in filter_.inputs_of_taps(source, width, shift))
+        return pairs * filter_.groups * filter_.c_in * filter_.c_out
+
+
+class Direct(DirectAlgorithm, TensorAlgorithm):
     """The direct convolution by PyTorch: over the window padded with zeros.
 
     It writes no products. PyTorch's convolutions on a CPU skip the padding.
@@ -30,23 +44,13 @@ class Direct(TensorAlgorithm):
 
     name: ClassVar[str] = "direct"
 
-    def is_available(self, source: int) -> bool:
-        """Whether there is no upsampling."""
-        return self.filter.upsampling == 1
-
     def cost(self, source: int, width: int) -> int:
-        """Return the cost of all products with the positions that are computed."""
         filter_ = self.filter
         computed = source + EXTRA_POSITIONS if devices.on_cpu(filter_.taps) else width
         channels = -(-filter_.c_out // CHANNEL_BLOCK) * CHANNEL_BLOCK
         return filter_.groups * computed * filter_.kernel * filter_.c_in * channels
 
-    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
-        """Return those of inputs that taps take into the output window."""
-        return _products(self.filter, source, width, shift)
-
     def run(self, x: Tensor, width: int, shift: int) -> Tensor:
-        """Return outputs (rows, width, C_out); see `TensorAlgorithm`."""
         filter_ = self.filter
         # Output w reads inputs from w - shift - reach to w - shift.
         left, right = shift + filter_.reach, width - shift - x.shape[1]
@@ -57,52 +61,27 @@ class Direct(TensorAlgorithm):
         padding = max(left, right)
         image = x.transpose(1, 2).unsqueeze(2)
         out = F.conv2d(image, self._weight_2d, None, 1, (0, padding), (1, filter_.dilation), filter_.groups)
-        out = out.squeeze(2).transpose(1, 2)
-        return out.narrow(1, padding - left, width)
+        return out.squeeze(2).transpose(1, 2).narrow(1, padding - left, width)
 
     @cached_property
     def _weight_2d(self) -> Tensor:
         """The taps as the weight of a convolution of images of height one, (C_out, C_in / groups, 1, K)."""
         filter_ = self.filter
-        weight = (
-            filter_.taps.flip(1)
-            .permute(0, 3, 2, 1)
-            .reshape(filter_.groups * filter_.c_out, filter_.c_in, 1, filter_.kernel)
-        )
+        weight = filter_.taps.flip(1).permute(0, 3, 2, 1).flatten(0, 1).unsqueeze(2)
         return weight.contiguous(memory_format=torch.channels_last)
 
 
-class CompiledDirect(CompiledAlgorithm):
+class CompiledDirect(DirectAlgorithm, CompiledAlgorithm):
     """The direct convolution as a kernel: taps that read nothing of the window are skipped tile by tile."""
 
     name: ClassVar[str] = "direct kernel"
-
-    def is_available(self, source: int) -> bool:
-        """Whether it can be compiled, and there is no upsampling."""
-        return super().is_available(source) and self.filter.upsampling == 1
+    kernel_type = DirectKernel
 
     def cost(self, source: int, width: int) -> int:
-        """Return the cost of the products with all positions of the register tiles that each tap touches."""
-        filter_ = self.filter
-        tile = best_tile(filter_.c_out, filter_.taps.element_size())
+        """Return the cost of the products with all positions of the register tiles that read each tap."""
+        filter_, tile = self.filter, self.tile
         ranges = ((j * filter_.dilation, j * filter_.dilation + source) for j in range(filter_.kernel))
         tiles = sum(-(-stop // tile.positions) - start // tile.positions for start, stop in ranges)
         blocks = -(-filter_.c_out // tile.channels)
         computed = int(tiles * (tile.positions * filter_.c_in * tile.work(filter_.c_out) + blocks * TAP_COST_MACS))
         return computed - self.epilogue_saving(width)
-
-    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
-        """Return those of inputs that taps take into the output window."""
-        return _products(self.filter, source, width, shift)
-
-    @cached_property
-    def kernel(self) -> DirectKernel:
-        """The kernel; see `CompiledAlgorithm`."""
-        filter_ = self.filter
-        tile = best_tile(filter_.c_out, filter_.taps.element_size())
-        return DirectKernel(filter_.taps[0], tile, dilation=filter_.dilation, offset=filter_.offset)
-
-
-def _products(filter_: LinearFilter, source: int, width: int, shift: int) -> int:
-    pairs = sum(max(0, stop - start) for start, stop in filter_.inputs_of_taps(source, width, shift))
-    return pairs * filter_.groups * filter_.c_in * filter_.c_out

@@ -14,9 +14,9 @@ class LinearFilter:
 
     taps: Tensor
     """(groups, K, C_in / groups, C_out / groups)."""
-    upsampling: int
-    dilation: int
-    offset: int
+    upsampling: int = 1
+    dilation: int = 1
+    offset: int = 0
 
     @cached_property
     def groups(self) -> int:
@@ -49,7 +49,7 @@ class LinearFilter:
         return self.taps.permute(0, 2, 1, 3).reshape(self.groups, self.c_in, self.kernel * self.c_out).contiguous()
 
     def output_window(self, source: Window) -> Window:
-        """Return every position that a tap reaches from a source window."""
+        """Return the affected range of a source window."""
         start = source.start * self.upsampling + self.offset
         return Window(start, source.step * self.upsampling, (source.width - 1) * self.upsampling + self.reach + 1)
 
@@ -60,7 +60,7 @@ class LinearFilter:
         input positions.
         """
         firsts = [j * self.dilation + shift for j in range(self.kernel)]
-        # Input i reaches output i * upsampling + first: its range is cut to inputs whose outputs are in [0, width).
+        # Input i adds to output i * upsampling + first: the range is that of inputs whose outputs are in [0, width).
         return [
             (max(0, -(first // self.upsampling)), min(source, -((first - width) // self.upsampling)))
             for first in firsts

@@ -1,17 +1,19 @@
-"""Overlap-add convolution: the products of each input with all taps are added to the outputs that they reach."""
+"""Overlap-add convolution: the products of each input with all taps are added up at the outputs."""
 
-from functools import cached_property
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.convolution.algorithm import CompiledAlgorithm, TensorAlgorithm
+from attribution_bench_plugins.fastism.convolution.algorithm import (
+    CompiledAlgorithm,
+    ConvolutionAlgorithm,
+    TensorAlgorithm,
+)
 from attribution_bench_plugins.fastism.convolution.linear_filter import LinearFilter
 from attribution_bench_plugins.fastism.convolution.tiles import add_up, overlap, placed
-from attribution_bench_plugins.fastism.kernels.overlap_add_kernel import OverlapAddKernel
-from attribution_bench_plugins.fastism.kernels.register_tile import RegisterTile, best_tile
+from attribution_bench_plugins.fastism.kernels.convolution_kernel import OverlapAddKernel
 from attribution_bench_plugins.fastism.values import devices
 
 PRODUCT_BYTES = 2**21
@@ -21,7 +23,7 @@ PRODUCT_COST_MACS = 30
 KERNEL_PRODUCT_COST_MACS = 8
 """The same in the kernel."""
 PADDING_COST_MACS = 50
-"""Time of padding one element of the input to whole tiles of positions, which copies all of the input."""
+"""Time of padding one element of the input to full tiles of positions, which copies all of the input."""
 FEW_CHANNELS = 8
 """Number of output channels below which one product computes all outputs of a tile of positions."""
 TILE_POSITIONS = (8, 10, 12, 9, 7, 6, 11, 5)
@@ -30,7 +32,14 @@ LARGEST_KERNEL_TAPS_BYTES = 2**20
 """Largest taps of the kernel: it reads them for every row, so they must fit a core's second-level cache."""
 
 
-class OverlapAdd(TensorAlgorithm):
+class OverlapAddAlgorithm(ConvolutionAlgorithm):
+    """An overlap-add convolution: every input is multiplied with every tap."""
+
+    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
+        return source * self.filter.taps.numel()
+
+
+class OverlapAdd(OverlapAddAlgorithm, TensorAlgorithm):
     """The overlap-add convolution by PyTorch: matrix products, whose results are added up in passes over the result."""
 
     name: ClassVar[str] = "overlap-add"
@@ -44,28 +53,23 @@ class OverlapAdd(TensorAlgorithm):
         return self.filter.groups == 1 or self.filter.upsampling > 1
 
     def cost(self, source: int, width: int) -> int:
-        """Return the cost of all products and of adding them up."""
         filter_ = self.filter
         products = filter_.groups * source * filter_.kernel * (filter_.c_in + PRODUCT_COST_MACS) * filter_.c_out
         return products + PADDING_COST_MACS * source * filter_.c_in if self._computes_by_tiles else products
 
-    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
-        """Return those of every input with every tap."""
-        return _products(self.filter, source)
-
     def partial_sums(self, source: int) -> int:
-        """Return the elements of all products."""
         return source * self.filter.kernel * self.filter.groups * self.filter.c_out
 
     def run(self, x: Tensor, width: int, shift: int) -> Tensor:
-        """Return outputs (rows, width, C_out); see `TensorAlgorithm`."""
         if self._computes_by_tiles:
             return self._run_by_tiles(x, width, shift)
         out = x.new_zeros((len(x), width, self.filter.groups * self.filter.c_out))
         if self.filter.groups == 1 and not devices.on_cpu(x):
             self._add_tap_by_tap(x, out, shift)
             return out
-        at_once = self._rows_at_once(x)
+        # On a CPU the products of a few rows at a time stay in the cache until they are added up.
+        row_bytes = x.element_size() * self.partial_sums(x.shape[1])
+        at_once = max(1, PRODUCT_BYTES // row_bytes) if devices.on_cpu(x) else len(x)
         for first in range(0, len(x), at_once):
             products = self._products_with_all_taps(x[first : first + at_once])
             self._overlap_add(products, out[first : first + at_once], shift)
@@ -74,12 +78,6 @@ class OverlapAdd(TensorAlgorithm):
     @property
     def _computes_by_tiles(self) -> bool:
         return self.filter.groups == 1 and self.filter.c_out < FEW_CHANNELS
-
-    def _rows_at_once(self, x: Tensor) -> int:
-        """Return the number of rows of (rows, source, C_in) whose products are computed before they are added up."""
-        if not devices.on_cpu(x):
-            return x.shape[0]
-        return max(1, PRODUCT_BYTES // (x.element_size() * self.partial_sums(x.shape[1])))
 
     def _products_with_all_taps(self, x: Tensor) -> Tensor:
         """Return products (rows, source, K, C_out) of inputs (rows, source, C_in)."""
@@ -92,10 +90,10 @@ class OverlapAdd(TensorAlgorithm):
         return products.reshape(-1, source, filter_.kernel, filter_.groups * filter_.c_out)
 
     def _overlap_add(self, products: Tensor, into: Tensor, shift: int) -> None:
-        """Add products (rows, source, K, C_out) to the outputs (rows, width, C_out) that they reach."""
+        """Add products (rows, source, K, C_out) to their outputs (rows, width, C_out)."""
         filter_, source, width = self.filter, products.shape[1], into.shape[1]
         if filter_.dilation == 1 and source < filter_.kernel:
-            # The taps of one input reach a run of outputs: fewer and longer additions than tap by tap.
+            # The taps of one input add to adjacent outputs: fewer and longer additions than tap by tap.
             flat, channels = into.flatten(1), into.shape[2]
             for i in range(source):
                 first = i * filter_.upsampling + shift
@@ -111,17 +109,17 @@ class OverlapAdd(TensorAlgorithm):
         """Add to (rows, width, C_out) one matrix product for each tap, whose results are not stored separately."""
         for j, (low, high) in enumerate(self.filter.inputs_of_taps(x.shape[1], into.shape[1], shift)):
             if low < high:
-                reached = into[:, self._outputs_of_tap(j, low, high, shift)]
+                outputs = into[:, self._outputs_of_tap(j, low, high, shift)]
                 tap = self.filter.taps[0, j].expand(len(x), -1, -1)
-                torch.baddbmm(reached, x[:, low:high], tap, out=reached)
+                torch.baddbmm(outputs, x[:, low:high], tap, out=outputs)
 
     def _outputs_of_tap(self, tap: int, low: int, high: int, shift: int) -> slice:
-        """Return the outputs that a tap reaches from the inputs from `low` to before `high`."""
+        """Return the outputs of a tap for the inputs from `low` to before `high`."""
         up, offset = self.filter.upsampling, tap * self.filter.dilation + shift
         return slice(low * up + offset, (high - 1) * up + offset + 1, up)
 
     def _run_by_tiles(self, x: Tensor, width: int, shift: int) -> Tensor:
-        """Return what `run` does, by tiles of positions: one product computes all outputs that a tile reaches.
+        """Return what `run` does, by tiles of positions: one product computes the affected range of a tile.
 
         Profile heads have one or two output channels and long kernels: their products are many and small.
         """
@@ -139,54 +137,36 @@ class OverlapAdd(TensorAlgorithm):
         return placed(out, width, shift)
 
     def _tile_matrix(self, tile: int) -> Tensor:
-        """Return the block Toeplitz matrix of a tile, (tile * C_in, reached positions * C_out)."""
+        """Return the block Toeplitz matrix of a tile, (tile * C_in, affected positions * C_out)."""
         filter_ = self.filter
-        reached = max(tile * filter_.upsampling, (tile - 1) * filter_.upsampling + filter_.reach + 1)
-        matrix = filter_.taps.new_zeros((tile, filter_.c_in, reached, filter_.c_out))
+        affected = max(tile * filter_.upsampling, (tile - 1) * filter_.upsampling + filter_.reach + 1)
+        matrix = filter_.taps.new_zeros((tile, filter_.c_in, affected, filter_.c_out))
         for i in range(tile):
             for j in range(filter_.kernel):
                 matrix[i, :, i * filter_.upsampling + j * filter_.dilation] += filter_.taps[0, j]
         return matrix.flatten(2).flatten(0, 1)
 
 
-class CompiledOverlapAdd(CompiledAlgorithm):
+class CompiledOverlapAdd(OverlapAddAlgorithm, CompiledAlgorithm):
     """The overlap-add convolution as a kernel: the sums of one row stay in the cache."""
 
     name: ClassVar[str] = "overlap-add kernel"
+    kernel_type = OverlapAddKernel
 
     def is_available(self, source: int) -> bool:
-        """Whether it can be compiled, there is no dilation, and the taps stay in the cache."""
         small = self.filter.taps.nbytes <= LARGEST_KERNEL_TAPS_BYTES
         return super().is_available(source) and self.filter.dilation == 1 and small
 
     def cost(self, source: int, width: int) -> int:
-        """Return the cost of all products and of adding them up.
-
-        A register tile of fewer positions than a whole one takes as long as if it had one position more.
-        """
-        filter_ = self.filter
-        tile, left, positions = self._tile, source, 0
+        filter_, tile, remaining, positions = self.filter, self.tile, source, 0
         for size in tile.position_counts:
-            count, left = divmod(left, size)
+            count, remaining = divmod(remaining, size)
+            # A smaller register tile takes as long as if it had one position more.
             positions += count * (size if size == tile.positions else size + 1)
-        products = int(positions * filter_.c_in * tile.work(filter_.kernel * filter_.c_out))
+        products = int(positions * filter_.c_in * tile.work(self.channels))
         sums = KERNEL_PRODUCT_COST_MACS * source * filter_.kernel * filter_.c_out
         return products + sums - self.epilogue_saving(width)
 
-    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
-        """Return those of every input with every tap."""
-        return _products(self.filter, source)
-
-    @cached_property
-    def kernel(self) -> OverlapAddKernel:
-        """The kernel; see `CompiledAlgorithm`."""
-        filter_ = self.filter
-        return OverlapAddKernel(filter_.taps[0], self._tile, upsampling=filter_.upsampling, offset=filter_.offset)
-
     @property
-    def _tile(self) -> RegisterTile:
-        return best_tile(self.filter.kernel * self.filter.c_out, self.filter.taps.element_size())
-
-
-def _products(filter_: LinearFilter, source: int) -> int:
-    return source * filter_.kernel * filter_.groups * filter_.c_in * filter_.c_out
+    def channels(self) -> int:
+        return self.filter.kernel * self.filter.c_out

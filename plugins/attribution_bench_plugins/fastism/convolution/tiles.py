@@ -20,8 +20,8 @@ def add_up(pieces: Tensor, tile: int, into: Tensor) -> None:
     torch.unflatten(into[:, : tiles * tile], 1, (tiles, tile)).copy_(pieces[:, :, :tile])
     for ahead in range(1, overlap(length - tile, tile) + 1):
         part = pieces[:, :, ahead * tile : (ahead + 1) * tile]
-        reached = torch.unflatten(into[:, ahead * tile : (ahead + tiles) * tile], 1, (tiles, tile))
-        reached[:, :, : part.shape[2]] += part
+        sums = torch.unflatten(into[:, ahead * tile : (ahead + tiles) * tile], 1, (tiles, tile))
+        sums[:, :, : part.shape[2]] += part
 
 
 def placed(x: Tensor, width: int, shift: int) -> Tensor:

@@ -7,16 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.convolution.algorithm import CompiledAlgorithm, TensorAlgorithm
-from attribution_bench_plugins.fastism.convolution.linear_filter import LinearFilter
+from attribution_bench_plugins.fastism.convolution.algorithm import (
+    CompiledAlgorithm,
+    ConvolutionAlgorithm,
+    TensorAlgorithm,
+)
 from attribution_bench_plugins.fastism.convolution.tiles import add_up, overlap, placed
-from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
 from attribution_bench_plugins.fastism.kernels.toom_cook_kernel import (
     CACHED_WEIGHTS_BYTES,
     LEAST_GROUP_COLUMNS,
     ToomCookKernel,
+    tiling_matrices,
 )
-from attribution_bench_plugins.fastism.numerics.tilings import Polyphase, Tiling
+from attribution_bench_plugins.fastism.numerics.tilings import Polyphase, Tiling, polyphase
 from attribution_bench_plugins.fastism.values import devices
 
 LONGEST_KERNEL = 32
@@ -34,54 +37,54 @@ WEIGHT_READ_COST_MACS = 20
 """Time that the kernel takes to read one weight that is not in the cache."""
 
 
-class ToomCook(TensorAlgorithm):
-    """The Toom-Cook convolution by PyTorch."""
+class ToomCookAlgorithm(ConvolutionAlgorithm):
+    """A Toom-Cook convolution: for few taps with enough digits, with neither groups nor upsampling."""
+
+    def is_available(self, source: int) -> bool:
+        filter_ = self.filter
+        suits = filter_.taps.dtype in TYPES and filter_.kernel <= LONGEST_KERNEL
+        return super().is_available(source) and suits and filter_.groups == filter_.upsampling == 1
+
+    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
+        return self._polyphase(source).products * self.filter.c_in * self.filter.c_out
+
+    def _polyphase(self, source: int) -> Polyphase:
+        return polyphase(source, self.filter.kernel, self.filter.dilation)
+
+
+class ToomCook(ToomCookAlgorithm, TensorAlgorithm):
+    """The Toom-Cook convolution by PyTorch; its partial sums are the values and the products at all points."""
 
     name: ClassVar[str] = "Toom-Cook"
 
-    def is_available(self, source: int) -> bool:
-        """Whether the taps have enough digits, are few enough, and have neither groups nor upsampling."""
-        return _suits(self.filter)
-
     def cost(self, source: int, width: int) -> int:
-        """Return the cost of products and sums."""
         return self._polyphase(source).cost(self.filter.c_in, self.filter.c_out)
 
-    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
-        """Return those of the products at all points."""
-        return self._polyphase(source).products * self.filter.c_in * self.filter.c_out
-
     def partial_sums(self, source: int) -> int:
-        """Return the elements of values and products at all points."""
         return self._polyphase(source).products * (self.filter.c_in + self.filter.c_out)
 
     def run(self, x: Tensor, width: int, shift: int) -> Tensor:
-        """Return outputs (rows, width, C_out); see `TensorAlgorithm`."""
         return placed(self._convolution(x), width, shift)
-
-    def _polyphase(self, source: int) -> Polyphase:
-        return Polyphase(source, self.filter.kernel, self.filter.dilation)
 
     @cached_property
     def _convolution(self) -> "PolyphaseToomCook":
         return PolyphaseToomCook(self.filter.taps[0], self.filter.dilation)
 
 
-class CompiledToomCook(CompiledAlgorithm):
+class CompiledToomCook(ToomCookAlgorithm, CompiledAlgorithm):
     """The Toom-Cook convolution as a kernel: for windows of which each phase of the dilation is one tile."""
 
     name: ClassVar[str] = "Toom-Cook kernel"
+    kernel_type = ToomCookKernel
 
     def is_available(self, source: int) -> bool:
-        """Whether it can be compiled, the taps suit, and each phase of the source window is one tile."""
-        if not super().is_available(source) or not _suits(self.filter) or source < self.filter.dilation:
+        if not super().is_available(source) or source < self.filter.dilation:
             return False
         return all(tiling.tiles == 1 for _, tiling in self._polyphase(source).tilings)
 
     def cost(self, source: int, width: int) -> int:
         """Return the cost of evaluation, products, interpolation and of weights that are not in the cache."""
-        filter_ = self.filter
-        tile = best_tile(filter_.c_out, filter_.taps.element_size())
+        filter_, tile = self.filter, self.tile
         padded, cost = tile.padded(filter_.c_out), 0.0
         for phases, tiling in self._polyphase(source).tilings:
             outputs = tiling.tile + filter_.kernel - 1
@@ -91,26 +94,6 @@ class CompiledToomCook(CompiledAlgorithm):
             reads = 0 if is_cached else WEIGHT_READ_COST_MACS * products / LEAST_GROUP_COLUMNS
             cost += (phases.stop - phases.start) * (products + tiling.products * sums + reads)
         return int(cost) - self.epilogue_saving(width)
-
-    def multiply_accumulates(self, source: int, width: int, shift: int) -> int:
-        """Return those of the products at all points."""
-        return self._polyphase(source).products * self.filter.c_in * self.filter.c_out
-
-    @cached_property
-    def kernel(self) -> ToomCookKernel:
-        """The kernel; see `CompiledAlgorithm`."""
-        filter_ = self.filter
-        tile = best_tile(filter_.c_out, filter_.taps.element_size())
-        return ToomCookKernel(filter_.taps[0], tile, dilation=filter_.dilation, offset=filter_.offset)
-
-    def _polyphase(self, source: int) -> Polyphase:
-        return Polyphase(source, self.filter.kernel, self.filter.dilation)
-
-
-def _suits(filter_: LinearFilter) -> bool:
-    return (
-        filter_.groups == filter_.upsampling == 1 and filter_.taps.dtype in TYPES and filter_.kernel <= LONGEST_KERNEL
-    )
 
 
 class PolyphaseToomCook:
@@ -124,19 +107,19 @@ class PolyphaseToomCook:
         """Return (rows, width + (K - 1) * dilation, C_out) from (rows, width, C_in)."""
         rows, width, _ = x.shape
         kernel, _, c_out = self.taps.shape
-        polyphase = Polyphase(width, kernel, self.dilation)
+        decomposition = polyphase(width, kernel, self.dilation)
         length = width + (kernel - 1) * self.dilation
         if self.dilation == 1:
-            ((_, tiling),) = polyphase.tilings
+            ((_, tiling),) = decomposition.tilings
             return self._for_tiling(tiling)(x).narrow(1, 0, length)
-        positions = polyphase.positions
+        positions = decomposition.positions
         even = torch.unflatten(x[:, : positions * self.dilation], 1, (positions, self.dilation))
         out = x.new_empty((rows, positions + kernel, self.dilation, c_out))
         if not positions:
             out.zero_()
-        for phases, tiling in polyphase.tilings:
+        for phases, tiling in decomposition.tilings:
             elements = even[:, :, phases]
-            if phases.start == 0 and polyphase.longer:
+            if phases.start == 0 and decomposition.longer:
                 elements = torch.cat([elements, x[:, None, positions * self.dilation :]], 1)
             into, convolution = out[:, : elements.shape[1] + kernel - 1, phases], self._for_tiling(tiling)
             many = phases.stop - phases.start >= COLUMNS_FROM_DILATION
@@ -159,18 +142,18 @@ class TiledToomCook:
 
     def __init__(self, taps: Tensor, tiling: Tiling) -> None:
         self.tiling = tiling
-        convolution = tiling.convolution
-        kernel_evaluation = torch.as_tensor(convolution.kernel_evaluation, device=taps.device)
-        self.weights = torch.einsum("pk,kio->pio", kernel_evaluation, taps.double()).to(taps.dtype).contiguous()
-        self.evaluation = torch.as_tensor(convolution.evaluation).to(taps)
-        self.interpolation = torch.as_tensor(convolution.interpolation).to(taps)
+        self.evaluation, self.weights, self.interpolation = tiling_matrices(tiling, taps)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return (rows, at least width + K - 1, C_out) from (rows, width, C_in)."""
-        short = self.tiling.tiles * self.tiling.tile - x.shape[1]
+        tiles, tile, kernel = self.tiling.tiles, self.tiling.tile, self.tiling.kernel
+        short = tiles * tile - x.shape[1]
         x = F.pad(x, (0, 0, 0, short)) if short else x
-        out = x.new_empty((len(x), self._length, self.weights.shape[2]))
-        at_once = self._rows_at_once(x)
+        # Several tiles are added up at full tiles past the end of the result.
+        length = tile + kernel - 1 if tiles == 1 else (tiles + overlap(kernel - 1, tile)) * tile
+        out = x.new_empty((len(x), length, self.weights.shape[2]))
+        row_bytes = tiles * (x.shape[2] + out.shape[2]) * len(self.weights) * x.element_size()
+        at_once = max(1, BYTES_AT_ONCE // row_bytes if devices.on_cpu(x) else len(x))
         for first in range(0, len(x), at_once):
             self._convolve(x[first : first + at_once], out[first : first + at_once])
         return out
@@ -181,20 +164,8 @@ class TiledToomCook:
         products = torch.bmm(values, self.weights)
         torch.mm(self.interpolation, products.flatten(1), out=into.flatten(1))
 
-    @property
-    def _length(self) -> int:
-        """Positions of the result, with those of whole tiles past its end."""
-        tiles, tile, kernel = self.tiling.tiles, self.tiling.tile, self.tiling.kernel
-        return tile + kernel - 1 if tiles == 1 else (tiles + overlap(kernel - 1, tile)) * tile
-
-    def _rows_at_once(self, x: Tensor) -> int:
-        if not devices.on_cpu(x):
-            return max(1, len(x))
-        elements = self.tiling.tiles * (self.weights.shape[1] + self.weights.shape[2]) * len(self.weights)
-        return max(1, BYTES_AT_ONCE // (elements * x.element_size()))
-
     def _convolve(self, x: Tensor, into: Tensor) -> None:
-        """Convolve rows of whole tiles (rows, tiles * tile, C_in) into (rows, positions, C_out)."""
+        """Convolve rows of full tiles (rows, tiles * tile, C_in) into (rows, positions, C_out)."""
         tiles, tile = self.tiling.tiles, self.tiling.tile
         values = torch.matmul(self.evaluation, x.reshape(-1, tile, x.shape[2]))
         products = torch.bmm(values.transpose(0, 1), self.weights).transpose(0, 1)

@@ -7,9 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.epilogue import Epilogue
 from attribution_bench_plugins.fastism.kernels.machine import Compiled, has_compiler
-from attribution_bench_plugins.fastism.kernels.register_tile import RegisterTile
 from attribution_bench_plugins.fastism.values import devices
 
 LLVM_TYPES: dict[torch.dtype, Literal["float", "double"]] = {torch.float32: "float", torch.float64: "double"}
@@ -23,28 +21,24 @@ def can_compile(tensor: Tensor) -> bool:
     return has_compiler() and devices.on_cpu(tensor) and tensor.dtype in LLVM_TYPES
 
 
-def compiled_kernel(name: str, kind: Literal["float", "double"], tile: RegisterTile, epilogue: Epilogue) -> Compiled:
-    """Return the machine code of the kernel `name` for an element type, a register tile and an epilogue."""
+def compiled(name: str, *settings: Any) -> Compiled:
+    """Return the machine code of a function, by the name and the arguments of the class of its code.
+
+    Kernels (`RowCode`) take an element type, a register tile and an epilogue; the loop of a program (`ProgramCode`)
+    takes nothing.
+    """
     with COMPILING:
-        return _compile_kernel(name, kind, tile, epilogue)
-
-
-def compiled_program_loop() -> Compiled:
-    """Return the machine code that runs the calls of a program for chunk after chunk of rows; see `ProgramCode`."""
-    with COMPILING:
-        return _compile_program_loop()
-
-
-# The modules that write code import llvmlite, which is optional: they are imported once something is compiled.
+        return _compile(name, *settings)
 
 
 @cache
-def _compile_kernel(name: str, kind: str, tile: RegisterTile, epilogue: Epilogue) -> Compiled:
+def _compile(name: str, *settings: Any) -> Compiled:
+    # The modules that write code import llvmlite, which is optional: they are imported once something is compiled.
     from attribution_bench_plugins.fastism.kernels.direct_code import DirectCode
     from attribution_bench_plugins.fastism.kernels.overlap_add_code import OverlapAddCode
-    from attribution_bench_plugins.fastism.kernels.pool_code import PoolCode
+    from attribution_bench_plugins.fastism.kernels.pool_code import PoolCode, TotalCode
+    from attribution_bench_plugins.fastism.kernels.program_code import ProgramCode
     from attribution_bench_plugins.fastism.kernels.toom_cook_code import ToomCookCode
-    from attribution_bench_plugins.fastism.kernels.total_code import TotalCode
 
     codes: dict[str, Any] = {
         "toom_cook": ToomCookCode,
@@ -52,12 +46,6 @@ def _compile_kernel(name: str, kind: str, tile: RegisterTile, epilogue: Epilogue
         "pool": PoolCode,
         "overlap_add": OverlapAddCode,
         "total": TotalCode,
+        "program": ProgramCode,
     }
-    return Compiled(codes[name](kind, tile, epilogue).module)
-
-
-@cache
-def _compile_program_loop() -> Compiled:
-    from attribution_bench_plugins.fastism.kernels.program_code import ProgramCode
-
-    return Compiled(ProgramCode().module)
+    return Compiled(codes[name](*settings).module)

@@ -1,5 +1,6 @@
 """LLVM code of the direct convolution."""
 
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -18,85 +19,76 @@ class DirectCode(RowCode):
     """
 
     def write(self) -> None:
-        """Write the function's body."""
-        code, b, given = self.code, self.code.builder, self.given
+        b, given = self.builder, self.given
         self.listed = b.alloca(INDEX)
-        with code.loop(number(0), given["rows"]) as row:
+        with self.loop(number(0), given["rows"]) as row:
             self.zero(*self.start_row(row.index))
-        for block, vectors in self.blocks(code.rounded_up(given["c_out"], self.tile.lanes)):
+        for block, vectors in self.blocks(self.rounded_up(given["c_out"], self.tile.lanes)):
             before = b.mul(b.mul(given["kernel"], given["c_in"]), block)
             self.taps = self.at(given["taps"], before)
-            with code.loop(number(0), given["rows"]) as row:
+            with self.loop(number(0), given["rows"]) as row:
                 low, high, _ = self.start_row(row.index)
-                with code.loop(low, high, self.tile.positions) as tile:
+                with self.loop(low, high, self.tile.positions) as tile:
                     self._tile(tile.index, high, block, vectors)
 
     def _tile(self, position: Any, high: Any, channel: Any, vectors: int) -> None:
-        tap_count = self._list_taps(position, vectors)
-        sums = self._multiply(tap_count, vectors)
-        into = self.at(
-            self.given["scratch"],
-            self.code.builder.mul(
-                number(self.tile.positions), self.code.builder.mul(self.given["kernel"], self.given["c_in"])
-            ),
-        )
-        for i, value in enumerate(sums):
-            self.code.builder.store(value, self.at(into, number(i * self.tile.lanes)), align=self.itemsize)
+        b, given = self.builder, self.given
+        sums = self._multiply(self._list_taps(position, vectors), vectors)
+        copies = b.mul(number(self.tile.positions), b.mul(given["kernel"], given["c_in"]))
+        into = self.at(given["scratch"], copies)
+        self.store(sums, into)
         self._write(into, position, high, channel, vectors)
 
     def _list_taps(self, position: Any, vectors: int) -> Any:
         """List the addresses of inputs and weights of the taps that read the source window; returns their number."""
-        code, b, given = self.code, self.code.builder, self.given
+        b, given = self.builder, self.given
         positions = number(self.tile.positions)
         first = b.sub(b.sub(position, given["offset"]), self.x_start)
         b.store(number(0), self.listed)
-        with code.loop(number(0), given["kernel"]) as tap:
+        with self.loop(number(0), given["kernel"]) as tap:
             start = b.sub(first, b.mul(tap.index, given["dilation"]))
             stop = b.add(start, positions)
-            low, high = code.larger(start, number(0)), code.smaller(stop, given["x_width"])
+            low, high = self.larger(start, number(0)), self.smaller(stop, given["x_width"])
             with b.if_then(b.icmp_signed("<", low, high)):
                 inside = b.and_(b.icmp_signed(">=", start, number(0)), b.icmp_signed("<=", stop, given["x_width"]))
                 own = self.at(self.x, b.mul(start, given["c_in"]))
                 copied = self.at(given["scratch"], b.mul(tap.index, b.mul(positions, given["c_in"])))
                 with b.if_then(b.not_(inside)):
                     size = b.mul(given["c_in"], number(self.itemsize))
-                    code.fill_zero(copied, b.mul(positions, size))
+                    self.fill_zero(copied, b.mul(positions, size))
                     into = self.at(copied, b.mul(b.sub(low, start), given["c_in"]))
                     part = self.at(self.x, b.mul(low, given["c_in"]))
-                    code.copy(into, part, b.mul(b.sub(high, low), size))
+                    self.copy(into, part, b.mul(b.sub(high, low), size))
                 read = b.select(inside, own, copied)
                 size = b.mul(given["c_in"], number(vectors * self.tile.lanes))
                 weights = self.at(self.taps, b.mul(tap.index, size))
                 slot = b.mul(b.load(self.listed, typ=INDEX), number(2))
-                b.store(read, code.at(given["lists"], slot, INDEX))
-                b.store(weights, code.at(given["lists"], b.add(slot, number(1)), INDEX))
+                b.store(read, self.integer_at(given["lists"], slot))
+                b.store(weights, self.integer_at(given["lists"], b.add(slot, number(1))))
                 b.store(b.add(b.load(self.listed, typ=INDEX), number(1)), self.listed)
         return b.load(self.listed, typ=INDEX)
 
     def _multiply(self, tap_count: Any, vectors: int) -> list[Any]:
         """Return the sums of a tile: of the products of the listed taps."""
-        code, b, given, tile = self.code, self.code.builder, self.given, self.tile
+        b, given, tile = self.builder, self.given, self.tile
         zero = ir.Constant(self.vector, None)
-        with code.loop(number(0), tap_count, carried=[zero] * (tile.positions * vectors)) as tap:
+        with self.loop(number(0), tap_count, carried=[zero] * (tile.positions * vectors)) as tap:
             slot = b.mul(tap.index, number(2))
-            read = b.load(code.at(given["lists"], slot, INDEX), typ=POINTER)
-            weights = b.load(code.at(given["lists"], b.add(slot, number(1)), INDEX), typ=POINTER)
+            read = b.load(self.integer_at(given["lists"], slot), typ=POINTER)
+            weights = b.load(self.integer_at(given["lists"], b.add(slot, number(1))), typ=POINTER)
             starts = [self.at(read, b.mul(given["c_in"], number(i))) for i in range(tile.positions)]
             tap.carried = self.multiply(starts, weights, vectors, tap.carried)
         return tap.carried
 
     def _write(self, sums: Any, position: Any, high: Any, channel: Any, vectors: int) -> None:
         """Apply the epilogue to the sums of a tile, and write those of positions before `high` and of real channels."""
-        code, b, given = self.code, self.code.builder, self.given
+        b, given = self.builder, self.given
         channels_of_tile = number(vectors * self.tile.lanes)
-        channels = code.smaller(channels_of_tile, b.sub(given["c_out"], channel))
-        last = code.smaller(b.add(position, number(self.tile.positions)), high)
-        with code.loop(position, last) as at:
+        channels = self.smaller(channels_of_tile, b.sub(given["c_out"], channel))
+        last = self.smaller(b.add(position, number(self.tile.positions)), high)
+        with self.loop(position, last) as at:
             own = self.at(sums, b.mul(b.sub(at.index, position), channels_of_tile))
             unmutated = self.at(self.unmutated, b.add(b.mul(at.index, given["c_out"]), channel))
             into = self.at(self.out, b.add(b.mul(b.sub(at.index, self.out_start), given["c_out"]), channel))
-
-            def write(other: Any, own: Any = own, unmutated: Any = unmutated, into: Any = into) -> None:
-                self.write_run(channels, own, channel, unmutated, other, into)
-
+            write = partial(self.write_run, channels, own, channel, unmutated, into=into)
             self.with_other(at.index, channel, write)

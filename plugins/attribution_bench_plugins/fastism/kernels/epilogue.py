@@ -21,11 +21,6 @@ class Epilogue:
         return "rectify" in self.steps
 
     @property
-    def scaled(self) -> bool:
-        """Whether channels are scaled."""
-        return "scale" in self.steps
-
-    @property
     def reads_unmutated(self) -> bool:
         """Whether the unmutated activation is needed: as input of the ReLU, or to write the value."""
         return self.rectified or self.value

@@ -7,11 +7,10 @@ from typing import Any
 
 from llvmlite import ir
 
-FUNCTION_NAME = "kernel"
-"""The name of every compiled function."""
 INDEX = ir.IntType(64)
 """The type of indices, sizes and integer parameters."""
 POINTER = ir.PointerType()
+FALSE = ir.Constant(ir.IntType(1), 0)
 
 
 def number(value: int) -> ir.Constant:
@@ -34,12 +33,12 @@ class Code:
     def __init__(self, parameters: Sequence[tuple[str, Any]]) -> None:
         """Begin a function of one argument: the address of its parameters, indices and pointers of 64 bits each."""
         self.module = ir.Module()
-        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), FUNCTION_NAME)
+        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), "kernel")
         self.function.attributes.add("nounwind")
         self.builder = ir.IRBuilder(self.function.append_basic_block())
-        given = self.function.args[0]
-        self.arguments = {
-            key: self.builder.load(self.at(given, number(i), INDEX), typ=kind, name=key)
+        arguments = self.function.args[0]
+        self.given = {
+            key: self.builder.load(self.integer_at(arguments, number(i)), typ=kind, name=key)
             for i, (key, kind) in enumerate(parameters)
         }
 
@@ -53,11 +52,9 @@ class Code:
         b.position_at_end(test)
         index = b.phi(INDEX)
         index.add_incoming(start, before)
-        phis = []
-        for value in carried:
-            phi = b.phi(value.type)
+        phis = [b.phi(value.type) for value in carried]
+        for phi, value in zip(phis, carried, strict=True):
             phi.add_incoming(value, before)
-            phis.append(phi)
         b.cbranch(b.icmp_signed("<", index, stop), body, after)
         b.position_at_end(body)
         loop = Loop(index, list(phis))
@@ -82,13 +79,9 @@ class Code:
         """Return the larger of two indices."""
         return self.builder.select(self.builder.icmp_signed(">", x, y), x, y)
 
-    def at(self, pointer: Any, offset: Any, kind: Any) -> Any:
-        """Return a pointer `offset` elements of a type after another."""
-        return self.builder.gep(pointer, [offset], source_etype=kind)
-
-    def load(self, pointer: Any, kind: Any, align: int) -> Any:
-        """Return the element or the vector at an address."""
-        return self.builder.load(pointer, typ=kind, align=align)
+    def integer_at(self, pointer: Any, offset: Any) -> Any:
+        """Return a pointer `offset` integers or addresses after another."""
+        return self.builder.gep(pointer, [offset], source_etype=INDEX)
 
     def spread(self, value: Any, vector: Any) -> Any:
         """Return a vector whose elements are all `value`."""
@@ -99,13 +92,10 @@ class Code:
     def multiply_add(self, x: Any, y: Any, total: Any) -> Any:
         """Return ``x * y + total``, rounded once where the processor has a fused instruction."""
         kind = total.type
-        suffix = (
-            f"v{kind.count}{kind.element.intrinsic_name}" if isinstance(kind, ir.VectorType) else kind.intrinsic_name
-        )
-        name = f"llvm.fmuladd.{suffix}"
+        is_vector = isinstance(kind, ir.VectorType)
+        name = f"llvm.fmuladd.{f'v{kind.count}{kind.element.intrinsic_name}' if is_vector else kind.intrinsic_name}"
         function = self.module.globals.get(name)
-        if function is None:
-            function = ir.Function(self.module, ir.FunctionType(kind, [kind] * 3), name)
+        function = function or ir.Function(self.module, ir.FunctionType(kind, [kind] * 3), name)
         return self.builder.call(function, [x, y, total])
 
     def fill_zero(self, pointer: Any, size: Any) -> None:
@@ -117,6 +107,3 @@ class Code:
         """Copy `size` bytes."""
         function = self.module.declare_intrinsic("llvm.memcpy", [POINTER, POINTER, INDEX])
         self.builder.call(function, [into, source, size, FALSE])
-
-
-FALSE = ir.Constant(ir.IntType(1), 0)

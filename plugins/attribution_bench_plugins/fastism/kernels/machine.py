@@ -19,10 +19,6 @@ class Machine:
     vector_bytes: int
     vector_registers: int
 
-    def lanes(self, itemsize: int) -> int:
-        """Return the number of elements in a vector."""
-        return self.vector_bytes // itemsize
-
 
 @cache
 def has_compiler() -> bool:
@@ -49,19 +45,6 @@ def host_machine() -> Machine:
     return Machine(16, 16)
 
 
-def _target() -> Any:
-    """Return a new target machine: the engine that compiles a module takes ownership of its target."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        features["prefer-256-bit"] = False
-    target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3)
-
-
 class Compiled:
     """A function in machine code, which is called without the interpreter lock."""
 
@@ -69,7 +52,15 @@ class Compiled:
         """Compile the first function of an llvmlite module; it takes the address of its arguments (see `Code`)."""
         import llvmlite.binding as llvm
 
-        target = _target()
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        features = llvm.get_host_cpu_features()
+        if features.get("avx512f"):
+            features["prefer-256-bit"] = False
+        # A new target for each function: the engine that compiles a module takes ownership of its target.
+        target = llvm.Target.from_default_triple().create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3
+        )
         parsed = llvm.parse_assembly(str(module))
         parsed.verify()
         tuning = llvm.create_pipeline_tuning_options(speed_level=3)

@@ -17,20 +17,19 @@ class OverlapAddCode(RowCode):
     """
 
     def write(self) -> None:
-        """Write the function's body."""
-        code, b, given = self.code, self.code.builder, self.given
+        b, given = self.builder, self.given
         channels = b.mul(given["kernel"], given["c_out"])
-        padded = self.code.rounded_up(channels, self.tile.lanes)
+        padded = self.rounded_up(channels, self.tile.lanes)
         advance = b.mul(given["upsampling"], given["c_out"])
         reached = b.add(b.mul(b.sub(given["x_width"], number(1)), advance), padded)
-        self.row_size = self.code.rounded_up(reached, self.tile.lanes)
+        self.row_size = self.rounded_up(reached, self.tile.lanes)
         sums = b.mul(self.row_size, number(self.tile.positions))
         zeros = self.at(given["scratch"], sums)
-        code.fill_zero(zeros, b.mul(given["c_out"], number(self.itemsize)))
-        with code.loop(number(0), given["rows"]) as row:
+        self.fill_zero(zeros, b.mul(given["c_out"], number(self.itemsize)))
+        with self.loop(number(0), given["rows"]) as row:
             low, high, end = self.start_row(row.index)
             self.zero(low, high, end)
-            code.fill_zero(given["scratch"], b.mul(sums, number(self.itemsize)))
+            self.fill_zero(given["scratch"], b.mul(sums, number(self.itemsize)))
             for block, vectors in self.blocks(padded):
                 weights = self.at(given["taps"], b.mul(given["c_in"], block))
                 into = self.at(given["scratch"], block)
@@ -41,7 +40,7 @@ class OverlapAddCode(RowCode):
 
     def _add(self, position: Any, positions: int, weights: Any, vectors: int, into: Any, advance: Any) -> None:
         """Add the products of the positions of a tile, each to its row of sums."""
-        code, b, given, tile = self.code, self.code.builder, self.given, self.tile
+        b, given, tile = self.builder, self.given, self.tile
         starts = [self.at(self.x, b.mul(given["c_in"], b.add(position, number(i)))) for i in range(positions)]
         sums = self.multiply(starts, weights, vectors, [ir.Constant(self.vector, None)] * (positions * vectors))
         for i in range(positions):
@@ -49,40 +48,37 @@ class OverlapAddCode(RowCode):
             first = self.at(into, b.add(own, b.mul(b.add(position, number(i)), advance)))
             for v in range(vectors):
                 place = self.at(first, number(v * tile.lanes))
-                total = b.fadd(code.load(place, self.vector, self.itemsize), sums[i * vectors + v])
+                total = b.fadd(self.load(place, self.vector), sums[i * vectors + v])
                 b.store(total, place, align=self.itemsize)
 
     def _add_up_rows(self) -> None:
         """Add all rows of sums to the first one."""
-        b, scratch = self.code.builder, self.given["scratch"]
-        with self.code.loop(number(0), self.row_size, self.tile.lanes) as place:
+        b, scratch = self.builder, self.given["scratch"]
+        with self.loop(number(0), self.row_size, self.tile.lanes) as place:
             parts = [
-                self.code.load(
-                    self.at(scratch, b.add(place.index, b.mul(self.row_size, number(i)))), self.vector, self.itemsize
-                )
+                self.load(self.at(scratch, b.add(place.index, b.mul(self.row_size, number(i)))), self.vector)
                 for i in range(self.tile.positions)
             ]
             while len(parts) > 1:
-                parts = [b.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=False)] + parts[
-                    len(parts) // 2 * 2 :
-                ]
+                sums = [b.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=False)]
+                parts = sums + parts[2 * len(sums) :]
             b.store(parts[0], self.at(scratch, place.index), align=self.itemsize)
 
     def _write(self, low: Any, high: Any, zeros: Any) -> None:
-        """Write the row: the positions that taps reach in one run, and those around them one by one, as zeros."""
-        code, b, given = self.code, self.code.builder, self.given
+        """Write the row: the affected positions in one run, and those around them one by one, as zeros."""
+        b, given = self.builder, self.given
         start = b.add(b.mul(self.x_start, given["upsampling"]), given["offset"])
         stop = b.add(b.add(start, b.mul(b.sub(given["x_width"], number(1)), given["upsampling"])), given["kernel"])
-        first = code.smaller(code.larger(start, low), high)
-        last = code.larger(code.smaller(stop, high), first)
+        first = self.smaller(self.larger(start, low), high)
+        last = self.larger(self.smaller(stop, high), first)
         own = self.at(given["scratch"], b.mul(b.sub(first, start), given["c_out"]))
         self._write_run(first, b.sub(last, first), own)
         for begin, end in ((low, first), (last, high)):
-            with code.loop(begin, end) as position:
+            with self.loop(begin, end) as position:
                 self._write_run(position.index, number(1), zeros)
 
     def _write_run(self, position: Any, positions: Any, own: Any) -> None:
-        b, c_out = self.code.builder, self.given["c_out"]
+        b, c_out = self.builder, self.given["c_out"]
         unmutated = self.at(self.unmutated, b.mul(position, c_out))
         into = self.at(self.out, b.mul(b.sub(position, self.out_start), c_out))
         self.write_run(b.mul(positions, c_out), own, number(0), unmutated, None, into)

@@ -1,10 +1,9 @@
-"""Maximum pooling as a kernel."""
+"""Maximum pools and sums over positions as kernels."""
 
 from typing import ClassVar
 
 from attribution_bench_plugins.fastism.kernels.register_tile import RegisterTile
 from attribution_bench_plugins.fastism.kernels.window_kernel import WindowKernel
-from attribution_bench_plugins.fastism.values.window import Window
 
 
 class PoolKernel(WindowKernel):
@@ -16,9 +15,14 @@ class PoolKernel(WindowKernel):
     def __init__(
         self, tile: RegisterTile, *, kernel: int, stride: int, dilation: int, padding: int, channels: int
     ) -> None:
-        super().__init__(tile, c_in=channels, c_out=channels)
-        self.arguments = {"kernel": kernel, "stride": stride, "dilation": dilation, "offset": -padding}
+        own = {"kernel": kernel, "stride": stride, "dilation": dilation, "offset": -padding}
+        super().__init__(tile, c_in=channels, c_out=channels, **own)
 
-    def calls(self, source: Window) -> list[dict[str, int]]:
-        """Return the parameters of the one call."""
-        return [self.arguments]
+
+class TotalKernel(WindowKernel):
+    """A sum over positions, ``out[0] = sum(x)`` over the full window, which is zero outside the sequence."""
+
+    name: ClassVar[str] = "total"
+
+    def __init__(self, tile: RegisterTile, *, channels: int) -> None:
+        super().__init__(tile, c_in=channels, c_out=channels)

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.kernels.compiling import LLVM_TYPES, compiled_kernel, compiled_program_loop
+from attribution_bench_plugins.fastism.kernels.compiling import LLVM_TYPES, compiled
 from attribution_bench_plugins.fastism.kernels.epilogue import NO_EPILOGUE, Epilogue
 from attribution_bench_plugins.fastism.kernels.machine import Compiled, packed
 from attribution_bench_plugins.fastism.kernels.window_kernel import PARAMETERS, WindowKernel
@@ -84,38 +84,13 @@ class _RowStorage:
 
 
 @dataclass(frozen=True)
-class FunctionCall:
+class _FunctionCall:
     """A call of a compiled function with its arguments; a kernel call takes one or several."""
 
-    call: KernelCall
+    node: str
     function: Compiled
     arguments: "ctypes.Array[ctypes.c_int64]"
     """Those of `PARAMETERS`; the first two, the rows, are written when a chunk of rows is run."""
-
-
-@dataclass(frozen=True)
-class PreparedProgram:
-    """A program with memory for all that it reads and writes."""
-
-    function_calls: list[FunctionCall]
-    rows: int
-    chunk: int
-    """Rows that are computed at a time."""
-    results: list[Tensor | None]
-    held: list[Tensor]
-    """Tensors beside the results whose memory is read and written."""
-
-    def run(self, observer: KernelObserver | None) -> None:
-        """Compute all rows, chunk by chunk: in one call, or call by call through an observer."""
-        if observer is not None:
-            for first in range(0, self.rows, self.chunk):
-                for each in self.function_calls:
-                    each.arguments[0], each.arguments[1] = first, min(self.chunk, self.rows - first)
-                    observer.run_kernel(each.call.node, partial(each.function, each.arguments))
-            return
-        addresses = [(each.function.address, ctypes.addressof(each.arguments)) for each in self.function_calls]
-        calls = packed([number for pair in addresses for number in pair])
-        compiled_program_loop()(packed([ctypes.addressof(calls), len(self.function_calls), self.rows, self.chunk]))
 
 
 def run_calls(
@@ -131,15 +106,6 @@ def run_calls(
 
     Each call comes after those whose results it reads. All have the same rows and element type.
     """
-    program = prepare_program(calls, kept, buffers, chunk_bytes=chunk_bytes, least_chunk_rows=least_chunk_rows)
-    program.run(observer)
-    return program.results
-
-
-def prepare_program(
-    calls: Sequence[KernelCall], kept: Sequence[bool], buffers: Buffers, *, chunk_bytes: int, least_chunk_rows: int
-) -> PreparedProgram:
-    """Allocate the memory of calls, and lay out their arguments; see `run_calls`."""
     n, count, alternatives = calls[0].shape[:3]
     rows, dtype = n * count * alternatives, calls[0].dtype
     offsets, scratch_row = _scratch_offsets(calls, kept)
@@ -151,25 +117,24 @@ def prepare_program(
     intermediates = buffers.empty((scratch_row * chunk,), dtype)
     scratch = buffers.empty((max(call.kernel.scratch(call.source) for call in calls),), dtype)
     lists = torch.empty(max(call.kernel.lists() for call in calls), dtype=torch.int64)
-    program = PreparedProgram([], rows, chunk, [], [intermediates, scratch, lists])
     written: dict[KernelCall, _RowStorage] = {}
+    held: list[Tensor] = []  # Copies of operands: their memory is read until all calls have run.
+    results: list[Tensor | None] = []
+    function_calls: list[_FunctionCall] = []
 
     def storage(operand: Tensor | KernelCall) -> _RowStorage:
         if isinstance(operand, KernelCall):
             return written[operand]
         flat = operand.flatten(0, 2)
         flat = flat if flat.stride()[1:] == (flat.shape[2], 1) else flat.contiguous()
-        program.held.append(flat)
+        held.append(flat)
         return _RowStorage(flat.data_ptr(), flat.stride(0), True)
 
     for call, keeps, offset in zip(calls, kept, offsets, strict=True):
         result = buffers.empty(call.shape, dtype) if keeps else None
-        program.results.append(result)
-        if result is not None:
-            written[call] = _RowStorage(result.data_ptr(), _row_size(call), True)
-        else:
-            address = intermediates.data_ptr() + offset * chunk * dtype.itemsize
-            written[call] = _RowStorage(address, _row_size(call), False)
+        results.append(result)
+        address = intermediates.data_ptr() + offset * chunk * dtype.itemsize if result is None else result.data_ptr()
+        written[call] = _RowStorage(address, _row_size(call), keeps)
         x, out, source, window = storage(call.x), written[call], call.source, call.window
         given = {
             "x": x.address, "x_row": x.row, "x_moves": x.moves, "c_in": call.kernel.c_in,
@@ -190,13 +155,27 @@ def prepare_program(
             other, other_window = storage(call.other), call.other_window
             given.update(other=other.address, other_row=other.row, other_moves=other.moves)
             given.update(other_start=other_window.start, other_step=other_window.step, other_width=other_window.width)
-        function = compiled_kernel(call.kernel.name, LLVM_TYPES[dtype], call.kernel.tile, call.epilogue)
+        function = compiled(call.kernel.name, LLVM_TYPES[dtype], call.kernel.tile, call.epilogue)
         for own in call.kernel.calls(source):
             arguments = (ctypes.c_int64 * len(PARAMETERS))()
             for name, value in (given | own).items():
                 arguments[PARAMETER_INDEX[name]] = value
-            program.function_calls.append(FunctionCall(call, function, arguments))
-    return program
+            function_calls.append(_FunctionCall(call.node, function, arguments))
+    _run_chunks(function_calls, rows, chunk, observer)
+    return results
+
+
+def _run_chunks(calls: Sequence[_FunctionCall], rows: int, chunk: int, observer: KernelObserver | None) -> None:
+    """Compute all rows, chunk by chunk: in one call, or call by call through an observer."""
+    if observer is None:
+        addresses = [(each.function.address, ctypes.addressof(each.arguments)) for each in calls]
+        pairs = packed([number for pair in addresses for number in pair])
+        compiled("program")(packed([ctypes.addressof(pairs), len(calls), rows, chunk]))
+        return
+    for first in range(0, rows, chunk):
+        for each in calls:
+            each.arguments[0], each.arguments[1] = first, min(chunk, rows - first)
+            observer.run_kernel(each.node, partial(each.function, each.arguments))
 
 
 def _row_size(windows: Tensor | KernelCall) -> int:

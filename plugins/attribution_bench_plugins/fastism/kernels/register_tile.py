@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.kernels.machine import Machine, host_machine
@@ -10,7 +11,7 @@ from attribution_bench_plugins.fastism.kernels.machine import Machine, host_mach
 MOST_POSITIONS = 9
 """Largest number of positions of a tile: larger tiles compute more positions past the end of a window."""
 SINGLE_VECTOR_SLOWDOWN = 1.3
-"""Time of a tile of one vector over that of its channels in larger tiles, as it waits for loads; as measured."""
+"""Time of a tile of one vector over that of its channels in larger tiles, as it stalls on loads; as measured."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class RegisterTile:
     vectors: int
     positions: int
     rest: int = 0
-    """Vectors of the last output channels, which are fewer than those of a whole tile."""
+    """Vectors of the last output channels, which are fewer than those of a full tile."""
 
     @property
     def channels(self) -> int:
@@ -29,7 +30,7 @@ class RegisterTile:
         return self.lanes * self.vectors
 
     def padded(self, channels: int) -> int:
-        """Return the number of output channels, rounded up to whole vectors."""
+        """Return the number of output channels, rounded up to full vectors."""
         return -(-channels // self.lanes) * self.lanes
 
     def work(self, channels: int) -> float:
@@ -38,17 +39,18 @@ class RegisterTile:
         return self.padded(channels) + (SINGLE_VECTOR_SLOWDOWN - 1) * slow * self.lanes
 
     def in_blocks(self, weights: Tensor) -> Tensor:
-        """Return weights (..., C_in, padded channels) in the order in which they are read, (..., C_in * channels).
+        """Return weights (..., C_in, channels) in the order in which they are read, (..., C_in * padded channels).
 
         Those of one tile's output channels follow each other, input channel by input channel.
         """
-        whole = weights.shape[-1] // self.channels * self.channels
-        blocks = torch.unflatten(weights[..., :whole], -1, (-1, self.channels)).transpose(-3, -2).flatten(-3)
-        return torch.cat([blocks, weights[..., whole:].flatten(-2)], -1).contiguous()
+        weights = F.pad(weights, (0, self.padded(weights.shape[-1]) - weights.shape[-1]))
+        full = weights.shape[-1] // self.channels * self.channels
+        blocks = torch.unflatten(weights[..., :full], -1, (-1, self.channels)).transpose(-3, -2).flatten(-3)
+        return torch.cat([blocks, weights[..., full:].flatten(-2)], -1).contiguous()
 
     @property
     def position_counts(self) -> list[int]:
-        """The numbers of positions that are multiplied at a time: a whole tile's, and smaller ones for the rest."""
+        """The numbers of positions that are multiplied at a time: a full tile's, and smaller ones for the rest."""
         return [self.positions, *(size for size in (4, 2, 1) if size < self.positions)]
 
 
@@ -58,7 +60,7 @@ def best_tile(channels: int, itemsize: int, machine: Machine | None = None) -> R
     The sums, a vector of each weight and one of the input must fit the registers of the machine (default: this one).
     """
     machine = machine or host_machine()
-    lanes = machine.lanes(itemsize)
+    lanes = machine.vector_bytes // itemsize
     most = 4 if machine.vector_registers >= 32 else 2
     needed = -(-channels // lanes)
     tiles = [

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -15,22 +16,16 @@ ELEMENTS = {"float": (ir.FloatType(), 4), "double": (ir.DoubleType(), 8)}
 """The element types and their sizes in bytes."""
 
 
-class RowCode(abc.ABC):
+class RowCode(Code, abc.ABC):
     """The code of a kernel: a function that writes the windows of a chunk of rows."""
 
     def __init__(self, kind: str, tile: RegisterTile, epilogue: Epilogue) -> None:
+        super().__init__([(name, POINTER if name in POINTERS else INDEX) for name in PARAMETERS])
         self.tile, self.epilogue = tile, epilogue
         self.element, self.itemsize = ELEMENTS[kind]
         self.vector = ir.VectorType(self.element, tile.lanes)
-        self.code = Code([(name, POINTER if name in POINTERS else INDEX) for name in PARAMETERS])
-        self.given = self.code.arguments
         self.write()
-        self.code.builder.ret_void()
-
-    @property
-    def module(self) -> Any:
-        """The module that LLVM compiles."""
-        return self.code.module
+        self.builder.ret_void()
 
     @abc.abstractmethod
     def write(self) -> None:
@@ -41,7 +36,7 @@ class RowCode(abc.ABC):
 
         The first in the sequence, the one after the last in the sequence, and the one after the window.
         """
-        code, b, given = self.code, self.code.builder, self.given
+        b, given = self.builder, self.given
         every = b.add(given["first_row"], row)
         k = b.srem(b.sdiv(every, given["alternatives"]), given["count"])
         self.x_start = b.add(given["x_start"], b.mul(given["x_step"], k))
@@ -55,38 +50,38 @@ class RowCode(abc.ABC):
         self.unmutated = self.at(given["unmutated"], b.mul(sequence, given["unmutated_sequence"]))
         self.x_unmutated = self.at(given["x_unmutated"], b.mul(sequence, given["x_unmutated_sequence"]))
         end = b.add(self.out_start, given["out_width"])
-        low = code.smaller(code.larger(self.out_start, number(0)), end)
-        return low, code.larger(code.smaller(end, given["length"]), low), end
+        low = self.smaller(self.larger(self.out_start, number(0)), end)
+        return low, self.larger(self.smaller(end, given["length"]), low), end
 
     def _row_index(self, row: Any, name: str) -> Any:
         """Return the index of a row in a tensor that holds all rows, or those of the chunk only."""
-        b, given = self.code.builder, self.given
+        b, given = self.builder, self.given
         return b.add(row, b.mul(given["first_row"], given[f"{name}_moves"]))
 
     def zero(self, low: Any, high: Any, end: Any) -> None:
         """Write zeros to the positions of the window before `low` and from `high` on: those outside the sequence."""
-        b, c_out = self.code.builder, self.given["c_out"]
+        b, c_out = self.builder, self.given["c_out"]
         size = b.mul(c_out, number(self.itemsize))
-        self.code.fill_zero(self.out, b.mul(b.sub(low, self.out_start), size))
+        self.fill_zero(self.out, b.mul(b.sub(low, self.out_start), size))
         after = self.at(self.out, b.mul(b.sub(high, self.out_start), c_out))
-        self.code.fill_zero(after, b.mul(b.sub(end, high), size))
+        self.fill_zero(after, b.mul(b.sub(end, high), size))
 
     def blocks(self, padded: Any) -> Iterator[tuple[Any, int]]:
         """Loop over output channels in register tiles; yields the first channel and the number of vectors of each."""
-        b, size = self.code.builder, number(self.tile.channels)
-        whole = b.mul(b.sdiv(padded, size), size)
-        with self.code.loop(number(0), whole, self.tile.channels) as block:
+        b, size = self.builder, number(self.tile.channels)
+        full = b.mul(b.sdiv(padded, size), size)
+        with self.loop(number(0), full, self.tile.channels) as block:
             yield block.index, self.tile.vectors
         if self.tile.rest:
-            yield whole, self.tile.rest
+            yield full, self.tile.rest
 
     def tiles(self, count: Any) -> Iterator[tuple[Any, int]]:
         """Loop over `count` positions in register tiles, largest first; yields the first position and size of each."""
-        b, done = self.code.builder, number(0)
+        b, done = self.builder, number(0)
         for size in self.tile.position_counts:
-            # Each loop starts at the position where the one before it stopped, and runs for whole tiles of its size.
+            # Each loop starts at the position where the one before it stopped, and runs for full tiles of its size.
             stop = b.add(done, b.mul(b.sdiv(b.sub(count, done), number(size)), number(size)))
-            with self.code.loop(done, stop, size) as tile:
+            with self.loop(done, stop, size) as tile:
                 yield tile.index, size
             done = stop
 
@@ -98,17 +93,16 @@ class RowCode(abc.ABC):
         Sums are in registers: for each position, each vector of output channels. The input channels from `first` to
         before `stop` are multiplied, by default all.
         """
-        code = self.code
         first, stop = first or number(0), stop or self.given["c_in"]
-        with code.loop(first, stop, carried=sums) as channel:
-            row = self.at(weights, code.builder.mul(channel.index, number(vectors * self.tile.lanes)))
+        with self.loop(first, stop, carried=sums) as channel:
+            row = self.at(weights, self.builder.mul(channel.index, number(vectors * self.tile.lanes)))
             read = self.read(row, vectors, self.vector)
             added = []
             for i, start in enumerate(starts):
-                factor = code.load(self.at(start, channel.index), self.element, self.itemsize)
-                spread = code.spread(factor, self.vector)
+                factor = self.load(self.at(start, channel.index), self.element)
+                spread = self.spread(factor, self.vector)
                 totals = channel.carried[i * vectors : (i + 1) * vectors]
-                added += [code.multiply_add(spread, w, total) for w, total in zip(read, totals, strict=True)]
+                added += [self.multiply_add(spread, w, total) for w, total in zip(read, totals, strict=True)]
             channel.carried = added
         return channel.carried
 
@@ -117,7 +111,7 @@ class RowCode(abc.ABC):
 
         The address is None where no delta is added, or where the position is outside its window.
         """
-        b, given = self.code.builder, self.given
+        b, given = self.builder, self.given
         if "add" not in self.epilogue.steps:
             write(None)
             return
@@ -135,23 +129,16 @@ class RowCode(abc.ABC):
 
         `own`, `unmutated`, `other` and `into` are addresses of first elements; `other` is None where nothing is added.
         """
-        b = self.code.builder
-        whole = b.mul(b.sdiv(count, number(self.tile.lanes)), number(self.tile.lanes))
-        for low, stop, step, kind in (
-            (number(0), whole, self.tile.lanes, self.vector),
-            (whole, count, 1, self.element),
-        ):
-            with self.code.loop(low, stop, step) as index:
+        b, lanes = self.builder, self.tile.lanes
+        vectors = b.mul(b.sdiv(count, number(lanes)), number(lanes))
+        for low, stop, step, kind in ((number(0), vectors, lanes, self.vector), (vectors, count, 1, self.element)):
+            with self.loop(low, stop, step) as index:
 
                 def read(pointer: Any, index: Any = index.index, kind: Any = kind) -> Any:
-                    return self.code.load(self.at(pointer, index), kind, self.itemsize)
+                    return self.load(self.at(pointer, index), kind)
 
-                result = self.after_epilogue(
-                    read(own),
-                    read(unmutated) if self.epilogue.reads_unmutated else None,
-                    read(other) if other is not None else None,
-                    read(self.at(self.given["scale"], channel)) if self.epilogue.scaled else None,
-                )
+                scale = partial(self.at, self.given["scale"], channel)
+                result = self._after_epilogue(read(own), read, unmutated, other, scale)
                 b.store(result, self.at(into, index.index), align=self.itemsize)
 
     def write_position(self, position: Any, total: Callable[[Any, int, Any], list[Any]]) -> None:
@@ -159,7 +146,7 @@ class RowCode(abc.ABC):
 
         ``total(channel, count, kind)`` returns `count` vectors or elements of sums from a channel on.
         """
-        b, c_out = self.code.builder, self.given["c_out"]
+        b, c_out = self.builder, self.given["c_out"]
         unmutated = self.at(self.unmutated, b.mul(position, c_out))
         into = self.at(self.out, b.mul(b.sub(position, self.out_start), c_out))
 
@@ -167,15 +154,10 @@ class RowCode(abc.ABC):
             def part(channel: Any, count: int, kind: Any) -> None:
                 def read(pointer: Any, i: int) -> Any:
                     place = b.add(channel, number(i * self.tile.lanes))
-                    return self.code.load(self.at(pointer, place), kind, self.itemsize)
+                    return self.load(self.at(pointer, place), kind)
 
                 results = [
-                    self.after_epilogue(
-                        value,
-                        read(unmutated, i) if self.epilogue.reads_unmutated else None,
-                        read(other, i) if other is not None else None,
-                        read(self.given["scale"], i) if self.epilogue.scaled else None,
-                    )
+                    self._after_epilogue(value, partial(read, i=i), unmutated, other, lambda: self.given["scale"])
                     for i, value in enumerate(total(channel, count, kind))
                 ]
                 self.store(results, self.at(into, channel))
@@ -189,11 +171,11 @@ class RowCode(abc.ABC):
 
         The last vectors overlap those before them where the channels are no multiple of their size.
         """
-        code, b, lanes = self.code, self.code.builder, self.tile.lanes
+        b, lanes = self.builder, self.tile.lanes
 
         def vectors(count: int) -> None:
-            with code.loop(number(0), channels, count * lanes) as channel:
-                part(code.smaller(channel.index, b.sub(channels, number(count * lanes))), count, self.vector)
+            with self.loop(number(0), channels, count * lanes) as channel:
+                part(self.smaller(channel.index, b.sub(channels, number(count * lanes))), count, self.vector)
 
         with b.if_else(b.icmp_signed(">=", channels, number(4 * lanes))) as (many, fewer):
             with many:
@@ -201,26 +183,34 @@ class RowCode(abc.ABC):
             with fewer, b.if_else(b.icmp_signed(">=", channels, number(lanes))) as (some, few):
                 with some:
                     vectors(1)
-                with few, code.loop(number(0), channels) as channel:
+                with few, self.loop(number(0), channels) as channel:
                     part(channel.index, 1, self.element)
 
     def read(self, start: Any, count: int, kind: Any) -> list[Any]:
         """Return `count` vectors that lie side by side, from an address on."""
-        return [self.code.load(self.at(start, number(i * self.tile.lanes)), kind, self.itemsize) for i in range(count)]
+        return [self.load(self.at(start, number(i * self.tile.lanes)), kind) for i in range(count)]
 
     def store(self, vectors: list[Any], into: Any) -> None:
         """Write vectors side by side, from an address on."""
         for i, vector in enumerate(vectors):
-            self.code.builder.store(vector, self.at(into, number(i * self.tile.lanes)), align=self.itemsize)
+            self.builder.store(vector, self.at(into, number(i * self.tile.lanes)), align=self.itemsize)
 
-    def after_epilogue(self, delta: Any, unmutated: Any, other: Any, scale: Any) -> Any:
-        """Return a sum after the epilogue; `other` is None where nothing is added."""
-        b = self.code.builder
+    def _after_epilogue(
+        self, delta: Any, read: Callable[[Any], Any], unmutated: Any, other: Any, scale: Callable[[], Any]
+    ) -> Any:
+        """Return a sum after the epilogue.
+
+        The epilogue reads at the addresses `unmutated`, `other` (None where nothing is added) and ``scale()``.
+        """
+        b = self.builder
+        unmutated = read(unmutated) if self.epilogue.reads_unmutated else None
+        other = read(other) if other is not None else None
+        factor = read(scale()) if "scale" in self.epilogue.steps else None
         for step in self.epilogue.steps:
             if step == "add" and other is not None:
                 delta = b.fadd(delta, other)
             elif step == "scale":
-                delta = b.fmul(delta, scale)
+                delta = b.fmul(delta, factor)
             elif step == "rectify":
                 value = self._rectified(b.fadd(delta, unmutated))
                 if self.epilogue.value:
@@ -231,8 +221,12 @@ class RowCode(abc.ABC):
     def _rectified(self, x: Any) -> Any:
         """Return the ReLU of x; NaN stays NaN."""
         zero = ir.Constant(x.type, None if isinstance(x.type, ir.VectorType) else 0.0)
-        return self.code.builder.select(self.code.builder.fcmp_ordered("<", x, zero), zero, x)
+        return self.builder.select(self.builder.fcmp_ordered("<", x, zero), zero, x)
 
     def at(self, pointer: Any, offset: Any) -> Any:
         """Return a pointer `offset` elements after another."""
-        return self.code.at(pointer, offset, self.element)
+        return self.builder.gep(pointer, [offset], source_etype=self.element)
+
+    def load(self, pointer: Any, kind: Any) -> Any:
+        """Return the element or the vector at an address."""
+        return self.builder.load(pointer, typ=kind, align=self.itemsize)

@@ -1,6 +1,5 @@
 """Toom-Cook convolution as a kernel: values and products at the points stay in the cache."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.kernels.convolution_kernel import ConvolutionKernel
 from attribution_bench_plugins.fastism.kernels.register_tile import RegisterTile
-from attribution_bench_plugins.fastism.numerics.tilings import Polyphase, Tiling
+from attribution_bench_plugins.fastism.numerics.tilings import Tiling, polyphase
 from attribution_bench_plugins.fastism.values.window import Window
 
 GROUP_BYTES = 2**15
@@ -18,33 +17,33 @@ LEAST_GROUP_COLUMNS = 160
 CACHED_WEIGHTS_BYTES = 2**20
 """Largest weights that stay in a core's second-level cache from one group of columns to the next."""
 
+Matrices = tuple[Tensor, Tensor, Tensor]
+"""The matrices of a tiling: evaluation (points, inputs), weights at each point, and interpolation (outputs, points)."""
 
-@dataclass(frozen=True, eq=False)
-class PreparedTiling:
-    """The matrices of a Toom-Cook convolution for tiles of one width; see `numerics.toom_cook`."""
 
-    evaluation: Tensor
-    """(points, inputs)."""
-    weights: Tensor
-    """(points, elements), the taps at each point; see `RegisterTile.in_blocks`."""
-    interpolation: Tensor
-    """(outputs, points)."""
+def tiling_matrices(tiling: Tiling, taps: Tensor) -> Matrices:
+    """Return the matrices of a tiling for taps (K, C_in, C_out), with weights (points, C_in, C_out)."""
+    convolution = tiling.convolution
+    kernel_evaluation = torch.as_tensor(convolution.kernel_evaluation, device=taps.device)
+    weights = torch.einsum("pk,kio->pio", kernel_evaluation, taps.double()).to(taps.dtype)
+    evaluation, interpolation = (
+        torch.as_tensor(each).to(taps) for each in (convolution.evaluation, convolution.interpolation)
+    )
+    return evaluation, weights.contiguous(), interpolation
 
 
 class ToomCookKernel(ConvolutionKernel):
     """A Toom-Cook convolution without upsampling, for windows of which each phase of the dilation is one tile.
 
-    Taps (K, C_in, C_out), and a register tile for C_out channels. A column is one phase of one row: every dilation-th
-    position of it.
+    The register tile is that of C_out channels. A column is one phase of one row: every dilation-th position of it.
     """
 
     name: ClassVar[str] = "toom_cook"
 
-    def __init__(self, taps: Tensor, tile: RegisterTile, *, dilation: int, offset: int) -> None:
-        super().__init__(taps, tile, upsampling=1, dilation=dilation, offset=offset)
-        self._prepared_tilings: dict[Tiling, PreparedTiling] = {}
+    def __init__(self, taps: Tensor, tile: RegisterTile, **arguments: int) -> None:
+        super().__init__(taps, tile, **arguments)
+        self._matrices: dict[Tiling, Matrices] = {}
         self._calls: dict[int, list[dict[str, int]]] = {}
-        self._polyphases: dict[int, Polyphase] = {}
 
     def laid_out(self, taps: Tensor) -> Tensor:
         """Return the taps as they are: the weights that are read depend on the width of the window."""
@@ -57,21 +56,9 @@ class ToomCookKernel(ConvolutionKernel):
     def calls(self, source: Window) -> list[dict[str, int]]:
         """Return the parameters of a call for the columns that are one position longer, and of one for the others."""
         calls = self._calls.get(source.width)
-        return calls if calls is not None else self._calls.setdefault(source.width, self._arguments_for(source))
-
-    def _arguments_for(self, source: Window) -> list[dict[str, int]]:
-        calls = []
-        for phases, tiling in self._tilings(source):
-            prepared = self._prepared(tiling)
-            calls.append(
-                {
-                    **self.arguments,
-                    **{"first": phases.start, "columns": phases.stop - phases.start, "inputs": tiling.tile},
-                    **{"points": len(prepared.evaluation), "group": self._group(tiling)},
-                    **{"taps": prepared.weights.data_ptr(), "evaluation": prepared.evaluation.data_ptr()},
-                    **{"interpolation": prepared.interpolation.data_ptr()},
-                }
-            )
+        if calls is None:
+            arguments = [self._arguments_for(phases, tiling) for phases, tiling in self._tilings(source)]
+            calls = self._calls.setdefault(source.width, arguments)
         return calls
 
     def least_rows(self, source: Window) -> int:
@@ -84,10 +71,7 @@ class ToomCookKernel(ConvolutionKernel):
         return self.tile.padded(self.c_out)
 
     def _tilings(self, source: Window) -> list[tuple[slice, Tiling]]:
-        polyphase = self._polyphases.get(source.width)
-        if polyphase is None:
-            polyphase = self._polyphases[source.width] = Polyphase(source.width, self.kernel, self.dilation)
-        return polyphase.tilings
+        return polyphase(source.width, self.kernel, self.dilation).tilings
 
     def _column_elements(self, tiling: Tiling) -> int:
         """Return the elements of one column: its values and products at all points."""
@@ -102,19 +86,17 @@ class ToomCookKernel(ConvolutionKernel):
     def _weights_stay_cached(self, tiling: Tiling) -> bool:
         return tiling.products * self.c_in * self._padded * self.taps.element_size() <= CACHED_WEIGHTS_BYTES
 
-    def _prepared(self, tiling: Tiling) -> PreparedTiling:
-        prepared = self._prepared_tilings.get(tiling)
-        # Blocks run in parallel: the first that is stored stays, as a function may be reading its memory.
-        return prepared if prepared is not None else self._prepared_tilings.setdefault(tiling, self._prepare(tiling))
+    def _arguments_for(self, phases: slice, tiling: Tiling) -> dict[str, int]:
+        # Blocks run in parallel: the first matrices that are stored stay, as a function may be reading their memory.
+        matrices = self._matrices.get(tiling) or self._matrices.setdefault(tiling, self._laid_out_matrices(tiling))
+        evaluation, weights, interpolation = matrices
+        return self.arguments | {
+            **{"first": phases.start, "columns": phases.stop - phases.start, "inputs": tiling.tile},
+            **{"points": len(evaluation), "group": self._group(tiling), "taps": weights.data_ptr()},
+            **{"evaluation": evaluation.data_ptr(), "interpolation": interpolation.data_ptr()},
+        }
 
-    def _prepare(self, tiling: Tiling) -> PreparedTiling:
-        convolution = tiling.convolution
-        kernel_evaluation = torch.as_tensor(convolution.kernel_evaluation)
-        weights = torch.einsum("pk,kio->pio", kernel_evaluation, self.taps.double()).to(self.taps.dtype)
-        padded = weights.new_zeros((*weights.shape[:2], self._padded))
-        padded[:, :, : self.c_out] = weights
-        return PreparedTiling(
-            torch.as_tensor(convolution.evaluation).to(self.taps).contiguous(),
-            self.tile.in_blocks(padded),
-            torch.as_tensor(convolution.interpolation).to(self.taps).contiguous(),
-        )
+    def _laid_out_matrices(self, tiling: Tiling) -> Matrices:
+        """Return the matrices with weights (points, elements), see `RegisterTile.in_blocks`."""
+        evaluation, weights, interpolation = tiling_matrices(tiling, self.taps)
+        return evaluation.contiguous(), self.tile.in_blocks(weights), interpolation.contiguous()

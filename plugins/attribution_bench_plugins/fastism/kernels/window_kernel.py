@@ -1,6 +1,5 @@
 """Window kernels: the interface of compiled functions that write a node's deltas on windows."""
 
-import abc
 from typing import ClassVar
 
 from attribution_bench_plugins.fastism.kernels.epilogue import EpilogueStep
@@ -28,23 +27,14 @@ of Toom-Cook kernels.
 """
 POINTERS = frozenset(
     {
-        "x",
-        "x_unmutated",
-        "taps",
-        "out",
-        "unmutated",
-        "scale",
-        "other",
-        "scratch",
-        "lists",
-        "evaluation",
-        "interpolation",
+        *("x", "x_unmutated", "taps", "out", "unmutated", "scale", "other", "scratch", "lists"),
+        *("evaluation", "interpolation"),
     }
 )
 """The parameters that are addresses; the others are 64-bit integers."""
 
 
-class WindowKernel(abc.ABC):
+class WindowKernel:
     """A compiled function that writes the deltas of a node on windows, row by row, from those of another node.
 
     A row is one mutation of one sequence: ``(width, channels)``.
@@ -57,21 +47,22 @@ class WindowKernel(abc.ABC):
     reads_unmutated: ClassVar[bool] = False
     """Whether it reads the unmutated activations of both nodes, whatever its epilogue."""
 
-    def __init__(self, tile: RegisterTile, *, c_in: int, c_out: int) -> None:
-        self.tile, self.c_in, self.c_out = tile, c_in, c_out
+    def __init__(self, tile: RegisterTile, *, c_in: int, c_out: int, **arguments: int) -> None:
+        """Take the kernel's own parameters (see `PARAMETERS`), as far as they are the same for every source window."""
+        self.tile, self.c_in, self.c_out, self.arguments = tile, c_in, c_out, arguments
 
-    @abc.abstractmethod
     def calls(self, source: Window) -> list[dict[str, int]]:
-        """Return the kernel's own parameters (see `PARAMETERS`) of each call that a source window takes."""
+        """Return the kernel's own parameters of each call that a source window takes: by default of one call."""
+        return [self.arguments]
 
     def scratch(self, source: Window) -> int:
         """Return the number of elements of scratch memory that a call needs."""
         return 0
 
-    def least_rows(self, source: Window) -> int:
-        """Return the fewest rows that a call should have: its weights are read from memory once a call."""
-        return 1
-
     def lists(self) -> int:
         """Return the number of 64-bit integers of scratch memory that a call needs."""
         return 0
+
+    def least_rows(self, source: Window) -> int:
+        """Return the fewest rows that a call should have: its weights are read from memory once a call."""
+        return 1

@@ -77,6 +77,10 @@ class Polyphase:
         return self.products * (c_in * c_out + sums * (c_in + c_out))
 
 
+polyphase = cache(Polyphase)
+"""The polyphase decomposition of a window, by width, kernel and dilation; its tilings are computed once."""
+
+
 @cache
 def best_tiling(width: int, kernel: int) -> Tiling:
     """Return the tiling of `width` elements with the fewest products."""

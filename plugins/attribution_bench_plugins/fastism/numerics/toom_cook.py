@@ -1,10 +1,8 @@
 """Toom-Cook convolution (Toom 1963, Cook 1966): short convolutions with fewer products than pairs of elements.
 
-The convolution of a window x with a kernel t is the product of two polynomials. A polynomial is determined by its
-values at as many points as it has coefficients, and each value takes one product, where each pair of an element and a
-tap takes one otherwise. Here elements are vectors of channels and taps are matrices, so that the products dominate the
-cost: the additions of evaluation and interpolation are cheap. On images the same matrices are called Winograd's input,
-filter and output transforms.
+The convolution of a window x with a kernel t is the product of two polynomials, which is determined by its values at as
+many points as it has coefficients; each value takes one product. Here elements are vectors of channels and taps are
+matrices, so that the products dominate the cost. On images the same matrices are called Winograd's transforms.
 """
 
 import math
@@ -114,10 +112,7 @@ def toom_cook(width: int, kernel: int) -> BilinearConvolution:
         interpolation[:-1, i] = _vanishing_at(others) / np.prod([point - other for other in others])
     # Scale the values at all points to about one magnitude, as large ones would dominate the rounding errors. Powers of
     # two scale exactly.
-    sizes: list[NDArray[np.float64]] = [
-        np.exp2(np.floor(np.log2(np.linalg.norm(powers, axis=1)))) for powers in (evaluation, kernel_evaluation)
-    ]
-    one, other = sizes
+    one, other = (np.exp2(np.floor(np.log2(np.linalg.norm(each, axis=1)))) for each in (evaluation, kernel_evaluation))
     return BilinearConvolution(
         evaluation / one[:, None], kernel_evaluation / other[:, None], interpolation * (one * other)
     )
@@ -139,9 +134,8 @@ def _nested(outer: _Candidate, inner: _Candidate, size: int, width: int, kernel:
     """Return the outer algorithm on blocks of `size` elements, each product of which is an inner convolution."""
     blocks, block = outer.make(), inner.make()
     length = width + kernel - 1
-    overlapping = np.kron(blocks.interpolation, block.interpolation).reshape(
-        len(blocks.interpolation), 2 * size - 1, -1
-    )
+    overlapping = np.kron(blocks.interpolation, block.interpolation)
+    overlapping = overlapping.reshape(len(blocks.interpolation), 2 * size - 1, -1)
     interpolation = np.zeros((size * (len(overlapping) + 1), overlapping.shape[2]))
     for number, part in enumerate(overlapping):
         interpolation[number * size : number * size + len(part)] += part

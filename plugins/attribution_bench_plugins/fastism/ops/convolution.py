@@ -49,21 +49,10 @@ class LinearConvolution(Operation):
     choose_algorithm = staticmethod(cheapest)
     """The choice among the available algorithms for a source width and an output width."""
 
-    def __init__(
-        self,
-        node: Node,
-        operands: Sequence[Operand],
-        layout: Layout,
-        taps: Tensor,
-        *,
-        upsampling: int,
-        dilation: int,
-        offset: int,
-    ) -> None:
-        """Prepare taps of shape (groups, K, C_in / groups, C_out / groups)."""
+    def __init__(self, node: Node, operands: Sequence[Operand], layout: Layout, filter_: LinearFilter) -> None:
         super().__init__(node, operands)
-        self.layout, self.scale = layout, Fraction(upsampling)
-        self._set_filter(LinearFilter(taps, upsampling, dilation, offset))
+        self.layout, self.scale = layout, Fraction(filter_.upsampling)
+        self._set_filter(filter_)
 
     def _set_filter(self, filter_: LinearFilter) -> None:
         """Take a filter, and forget what was prepared for another one."""
@@ -73,54 +62,44 @@ class LinearConvolution(Operation):
         self._pair_table: Tensor | None = None
 
     def scale_outputs(self, scale: Tensor) -> bool:
-        """Multiply every output channel."""
         by_group = scale.view(self.filter.groups, 1, 1, self.filter.c_out)
         self._set_filter(replace(self.filter, taps=self.filter.taps * by_group))
         return True
 
     def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return every position that a tap reaches."""
-        window = windows[0]
-        assert window is not None
-        return self.filter.output_window(window)
-
-    def available_algorithms(self, source: int) -> list[ConvolutionAlgorithm]:
-        """Return the algorithms that can run here on source windows of a width."""
-        return [algorithm for algorithm in self._algorithms if algorithm.is_available(source)]
+        return self.filter.output_window(super().window(windows))
 
     def algorithm(self, source: int, width: int) -> ConvolutionAlgorithm:
-        """Return the algorithm that is chosen from one width to another."""
+        """Return the algorithm that is chosen for a source width and an output width."""
         chosen = self._chosen.get((source, width))
         if chosen is None:
-            chosen = self.choose_algorithm(self.available_algorithms(source), source, width)
+            available = [algorithm for algorithm in self._algorithms if algorithm.is_available(source)]
+            chosen = self.choose_algorithm(available, source, width)
             self._chosen[source, width] = chosen
         return chosen
 
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
-        """Return those of the chosen algorithm; none where the input is looked up."""
-        (source,) = (w for w in windows if w is not None)
+        """Return the multiply-accumulates of the chosen algorithm; 0 where the delta is looked up."""
+        source = super().window(windows)
         if self._looks_up(source):
             return 0
         shift = self.filter.output_window(source).start - window.start
         return self.algorithm(source.width, window.width).multiply_accumulates(source.width, window.width, shift)
 
     def partial_sums(self, windows: Sequence[Window | None], window: Window) -> int:
-        """Return those of the chosen algorithm; none where there is one product an output."""
-        (source,) = (w for w in windows if w is not None)
+        """Return the partial sums of the chosen algorithm; 0 for one tap, whose products are the result."""
+        source = super().window(windows)
         if self.filter.kernel == 1 or self._looks_up(source):
             return 0
         return self.algorithm(source.width, window.width).partial_sums(source.width)
 
     def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:
-        """Return whether the chosen algorithm is compiled."""
-        (source,) = (w for w in windows if w is not None)
-        if self._looks_up(source):
+        source = super().window(windows)
+        if self._looks_up(source) or not isinstance(self.algorithm(source.width, window.width), CompiledAlgorithm):
             return Fusion.NONE
-        compiled = isinstance(self.algorithm(source.width, window.width), CompiledAlgorithm)
-        return Fusion.STARTS if compiled else Fusion.NONE
+        return Fusion.STARTS
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
         operand, filter_ = only(operands), self.filter
         rows = operand.shape[:3]
         natural = filter_.output_window(operand.window)
@@ -145,7 +124,7 @@ class LinearConvolution(Operation):
         return is_input and self.filter.groups == self.filter.dilation == 1
 
     def _look_up(self, mutation: MutatedInput) -> Tensor:
-        """Return the deltas of mutated letters, from a table of the differences of two columns of taps."""
+        """Return the deltas of mutations, from a table of the differences of two columns of taps."""
         if self._pair_table is None:
             letters = F.pad(self.filter.matrix[0], (0, 0, 0, 1))  # The unknown letter is all zero.
             self._pair_table = (letters[None] - letters[:, None]).flatten(0, 1)
@@ -164,11 +143,9 @@ class ChannelMap(Operation):
         self.around, self.matrix = source.around(channel_axis), weight.t().contiguous()
 
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
-        """Return the products of a position times the window's positions."""
         return window.width * self.around[0] * self.around[2] * self.matrix.numel()
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
         operand = only(operands)
         split = torch.unflatten(operand.delta(), 4, self.around)
         out = (split.transpose(5, 6) @ self.matrix).transpose(5, 6).flatten(4)
@@ -179,40 +156,25 @@ class StridedConvolution(Operation):
     """A convolution with a stride above one: a direct convolution of the deltas, padded with zeros."""
 
     def __init__(
-        self,
-        node: Node,
-        operands: Sequence[Operand],
-        layout: Layout,
-        weight: Tensor,
-        *,
-        stride: int,
-        dilation: int,
-        padding: int,
-        groups: int,
+        self, node: Node, operands: Sequence[Operand], layout: Layout, parameters: ConvolutionParameters
     ) -> None:
         super().__init__(node, operands)
-        self.layout, self.stride, self.dilation, self.padding, self.groups = layout, stride, dilation, padding, groups
-        self.weight = weight
-        self.kernel = weight.shape[2]
-        self.scale = Fraction(1, stride)
+        self.layout, self.scale = layout, Fraction(1, parameters.stride)
+        self.weight, self.stride, self.dilation = parameters.weight, parameters.stride, parameters.dilation
+        self.groups, self.padding, self.kernel = parameters.groups, parameters.padding[0], self.weight.shape[2]
 
     def scale_outputs(self, scale: Tensor) -> bool:
-        """Multiply every output channel."""
         self.weight = self.weight * scale[:, None, None]
         return True
 
     def window(self, windows: Sequence[Window | None]) -> Window:
-        """Return every output position whose taps read the window."""
-        window = windows[0]
-        assert window is not None
-        return strided(window, kernel=self.kernel, stride=self.stride, dilation=self.dilation, padding=self.padding)
+        source = super().window(windows)
+        return strided(source, kernel=self.kernel, stride=self.stride, dilation=self.dilation, padding=self.padding)
 
     def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
-        """Return the products of an output times the window's positions."""
         return window.width * self.weight.numel()
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
-        """Run on deltas."""
         operand = only(operands)
         x, rows = operand.delta(), operand.shape[:3]
         natural = self.window([operand.window])
@@ -233,22 +195,18 @@ def convolution(node: Node, operands: Sequence[Operand]) -> Operation:
 
 
 def _convolution(node: Node, operands: Sequence[Operand], p: ConvolutionParameters) -> Operation:
-    weight, stride, dilation, groups = p.weight, p.stride, p.dilation, p.groups
-    left, right = p.padding
-    source = sole_reached(node, operands)
-    pointwise = weight.shape[2] == stride == groups == 1 and left == right == 0
+    weight, (left, right), source = p.weight, p.padding, sole_reached(node, operands)
+    pointwise = weight.shape[2] == p.stride == p.groups == 1 and left == right == 0
     if pointwise and source.is_channels(p.channel_axis) and not source.plain:
         return ChannelMap(node, operands, source, weight[:, :, 0], p.channel_axis)
     axes = _positions_and_channels(source, p.position_axis, p.channel_axis)
-    reach = (weight.shape[2] - 1) * dilation
-    length = (source.length + left + right - reach - 1) // stride + 1
+    reach = (weight.shape[2] - 1) * p.dilation
+    length = (source.length + left + right - reach - 1) // p.stride + 1
     layout = labelled(axes, weight.shape[0], length)
-    if stride > 1:
-        return StridedConvolution(
-            node, operands, layout, weight, stride=stride, dilation=dilation, padding=left, groups=groups
-        )
-    taps = torch.unflatten(weight, 0, (groups, -1)).flip(3).permute(0, 3, 2, 1)
-    return LinearConvolution(node, operands, layout, taps, upsampling=1, dilation=dilation, offset=left - reach)
+    if p.stride > 1:
+        return StridedConvolution(node, operands, layout, p)
+    taps = torch.unflatten(weight, 0, (p.groups, -1)).flip(3).permute(0, 3, 2, 1)
+    return LinearConvolution(node, operands, layout, LinearFilter(taps, 1, p.dilation, left - reach))
 
 
 def convolution_2d(node: Node, operands: Sequence[Operand]) -> Operation:
@@ -281,17 +239,10 @@ def convolution_2d(node: Node, operands: Sequence[Operand]) -> Operation:
         )
     else:
         raise NoRuleError(f"it runs over two of the axes {source.axes}, not over positions alone")
-    settings = ConvolutionParameters(
-        weight.contiguous(),
-        stride=p.stride[along],
-        dilation=p.dilation[along],
-        padding=p.padding[along],
-        groups=p.groups,
-        position_axis=spatial[along],
-        channel_axis=channel_axis,
-    )
-    seen = Operand(operands[0].name, source, operands[0].reached, operands[0].node)
-    return _convolution(node, [seen, *operands[1:]], settings)
+    stride, dilation, padding, position_axis = p.stride[along], p.dilation[along], p.padding[along], spatial[along]
+    weight = weight.contiguous()
+    parameters = ConvolutionParameters(weight, stride, dilation, padding, p.groups, position_axis, channel_axis)
+    return _convolution(node, [replace(operands[0], layout=source), *operands[1:]], parameters)
 
 
 def transposed_convolution(node: Node, operands: Sequence[Operand]) -> Operation:
@@ -299,13 +250,12 @@ def transposed_convolution(node: Node, operands: Sequence[Operand]) -> Operation
     p = node.parameters_as(TransposedConvolutionParameters)
     source = sole_reached(node, operands)
     axes = _positions_and_channels(source, p.position_axis, p.channel_axis)
-    weight, stride, dilation = p.weight, p.stride, p.dilation
     length = node.shape[p.position_axis] if node.shape is not None else None
     if length is None:
         raise NoRuleError("its output length is not known")
-    layout = labelled(axes, weight.shape[1] * p.groups, length)
-    taps = torch.unflatten(weight, 0, (p.groups, -1)).permute(0, 3, 1, 2)
-    return LinearConvolution(node, operands, layout, taps, upsampling=stride, dilation=dilation, offset=-p.padding)
+    layout = labelled(axes, p.weight.shape[1] * p.groups, length)
+    taps = torch.unflatten(p.weight, 0, (p.groups, -1)).permute(0, 3, 1, 2)
+    return LinearConvolution(node, operands, layout, LinearFilter(taps, p.stride, p.dilation, -p.padding))
 
 
 def _positions_and_channels(layout: Layout, position_axis: int, channel_axis: int) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attribution_bench_plugins.fastism.convolution.linear_filter import LinearFilter
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.graph.parameters import ContractionParameters, WeightParameters
@@ -107,7 +108,7 @@ def dense(node: Node, operands: Sequence[Operand]) -> Operation:
         if not source.plain or (source.axes[last] == "" and source.channels > 1):
             return ChannelMap(node, operands, source, weight, last)
         layout = source.with_axis(last, weight.shape[0])
-        return LinearConvolution(node, operands, layout, weight.t()[None, None], upsampling=1, dilation=1, offset=0)
+        return LinearConvolution(node, operands, layout, LinearFilter(weight.t()[None, None]))
     if len(source.axes) == 2 and source.axes[0] == "n" and source.axes[1] in ("cp", "pc", "p"):
         return FlattenedDense(node, operands)
     raise NoRuleError(f"it multiplies the last of the axes {source.axes}")

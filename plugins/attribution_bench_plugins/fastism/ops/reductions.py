@@ -8,8 +8,8 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.parameters import ReductionParameters
+from attribution_bench_plugins.fastism.kernels.pool_kernel import TotalKernel
 from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
-from attribution_bench_plugins.fastism.kernels.total_kernel import TotalKernel
 from attribution_bench_plugins.fastism.ops.base import (
     Block,
     Form,
