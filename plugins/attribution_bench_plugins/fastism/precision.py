@@ -47,8 +47,9 @@ def products_in(precision: str | None, device: torch.device) -> Iterator[None]:
     backends: Any = torch.backends  # its submodules are not typed
     with contextlib.ExitStack() as restored:
         try:
-            matmul, conv = (backends.mkldnn,) * 2 if device.type == "cpu" else (backends.cuda, backends.cudnn)
-            for setting in (matmul.matmul, conv.conv):
+            cpu = backends.mkldnn
+            settings = (cpu.matmul, cpu.conv) if device.type == "cpu" else (backends.cuda.matmul, backends.cudnn.conv)
+            for setting in settings:
                 restored.callback(setattr, setting, "fp32_precision", setting.fp32_precision)
                 setting.fp32_precision = value
         except (AttributeError, RuntimeError) as error:

@@ -86,7 +86,7 @@ class Plan:
     def body_outputs(self) -> Mapping[str, str]:
         """Output -> node of those that blocks give."""
         steps = {output: self.steps[name] for output, name in self.graph.outputs.items()}
-        return {k: step.node.name for k, step in steps.items() if not step.is_head and step.mode != "constant"}
+        return {name: step.node.name for name, step in steps.items() if not step.is_head and step.mode != "constant"}
 
     @cached_property
     def head_outputs(self) -> Mapping[str, str]:
