@@ -371,7 +371,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 
 
 WHOLE_SOMEWHERE = {"instance norm", "squeeze and excitation", "recurrent tail", "attention tail"}
-"""Those with an operation that reads every position, so that it has to run whole."""
+"""Those with an operation that reads every position, so that it has to run in full."""
 
 
 def build(name: str) -> nn.Module:

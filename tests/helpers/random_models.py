@@ -34,7 +34,7 @@ class Pass:
         return self.modules[self.place - 1]
 
     def match_channels(self, x: Tensor, channels: int) -> Tensor:
-        """Return `x` with so many channels; one channel is left to be broadcast."""
+        """Return `x` with this number of channels; one channel is left to be broadcast."""
         if x.shape[1] in (1, channels):
             return x
         mapped: Tensor = self.module(lambda: nn.Conv1d(x.shape[1], channels, 1))(x)
@@ -67,7 +67,7 @@ def fit(x: Tensor, length: int) -> Tensor:
 
 
 def clamped_kernel(kernel: int, dilation: int, available: int) -> tuple[int, int]:
-    """Return the kernel and dilation nearest to these that fit so many positions."""
+    """Return the kernel and dilation nearest to these that fit this number of positions."""
     kernel = min(kernel, available)
     return kernel, max(1, min(dilation, (available - 1) // max(1, kernel - 1)))
 

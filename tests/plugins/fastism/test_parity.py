@@ -26,7 +26,7 @@ def test_every_rule_in_float64(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - WHOLE_SOMEWHERE))
 def test_rules_hold_the_whole_model(name: str) -> None:
-    """Nothing runs whole for want of a rule."""
+    """Nothing runs in full for want of a rule."""
     model = ab.as_sequence_model(build(name))
     with model.inference():
         plan = plan_of(model, LENGTH)

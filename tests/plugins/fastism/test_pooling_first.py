@@ -12,7 +12,7 @@ from fastism_models import Custom, chain
 
 
 def norm(*weight: float) -> nn.BatchNorm1d:
-    """Return a batch norm of so many channels, with statistics that change the result."""
+    """Return a batch norm of this number of channels, with statistics that change the result."""
     module = nn.BatchNorm1d(len(weight))
     module.weight.data = torch.tensor(weight, dtype=torch.float32)
     module.running_mean = torch.linspace(-1, 1, len(weight))

@@ -78,8 +78,8 @@ def test_steps_are_timed_once_a_block_and_merging_ones_once_in_all() -> None:
     with thread_count("torch", 1), observed(method.engine, timer):
         result = method.attribute(one_hot, progress=lambda done, total: done_blocks.append(done))
     np.testing.assert_array_equal(result.predictions["output"], expected)
-    # The clock ticks once between the two looks at it, so that seconds count calls. The pool has three phases, and
-    # waits for its reader: once it is said what is to be computed, and once it is. So does the last layer.
+    # The clock ticks once between the two looks at it, so that seconds count calls. The pool is a lazy window: its step
+    # is one call, which makes it, and its kernel another. So is the last layer.
     assert len(done_blocks) >= 3
     by_operation = {operation: value for (_, operation, mode), value in timer.seconds.items() if mode == "windowed"}
     assert by_operation == {"conv": len(done_blocks), "relu": len(done_blocks), "max_pool": 2 * len(done_blocks)}

@@ -93,7 +93,7 @@ def compare(description: Description) -> Counter[str]:
 
 
 def compare_random_models(examples: int, *, derandomize: bool) -> Counter[str]:
-    """Compare so many models; returns how many nodes of each family ran on windows."""
+    """Compare this number of models; returns how many nodes of each family ran on windows."""
     executed: Counter[str] = Counter()
 
     @settings(
