@@ -1,8 +1,9 @@
 """Prediction of rows in batches: the one place that runs a model without gradients and picks out what is asked for."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,29 @@ from numpy.typing import NDArray
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.models.targets import Selection
 
-if TYPE_CHECKING:
-    from attribution_bench.models.sequence_model import SequenceModel
+
+class PredictableModel(Protocol):
+    """What a prediction asks of a model, as `SequenceModel` has it."""
+
+    def no_gradient(self) -> AbstractContextManager[Any]:
+        """Context in which nothing is recorded for differentiation."""
+        ...
+
+    def to_tensor(self, array: NDArray[Any]) -> Any:
+        """Return an array as a tensor on the model's device."""
+        ...
+
+    def to_numpy(self, tensor: Any) -> NDArray[Any]:
+        """Return a tensor as an array on the host."""
+        ...
+
+    def forward(self, x: Any, extras: tuple[Any, ...] = ()) -> dict[str, Any]:
+        """Run the model on (N, A, L); returns output -> tensor (N, *output)."""
+        ...
+
+    def select(self, outputs: dict[str, Any], selection: Selection) -> Any:
+        """Return the selected part of the outputs, (N, *selected)."""
+        ...
 
 
 class Rows(Protocol):
@@ -56,7 +78,7 @@ def batches(count: int, batch_size: int) -> Iterator[slice]:
 
 
 def predict_batches(
-    model: "SequenceModel",
+    model: PredictableModel,
     rows: Rows,
     selections: Sequence[Selection] | None = None,
     *,
@@ -108,7 +130,7 @@ def predict_batches(
 
 
 def predict(
-    model: "SequenceModel",
+    model: PredictableModel,
     rows: Rows,
     selections: Sequence[Selection] | None = None,
     *,

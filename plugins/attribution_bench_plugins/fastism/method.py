@@ -136,7 +136,7 @@ class FastISM(InSilicoMutagenesis):
         """Return what runs on one sequence (1, A, L) are made of; see `attribution_bench.benchmark.engine_profile`."""
         from attribution_bench_plugins.fastism.profile import measure
 
-        return measure(self, one_hot, budget=budget, clock=clock)
+        return measure(self, self.engine, one_hot, precisions=self.matmul_precisions, budget=budget, clock=clock)
 
     @contextlib.contextmanager
     def _requested(self, *arguments: Any, **named: Any) -> Iterator[Request]:

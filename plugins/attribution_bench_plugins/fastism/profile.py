@@ -2,28 +2,24 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attribution_bench.attribution import AttributionResult
+from attribution_bench.attribution import Attribution, AttributionResult
 from attribution_bench.benchmark.engine_profile import MeasuredProfile, NodeTime, PrecisionTime
 from attribution_bench.benchmark.matrix_rate import matrix_rate, synchronize
 from attribution_bench.environment import thread_count
 from attribution_bench.errors import DeviceError
 from attribution_bench.timer import Clock, timed
 from attribution_bench_plugins.fastism.capture.source import source_of
+from attribution_bench_plugins.fastism.engine import Engine
 from attribution_bench_plugins.fastism.execution.interpreter import Observer
 from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.standard_ism import StandardISM
-
-if TYPE_CHECKING:
-    from attribution_bench_plugins.fastism.engine import Engine
-    from attribution_bench_plugins.fastism.method import FastISM
 
 LEAST_POSITIONS = 64
 """Mutated positions of a run at least: with fewer, the unmutated pass, which they share, would dominate the time."""
@@ -37,7 +33,15 @@ PRECISION_ROUNDS = 3
 COMPARED_POSITIONS = 8
 
 
-def measure(method: "FastISM", one_hot: NDArray[np.floating], *, budget: float, clock: Clock) -> MeasuredProfile:
+def measure(
+    method: Attribution,
+    engine: Engine,
+    one_hot: NDArray[np.floating],
+    *,
+    precisions: Sequence[str],
+    budget: float,
+    clock: Clock,
+) -> MeasuredProfile:
     """Profile fastISM on one sequence (1, A, L); the method must not have been called before.
 
     Parameters
@@ -47,7 +51,7 @@ def measure(method: "FastISM", one_hot: NDArray[np.floating], *, budget: float, 
     """
     length, letters = one_hot.shape[2], one_hot.shape[1]
     source = source_of(method.model)
-    planned = timed(clock, partial(method.explain, length))
+    planned = timed(clock, partial(engine.explain, length, ()))
     explanation, rate = planned.value, matrix_rate(source.device, source.dtype, clock)
     standard = sum(layer.products_standard for layer in explanation.layers)
     fast = sum(layer.products_fast for layer in explanation.layers)
@@ -60,7 +64,7 @@ def measure(method: "FastISM", one_hot: NDArray[np.floating], *, budget: float, 
     run = partial(method.attribute, one_hot, target="all", positions=positions)
     first, warm = timed(clock, run), timed(clock, run)
     timer = StepTimer(clock, source.device)
-    with thread_count("torch", 1), observed(method.engine, timer):
+    with thread_count("torch", 1), observed(engine, timer):
         single = timed(clock, run)
     nodes = [NodeTime(*node, taken) for node, taken in sorted(timer.seconds.items(), key=lambda item: -item[1])]
     return MeasuredProfile(
@@ -76,12 +80,12 @@ def measure(method: "FastISM", one_hot: NDArray[np.floating], *, budget: float, 
         warm_seconds=warm.seconds,
         single_thread_seconds=single.seconds,
         nodes=tuple(nodes),
-        precisions=() if explanation.fallback else _precisions(method, one_hot, positions, clock),
+        precisions=() if explanation.fallback else _precisions(method, precisions, one_hot, positions, clock),
     )
 
 
 def _precisions(
-    method: "FastISM", one_hot: NDArray[np.floating], positions: slice, clock: Clock
+    method: Attribution, precisions: Sequence[str], one_hot: NDArray[np.floating], positions: slice, clock: Clock
 ) -> tuple[PrecisionTime, ...]:
     """Time the precisions of products that the device has, and compare each with double precision."""
     model = method.model
@@ -91,7 +95,7 @@ def _precisions(
     few = np.linspace(positions.start, positions.stop - 1, COMPARED_POSITIONS).astype(int)
     truth = StandardISM(double).attribute(one_hot, target="all", positions=few)
     found = []
-    for precision in (None, *method.matmul_precisions):
+    for precision in (None, *precisions):
         other = type(method)(model, **{**method.options, "matmul_precision": precision})
         run = partial(other.attribute, one_hot, target="all", positions=positions)
         try:
@@ -150,7 +154,7 @@ class StepTimer:
 
 
 @contextlib.contextmanager
-def observed(engine: "Engine", observer: Observer) -> Iterator[None]:
+def observed(engine: Engine, observer: Observer) -> Iterator[None]:
     """Let an observer watch an engine within the block."""
     engine.observer = observer
     try:

@@ -97,7 +97,7 @@ def _(x: torch.Tensor) -> torch.Tensor:
 
 
 def doubling(room: int, rows: list[int]) -> FastISM:
-    """Return a method on a device that has room for the windows of this number of mutated sequences; keeps what it ran."""
+    """Return a method on a device with room for the windows of `room` mutated sequences; keeps what it ran."""
 
     def run(x: torch.Tensor) -> torch.Tensor:
         rows.append(len(x))
