@@ -84,7 +84,8 @@ def opened_archive(
     except OutputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise OutputError(f"{path} is no {content} that can be read: {error}") from error
+        reason = f"it holds no {error}" if isinstance(error, KeyError) else error
+        raise OutputError(f"{path} is no {content} that can be read: {reason}") from error
 
 
 def under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

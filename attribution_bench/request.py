@@ -111,6 +111,8 @@ def checked_intervals(
     if len(intervals) != count:
         raise InvalidInputError(f"intervals must be one a sequence ({count}), but there are {len(intervals)}")
     for index, interval in enumerate(intervals):
+        if not isinstance(interval, Interval):
+            raise InvalidInputError(f"intervals[{index}] must be an Interval, not {interval!r}")
         if len(interval) != length:
             raise InvalidInputError(
                 f"intervals[{index}] is {interval}, of {len(interval)} positions, but its sequence has {length} letters"
@@ -146,6 +148,8 @@ def checked_positions(positions: Positions | None, length: int) -> NDArray[np.in
         chosen = every[positions]
     else:
         given = np.asarray(positions)
+        if given.ndim > 1:
+            raise InvalidInputError(f"positions must have one axis, not shape {given.shape}; give a list of indices")
         if given.size and not np.issubdtype(given.dtype, np.integer):
             raise InvalidInputError(f"positions must be a slice or 0-based indices, not {positions!r}")
         chosen = given.reshape(-1).astype(np.int64)

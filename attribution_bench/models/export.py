@@ -71,7 +71,7 @@ def export(module: torch.nn.Module, x: Tensor, extras: Sequence[Tensor] = ()) ->
             return decomposed
         except Exception as error:  # the module's own code runs while it is traced and may fail in any way
             failures.append(error)
-    reasons = " and ".join(dict.fromkeys(map(_reason, failures)))
+    reasons = "; in strict mode: ".join(dict.fromkeys(map(_reason, failures)))
     raise ExportError(f"torch.export cannot capture the model: {reasons}") from failures[0]
 
 

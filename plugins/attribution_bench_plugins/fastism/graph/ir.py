@@ -66,7 +66,7 @@ class Graph:
                 reached.add(node.name)
         return frozenset(reached)
 
-    def without_family(self) -> frozenset[str]:
+    def opaque_kinds(self) -> frozenset[str]:
         """Kinds of the opaque operations whose values depend on the sequence."""
         reached = self.reached()
         opaque = (node for node in self.nodes.values() if node.is_opaque and node.name in reached)

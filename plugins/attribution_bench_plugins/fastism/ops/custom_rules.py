@@ -25,10 +25,12 @@ def rules_for(graph: Graph, given: Mapping[str, GivenRule]) -> dict[str, Rule]:
     PluginError
         An installed rule that the graph needs cannot be loaded.
     """
-    kinds = graph.without_family()
+    kinds = graph.opaque_kinds()
     for kind in sorted(given.keys() - kinds):
-        known = f"those that it has are {', '.join(sorted(kinds))}" if kinds else "each of its operations has one"
-        raise InvalidInputError(f"rules: the model has no operation {kind!r} that lacks a rule; {known}")
+        known = f"those that it has are {', '.join(sorted(kinds))}" if kinds else "there is none"
+        raise InvalidInputError(
+            f"rules: the model has no operation {kind!r} that lacks a rule and returns one tensor; {known}"
+        )
     installed = kinds.intersection(list_plugins(GROUP)) - given.keys()
     loaded = {kind: load_plugin(GROUP, "fastISM rule", kind) for kind in sorted(installed)}
     return {kind: _as_rule(rule) for kind, rule in {**given, **loaded}.items()}

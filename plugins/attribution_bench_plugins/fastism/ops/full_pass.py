@@ -15,17 +15,17 @@ def no_macs(parameters: Parameters, operands: Sequence[Node], output: Shape) -> 
 
 
 def macs_per_output(parameters: WeightParameters, operands: Sequence[Node], output: Shape) -> int:
-    """Return those of a weight (outputs, ...), of which each element of the output multiplies one row."""
+    """Return the MACs with a weight (outputs, ...), of which each element of the output multiplies one row."""
     return parameters.weight.numel() // parameters.weight.shape[0] * elements(output)
 
 
 def macs_per_input(parameters: WeightParameters, operands: Sequence[Node], output: Shape) -> int:
-    """Return those of a weight (inputs, ...), of which each element of the first operand multiplies one row."""
+    """Return the MACs with a weight (inputs, ...), of which each element of the first operand multiplies one row."""
     return size_of(operands[0]) * (parameters.weight.numel() // parameters.weight.shape[0])
 
 
 def estimated_macs(parameters: OpaqueParameters, operands: Sequence[Node], output: Shape) -> int:
-    """Return an estimate of those of an opaque operation, from its operands.
+    """Return the estimated MACs of an opaque operation, from its operands.
 
     It supposes that each weight matrix multiplies every position, and that operands multiply each other where none is
     a weight.

@@ -69,7 +69,7 @@ class OpSpec(Generic[P]):
     """Multiply-accumulates of a full pass of one sequence, from parameters, operands and the shape of the output."""
 
     def multiply_accumulates(self, node: Node, operands: Sequence[Node]) -> int:
-        """Return those of a full pass of one sequence through a node."""
+        """Return the MACs of a full pass of one sequence through a node."""
         return self.cost(node.parameters_as(self.parameters), operands, node.shape or ())
 
 

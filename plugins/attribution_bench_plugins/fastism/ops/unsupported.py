@@ -22,7 +22,7 @@ REASONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Why an operation needs every position -> parts of the names of such operations in their frameworks."""
 
 
-def why_whole(node: Node) -> str:
+def why_full(node: Node) -> str:
     """Return why an operation that has no rule runs in full."""
     library, _, name = node.kind.rpartition("::")
     if library in ("", "aten"):

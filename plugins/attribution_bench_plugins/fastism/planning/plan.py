@@ -14,7 +14,7 @@ from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation, NoRuleError, Operand, Operation, Rule
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.registry import SPECS, OpSpec
-from attribution_bench_plugins.fastism.ops.unsupported import why_whole
+from attribution_bench_plugins.fastism.ops.unsupported import why_full
 from attribution_bench_plugins.fastism.planning.liveness import Schedule, schedule
 from attribution_bench_plugins.fastism.planning.step import Mode, Step
 from attribution_bench_plugins.fastism.values.window import Positions, Window
@@ -239,7 +239,7 @@ class _Planner:
             raise NoRuleError("it holds no numbers")
         rule = self.rules.get(node.kind) if node.is_opaque else self.specs[node.op].rule
         if rule is None:
-            raise NoRuleError(why_whole(node))
+            raise NoRuleError(why_full(node))
         return rule(node, operands)
 
     def _mode(self, name: str) -> Mode:
