@@ -19,6 +19,8 @@ from attribution_bench.files import write_whole
 FORMAT_VERSION = 2
 """Version that `write_archive` puts into every file. Files of version 1 hold none."""
 VERSION, METADATA = "format_version", "metadata"
+DAMAGED = (OSError, ValueError, LookupError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
+"""Errors of zipfile, NumPy and whoever takes the arrays apart, by which a damaged or foreign file shows."""
 
 
 def archive_path(path: str | os.PathLike[str]) -> Path:
@@ -83,7 +85,7 @@ def opened_archive(
         yield arrays, metadata
     except OutputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         reason = f"it holds no {error}" if isinstance(error, KeyError) else error
         raise OutputError(f"{path} is no {content} that can be read: {reason}") from error
 

@@ -137,12 +137,12 @@ class InSilicoMutagenesis(Attribution):
         InvalidInputError
             As for `attribute`, and for a mutation that cannot be made, which the message names by its index.
         """
-        one_hot = self._sequences(inputs)
+        one_hot, mutations = self._sequences(inputs), tuple(mutations)
         edits = check_mutations(mutations, one_hot.shape, self.model.alphabet)
         with self._requested(one_hot, target, additional_forward_args, None, batch_size, progress) as request:
             raw = self._predict_mutations(request, edits)
         metadata = {**self._metadata(request, target), **raw.metadata}
-        return MutationResult(tuple(mutations), raw.predictions, raw.reference_predictions, metadata)
+        return MutationResult(mutations, raw.predictions, raw.reference_predictions, metadata)
 
     def _predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
         """Predict mutated sequences; the model is in inference mode, and restored by the caller afterwards."""

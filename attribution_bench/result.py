@@ -101,6 +101,9 @@ class AttributionResult:
         if not results:
             raise InvalidInputError("there are no results to concatenate; give at least one")
         first = results[0]
+        for index, other in enumerate(results):
+            if not isinstance(other, AttributionResult):
+                raise InvalidInputError(f"results[{index}] must be an AttributionResult, not {other!r}")
         for index, other in enumerate(results[1:], 1):
             difference = first._difference(other)
             if difference is not None:

@@ -97,6 +97,8 @@ def test_names_and_intervals_of_arrays(method):
             {"intervals": [Interval("chr1", 0, 4), Interval("chr1", 4, 9)]},
             r"intervals\[1\] is chr1:4-9, of 5 positions, but its sequence has 4 letters",
         ),
+        ({"intervals": [Interval("chr1", 0, 4), None]}, r"intervals\[1\] must be an Interval, not None"),
+        ({"intervals": ["ACGT", "ACGT"]}, r"intervals\[0\] must be an Interval, not 'ACGT'"),
     ],
 )
 def test_bad_names_and_intervals(method, arguments, message):
@@ -118,6 +120,7 @@ def test_sequences_of_another_alphabet_are_refused(method):
         (slice(4, None), "positions are empty"),
         ([0.5], r"a slice or 0-based indices, not \[0.5\]"),
         ([True, False, True, False], "a slice or 0-based indices"),
+        ([[1, 2]], r"must have one axis, not shape \(1, 2\)"),
     ],
 )
 def test_bad_positions(method, positions, message):

@@ -108,6 +108,10 @@ def test_saved_results_load_again(tmp_path, method, file):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+def changed_byte(content, offset, value):
+    return content[:offset] + bytes([value]) + content[offset + 1 :]
+
+
 def test_files_that_are_no_results(tmp_path):
     whole = predictions().save(tmp_path / "whole").read_bytes()
     cases = {
@@ -115,6 +119,9 @@ def test_files_that_are_no_results(tmp_path):
         "text": b"scores\n1\n",
         "cut": whole[: len(whole) // 2],
         "damaged": whole[:200] + bytes(64) + whole[264:],
+        # Bytes of the first entry of the archive's directory: its flags, and how it is compressed.
+        "encrypted": changed_byte(whole, whole.index(b"PK\x01\x02") + 8, 1),
+        "packed": changed_byte(whole, whole.index(b"PK\x01\x02") + 10, 99),
     }
     for name, content in cases.items():
         (tmp_path / f"{name}.npz").write_bytes(content)
@@ -266,6 +273,11 @@ def changed(**facts):
 def test_results_that_differ_are_not_concatenated(other, message):
     with pytest.raises(InvalidInputError, match=f"^results cannot be concatenated: .*{message}"):
         AttributionResult.concatenate([named(), named(), other])
+
+
+def test_what_is_no_result_is_not_concatenated():
+    with pytest.raises(InvalidInputError, match=r"results\[1\] must be an AttributionResult, not 3"):
+        AttributionResult.concatenate([named(), 3])
 
 
 def test_nothing_is_not_concatenated():

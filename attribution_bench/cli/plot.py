@@ -44,7 +44,8 @@ def plot(
         ),
     ] = None,
     hypothetical: Annotated[
-        bool, typer.Option("--hypothetical", help="Draw what every letter would contribute, not only the reference letters.")
+        bool,
+        typer.Option("--hypothetical", help="Draw what every letter would contribute, not only the reference letters."),
     ] = False,
     heat_map: Annotated[
         bool, typer.Option("--heat-map", help="Draw what every letter would contribute as colours below each logo.")

@@ -14,6 +14,7 @@ from attribution_bench.models import SequenceModel
 from attribution_bench.models.targets import Selection
 from attribution_bench.models.torch_model import TorchSequenceModel
 from attribution_bench_plugins.deepshap.torch_graph import prepare_graph
+from attribution_bench_plugins.gradients.base import not_differentiable
 
 
 class TorchExplainer:
@@ -24,6 +25,9 @@ class TorchExplainer:
         example = tuple(model.to_tensor(array[:1]) for array in (request.one_hot, *request.extras))
         with torch.enable_grad():
             self._graph = prepare_graph(_Head(self._model, request.selections), example[0], example[1:])
+            outputs = self._graph.module(example[0].clone().requires_grad_(), *example[1:])
+        if not outputs.requires_grad:
+            raise not_differentiable()
 
     def multipliers(
         self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...], target: int

@@ -77,6 +77,13 @@ def _capture(model: nn.Module, x: Tensor, extras: tuple[Tensor, ...]) -> GraphMo
     graph: Graph = captured.graph
     for node in [node for node in graph.nodes if node.op == "call_module" and node.name == "_guards_fn"]:
         graph.erase_node(node)
+    # A number that code takes out of a tensor holds for the whole batch: scores would depend on what else is in it.
+    taken = [node for node in graph.nodes if _name(node) in ("_local_scalar_dense", "item")]
+    if taken:
+        raise UnsupportedError(
+            f"DeepSHAP cannot follow {_described(taken[0])}, which takes a number out of a tensor; compute with "
+            "tensors instead, or use another method"
+        )
     graph.set_codegen(CodeGen())
     graph.output_node().args = tuple(graph.output_node().args[0])  # type: ignore[arg-type]
     return GraphModule(captured, graph)

@@ -336,3 +336,31 @@ def test_loading_the_class_imports_no_framework() -> None:
         "print(sorted({'torch', 'tensorflow', 'keras', 'captum', 'shap'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+class Number(nn.Module):
+    """Takes a number out of a tensor: it holds for the whole batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv1d(4, 6, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(60, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        value: torch.Tensor = self.body(x) * float(x[:, 0].mean().item())
+        return value
+
+
+class Detached(Number):
+    """No gradient flows through it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.body(x).detach().numpy())
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [(Number, "which takes a number out of a tensor"), (Detached, "through differentiable operations")],
+)
+def test_code_that_multipliers_cannot_follow_is_refused(module: type[nn.Module], message: str) -> None:
+    with pytest.raises(UnsupportedError, match=message):
+        DeepSHAP(module().eval(), n_references=2).attribute(["ACGTACGTAC", "TTGACCAGTA", "GGGACCAGTA"], target=0)

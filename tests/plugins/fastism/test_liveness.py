@@ -164,9 +164,12 @@ def test_the_last_reader_overwrites(block: LazyBlock) -> None:
     assert block.x.take_delta() is block.x.delta()
 
 
-def test_what_a_lazy_window_still_reads_is_not_overwritten(block: LazyBlock) -> None:
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_what_a_lazy_window_still_reads_is_not_overwritten(block: LazyBlock, scheduled: bool) -> None:
     expected = LazyBlock()
     lazy, truth = block.lazy(block.x, "y"), expected.lazy(expected.x, "y")
+    if scheduled:
+        lazy.schedule()
     block.x.give_up(block.program)
     assert not block.x.is_overwritable
     block.x.take_delta().zero_()
