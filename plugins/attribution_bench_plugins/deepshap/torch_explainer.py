@@ -25,7 +25,9 @@ class TorchExplainer:
         example = tuple(model.to_tensor(array[:1]) for array in (request.one_hot, *request.extras))
         with torch.enable_grad():
             self._graph = prepare_graph(_Head(self._model, request.selections), example[0], example[1:])
-            outputs = self._graph.module(example[0].clone().requires_grad_(), *example[1:])
+            # Rules take sequences and references as one batch.
+            x, *extras = (torch.cat([tensor, tensor]) for tensor in example)
+            outputs = self._graph.module(x.requires_grad_(), *extras)
         if not outputs.requires_grad:
             raise not_differentiable()
 
