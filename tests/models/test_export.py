@@ -177,7 +177,7 @@ FAILING: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], str]] = {
     "float": (lambda conv, x: conv(x) if float(x.sum()) > 0 else x, "its code branches on the values of a tensor, .*"),
     "loop": (lambda conv, x: torch.stack([conv(row) for row in x]), "its code fixes the number of sequences .*"),
     "data": (renormalising, r"its code uses a tensor that tracing does not follow, as `weight\.data` is"),
-    "raise": (raising, "ValueError: a length of its own and Unsupported: .*"),
+    "raise": (raising, "ValueError: a length of its own; in strict mode: Unsupported: .*"),
 }
 
 
