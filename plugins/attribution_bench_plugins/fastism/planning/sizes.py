@@ -36,19 +36,19 @@ class SizePolicy:
     fewer rows are bound by reading their weights; measured, as 32 were before kernels ran in chains."""
     least_blocks: int | None
     """Blocks of positions that a sequence is divided into at least where tensors between kernels stay in a core's cache
-    and need not fit `block_bytes`: 32, since windows are cut to the sequence for all positions of a block; measured.
+    and need not fit `block_bytes`: 32, since windows are cut to the sequence for all positions of a block; an estimate.
     None where no kernels run: every tensor is to fit."""
     enough_rows: int
     """Mutated sequences of a block from which on starting its operations costs little, so that its positions need not
-    be nearer than a phase. A CPU: 96; measured. An accelerator: 4096; an estimate."""
+    be nearer than a phase. A CPU: 96; an estimate. An accelerator: 4096; an estimate."""
     blocks_per_worker: int
     """Blocks that each worker has at least, so that all end at about the same time: 4; an estimate."""
     split_bytes: int
     """Bytes of the largest tensor of a block from which on two blocks half as large, side by side, take less time:
-    1 MiB; measured."""
+    1 MiB; an estimate."""
     head_bytes: int | None
     """Bytes of the largest tensor of a part of the head, which stays in a CPU's shared cache from one step to the next:
-    4 MiB; measured. None on an accelerator, which runs the head for all mutations of a group at once."""
+    4 MiB; an estimate. None on an accelerator, which runs the head for all mutations of a group at once."""
     least_head_rows: int
     """Mutated sequences that a part of the head holds at least: 512. Products with fewer rows are bound by reading
     their weights; an estimate."""
