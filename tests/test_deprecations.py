@@ -34,6 +34,8 @@ OPTIONS: dict[str, tuple[str, str, str, Any]] = {
 MOVED = {
     "FallbackWarning": ("attribution_bench_plugins.fastism.engine", "attribution_bench.errors"),
     "ConvergenceWarning": ("attribution_bench_plugins.deepshap", "attribution_bench.errors"),
+    "as_sequence_model": ("attribution_bench.models.sequence_model", "attribution_bench.models.adapt"),
+    "save_evaluation": ("attribution_bench.evaluation.evaluate", "attribution_bench.evaluation.results"),
     "ConvergenceWarning, in its module": ("attribution_bench_plugins.deepshap.convergence", "attribution_bench.errors"),
 }
 
@@ -111,13 +113,13 @@ def test_plan_is_explain(model: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("case", MOVED)
-def test_a_warning_in_its_old_place(case: str) -> None:
+def test_a_name_in_its_old_place(case: str) -> None:
     name = case.partition(",")[0]
     old, new = MOVED[case]
     module = importlib.import_module(old)
     with deprecated(f"{old}.{name}", f"{new}.{name}"):
         found = getattr(module, name)
-    assert found is getattr(ab.errors, name)
+    assert found is getattr(importlib.import_module(new), name)
     with pytest.raises(AttributeError, match="no attribute 'Fallback'"):
         _ = module.Fallback
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from attribution_bench.attribution import AttributionResult
+from attribution_bench.deprecation import moved_names
 from attribution_bench.environment import available_cores, describe_machine, library_versions
 from attribution_bench.errors import AttributionBenchError, InvalidInputError
 from attribution_bench.evaluation.agreement import agreements
@@ -168,3 +169,6 @@ class _Steps:
         if self._observer is not None:
             self._observer(text, self._done, self._total)
         self._done += steps
+
+
+__getattr__ = moved_names(__name__, save_evaluation="attribution_bench.evaluation.results")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution_bench.deprecation import moved_names
 from attribution_bench.errors import InvalidInputError, ModelError
 from attribution_bench.models.prediction import predict
 from attribution_bench.models.targets import OutputSpec, Selection
@@ -163,3 +164,6 @@ class SequenceModel(abc.ABC):
         if len(names) != len(values) or len(set(names)) != len(names):
             raise ModelError(f"the model returns {len(values)} outputs, which {names} does not name one by one")
         return dict(zip(names, values, strict=True))
+
+
+__getattr__ = moved_names(__name__, as_sequence_model="attribution_bench.models.adapt")

@@ -18,6 +18,7 @@ from attribution_bench.timer import Clock, timed
 from attribution_bench_plugins.fastism.capture.source import source_of
 from attribution_bench_plugins.fastism.engine import Engine
 from attribution_bench_plugins.fastism.execution.interpreter import Observer
+from attribution_bench_plugins.fastism.kernels.program import KernelCall
 from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.standard_ism import StandardISM
 
@@ -143,10 +144,10 @@ class StepTimer:
         before = self._in_kernels
         self._spend(step, timed(self._clock, complete).seconds - (self._in_kernels - before))
 
-    def run_kernel(self, node: str, run: Callable[[], None]) -> None:
+    def run_kernel(self, call: KernelCall, run: Callable[[], None]) -> None:
         """Run a kernel for some rows."""
         seconds = timed(self._clock, run).seconds
-        self._spend(self._steps[node], seconds)
+        self._spend(self._steps[call.node], seconds)
         self._in_kernels += seconds
 
     def _spend(self, step: Step, seconds: float) -> None:

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
-from typing import Any
 
 import pytest
 import torch
@@ -23,9 +22,9 @@ from attribution_bench_plugins.fastism.kernels.program import KernelCall, run_ca
 from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
 from attribution_bench_plugins.fastism.kernels.toom_cook_kernel import ToomCookKernel
 from attribution_bench_plugins.fastism.kernels.window_kernel import WindowKernel
-from attribution_bench_plugins.fastism.ops import lazy_window
 from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
-from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
+from attribution_bench_plugins.fastism.planning.step import Step
+from attribution_bench_plugins.fastism.profile import observed
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
 from fastism_models import chain
@@ -264,17 +263,28 @@ def test_every_order_of_steps_after_a_convolution(order: str, monkeypatch: pytes
     assert_parity(dict(found.predictions), brute_force(module, x), 1e-10)
 
 
+class KernelRecorder:
+    """Records the calls of kernels that an engine runs."""
+
+    def __init__(self) -> None:
+        self.calls: list[KernelCall] = []
+
+    def run_step(self, step: Step, run: Callable[[], None]) -> None:
+        """Run a step."""
+        run()
+
+    def run_kernel(self, call: KernelCall, run: Callable[[], None]) -> None:
+        """Run a kernel for some rows."""
+        self.calls.append(call)
+        run()
+
+
 def test_a_relu_and_a_sum_are_fused_into_the_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
-    epilogues: list[Epilogue] = []
-
-    def spy(calls: list[KernelCall], *rest: Any) -> list[Tensor | None]:
-        epilogues.extend(call.epilogue for call in calls)
-        return run_calls(calls, *rest)
-
-    monkeypatch.setattr(lazy_window, "run_calls", spy)
     monkeypatch.setattr(LinearConvolution, "choose_algorithm", staticmethod(compiled_direct))
-    ab.get_method("fastism")(Residual("cnr+").eval(), self_check=False).attribute(one_hot(1, 4, 24), target="all")
-    assert set(epilogues) == {Epilogue(("rectify", "add"))}
+    method, kernels = ab.get_method("fastism")(Residual("cnr+").eval(), self_check=False), KernelRecorder()
+    with observed(method.engine, kernels):
+        method.attribute(one_hot(1, 4, 24), target="all")
+    assert {call.epilogue for call in kernels.calls} == {Epilogue(("rectify", "add"))}
 
 
 @pytest.fixture
@@ -293,21 +303,21 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     machine.has_compiler.cache_clear()
 
 
-def test_without_a_compiler_no_window_is_lazy(monkeypatch: pytest.MonkeyPatch, uncompiled: Callable[[], None]) -> None:
+def test_without_a_compiler_no_kernel_runs(uncompiled: Callable[[], None]) -> None:
     """And `explain` advises to install one."""
     module, x = Residual("cnr+").double().eval(), one_hot(1, 4, 24)
-    with_it = ab.get_method("fastism")(module)
+    with_it, kernels = ab.get_method("fastism")(module), KernelRecorder()
     assert UNCOMPILED not in with_it.explain(24).advice
-    expected_here = with_it.attribute(x, target="all")
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("a lazy window was made")
-
+    with observed(with_it.engine, kernels):
+        expected_here = with_it.attribute(x, target="all")
+    assert kernels.calls
     uncompiled()
-    monkeypatch.setattr(LazyWindow, "__init__", refuse)
-    without = ab.get_method("fastism")(module)
+    without, kernels = ab.get_method("fastism")(module), KernelRecorder()
     assert UNCOMPILED in without.explain(24).advice
-    assert_parity(dict(without.attribute(x, target="all").predictions), dict(expected_here.predictions), 1e-12)
+    with observed(without.engine, kernels):
+        found = without.attribute(x, target="all")
+    assert not kernels.calls
+    assert_parity(dict(found.predictions), dict(expected_here.predictions), 1e-12)
 
 
 def test_an_old_compiler_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Parity is the contract: fastISM's predictions are the model's own, at every position and letter."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -263,8 +264,13 @@ def test_random_numbers_in_inference_are_not_captured() -> None:
 def test_self_check_names_the_first_layer_that_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
     from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 
-    original = LinearConvolution._look_up
-    monkeypatch.setattr(LinearConvolution, "_look_up", lambda self, mutation: original(self, mutation) * 1.01)
+    original = LinearConvolution.run
+
+    def wrong(self: Any, operands: Any, window: Any, block: Any, form: Any) -> Any:
+        result = original(self, operands, window, block, form)
+        return self.give(block, result.window, delta=result.take_delta() * 1.01, is_masked=True)
+
+    monkeypatch.setattr(LinearConvolution, "run", wrong)
     module = build("residual, two heads").double()
     with pytest.raises(ab.errors.SelfCheckError, match="first at layer 'stem: conv1d'"):
         ab.get_method("fastism")(module).attribute(one_hot(1, 4, LENGTH), target="all")

@@ -1,5 +1,6 @@
 """Lists of mutations on the engine: its predictions are the model's own, in the order of the list."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from torch import nn
 import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench.errors import FallbackWarning
+from attribution_bench_plugins.fastism.call import Call
 from attribution_bench_plugins.fastism.execution import shared_blocks as sharing
 from attribution_bench_plugins.fastism.planning import cost
-from attribution_bench_plugins.fastism.substitutions import Substitutions
+from attribution_bench_plugins.fastism.values.window import Positions
 from fastism_models import LENGTH, MODELS, build, controls_join
 from parity import assert_parity, one_hot
 from random_models import Description, descriptions
@@ -82,13 +84,16 @@ def mixture(count: int, seed: int = 0) -> list[Mutation]:
 def walks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int]]:
     """(sequences, positions, alternatives) of each block that the engine runs."""
     seen = []
-    original = Substitutions._mutated
+    run = Call.run
 
-    def watched(self: Any, unmutated: Any, edits: Any, rows: tuple[int, ...], window: Any) -> Any:
-        seen.append(rows)
-        return original(self, unmutated, edits, rows, window)
+    def watched(
+        self: Call, unmutated: Any, workers: Any, blocks: Iterable[Positions], alternatives: int, *rest: Any
+    ) -> None:
+        blocks = list(blocks)
+        seen.extend((unmutated.count, len(block.indices), alternatives) for block in blocks)
+        run(self, unmutated, workers, blocks, alternatives, *rest)
 
-    monkeypatch.setattr(Substitutions, "_mutated", watched)
+    monkeypatch.setattr(Call, "run", watched)
     return seen
 
 

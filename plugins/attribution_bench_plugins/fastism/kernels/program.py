@@ -29,8 +29,8 @@ SCRATCH_ALIGNMENT = 16
 class KernelObserver(Protocol):
     """What watches kernels run, one call of one kernel at a time."""
 
-    def run_kernel(self, node: str, run: Callable[[], None]) -> None:
-        """Run the kernel of a node for some rows."""
+    def run_kernel(self, call: "KernelCall", run: Callable[[], None]) -> None:
+        """Run the kernel of a call for some rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class _RowStorage:
 class _FunctionCall:
     """A call of a compiled function with its arguments; a kernel call takes one or several."""
 
-    node: str
+    call: KernelCall
     function: Compiled
     arguments: "ctypes.Array[ctypes.c_int64]"
     """Those of `PARAMETERS`; the first two, the rows, are written when a chunk of rows is run."""
@@ -160,7 +160,7 @@ def run_calls(
             arguments = (ctypes.c_int64 * len(PARAMETERS))()
             for name, value in (given | own).items():
                 arguments[PARAMETER_INDEX[name]] = value
-            function_calls.append(_FunctionCall(call.node, function, arguments))
+            function_calls.append(_FunctionCall(call, function, arguments))
     _run_chunks(function_calls, rows, chunk, observer)
     return results
 
@@ -175,7 +175,7 @@ def _run_chunks(calls: Sequence[_FunctionCall], rows: int, chunk: int, observer:
     for first in range(0, rows, chunk):
         for each in calls:
             each.arguments[0], each.arguments[1] = first, min(chunk, rows - first)
-            observer.run_kernel(each.node, partial(each.function, each.arguments))
+            observer.run_kernel(each.call, partial(each.function, each.arguments))
 
 
 def _row_size(windows: Tensor | KernelCall) -> int:
