@@ -1,6 +1,5 @@
 """What stored results keep of a method beside its registered name: the label that people read, and its tags."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,10 +47,5 @@ def plain_label(name: str) -> str:
 
 
 def tags_to_json(tags: Tags) -> dict[str, Any]:
-    """Return tags as plain data that JSON can hold."""
+    """Return tags as plain data that JSON can hold, which `typed_json.read_as` reads."""
     return {**asdict(tags), "frameworks": sorted(tags.frameworks)}
-
-
-def tags_from_json(stored: Mapping[str, Any]) -> Tags:
-    """Return the tags that `tags_to_json` gave; a tag that is missing has its default. Raises TypeError or KeyError."""
-    return Tags(**{**stored, "frameworks": frozenset(stored["frameworks"])})

@@ -32,6 +32,10 @@ class OutputError(AttributionBenchError, OSError):
     """Results that cannot be written or read."""
 
 
+class ResultError(OutputError, InvalidInputError):
+    """A result, stored or about to be, that does not hold what it should."""
+
+
 class UnsupportedError(AttributionBenchError):
     """A combination of method, framework and model that is known not to work."""
 

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from attribution_bench.archives import opened_archive, under, write_archive
 from attribution_bench.attribution import Attribution
-from attribution_bench.errors import InvalidInputError
+from attribution_bench.errors import InvalidInputError, ResultError
+from attribution_bench.json_files import json_text, parse_json
 from attribution_bench.models import LazyRows, SequenceModel, Target, predict
 from attribution_bench.mutations import Edit, Mutation, check_mutations, mutation_columns, mutations_of
 from attribution_bench.request import Inputs, Progress, Request
 from attribution_bench.result import one_line
+from attribution_bench.result_checks import MUTATIONS, check_mutation_predictions, checked_text
 
 DEFAULT_BATCH_SIZE = 128
 """Sequences in one full pass."""
@@ -79,11 +81,17 @@ class MutationResult:
         Raises
         ------
         OutputError
-            The file cannot be written.
+            The file cannot be written, or could not be loaded again: numbers are not real and finite, or the parts do
+            not fit together.
         """
         arrays = {f"mutations/{name}": column for name, column in mutation_columns(self.mutations).items()}
         arrays |= {f"predictions/{name}": values for name, values in self.predictions.items()}
         arrays |= {f"reference_predictions/{name}": values for name, values in self.reference_predictions.items()}
+        arrays = {name: np.asarray(values) for name, values in arrays.items()}
+        try:
+            check_mutation_predictions(arrays, parse_json(json_text("its metadata", dict(self.metadata))))
+        except ValueError as error:
+            raise ResultError(f"the result cannot be saved: {error}") from error
         return write_archive(path, arrays, self.metadata)
 
     @classmethod
@@ -93,15 +101,14 @@ class MutationResult:
         Raises
         ------
         OutputError
-            There is no such file, it is damaged, it is something else, or a newer release wrote it.
+            There is no such file, it is damaged, it is something else, a newer release wrote it, its parts do not fit
+            together, or its numbers are not finite.
         """
-        with opened_archive(path, "mutation result") as (arrays, metadata):
+        with opened_archive(path, "mutation result", MUTATIONS) as (arrays, metadata):
+            check_mutation_predictions(arrays, metadata)
+            checked_text(arrays["mutations/letters"].tolist())
             mutations = mutations_of(under("mutations/", arrays))
-            predictions = under("predictions/", arrays)
-            for name, values in predictions.items():
-                if len(values) != len(mutations):
-                    raise ValueError(f"it has {len(mutations)} mutations, but {len(values)} predictions of {name}")
-            return cls(mutations, predictions, under("reference_predictions/", arrays), metadata)
+            return cls(mutations, under("predictions/", arrays), under("reference_predictions/", arrays), metadata)
 
 
 class InSilicoMutagenesis(Attribution):

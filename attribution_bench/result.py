@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.archives import opened_archive, under, write_archive
+from attribution_bench.array_layout import check_finite
 from attribution_bench.conventions import Convention, check_convention, ism_scores
-from attribution_bench.errors import InvalidInputError, UnsupportedError
+from attribution_bench.errors import InvalidInputError, ResultError, UnsupportedError
+from attribution_bench.json_files import json_text, parse_json
+from attribution_bench.result_checks import ATTRIBUTIONS, check_attributions, checked_text
 from attribution_bench.sequences.interval import Interval, Strand
 
 if TYPE_CHECKING:
@@ -165,9 +168,15 @@ class AttributionResult:
 
         Names and intervals, where they are known, are coordinates of the sequences: ``sequence_name``, ``chromosome``,
         ``start``, ``end`` and ``strand``.
+
+        Raises
+        ------
+        OutputError
+            Scores or predictions are not finite real numbers, or the parts do not fit together.
         """
         import xarray
 
+        self.check("given to xarray")
         letters = list(self.metadata["alphabet"])
         data: dict[str, Any] = {"one_hot": (("sequence", "letter", "position"), self.one_hot)}
         # The axes of several outputs are one in the scores, so that it needs a name that none of them has.
@@ -194,14 +203,30 @@ class AttributionResult:
         Raises
         ------
         OutputError
-            The file cannot be written.
+            The file cannot be written, or could not be loaded again: numbers are not real and finite, or the parts do
+            not fit together.
         """
-        arrays: dict[str, NDArray[Any]] = {**self._arrays(), "positions": self.positions}
-        if self.names is not None:
-            arrays["names"] = np.array(self.names, dtype=str)
-        if self.intervals is not None:
-            arrays |= {f"intervals/{name}": column for name, column in _interval_columns(self.intervals).items()}
-        return write_archive(path, arrays, self.metadata)
+        return write_archive(path, self._checked_columns("saved"), self.metadata)
+
+    def check(self, purpose: str) -> None:
+        """Check that everything fits together and is finite, the scores included, before it is handed on.
+
+        Parameters
+        ----------
+        purpose
+            What is about to be done, for the message: ``written for TF-MoDISco``.
+
+        Raises
+        ------
+        OutputError
+            Something does not fit, or is not finite.
+        """
+        self._checked_columns(purpose)
+        try:
+            # Differences of finite predictions may overflow.
+            check_finite({"scores": self.scores, "observed": self.observed})
+        except ValueError as error:
+            raise ResultError(f"the result cannot be {purpose}: {error}") from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "AttributionResult":
@@ -210,18 +235,38 @@ class AttributionResult:
         Raises
         ------
         OutputError
-            There is no such file, it is damaged, it is something else, or a newer release wrote it.
+            There is no such file, it is damaged, it is something else, a newer release wrote it, its parts do not fit
+            together, or its numbers are not finite.
         """
-        with opened_archive(path, "attribution result") as (arrays, metadata):
+        with opened_archive(path, "attribution result", ATTRIBUTIONS) as (arrays, metadata):
             # Files of format version 1 hold names, if any, in the metadata.
             older = metadata.pop("sequence_names", None)
+            if not isinstance(older, list | None):
+                raise ValueError("its sequence names are no list")
+            facts = check_attributions(arrays, metadata)
             names = arrays["names"].tolist() if "names" in arrays else older
-            blank = cls(arrays["one_hot"], arrays["positions"], metadata)
+            blank = cls(arrays["one_hot"], arrays["positions"].astype(np.int64), metadata)
+            ordered = {f"predictions/{output.name}": None for output in facts.outputs}
             return blank._rebuilt(
-                arrays,
-                None if names is None else tuple(str(name) for name in names),
+                {name: arrays[name] for name in {**ordered, **arrays} if name in arrays},
+                None if names is None else checked_text(names),
                 _intervals(under("intervals/", arrays)),
             )
+
+    def _checked_columns(self, purpose: str) -> dict[str, NDArray[Any]]:
+        """Return every array by its name in files, once they are what a file may hold; raises OutputError."""
+        arrays: dict[str, NDArray[Any]] = {**self._arrays(), "positions": self.positions}
+        if self.names is not None:
+            arrays["names"] = np.array(self.names, dtype=str)
+        if self.intervals is not None:
+            arrays |= {f"intervals/{name}": column for name, column in _interval_columns(self.intervals).items()}
+        arrays = {name: np.asarray(values) for name, values in arrays.items()}
+        try:
+            check_attributions(arrays, parse_json(json_text("its metadata", dict(self.metadata))))
+            checked_text(self.names or ())
+        except ValueError as error:
+            raise ResultError(f"the result cannot be {purpose}: {error}") from error
+        return arrays
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Return every array whose first axis is that of the sequences, by its name in files."""

@@ -4,11 +4,10 @@ The method measures itself (its tags say ``profiles``); what it found is stored 
 """
 
 import contextlib
-import json
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution_bench.benchmark.results import file_name
 from attribution_bench.benchmark.workloads import Row
 from attribution_bench.description import describe, describe_installed
 from attribution_bench.environment import (
@@ -27,12 +27,16 @@ from attribution_bench.environment import (
     thread_count,
 )
 from attribution_bench.errors import InvalidInputError, PluginError
-from attribution_bench.files import write_whole
+from attribution_bench.files import reading, write_whole
+from attribution_bench.json_files import json_text, read_json
 from attribution_bench.registry import get_method
 from attribution_bench.timer import CLOCK, Clock
+from attribution_bench.typed_json import MismatchError, Positive, PositiveNumber, Seconds, read_as
 
 PROFILES = "profiles"
 """Folder of the profiles inside a results folder."""
+LARGEST_PROFILE = 2**24
+"""Bytes of a profile's file."""
 UNNAMED = "fastism"
 """The method of stored profiles that name none: no other could be profiled when they were written."""
 
@@ -45,7 +49,7 @@ class NodeTime:
     """The model's own name for it."""
     operation: str
     mode: str
-    seconds: float
+    seconds: Seconds
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class PrecisionTime:
 
     products: str
     """``float32``, or the lower precision."""
-    seconds: float
+    seconds: Seconds
     """Seconds of a warm run of the profile's positions."""
     error: float
     """Largest difference from full passes in double precision at a few positions, over the largest prediction."""
@@ -69,7 +73,7 @@ class MeasuredProfile:
     The runs are of one sequence; times are seconds of a monotonic clock.
     """
 
-    letters: int
+    letters: Positive
     """Letters of the alphabet; each position has one alternative less."""
     products_standard: int
     """Multiply-accumulates of a full pass; 0 where the model could not be captured."""
@@ -78,16 +82,16 @@ class MeasuredProfile:
     predicted_ratio: float
     fallback: str
     """Why every mutation takes a full pass; empty where the engine runs."""
-    matrix_products_per_second: float
+    matrix_products_per_second: PositiveNumber
     """Multiply-accumulates a second of a large matrix product, on the same device, threads and precision."""
-    capture_seconds: float
+    capture_seconds: Seconds
     """Capture and plan."""
     positions: int
     """Mutated positions of each run, in the middle of the sequence."""
-    first_seconds: float
+    first_seconds: Seconds
     """Seconds of the first run after capture and plan, with the self-check."""
-    warm_seconds: float
-    single_thread_seconds: float
+    warm_seconds: Seconds
+    single_thread_seconds: Seconds
     """The run in which the nodes were timed: on one thread, so that their times add up."""
     nodes: tuple[NodeTime, ...]
     """The most expensive first; empty where no plan ran. What is missing to the run's time was spent between them."""
@@ -121,10 +125,10 @@ class EngineProfile:
     label: str
     """Name of the method that people read."""
     architecture: str
-    length: int
+    length: Positive
     framework: str
     device: str
-    threads: int
+    threads: Positive
     budget: float
     """Seconds that the runs were to take together."""
     machine: Machine
@@ -144,24 +148,23 @@ class EngineProfile:
         """
         data = asdict(self)
         data |= data.pop("measured")
-        text = json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        text = json_text("a profile", data, indent=1, sort_keys=True) + "\n"
         return write_whole(_path(folder, self.architecture, self.length, self.framework), text)
 
     @classmethod
     def load(cls, path: Path) -> "EngineProfile":
-        """Read what `save` wrote; raises InvalidInputError naming a file that holds no profile."""
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            data.setdefault("method", UNNAMED)
-            data.setdefault("label", describe_installed(data["method"]).label)
-            data["machine"] = Machine(**data["machine"])
-            data["commit"] = data["commit"] and Commit(**data["commit"])
-            data["nodes"] = tuple(NodeTime(**node) for node in data["nodes"])
-            data["precisions"] = tuple(PrecisionTime(**precision) for precision in data["precisions"])
-            measured = {field.name: data.pop(field.name) for field in fields(MeasuredProfile)}
-            return cls(**data, measured=MeasuredProfile(**measured))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidInputError(f"{path} is no profile of a method that can be read: {error}") from error
+        """Read what `save` wrote; raises ResultError, which is an InvalidInputError too, naming a file that is none."""
+        with reading(path, "is no profile of a method that can be read"):
+            data = read_json(path, LARGEST_PROFILE)
+            if not isinstance(data, dict):
+                raise MismatchError("a profile is an object")
+            known = {field.name for field in fields(MeasuredProfile)}
+            measured = {name: value for name, value in data.items() if name in known}
+            others = {name: value for name, value in data.items() if name not in known}
+            others.setdefault("method", UNNAMED)
+            others.setdefault("label", "")
+            profile = read_as(cls, {**others, "measured": measured})
+            return replace(profile, label=profile.label or describe_installed(profile.method).label)
 
 
 def load_profiles(folder: str | os.PathLike[str]) -> tuple[EngineProfile, ...]:
@@ -229,4 +232,4 @@ def measure_profile(
 
 
 def _path(folder: str | os.PathLike[str], architecture: str, length: int, framework: str) -> Path:
-    return Path(folder) / PROFILES / f"{architecture}-{length}-{framework}.json"
+    return Path(folder) / PROFILES / file_name(architecture, str(length), framework)

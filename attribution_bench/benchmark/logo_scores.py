@@ -1,23 +1,26 @@
 """One real sequence scored by every method, for the logos of a report: scored and stored here, drawn elsewhere."""
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.description import describe, describe_installed, plain_label
-from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
-from attribution_bench.files import write_whole
+from attribution_bench.errors import AttributionBenchError, InvalidInputError, ResultError
+from attribution_bench.files import reading, write_whole
+from attribution_bench.json_files import json_text, read_json
 from attribution_bench.models import SequenceModel, as_sequence_model
 from attribution_bench.registry import get_method, get_model
 from attribution_bench.sequences import DNA
 from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.sequences.lambda_phage import lambda_windows
+from attribution_bench.typed_json import FileName, MismatchError, Positive, read_as
 
+LARGEST = 2**26
+"""Bytes of a file of logo scores."""
 SEED = 0
 """Seed of the model's weights, so that a stored logo can be computed again."""
 
@@ -42,9 +45,10 @@ class LogoScores:
     """A window of one sequence, and the scores of each method there."""
 
     architecture: str
-    length: int
+    length: Positive
     """Letters of the whole sequence that the model read."""
-    framework: str
+    framework: FileName
+    """``torch`` or ``keras``; a part of the names of files."""
     device: str
     sequence_name: str
     letters: str
@@ -76,7 +80,7 @@ class LogoScores:
         OutputError
             The folder cannot be written.
         """
-        return write_whole(Path(folder) / f"logos-{self.framework}.json", json.dumps(asdict(self)) + "\n")
+        return write_whole(Path(folder) / f"logos-{self.framework}.json", json_text("logo scores", asdict(self)) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "LogoScores":
@@ -87,30 +91,41 @@ class LogoScores:
         OutputError
             The file cannot be read, or does not hold such scores.
         """
-        try:
-            stored = json.loads(Path(path).read_text())
-            methods = tuple(
-                MethodScores(
-                    **{
-                        **entry,
-                        "hypothetical": _rows(entry["hypothetical"]),
-                        "label": entry.get("label") or describe_installed(entry["method"]).label,
-                    }
-                )
-                for entry in stored["methods"]
-            )
-            scores = cls(**{**stored, "methods": methods})
-            for method in methods:
-                if method.hypothetical is not None:
-                    scores.observed(method)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise OutputError(f"{os.fspath(path)} holds no logo scores that can be read: {error}") from error
-        return scores
+        with reading(path, "holds no logo scores that can be read"):
+            scores = read_as(cls, read_json(path, LARGEST))
+            scores._check()
+        labelled = (replace(m, label=m.label or describe_installed(m.method).label) for m in scores.methods)
+        return replace(scores, methods=tuple(labelled))
+
+    def _check(self) -> None:
+        """Check that the parts fit together; raises ValueError."""
+        if not self.letters or self.start + len(self.letters) > self.length:
+            raise MismatchError(f"must lie within the {self.length} letters of the sequence", "letters")
+        if len(set(self.alphabet)) < len(self.alphabet) or not self.alphabet:
+            raise MismatchError("the letters must be distinct", "alphabet")
+        labels = [method.method for method in self.methods]
+        if len(set(labels)) < len(labels):
+            raise MismatchError("two methods have one name", "methods")
+        wanted = [len(self.letters)] * len(self.alphabet)
+        for index, method in enumerate(self.methods):
+            if method.hypothetical is not None and [len(row) for row in method.hypothetical] != wanted:
+                shape = f"({len(self.alphabet)}, {len(self.letters)})"
+                raise MismatchError(f"scores must have shape {shape}", "methods", index, "hypothetical")
 
 
 def find_logo_scores(folder: str | os.PathLike[str]) -> tuple[LogoScores, ...]:
-    """Load every file of logo scores in a results folder; raises as `LogoScores.load` does."""
-    return tuple(LogoScores.load(path) for path in sorted(Path(folder).glob("logos-*.json")))
+    """Load every file of logo scores in a results folder.
+
+    Raises
+    ------
+    OutputError
+        As `LogoScores.load`, and for a file that is named after another framework than it holds.
+    """
+    found = {path: LogoScores.load(path) for path in sorted(Path(folder).glob("logos-*.json"))}
+    for path, scores in found.items():
+        if path.stem != f"logos-{scores.framework}":
+            raise ResultError(f"{path} holds logo scores of {scores.framework}; name it logos-{scores.framework}.json")
+    return tuple(found.values())
 
 
 def measure_logo_scores(
@@ -179,9 +194,8 @@ def _score(name: str, model: SequenceModel, one_hot: NDArray[np.float32], start:
         return MethodScores(name, reason=str(error), label=label)
     except Exception as error:  # a method may fail in any way; the others are still drawn
         return MethodScores(name, reason=f"{type(error).__name__}: {error}", label=label)
-    rows = tuple(tuple(float(f"{score:.6g}") for score in row) for row in result.scores[0])
+    scores = result.scores[0]
+    if not np.isfinite(scores).all():
+        return MethodScores(name, reason="its scores are not all finite", label=label)
+    rows = tuple(tuple(float(f"{score:.6g}") for score in row) for row in scores)
     return MethodScores(name, rows, convention=result.metadata.get("convention"), label=label)
-
-
-def _rows(values: Sequence[Sequence[float]] | None) -> tuple[tuple[float, ...], ...] | None:
-    return None if values is None else tuple(tuple(row) for row in values)

@@ -1,7 +1,6 @@
 """Records: what was measured of one cell of the benchmark, as plain data and as JSON. The rest derives from it."""
 
-import json
-import math
+import hashlib
 import os
 import re
 import statistics
@@ -12,17 +11,31 @@ from pathlib import Path
 from typing import Any, Literal
 
 from attribution_bench.attribution import Tags
-from attribution_bench.description import Description, describe_installed, plain_label, tags_from_json, tags_to_json
+from attribution_bench.description import Description, describe_installed, plain_label, tags_to_json
 from attribution_bench.environment import Commit, Machine
-from attribution_bench.errors import InvalidInputError
-from attribution_bench.files import write_whole
+from attribution_bench.errors import InvalidInputError, ResultError
+from attribution_bench.files import reading, write_whole
+from attribution_bench.json_files import json_text, parse_json, read_json
+from attribution_bench.typed_json import MismatchError, Positive, Seconds, read_as
 
 SCHEMA = 1
 """Version of the JSON written here; it rises when a reader of the old one would misread the new one."""
 RECORDS = "records"
 """Folder of the records inside a results folder."""
 Status = Literal["ok", "failed", "unsupported"]
-STATUSES: tuple[Status, ...] = ("ok", "failed", "unsupported")
+LONGEST_NAME = 200
+"""Characters of a file's name before its suffix; file systems take 255 with it."""
+LARGEST_RECORD = 2**22
+"""Bytes of a record's file; those of this release have some 2000."""
+
+
+def file_name(*parts: str) -> str:
+    """Return the name of the JSON file of what the parts name together: readable, and safe on every file system."""
+    name = "-".join(re.sub(r"[^A-Za-z0-9_.=]+", "_", part) for part in parts)
+    if len(name) > LONGEST_NAME:
+        digest = hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()[:12]
+        name = f"{name[: LONGEST_NAME - len(digest) - 1]}-{digest}"
+    return name + ".json"
 
 
 @dataclass(frozen=True)
@@ -31,21 +44,20 @@ class Workload:
 
     architecture: str
     """Registered name of an architecture, or the name by which a user's model was given."""
-    length: int
+    length: Positive
     """Letters in a sequence."""
     framework: str
     """``torch`` or ``keras``."""
     method: str
     """Registered name of the method."""
-    sequences: int | None = None
+    sequences: Positive | None = None
     """How many sequences are scored, where that tells cells apart, as in the engine suite; None elsewhere."""
 
     @property
     def file_name(self) -> str:
         """Name of the record's file: readable, and safe on every file system."""
         count = () if self.sequences is None else (f"{self.sequences}_sequences",)
-        parts = (self.architecture, str(self.length), *count, self.framework, self.method)
-        return "-".join(re.sub(r"[^A-Za-z0-9_.=]+", "_", part) for part in parts) + ".json"
+        return file_name(self.architecture, str(self.length), *count, self.framework, self.method)
 
     def __str__(self) -> str:
         count = "" if self.sequences is None else f" {self.sequences} sequences"
@@ -70,9 +82,9 @@ class Units:
 class BatchTiming:
     """One batch size of the sweep."""
 
-    batch_size: int | None
+    batch_size: Positive | None
     """Rows in one call of the model; None is the method's own default."""
-    seconds: float | None
+    seconds: Seconds | None
     """Time for `done`; None when this batch size failed."""
     done: Units
     error: str | None = None
@@ -109,7 +121,7 @@ class Record:
     status: Status
     error: str | None
     """Type and message of the error; None when status is ``ok``."""
-    durations: tuple[float, ...]
+    durations: tuple[Seconds, ...]
     """Seconds of each round over `done` at the chosen batch size; empty unless ok."""
     done: Units | None
     """Work in one round; None unless ok."""
@@ -117,10 +129,10 @@ class Record:
     """Work of the whole workload; None when the cell failed before it was known."""
     batch_sizes: tuple[BatchTiming, ...]
     """The sweep, in the order measured."""
-    batch_size: int | None
+    batch_size: Positive | None
     """The batch size chosen; None is the method's own default."""
     device: str
-    threads: int
+    threads: Positive
     peak_memory_bytes: int | None
     """Highest memory of the process (CPU) or of the framework's allocator (GPU) while the cell ran."""
     memory_kind: str | None
@@ -168,7 +180,7 @@ class Record:
     def to_json(self) -> str:
         """Return the record as indented JSON."""
         data = {**asdict(self), "tags": self.tags and tags_to_json(self.tags)}
-        return json.dumps(data, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        return json_text("a record", data, indent=1, sort_keys=True) + "\n"
 
     @property
     def method_label(self) -> str:
@@ -181,47 +193,41 @@ class Record:
 
         Raises
         ------
-        InvalidInputError
-            The text is no record, or one of another schema.
+        ResultError
+            The text is no record, or one of another schema; it is an InvalidInputError too.
         """
         try:
-            data = json.loads(text)
-            if data["schema"] != SCHEMA:
-                raise InvalidInputError(f"schema {data['schema']!r} is not {SCHEMA}, which this version reads")
-            record = cls(
-                **{
-                    **data,
-                    "workload": Workload(**data["workload"]),
-                    "durations": tuple(data["durations"]),
-                    "warnings": tuple(data["warnings"]),
-                    "done": data["done"] and Units(**data["done"]),
-                    "asked": data["asked"] and Units(**data["asked"]),
-                    "batch_sizes": tuple(
-                        BatchTiming(**{**timing, "done": Units(**timing["done"])}) for timing in data["batch_sizes"]
-                    ),
-                    "check": data["check"] and OutputCheck(**data["check"]),
-                    "machine": Machine(**data["machine"]),
-                    "commit": data["commit"] and Commit(**data["commit"]),
-                    "sequences": SequenceSource(**data["sequences"]),
-                    "tags": tags_from_json(data["tags"]) if data.get("tags") else None,
-                }
-            )
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise InvalidInputError(f"{type(error).__name__}: {error}") from error
+            return cls._from_data(parse_json(text))
+        except ValueError as error:
+            raise ResultError(str(error)) from error
+
+    @classmethod
+    def _from_data(cls, data: Any) -> "Record":
+        """Read a record from plain data; raises ValueError."""
+        if not isinstance(data, dict):
+            raise MismatchError("a record is an object")
+        if "schema" not in data:
+            raise MismatchError("is missing", "schema")
+        if type(data["schema"]) is not int or data["schema"] != SCHEMA:
+            raise ValueError(f"schema {ascii(data['schema'])[:60]} is not {SCHEMA}, which this version reads")
+        record = read_as(cls, data)
         record._validate()
         return record
 
     def _validate(self) -> None:
-        if self.status not in STATUSES:
-            raise InvalidInputError(f"status {self.status!r} is none of {', '.join(STATUSES)}")
+        if self.workload.length != self.sequences.length:
+            raise MismatchError(f"expected {self.workload.length} as in the workload", "sequences", "length")
+        budget = self.settings.get("budget")
+        if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int | float)):
+            raise MismatchError(f"expected seconds or null, not {ascii(budget)[:60]}", "settings", "budget")
         if self.status != "ok":
             return
         if not self.durations or self.done is None or self.asked is None:
-            raise InvalidInputError("status is ok, but durations or amounts of work are missing")
-        if not all(isinstance(d, float | int) and math.isfinite(d) and d >= 0 for d in self.durations):
-            raise InvalidInputError(f"durations {self.durations} are not all finite seconds")
+            raise ValueError("status is ok, but durations or amounts of work are missing")
         if self.done.total < 1 or self.asked.total < 1:
-            raise InvalidInputError(f"no work was done ({self.done}) or asked for ({self.asked})")
+            raise ValueError(f"no work was done ({self.done}) or asked for ({self.asked})")
+        if any(getattr(self.done, unit) > getattr(self.asked, unit) for unit in ("sequences", "positions", "outputs")):
+            raise ValueError(f"more work was done ({self.done}) than asked for ({self.asked})")
 
 
 def save_record(record: Record, folder: str | os.PathLike[str]) -> Path:
@@ -254,14 +260,12 @@ def load_records(folder: str | os.PathLike[str]) -> list[Record]:
 
 
 def read_record(path: Path, describe: Callable[[str], Description] = describe_installed) -> Record:
-    """Read one record; raises InvalidInputError naming the file.
+    """Read one record; raises ResultError, which is an InvalidInputError too, naming the file.
 
     `describe` completes a record without tags, as all were before tags were stored, from the name of its method.
     """
-    try:
-        record = Record.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, InvalidInputError) as error:
-        raise InvalidInputError(f"{path} is no benchmark record that can be read: {error}") from error
+    with reading(path, "is no benchmark record that can be read"):
+        record = Record._from_data(read_json(path, LARGEST_RECORD))
     if record.tags is not None:
         return record
     described = describe(record.workload.method)

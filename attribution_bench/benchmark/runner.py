@@ -112,13 +112,17 @@ def run_benchmark(
         The folder cannot be written; nothing has been measured then.
     DeviceError, MissingDependencyError
         A framework or its device is not available.
+    InvalidInputError
+        Two cells would be stored under one name.
     """
     observer = observer or Silence()
     prepare_folder(folder)
     commit, versions = source_commit(), library_versions()
     described = {**_plain(settings), "target": target if isinstance(target, str | int | None) else repr(target)}
     records: list[Record] = []
+    taken: dict[str, Workload] = {}
     for row in rows:
+        _check_distinct((_workload(row, method) for method in row.methods), taken)
         where = resolve_device(row.framework, device)
         conditions = Conditions(
             where, threads, describe_machine(where), versions, commit, {**described, "model": row.identity}
@@ -141,6 +145,14 @@ def run_benchmark(
                 observer.finished(record, reused=False)
         gc.collect()
     return records
+
+
+def _check_distinct(workloads: Iterable[Workload], taken: dict[str, Workload]) -> None:
+    """Add cells to those by file name, or raise InvalidInputError; not all file systems tell case apart."""
+    for workload in workloads:
+        other = taken.setdefault(workload.file_name.casefold(), workload)
+        if other != workload:
+            raise InvalidInputError(f"{workload} and {other} would be one file; measure them into two folders")
 
 
 def prepare_folder(folder: str | os.PathLike[str]) -> None:

@@ -1,22 +1,26 @@
 """What a comparison of methods found: stored as one JSON file beside the scores, read by the report."""
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sized
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.description import describe_installed, plain_label
-from attribution_bench.errors import OutputError
-from attribution_bench.files import write_whole
+from attribution_bench.errors import ResultError
+from attribution_bench.files import check_file_names, reading, write_whole
+from attribution_bench.json_files import json_text, read_json
 from attribution_bench.sequences.sites import Site
+from attribution_bench.typed_json import MismatchError, Positive, Seconds, read_as
 
 FILE = "evaluation.json"
 SCORES = "scores"
 """Folder of one ``<method>.npz`` a method, as `AttributionResult.save` writes it."""
 FORMAT = 1
+LARGEST = 2**28
+"""Bytes of a comparison's file; one of 10,000 sequences of 2000 letters and six methods has some 100 million."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,9 @@ class MethodEvaluation:
     """What was found of one method; per-sequence values are in the order of the sequences."""
 
     method: str
+    """Name under which the method was compared, and its scores are stored."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    seconds_per_100_sequences: float | None = None
+    seconds_per_100_sequences: Seconds | None = None
     convention: str | None = None
     """ISM methods: what scores are relative to."""
     exact: bool = False
@@ -53,6 +58,8 @@ class MethodEvaluation:
     """``deletion`` and ``insertion`` -> (N, S): what the model predicts when each share of letters was changed."""
     label: str = ""
     """Name of the method that people read."""
+    result_method: str = ""
+    """Method that the stored scores name, which is the class's own name; empty where that is not recorded."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Evaluation:
     model: str
     framework: str
     device: str
-    threads: int
+    threads: Positive
     machine: str
     date: str
     """ISO 8601."""
@@ -103,9 +110,13 @@ class Evaluation:
         Raises
         ------
         OutputError
-            The folder cannot be written.
+            The folder cannot be written, or what is to be stored could not be loaded again.
         """
-        content = json.dumps({"format": FORMAT, **asdict(self)}, allow_nan=False)
+        try:
+            self.check()
+        except ValueError as error:
+            raise ResultError(f"the evaluation cannot be stored: {error}") from error
+        content = json_text("the evaluation", {"format": FORMAT, **asdict(self)})
         return write_whole(Path(folder) / FILE, content + "\n")
 
     @classmethod
@@ -115,21 +126,65 @@ class Evaluation:
         Raises
         ------
         OutputError
-            There is no such file, or it does not hold an evaluation.
+            There is no such file, it does not hold an evaluation, or its parts do not fit together.
         """
         path = Path(folder) / FILE
-        try:
-            stored = json.loads(path.read_text())
-            if stored.pop("format") != FORMAT:
+        with reading(path, "holds no evaluation that can be read"):
+            stored = read_json(path, LARGEST)
+            if not isinstance(stored, dict):
+                raise MismatchError("an evaluation is an object")
+            if type(stored.get("format")) is not int or stored.pop("format") != FORMAT:
                 raise ValueError("its format is of another version of attribution-bench")
-            stored["sites"] = tuple(Site(**site) for site in stored["sites"])
-            stored["methods"] = tuple(_method(entry) for entry in stored["methods"])
-            stored["agreements"] = tuple(_agreement(entry) for entry in stored["agreements"])
-            for name in ("names", "strings", "predictions", "shares"):
-                stored[name] = tuple(stored[name])
-            return cls(**stored)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise OutputError(f"{path} holds no evaluation that can be read: {error}") from error
+            evaluation = read_as(cls, stored)
+            evaluation.check()
+        labelled = (replace(m, label=m.label or describe_installed(m.method).label) for m in evaluation.methods)
+        return replace(evaluation, methods=tuple(labelled))
+
+    def check(self) -> None:
+        """Check that the parts fit together: every value is of a sequence, every name of a method.
+
+        Raises
+        ------
+        ValueError
+            They do not; the message begins with the place of what does not fit.
+        """
+        count, length = len(self.names), len(self.strings[0]) if self.strings else 0
+        if not count or not length or not self.methods:
+            raise ValueError("there must be at least one sequence with letters, and one method")
+        for name, values in (("strings", self.strings), ("predictions", self.predictions)):
+            _check_length(values, count, name)
+        for index, string in enumerate(self.strings):
+            _check_length(string, length, "strings", index)
+        if len(set(self.alphabet)) < len(self.alphabet) or not self.alphabet:
+            raise MismatchError("the letters must be distinct", "alphabet")
+        for index, site in enumerate(self.sites):
+            if not (site.sequence < count and site.start < site.stop <= length):
+                raise MismatchError(f"lies beyond {count} sequences of {length} letters", "sites", index)
+        if any(later <= earlier for earlier, later in pairwise(self.shares)) or not all(
+            0 <= s <= 1 for s in self.shares
+        ):
+            raise MismatchError("shares must rise from 0 to 1", "shares")
+        known = [method.method for method in self.methods]
+        check_file_names("method", (method.method for method in self.methods if method.reason is None))
+        if len(set(known)) < len(known):
+            raise MismatchError("two methods have one name", "methods")
+        if self.truth is not None and self.truth not in known:
+            raise MismatchError(f"{self.truth[:100]!r} is none of the methods", "truth")
+        for index, method in enumerate(self.methods):
+            _check_values(method, count, "methods", index)
+            for name, rows in method.curves.items():
+                _check_length(rows, count, "methods", index, "curves", name)
+                for row, values in enumerate(rows):
+                    _check_length(values, len(self.shares), "methods", index, "curves", name, row)
+            for name, interval in method.behind_best.items():
+                _check_interval(interval, "methods", index, "behind_best", name)
+        pairs = [frozenset((pair.first, pair.second)) for pair in self.agreements]
+        for index, (pair, names) in enumerate(zip(self.agreements, pairs, strict=True)):
+            if len(names) < 2 or not names <= set(known):
+                raise MismatchError("is not of two of the methods", "agreements", index)
+            _check_values(pair, count, "agreements", index)
+        if len(set(pairs)) < len(pairs):
+            raise MismatchError("two are of the same methods", "agreements")
 
     def method(self, name: str) -> MethodEvaluation:
         """Return what was found of a method."""
@@ -145,28 +200,28 @@ def save_evaluation(folder: Path, evaluation: Evaluation, results: Mapping[str, 
 
     Raises
     ------
+    InvalidInputError
+        The name of a method cannot name a file.
     OutputError
-        The folder cannot be written.
+        The folder cannot be written, or what is to be stored could not be loaded again.
     """
+    check_file_names("method", results)
     written = [result.save(Path(folder) / SCORES / f"{name}.npz") for name, result in results.items()]
     return [*written, evaluation.save(folder)]
 
 
-def _method(entry: dict[str, Any]) -> MethodEvaluation:
-    curves = {name: tuple(tuple(row) for row in rows) for name, rows in entry.pop("curves").items()}
-    values, means = _values(entry.pop("values")), _intervals(entry.pop("means"))
-    behind, cautions = _intervals(entry.pop("behind_best")), tuple(entry.pop("cautions"))
-    entry["label"] = entry.get("label") or describe_installed(entry["method"]).label
-    return MethodEvaluation(**entry, cautions=cautions, values=values, means=means, behind_best=behind, curves=curves)
+def _check_length(values: Sized, wanted: int, *place: str | int) -> None:
+    if len(values) != wanted:
+        raise MismatchError(f"there must be {wanted}, not {len(values)}", *place)
 
 
-def _agreement(entry: dict[str, Any]) -> PairAgreement:
-    return PairAgreement(entry["first"], entry["second"], _values(entry["values"]), _intervals(entry["means"]))
+def _check_values(of: MethodEvaluation | PairAgreement, count: int, *place: str | int) -> None:
+    for name, values in of.values.items():
+        _check_length(values, count, *place, "values", name)
+    for name, interval in of.means.items():
+        _check_interval(interval, *place, "means", name)
 
 
-def _values(stored: dict[str, list[float | None]]) -> dict[str, tuple[float | None, ...]]:
-    return {name: tuple(values) for name, values in stored.items()}
-
-
-def _intervals(stored: dict[str, dict[str, float]]) -> dict[str, Interval]:
-    return {name: Interval(**interval) for name, interval in stored.items()}
+def _check_interval(interval: Interval, *place: str | int) -> None:
+    if interval.low > interval.high:
+        raise MismatchError(f"the interval ends at {interval.high} before it begins at {interval.low}", *place)

@@ -35,6 +35,7 @@ def method_evaluation(
         values={metric: _plain(values[metric]) for metric in METRICS if metric in values},
         means=_means(values, settings.seed),
         curves={key: tuple(tuple(row) for row in rows.tolist()) for key, rows in curves.items()},
+        result_method=metadata["method"],
     )
 
 

@@ -14,9 +14,6 @@ from attribution_bench.reporting.labels import method_label
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences import Interval
 
-NEEDED = ("method", "alphabet", "length", "outputs")
-"""What the metadata of every result say."""
-
 
 @dataclass(frozen=True, eq=False)
 class ScorePanels:
@@ -84,9 +81,12 @@ def read_score_panels(
     files = [Path(path) for path in paths]
     results = [AttributionResult.load(file) for file in files]
     for file, result in zip(files, results, strict=True):
-        missing = [key for key in NEEDED if key not in result.metadata]
-        if missing:
-            raise OutputError(f"{file} is no attribution result: its metadata lack {', '.join(missing)}")
+        if "length" not in result.metadata:
+            raise OutputError(f"{file} does not say how long its sequences are; attribute them again")
+        if not len(result) or not len(result.positions):
+            raise OutputError(
+                f"{file} holds {len(result)} sequences at {len(result.positions)} positions: nothing to draw"
+            )
     first = results[0]
     for file, result in zip(files[1:], results[1:], strict=True):
         _check_comparable(file, result, files[0], first)

@@ -1,14 +1,14 @@
 """Scores as TF-MoDISco reads them."""
 
 import io
+import math
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.errors import InvalidInputError
+from attribution_bench.errors import InvalidInputError, ResultError
 from attribution_bench.files import write_whole
 from attribution_bench.result import AttributionResult
 
@@ -22,13 +22,16 @@ def write_modisco(result: AttributionResult, folder: str | os.PathLike[str]) -> 
     Raises
     ------
     InvalidInputError
-        The result is of several outputs, has a score convention without a sign, or is of positions with gaps or out of
-        order.
+        The result is of no sequence, of several outputs, has a score convention without a sign, or is of positions with
+        gaps or out of order.
     OutputError
-        The folder cannot be written.
+        The scores are not finite real numbers in single precision, or the folder cannot be written.
     """
+    result.check("written for TF-MoDISco")
     scores = result.scores
-    if scores.ndim > 3 and scores[0, 0, 0].size != 1:
+    if not scores.size:
+        raise InvalidInputError(f"TF-MoDISco takes scores of sequences, but these have shape {scores.shape}")
+    if math.prod(scores.shape[3:]) != 1:
         raise InvalidInputError(
             f"TF-MoDISco takes scores of one output, but these have shape {scores.shape}; attribute one target"
         )
@@ -41,14 +44,18 @@ def write_modisco(result: AttributionResult, folder: str | os.PathLike[str]) -> 
         raise InvalidInputError(
             "TF-MoDISco takes stretches without gaps; attribute every position of a range, in ascending order"
         )
+    with np.errstate(over="ignore"):
+        single = scores.reshape(scores.shape[:3]).astype(np.float32)
+    if not np.isfinite(single).all():
+        raise ResultError("the result cannot be written for TF-MoDISco: scores are too large for single precision")
     folder = Path(folder)
     return (
-        write_whole(folder / "sequences.npz", _archive(result.one_hot)),
-        write_whole(folder / "scores.npz", _archive(scores.reshape(scores.shape[:3]))),
+        write_whole(folder / "sequences.npz", _archive(result.one_hot.astype(np.float32))),
+        write_whole(folder / "scores.npz", _archive(single)),
     )
 
 
-def _archive(array: NDArray[Any]) -> bytes:
+def _archive(array: NDArray[np.float32]) -> bytes:
     file = io.BytesIO()
-    np.savez_compressed(file, array.astype(np.float32))
+    np.savez_compressed(file, array)
     return file.getvalue()

@@ -142,13 +142,13 @@ def test_a_folder_without_records_is_named(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"schema": 99}, "schema 99"),
-        ({"status": "fine"}, "status 'fine'"),
+        ({"status": "fine"}, "status: expected one of 'ok', 'failed', 'unsupported', not 'fine'"),
         ({"durations": []}, "durations"),
-        ({"durations": [float("nan")]}, "not all finite"),
+        ({"durations": [float("nan")]}, "it holds NaN, but its numbers must be finite"),
         ({"done": {"sequences": 0, "positions": 1, "outputs": 1}}, "no work"),
-        ({"done": {"sequences": 1}}, "TypeError"),
+        ({"done": {"sequences": 1}}, "done.positions: is missing"),
         ({"surprise": 1}, "surprise"),
-        ({"workload": None}, "TypeError"),
+        ({"workload": None}, "workload: expected an object, not null"),
     ],
 )
 def test_a_file_that_is_no_record_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -1,5 +1,6 @@
 """Stored results read for drawing."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,14 @@ def test_files_that_hold_no_result(tmp_path: Path) -> None:
         read_score_panels([])
     with pytest.raises(OutputError, match="no attribution result"):
         read_score_panels([tmp_path / "absent.npz"])
-    foreign = AttributionResult(DNA.one_hot(["AC"]), np.arange(2), {"method": "x"}).save(tmp_path / "foreign")
-    with pytest.raises(OutputError, match="lack alphabet, length, outputs"):
-        read_score_panels([foreign])
+    facts = {"method": "x", "alphabet": "ACGT", "outputs": [{"name": "y", "shape": []}]}
+    for missing, message in (
+        ("alphabet", "alphabet: is missing"),
+        ("outputs", "outputs: is missing"),
+        (None, "how long its sequences are"),
+    ):
+        metadata = {name: value for name, value in facts.items() if name != missing}
+        arrays = {"one_hot": DNA.one_hot(["AC"]), "positions": np.arange(2), "scores": np.zeros((1, 4, 2))}
+        np.savez(tmp_path / "foreign.npz", metadata=np.array(json.dumps(metadata)), **arrays)
+        with pytest.raises(OutputError, match=rf"foreign\.npz .*{message}"):
+            read_score_panels([tmp_path / "foreign.npz"])

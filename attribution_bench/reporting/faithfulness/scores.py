@@ -1,13 +1,16 @@
 """The stored scores of a comparison's methods, as the page draws them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.errors import OutputError
-from attribution_bench.evaluation.results import SCORES, Evaluation
+from attribution_bench.errors import ResultError
+from attribution_bench.evaluation.results import SCORES, Evaluation, MethodEvaluation
+from attribution_bench.files import reading
 from attribution_bench.result import AttributionResult
 
 
@@ -31,21 +34,25 @@ def load_scores(folder: Path, evaluation: Evaluation) -> Scores | None:
     Raises
     ------
     OutputError
-        A file cannot be read, or does not hold one score for each letter of the evaluation's sequences.
+        A file cannot be read, is not of the method that it is named after, or does not hold one finite score for each
+        letter of the evaluation's sequences.
     """
     results: dict[str, AttributionResult] = {}
     for method in evaluation.methods:
-        name = f"{method.method}.npz"
-        path = folder / SCORES / name
-        # A name with a separator in it would reach outside of the folder.
-        if method.reason is None and Path(name).name == name and path.exists():
-            results[method.method] = _checked(path, AttributionResult.load(path), evaluation)
+        path = folder / SCORES / f"{method.method}.npz"
+        if method.reason is None and path.exists():
+            result = AttributionResult.load(path)
+            with reading(path, "does not belong to the evaluation beside it"):
+                _check_method(result, method, evaluation)
+                _check_sequences(result, evaluation)
+            result.check("shown")
+            results[method.method] = result
     if not results:
         return None
     positions = next(iter(results.values())).positions
     for name, result in results.items():
         if not np.array_equal(result.positions, positions):
-            raise OutputError(f"the scores of {name!r} are at other positions than those of {next(iter(results))!r}")
+            raise ResultError(f"the scores of {name!r} are at other positions than those of {next(iter(results))!r}")
     exact = _exact(evaluation, results)
     return Scores(
         positions,
@@ -61,16 +68,46 @@ def _exact(evaluation: Evaluation, results: dict[str, AttributionResult]) -> str
     return next((name for name in names if name in results and results[name].predictions), None)
 
 
-def _checked(path: Path, result: AttributionResult, evaluation: Evaluation) -> AttributionResult:
-    expected = (len(evaluation.names), len(evaluation.alphabet), len(result.positions))
-    if result.one_hot.shape != expected:
-        raise OutputError(
-            f"{path} holds scores of shape {result.one_hot.shape}, but the evaluation has {expected[0]} sequences over "
-            f"{expected[1]} letters; give the scores that were saved with it"
+def _check_method(result: AttributionResult, method: MethodEvaluation, evaluation: Evaluation) -> None:
+    """Check that a result is that of the method that it is stored under; raises ValueError."""
+    found = result.metadata["method"]
+    # Evaluations of earlier releases do not record which class a name stood for.
+    others = {other.method for other in evaluation.methods} - {method.method}
+    if found != method.result_method if method.result_method else found in others:
+        raise ValueError(f"its scores are of {found!r}, not of {method.result_method or method.method!r}")
+    for what, mine, stored in (
+        ("options", _plain_names(result.metadata.get("options") or {}), _plain_names(method.options)),
+        ("convention", result.metadata.get("convention"), method.convention),
+    ):
+        if mine != stored:
+            raise ValueError(f"its {what} are {mine!r}, but the method was compared with {stored!r}")
+
+
+def _plain_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as they are called since numbers of things begin with ``n_``, and were before."""
+    return {name.removeprefix("n_"): value for name, value in options.items()}
+
+
+def _check_sequences(result: AttributionResult, evaluation: Evaluation) -> None:
+    """Check that a result is of the evaluation's sequences, letter by letter, and of one output; raises ValueError."""
+    one_hot, alphabet, length = result.one_hot, evaluation.alphabet, len(evaluation.strings[0])
+    if len(one_hot) != len(evaluation.names) or one_hot.shape[1] != len(alphabet):
+        raise ValueError(
+            f"it holds scores of shape {one_hot.shape}, but the evaluation has {len(evaluation.names)} sequences over "
+            f"{len(alphabet)} letters; give the scores that were saved with it"
         )
-    if result.observed.size != expected[0] * expected[2]:
-        raise OutputError(f"{path} holds scores of several outputs; the report shows those of one")
-    return result
+    if result.metadata["alphabet"] != alphabet:
+        raise ValueError(f"its alphabet is {result.metadata['alphabet']}, that of the evaluation {alphabet}")
+    if result.metadata.get("length", length) != length or (result.positions >= length).any():
+        raise ValueError(f"it scores positions beyond the {length} letters of the evaluation's sequences")
+    if result.names is not None and result.names != evaluation.names:
+        raise ValueError("its sequences have other names than those of the evaluation")
+    for index, string in enumerate(evaluation.strings):
+        letters = np.array(list(string.upper()))[result.positions]
+        if (one_hot[index].astype(bool) != (letters == np.array(list(alphabet))[:, None])).any():
+            raise ValueError(f"its sequence {index} has other letters than the evaluation's")
+    if result.observed.size != len(one_hot) * len(result.positions):
+        raise ValueError("it holds scores of several outputs; the report shows those of one")
 
 
 def _scalar(values: NDArray[np.floating], axes: int) -> NDArray[np.floating]:

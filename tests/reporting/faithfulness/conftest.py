@@ -20,6 +20,7 @@ LABELS = ("fastISM", "Standard ISM", "Gradient × Input", "Integrated Gradients"
 SECONDS = {"fastism": 1.2, "standard_ism": 21.0, "gradient_x_input": 0.05, "integrated_gradients": 2.4, "deepshap": 1.9}
 NOISE = {"fastism": 0.0, "standard_ism": 0.0, "gradient_x_input": 0.9, "integrated_gradients": 0.5, "deepshap": 0.3}
 MOTIFS = (("GATA1", "AGATAAG", "+", 1), ("CTCF", "CCACCAGGGGGC", "-", 1), ("REST", "TTCAGCACC", "+", -1))
+OPTIONS = {"deepshap": {"n_references": 10}}
 SHARES = tuple(round(0.05 * step, 2) for step in range(21))
 AGREEMENT = ("pearson", "spearman", "cosine", "top_k", "sign")
 
@@ -60,7 +61,13 @@ class Synthetic:
         return np.asarray(np.where(self.one_hot > 0, 0, deltas))
 
     def result(self, method: str) -> AttributionResult:
-        metadata = {"method": method, "options": {}, "alphabet": self.alphabet, "outputs": [{"name": "out"}]}
+        metadata = {
+            "method": method,
+            "options": OPTIONS.get(method, {}),
+            "alphabet": self.alphabet,
+            "outputs": [{"name": "out", "shape": []}],
+            "length": self.length,
+        }
         positions = np.arange(self.length)
         if method in EXACT:
             predictions = self.reference[:, None, None] + self.deltas
@@ -103,7 +110,7 @@ class Synthetic:
         best = dict.fromkeys(values, 1.0)
         return MethodEvaluation(
             name,
-            options={"n_references": 10} if name == "deepshap" else {},
+            options=OPTIONS.get(name, {}),
             seconds_per_100_sequences=SECONDS[name],
             convention="centred" if name in EXACT else None,
             exact=name in EXACT,
