@@ -92,8 +92,9 @@ def regular_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def read_bounded(path: str | os.PathLike[str], most: int) -> bytes:
     """Return the content of a file of at most that many bytes; raises OSError or ValueError as `regular_file` does."""
     with regular_file(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
+        # A file may grow between the two, and some have no size until they are read.
+        content = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else None
+    if content is None or len(content) > most:
         raise ValueError(f"it is larger than {most:,} bytes")
     return content
 

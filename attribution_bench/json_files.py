@@ -11,6 +11,8 @@ from attribution_bench.typed_json import read_plain
 
 MOST_VALUES = 20_000_000
 """Values in one text, some 2 GB of Python objects at worst."""
+LONGEST_INTEGER = 400
+"""Digits; there are no longer numbers in double precision."""
 SHOWN = 60
 
 
@@ -32,7 +34,7 @@ def parse_json(content: str | bytes) -> Any:
     if sum(map(text.count, "[{,")) > MOST_VALUES:
         raise ValueError(f"it holds more than {MOST_VALUES:,} values")
     try:
-        return json.loads(text, parse_constant=_constant, object_pairs_hook=_object)
+        return json.loads(text, parse_constant=_constant, parse_int=_integer, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError("it nests too many lists and objects") from None
 
@@ -55,6 +57,12 @@ def json_text(what: str, data: Any, *, indent: int | None = None, sort_keys: boo
 
 def _constant(token: str) -> Any:
     raise ValueError(f"it holds {token}, but its numbers must be finite")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > LONGEST_INTEGER:
+        raise ValueError(f"it holds an integer of {len(digits):,} digits")
+    return int(digits)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:

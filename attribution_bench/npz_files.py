@@ -9,6 +9,7 @@ import math
 import os
 import re
 import struct
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ LARGEST_DIRECTORY = 2**20
 LONGEST_HEADER = 4096
 """Bytes of a member's header; NumPy writes 118 for arrays of up to some six axes."""
 MOST_AXES = 32
-LARGE, INFLATED = 2**30, 250
+LARGE, INFLATED = 2**28, 250
 """An archive that unpacks to more bytes than this, and to that many times its own size, is taken for a bomb."""
 CHUNK = 2**24
 MAGIC = b"\x93NUMPY\x01\x00"
@@ -80,7 +81,13 @@ class NpzFile:
                 chunk[:] = np.frombuffer(data, np.uint8)
             if member.read(1):
                 raise ValueError(f"its array {name!r} is longer than it says")
-        return values.astype(header.dtype.newbyteorder("="), order="K", copy=False)
+        native = values.astype(header.dtype.newbyteorder("="), order="K", copy=False)
+        if header.dtype.kind == "U":
+            # NumPy hands out whatever stands there, and Python then crashes or makes text that no file can hold.
+            codes = native.reshape(-1).view(np.uint32)
+            if ((codes > sys.maxunicode) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any():
+                raise ValueError(f"its array {name!r} holds text that is no Unicode")
+        return native
 
     def _header(self, name: str) -> Header:
         member = self._members[name]

@@ -96,7 +96,7 @@ def check_attributions(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str
         raise ValueError("its metadata do not say by which convention predictions become scores")
     if "scores" in arrays:
         axes, size = arrays["scores"].shape[3:], sum(math.prod(output.shape) for output in facts.outputs)
-        if axes and math.prod(axes) != size:
+        if math.prod(axes) != size:
             raise ValueError(f"its scores have the axes {axes} for outputs, but its metadata name {size} values")
     _check_range("positions", arrays["positions"], 0, (facts.length or LARGEST_INTEGER) - 1)
     check_finite(arrays)

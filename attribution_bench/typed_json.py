@@ -15,6 +15,7 @@ LARGEST_INTEGER = 2**53
 """Counts beyond it are no longer exact in other readers of JSON."""
 LARGEST_NUMBER = 1e150
 """Numbers beyond it overflow as soon as they are squared."""
+LONGEST_LABEL = 300
 DEEPEST = 20
 """Lists and objects inside each other in a field of any plain data."""
 SHOWN = 60
@@ -35,7 +36,9 @@ PositiveNumber = Annotated[float, Check(lambda value: value > 0, "a number above
 Seconds = Annotated[float, Check(lambda value: value == 0 or 1e-12 <= value <= 1e12, "0 or seconds up to 1e12")]
 """A time that a clock can measure."""
 FileName = Annotated[str, Check(lambda value: file_name_fault(value) is None, "a name that files can have")]
-Name = Annotated[str, Check(lambda value: bool(value.strip()) and value.isprintable(), "a printable name")]
+Label = Annotated[str, Check(lambda value: len(value) <= LONGEST_LABEL, f"at most {LONGEST_LABEL} characters")]
+"""Text that is drawn or printed on one line."""
+Name = Annotated[Label, Check(lambda value: bool(value.strip()) and value.isprintable(), "a printable name")]
 
 
 class MismatchError(ValueError):

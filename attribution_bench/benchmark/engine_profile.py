@@ -31,7 +31,7 @@ from attribution_bench.files import reading, write_whole
 from attribution_bench.json_files import json_text, read_json
 from attribution_bench.registry import get_method
 from attribution_bench.timer import CLOCK, Clock
-from attribution_bench.typed_json import MismatchError, Positive, PositiveNumber, Seconds, read_as
+from attribution_bench.typed_json import Label, MismatchError, Positive, PositiveNumber, Seconds, read_as
 
 PROFILES = "profiles"
 """Folder of the profiles inside a results folder."""
@@ -45,10 +45,10 @@ UNNAMED = "fastism"
 class NodeTime:
     """Seconds that one node of the plan took."""
 
-    layer: str
+    layer: Label
     """The model's own name for it."""
-    operation: str
-    mode: str
+    operation: Label
+    mode: Label
     seconds: Seconds
 
 
@@ -120,11 +120,11 @@ class Profiles(Protocol):
 class EngineProfile:
     """One method on one model and length: what it measured of itself, and the conditions."""
 
-    method: str
+    method: Label
     """Registered name of the method."""
-    label: str
+    label: Label
     """Name of the method that people read."""
-    architecture: str
+    architecture: Label
     length: Positive
     framework: str
     device: str

@@ -17,10 +17,12 @@ from attribution_bench.registry import get_method, get_model
 from attribution_bench.sequences import DNA
 from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.sequences.lambda_phage import lambda_windows
-from attribution_bench.typed_json import FileName, MismatchError, Positive, read_as
+from attribution_bench.typed_json import FileName, Label, MismatchError, Positive, read_as
 
 LARGEST = 2**26
 """Bytes of a file of logo scores."""
+WIDEST_WINDOW, MOST_METHODS = 5000, 100
+"""Positions and methods of a figure of logos that can still be read."""
 SEED = 0
 """Seed of the model's weights, so that a stored logo can be computed again."""
 
@@ -29,14 +31,14 @@ SEED = 0
 class MethodScores:
     """What one method says of the window, or why it says nothing."""
 
-    method: str
+    method: Label
     hypothetical: tuple[tuple[float, ...], ...] | None = None
     """(A, P): what each letter would contribute at each position."""
     convention: str | None = None
     """ISM methods: what the scores are relative to."""
     reason: str | None = None
     """Why there are no scores."""
-    label: str = ""
+    label: Label = ""
     """Name of the method that people read."""
 
 
@@ -44,13 +46,13 @@ class MethodScores:
 class LogoScores:
     """A window of one sequence, and the scores of each method there."""
 
-    architecture: str
+    architecture: Label
     length: Positive
     """Letters of the whole sequence that the model read."""
     framework: FileName
     """``torch`` or ``keras``; a part of the names of files."""
-    device: str
-    sequence_name: str
+    device: Label
+    sequence_name: Label
     letters: str
     """(P,) the letters of the window."""
     start: int
@@ -99,6 +101,8 @@ class LogoScores:
 
     def _check(self) -> None:
         """Check that the parts fit together; raises ValueError."""
+        if len(self.letters) > WIDEST_WINDOW or len(self.methods) > MOST_METHODS:
+            raise ValueError(f"logos are of {WIDEST_WINDOW:,} positions and {MOST_METHODS} methods at most")
         if not self.letters or self.start + len(self.letters) > self.length:
             raise MismatchError(f"must lie within the {self.length} letters of the sequence", "letters")
         if len(set(self.alphabet)) < len(self.alphabet) or not self.alphabet:
@@ -160,8 +164,11 @@ def measure_logo_scores(
     MissingDependencyError
         The framework is not installed.
     """
-    if not 0 < window <= length:
-        raise InvalidInputError(f"the window must lie within the {length} positions of the sequence, not be {window}")
+    if not 0 < window <= min(length, WIDEST_WINDOW):
+        raise InvalidInputError(
+            f"the window must lie within the {length} positions of the sequence, and be of {WIDEST_WINDOW:,} at most, "
+            f"not {window}"
+        )
     if sequences is None:
         sequences = lambda_windows(length, 1)
     name, sequence = sequences.names[0], sequences.strings[0]

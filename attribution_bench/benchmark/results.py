@@ -16,7 +16,7 @@ from attribution_bench.environment import Commit, Machine
 from attribution_bench.errors import InvalidInputError, ResultError
 from attribution_bench.files import reading, write_whole
 from attribution_bench.json_files import json_text, parse_json, read_json
-from attribution_bench.typed_json import MismatchError, Positive, Seconds, read_as
+from attribution_bench.typed_json import Label, MismatchError, Positive, Seconds, read_as
 
 SCHEMA = 1
 """Version of the JSON written here; it rises when a reader of the old one would misread the new one."""
@@ -42,13 +42,13 @@ def file_name(*parts: str) -> str:
 class Workload:
     """One cell: what is measured."""
 
-    architecture: str
+    architecture: Label
     """Registered name of an architecture, or the name by which a user's model was given."""
     length: Positive
     """Letters in a sequence."""
-    framework: str
+    framework: Label
     """``torch`` or ``keras``."""
-    method: str
+    method: Label
     """Registered name of the method."""
     sequences: Positive | None = None
     """How many sequences are scored, where that tells cells apart, as in the engine suite; None elsewhere."""
@@ -149,7 +149,7 @@ class Record:
     """When the cell ended, ISO 8601 in UTC."""
     warnings: tuple[str, ...] = ()
     """What the method warned of, each message once."""
-    label: str = ""
+    label: Label = ""
     """Name of the method that people read."""
     tags: Tags | None = None
     """The method's tags; None where the cell failed before they were known."""

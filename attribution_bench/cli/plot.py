@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from attribution_bench.reporting.score_panels import ScorePanels
     from attribution_bench.sequences.sites import Site
 
+LONGEST_NAME = 200
+"""Characters of a sequence's name that stand above a figure."""
 KINDS = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
 
 
@@ -143,9 +145,11 @@ def _range(text: str, option: str) -> tuple[int, int]:
 
 def _heading(panels: "ScorePanels") -> str:
     """Return the sequence's name, and its interval where the axis does not show it."""
+    from attribution_bench.reporting.labels import short
+
     interval = panels.interval
     reverse = str(interval) if interval is not None and interval.strand == "-" else ""
-    return " ".join(part for part in (panels.name or "", reverse) if part)
+    return " ".join(part for part in (short(panels.name or "", LONGEST_NAME), reverse) if part)
 
 
 def _target(text: str | None) -> Any:

@@ -13,12 +13,14 @@ from attribution_bench.errors import ResultError
 from attribution_bench.files import check_file_names, reading, write_whole
 from attribution_bench.json_files import json_text, read_json
 from attribution_bench.sequences.sites import Site
-from attribution_bench.typed_json import MismatchError, Positive, Seconds, read_as
+from attribution_bench.typed_json import Label, MismatchError, Positive, Seconds, read_as
 
 FILE = "evaluation.json"
 SCORES = "scores"
 """Folder of one ``<method>.npz`` a method, as `AttributionResult.save` writes it."""
 FORMAT = 1
+MOST_METHODS = 100
+"""Methods of one comparison; figures have a line or a bar for each."""
 LARGEST = 2**28
 """Bytes of a comparison's file; one of 10,000 sequences of 2000 letters and six methods has some 100 million."""
 
@@ -36,7 +38,7 @@ class Interval:
 class MethodEvaluation:
     """What was found of one method; per-sequence values are in the order of the sequences."""
 
-    method: str
+    method: Label
     """Name under which the method was compared, and its scores are stored."""
     options: Mapping[str, Any] = field(default_factory=dict)
     seconds_per_100_sequences: Seconds | None = None
@@ -56,7 +58,7 @@ class MethodEvaluation:
     """Metric -> mean of paired differences, this method minus the one with the best mean."""
     curves: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
     """``deletion`` and ``insertion`` -> (N, S): what the model predicts when each share of letters was changed."""
-    label: str = ""
+    label: Label = ""
     """Name of the method that people read."""
     result_method: str = ""
     """Method that the stored scores name, which is the class's own name; empty where that is not recorded."""
@@ -165,6 +167,8 @@ class Evaluation:
         ):
             raise MismatchError("shares must rise from 0 to 1", "shares")
         known = [method.method for method in self.methods]
+        if len(known) > MOST_METHODS:
+            raise MismatchError(f"there are more than the {MOST_METHODS} that can be compared", "methods")
         check_file_names("method", (method.method for method in self.methods if method.reason is None))
         if len(set(known)) < len(known):
             raise MismatchError("two methods have one name", "methods")

@@ -62,7 +62,9 @@ def markdown_table(comparison: Comparison) -> str:
         figures = [markdown_text(text) + (f" <sup>{marks}</sup>" if marks else "") for text, marks in line.figures]
         lines.append(_markdown_line([*names, *figures]))
     notes = [f"<sup>{mark(index)}</sup> {markdown_text(note)}" for index, note in enumerate(comparison.notes)]
-    return "\n".join([*lines, "", caption(comparison), *(["", "  \n".join(notes)] if notes else [])]) + "\n"
+    return (
+        "\n".join([*lines, "", markdown_text(caption(comparison)), *(["", "  \n".join(notes)] if notes else [])]) + "\n"
+    )
 
 
 def markdown_text(text: str) -> str:
@@ -228,9 +230,9 @@ def _latex_line(cells: Iterable[str]) -> str:
 
 def _latex(text: str) -> str:
     """Escape what LaTeX reads as commands; letters that its default fonts lack become their nearest ASCII, or ``?``."""
-    return "".join(LATEX_ESCAPES.get(letter) or _ascii(letter) for letter in text)
+    return "".join(LATEX_ESCAPES.get(letter) or _ascii(letter) for letter in " ".join(text.split()))
 
 
 def _ascii(letter: str) -> str:
     plain = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
-    return plain or "?"
+    return plain if plain.isprintable() and plain else "?"

@@ -92,9 +92,8 @@ def convergence(records: Sequence[Record]) -> list[tuple[str, str]]:
 def _setup(record: Record) -> str:
     framework = record.workload.framework
     version = record.versions.get(framework, "")
-    backend = f" (TensorFlow {record.versions['tensorflow']})" * (
-        framework == "keras" and "tensorflow" in record.versions
-    )
+    tensorflow = record.versions.get("tensorflow")
+    backend = f" (TensorFlow {tensorflow})" if framework == "keras" and tensorflow else ""
     threads = f"{record.threads} thread{'s' * (record.threads != 1)}"
     name = " ".join(filter(None, (framework_label(framework), version)))
     return f"{name}{backend}, device {record.device}, {threads}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attribution_bench.benchmark.engine_profile import EngineProfile, load_profiles
 from attribution_bench.benchmark.results import Record, load_records
-from attribution_bench.files import write_whole
+from attribution_bench.files import read_bounded, reading, write_whole
 from attribution_bench.reporting.benchmark_tables import markdown_text
 from attribution_bench.reporting.conditions import checks_sentence, facts, setup_sentence
 from attribution_bench.reporting.engine import Efficiency, EngineComparison, EngineRow, Growth, compare_engine
@@ -60,6 +60,8 @@ PRECISIONS = (
 )
 NOTES = "notes.md"
 """A file of the folder, written by hand, that becomes a part of the page."""
+LONGEST_NOTES = 2**22
+"""Bytes of that file."""
 MOST_NODES = 6
 MEBIBYTE = 2**20
 PLACE = ("Model", "Length", "Framework")
@@ -87,7 +89,8 @@ def render_engine_report(folder: Path) -> list[Path]:
     records = load_records(folder)
     comparison = compare_engine(records, load_profiles(folder))
     written = Path(folder) / NOTES
-    notes = written.read_text(encoding="utf-8").strip() if written.exists() else ""
+    with reading(written, "is no text that can be read"):
+        notes = read_bounded(written, LONGEST_NOTES).decode().strip() if written.exists() else ""
     contents = {"table.csv": _csv(comparison), "README.md": _page(records, comparison, notes)}
     return [write_whole(Path(folder) / name, content) for name, content in contents.items()]
 
@@ -113,7 +116,7 @@ def engine_terminal_table(records: Sequence[Record]) -> "Table":
 
 def _page(records: Sequence[Record], comparison: EngineComparison, notes: str) -> str:
     methods, rows = comparison.methods, comparison.rows
-    labels, fast = comparison.headings, comparison.label(comparison.fast, "the fast method")
+    labels, fast = comparison.headings, markdown_text(comparison.label(comparison.fast, "the fast method"))
     parts = [
         f"# {fast}'s engine, measured" if comparison.fast else "# The engine suite, measured",
         markdown_text(setup_sentence(records)),
@@ -168,10 +171,10 @@ def _caption(comparison: EngineComparison) -> str:
     if comparison.baseline is not None:
         sentences = [
             "Seconds per sequence; in parentheses how many times as fast as "
-            f"{comparison.labels[comparison.baseline]} at its own best batch size on the same line."
+            f"{markdown_text(comparison.labels[comparison.baseline])} at its own best batch size on the same line."
         ]
     if comparison.whole:
-        whole = listed([comparison.labels[method] for method in comparison.whole])
+        whole = markdown_text(listed([comparison.labels[method] for method in comparison.whole]))
         predict = "predicts" if len(comparison.whole) == 1 else "predict"
         sentences.append(f"{whole} {predict} every mutation of every position for every output in one run.")
     if len(comparison.whole) < len(comparison.methods):
@@ -272,7 +275,7 @@ def _node_section(profiles: Sequence[EngineProfile], label: str) -> list[str]:
         heaviest = ", ".join(f"{node.layer} {share_text(node.seconds / total)}" for node in shown)
         lines.append((*_place(of), heaviest, share_text(others / total), share_text(left / total)))
     header = (*PLACE, "Heaviest steps", "Other steps", "Between steps")
-    return [f"## Where {label}'s time goes", _table(header, lines), NODES] if lines else []
+    return [f"## Where {markdown_text(label)}'s time goes", _table(header, lines), NODES] if lines else []
 
 
 def _place(of: EngineRow | EngineProfile) -> tuple[str, str, str]:

@@ -28,6 +28,8 @@ PAPER_LABEL = "paper"
 SCALED_HATCH = "////"
 BAR_INCHES, GAP_INCHES, PANEL_INCHES = 0.17, 0.12, 0.75
 """Height of a bar, of the gap between two methods, and of a panel's title and axis."""
+TALLEST = 400.0
+"""Inches; a higher figure has more pixels than an image may at 150 an inch."""
 LABEL_DECADES = 0.75
 """Room right of the longest bar for its figure, in powers of ten."""
 
@@ -40,7 +42,7 @@ def seconds_figure(comparison: Comparison) -> Figure:
     Raises
     ------
     InvalidInputError
-        No cell has a figure, so there is no bar to draw.
+        No cell has a figure, so there is no bar to draw; or there are more than one figure can show.
     """
     if not has_bars(comparison):
         raise InvalidInputError("no cell was measured, so there is nothing to draw")
@@ -54,25 +56,34 @@ def seconds_figure(comparison: Comparison) -> Figure:
     step = (len(series) + with_paper) * BAR_INCHES + GAP_INCHES
     height = lines * (PANEL_INCHES + step * len(comparison.methods)) + 0.9
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
+    if height > TALLEST:
+        raise InvalidInputError(
+            f"{len(panels)} models of {len(comparison.methods)} methods are more than one figure can show; "
+            "keep them in several folders"
+        )
     figure = Figure(figsize=(1.8 + 4.9 * columns, height), layout=layout)
     FigureCanvasAgg(figure)
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, ((architecture, length), rows) in zip(grid.flat, panels, strict=False):
         _draw_panel(axes, rows, series, BAR_INCHES / step)
-        axes.set_title(f"{architecture_label(architecture)}, {length} letters", fontsize=11, loc="left")
+        axes.set_title(
+            f"{architecture_label(architecture)}, {length} letters", fontsize=11, loc="left", parse_math=False
+        )
     low, high = _limits(comparison)
     first: Axes = grid[0, 0]
     first.set_xlim(low, high)
     first.set_ylim(len(comparison.methods) - 0.5, -0.5)
-    first.set_yticks(range(len(comparison.methods)), comparison.headings)
+    first.set_yticks(range(len(comparison.methods)), comparison.headings, parse_math=False)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
     for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
         axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_xlabel("seconds per 100 sequences", fontsize=10)
-    figure.legend(
+    legend = figure.legend(
         handles=_legend(comparison, series, with_paper), loc="outside lower center", ncols=4, frameon=False, fontsize=10
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return figure
 
 
@@ -130,7 +141,7 @@ def _note(axes: Axes, at: float, text: str) -> None:
     place = axes.get_yaxis_transform()
     axes.annotate(
         text, (0, at), xycoords=place, xytext=(4, 0), textcoords="offset points", va="center_baseline", fontsize=8,
-        style="italic", color="#555555",
+        style="italic", color="#555555", parse_math=False,
     )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ SIDE_INCHES = 1.2
 """Width left free beside the panels, for the axis of scores."""
 NARROWEST, WIDEST = 6.0, 400.0
 """Inches of a figure by default; a wider one has more pixels than an image may at 150 an inch."""
+MOST_POSITIONS = 100_000
+"""Positions of a figure; already at a tenth of them a letter is less than a pixel wide."""
 ROOM_INCHES = 0.9
 """Height left free above and below all panels, for the heading and the axis of positions."""
 TITLE_INCHES = 0.3
@@ -106,7 +108,8 @@ def check_panels(panels: Mapping[str, NDArray[np.floating]], alphabet: str) -> i
     Raises
     ------
     InvalidInputError
-        No panel, one that is not (A, P), panels of several widths, or scores that are not finite.
+        No panel, one that is not (A, P), panels of several widths, more positions than a figure can show, or scores
+        that are not finite.
     """
     if not panels:
         raise InvalidInputError("there are no scores to draw; give at least one panel")
@@ -117,6 +120,8 @@ def check_panels(panels: Mapping[str, NDArray[np.floating]], alphabet: str) -> i
         if not np.isfinite(scores).all():
             raise InvalidInputError(f"the scores of {title!r} are not all finite; a logo cannot show them")
     widths: set[int] = {np.shape(scores)[1] for scores in panels.values()}
+    if max(widths) > MOST_POSITIONS:
+        raise InvalidInputError(f"a figure can show {MOST_POSITIONS:,} positions, not {max(widths):,}; give a range")
     if len(widths) > 1:
         raise InvalidInputError(f"panels share one axis of positions, but are {sorted(widths)} wide")
     return widths.pop()

@@ -1,0 +1,277 @@
+"""Fuzzing of everything that reads stored results: right ones are damaged at random, and only refusals may follow.
+
+``python tests/helpers/fuzz_results.py SECONDS [SEED]`` gives each target the same share of the time, and prints how
+many files were refused and how many were read. A failure prints the target and the seed that makes the same file again.
+"""
+
+import contextlib
+import copy
+import io
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import stored_results
+from attribution_bench.errors import AttributionBenchError
+from result_readers import Reader, attributions, benchmark, comparison, drawn_attributions, mutations, panels, report
+
+Damage = Callable[[random.Random, Path], Path]
+VALUES: tuple[Any, ...] = (
+    None, True, False, 0, 1, -1, 2, 7, 3.5, -0.0, 5e-324, 1e-13, 1e12, 1e149, 1e308, float("nan"), float("inf"), 2**31,
+    2**53, 2**64, 10**160, "", " ", "x", "fastism", "FastISM", "ACGT", "AC", "../x", "a/b", "con", "a\0b", "\ud800",
+    "é", "\u202e", "\n", "$\\frac{", "</script>", "<b>|&", "x" * 400, [], {}, [[]], [None], {"x": 1}, [1, 2, 3],
+    [1.0, "x"], {"name": "y", "shape": [2]}, "ok", "failed", "2", "1e5", "centred", "l2", "-", ".",
+)  # fmt: skip
+DTYPES = ("<f4", ">f8", "<f2", "<i8", ">i4", "|u1", "<u8", "|b1", "<c8", "<U3", ">U1", "|S4", "<M8[s]", "O", "<f8,<i4")
+
+
+def _places(data: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the place of every value inside plain data."""
+    entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    found = [(*place, key) for key, _ in entries]
+    return [*found, *(deeper for key, value in list(entries) for deeper in _places(value, (*place, key)))]
+
+
+def damaged_data(random: random.Random, data: Any) -> Any:
+    """Return plain data with a few values replaced, removed, added, moved or repeated."""
+    data = copy.deepcopy(data)
+    for _ in range(random.choice((1, 1, 1, 2, 3))):
+        places = _places(data)
+        if not places:
+            return random.choice(VALUES)
+        *keys, last = random.choice(places)
+        inside = data
+        for key in keys:
+            inside = inside[key]
+        kind = random.random()
+        if kind < 0.5:
+            inside[last] = copy.deepcopy(random.choice(VALUES))
+        elif kind < 0.6:
+            del inside[last]
+        elif kind < 0.7 and isinstance(inside, list):
+            inside.insert(last, copy.deepcopy(random.choice([*VALUES, *inside])))
+        elif kind < 0.8 and isinstance(inside, dict):
+            inside[random.choice(("x", "schema", "format", "label", "sequences", ""))] = random.choice(VALUES)
+        elif kind < 0.9:
+            other = random.choice(places)
+            value = data
+            for key in other:
+                value = value[key] if isinstance(value, dict | list) and _has(value, key) else value
+            inside[last] = copy.deepcopy(value)
+        elif isinstance(inside[last], int | float) and not isinstance(inside[last], bool):
+            inside[last] = inside[last] * random.choice((-1, 0, 2, 0.5, 1e6, 1e-9)) + random.choice((0, 0, 1, -1))
+    return data
+
+
+def _has(data: Any, key: Any) -> bool:
+    return key in data if isinstance(data, dict) else isinstance(key, int) and key < len(data)
+
+
+def damaged_bytes(random: random.Random, content: bytes) -> bytes:
+    """Return bytes with some changed, cut out or repeated."""
+    damaged = bytearray(content)
+    for _ in range(random.choice((1, 1, 2, 8))):
+        at = random.randrange(len(damaged) + 1)
+        kind = random.random()
+        if kind < 0.6 and at < len(damaged):
+            damaged[at] = random.randrange(256)
+        elif kind < 0.7:
+            del damaged[at:]
+        elif kind < 0.85:
+            del damaged[at : at + random.randrange(1, 20)]
+        else:
+            damaged[at:at] = damaged[at : at + random.randrange(1, 50)]
+        if not damaged:
+            break
+    return bytes(damaged)
+
+
+def damage_json(random: random.Random, path: Path) -> None:
+    """Damage a JSON file, mostly as data, else as text."""
+    content = path.read_bytes()
+    if random.random() < 0.85:
+        content = json.dumps(damaged_data(random, json.loads(content))).encode()
+    else:
+        content = damaged_bytes(random, content)
+    path.write_bytes(content)
+
+
+def damage_npz(random: random.Random, path: Path) -> None:
+    """Damage an archive: its bytes, its members' bytes, its arrays or its metadata."""
+    kind = random.random()
+    if kind < 0.15:
+        path.write_bytes(damaged_bytes(random, path.read_bytes()))
+        return
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    if kind < 0.3:
+        name = random.choice(list(members))
+        head, rest = members[name][:128], members[name][128:]
+        members[name] = (
+            damaged_bytes(random, head) + rest if random.random() < 0.8 else damaged_bytes(random, head + rest)
+        )
+    else:
+        for _ in range(random.choice((1, 1, 2))):
+            _damage_member(random, members)
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w", random.choice((0, 8, 8))) as file:
+        warnings.simplefilter("ignore")
+        for name, data in members.items():
+            file.writestr(name, data)
+
+
+def _damage_member(random: random.Random, members: dict[str, bytes]) -> None:
+    name = random.choice(list(members))
+    kind = random.random()
+    if kind < 0.1:
+        del members[name]
+    elif kind < 0.2:
+        members[random.choice(("x.npy", "scores.npy", "predictions/x.npy", "../y.npy", "names.npy", name))] = members[
+            name
+        ]
+    elif kind < 0.3:
+        members[name] = members[random.choice(list(members))]
+    elif kind < 0.55 and "metadata.npy" in members:
+        metadata = json.loads(str(np.load(io.BytesIO(members["metadata.npy"]))))
+        text = json.dumps(damaged_data(random, metadata)).replace("\\ud800", "?")
+        members["metadata.npy"] = _npy(np.array(text))
+    else:
+        with contextlib.suppress(
+            ValueError, TypeError, OverflowError, EOFError
+        ):  # a change that this array cannot have
+            values = np.load(io.BytesIO(members[name]))
+            members[name] = _npy(_damaged_array(random, values))
+
+
+def _damaged_array(random: random.Random, values: Any) -> Any:
+    kind = random.random()
+    if kind < 0.3:
+        return values.astype(random.choice(DTYPES))
+    if kind < 0.5 and values.ndim:
+        axis = random.randrange(values.ndim)
+        return np.take(values, random.choices(range(values.shape[axis]), k=random.randrange(6)), axis=axis)
+    if kind < 0.6:
+        return random.choice((values[None], values.T, values.ravel(), np.asfortranarray(values), values[..., None]))
+    values = values.copy()
+    if values.size:
+        place = np.unravel_index(random.randrange(values.size), values.shape)
+        values[place] = random.choice((np.nan, np.inf, 0, 1, -1, 2, 1e300, 3e38, 2**62, -(2**63), "x", "\u202e", 0.5))
+    return values
+
+
+def _npy(values: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values, allow_pickle=True)
+    return file.getvalue()
+
+
+def _archive(make: Callable[[Path], Path]) -> Damage:
+    def damage(random: random.Random, folder: Path) -> Path:
+        path = make(folder / "a")
+        damage_npz(random, path)
+        return path
+
+    return damage
+
+
+def _folder(make: Callable[[Path], Path]) -> Damage:
+    """Return what damages one file of a folder, which is made once and copied."""
+    with tempfile.TemporaryDirectory() as made:
+        make(Path(made))
+        files = {path.relative_to(made): path.read_bytes() for path in sorted(Path(made).rglob("*")) if path.is_file()}
+
+    def damage(random: random.Random, folder: Path) -> Path:
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        name = random.choice([name for name in files if name.suffix in (".json", ".npz")])
+        (damage_npz if name.suffix == ".npz" else damage_json)(random, folder / name)
+        return folder
+
+    return damage
+
+
+def _evaluation(random: random.Random, folder: Path) -> Path:
+    stored_results.comparison_folder(folder)
+    damage_json(random, folder / "evaluation.json")
+    return folder
+
+
+def all_attributions(path: Path) -> None:
+    """Read an attribution result in every way."""
+    for reader in (attributions, drawn_attributions, panels):
+        with contextlib.suppress(AttributionBenchError):
+            reader(path)
+    attributions(path)
+
+
+TARGETS: Mapping[str, tuple[Damage, Reader]] = {
+    "predictions": (_archive(lambda path: stored_results.attribution().save(path)), all_attributions),
+    "scores": (_archive(lambda path: stored_results.attribution("deepshap", False).save(path)), all_attributions),
+    "mutations": (_archive(lambda path: stored_results.mutations().save(path)), mutations),
+    "evaluation": (_evaluation, comparison),
+    "comparison": (_folder(stored_results.comparison_folder), comparison),
+    "records": (_folder(stored_results.benchmark_folder), benchmark),
+    "profiles": (_folder(stored_results.engine_folder), benchmark),
+}
+"""Name -> how a file is damaged, and what reads it."""
+RENDERED: Mapping[str, tuple[Damage, Reader]] = {
+    "comparison report": (_folder(stored_results.comparison_folder), report),
+    "benchmark report": (_folder(stored_results.benchmark_folder), report),
+    "engine report": (_folder(stored_results.engine_folder), report),
+}
+"""The same for whole reports with figures, which take a second each where the damage leaves them readable."""
+
+
+def run(target: str, seed: int) -> bool:
+    """Read one damaged file; returns whether it was read rather than refused. Any other error is a failure."""
+    damage, read = {**TARGETS, **RENDERED}[target]
+    folder = Path(tempfile.mkdtemp())
+    try:
+        path = damage(random.Random(f"{target} {seed}"), folder)
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            read(path)
+        return True
+    except AttributionBenchError as error:
+        str(error).encode()
+        return False
+    finally:
+        shutil.rmtree(folder)
+
+
+def main(seconds: float, first_seed: int) -> int:
+    """Fuzz every target for its share of the seconds; returns how many files failed."""
+    failures = 0
+    targets = [*TARGETS, *RENDERED]
+    for target in targets:
+        counts: Counter[bool] = Counter()
+        seed, end = first_seed, time.monotonic() + seconds / len(targets)
+        while time.monotonic() < end:
+            try:
+                counts[run(target, seed)] += 1
+            except Exception:  # what fuzzing looks for
+                failures += 1
+                print(f"{target}: seed {seed} failed\n{traceback.format_exc()}", flush=True)
+            seed += 1
+        print(f"{target}: seeds {first_seed} to {seed - 1}: {counts[False]} refused, {counts[True]} read", flush=True)
+    return failures
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)))
