@@ -136,7 +136,8 @@ class AttributionResult:
         """
         if self.stored_scores is not None:
             return self.stored_scores
-        predictions, reference = list(self.predictions.values()), list(self.reference_predictions.values())
+        predictions = list(self.predictions.values())
+        reference = [self.reference_predictions[name] for name in self.predictions]
         if len(predictions) > 1:
             predictions = [np.concatenate([p.reshape(*p.shape[:3], -1) for p in predictions], axis=-1)]
             reference = [np.concatenate([r.reshape(len(r), -1) for r in reference], axis=-1)]
@@ -246,7 +247,7 @@ class AttributionResult:
             facts = check_attributions(arrays, metadata)
             names = arrays["names"].tolist() if "names" in arrays else older
             blank = cls(arrays["one_hot"], arrays["positions"].astype(np.int64), metadata)
-            ordered = {f"predictions/{output.name}": None for output in facts.outputs}
+            ordered = dict.fromkeys(f"predictions/{output.name}" for output in facts.outputs)
             return blank._rebuilt(
                 {name: arrays[name] for name in {**ordered, **arrays} if name in arrays},
                 None if names is None else checked_text(names),

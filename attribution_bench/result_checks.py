@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.array_layout import INTEGERS, NUMBERS, TEXT, Layout, Part, check_finite, check_layout, under
 from attribution_bench.conventions import Convention
-from attribution_bench.typed_json import LARGEST_INTEGER, Check, Name, Positive, read_known
+from attribution_bench.typed_json import LARGEST_INTEGER, Check, Label, Name, Positive, read_known
 
 SCORED = ("sequences", "letters", "positions")
 ATTRIBUTIONS: Layout = {
@@ -60,7 +60,8 @@ class AttributionFacts:
     method: Name
     alphabet: Letters
     outputs: tuple[OutputFacts, ...]
-    method_label: str | None = None
+    method_label: Label | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     convention: Convention | None = None
     length: Positive | None = None
 

@@ -1,6 +1,6 @@
-"""A corpus of hostile stored results: archives and folders that try to run code, to write outside, or to take all memory.
+"""A corpus of hostile stored results: archives and folders that run code, write outside, or take all memory.
 
-``python tests/helpers/hostile_results.py FOLDER`` writes it. Each maker is told a marker, a file that nothing may write.
+``python tests/helpers/hostile_results.py FOLDER`` writes it. Each maker is told a marker, which nothing may write.
 """
 
 import io
@@ -244,6 +244,16 @@ def beside(make: Callable[[Path], Any]) -> Callable[[Path, Path], Path]:
     return made
 
 
+def profiled(text: str) -> Callable[[Path, Path], Path]:
+    """Return a maker of an engine benchmark's folder with another profile."""
+
+    def make(folder: Path, marker: Path) -> Path:
+        next((stored_results.engine_folder(folder) / "profiles").iterdir()).write_text(text)
+        return folder
+
+    return make
+
+
 def logos(**changes: Any) -> Callable[[Path, Path], Path]:
     """Return a maker of a benchmark's folder with other logo scores."""
 
@@ -333,8 +343,12 @@ CORPUS: Mapping[str, Hostile] = {
             "evaluation twice over": evaluated(lambda stored: '{"format": 1, "format": 1}'),
             "evaluation in no encoding": evaluated(lambda stored: b'{"format": "\xff"}'),
             "evaluation with infinity": evaluated(_set("predictions", 0, float("inf"))),
-            "scripts as names": evaluated(_set("sites", 0, "name", "</script><script>alert(1)</script>")),
-            "formula as a name": evaluated(_set("methods", 0, "label", r"$\frac{$")),
+            "scripts and formulas as names": evaluated(
+                lambda stored: (
+                    _set("sites", 0, "name", "</script><script>alert(1)</script>")(stored),
+                    _set("methods", 0, "label", r"$\frac{$ </script><script>alert(1)</script>")(stored),
+                )
+            ),
             "label without an end": evaluated(_set("methods", 0, "label", "x" * 10**6)),
             "very many methods": evaluated(
                 lambda stored: stored["methods"].extend({"method": f"m{i}", "reason": "it failed"} for i in range(9999))
@@ -362,17 +376,20 @@ CORPUS: Mapping[str, Hostile] = {
             "seconds without measure": recorded(_set("durations", [1e300])),
             "count without measure": recorded(_set("asked", "positions", 10**400)),
             "negative work": recorded(_set("done", {"sequences": -2, "positions": -1000, "outputs": 1})),
-            "formula as a model": recorded(_set("workload", "architecture", r"$\undefined{")),
-            "markup as a method": recorded(_set("label", "Fast |<b>&\n# heading")),
+            "markup and formulas as names": recorded(
+                lambda stored: (
+                    _set("workload", "architecture", r"$\undefined{")(stored),
+                    _set("label", "Fast |<b>&\n# heading")(stored),
+                )
+            ),
             "gigantic record": beside(lambda folder: gigantic(folder / "records" / "x.json")),
             "pipe among the records": beside(lambda folder: os.mkfifo(folder / "records" / "x.json")),
             "device among the records": beside(lambda folder: (folder / "records" / "x.json").symlink_to("/dev/zero")),
             "logos outside": logos(framework=OUTSIDE),
             "logos of another shape": logos(alphabet="ACGTN"),
             "logos without an end": logos(letters="A" * 10**6, length=10**7),
-            "profile of nothing": beside(
-                lambda folder: ((folder / "profiles").mkdir(), (folder / "profiles" / "x.json").write_text("[[]]"))
-            ),
+            "profile of nothing": profiled("[[]]"),
+            "deep profile": profiled(DEEP),
         }.items()
     },
 }

@@ -1,4 +1,4 @@
-"""Reads the corpus of hostile results under a limit of memory, and says of each reader how it ended; run as a script."""
+"""Reads the corpus of hostile results under a limit of memory, and says how each reader ended; run as a script."""
 
 import contextlib
 import io

@@ -1,5 +1,6 @@
 """Small stored results of every kind, right in all their parts: what hostile and fuzzed files are made from."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,6 @@ def benchmark_folder(folder: Path) -> Path:
 
 def engine_folder(folder: Path) -> Path:
     """Write the folder of an engine benchmark, with a profile."""
-    from dataclasses import replace
-
     for count in (1, 8):
         of = record()
         save_record(replace(of, workload=replace(of.workload, sequences=count)), folder)
@@ -162,5 +161,6 @@ def profile() -> EngineProfile:
         precisions=(PrecisionTime("float32", 0.5, 1e-7, 1e-6),),
     )  # fmt: skip
     return EngineProfile(
-        "fastism", "fastISM", "basset", 1000, "torch", "cpu", 2, 5.0, MACHINE, {"torch": "2"}, None, "2026-01-02", measured
+        "fastism", "fastISM", "basset", 1000, "torch", "cpu", 2, 5.0, MACHINE, {"torch": "2"}, None, "2026-01-02",
+        measured,
     )  # fmt: skip
