@@ -79,7 +79,7 @@ class MeasuredProfile:
     """Multiply-accumulates of a full pass; 0 where the model could not be captured."""
     products_fast: int
     """Multiply-accumulates of one mutation in the middle of the sequence, as planned."""
-    predicted_ratio: float
+    predicted_ratio: PositiveNumber
     fallback: str
     """Why every mutation takes a full pass; empty where the engine runs."""
     matrix_products_per_second: PositiveNumber

@@ -160,15 +160,15 @@ def measure_logo_scores(
     Raises
     ------
     InvalidInputError
-        The window is longer than the sequence, or the architecture does not take the length or the device.
+        The window is longer than the sequence or than a figure can show, or the architecture does not take the length
+        or the device.
     MissingDependencyError
         The framework is not installed.
     """
-    if not 0 < window <= min(length, WIDEST_WINDOW):
-        raise InvalidInputError(
-            f"the window must lie within the {length} positions of the sequence, and be of {WIDEST_WINDOW:,} at most, "
-            f"not {window}"
-        )
+    if not 0 < window <= length:
+        raise InvalidInputError(f"the window must lie within the {length} positions of the sequence, not be {window}")
+    if window > WIDEST_WINDOW:
+        raise InvalidInputError(f"the window must be of {WIDEST_WINDOW:,} positions at most, not of {window:,}")
     if sequences is None:
         sequences = lambda_windows(length, 1)
     name, sequence = sequences.names[0], sequences.strings[0]

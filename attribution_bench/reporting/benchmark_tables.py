@@ -69,7 +69,7 @@ def markdown_table(comparison: Comparison) -> str:
 
 def markdown_text(text: str) -> str:
     """Escape what Markdown would read as markup, a cell's border included."""
-    return re.sub(r"([\\`*_\[\]<>|&~$])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(text.split()))
 
 
 def csv_table(comparison: Comparison) -> str:

@@ -89,6 +89,48 @@ def test_scores_of_another_shape_are_refused(tmp_path: Path) -> None:
         LogoScores.load(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"framework": "../../x"}, "framework: expected a name that files can have"),
+        ({"start": 999}, "letters: must lie within the 1000 letters"),
+        ({"alphabet": "AACG"}, "alphabet: the letters must be distinct"),
+        ({"letters": "A" * 5001}, "5,000 positions"),
+        ({"methods": [{"method": "a"}, {"method": "a"}]}, "two methods have one name"),
+        (
+            {"methods": [{"method": "a", "hypothetical": [["x"]]}]},
+            r"methods\[0\].hypothetical\[0\]\[0\]: expected a num",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    path = _scores().save(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(OutputError, match=rf"logos-torch\.json holds no logo scores .*{message}"):
+        LogoScores.load(path)
+
+
+def test_a_file_named_after_another_framework_is_refused(tmp_path: Path) -> None:
+    path = _scores().save(tmp_path)
+    path.rename(tmp_path / "logos-keras.json")
+    with pytest.raises(OutputError, match=r"logos-keras\.json holds logo scores of torch"):
+        find_logo_scores(tmp_path)
+
+
+def test_scores_that_are_not_finite_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = ab.get_method("standard_ism")
+    attribute = method.attribute
+
+    def spoiled(*arguments: object, **settings: object) -> ab.AttributionResult:
+        result = attribute(*arguments, **settings)  # type: ignore[arg-type]
+        result.predictions["output"][:, 0] = np.nan
+        return result
+
+    monkeypatch.setattr(method, "attribute", spoiled)
+    (found,) = measure_logo_scores(["standard_ism"], "torch", "cpu", length=LENGTH, window=WINDOW).methods
+    assert (found.hypothetical, found.reason) == (None, "its scores are not all finite")
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"cannot write .*logos-torch\.json"):

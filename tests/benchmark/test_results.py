@@ -99,6 +99,21 @@ def test_a_workloads_file_name_is_safe() -> None:
     assert Path(name).name == name
 
 
+def test_a_long_name_is_cut_and_stays_distinct() -> None:
+    names = [Workload("m" * 300 + end, 5, "torch", "fastism").file_name for end in ("x", "y")]
+    assert len(set(names)) == 2
+    assert all(len(name) < 255 and name.startswith("mmm") and name.endswith(".json") for name in names)
+
+
+def test_a_record_that_cannot_be_read_again_is_not_written(tmp_path: Path) -> None:
+    for error in ("\ud800",):
+        with pytest.raises(OutputError, match="a record cannot be stored"):
+            save_record(replace(FAILED, error=error), tmp_path)
+    with pytest.raises(OutputError, match="a record cannot be stored"):
+        save_record(replace(RECORD, durations=(float("nan"),)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_number_of_sequences_tells_workloads_apart_and_older_records_have_none(tmp_path: Path) -> None:
     counted = replace(RECORD, workload=replace(RECORD.workload, sequences=8))
     assert counted.workload.file_name == "bpnet-1000-8_sequences-torch-standard_ism.json"
@@ -149,6 +164,27 @@ def test_a_folder_without_records_is_named(tmp_path: Path) -> None:
         ({"done": {"sequences": 1}}, "done.positions: is missing"),
         ({"surprise": 1}, "surprise"),
         ({"workload": None}, "workload: expected an object, not null"),
+        ({"schema": True}, "schema True is not 1"),
+        ({"schema": 1.0}, "schema 1.0 is not 1"),
+        ({"threads": 0}, "threads: expected at least 1, not 0"),
+        ({"threads": 10**30}, "threads: expected an integer from 0 to"),
+        ({"durations": [-1.0]}, r"durations\[0\]: expected 0 or seconds"),
+        ({"durations": [1e-300]}, r"durations\[0\]: expected 0 or seconds"),
+        ({"durations": ["1"]}, r"durations\[0\]: expected a number, not '1'"),
+        ({"done": {"sequences": -2, "positions": -5, "outputs": 1}}, "done.sequences: expected an integer from 0"),
+        ({"done": {"sequences": 2, "positions": 2000, "outputs": 1001}}, "more work was done"),
+        ({"settings": {"budget": "long"}}, "settings.budget: expected seconds or null, not 'long'"),
+        ({"settings": [1]}, "settings: expected an object"),
+        ({"machine": {"system": "", "cpu": "", "cores": "many", "memory_bytes": 1}}, "machine.cores: expected an int"),
+        ({"tags": {"exact": True}}, "tags.frameworks: is missing"),
+        ({"tags": {"frameworks": ["torch"], "exact": 1}}, "tags.exact: expected true or false, not 1"),
+        ({"label": "x" * 1000}, "label: expected at most 300 characters"),
+        ({"label": "\ud800"}, "label: expected text that UTF-8 has"),
+        ({"versions": {"torch": 2}}, "versions.torch: expected text, not 2"),
+        (
+            {"sequences": {"description": "", "sha256": "", "count": 50, "length": 900}},
+            "sequences.length: expected 1000",
+        ),
     ],
 )
 def test_a_file_that_is_no_record_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -159,7 +195,9 @@ def test_a_file_that_is_no_record_is_named(tmp_path: Path, change: dict[str, Any
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\x00\xff"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "3", "\x00\xff", "[" * 10**5, '{"schema": 1, "schema": 1}', "9" * 5000]
+)
 def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
     path = save_record(RECORD, tmp_path)
     path.write_bytes(content.encode("latin-1"))

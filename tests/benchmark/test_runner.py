@@ -10,7 +10,7 @@ from attribution_bench.benchmark.results import Record, Workload, load_records
 from attribution_bench.benchmark.runner import run_benchmark
 from attribution_bench.benchmark.workloads import Row
 from attribution_bench.environment import Commit
-from attribution_bench.errors import OutputError, PluginError, UnsupportedError
+from attribution_bench.errors import InvalidInputError, OutputError, PluginError, UnsupportedError
 from attribution_bench.sequences import Sequences
 
 Run = Callable[..., list[Record]]
@@ -99,6 +99,14 @@ def test_rounds_take_turns(run: Run, diary: Diary) -> None:
     run()
     rounds = [entry for entry in diary.entries if entry[1].startswith("round")]
     assert rounds == [(method, f"round {n}") for n in (1, 2, 3) for method in ("ism", "gradient")]
+
+
+@pytest.mark.parametrize("other", ["ISM", "Ism"])
+def test_cells_that_would_be_one_file_are_not_measured(run: Run, methods: Any, diary: Diary, other: str) -> None:
+    methods[other] = methods["ism"]
+    with pytest.raises(InvalidInputError, match=f"tiny 40 torch {other} and tiny 40 torch ism would be one file"):
+        run()
+    assert not diary.entries
 
 
 def test_failures_are_records_and_stop_nothing(run: Run, methods: Any, make_method: Any, tmp_path: Path) -> None:

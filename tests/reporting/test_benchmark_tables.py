@@ -4,12 +4,14 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from attribution_bench.benchmark.results import Record
-from attribution_bench.reporting import terminal_table
+from attribution_bench.benchmark.results import Record, save_record
+from attribution_bench.reporting import render_engine_report, terminal_table
 from attribution_bench.reporting.benchmark_tables import CSV_COLUMNS, csv_table, latex_table, markdown_table
 from attribution_bench.reporting.comparison import compare
 
@@ -37,6 +39,28 @@ def test_markdown_escapes_names_and_errors(make_record: Callable[..., Record]) -
     header, _, line = text.splitlines()[:3]
     assert header.endswith(r"| odd\|method |")
     assert line.startswith(r"| my\_model\|v2 & 50% #1 {x} $y ~ ^ \\ \<b\>\* \`c\` \[d\] é→ | 1000 |")
+
+
+@pytest.mark.parametrize("label", ["Fast |<b>&", "*a* `b`", "a\n\n# b", "[z](u) _v_"])
+def test_labels_are_escaped_in_captions_and_headings(
+    make_record: Callable[..., Record], tmp_path: Path, label: str
+) -> None:
+    fast = make_record("fastism", 2.0, label=label)
+    records = [fast, make_record("standard_ism", 9.0)]
+    escaped = re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(label.split()))
+    table = markdown_table(compare(records))
+    assert table.count(escaped) == 2
+    for record in records:
+        save_record(replace(record, workload=replace(record.workload, sequences=8)), tmp_path)
+    for text in (table, render_engine_report(tmp_path)[-1].read_text()):
+        assert text.replace(escaped, "").count(label) == 0
+        assert escaped in text
+
+
+def test_latex_takes_no_control_characters(make_record: Callable[..., Record]) -> None:
+    text = latex_table(compare([make_record("fastism", 2.0, label="a\n\nb\x00\x1b\u202ec"), make_record("x", 9.0)]))
+    assert "a b???c" in text
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
 
 
 def test_csv_reads_back_with_full_precision(mixed_row: list[Record]) -> None:

@@ -66,6 +66,12 @@ def test_facts_name_every_value_that_differs(make_record: Callable[..., Record])
     assert found["rounds a cell"].startswith("1 to 3;")
 
 
+def test_a_machine_without_tensorflow_is_described(make_record: Callable[..., Record]) -> None:
+    for framework in ("torch", "keras"):
+        sentence = difference_sentence([make_record("fastism", 1.0, framework=framework, versions={"torch": "2.13.0"})])
+        assert "TensorFlow" not in sentence.split("The paper's")[0]
+
+
 def test_checks_are_counted_and_the_worst_is_told(mixed_row: list[Record], make_record: Callable[..., Record]) -> None:
     assert checks_sentence([make_record("fastism", 1.0)]) == "No output was checked."
     sentence = checks_sentence(mixed_row)

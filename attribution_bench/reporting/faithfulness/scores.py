@@ -80,7 +80,7 @@ def _check_method(result: AttributionResult, method: MethodEvaluation, evaluatio
         ("convention", result.metadata.get("convention"), method.convention),
     ):
         if mine != stored:
-            raise ValueError(f"its {what} are {mine!r}, but the method was compared with {stored!r}")
+            raise ValueError(f"the method was compared with the {what} {stored!r}, but its scores have {mine!r}")
 
 
 def _plain_names(options: Mapping[str, Any]) -> dict[str, Any]:
