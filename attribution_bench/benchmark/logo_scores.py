@@ -202,7 +202,7 @@ def _score(name: str, model: SequenceModel, one_hot: NDArray[np.float32], start:
     except Exception as error:  # a method may fail in any way; the others are still drawn
         return MethodScores(name, reason=f"{type(error).__name__}: {error}", label=label)
     scores = result.scores[0]
-    if not np.isfinite(scores).all():
-        return MethodScores(name, reason="its scores are not all finite", label=label)
+    if scores.dtype.kind not in "fiu" or not np.isfinite(scores).all():
+        return MethodScores(name, reason="its scores are not all finite real numbers", label=label)
     rows = tuple(tuple(float(f"{score:.6g}") for score in row) for row in scores)
     return MethodScores(name, rows, convention=result.metadata.get("convention"), label=label)

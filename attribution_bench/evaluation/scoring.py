@@ -50,6 +50,7 @@ def score(
     result = done.value
     if not np.isfinite(result.scores).all():
         raise InvalidInputError("its scores are not all finite")
+    result.check("stored")
     said = dict.fromkeys(str(warning.message) for warning in caught)
     return ScoredMethod(bound, result, done.seconds, (*said, *_cautions(result)))
 

@@ -109,7 +109,7 @@ def check_panels(panels: Mapping[str, NDArray[np.floating]], alphabet: str) -> i
     ------
     InvalidInputError
         No panel, one that is not (A, P), panels of several widths, more positions than a figure can show, or scores
-        that are not finite.
+        that are not finite real numbers.
     """
     if not panels:
         raise InvalidInputError("there are no scores to draw; give at least one panel")
@@ -117,6 +117,8 @@ def check_panels(panels: Mapping[str, NDArray[np.floating]], alphabet: str) -> i
         shape = np.shape(scores)
         if len(shape) != 2 or shape[0] != len(alphabet) or not shape[1]:
             raise InvalidInputError(f"the scores of {title!r} must be ({len(alphabet)}, positions), not shape {shape}")
+        if np.asarray(scores).dtype.kind not in "fiub":
+            raise InvalidInputError(f"the scores of {title!r} must be real numbers, not {np.asarray(scores).dtype}")
         if not np.isfinite(scores).all():
             raise InvalidInputError(f"the scores of {title!r} are not all finite; a logo cannot show them")
     widths: set[int] = {np.shape(scores)[1] for scores in panels.values()}

@@ -1,6 +1,7 @@
 """Scores for the logos: measured on one sequence, stored, and read back."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,18 +118,19 @@ def test_a_file_named_after_another_framework_is_refused(tmp_path: Path) -> None
         find_logo_scores(tmp_path)
 
 
-def test_scores_that_are_not_finite_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("spoil", [np.nan, np.inf, 1j])
+def test_scores_that_are_not_finite_are_a_reason(monkeypatch: pytest.MonkeyPatch, spoil: complex) -> None:
     method = ab.get_method("standard_ism")
     attribute = method.attribute
 
     def spoiled(*arguments: object, **settings: object) -> ab.AttributionResult:
         result = attribute(*arguments, **settings)  # type: ignore[arg-type]
-        result.predictions["output"][:, 0] = np.nan
-        return result
+        predictions = {name: values + spoil for name, values in result.predictions.items()}
+        return replace(result, predictions=predictions)
 
     monkeypatch.setattr(method, "attribute", spoiled)
     (found,) = measure_logo_scores(["standard_ism"], "torch", "cpu", length=LENGTH, window=WINDOW).methods
-    assert (found.hypothetical, found.reason) == (None, "its scores are not all finite")
+    assert (found.hypothetical, found.reason) == (None, "its scores are not all finite real numbers")
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -125,7 +125,10 @@ def damage_npz(random: random.Random, path: Path) -> None:
     else:
         for _ in range(random.choice((1, 1, 2))):
             # Some changes are none that an array can have, or follow one after which nothing is left to change.
-            with contextlib.suppress(ValueError, TypeError, OverflowError, EOFError), np.errstate(all="ignore"):
+            with (
+                contextlib.suppress(ValueError, TypeError, IndexError, OverflowError, EOFError),
+                np.errstate(all="ignore"),
+            ):
                 _damage_member(random, members)
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w", random.choice((0, 8, 8))) as file:
         warnings.simplefilter("ignore")

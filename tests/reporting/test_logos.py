@@ -221,6 +221,9 @@ def test_no_figure_is_registered_with_pyplot() -> None:
         ({"a": np.ones((4, 0))}, r"shape \(4, 0\)"),
         ({"a": np.ones(4)}, r"shape \(4,\)"),
         ({"a": np.full((4, 2), np.nan)}, "not all finite"),
+        ({"a": np.full((4, 2), 1j)}, "'a' must be real numbers, not complex128"),
+        ({"a": np.full((4, 2), "x")}, "'a' must be real numbers, not <U1"),
+        ({"a": np.zeros((4, 100_001))}, "100,000 positions, not 100,001"),
         ({"a": np.ones((4, 2)), "b": np.ones((4, 3))}, r"\[2, 3\] wide"),
     ],
 )
