@@ -9,7 +9,7 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed lint clean
+.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed repeatability lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-long         run the tests that take minutes each"
 	@echo "make mutants           change policies one by one, and see a test notice each"
 	@echo "make speed             measure that fastISM is not slower than standard ISM on published architectures"
+	@echo "make repeatability     run one cell of the benchmark three times, and see how far the figures lie apart"
 	@echo "make lint              check style, formatting, types and the direction of imports"
 	@echo "make clean             remove .venv and what the tools cached"
 
@@ -50,6 +51,9 @@ mutants: $(VENV)/.installed-dev
 
 speed: $(VENV)/.installed-dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/never_slower.py
+
+repeatability: $(VENV)/.installed-dev
+	$(BIN)/python tests/speed/repeatability.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -1,7 +1,8 @@
 """The protocol for one cell: warm-up, sweep over batch sizes, and the plan of the rounds that give its figure.
 
 The sweep finds a part of the work that takes a fair share of the budget, and times it with every batch size. Rounds
-time as large a part as the rest of the budget holds, at the best batch size; the runner interleaves those of a row.
+time as large a part as the rest of the budget holds three times, at the best batch size; the runner interleaves those
+of a row. There are three whatever they take, and more while they disagree with each other or with the sweep.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from attribution_bench.benchmark.parts import Division
-from attribution_bench.benchmark.results import BatchTiming, Units
+from attribution_bench.benchmark.results import BatchTiming, Units, foretold
+from attribution_bench.benchmark.rounds import FEWEST_ROUNDS, agree
 from attribution_bench.benchmark.workloads import Work
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.timer import Clock, timed
@@ -25,8 +27,10 @@ WORTHWHILE = 1.5
 """The sweep's part grows only by at least this factor."""
 WHOLE_LENIENCE = 2.0
 """One whole sequence is measured even if it takes this many times the budget."""
-LENIENCE = 1.1
-"""Rounds may take this much longer than was left of the budget."""
+MOST_ROUNDS = 12
+"""Rounds that disagree are given up here: what they measure does not hold still."""
+EXTRA_SHARE = 0.5
+"""Part of the budget that rounds beyond the fewest may take on top of it, while they disagree."""
 SWEEP_SHARE = 0.4
 """Part of the budget for finding the sweep's part and for the sweep itself; half as much more after a slow sequence."""
 FIXED = 2.0
@@ -41,18 +45,19 @@ class Settings:
     """How a benchmark measures."""
 
     budget: float
-    """Seconds that the measured calls of one cell may take; the warm-up comes on top."""
-    rounds: int = 3
+    """Seconds that the measured calls of one cell are planned to take; the warm-up comes on top."""
+    rounds: int = FEWEST_ROUNDS
+    """The fewest rounds of a cell, which it has whatever they take; there are more while they disagree."""
     batch_sizes: tuple[int | None, ...] = (None, 32, 256)
     """Batch sizes in the order tried, None for the method's own; one that fails is recorded, unless it is the first."""
     full: bool = False
-    """Rounds do all of the work whatever it takes, and there is at least one; only the sweep keeps to the budget."""
+    """Rounds do all of the work whatever it takes; only the sweep keeps to the budget."""
 
     def __post_init__(self) -> None:
         if not self.budget > 0:
             raise InvalidInputError(f"the budget must be a positive number of seconds, not {self.budget}")
-        if self.rounds < 1:
-            raise InvalidInputError(f"rounds must be at least 1, not {self.rounds}")
+        if self.rounds < FEWEST_ROUNDS:
+            raise InvalidInputError(f"rounds must be at least {FEWEST_ROUNDS}, not {self.rounds}")
         if not self.batch_sizes or any(size is not None and size < 1 for size in self.batch_sizes):
             raise InvalidInputError(f"batch sizes must be at least 1, and there must be one; not {self.batch_sizes}")
 
@@ -64,16 +69,30 @@ class Plan:
     part: Units
     batch_size: int | None
     rounds: int
-    """The largest number of rounds."""
+    """The fewest rounds."""
     seconds: float
-    """What is left of the budget for all rounds together."""
+    """What is left of the budget for the fewest rounds."""
+    extra: float
+    """Seconds that further rounds may take while they disagree."""
     sweep: tuple[BatchTiming, ...]
 
+    @property
+    def foretold(self) -> float | None:
+        """Seconds that the sweep lets expect of one round; None where it timed nothing."""
+        return foretold(self.sweep, self.batch_size, self.part)
+
     def ended(self, durations: Sequence[float]) -> bool:
-        """Whether rounds that took so long are all: another would exceed the budget, or there are enough."""
-        if not durations:
+        """Whether rounds that took so long are all.
+
+        The fewest are always done. They go on while they disagree, until the next, if it is as fast as the fastest,
+        would exceed the time for further ones, or there are `MOST_ROUNDS`. The slow ones do not count as what the next
+        will take: they are what is in doubt.
+        """
+        if len(durations) < self.rounds:
             return False
-        return len(durations) >= self.rounds or sum(durations) + max(durations) > self.seconds * LENIENCE
+        if len(durations) >= max(MOST_ROUNDS, self.rounds) or agree(durations, self.foretold):
+            return True
+        return sum(durations[self.rounds :]) + min(durations) > self.extra
 
 
 @dataclass(frozen=True)
@@ -115,9 +134,9 @@ def plan_cell(work: Work, settings: Settings, clock: Clock, stage: Stage) -> Pla
     gain = (best.seconds or 0.0) / sweep[0].seconds if sweep[0].seconds else 1.0
     gained = [replace(probe, seconds=probe.seconds * gain) for probe in probes]
     remaining = max(0.0, settings.budget - spent)
-    return Plan(
-        plan_part(work.division, settings, gained, remaining), best.batch_size, settings.rounds, remaining, tuple(sweep)
-    )
+    part = plan_part(work.division, settings, gained, remaining)
+    extra = settings.budget * EXTRA_SHARE
+    return Plan(part, best.batch_size, settings.rounds, remaining, extra, tuple(sweep))
 
 
 def _sweep_part(division: Division, settings: Settings, last: Probe, spent: float) -> Units:

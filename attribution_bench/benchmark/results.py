@@ -4,13 +4,14 @@ import hashlib
 import os
 import re
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from attribution_bench.attribution import Tags
+from attribution_bench.benchmark.rounds import agree, spread
 from attribution_bench.description import Description, describe_installed, plain_label, tags_to_json
 from attribution_bench.environment import Commit, Machine
 from attribution_bench.errors import InvalidInputError, ResultError
@@ -22,6 +23,8 @@ SCHEMA = 1
 """Version of the JSON written here; it rises when a reader of the old one would misread the new one."""
 RECORDS = "records"
 """Folder of the records inside a results folder."""
+DERIVED = "spread"
+"""Written for readers of the JSON; when read it is worked out again, from the durations."""
 Status = Literal["ok", "failed", "unsupported"]
 LONGEST_NAME = 200
 """Characters of a file's name before its suffix; file systems take 255 with it."""
@@ -88,6 +91,12 @@ class BatchTiming:
     """Time for `done`; None when this batch size failed."""
     done: Units
     error: str | None = None
+
+
+def foretold(sweep: Sequence[BatchTiming], batch_size: int | None, part: Units) -> float | None:
+    """Return the seconds that a part would take at a batch size at the rate of the sweep; None where it has none."""
+    rates = [t.seconds / t.done.total for t in sweep if t.batch_size == batch_size and t.seconds is not None]
+    return rates[0] * part.total if rates else None
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,21 @@ class Record:
         return self.seconds / self.done.total * (self.asked.total / self.asked.sequences) * 100
 
     @property
+    def spread(self) -> float | None:
+        """The slowest round minus the fastest, as a share of the median; None with fewer than two rounds."""
+        return spread(self.durations)
+
+    @property
+    def foretold_seconds(self) -> float | None:
+        """What the sweep over batch sizes let expect of one round; None where it did not time the one chosen."""
+        return foretold(self.batch_sizes, self.batch_size, self.done) if self.done else None
+
+    @property
+    def rounds_agree(self) -> bool | None:
+        """Whether the rounds agree with each other and with the sweep, as `attribution_bench.benchmark.rounds` says."""
+        return agree(self.durations, self.foretold_seconds) if self.durations else None
+
+    @property
     def measured_fraction(self) -> float | None:
         """Part of the work asked for that a round did: 1 when nothing was scaled; None unless ok."""
         return self.done.total / self.asked.total if self.done and self.asked else None
@@ -179,7 +203,7 @@ class Record:
 
     def to_json(self) -> str:
         """Return the record as indented JSON."""
-        data = {**asdict(self), "tags": self.tags and tags_to_json(self.tags)}
+        data = {**asdict(self), "tags": self.tags and tags_to_json(self.tags), DERIVED: self.spread}
         return json_text("a record", data, indent=1, sort_keys=True) + "\n"
 
     @property
@@ -210,7 +234,7 @@ class Record:
             raise MismatchError("is missing", "schema")
         if type(data["schema"]) is not int or data["schema"] != SCHEMA:
             raise ValueError(f"schema {ascii(data['schema'])[:60]} is not {SCHEMA}, which this version reads")
-        record = read_as(cls, data)
+        record = read_as(cls, {name: value for name, value in data.items() if name != DERIVED})
         record._validate()
         return record
 

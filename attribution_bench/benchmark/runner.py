@@ -258,7 +258,7 @@ class _RowRunner:
         assert work is not None  # cells that are not prepared have failed
         assert plan is not None
         number = len(cell.durations)
-        self.observer.stage(cell.workload, f"round {number + 1}", 0.4 + 0.6 * number / plan.rounds)
+        self.observer.stage(cell.workload, f"round {number + 1}", 0.4 + 0.6 * number / max(plan.rounds, number + 1))
         cell.sample = None  # so that the predictions of two rounds are never held at once
         done = timed(self.clock, lambda: work.do(plan.part, plan.batch_size))
         cell.durations.append(done.seconds)

@@ -1,17 +1,21 @@
 """A results folder rendered: table, figure, logos and a page that shows them, from its stored JSON alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.logo_scores import LogoScores, find_logo_scores
+from attribution_bench.benchmark.protocol import EXTRA_SHARE, MOST_ROUNDS
 from attribution_bench.benchmark.results import Record, load_records
+from attribution_bench.benchmark.rounds import AGREEMENT, FEWEST_ROUNDS, FORETOLD
 from attribution_bench.description import plain_label
 from attribution_bench.files import write_whole
 from attribution_bench.reporting.benchmark_tables import csv_table, latex_table, markdown_table, markdown_text
-from attribution_bench.reporting.comparison import FRAMEWORKS, Comparison, compare, place
+from attribution_bench.reporting.comparison import FRAMEWORKS, Comparison, compare, paper_row_of, place
 from attribution_bench.reporting.conditions import checks_sentence, convergence, difference_sentence, facts
+from attribution_bench.reporting.digits import DIGITS
+from attribution_bench.reporting.faithfulness.texts import listed
 from attribution_bench.reporting.labels import architecture_label, framework_label
 
 if TYPE_CHECKING:
@@ -22,13 +26,12 @@ PROTOCOL = (
     "A cell is one method on one model, length and framework. After a warm-up, batch sizes are tried within a share of "
     "the cell's time budget; the best one is timed in rounds, taken in turns with the other methods on the same model. "
     "The figure is the median of the rounds, in seconds per 100 sequences. A cell that does not fit its budget is "
-    "measured on a part of the sequences, positions or outputs and scaled up; its footnote says on how much."
+    "measured on a part of the sequences, positions or outputs and scaled up; its footnote says on how much. " + DIGITS
 )
-PAPER_PROTOCOL = (
-    "In-silico mutagenesis means the three alternative letters at every position; Integrated Gradients takes 50 steps "
-    "from zeros; DeepSHAP takes 10 dinucleotide-shuffled references a sequence; gradient methods on BPNet explain "
-    "every profile position and the count, one by one. The weights are random, with a fixed seed: what a method costs "
-    "does not depend on what a model has learnt."
+ROUNDS = (
+    f"There are at least {FEWEST_ROUNDS} rounds, and more while they disagree: until their median is at most "
+    f"{AGREEMENT:.0%} above the fastest and {FORETOLD:g} times what the trial of batch sizes foretold, there are "
+    f"{MOST_ROUNDS}, or the further ones have taken {EXTRA_SHARE:.0%} of the budget on top of it."
 )
 
 
@@ -117,7 +120,7 @@ def _page(
         parts += _logo_sections(logos, files)
     parts += [
         "## How it was measured",
-        f"{PROTOCOL} {PAPER_PROTOCOL}" if published else PROTOCOL,
+        " ".join(_protocol(records)),
         markdown_text(checks_sentence(records)),
         "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts(records)),
     ]
@@ -125,8 +128,8 @@ def _page(
     if deltas:
         parts.append(
             "Largest convergence delta, the difference between the sum of the attributions and what they should sum "
-            f"to, in units of the output: {markdown_text(deltas)}. That of Integrated Gradients is an approximation "
-            "error of its 50 steps."
+            f"to, in units of the output: {markdown_text(deltas)}. That of a path of finitely many steps, such as "
+            "Integrated Gradients takes, is an approximation error of the steps."
         )
     if published:
         parts.append(f"The paper's figures: {markdown_text(paper.CITATION)}")
@@ -138,6 +141,28 @@ def _page(
         "```bash\nattribution-bench report .\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _protocol(records: Sequence[Record]) -> Iterator[str]:
+    """Yield sentences on how the records were measured, those alone that hold for them."""
+    yield PROTOCOL
+    measured = [record for record in records if record.durations]
+    if measured and min(len(record.durations) for record in measured) >= FEWEST_ROUNDS:
+        yield ROUNDS
+    published = [record for record in records if paper_row_of(record)]
+    if any(record.tags and record.tags.gives_predictions for record in published):
+        yield "In-silico mutagenesis means every alternative letter at every position."
+    methods = {record.workload.method for record in published}
+    yield from (f"{sentence}." for method, sentence in paper.PROTOCOL.items() if method in methods)
+    several = [r for r in published if r.asked and r.asked.outputs > 1 and r.tags and not r.tags.gives_predictions]
+    if several:
+        names = listed(sorted({architecture_label(record.workload.architecture) for record in several}))
+        yield f"Methods that take outputs one by one explain every one of {names}."
+    if published:
+        yield (
+            "The weights of these architectures are random, with a fixed seed: what a method costs does not depend on "
+            "what a model has learnt."
+        )
 
 
 def _logo_sections(logos: Sequence[LogoScores], files: Mapping[str, str | bytes]) -> list[str]:

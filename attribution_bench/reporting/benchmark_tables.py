@@ -30,8 +30,9 @@ UNLIMITED = 10_000
 """Characters that no table needs, to ask how many one would take."""
 CSV_COLUMNS = (
     "architecture", "length", "framework", "method", "status", "seconds_per_100_sequences", "ratio",
-    "paper_seconds_per_100_sequences", "paper_ratio_to_fastism", "scaled", "measured_fraction", "batch_size", "device",
-    "threads", "peak_memory_bytes", "check_passed", "largest_difference", "convergence_delta", "error",
+    "paper_seconds_per_100_sequences", "paper_ratio_to_fastism", "scaled", "measured_fraction", "rounds", "spread",
+    "batch_size", "device", "threads", "peak_memory_bytes", "check_passed", "largest_difference", "convergence_delta",
+    "error",
 )  # fmt: skip
 """``ratio`` is written as ``ratio_to_<method>`` where there is a method that ratios are relative to."""
 LATEX_ESCAPES = {
@@ -209,6 +210,8 @@ def _csv_line(row: Row, cell: Cell, record: Record) -> dict[str, object]:
         else None,
         "scaled": record.scaled if record.status == "ok" else None,
         "measured_fraction": record.measured_fraction,
+        "rounds": len(record.durations) or None,
+        "spread": record.spread,
         "batch_size": record.batch_size,
         "device": record.device,
         "threads": record.threads,

@@ -3,12 +3,15 @@
 The renderers have nothing left to decide but the form.
 """
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.results import Record
+from attribution_bench.benchmark.rounds import AGREEMENT, FEWEST_ROUNDS, excess, slower_than_foretold
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.reporting.digits import significant_digits
 from attribution_bench.reporting.labels import ratio_text, seconds_text, share_text, short
 from attribution_bench.reporting.roles import fast_method, method_labels
 
@@ -27,8 +30,17 @@ class Cell:
     """Record of the cell; None when it was not run."""
     ratio: float | None
     """How many times the reference's seconds in the same row; None for it, and where either has no figure."""
+    ratio_digits: int
+    """Significant digits that the ratio carries: those of the less certain of the two figures."""
     notes: tuple[str, ...]
     """What a reader has to know of the figure, or of its absence."""
+
+    @property
+    def seconds_text(self) -> str:
+        """Seconds with the digits that they carry; a dash where there are none."""
+        if self.record is None or self.seconds is None:
+            return "–"
+        return seconds_text(self.seconds, significant_digits(self.record))
 
     @property
     def seconds(self) -> float | None:
@@ -44,7 +56,7 @@ class Cell:
             if self.record.status == "unsupported":
                 return "–"
             return f"failed: {short((self.record.error or 'error').split(':')[0], 30)}"
-        return seconds_text(self.seconds) + (f" ({ratio_text(self.ratio)})" if self.ratio is not None else "")
+        return self.seconds_text + (f" ({ratio_text(self.ratio, self.ratio_digits)})" if self.ratio is not None else "")
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,8 @@ def compare(records: Sequence[Record]) -> Comparison:
             if (workload.architecture, workload.length, workload.framework) == (architecture, length, framework)
         }
         cells = tuple(_cell(method, found, reference) for method in methods)
-        rows.append(Row(architecture, length, framework, cells, paper_row(architecture, length)))
+        published = next((row for row in map(paper_row_of, found.values()) if row is not None), None)
+        rows.append(Row(architecture, length, framework, cells, published))
     notes = dict.fromkeys(note for row in rows for cell in row.cells for note in cell.notes)
     return Comparison(methods, tuple(rows), tuple(notes), method_labels(records), reference)
 
@@ -127,6 +140,13 @@ def compare(records: Sequence[Record]) -> Comparison:
 def paper_row(architecture: str, length: int) -> paper.PaperRow | None:
     """Return the paper's row for an architecture and length; None if it has none."""
     return next((row for row in paper.TABLE_1 if (row.architecture, row.length) == (architecture, length)), None)
+
+
+def paper_row_of(record: Record) -> paper.PaperRow | None:
+    """Return the paper's row that a record compares with: it explains every output, as the paper did; or None."""
+    if record.settings.get("target", "all") != "all":
+        return None
+    return paper_row(record.workload.architecture, record.workload.length)
 
 
 def mark(index: int) -> str:
@@ -140,7 +160,8 @@ def _cell(method: str, found: Mapping[str, Record], reference: str | None) -> Ce
     measured = None if reference is None else found.get(reference)
     other = measured.seconds_per_100_sequences if measured else None
     ratio = own / other if own is not None and other and method != reference else None
-    return Cell(method, record, ratio, tuple(notes_of(record)) if record else ())
+    digits = min((significant_digits(cell) for cell in (record, measured) if cell), default=3)
+    return Cell(method, record, ratio, digits, (*notes_of(record), *timing_notes(record)) if record else ())
 
 
 def notes_of(record: Record) -> list[str]:
@@ -163,6 +184,25 @@ def notes_of(record: Record) -> list[str]:
     if record.check and not record.check.passed:
         notes.append(f"the check of its output did not pass: {short(record.check.compared, NOTE_LENGTH)}")
     notes += [f"warned: {short(warning, NOTE_LENGTH)}" for warning in record.warnings]
+    return notes
+
+
+def timing_notes(record: Record) -> list[str]:
+    """Return what a reader has to know of the rounds behind a cell's figure."""
+    durations = record.durations
+    if not durations:
+        return []
+    notes = []
+    if len(durations) < FEWEST_ROUNDS:
+        notes.append(f"timed in {len(durations)} round{'s' * (len(durations) > 1)} alone")
+    if excess(durations) > AGREEMENT:
+        notes.append(f"rounds disagree: {seconds_text(min(durations))} to {seconds_text(max(durations))} s")
+    foretold = record.foretold_seconds
+    if foretold is not None and slower_than_foretold(durations, foretold):
+        notes.append(
+            f"a round took {seconds_text(statistics.median(durations))} s, where the trial of batch sizes foretold "
+            f"{seconds_text(foretold)} s"
+        )
     return notes
 
 

@@ -1,13 +1,14 @@
 """How and where records were measured, in sentences made from the records alone."""
 
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.results import Record
 from attribution_bench.environment import Machine
-from attribution_bench.reporting.comparison import paper_row
-from attribution_bench.reporting.labels import framework_label
+from attribution_bench.reporting.comparison import paper_row_of
+from attribution_bench.reporting.labels import framework_label, share_text
 from attribution_bench.reporting.roles import fast_method, method_labels
 
 GIBIBYTE = 2**30
@@ -16,14 +17,18 @@ GIBIBYTE = 2**30
 def difference_sentence(records: Sequence[Record]) -> str:
     """Say where the records were measured, where the paper's figures were, and what can be compared."""
     measured = setup_sentence(records)
-    if not any(paper_row(record.workload.architecture, record.workload.length) for record in records):
+    published = [record for record in records if paper_row_of(record)]
+    if not published:
         return measured
     reference = fast_method(records)
     relative_to = paper.REFERENCE_LABEL if reference is None else method_labels(records)[reference]
+    at_once = max((record.asked.sequences for record in published if record.asked), default=None)
+    here = "" if at_once is None else f"; here at most {at_once} are scored at once"
     return (
-        f"{measured} The paper's figures come from {paper.DEVICE}, so seconds differ with the hardware and the "
-        f"framework; the ratios to {relative_to} on the same line are what compares, and they too shift with the "
-        "device."
+        f"{measured} The paper's figures come from {paper.DEVICE}, and are amortised over up to {paper.AT_ONCE} "
+        f"sequences at once ({paper.AMORTISED}){here}. So seconds differ with the hardware, the framework and the "
+        f"number of sequences; the ratios to {relative_to} on the same line compare better, and they too shift with "
+        "the device and the number of sequences."
     )
 
 
@@ -55,6 +60,7 @@ def facts(records: Sequence[Record]) -> list[tuple[str, str]]:
         ("sequences", _distinct(f"{r.sequences.description} (sha256 {r.sequences.sha256[:12]})" for r in records)),
         ("time budget a cell", _distinct(_budget(record) for record in records)),
         ("rounds a cell", _rounds(records)),
+        ("spread of the rounds", _spreads(records)),
         ("batch sizes tried", _sizes(timing.batch_size for record in records for timing in record.batch_sizes)),
         ("batch sizes chosen", _sizes(record.batch_size for record in records if record.status == "ok")),
         ("versions", _versions(records)),
@@ -113,6 +119,17 @@ def _rounds(records: Sequence[Record]) -> str:
         return "none: no cell was measured"
     several = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{several}; the figure is their median at the best batch size"
+
+
+def _spreads(records: Sequence[Record]) -> str:
+    spreads = [record.spread for record in records if record.spread is not None]
+    if not spreads:
+        return "not known: no cell has several rounds"
+    return (
+        "the slowest minus the fastest, as a share of the median, is "
+        f"{share_text(statistics.median(spreads))} in the middle of {_cells(len(spreads))} with several rounds and "
+        f"{share_text(max(spreads))} at most"
+    )
 
 
 def _budget(record: Record) -> str:

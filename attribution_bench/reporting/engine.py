@@ -9,6 +9,7 @@ from attribution_bench.benchmark.engine_suite import ARCHITECTURES
 from attribution_bench.benchmark.results import Record
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.reporting.comparison import FRAMEWORKS, notes_of, place
+from attribution_bench.reporting.digits import significant_digits
 from attribution_bench.reporting.labels import ratio_text, seconds_text, short
 from attribution_bench.reporting.roles import baseline, fast_method, method_labels
 
@@ -49,6 +50,21 @@ class EngineRow:
             return False
         return record.done.sequences < record.asked.sequences if _one_by_one(record) else record.scaled
 
+    def digits(self, method: str) -> int:
+        """Significant digits that the cell's figure carries; those of a figure measured in full without a record."""
+        record = self.records.get(method)
+        if record is None or record.done is None or record.asked is None:
+            return 3
+        part = record.done.sequences / record.asked.sequences if _one_by_one(record) else record.measured_fraction
+        return significant_digits(record, part)
+
+    def ratio_text(self, method: str) -> str:
+        """Write the ratio with the digits of the less certain of its two figures; empty where there is none."""
+        ratio = self.ratio(method)
+        if ratio is None or self.baseline is None:
+            return ""
+        return ratio_text(ratio, min(self.digits(method), self.digits(self.baseline)))
+
     def text(self, method: str) -> str:
         """Write the cell's figure: ``≈0.412 (41.2)``, a dash for what is not supported, a short error."""
         record, seconds = self.records.get(method), self.seconds(method)
@@ -57,8 +73,8 @@ class EngineRow:
         if seconds is None:
             return "–" if record.status == "unsupported" else f"failed: {short((record.error or '').split(':')[0], 30)}"
         ratio = self.ratio(method)
-        times = f" ({ratio_text(ratio)})" if ratio is not None and method != self.baseline else ""
-        return f"{'≈' * self.scaled(method)}{seconds_text(seconds)}{times}"
+        times = f" ({self.ratio_text(method)})" if ratio is not None and method != self.baseline else ""
+        return f"{'≈' * self.scaled(method)}{seconds_text(seconds, self.digits(method))}{times}"
 
 
 @dataclass(frozen=True)

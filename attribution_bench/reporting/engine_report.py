@@ -11,6 +11,7 @@ from attribution_bench.benchmark.results import Record, load_records
 from attribution_bench.files import read_bounded, reading, write_whole
 from attribution_bench.reporting.benchmark_tables import markdown_text
 from attribution_bench.reporting.conditions import checks_sentence, facts, setup_sentence
+from attribution_bench.reporting.digits import DIGITS
 from attribution_bench.reporting.engine import Efficiency, EngineComparison, EngineRow, Growth, compare_engine
 from attribution_bench.reporting.faithfulness.texts import listed
 from attribution_bench.reporting.labels import (
@@ -68,8 +69,8 @@ PLACE = ("Model", "Length", "Framework")
 CSV_COLUMNS = (
     "architecture", "length", "framework", "sequences", "method", "status", "seconds_per_sequence",
     "ratio", "outputs", "scaled", "measured_fraction", "done_sequences", "done_positions",
-    "done_outputs", "batch_size", "device", "threads", "peak_memory_bytes", "check_passed", "largest_difference",
-    "error",
+    "done_outputs", "rounds", "spread", "batch_size", "device", "threads", "peak_memory_bytes", "check_passed",
+    "largest_difference", "error",
 )  # fmt: skip
 """``ratio`` is written as ``ratio_over_<method>`` where there is a method that ratios are relative to."""
 
@@ -162,7 +163,7 @@ def _page(records: Sequence[Record], comparison: EngineComparison, notes: str) -
 def _gpu_sentence(records: Sequence[Record]) -> str:
     if any(record.machine.gpu for record in records):
         return "The cells of a GPU name it."
-    return "No GPU was available where this was measured: every figure here is of a CPU."
+    return "No GPU was used where this was measured: every figure here is of a CPU."
 
 
 def _caption(comparison: EngineComparison) -> str:
@@ -180,7 +181,7 @@ def _caption(comparison: EngineComparison) -> str:
     if len(comparison.whole) < len(comparison.methods):
         others = "The other methods' figures" if comparison.whole else "The figures"
         sentences.append(f"{others} are for one output, of which they need a run each.")
-    return " ".join([*sentences, SCALED])
+    return " ".join([*sentences, DIGITS, SCALED])
 
 
 def _growth_section(growths: Sequence[Growth], label: str) -> list[str]:
@@ -225,7 +226,7 @@ def _work_section(efficiencies: Sequence[Efficiency], label: str, standard: str)
                 f"{profile.products_standard / 1e6:.4g}",
                 f"{profile.products_fast / 1e6:.3g}",
                 ratio_text(profile.predicted_ratio),
-                _optional(found.measured_ratio, ratio_text),
+                found.row.ratio_text(found.profile.method),
                 f"{2 * matrix / 1e9:.3g}",
                 _optional(found.products_per_second, lambda rate, of=matrix: _rate(rate, of)),  # type: ignore[misc]
                 _optional(found.standard_products_per_second, lambda rate, of=matrix: _rate(rate, of)),  # type: ignore[misc]
@@ -331,6 +332,8 @@ def _csv_line(row: EngineRow, method: str, record: Record) -> dict[str, object]:
         "done_sequences": done and done.sequences,
         "done_positions": done and done.positions,
         "done_outputs": done and done.outputs,
+        "rounds": len(record.durations) or None,
+        "spread": record.spread,
         "batch_size": record.batch_size,
         "device": record.device,
         "threads": record.threads,

@@ -18,7 +18,6 @@ from attribution_bench.reporting.labels import (
     architecture_label,
     framework_label,
     paper_seconds_text,
-    seconds_text,
 )
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73")
@@ -116,7 +115,7 @@ def _draw_panel(axes: Axes, rows: list[Row], series: list[str], thickness: float
                 _note(axes, at, {"unsupported": "not supported"}.get(status, status))
                 continue
             scaled = cell.record is not None and cell.record.scaled
-            _bar(axes, at, cell.seconds, seconds_text(cell.seconds), thickness, colour, scaled)
+            _bar(axes, at, cell.seconds, cell.seconds_text, thickness, colour, scaled)
     for place, cell in enumerate(rows[0].cells):
         if published is not None and cell.method in published.seconds_per_100_sequences:
             seconds = published.seconds_per_100_sequences[cell.method]

@@ -28,14 +28,12 @@ def framework_label(name: str) -> str:
     return FRAMEWORKS.get(name, name)
 
 
-def seconds_text(seconds: float) -> str:
-    """Write seconds with three significant figures, whole seconds from 100 on: ``0.0412``, ``27.4``, ``12440``."""
+def seconds_text(seconds: float, digits: int = 3) -> str:
+    """Write seconds with that many significant figures: ``0.0412``, ``27.4``, ``12400``."""
     if seconds == 0:
         return "0"
-    rounded = float(f"{seconds:.3g}")
-    if rounded >= 100:
-        return f"{seconds:.0f}"
-    return f"{rounded:.{2 - math.floor(math.log10(rounded))}f}" if rounded >= 1e-4 else f"{rounded:.2e}"
+    rounded = float(f"{seconds:.{digits}g}")
+    return f"{rounded:.{_decimals(rounded, digits)}f}" if rounded >= 1e-4 else f"{rounded:.{digits - 1}e}"
 
 
 def paper_seconds_text(seconds: float) -> str:
@@ -43,12 +41,14 @@ def paper_seconds_text(seconds: float) -> str:
     return f"{seconds:.0f}" if seconds >= 1000 else f"{seconds:.2f}"
 
 
-def ratio_text(ratio: float) -> str:
-    """Write a ratio with one decimal, as the paper does, none from 100 on, two significant figures below 1."""
-    rounded = float(f"{ratio:.2g}")
-    if rounded >= 1 or ratio == 0:
-        return f"{ratio:.0f}" if ratio >= 99.95 else f"{ratio:.1f}"
-    return f"{rounded:.{1 - math.floor(math.log10(rounded))}f}"
+def ratio_text(ratio: float, digits: int = 3) -> str:
+    """Write a ratio with that many significant figures, as the paper does: at most one decimal, two figures below 1."""
+    below = min(digits, 2)
+    rounded = float(f"{ratio:.{below}g}")
+    if 0 < rounded < 1:
+        return f"{rounded:.{_decimals(rounded, below)}f}"
+    rounded = float(f"{ratio:.{digits}g}")
+    return f"{ratio:.1f}" if digits > 1 and _decimals(rounded, digits) > 0 else f"{rounded:.0f}"
 
 
 def share_text(share: float) -> str:
@@ -60,3 +60,8 @@ def short(text: str, limit: int) -> str:
     """Return text on one line, cut at a limit of characters."""
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def _decimals(rounded: float, digits: int) -> int:
+    """Return how many decimals show that many significant figures of a number that was rounded to them."""
+    return max(0, digits - 1 - math.floor(math.log10(rounded))) if rounded else digits

@@ -77,6 +77,29 @@ def test_derived_figures_follow_from_the_raw_ones() -> None:
     assert whole.seconds_per_100_sequences == pytest.approx(8.0)
 
 
+def test_the_spread_is_in_the_record_and_follows_from_the_durations() -> None:
+    # 2, 9 and 4 s: from the fastest to the slowest 7 of the median's 4; the median is twice the fastest.
+    assert RECORD.spread == pytest.approx(7 / 4)
+    assert json.loads(RECORD.to_json())["spread"] == RECORD.spread
+    # 1.5 s for 100 positions of one sequence are 15 s for two at 500 of theirs.
+    assert RECORD.foretold_seconds == pytest.approx(15.0)
+    assert RECORD.rounds_agree is False
+    steady = replace(RECORD, durations=(4.0, 9.0, 4.1))
+    assert steady.rounds_agree is True
+    slow = replace(steady, batch_sizes=(BatchTiming(None, 0.1, Units(1, 100, 1001)),))
+    assert slow.rounds_agree is False  # a median of 4.1 s, where the sweep foretold one
+    assert (FAILED.spread, FAILED.foretold_seconds, FAILED.rounds_agree) == (None, None, None)
+    assert replace(RECORD, batch_size=256).foretold_seconds is None  # that batch size failed
+    assert replace(RECORD, durations=(4.0,)).spread is None
+
+
+def test_a_record_without_its_spread_reads_alike_and_a_wrong_one_is_not_believed() -> None:
+    stored = json.loads(RECORD.to_json())
+    assert Record.from_json(json.dumps({**stored, "spread": 99})).spread == RECORD.spread
+    del stored["spread"]
+    assert Record.from_json(json.dumps(stored)) == RECORD
+
+
 def test_a_failed_cell_has_no_figure() -> None:
     assert FAILED.seconds is None
     assert FAILED.seconds_per_100_sequences is None

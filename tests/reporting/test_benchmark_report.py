@@ -82,6 +82,29 @@ def test_another_model_is_reported_without_the_paper(make_record: Callable[..., 
     assert "paper" not in page.lower()
 
 
+def test_the_page_says_of_the_protocol_what_holds_for_its_records(
+    make_record: Callable[..., Record], tmp_path: Path
+) -> None:
+    def page(*records: Record) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        render_report(_store(list(records), folder))
+        return (folder / "README.md").read_text()
+
+    three = page(make_record("fastism", 3.0))
+    assert "There are at least 3 rounds, and more while they disagree" in three
+    assert "In-silico mutagenesis means" in three
+    assert "Integrated Gradients" not in three.replace("fastISM", "")
+    assert "one by one" not in three
+    old = page(make_record("fastism", 3.0, durations=(3.0,)), make_record("integrated_gradients", 1.0))
+    assert "There are at least" not in old
+    assert "rounds a cell: 1 to 3" in old
+    assert "Integrated Gradients takes 50 steps from zeros." in old
+    several = page(make_record("deepshap", 3.0, architecture="bpnet", asked=(100, 1000, 1001), done=(1, 1000, 1)))
+    assert "explain every one of BPNet (profile and count)" in several
+    assert "In-silico mutagenesis means" not in several
+    assert "random" not in page(make_record("fastism", 3.0, architecture="mine.pt2"))
+
+
 def test_logos_of_two_frameworks_are_kept_apart(mixed_row: list[Record], tmp_path: Path) -> None:
     _store(mixed_row, tmp_path)
     for framework in ("torch", "keras"):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from attribution_bench.benchmark.results import Record
+from attribution_bench.benchmark.results import BatchTiming, Record, Units
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.reporting.comparison import compare, mark
 
@@ -85,6 +85,54 @@ def test_warnings_of_a_method_become_footnotes(make_record: Callable[..., Record
     comparison = compare([make_record("deepshap", 1.0, warnings=("delta\nis large", "second"))])
     assert comparison.notes == ("warned: delta is large", "warned: second")
     assert comparison.marks(comparison.rows[0].cells[0]) == "a,b"
+
+
+@pytest.mark.parametrize(
+    ("done", "durations", "text"),
+    [
+        ((1, 1000, 1), (27.36,) * 3, "2740 (1370)"),  # 1 of 100 sequences
+        ((1, 100, 1), (2.736,) * 3, "2700 (1400)"),  # a thousandth
+        ((100, 1000, 1), (25.0, 27.36, 30.0), "27 (14)"),  # the median is 9% above the fastest
+        ((100, 1000, 1), (26.5, 27.36, 30.0), "27.4 (13.7)"),  # 3%
+        ((100, 1000, 1), (27.3, 27.36, 300.0), "27.4 (13.7)"),  # one hiccup does not move the median
+        ((100, 1000, 1), (2.0, 27.36, 30.0), "30 (10)"),
+    ],
+)
+def test_digits_follow_from_what_was_measured_and_how_far_rounds_disagree(
+    make_record: Callable[..., Record], done: tuple[int, int, int], durations: tuple[float, ...], text: str
+) -> None:
+    uncertain = make_record("standard_ism", 1.0, done=done, durations=durations)
+    (row,) = compare([make_record("fastism", 2.0), uncertain]).rows
+    assert row.cells[1].text == text
+
+
+def test_a_ratio_has_the_digits_of_its_less_certain_figure(make_record: Callable[..., Record]) -> None:
+    uncertain = make_record("fastism", 0.002, done=(1, 100, 1))
+    (row,) = compare([uncertain, make_record("standard_ism", 27.36)]).rows
+    assert [cell.text for cell in row.cells] == ["2.0", "27.4 (14)"]
+
+
+def test_rounds_that_are_few_or_disagree_are_footnotes(make_record: Callable[..., Record]) -> None:
+    sweep = (BatchTiming(8, 0.5, Units(100, 1000, 1)),)
+    cells = [
+        make_record("fastism", 5.7, durations=(5.7,)),
+        make_record("standard_ism", 5.7, durations=(5.7, 5.8, 5.75), batch_sizes=sweep),
+        make_record("gradient_x_input", 1.0, durations=(1.0, 1.2, 1.4)),
+        make_record("integrated_gradients", 1.0, durations=(1.0, 1.0, 9.0)),
+    ]
+    (row,) = compare(cells).rows
+    assert [cell.notes for cell in row.cells] == [
+        ("timed in 1 round alone",),
+        ("a round took 5.75 s, where the trial of batch sizes foretold 0.500 s",),
+        ("rounds disagree: 1.00 to 1.40 s",),
+        (),
+    ]
+
+
+def test_the_papers_line_stands_beside_what_explains_every_output_alone(make_record: Callable[..., Record]) -> None:
+    for target, there in (("all", True), ("count", False), (3, False)):
+        (row,) = compare([make_record("fastism", 2.0, architecture="bpnet", settings={"target": target})]).rows
+        assert (row.paper is not None) == there
 
 
 def test_marks_go_on_after_z() -> None:

@@ -52,7 +52,7 @@ def test_facts_name_every_value_that_differs(make_record: Callable[..., Record])
             versions={"torch": "2.6.0"},
             batch_size=32,
             settings={"full": True},
-            durations=(1.0, 1.1, 1.2),
+            durations=(1.0,),
         ),
         make_record("zoom", None, status="failed", error="E: e", commit=None, settings={}),
     ]
@@ -64,6 +64,35 @@ def test_facts_name_every_value_that_differs(make_record: Callable[..., Record])
     assert found["batch sizes chosen"] == "8, 32"
     assert found["time budget a cell"] == "6 s, the warm-up not counted; none: everything was measured; not recorded"
     assert found["rounds a cell"].startswith("1 to 3;")
+    assert "is 0% in the middle of 2 cells with several rounds and 0% at most" in found["spread of the rounds"]
+
+
+def test_the_spread_of_the_rounds_is_told(make_record: Callable[..., Record]) -> None:
+    rounds = ((1.0, 1.0, 2.0), (1.0, 1.1, 0.9), (2.0, 2.0, 2.0), (5.0,))
+    records = [make_record("fastism", 1.0, length=length, durations=found) for length, found in enumerate(rounds, 1000)]
+    assert dict(facts(records))["spread of the rounds"].endswith(
+        "is 20% in the middle of 3 cells with several rounds and 100% at most"
+    )
+    assert dict(facts(records[3:]))["spread of the rounds"] == "not known: no cell has several rounds"
+
+
+def test_the_papers_figures_are_said_to_be_amortised_and_over_how_many_ours_are(
+    make_record: Callable[..., Record],
+) -> None:
+    sentence = difference_sentence(
+        [make_record("fastism", 1.0, asked=(30, 1000, 1), done=(30, 1000, 1)), make_record("deepshap", 1.0)]
+    )
+    assert "amortised over up to 4096 sequences at once" in sentence
+    assert "2.70 s per 100 Basset sequences of 1000 letters with 4096 of them at once, and 72.6 s with 64" in sentence
+    assert "here at most 100 are scored at once" in sentence
+    failed = difference_sentence([make_record("fastism", None, status="failed", error="E: e", asked=None)])
+    assert "amortised" in failed
+    assert "here at most" not in failed
+
+
+def test_what_explains_one_output_of_many_is_not_compared_with_the_paper(make_record: Callable[..., Record]) -> None:
+    one_output = make_record("fastism", 1.0, architecture="bpnet", settings={"target": "count"})
+    assert "paper" not in difference_sentence([one_output])
 
 
 def test_a_machine_without_tensorflow_is_described(make_record: Callable[..., Record]) -> None:

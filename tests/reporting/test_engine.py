@@ -148,7 +148,7 @@ def test_the_page_shows_everything_and_renders_the_same_again(
     written = render_engine_report(tmp_path)
     assert [path.name for path in written] == ["table.csv", "README.md"]
     page = (tmp_path / "README.md").read_text()
-    assert "No GPU was available where this was measured" in page
+    assert "No GPU was used where this was measured" in page
     assert "| BPNet (profile and count) | 1000 | PyTorch | 8 | 0.500 (20.0) | ≈10.0 | failed: MemoryError |" in page
     assert "integrated\\_gradients: failed: MemoryError: no \\| more" in page
     assert "| 1000 | PyTorch | 300 | 1.25 | 0.400 | 0.200 |" in page

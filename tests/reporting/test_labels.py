@@ -23,7 +23,7 @@ from attribution_bench.reporting.labels import (
         (9.996, "10.0"),
         (99.96, "100"),
         (262.24, "262"),
-        (12439.7, "12440"),
+        (12439.7, "12400"),
         (0.000123456, "0.000123"),
         (0.0000123, "1.23e-05"),
         (0, "0"),
@@ -31,6 +31,38 @@ from attribution_bench.reporting.labels import (
 )
 def test_seconds_have_three_significant_figures(seconds: float, text: str) -> None:
     assert seconds_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "two", "one"),
+    [
+        (84523.0, "85000", "80000"),
+        (27.36, "27", "30"),
+        (2.7, "2.7", "3"),
+        (9.96, "10", "10"),
+        (0.04123, "0.041", "0.04"),
+        (0.0000123, "1.2e-05", "1e-05"),
+        (0, "0", "0"),
+    ],
+)
+def test_uncertain_seconds_have_fewer(seconds: float, two: str, one: str) -> None:
+    assert [seconds_text(seconds, digits) for digits in (2, 1)] == [two, one]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "two", "one"),
+    [
+        (1263.2, "1300", "1000"),
+        (78.7, "79", "80"),
+        (9.96, "10", "10"),
+        (1.549, "1.5", "2"),
+        (0.8667, "0.87", "0.9"),
+        (0.01481, "0.015", "0.01"),
+        (0, "0.0", "0"),
+    ],
+)
+def test_ratios_of_uncertain_seconds_have_fewer(ratio: float, two: str, one: str) -> None:
+    assert [ratio_text(ratio, digits) for digits in (2, 1)] == [two, one]
 
 
 @pytest.mark.parametrize(
