@@ -6,6 +6,7 @@ from scipy.stats import rankdata
 
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.checked import pair
+from attribution_bench.evaluation.ties import ROUNDING, constant, settled
 
 
 def pearson(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -32,7 +33,7 @@ def pearson(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floa
 def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the correlation of the ranks of two sets of scores (Spearman, Am. J. Psychol. 15:72, 1904).
 
-    Equal scores share the mean of their ranks.
+    Equal scores share the mean of their ranks; those within rounding of 0 are equal.
 
     Parameters
     ----------
@@ -41,14 +42,14 @@ def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.flo
 
     Returns
     -------
-    (N,) in [-1, 1]; nan where one of the two is constant.
+    (N,) in [-1, 1]; nan where one of the two is constant within rounding.
 
     Raises
     ------
     InvalidInputError
         Shapes that differ, or scores that are not finite.
     """
-    a, b = pair(a, b)
+    a, b = (settled(scores) for scores in pair(a, b))
     return pearson(rankdata(a, axis=1), rankdata(b, axis=1))
 
 
@@ -78,9 +79,8 @@ def cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float
 def top_k_overlap(a: NDArray[np.floating], b: NDArray[np.floating], k: int) -> NDArray[np.float64]:
     """Return the share of the k highest scores that stand at the same positions in both.
 
-    Signed scores count, so that the letters that lower the prediction most are not among the highest. Of equal scores
-    the position nearer to the start is taken first, in both; scores that are equal at most positions therefore share
-    positions by this rule alone. The feature agreement of Krishna et al. (TMLR 2024), there for absolute scores.
+    Signed scores count, so that the letters that lower the prediction most are not among the highest. The feature
+    agreement of Krishna et al. (TMLR 2024), there for absolute scores.
 
     Parameters
     ----------
@@ -91,7 +91,8 @@ def top_k_overlap(a: NDArray[np.floating], b: NDArray[np.floating], k: int) -> N
 
     Returns
     -------
-    (N,) in [0, 1]; random scores share k / P on average.
+    (N,) in [0, 1]; random scores share k / P on average. nan where the scores do not say which positions are the k
+    highest: the k-th and the next are equal within rounding in one of the two, or all are.
 
     Raises
     ------
@@ -99,15 +100,17 @@ def top_k_overlap(a: NDArray[np.floating], b: NDArray[np.floating], k: int) -> N
         Shapes that differ, scores that are not finite, or a k that is not in 1 to P.
     """
     a, b = pair(a, b)
-    return np.asarray((_highest(a, k) & _highest(b, k)).sum(axis=1) / k)
+    shared = (_highest(a, k) & _highest(b, k)).sum(axis=1) / k
+    return np.asarray(np.where(_undecided(a, k) | _undecided(b, k), np.nan, shared))
 
 
 def sign_agreement(scores: NDArray[np.floating], truth: NDArray[np.floating], k: int) -> NDArray[np.float64]:
     """Return the share of the positions that matter most at which scores and truth have the same sign.
 
-    The positions are the k with the largest absolute truth, of equal ones those nearer to the start. A score or a truth
-    of 0 has no sign, and does not agree with anything. After the sign agreement of Krishna et al. (TMLR 2024), which
-    also asks for the position to be among the k of the scores.
+    The positions are the k with the largest absolute truth, and those that equal the last of them; where the truth is 0
+    there is no sign to agree with, and they do not count. A score of 0 agrees with nothing. The measure is not
+    symmetric: the truth chooses the positions. After the sign agreement of Krishna et al. (TMLR 2024), which also asks
+    for the position to be among the k of the scores.
 
     Parameters
     ----------
@@ -120,16 +123,20 @@ def sign_agreement(scores: NDArray[np.floating], truth: NDArray[np.floating], k:
 
     Returns
     -------
-    (N,) in [0, 1].
+    (N,) in [0, 1]; nan where the truth is constant within rounding, so that no position matters more than another.
 
     Raises
     ------
     InvalidInputError
         Shapes that differ, scores that are not finite, or a k that is not in 1 to P.
     """
-    scores, truth = pair(scores, truth)
-    same = (np.sign(scores) == np.sign(truth)) & (truth != 0)
-    return np.asarray((same & _highest(np.abs(truth), k)).sum(axis=1) / k)
+    scores, truth = (settled(values) for values in pair(scores, truth))
+    size = np.abs(truth)
+    last = np.where(_highest(size, k), size, np.inf).min(axis=1, keepdims=True)
+    chosen = (size >= last) & (truth != 0)
+    agreeing = (chosen & (np.sign(scores) == np.sign(truth))).sum(axis=1)
+    share = np.divide(agreeing, chosen.sum(axis=1), out=np.full(len(truth), np.nan), where=chosen.any(axis=1))
+    return np.asarray(np.where(constant(truth), np.nan, share))
 
 
 def agreements(scores: NDArray[np.floating], truth: NDArray[np.floating], k: int) -> dict[str, NDArray[np.float64]]:
@@ -158,11 +165,30 @@ def agreements(scores: NDArray[np.floating], truth: NDArray[np.floating], k: int
     }
 
 
+def mutual_agreements(a: NDArray[np.floating], b: NDArray[np.floating], k: int) -> dict[str, NDArray[np.float64]]:
+    """Return the measures of two sets of scores of which neither is the truth, metric -> (N,); their order is nothing.
+
+    ``sign`` is the mean of the sign agreement of each with the other, and nan where one of them is.
+
+    Parameters
+    ----------
+    a, b
+        (N, P): one score a sequence and position.
+    k
+        Number of positions of ``top_k`` and ``sign``, 1 to P.
+
+    Raises
+    ------
+    InvalidInputError
+        Shapes that differ, scores that are not finite, or a k that is not in 1 to P.
+    """
+    return {**agreements(a, b, k), "sign": (sign_agreement(a, b, k) + sign_agreement(b, a, k)) / 2}
+
+
 def _centred(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Subtract each row's mean; rows that are constant within rounding become exactly 0."""
     centred: NDArray[np.float64] = scores - scores.mean(axis=1, keepdims=True)
-    rounding = 4 * np.finfo(np.float64).eps * np.abs(scores).max(axis=1)
-    centred[np.ptp(scores, axis=1) <= rounding] = 0
+    centred[constant(scores)] = 0
     return centred
 
 
@@ -187,3 +213,12 @@ def _highest(scores: NDArray[np.float64], k: int) -> NDArray[np.bool_]:
     chosen = np.zeros(scores.shape, dtype=bool)
     np.put_along_axis(chosen, np.argsort(-scores, axis=1, kind="stable")[:, :k], True, axis=1)
     return chosen
+
+
+def _undecided(scores: NDArray[np.float64], k: int) -> NDArray[np.bool_]:
+    """Tell where the k highest of each row could be others: all are equal within rounding, or the k-th and the next."""
+    tied = constant(scores)
+    if k < scores.shape[1]:
+        falling = -np.sort(-scores, axis=1)
+        tied |= falling[:, k - 1] - falling[:, k] <= ROUNDING * np.abs(scores).max(axis=1)
+    return tied

@@ -1,17 +1,15 @@
 """Completeness: how nearly attributions add up to the difference that they explain."""
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.checked import finite
-
-ROUNDING = 1e-6
-"""f(x) - f(baseline) of less than this share of what it is computed from is rounding of single precision."""
+from attribution_bench.evaluation.ties import ROUNDING
 
 
 def completeness_error(
-    observed_sum: NDArray[np.floating], convergence_delta: NDArray[np.floating]
+    observed_sum: NDArray[np.floating], convergence_delta: NDArray[np.floating], rounding: ArrayLike = 0.0
 ) -> NDArray[np.float64]:
     """Return |sum of attributions - (f(x) - f(baseline))| / |f(x) - f(baseline)|.
 
@@ -27,6 +25,8 @@ def completeness_error(
         a baseline that is not 0 at unknown letters attributes to positions that ``observed`` leaves at 0.
     convergence_delta
         (N,) or (N, references): ``AttributionResult.convergence_delta`` of one output.
+    rounding
+        (N,) or one number: a difference of predictions up to this is rounding of them.
 
     Returns
     -------
@@ -48,5 +48,5 @@ def completeness_error(
         axes += ("references",)
     delta = finite("convergence_delta", convergence_delta, *axes).reshape(len(attributed), -1).mean(axis=1)
     difference = np.abs(attributed - delta)
-    certain = difference > ROUNDING * np.maximum(np.abs(attributed), np.abs(delta))
+    certain = difference > np.maximum(ROUNDING * np.maximum(np.abs(attributed), np.abs(delta)), np.asarray(rounding))
     return np.asarray(np.divide(np.abs(delta), difference, out=np.full(len(delta), np.nan), where=certain))

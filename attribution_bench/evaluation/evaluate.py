@@ -4,13 +4,14 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
-from attribution_bench.attribution import AttributionResult
+from attribution_bench.attribution import Attribution, AttributionResult
 from attribution_bench.deprecation import moved_names
 from attribution_bench.environment import available_cores, describe_machine, library_versions
 from attribution_bench.errors import AttributionBenchError, InvalidInputError
 from attribution_bench.evaluation.agreement import agreements
 from attribution_bench.evaluation.measures import model_metrics, repeated_metrics
 from attribution_bench.evaluation.predictor import target_text
+from attribution_bench.evaluation.readable import readable
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
 from attribution_bench.evaluation.scoring import Method, ScoredMethod, method_label, score
 from attribution_bench.evaluation.settings import Settings
@@ -18,7 +19,7 @@ from attribution_bench.evaluation.shared_inputs import SharedInputs, prepare_inp
 from attribution_bench.evaluation.summaries import method_evaluation, pair_agreements, with_distance_from_best
 from attribution_bench.models import SequenceModel, Target
 from attribution_bench.sequences import Sequences
-from attribution_bench.sequences.sites import Site
+from attribution_bench.sequences.sites import Site, site_effects
 from attribution_bench.timer import CLOCK, Clock
 
 Observer = Callable[[str, int, int], None]
@@ -77,7 +78,7 @@ def evaluate(
     Raises
     ------
     InvalidInputError
-        Fewer than two sequences, no method, a truth that is not among them, or a target that is no scalar.
+        Fewer than two sequences, no method, a truth that is not among them or not exact, or a target that is no scalar.
     AttributionBenchError
         No method could score the sequences; the message gives each one's reason.
     """
@@ -88,6 +89,8 @@ def evaluate(
         raise InvalidInputError("no method was given to compare")
     if truth is not None and truth not in methods:
         raise InvalidInputError(f"truth must be one of the methods ({', '.join(methods)}), not {truth!r}")
+    if truth is not None:
+        _check_exact(truth, methods[truth])
     steps = _Steps(observer, STAGES * len(methods) + 1)
     steps.next("what the model predicts")
     inputs = prepare_inputs(model, sequences, target, sites, settings)
@@ -95,6 +98,14 @@ def evaluate(
     if truth not in scored:
         truth = next((name for name, found in scored.items() if found.method.tags.exact), None)
     exact = None if truth is None else scored[truth]
+    read = None
+    if truth is not None and exact is not None:
+        _check_exact(truth, exact.method)
+        read = readable(truth, exact.result, sites, inputs.rounding)
+    if read is not None:
+        known = [site for index, site in enumerate(sites) if index not in read.unread_sites]
+        effects = site_effects(known, len(sequences), sequences.length) if sites else None
+        inputs = replace(inputs, effects=effects)
     evaluations = []
     for name, method in methods.items():
         if name in reasons:
@@ -105,7 +116,7 @@ def evaluate(
         values, curves = model_metrics(scored[name], inputs, settings)
         if exact is not None:
             k = settings.letters(settings.top, sequences.length)
-            values |= agreements(scored[name].observed, exact.observed, k)
+            values |= agreements(scored[name].settled, exact.settled, k)
         steps.next(f"{name}: runs again")
         values |= repeated_metrics(method, model, inputs, target, settings)
         evaluations.append(method_evaluation(name, scored[name], values, curves, settings))
@@ -127,8 +138,9 @@ def evaluate(
         truth=truth,
         shares=tuple(settings.shares.tolist()),
         settings=asdict(settings),
-        methods=tuple(with_distance_from_best(evaluations, settings.seed)),
+        methods=tuple(with_distance_from_best(evaluations, settings.seed, truth)),
         agreements=tuple(pair_agreements(scored, settings, sequences.length)),
+        readable=read,
     )
     return evaluation, {name: replace(found.result, names=sequences.names) for name, found in scored.items()}
 
@@ -148,7 +160,7 @@ def _score_all(
     for name, method in methods.items():
         steps.next(f"{name}: scores")
         try:
-            scored[name] = score(method, model, inputs.one_hot, target, settings.seed, clock)
+            scored[name] = score(method, model, inputs.one_hot, target, settings.seed, clock, inputs.rounding)
         except AttributionBenchError as error:
             reasons[name] = str(error)
         except Exception as error:  # a method may fail in any way; the others are still compared
@@ -156,6 +168,15 @@ def _score_all(
     if not scored:
         raise AttributionBenchError("no method could score: " + "; ".join(f"{n}: {r}" for n, r in reasons.items()))
     return scored, reasons
+
+
+def _check_exact(truth: str, method: Method | Attribution) -> None:
+    """Raise InvalidInputError for a truth whose tags say that it is not exact; a function that binds one has none."""
+    tags = getattr(method, "tags", None)
+    if tags is not None and not tags.exact:
+        raise InvalidInputError(
+            f"truth must be an exact method, which asks the model for every mutation; {truth!r} is none"
+        )
 
 
 class _Steps:

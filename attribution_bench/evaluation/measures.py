@@ -14,6 +14,7 @@ from attribution_bench.evaluation.scoring import Method, ScoredMethod, bind, hyp
 from attribution_bench.evaluation.settings import Settings
 from attribution_bench.evaluation.shared_inputs import SharedInputs
 from attribution_bench.evaluation.stability import stability
+from attribution_bench.evaluation.ties import constant, settled
 from attribution_bench.models import SequenceModel, Target
 
 
@@ -24,21 +25,23 @@ def model_metrics(
 
     Returns
     -------
-    Metric -> (N,) values, and ``deletion`` and ``insertion`` -> (N, S) predictions.
+    Metric -> (N,) values, nan where a metric is not defined, and ``deletion`` and ``insertion`` -> (N, S) predictions.
     """
-    observed, result = scored.observed, scored.result
+    observed, result = scored.settled, scored.result
     order, shares = masking_order(observed), settings.shares
     deleted = [curve(inputs.predictor, inputs.one_hot, empty, order, shares) for empty in inputs.shuffled]
     inserted = [curve(inputs.predictor, empty, inputs.one_hot, order, shares) for empty in inputs.shuffled]
     curves = {"deletion": np.mean(deleted, axis=0), "insertion": np.mean(inserted, axis=0)}
-    values = {}
+    values = {name: np.full(len(observed), np.nan) for name in curves}
     if inputs.scale:  # else the model predicts the same of everything
-        empty = np.mean(inputs.emptied, axis=0)
-        values = {name: area_above(found, empty, inputs.scale, shares) for name, found in curves.items()}
+        empty, ordered = np.mean(inputs.emptied, axis=0), ~constant(observed)
+        for name, found in curves.items():
+            values[name] = np.where(ordered, area_above(found, empty, inputs.scale, shares), np.nan)
     values["infidelity"] = infidelity(hypothetical_scores(result), inputs.one_hot, inputs.mutated, inputs.changes)
     if result.convergence_delta is not None:
-        values["completeness"] = completeness_error(observed.sum(axis=1), result.convergence_delta)
-    if inputs.effects.any():
+        attributed = scored.observed.sum(axis=1)
+        values["completeness"] = completeness_error(attributed, result.convergence_delta, inputs.rounding)
+    if inputs.effects is not None:
         values |= recovery(observed, inputs.effects)
     return values, curves
 
@@ -62,7 +65,8 @@ def repeated_metrics(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said once, of the run on every sequence
             result = bind(method, model, seed).attribute(one_hot, target=target)
-        return hypothetical_scores(result).reshape(len(one_hot), -1)
+        noise = np.resize(inputs.rounding[some], len(one_hot)) if result.predictions else 0.0
+        return settled(hypothetical_scores(result).reshape(len(one_hot), -1), noise)
 
     def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
         whole = np.full(count, np.nan)

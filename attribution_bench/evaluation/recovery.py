@@ -8,6 +8,7 @@ from scipy.stats import rankdata
 
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.checked import finite
+from attribution_bench.evaluation.ties import constant, settled
 
 Measure = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 """Measure of how well the scores of positives (first) stand out of those of negatives."""
@@ -33,7 +34,8 @@ def recovery(observed: NDArray[np.floating], effects: NDArray[np.integer]) -> di
     -------
     Metric -> (N,). ``auroc`` lies in [0, 1], 0.5 for random scores; ``auprc`` in (0, 1], for random scores about the
     share of letters that are in sites; ``signal_to_noise`` is any number. All are nan where a sequence has no site or
-    no letter outside, and ``signal_to_noise`` where all scores outside are 0.
+    no letter outside, and where all its scores are equal within rounding, which tell no letter from another;
+    ``signal_to_noise`` also where all scores outside are 0.
 
     Raises
     ------
@@ -44,12 +46,13 @@ def recovery(observed: NDArray[np.floating], effects: NDArray[np.integer]) -> di
     effects_known = finite("effects", effects, *observed.shape)
     if not np.isin(effects_known, (-1, 0, 1)).all():
         raise InvalidInputError("effects must be 1, -1 or 0 at every position")
-    rows = list(zip(observed, effects_known, strict=True))
-    return {
+    rows = list(zip(settled(observed), effects_known, strict=True))
+    found = {
         "auroc": np.array([_mean_over_effects(auroc, *row) for row in rows]),
         "auprc": np.array([_mean_over_effects(average_precision, *row) for row in rows]),
         "signal_to_noise": np.array([_signal_to_noise(*row) for row in rows]),
     }
+    return {name: np.where(constant(observed), np.nan, values) for name, values in found.items()}
 
 
 def auroc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:

@@ -76,6 +76,18 @@ class PairAgreement:
 
 
 @dataclass(frozen=True)
+class Readable:
+    """What exact ISM tells of what the target reads; a change of the prediction by rounding is none."""
+
+    method: str
+    """Name of the exact method."""
+    silent: tuple[int, ...]
+    """Indices of the sequences in which no single substitution changes the prediction."""
+    unread_sites: tuple[int, ...]
+    """Indices of the known sites in which none does; they do not count as sites."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Methods against each other on one model and one set of sequences."""
 
@@ -105,6 +117,8 @@ class Evaluation:
     methods: tuple[MethodEvaluation, ...]
     agreements: tuple[PairAgreement, ...]
     """Every pair of methods that have scores, each once."""
+    readable: Readable | None = None
+    """None without an exact method that keeps predictions, and in evaluations that were stored before it was known."""
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``evaluation.json`` into a folder, whole or not at all; returns its path.
@@ -189,6 +203,11 @@ class Evaluation:
             _check_values(pair, count, "agreements", index)
         if len(set(pairs)) < len(pairs):
             raise MismatchError("two are of the same methods", "agreements")
+        if self.readable is not None:
+            if self.readable.method not in known:
+                raise MismatchError(f"{self.readable.method[:100]!r} is none of the methods", "readable", "method")
+            _check_indices(self.readable.silent, count, "readable", "silent")
+            _check_indices(self.readable.unread_sites, len(self.sites), "readable", "unread_sites")
 
     def method(self, name: str) -> MethodEvaluation:
         """Return what was found of a method."""
@@ -224,6 +243,11 @@ def _check_values(of: MethodEvaluation | PairAgreement, count: int, *place: str 
         _check_length(values, count, *place, "values", name)
     for name, interval in of.means.items():
         _check_interval(interval, *place, "means", name)
+
+
+def _check_indices(indices: tuple[int, ...], count: int, *place: str | int) -> None:
+    if not all(0 <= index < count for index in indices):
+        raise MismatchError(f"an index is not one of {count}", *place)
 
 
 def _check_interval(interval: Interval, *place: str | int) -> None:

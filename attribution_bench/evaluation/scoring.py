@@ -14,9 +14,16 @@ from attribution_bench.attribution import Attribution, AttributionResult
 from attribution_bench.description import describe, plain_label
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.completeness import completeness_error
+from attribution_bench.evaluation.ties import constant, settled
 from attribution_bench.models import SequenceModel, Target
 from attribution_bench.timer import Clock, timed
 
+RELATIVE_TO = {
+    "centred": ": relative to the mean of all letters at the same position",
+    "centred-alternatives": ": relative to the mean of the other letters at the same position",
+    "delta": ": relative to the letter that is there, whose own score is 0",
+}
+"""Score convention -> what that means for a score, in words."""
 Method = Callable[..., Attribution]
 """Called with a SequenceModel, and with ``seed=`` where it takes one."""
 
@@ -30,6 +37,13 @@ class ScoredMethod:
     seconds: float
     cautions: tuple[str, ...]
     """Sentences that a reader of the scores should know."""
+    noise: NDArray[np.float64]
+    """(N,): scores up to this are rounding of the predictions that they are differences of; 0 for other methods."""
+
+    @property
+    def settled(self) -> NDArray[np.float64]:
+        """(N, L) scores of the reference letters without what rounding made of equal ones."""
+        return settled(self.observed, self.noise)
 
     @property
     def observed(self) -> NDArray[np.float64]:
@@ -38,9 +52,18 @@ class ScoredMethod:
 
 
 def score(
-    method: Method, model: SequenceModel, one_hot: NDArray[Any], target: Target, seed: int, clock: Clock
+    method: Method,
+    model: SequenceModel,
+    one_hot: NDArray[Any],
+    target: Target,
+    seed: int,
+    clock: Clock,
+    rounding: NDArray[np.float64],
 ) -> ScoredMethod:
-    """Run a method on every sequence, timed, after a run on two that captures, traces and warms up."""
+    """Run a method on every sequence, timed, after a run on two that captures, traces and warms up.
+
+    `rounding` (N,) is how far equal predictions of each sequence may differ.
+    """
     bound = bind(method, model, seed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -52,7 +75,10 @@ def score(
         raise InvalidInputError("its scores are not all finite")
     result.check("stored")
     said = dict.fromkeys(str(warning.message) for warning in caught)
-    return ScoredMethod(bound, result, done.seconds, (*said, *_cautions(result)))
+    noise = rounding if result.predictions else np.zeros(len(one_hot))
+    flat = int(constant(observed_scores(result), noise).sum())
+    equal = (f"Scores are equal within rounding at every position of {flat} of {len(one_hot)} sequences.",) * bool(flat)
+    return ScoredMethod(bound, result, done.seconds, (*said, *_cautions(result, rounding), *equal), noise)
 
 
 def bind(method: Method, model: SequenceModel, seed: int) -> Attribution:
@@ -82,19 +108,19 @@ def hypothetical_scores(result: AttributionResult) -> NDArray[np.float64]:
     return result.scores.reshape(result.scores.shape[:3]).astype(np.float64)
 
 
-def _cautions(result: AttributionResult) -> list[str]:
+def _cautions(result: AttributionResult, rounding: NDArray[np.float64]) -> list[str]:
     """Say what a reader of the scores should know, from what the result says of itself."""
     said = []
     metadata = result.metadata
     if "convention" in metadata:
-        said.append(f"Scores are {metadata['convention']}: relative to the other letters at the same position.")
+        said.append(f"Scores are {metadata['convention']}{RELATIVE_TO.get(metadata['convention'], '')}.")
     if metadata.get("fallback"):
         said.append(f"Every mutation took a full pass: {metadata['fallback']}.")
     if result.convergence_delta is not None:
         delta = result.convergence_delta
         if delta.ndim > 1:
             said.append(f"Scores are relative to {delta.shape[1]} references a sequence, and depend on them.")
-        error = completeness_error(observed_scores(result).sum(axis=1), delta)
+        error = completeness_error(observed_scores(result).sum(axis=1), delta, rounding)
         error = error[np.isfinite(error)]
         if len(error):
             said.append(f"Median completeness error {np.median(error):.2g}, largest {error.max():.2g}.")

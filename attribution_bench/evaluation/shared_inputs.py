@@ -13,6 +13,9 @@ from attribution_bench.models import SequenceModel, Target
 from attribution_bench.sequences import Sequences, dinucleotide_shuffle
 from attribution_bench.sequences.sites import Site, site_effects
 
+PLACES = 8
+"""Units in the last place by which predictions of equal inputs may differ: in another batch, or added up otherwise."""
+
 
 @dataclass(frozen=True)
 class SharedInputs:
@@ -30,13 +33,16 @@ class SharedInputs:
     """(N, M, A, L) random mutations."""
     changes: NDArray[np.float64]
     """(N, M): the prediction of each mutated sequence minus that of the sequence."""
-    effects: NDArray[np.int8]
-    """(N, L): 1 where a known site raises the prediction, -1 where one lowers it, 0 elsewhere."""
+    rounding: NDArray[np.float64]
+    """(N,): predictions of a sequence and its mutations that differ by no more may be equal."""
+    effects: NDArray[np.int8] | None
+    """(N, L): 1 where a known site raises the prediction, -1 where one lowers it, 0 elsewhere; None without sites."""
 
     @property
     def scale(self) -> float:
-        """Median over sequences of how far the prediction is from that of the replaced sequence."""
-        return float(np.median(np.abs(self.predictions - np.mean(self.emptied, axis=0))))
+        """Median over sequences of how far the prediction is from that of the replaced sequence, beyond rounding."""
+        apart = np.abs(self.predictions - np.mean(self.emptied, axis=0))
+        return float(np.median(np.where(apart > self.rounding, apart, 0)))
 
 
 def prepare_inputs(
@@ -52,14 +58,20 @@ def prepare_inputs(
     shuffled = tuple(shuffles[:, index] for index in range(settings.shuffles))
     changed = settings.letters(settings.mutated, length)
     mutated = random_mutations(one_hot, settings.mutations, changed, generator)
-    changes = predictor(mutated.reshape(-1, letters, length)).reshape(count, -1) - predictions[:, None]
+    emptied = tuple(predictor(replaced) for replaced in shuffled)
+    of_mutated = predictor(mutated.reshape(-1, letters, length)).reshape(count, -1)
+    seen = np.abs(np.column_stack([predictions, *emptied, of_mutated])).max(axis=1)
+    rounding = PLACES * float(np.finfo(model.numpy_dtype).eps) * seen
+    changes = of_mutated - predictions[:, None]
+    changes[np.abs(changes) <= rounding[:, None]] = 0
     return SharedInputs(
         predictor,
         one_hot,
         predictions,
         shuffled,
-        tuple(predictor(replaced) for replaced in shuffled),
+        emptied,
         mutated,
         changes,
-        site_effects(sites, count, length),
+        rounding,
+        site_effects(sites, count, length) if sites else None,
     )

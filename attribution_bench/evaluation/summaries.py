@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.evaluation.agreement import agreements
+from attribution_bench.evaluation.agreement import mutual_agreements
 from attribution_bench.evaluation.bootstrap import mean_interval, paired_difference
 from attribution_bench.evaluation.metrics import METRICS
 from attribution_bench.evaluation.results import Interval, MethodEvaluation, PairAgreement
@@ -39,17 +39,24 @@ def method_evaluation(
     )
 
 
-def with_distance_from_best(evaluations: Sequence[MethodEvaluation], seed: int) -> Iterator[MethodEvaluation]:
-    """Add how far each method is from the one with the best mean, sequence by sequence."""
+def with_distance_from_best(
+    evaluations: Sequence[MethodEvaluation], seed: int, truth: str | None
+) -> Iterator[MethodEvaluation]:
+    """Add how far each method is from the one with the best mean, sequence by sequence.
+
+    The method that agreement is measured with is not one of those that agree.
+    """
     best: dict[str, MethodEvaluation] = {}
     for name, metric in METRICS.items():
-        having = [found for found in evaluations if name in found.means]
+        having = [found for found in evaluations if _competes(found, name, truth)]
         if having:
             choose = max if metric.better == "higher" else min
             best[name] = choose(having, key=lambda found: found.means[name].mean)
     for found in evaluations:
         behind = {}
         for name in found.means:
+            if not _competes(found, name, truth):
+                continue
             mine, others = (np.array(m.values[name], dtype=float) for m in (found, best[name]))
             if np.isfinite(mine + others).any():
                 behind[name] = paired_difference(mine, others, seed=seed)
@@ -60,10 +67,15 @@ def pair_agreements(scored: Mapping[str, ScoredMethod], settings: Settings, leng
     """Yield the agreement of every two methods that have scores for sequences of a length."""
     k = settings.letters(settings.top, length)
     for first, second in combinations(scored, 2):
-        values = agreements(scored[first].observed, scored[second].observed, k)
+        values = mutual_agreements(scored[first].settled, scored[second].settled, k)
         yield PairAgreement(
             first, second, {name: _plain(found) for name, found in values.items()}, _means(values, settings.seed)
         )
+
+
+def _competes(found: MethodEvaluation, metric: str, truth: str | None) -> bool:
+    """Whether a method has a mean of a metric that is not its agreement with itself."""
+    return metric in found.means and not (METRICS[metric].group == "agreement" and found.method == truth)
 
 
 def _plain(values: NDArray[np.float64]) -> tuple[float | None, ...]:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attribution_bench.errors import InvalidInputError
-from attribution_bench.evaluation.agreement import agreements, cosine, pearson, sign_agreement, spearman, top_k_overlap
+from attribution_bench.evaluation.agreement import (
+    agreements,
+    cosine,
+    mutual_agreements,
+    pearson,
+    sign_agreement,
+    spearman,
+    top_k_overlap,
+)
 
 # Whole numbers, so that no two differ by rounding only.
 SCORES = arrays(np.float64, (3, 7), elements=st.integers(-9, 9))
@@ -45,10 +53,29 @@ def test_top_k_by_hand():
     np.testing.assert_allclose(top_k_overlap(a, b, 5), [1])
 
 
-def test_top_k_takes_the_earlier_of_equal_scores():
-    # All of a are equal: positions 0 and 1. The highest of b: 3, then 0 before 1 and 2.
-    a, b = np.zeros((1, 4)), np.array([[1.0, 1, 1, 2]])
-    np.testing.assert_allclose(top_k_overlap(a, b, 2), [1 / 2])
+@pytest.mark.parametrize(
+    ("a", "k"),
+    [
+        ([0.0, 0, 0, 0], 1),
+        ([0.1, 0.1, 0.1, 0.1], 2),
+        ([0.1, 0.1, 0.1, 0.1], 4),  # every position, but none of them is high
+        ([1.0, 1, 1, 2], 2),  # the second highest could be any of three
+        ([0.3, 0.1 + 0.2, -1, -2], 1),  # equal but for rounding
+        ([5.0, 5 + 1e-7, 1, 0], 1),
+        ([7.0, 0, 0, 0], 2),  # one letter tells something, the second of the two does not
+    ],
+)
+def test_top_k_is_undefined_where_the_scores_do_not_say_which_k_are_highest(a, k):
+    tied, other = np.array([a]), np.array([[4.0, 1, 3, 2]])
+    for first, second in ((tied, other), (other, tied), (tied, tied)):
+        assert np.isnan(top_k_overlap(first, second, k)).all()
+
+
+def test_top_k_takes_no_notice_of_ties_away_from_the_boundary():
+    # The two highest are 3 and 0 whatever the order of the others, and among themselves.
+    a, b = np.array([[5.0, 1, 1, 5]]), np.array([[9.0, 0, 0, 3]])
+    np.testing.assert_allclose(top_k_overlap(a, b, 2), [1])
+    np.testing.assert_allclose(top_k_overlap(np.array([[5.0, 1, 1, 5]]), np.array([[0.0, 9, 4, 3]]), 2), [0])
 
 
 def test_sign_by_hand():
@@ -60,16 +87,39 @@ def test_sign_by_hand():
     np.testing.assert_allclose(sign_agreement(scores, truth, 4), [2 / 4])
 
 
-def test_sign_of_a_truth_of_zero_agrees_with_nothing():
-    np.testing.assert_allclose(sign_agreement(np.array([[1.0, 0, 0]]), np.array([[3.0, 0, 0]]), 2), [1 / 2])
+def test_where_the_truth_is_zero_there_is_no_sign_to_agree_with():
+    truth = np.array([[3.0, 0, -2, 0]])
+    np.testing.assert_allclose(sign_agreement(np.array([[1.0, 0, 0, 7]]), truth, 3), [1 / 2])
+    np.testing.assert_allclose(sign_agreement(np.array([[1.0, 5, -1, -7]]), truth, 4), [1])
+    np.testing.assert_allclose(sign_agreement(np.zeros((1, 4)), truth, 2), [0])
 
 
-def test_top_k_takes_the_earlier_of_many_equal_scores():
-    ties = np.random.default_rng(0).integers(-1, 2, (1, 1000))
-    first = sorted(range(1000), key=lambda p: (-ties[0, p], p))[:400]
-    chosen = np.zeros((1, 1000))
-    chosen[0, first] = 1
-    np.testing.assert_array_equal(top_k_overlap(ties, chosen, 400), [1])
+def test_signs_count_at_all_positions_that_equal_the_last_of_the_k():
+    # Of the absolute truth 5, 2, 2, 2, 1 the second highest is any of three: all three count, in whatever order.
+    truth, scores = np.array([[2.0, -5, -2, 2, 1]]), np.array([[1.0, -1, 1, 1, -1]])
+    for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
+        np.testing.assert_allclose(sign_agreement(scores[:, order], truth[:, order], 2), [3 / 4])
+
+
+@pytest.mark.parametrize("truth", [np.zeros((1, 5)), np.full((1, 5), 0.1), np.full((1, 5), -3) + 1e-7 * np.arange(5)])
+def test_sign_is_undefined_where_the_truth_says_the_same_of_every_position(truth):
+    assert np.isnan(sign_agreement(np.array([[1.0, -1, 0, 2, 3]]), truth, 2)).all()
+
+
+@given(SCORES, SCORES, st.integers(1, 7))
+def test_no_agreement_of_a_pair_depends_on_which_is_named_first(a, b, k):
+    found, turned = mutual_agreements(a, b, k), mutual_agreements(b, a, k)
+    assert list(found) == list(agreements(a, b, k))
+    for name, values in found.items():
+        np.testing.assert_allclose(turned[name], values, atol=1e-12)
+
+
+def test_sign_of_a_pair_is_the_mean_of_the_two_by_hand():
+    # By a: positions 0 and 1, whose signs agree and do not: 1/2. By b: 1 and 2, neither: 0.
+    a, b = np.array([[9.0, 8, 1, -1]]), np.array([[1.0, -8, -9, 0]])
+    np.testing.assert_allclose(sign_agreement(b, a, 2), [1 / 2])
+    np.testing.assert_allclose(sign_agreement(a, b, 2), [0])
+    np.testing.assert_allclose(mutual_agreements(a, b, 2)["sign"], [1 / 4])
 
 
 @given(SCORES, SCORES)
@@ -88,11 +138,15 @@ def test_same_as_scipy(a, b):
 
 @given(SCORES, SCORES, st.integers(1, 7))
 def test_same_as_plain_sorting(a, b, k):
+    top, sign = top_k_overlap(a, b, k), sign_agreement(a, b, k)
     for row, (x, y) in enumerate(zip(a, b, strict=True)):
-        first, second = (sorted(range(7), key=lambda p, v=v: (-v[p], p))[:k] for v in (x, y))
-        assert top_k_overlap(a, b, k)[row] == len(set(first) & set(second)) / k
-        largest = sorted(range(7), key=lambda p, v=y: (-abs(v[p]), p))[:k]
-        assert sign_agreement(a, b, k)[row] == sum(x[p] * y[p] > 0 for p in largest) / k
+        falling = [sorted(v, reverse=True) for v in (x, y)]
+        decided = all(v[0] > v[-1] and (k == 7 or v[k - 1] > v[k]) for v in falling)
+        first, second = ({p for p in range(7) if v[p] >= sorted(v)[-k]} for v in (x, y))
+        np.testing.assert_equal(top[row], len(first & second) / k if decided else np.nan)
+        large = [p for p in range(7) if y[p] and abs(y[p]) >= sorted(abs(y))[-k]]
+        expected = np.mean([x[p] * y[p] > 0 for p in large]) if np.ptp(y) > 0 else np.nan
+        np.testing.assert_allclose(sign[row], expected)
 
 
 @pytest.mark.parametrize("measure", PAIRWISE)
@@ -120,8 +174,10 @@ def test_scores_agree_with_themselves(scores, k):
     np.testing.assert_allclose(found["pearson"][varied], 1)
     np.testing.assert_allclose(found["spearman"][varied], 1)
     np.testing.assert_allclose(found["cosine"][scores.any(axis=1)], 1)
-    np.testing.assert_array_equal(found["top_k"], 1)
-    np.testing.assert_allclose(found["sign"], np.minimum(k, np.count_nonzero(scores, axis=1)) / k)
+    assert np.isin(found["top_k"][~np.isnan(found["top_k"])], 1).all()
+    np.testing.assert_allclose(found["sign"], np.where(varied, 1, np.nan))
+    for values in found.values():
+        assert np.isnan(values[~scores.any(axis=1)]).all()
 
 
 @given(SCORES, SCORES, st.integers(1, 7))
@@ -139,6 +195,10 @@ def test_constant_scores_have_no_correlation():
         assert np.isnan(spearman(a, b)).all()
     nearly = np.array([[0.3, 0.1 + 0.2, 0.3, 0.3, 0.3, 0.3, 0.3]])  # 0.1 + 0.2 is the next float above 0.3
     assert np.isnan(pearson(nearly, varied)).all()
+    assert np.isnan(spearman(nearly, varied)).all()
+    single = 0.3 + 1e-8 * np.random.default_rng(0).normal(size=(1, 7))  # what single precision makes of one number
+    for measure in (pearson, spearman):
+        assert np.isnan(measure(single, varied)).all()
     assert np.isnan(cosine(np.zeros((1, 7)), varied)).all()
     assert np.isfinite(cosine(constant, varied)).all()
 

@@ -175,6 +175,9 @@ def test_means_and_best_are_those_of_the_values(compared: tuple[Evaluation, dict
     evaluation, _ = compared
     for name, metric in METRICS.items():
         of = {m.method: np.array(m.values[name], float) for m in evaluation.methods if name in m.means}
+        if metric.group == "agreement":  # what others agree with does not compete
+            assert name not in evaluation.method("standard_ism").behind_best
+            del of["standard_ism"]
         means = {method: np.nanmean(values) for method, values in of.items()}
         best = (max if metric.better == "higher" else min)(means, key=means.__getitem__)
         for method, values in of.items():
@@ -250,6 +253,11 @@ def test_what_cannot_be_compared_is_refused() -> None:
         evaluate(model, sequences(), {})
     with pytest.raises(InvalidInputError, match="truth must be one of"):
         evaluate(model, sequences(), gradient, truth="fastism")
+    with pytest.raises(InvalidInputError, match=r"truth must be an exact method.*'gradient_x_input' is none"):
+        evaluate(model, sequences(), gradient, truth="gradient_x_input")
+    bound = {"mine": lambda bound_to: ab.get_method("gradient_x_input")(bound_to)}
+    with pytest.raises(InvalidInputError, match="truth must be an exact method"):
+        evaluate(model, sequences(), bound, truth="mine", settings=SETTINGS)
     with pytest.raises(TargetError, match="compared on one number"):
         evaluate(ab.as_sequence_model(nn.Conv1d(4, 1, 3)), sequences(), gradient, target="all")
     with pytest.raises(AttributionBenchError, match="ZeroDivisionError: by design"):

@@ -60,10 +60,20 @@ def test_undefined():
     np.testing.assert_array_equal(np.isnan(found["signal_to_noise"]), [True, True, True])
 
 
-def test_constant_scores_are_no_better_than_chance():
-    found = recovery(np.ones((1, 8)), np.array([[1, 1, 0, 0, 0, 0, 0, 0]]))
-    np.testing.assert_allclose(found["auroc"], [1 / 2])
-    np.testing.assert_allclose(found["auprc"], [2 / 8])
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.1])
+@pytest.mark.parametrize("noise", [0.0, 1e-17, 1e-8])
+def test_scores_that_are_equal_but_for_rounding_find_no_site(level, noise):
+    scores = level + (noise if level else 0.0) * np.random.default_rng(0).normal(size=(1, 8))
+    found = recovery(scores, np.array([[1, 1, 0, 0, 0, 0, 0, -1]]))
+    assert all(np.isnan(values).all() for values in found.values())
+
+
+def test_noise_about_zero_is_a_tie():
+    # Inside 5 and 0, outside 0 three times: 5 beats all, the other ties with all.
+    noise = 1e-8 * np.random.default_rng(0).normal(size=4)
+    found = recovery(np.array([[5.0, *noise]]), np.array([[1, 1, 0, 0, 0]]))
+    np.testing.assert_allclose(found["auroc"], [(3 + 1.5) / 6])
+    np.testing.assert_allclose(found["auprc"], [1 / 2 + 1 / 2 * 2 / 5])
 
 
 @given(OBSERVED, EFFECTS)
@@ -77,7 +87,7 @@ def test_same_as_scikit_learn(observed, effects):
             if labels.any() and not labels.all():
                 curves.append(roc_auc_score(labels, sign * scores[used]))
                 precisions.append(average_precision_score(labels, sign * scores[used]))
-        if curves:
+        if curves and np.ptp(scores) > 0:
             np.testing.assert_allclose(found["auroc"][row], np.mean(curves), atol=1e-12)
             np.testing.assert_allclose(found["auprc"][row], np.mean(precisions), atol=1e-12)
         else:
