@@ -1,7 +1,7 @@
 """`attribution-bench compare`: methods against each other on one's own model and sequences."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +12,6 @@ from attribution_bench.cli.benchmark import parse_target
 from attribution_bench.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from attribution_bench.evaluation import Evaluation, Settings
     from attribution_bench.models import SequenceModel, Target
     from attribution_bench.sequences import Sequences
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 1
 SHOWN_WIDTH = 8
+SHORT = {"reference": "ref.", "undefined": "undef."}
+"""Marks of the report as a table of the terminal has room for them."""
 
 
 def compare(
@@ -171,11 +171,14 @@ def render_comparison(evaluation: "Evaluation", output: Path) -> None:
 
 
 def show(evaluation: "Evaluation") -> None:
-    """Print a table of methods by metrics: means over sequences, the best of each line in bold."""
+    """Print a table of methods by metrics: means over sequences, the best of each line in bold where there is one."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    from attribution_bench.evaluation import METRICS
+    from attribution_bench.reporting.faithfulness.standing import known_metrics
+    from attribution_bench.reporting.faithfulness.summary import BEST, REFERENCE, SHARED, mark
+    from attribution_bench.reporting.faithfulness.texts import number_text
     from attribution_bench.reporting.labels import seconds_text
 
     scored = [method for method in evaluation.methods if method.reason is None]
@@ -184,21 +187,14 @@ def show(evaluation: "Evaluation") -> None:
     for method in scored:
         table.add_column(evaluation.label(method.method), justify="right", min_width=SHOWN_WIDTH, overflow="fold")
     seconds = [method.seconds_per_100_sequences for method in scored]
-    table.add_row("Seconds per 100 ↓", *_cells(seconds, "lower", seconds_text))
-    for name, metric in METRICS.items():
-        means = [method.means[name].mean if name in method.means else None for method in scored]
-        if any(mean is not None for mean in means):
-            label = f"{metric.label} {'↑' if metric.better == 'higher' else '↓'}"
-            table.add_row(label, *_cells(means, metric.better, "{:.3f}".format))
+    table.add_row("Seconds per 100 ↓", *("-" if taken is None else seconds_text(taken) for taken in seconds))
+    for metric in known_metrics(evaluation):
+        cells = []
+        for method in scored:
+            marked, found = mark(evaluation, method, metric), method.means.get(metric.name)
+            text = SHORT.get(marked, "-") if found is None or marked == REFERENCE else number_text(found.mean)
+            cells.append(Text(text, style="bold" if marked in (BEST, SHARED) else ""))
+        table.add_row(f"{metric.label} {'↑' if metric.better == 'higher' else '↓'}", *cells)
     Console().print(table)
-    print("↑ higher is better, ↓ lower is better; seconds per 100 sequences")
-
-
-def _cells(values: Sequence[float | None], better: str, write: Callable[[float], str]) -> "Iterator[Text]":
-    """Yield values as they are shown, the best in bold."""
-    from rich.text import Text
-
-    known = [value for value in values if value is not None]
-    best = (max if better == "higher" else min)(known, default=None)
-    for value in values:
-        yield Text("-") if value is None else Text(write(value), style="bold" if value == best else "")
+    print(f"target {evaluation.target}; ↑ higher is better, ↓ lower is better; seconds per 100 sequences")
+    print("ref.: agreement is measured with it; undef.: defined for no sequence, as the report explains")

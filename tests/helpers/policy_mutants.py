@@ -78,6 +78,27 @@ MUTANTS = (
         "tests/benchmark/test_results.py",
     ),
     Mutant(
+        "one round of the benchmark is enough",
+        "attribution_bench/benchmark/rounds.py",
+        "FEWEST_ROUNDS = 3",
+        "FEWEST_ROUNDS = 1",
+        "tests/benchmark/test_protocol.py::test_a_hiccup_in_one_round_changes_nothing",
+    ),
+    Mutant(
+        "rounds are not held against the sweep",
+        "attribution_bench/benchmark/rounds.py",
+        "FORETOLD = 1.5",
+        "FORETOLD = 150.0",
+        "tests/benchmark/test_protocol.py::test_rounds_that_agree_and_take_far_longer_than_the_sweep_foretold_are_in_doubt",
+    ),
+    Mutant(
+        "rounding of predictions is taken for effects",
+        "attribution_bench/evaluation/shared_inputs.py",
+        "PLACES = 8",
+        "PLACES = 0",
+        "tests/evaluation/test_blind_models.py::test_of_a_model_that_ignores_its_input_nothing_is_compared",
+    ),
+    Mutant(
         "a value is given up one use too early",
         f"{ENGINE}/planning/liveness.py",
         "read = {alias_of[operand] for operand in step.node.inputs} | {name}",

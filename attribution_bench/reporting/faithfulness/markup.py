@@ -7,7 +7,7 @@ from attribution_bench.evaluation.metrics import Metric
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
 from attribution_bench.reporting.benchmark_tables import HEADER, PAPER, caption
 from attribution_bench.reporting.comparison import Cell, Comparison, Row, mark
-from attribution_bench.reporting.faithfulness import summary
+from attribution_bench.reporting.faithfulness import claims, summary
 from attribution_bench.reporting.faithfulness.standing import known_metrics, scored
 from attribution_bench.reporting.faithfulness.texts import DASH, interval_text, number_text, range_text
 from attribution_bench.reporting.labels import (
@@ -36,8 +36,13 @@ GROUPS = {
 """Group of metrics -> its heading."""
 
 
+def failures(evaluation: Evaluation) -> str:
+    """Return a paragraph a method without scores; empty where every method has some."""
+    return "".join(f'<p class="summary failed">{text(sentence)}</p>' for sentence in claims.failures(evaluation))
+
+
 def metric_table(evaluation: Evaluation) -> str:
-    """Return metrics by methods, each mean with its interval; methods without scores are named below."""
+    """Return metrics by methods, each mean with its interval; what has no scores or no value is named below."""
     methods, metrics = scored(evaluation), known_metrics(evaluation)
     header = "".join(f'<th scope="col">{text(evaluation.label(method.method))}</th>' for method in methods)
     seconds = "".join(_seconds_cell(method, methods) for method in methods)
@@ -52,6 +57,7 @@ def metric_table(evaluation: Evaluation) -> str:
         for method in evaluation.methods
         if method.reason is not None
     )
+    missing += "".join(f'<p class="note">{text(note)}</p>' for note in summary.undefined_notes(evaluation))
     return (
         f'<table id="metric-table" class="metrics"><thead><tr><th scope="col">Metric</th>{header}</tr></thead>\n'
         f"<tbody>{''.join(rows)}</tbody></table>{missing}"
@@ -62,7 +68,8 @@ def definitions(evaluation: Evaluation) -> str:
     """Return what each metric means, which way is better, and where it comes from."""
     return "\n".join(
         f"<dt>{text(metric.label)} <span class=better>{ARROWS[metric.better]} {metric.better} is better</span></dt>"
-        f"<dd>{text(metric.definition)} <cite>{text(metric.citation)}</cite></dd>"
+        f"<dd>{text(metric.definition)} Undefined where {text(metric.undefined)}. "
+        f"<cite>{text(metric.citation)}</cite></dd>"
         for metric in known_metrics(evaluation)
     )
 
@@ -108,7 +115,8 @@ def _seconds_cell(method: MethodEvaluation, methods: list[MethodEvaluation]) -> 
     known = [other.seconds_per_100_sequences for other in methods if other.seconds_per_100_sequences is not None]
     if seconds is None:
         return f"<td>{DASH}</td>"
-    best = ' class="best"' if seconds == min(known) else ""
+    shown = {seconds_text(other) for other in known}
+    best = ' class="best"' if len(shown) > 1 and seconds_text(seconds) == seconds_text(min(known)) else ""
     return f"<td{best}>{seconds_text(seconds)}</td>"
 
 
@@ -116,15 +124,19 @@ def _metric_cell(evaluation: Evaluation, method: MethodEvaluation, metric: Metri
     found, marked = method.means.get(metric.name), summary.mark(evaluation, method, metric)
     if marked == summary.REFERENCE:
         return '<td class="reference">reference</td>'
+    if marked == summary.UNDEFINED:
+        return f'<td class="reference" title="{text(f"undefined where {metric.undefined}")}">{marked}</td>'
     if found is None:
-        return f'<td title="not defined for this method">{DASH}</td>'
+        return f'<td title="does not apply to this method">{DASH}</td>'
     behind = method.behind_best.get(metric.name)
     hint = "" if behind is None else f"difference from the best, sequence by sequence: {interval_text(behind)}"
-    kind = ' class="best"' if marked == summary.BEST else ""
+    kind = ' class="best"' if marked in (summary.BEST, summary.SHARED) else ""
     sign = f" {marked}" if marked else ""
+    defined = summary.defined_text(evaluation, method, metric)
+    part = f'<span class="interval">{defined}</span>' if defined else ""
     return (
         f'<td{kind} title="{text(hint)}"><span class="mean">{number_text(found.mean)}{sign}</span>'
-        f'<span class="interval">{range_text(found)}</span></td>'
+        f'<span class="interval">{range_text(found)}</span>{part}</td>'
     )
 
 

@@ -49,9 +49,8 @@ def agreement_figure(evaluation: Evaluation) -> Figure | None:
 
 
 def _matrix(evaluation: Evaluation, names: list[str], metric: str) -> NDArray[np.float64]:
-    """(methods, methods), nan where a pair has no such agreement; a method agrees with itself."""
+    """(methods, methods), nan where a pair has no such agreement, and for a method with itself, which says nothing."""
     values = np.full((len(names), len(names)), np.nan)
-    np.fill_diagonal(values, 1.0)
     for pair in evaluation.agreements:
         if metric in pair.means and pair.first in names and pair.second in names:
             row, column = names.index(pair.first), names.index(pair.second)

@@ -8,9 +8,10 @@ from string import Template
 from attribution_bench.evaluation.results import Evaluation
 from attribution_bench.reporting.comparison import Comparison
 from attribution_bench.reporting.faithfulness import markup
+from attribution_bench.reporting.faithfulness.claims import sentences
 from attribution_bench.reporting.faithfulness.page_data import embedded, page_data
 from attribution_bench.reporting.faithfulness.scores import Scores
-from attribution_bench.reporting.faithfulness.summary import MARKS, sentences, title
+from attribution_bench.reporting.faithfulness.summary import marks_text, title
 
 SCRIPTS = (
     "errors.js", "dom.js", "scales.js", "glyphs.js", "theme.js", "tooltip.js", "table.js", "plane.js", "matrix.js",
@@ -31,7 +32,8 @@ def page(evaluation: Evaluation, scores: Scores | None, table_1: Comparison | No
         script_hash=_hash(script),
         summary=markup.text(" ".join(sentences(evaluation))),
         metric_table=markup.metric_table(evaluation),
-        marks=markup.text(MARKS),
+        failures=markup.failures(evaluation),
+        marks=markup.text(marks_text(evaluation)),
         definitions=markup.definitions(evaluation),
         table_1=markup.table_1(table_1),
         methods=markup.methods(evaluation),

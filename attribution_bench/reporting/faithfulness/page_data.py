@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution_bench.evaluation.metrics import METRICS
 from attribution_bench.evaluation.results import Evaluation, Interval, MethodEvaluation
 from attribution_bench.reporting.faithfulness.curve_figures import CURVES, band
 from attribution_bench.reporting.faithfulness.scores import Scores
@@ -30,16 +31,24 @@ def page_data(evaluation: Evaluation, scores: Scores | None) -> dict[str, Any]:
     """Return the data of the page, ready for JSON; methods are known by their place in the list."""
     places = {method.method: index for index, method in enumerate(evaluation.methods)}
     shown = _shown(evaluation, scores)
+    unread = () if evaluation.readable is None else evaluation.readable.unread_sites
     return {
         "alphabet": evaluation.alphabet,
         "names": evaluation.names[:shown],
         "strings": evaluation.strings[:shown],
         "predictions": _rounded(evaluation.predictions[:shown]),
         "count": len(evaluation.names),
-        "sites": [asdict(site) for site in evaluation.sites if site.sequence < shown],
+        "sites": [
+            {**asdict(site), "unread": index in unread}
+            for index, site in enumerate(evaluation.sites)
+            if site.sequence < shown
+        ],
         "shares": _rounded(evaluation.shares),
         "curves": CURVES,
         "metrics": [asdict(metric) for metric in known_metrics(evaluation)],
+        "pairMetrics": [
+            asdict(metric) for name, metric in METRICS.items() if any(name in p.means for p in evaluation.agreements)
+        ],
         "headline": getattr(headline(evaluation), "name", None),
         "fronts": {
             metric.name: [places[name] for name in pareto_front(evaluation, metric)]

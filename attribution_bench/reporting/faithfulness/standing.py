@@ -1,12 +1,17 @@
-"""Which methods are best at what, by the stored means alone."""
+"""Which methods are best at what, and what is not defined of which, by the stored means and values alone."""
 
 from attribution_bench.evaluation.metrics import METRICS, Metric
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
 from attribution_bench.reporting.faithfulness.texts import rounded
+from attribution_bench.sequences.sites import Site
 
 HEADLINES = ("pearson", "auroc", "insertion", "deletion")
 """Metrics that stand for faithfulness, the first one that is known before the others."""
 RECOVERY = "auroc"
+REPEATED = ("sensitivity", "stability")
+"""Metrics that take further runs, and are asked for on some of the sequences."""
+REPEATED_SEQUENCES = "repeated_sequences"
+"""The setting that says on how many."""
 
 
 def scored(evaluation: Evaluation) -> list[MethodEvaluation]:
@@ -15,13 +20,26 @@ def scored(evaluation: Evaluation) -> list[MethodEvaluation]:
 
 
 def known_metrics(evaluation: Evaluation) -> list[Metric]:
-    """Return the metrics of which any method has a mean, in the order of the registry."""
-    return [metric for name, metric in METRICS.items() if any(name in method.means for method in evaluation.methods)]
+    """Return the metrics that were asked of any method, in the order of the registry; some may be defined nowhere."""
+    return [
+        metric
+        for name, metric in METRICS.items()
+        if any(name in method.means or name in method.values for method in evaluation.methods)
+    ]
+
+
+def contestants(evaluation: Evaluation, metric: Metric) -> list[MethodEvaluation]:
+    """Return the methods that have a mean of a metric, the reference of the metric left out."""
+    return [
+        method
+        for method in scored(evaluation)
+        if metric.name in method.means and not is_reference(evaluation, method, metric)
+    ]
 
 
 def headline(evaluation: Evaluation) -> Metric | None:
-    """Return the metric that stands for faithfulness; None when nothing was measured."""
-    known = {metric.name: metric for metric in known_metrics(evaluation)}
+    """Return the metric that stands for faithfulness; None when there is nothing to say of any method."""
+    known = {metric.name: metric for metric in known_metrics(evaluation) if contestants(evaluation, metric)}
     chosen = next((name for name in HEADLINES if name in known), next(iter(known), None))
     return None if chosen is None else known[chosen]
 
@@ -34,9 +52,7 @@ def is_reference(evaluation: Evaluation, method: MethodEvaluation, metric: Metri
 def best(evaluation: Evaluation, metric: Metric) -> tuple[str, ...]:
     """Return the methods with the best mean as it is shown, the reference of the metric left out."""
     means = {
-        method.method: goodness(metric, method.means[metric.name].mean)
-        for method in scored(evaluation)
-        if metric.name in method.means and not is_reference(evaluation, method, metric)
+        method.method: goodness(metric, method.means[metric.name].mean) for method in contestants(evaluation, metric)
     }
     return tuple(name for name, value in means.items() if value == max(means.values()))
 
@@ -45,6 +61,32 @@ def close_to_best(evaluation: Evaluation, method: MethodEvaluation, metric: Metr
     """Whether the interval of the paired difference from the best method holds 0."""
     behind = method.behind_best.get(metric.name)
     return behind is not None and behind.low <= 0 <= behind.high and not is_reference(evaluation, method, metric)
+
+
+def undefined_in(evaluation: Evaluation, method: MethodEvaluation, metric: Metric) -> tuple[int, int]:
+    """Return in how many sequences a method's metric is not defined, of how many it was asked for.
+
+    It is (0, 0) of a metric that does not apply to the method, or that is its agreement with itself.
+    """
+    if metric.name not in method.values or is_reference(evaluation, method, metric):
+        return 0, 0
+    asked, defined = _asked(evaluation, metric), sum(value is not None for value in method.values[metric.name])
+    return max(asked - defined, 0), max(asked, defined)
+
+
+def _asked(evaluation: Evaluation, metric: Metric) -> int:
+    count = len(evaluation.names)
+    if metric.name in REPEATED:
+        return min(count, int(evaluation.settings.get(REPEATED_SEQUENCES, count)))
+    if metric.group == "recovery":
+        return len({site.sequence for site in read_sites(evaluation)})
+    return count
+
+
+def read_sites(evaluation: Evaluation) -> list[Site]:
+    """Return the known sites but for those that the target is known not to read."""
+    unread = () if evaluation.readable is None else evaluation.readable.unread_sites
+    return [site for index, site in enumerate(evaluation.sites) if index not in unread]
 
 
 def pareto_front(evaluation: Evaluation, metric: Metric) -> tuple[str, ...]:

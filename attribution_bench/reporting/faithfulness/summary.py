@@ -1,33 +1,37 @@
-"""A comparison in plain words: one paragraph, and the Markdown page that shows it with tables and figures."""
+"""A comparison as a Markdown page, and the words of it that the HTML page shares."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 
-from attribution_bench.evaluation.metrics import METRICS, Metric
+from attribution_bench.evaluation.metrics import Metric
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
 from attribution_bench.reporting.benchmark_tables import markdown_table, markdown_text
 from attribution_bench.reporting.comparison import Comparison
+from attribution_bench.reporting.faithfulness.claims import failures, sentences
 from attribution_bench.reporting.faithfulness.standing import (
-    RECOVERY,
     best,
     close_to_best,
-    headline,
+    contestants,
     is_reference,
     known_metrics,
-    pareto_front,
+    read_sites,
     scored,
+    undefined_in,
 )
-from attribution_bench.reporting.faithfulness.texts import DASH, counted, interval_text, listed, number_text
-from attribution_bench.reporting.labels import framework_label, ratio_text, seconds_text
+from attribution_bench.reporting.faithfulness.texts import DASH, counted, listed, number_text
+from attribution_bench.reporting.labels import framework_label, seconds_text
 
 TITLE = "Attribution methods compared"
-MARKS = (
-    "★ marks the best mean of a metric; ☆ a mean whose paired difference from the best one has a 95% interval that "
-    "holds 0; “reference” is the method that agreement is measured with. Intervals are bootstrap intervals over "
-    "sequences."
-)
 NOTHING: tuple[object, ...] = (None, "", [], {})
 """Options that say nothing."""
-BEST, CLOSE, REFERENCE = "★", "☆", "reference"
+BEST, SHARED, CLOSE, REFERENCE, UNDEFINED = "★", "=", "☆", "reference", "undefined"
+MARKS = {
+    BEST: "★ marks the best mean of a metric among the methods that have one",
+    SHARED: "= marks means that share the best one as it is shown",
+    CLOSE: "☆ a mean whose paired difference from the best one has a 95% interval that holds 0",
+    REFERENCE: "“reference” is the method that agreement is measured with",
+    UNDEFINED: "“undefined” stands where a metric is defined for no sequence",
+}
+"""Mark of a cell -> what it says."""
 
 
 def title(evaluation: Evaluation) -> str:
@@ -35,23 +39,48 @@ def title(evaluation: Evaluation) -> str:
     return f"{TITLE}: {evaluation.model}"
 
 
-def sentences(evaluation: Evaluation) -> list[str]:
-    """Return the paragraph that says what was compared and what came out."""
-    return [
-        _setting(evaluation),
-        *filter(None, (_closest(evaluation), _recovery(evaluation), _cheapest(evaluation), _front(evaluation))),
-    ]
-
-
 def mark(evaluation: Evaluation, method: MethodEvaluation, metric: Metric) -> str:
-    """Return what marks a method's mean in the table; empty for most."""
+    """Return what marks a method's mean in the table; empty for most.
+
+    There is a best only among several: a single method with a value is not marked.
+    """
     if is_reference(evaluation, method, metric):
         return REFERENCE
     if metric.name not in method.means:
+        return UNDEFINED if metric.name in method.values else ""
+    if len(contestants(evaluation, metric)) < 2:
         return ""
-    if method.method in best(evaluation, metric):
-        return BEST
+    leaders = best(evaluation, metric)
+    if method.method in leaders:
+        return BEST if len(leaders) == 1 else SHARED
     return CLOSE if close_to_best(evaluation, method, metric) else ""
+
+
+def marks_text(evaluation: Evaluation) -> str:
+    """Say what the marks of the table mean, those that stand in it."""
+    metrics, methods = known_metrics(evaluation), scored(evaluation)
+    found = {mark(evaluation, method, metric) for metric in metrics for method in methods}
+    said = "; ".join(meaning for sign, meaning in MARKS.items() if sign in found)
+    intervals = "Intervals are 95% bootstrap intervals over sequences." if any(m.means for m in methods) else ""
+    return " ".join(filter(None, (f"{said}." if said else "", intervals)))
+
+
+def undefined_notes(evaluation: Evaluation) -> list[str]:
+    """Return a line a metric that is undefined somewhere: where that is, and in how many sequences of each method."""
+    notes = []
+    for metric in known_metrics(evaluation):
+        missing: dict[tuple[int, int], list[str]] = {}
+        for method in scored(evaluation):
+            counts = undefined_in(evaluation, method, metric)
+            if counts[0]:
+                missing.setdefault(counts, []).append(evaluation.label(method.method))
+        if missing:
+            counted_of = (f"{listed(labels)} in {some} of {asked}" for (some, asked), labels in missing.items())
+            where = "; ".join(f"{text} sequences" for text in counted_of)
+            notes.append(f"{metric.label} is undefined where {metric.undefined}: {where}.")
+        elif metric.group == "recovery" and not read_sites(evaluation):
+            notes.append(f"{metric.label} is undefined: the target reads no known site.")
+    return notes
 
 
 def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
@@ -81,11 +110,16 @@ def options_text(method: MethodEvaluation) -> str:
 
 def markdown_summary(evaluation: Evaluation, table_1: Comparison | None, files: Collection[str]) -> str:
     """Write the comparison's README; figures are shown where their file is among ``files``."""
-    parts = [f"# {markdown_text(title(evaluation))}", markdown_text(" ".join(sentences(evaluation)))]
-    parts.append("[`index.html`](index.html) shows all of this with the scores of every sequence; it needs no network.")
+    parts = [f"# {markdown_text(title(evaluation))}"]
+    parts += [f"**{markdown_text(sentence)}**" for sentence in failures(evaluation)]
+    parts.append(markdown_text(" ".join(sentences(evaluation))))
+    parts.append(
+        "[`index.html`](index.html) shows all of this, and the stored scores by sequence; it needs no network."
+    )
     if "plane.png" in files:
         parts += ["## Speed and faithfulness", "![Seconds per 100 sequences against faithfulness](plane.png)"]
-    parts += ["## Metrics", _metric_table(evaluation), MARKS]
+    parts += ["## Metrics", _metric_table(evaluation), marks_text(evaluation)]
+    parts.append("\n".join(f"- {markdown_text(note)}" for note in undefined_notes(evaluation)))
     parts.append("\n".join(_definition(metric) for metric in known_metrics(evaluation)))
     if "agreement.png" in files:
         parts += ["## Agreement between methods", "![Mean agreement of every pair of methods](agreement.png)"]
@@ -97,98 +131,10 @@ def markdown_summary(evaluation: Evaluation, table_1: Comparison | None, files: 
     parts += ["## How it was made", "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts(evaluation))]
     parts += [
         "## Files",
-        "`evaluation.json` holds every number, `scores/` the scores of each method; `metrics.csv`, `values.csv`, "
-        "`agreement.csv` and `curves.csv` list the numbers with full precision.",
+        "`evaluation.json` holds every number, `scores/` the scores of methods that have some; `metrics.csv`, "
+        "`values.csv`, `agreement.csv` and `curves.csv` list the numbers with full precision.",
     ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _setting(evaluation: Evaluation) -> str:
-    methods, names = scored(evaluation), evaluation.names
-    lengths = sorted({len(string) for string in evaluation.strings})
-    letters = " to ".join(map(str, dict.fromkeys((lengths[0], lengths[-1])))) if lengths else "0"
-    labels = listed([evaluation.label(method.method) for method in methods])
-    failed = [evaluation.label(method.method) for method in evaluation.methods if method.reason is not None]
-    return (
-        f"{counted(len(methods), 'attribution method')} ({labels}) explained what {evaluation.model} "
-        f"({framework_label(evaluation.framework)}, {evaluation.device}) predicts for "
-        f"{counted(len(names), 'sequence')} of {letters} letters."
-    ) + (f" No scores: {listed(failed)}." if failed else "")
-
-
-def _closest(evaluation: Evaluation) -> str:
-    metric = headline(evaluation)
-    if metric is None:
-        return ""
-    names = best(evaluation, metric)
-    if not names:
-        return ""
-    by_name = {method.method: method for method in scored(evaluation)}
-    value = interval_text(by_name[names[0]].means[metric.name])
-    if metric.group != "agreement" or evaluation.truth is None:
-        return f"{metric.label} is best for {_labels(evaluation, names)}: {value}{_not_clearly(evaluation, metric)}."
-    text = (
-        f"The closest to exact ISM ({evaluation.label(evaluation.truth)}) is {_labels(evaluation, names)}, "
-        f"{metric.label} {value}"
-    )
-    inexact = [method for method in scored(evaluation) if not method.exact and metric.name in method.means]
-    if by_name[names[0]].exact and inexact:
-        nearest = max(inexact, key=lambda method: method.means[metric.name].mean)
-        text += (
-            f"; of the methods that do not ask the model for every mutation, {evaluation.label(nearest.method)}, "
-            f"{interval_text(nearest.means[metric.name])}"
-        )
-    return text + "."
-
-
-def _recovery(evaluation: Evaluation) -> str:
-    metric, chosen = METRICS[RECOVERY], headline(evaluation)
-    names = best(evaluation, metric)
-    if not names or chosen is None or chosen.name == metric.name:
-        return ""
-    value = interval_text(evaluation.method(names[0]).means[metric.name])
-    found = f"Known sites are found best by {_labels(evaluation, names)}, {metric.label} {value}"
-    return f"{found}{_not_clearly(evaluation, metric)}."
-
-
-def _not_clearly(evaluation: Evaluation, metric: Metric) -> str:
-    """Name the methods that the best one may be no better than."""
-    close = [
-        method.method
-        for method in scored(evaluation)
-        if method.method not in best(evaluation, metric) and close_to_best(evaluation, method, metric)
-    ]
-    return f", though not clearly better than {_labels(evaluation, close)}" if close else ""
-
-
-def _cheapest(evaluation: Evaluation) -> str:
-    timed = [
-        (method.seconds_per_100_sequences, method.method)
-        for method in scored(evaluation)
-        if method.seconds_per_100_sequences is not None
-    ]
-    if not timed:
-        return ""
-    (seconds, name), (slowest, slow) = min(timed), max(timed)
-    text = f"The cheapest is {evaluation.label(name)} with {seconds_text(seconds)} seconds per 100 sequences"
-    if len(timed) > 1 and seconds:
-        text += f", {ratio_text(slowest / seconds)} times as fast as {evaluation.label(slow)}"
-    return text + "."
-
-
-def _front(evaluation: Evaluation) -> str:
-    metric = headline(evaluation)
-    front = () if metric is None else pareto_front(evaluation, metric)
-    if metric is None or len(scored(evaluation)) < 2 or not front:
-        return ""
-    return (
-        f"No method is both faster and better in {metric.label} than {_labels(evaluation, front)}"
-        f"{': these are the Pareto front' * (len(front) > 1)}."
-    )
-
-
-def _labels(evaluation: Evaluation, names: Iterable[str]) -> str:
-    return listed([evaluation.label(name) for name in names])
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _metric_table(evaluation: Evaluation) -> str:
@@ -215,13 +161,19 @@ def _cell(evaluation: Evaluation, method: MethodEvaluation, metric: Metric) -> s
     if found is None or marked == REFERENCE:
         return marked or DASH
     text = f"{number_text(found.mean)} ({number_text(found.low)}, {number_text(found.high)})"
-    return f"{text} {marked}" if marked else text
+    return " ".join(filter(None, (text, defined_text(evaluation, method, metric), marked)))
+
+
+def defined_text(evaluation: Evaluation, method: MethodEvaluation, metric: Metric) -> str:
+    """Say of how many sequences a mean is where the metric is undefined in some; empty where it is in none."""
+    undefined, asked = undefined_in(evaluation, method, metric)
+    return f"of {asked - undefined} of {asked} sequences" if undefined else ""
 
 
 def _definition(metric: Metric) -> str:
     return (
         f"- **{markdown_text(metric.label)}** ({metric.better} is better): {markdown_text(metric.definition)} "
-        f"{markdown_text(metric.citation)}."
+        f"Undefined where {markdown_text(metric.undefined)}. {markdown_text(metric.citation)}."
     )
 
 

@@ -46,13 +46,14 @@ def test_the_summary_says_what_came_out(comparison_folder: Path) -> None:
     page = (comparison_folder / "README.md").read_text()
     assert page.startswith("# Attribution methods compared: example.keras\n")
     assert "5 attribution methods" in page
-    assert "12 sequences of 120 letters" in page
+    assert "predicts as output:0 for 12 sequences of 120 letters" in page
     assert "The closest to exact ISM (Standard ISM) is fastISM, Pearson r 1.000 (1.000 to 1.000)" in page
     assert "of the methods that do not ask the model for every mutation, DeepSHAP" in page
     assert "The cheapest is Gradient × Input with 0.0500 seconds per 100 sequences" in page
     assert "better in Pearson r than Gradient × Input and fastISM: these are the Pareto front" in page
     assert "| Pearson r | higher | 1.000 (1.000, 1.000) ★ | reference |" in page
     assert "| Completeness error | lower | – | – | – | – |" in page
+    assert "★ marks the best mean" in page
     assert "- DeepSHAP: references 10; Median completeness error 1e-07, largest 2e-06." in page
 
 
@@ -103,9 +104,13 @@ def test_a_method_without_scores_is_listed_with_its_reason(synthetic: Callable[.
     failed = MethodEvaluation("mine", reason="OutOfMemoryError: 5 GiB wanted")
     folder = made.save(tmp_path, methods, methods=(*found.methods, failed))
     render_evaluation(folder)
-    assert "No scores: mine." in (folder / "README.md").read_text()
+    assert "**No scores from mine: OutOfMemoryError: 5 GiB wanted.**" in (folder / "README.md").read_text()
     assert "- mine: no scores; OutOfMemoryError: 5 GiB wanted." in (folder / "README.md").read_text()
-    assert "no scores: OutOfMemoryError: 5 GiB wanted" in (folder / "index.html").read_text()
+    page = (folder / "index.html").read_text()
+    assert "no scores: OutOfMemoryError: 5 GiB wanted" in page
+    assert page.index(
+        '<p class="summary failed">No scores from mine: OutOfMemoryError: 5 GiB wanted.</p>'
+    ) < page.index('<section id="plane">')
 
 
 @pytest.mark.parametrize("methods", [("standard_ism",), ("deepshap",), ("deepshap", "gradient_x_input")])

@@ -8,8 +8,8 @@ import pytest
 
 from attribution_bench.evaluation.metrics import METRICS
 from attribution_bench.evaluation.results import Evaluation, Interval, MethodEvaluation
+from attribution_bench.reporting.faithfulness.claims import sentences
 from attribution_bench.reporting.faithfulness.standing import best, close_to_best, headline, pareto_front
-from attribution_bench.reporting.faithfulness.summary import sentences
 from attribution_bench.reporting.faithfulness.texts import interval_text, listed, number_text, rounded
 
 
@@ -73,6 +73,12 @@ def test_the_headline_is_the_first_that_is_known(
     evaluation: Callable[..., Evaluation], means: Mapping[str, float], expected: str | None
 ) -> None:
     assert getattr(headline(evaluation(_method("a", 1, **means))), "name", None) == expected
+
+
+def test_what_only_the_reference_has_is_no_headline(evaluation: Callable[..., Evaluation]) -> None:
+    found = evaluation(_method("t", 9, pearson=1.0, insertion=0.5), truth="t")
+    assert getattr(headline(found), "name", None) == "insertion"
+    assert headline(evaluation(_method("t", 9, pearson=1.0), truth="t")) is None
 
 
 def test_the_summary_does_not_claim_more_than_the_intervals(evaluation: Callable[..., Evaluation]) -> None:

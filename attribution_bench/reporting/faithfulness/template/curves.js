@@ -16,7 +16,7 @@ function startCurves(data) {
   const range = [Math.min(...values), Math.max(...values)];
   const panels = names.map((name) => host.appendChild(element("div", { class: "panel" })));
   names.forEach((name, place) => drawsInto(panels[place], (width) => drawCurves(panels[place], width, data, shown, name, range)));
-  byId("curves-note").textContent = "Lines are means over sequences; bands hold the middle half of the sequences. Letters go the highest score first.";
+  byId("curves-note").textContent = "Lines are means over sequences; bands hold the middle half of the sequences. Letters go the highest score first, of equal scores the one nearer to the start.";
   offersData("curves-data", "curves.csv", () => [
     ["method", "curve", "share", "mean", "lower_quartile", "upper_quartile"],
     ...shown.flatMap((method) => names.filter((name) => method.curves[name]).flatMap((name) => data.shares.map((share, at) => [method.name, name, share, ...["mean", "low", "high"].map((part) => method.curves[name][part][at])]))),

@@ -1,9 +1,9 @@
 // How far every pair of methods agrees.
 function startMatrix(data) {
   const host = byId("matrix-figure"), select = byId("matrix-metric");
-  const metrics = data.metrics.filter((metric) => data.pairs.some((pair) => pair.means[metric.name]));
+  const metrics = data.pairMetrics;
   if (!metrics.length) {
-    isEmpty(host, "Agreement takes two methods with scores, and there are fewer.");
+    isEmpty(host, data.pairs.length ? "No agreement of any two methods is defined for any sequence." : "Agreement takes two methods with scores, and there are fewer.");
     select.disabled = byId("matrix-data").disabled = true;
     return;
   }
@@ -37,20 +37,20 @@ function drawMatrix(host, width, data, metric) {
     shown.forEach((column, across) => shape.append(matrixCell(data, metric, row, column, left + across * size, top + line * size, size)));
   });
   host.replaceChildren(shape);
-  byId("matrix-note").textContent = `${metric.definition.replace(/exact ISM/g, "the other method")} Means over sequences; point at a cell for its 95% interval.`;
+  byId("matrix-note").textContent = `${metric.between} Means over the sequences where it is defined; point at a cell for its 95% interval.`;
 }
 
 function matrixCell(data, metric, row, column, x, y, size) {
   const pair = data.pairs.find((entry) => (entry.first === row.index && entry.second === column.index) || (entry.second === row.index && entry.first === column.index));
   const same = row.index === column.index;
-  const found = same ? [1, 1, 1] : pair?.means[metric.name];
+  const found = same ? null : pair?.means[metric.name];
   const colour = found ? divergingColour(found[0], 1) : null;
   const group = svg("g", { class: "cell" });
   const box = svg("rect", { x: x + 1, y: y + 1, width: size - 2, height: size - 2, rx: 3 });
-  group.append(coloured(box, colour && !same ? { fill: `rgb(${colour})` } : { fill: "var(--raised)" }));
-  const text = svg("text", { class: "cell-text", x: x + size / 2, y: y + size / 2 }, found ? found[0].toFixed(2).replace("-", "−") : DASH);
-  group.append(coloured(text, { fill: colour && !same ? readableOn(colour) : "var(--quiet)", fontSize: size < 44 ? "11px" : "13px" }));
-  explains(group, same ? row.label : `${row.label} and ${column.label}`, () => [[metric.label, same ? "1, with itself" : intervalText(found)]]);
+  group.append(coloured(box, colour ? { fill: `rgb(${colour})` } : { fill: "var(--raised)" }));
+  const text = svg("text", { class: "cell-text", x: x + size / 2, y: y + size / 2 }, found ? found[0].toFixed(2).replace("-", "−") : same ? "" : DASH);
+  group.append(coloured(text, { fill: colour ? readableOn(colour) : "var(--quiet)", fontSize: size < 44 ? "11px" : "13px" }));
+  explains(group, same ? row.label : `${row.label} and ${column.label}`, () => [[metric.label, same ? "with itself: nothing to compare" : found ? intervalText(found) : "undefined"]]);
   return group;
 }
 

@@ -68,8 +68,9 @@ function drawPlane(host, width, data, metric) {
   const missing = data.methods.filter((method) => method.scored && !(method.seconds && method.means[metric.name]));
   byId("plane-note").textContent = [
     metric.definition,
-    "Bars are 95% bootstrap intervals over sequences. The dashed line is the Pareto front: at that speed or a faster one, no method lies beyond it.",
-    missing.length ? `Not defined for ${missing.map((method) => method.label).join(", ")}.` : "",
+    "Bars are 95% bootstrap intervals over sequences.",
+    points.length > 1 && front.length ? "The dashed line is the Pareto front: at that speed or a faster one, no method lies beyond it." : "",
+    missing.length ? `Without a value or a time: ${missing.map((method) => method.label).join(", ")}.` : "",
   ].filter(Boolean).join(" ");
 }
 
