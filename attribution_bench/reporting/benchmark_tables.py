@@ -44,13 +44,15 @@ LATEX_ESCAPES = {
 
 
 def caption(comparison: Comparison) -> str:
-    """Say what the figures are, and whose seconds the ratios are relative to."""
+    """Say what the figures are, whose seconds the ratios are relative to, and what the paper's are."""
     if comparison.relative_to is None:
         return "Seconds per 100 sequences."
+    published = any(row.paper for row in comparison.rows)
     ratios = f"in parentheses how many times {comparison.relative_to}'s seconds on the same line"
-    if any(row.paper for row in comparison.rows) and comparison.relative_to != paper.REFERENCE_LABEL:
+    if published and comparison.relative_to != paper.REFERENCE_LABEL:
         ratios += f", on the paper's lines {paper.REFERENCE_LABEL}'s"
-    return f"Seconds per 100 sequences; {ratios}."
+    amortised = f" The paper's are amortised over up to {paper.AT_ONCE} sequences at once." if published else ""
+    return f"Seconds per 100 sequences; {ratios}.{amortised}"
 
 
 def markdown_table(comparison: Comparison) -> str:

@@ -177,9 +177,11 @@ def _cheapest(evaluation: Evaluation) -> str:
     names = [name for seconds, name in timed if seconds_text(seconds) == seconds_text(least)]
     took = f"{seconds_text(least)} seconds per 100 sequences"
     if len(names) == len(timed):
-        return f"{_labels(evaluation, names)} took {took}{' each' * (len(names) > 1)}."
+        return f"{_labels(evaluation, names)} took {took}{' each' * (len(names) > 1)}, by one timed run."
     text = f"The cheapest {_are(names)} {_labels(evaluation, names)} with {took}"
-    return f"{text}, {ratio_text(most / least)} times as fast as {evaluation.label(slowest)}." if least else f"{text}."
+    if least:
+        text += f", {ratio_text(most / least)} times as fast as {evaluation.label(slowest)}"
+    return f"{text}, by one timed run of each."
 
 
 def _front(evaluation: Evaluation) -> str:

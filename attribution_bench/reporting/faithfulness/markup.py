@@ -46,7 +46,14 @@ def metric_table(evaluation: Evaluation) -> str:
     methods, metrics = scored(evaluation), known_metrics(evaluation)
     header = "".join(f'<th scope="col">{text(evaluation.label(method.method))}</th>' for method in methods)
     seconds = "".join(_seconds_cell(method, methods) for method in methods)
-    rows = [_line("Seconds per 100 sequences", "lower", "Wall-clock seconds, scaled to 100 sequences.", seconds)]
+    rows = [
+        _line(
+            "Seconds per 100 sequences",
+            "lower",
+            "Wall-clock seconds of one run on all sequences, scaled to 100.",
+            seconds,
+        )
+    ]
     for group, inside in groupby(metrics, key=lambda metric: metric.group):
         rows.append(f'<tr class="group"><th scope="colgroup" colspan="{len(methods) + 1}">{GROUPS[group]}</th></tr>')
         for metric in inside:

@@ -134,10 +134,15 @@ def test_one_contestant_is_neither_best_nor_closest(made: Callable[..., Evaluati
 
 
 def test_one_method_is_not_the_cheapest(made: Callable[..., Evaluation]) -> None:
-    assert "a took 2.00 seconds per 100 sequences." in said(made(method("a", 2.0), method("b")))
-    assert "a and b took 2.00 seconds per 100 sequences each." in said(made(method("a", 2.0), method("b", 2.001)))
+    assert "a took 2.00 seconds per 100 sequences, by one timed run." in said(made(method("a", 2.0), method("b")))
+    assert "a and b took 2.00 seconds per 100 sequences each, by one timed run." in said(
+        made(method("a", 2.0), method("b", 2.001))
+    )
     three = said(made(method("a", 2.0), method("b", 2.001), method("c", 4.0)))
-    assert "The cheapest are a and b with 2.00 seconds per 100 sequences, 2.0 times as fast as c." in three
+    assert (
+        "The cheapest are a and b with 2.00 seconds per 100 sequences, 2.0 times as fast as c, by one timed run of"
+        in three
+    )
 
 
 def test_several_that_share_the_best_are_said_to(made: Callable[..., Evaluation]) -> None:

@@ -40,8 +40,8 @@ class SequenceBrowser {
     const left = this.data.count - this.data.names.length;
     byId("browser-note").textContent = [
       "Each method has its own scale, which follows the range that is shown. Drag over the letters to zoom in; double-click, Escape or Reset to leave; Ctrl and the wheel zoom too. With the figure focused, arrow keys move a cursor, Shift and arrows the range, + and − zoom.",
-      this.data.sites.length ? "Blue bands are sites that are known to raise what is measured, orange ones to lower it." : "",
-      this.data.sites.some((site) => site.unread) ? "Sites in brackets are not read by the target: no substitution in them changes the prediction." : "",
+      this.data.sites.length ? "Blue bands are sites that are given as raising the prediction, orange ones as lowering it." : "",
+      this.data.sites.some((site) => site.unread) ? "Sites in brackets are not read by the target: no single substitution there changes the prediction by more than rounding." : "",
       left > 0 ? `The first ${this.data.names.length} of ${this.data.count} sequences are on this page; scores/ has all of them.` : "",
     ].filter(Boolean).join(" ");
   }
@@ -258,7 +258,7 @@ class SequenceBrowser {
 
   labels(shape, lanes) {
     for (const { site, words, x, lane } of lanes.placed) {
-      const said = `${site.name}, strand ${site.strand}, positions ${site.start} to ${site.stop}, known to ${site.effect < 0 ? "lower" : "raise"} what is measured${site.unread ? ", not read by the target" : ""}`;
+      const said = `${site.name}, strand ${site.strand}, positions ${site.start} to ${site.stop}, given as ${site.effect < 0 ? "lowering" : "raising"} the prediction${site.unread ? ", not read by the target" : ""}`;
       const text = svg("text", { class: "site-label", x, y: lane * LANE + 12 }, words, svg("title", {}, said));
       shape.append(coloured(text, { fill: site.effect < 0 ? "var(--lowers)" : "var(--raises)" }));
     }
