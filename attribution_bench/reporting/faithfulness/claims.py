@@ -11,15 +11,17 @@ from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
 from attribution_bench.reporting.faithfulness.standing import (
     RECOVERY,
     best,
+    clearly_above,
     close_to_best,
     contestants,
     goodness,
     headline,
     known_metrics,
+    mean_text,
     pareto_front,
     scored,
 )
-from attribution_bench.reporting.faithfulness.texts import counted, interval_text, listed, number_text
+from attribution_bench.reporting.faithfulness.texts import counted, listed, number_text
 from attribution_bench.reporting.labels import framework_label, ratio_text, seconds_text, short
 
 CHANCE = 0.5
@@ -100,7 +102,7 @@ def _closest(evaluation: Evaluation) -> str:
     value = _value(evaluation, metric, leaders)
     if len(rivals) == 1:
         return f"{_labels(evaluation, leaders)} has {metric.label} {value} with {exact}."
-    if all(evaluation.method(name).means[metric.name].low <= 0 for name in leaders):
+    if not any(clearly_above(evaluation.method(name), metric, 0) for name in leaders):
         return (
             f"No method agrees clearly with {exact}: the highest {metric.label} is {value}, "
             f"of {_labels(evaluation, leaders)}."
@@ -145,7 +147,7 @@ def _recovery(evaluation: Evaluation) -> str:
     value, labels = _value(evaluation, metric, leaders), _labels(evaluation, leaders)
     if len(contestants(evaluation, metric)) == 1:
         return f"{labels} has {metric.label} {value} on the known sites, where {CHANCE} is chance."
-    if all(evaluation.method(name).means[metric.name].low <= CHANCE for name in leaders):
+    if not any(clearly_above(evaluation.method(name), metric, CHANCE) for name in leaders):
         return (
             f"No method finds the known sites clearly better than chance, {CHANCE}: the highest {metric.label} is "
             f"{value}, of {labels}."
@@ -200,8 +202,8 @@ def _front(evaluation: Evaluation) -> str:
 
 def _value(evaluation: Evaluation, metric: Metric, names: Sequence[str]) -> str:
     """Write the mean of a method with its interval; of several that share it, the mean alone."""
-    found = evaluation.method(names[0]).means[metric.name]
-    return interval_text(found) if len(names) == 1 else f"{number_text(found.mean)} each"
+    first = evaluation.method(names[0])
+    return mean_text(first, metric) if len(names) == 1 else f"{number_text(first.means[metric.name].mean)} each"
 
 
 def _are(names: Sequence[str]) -> str:

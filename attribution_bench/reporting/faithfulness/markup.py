@@ -8,8 +8,8 @@ from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
 from attribution_bench.reporting.benchmark_tables import HEADER, PAPER, caption
 from attribution_bench.reporting.comparison import Cell, Comparison, Row, mark
 from attribution_bench.reporting.faithfulness import claims, summary
-from attribution_bench.reporting.faithfulness.standing import known_metrics, scored
-from attribution_bench.reporting.faithfulness.texts import DASH, interval_text, number_text, range_text
+from attribution_bench.reporting.faithfulness.standing import known_metrics, scored, spread_text
+from attribution_bench.reporting.faithfulness.texts import DASH, interval_text, number_text
 from attribution_bench.reporting.labels import (
     architecture_label,
     framework_label,
@@ -143,7 +143,7 @@ def _metric_cell(evaluation: Evaluation, method: MethodEvaluation, metric: Metri
     part = f'<span class="interval">{defined}</span>' if defined else ""
     return (
         f'<td{kind} title="{text(hint)}"><span class="mean">{number_text(found.mean)}{sign}</span>'
-        f'<span class="interval">{range_text(found)}</span>{part}</td>'
+        f'<span class="interval">{spread_text(method, metric)}</span>{part}</td>'
     )
 
 

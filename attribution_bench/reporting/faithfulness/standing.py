@@ -2,7 +2,7 @@
 
 from attribution_bench.evaluation.metrics import METRICS, Metric
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
-from attribution_bench.reporting.faithfulness.texts import rounded
+from attribution_bench.reporting.faithfulness.texts import number_text, range_text, rounded
 from attribution_bench.sequences.sites import Site
 
 HEADLINES = ("pearson", "auroc", "insertion", "deletion")
@@ -58,9 +58,32 @@ def best(evaluation: Evaluation, metric: Metric) -> tuple[str, ...]:
 
 
 def close_to_best(evaluation: Evaluation, method: MethodEvaluation, metric: Metric) -> bool:
-    """Whether the interval of the paired difference from the best method holds 0."""
+    """Whether the interval of the paired difference from the best method holds 0, or there is but one sequence."""
     behind = method.behind_best.get(metric.name)
-    return behind is not None and behind.low <= 0 <= behind.high and not is_reference(evaluation, method, metric)
+    if behind is None or is_reference(evaluation, method, metric):
+        return False
+    compared = (method, *(evaluation.method(name) for name in best(evaluation, metric)))
+    return behind.low <= 0 <= behind.high or any(single(one, metric) for one in compared)
+
+
+def single(method: MethodEvaluation, metric: Metric) -> bool:
+    """Whether a mean is the value of one sequence, which has no interval."""
+    return sum(value is not None for value in method.values.get(metric.name, ())) == 1
+
+
+def clearly_above(method: MethodEvaluation, metric: Metric, level: float) -> bool:
+    """Whether the interval of a mean lies above a level; that of one sequence does not say."""
+    return method.means[metric.name].low > level and not single(method, metric)
+
+
+def mean_text(method: MethodEvaluation, metric: Metric) -> str:
+    """Write a method's mean with its interval, ``0.871 (0.850 to 0.890)``, or ``0.871 (one sequence)``."""
+    return f"{number_text(method.means[metric.name].mean)} ({spread_text(method, metric)})"
+
+
+def spread_text(method: MethodEvaluation, metric: Metric) -> str:
+    """Write the interval of a method's mean, or that there is but one sequence."""
+    return "one sequence" if single(method, metric) else range_text(method.means[metric.name])
 
 
 def undefined_in(evaluation: Evaluation, method: MethodEvaluation, metric: Metric) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from attribution_bench.reporting.faithfulness.standing import (
     known_metrics,
     read_sites,
     scored,
+    single,
     undefined_in,
 )
 from attribution_bench.reporting.faithfulness.texts import DASH, counted, listed, number_text
@@ -27,7 +28,7 @@ BEST, SHARED, CLOSE, REFERENCE, UNDEFINED = "★", "=", "☆", "reference", "und
 MARKS = {
     BEST: "★ marks the best mean of a metric among the methods that have one",
     SHARED: "= marks means that share the best one as it is shown",
-    CLOSE: "☆ a mean whose paired difference from the best one has a 95% interval that holds 0",
+    CLOSE: "☆ a mean whose paired difference from the best one has a 95% interval that holds 0, or is of one sequence",
     REFERENCE: "“reference” is the method that agreement is measured with",
     UNDEFINED: "“undefined” stands where a metric is defined for no sequence",
 }
@@ -160,7 +161,8 @@ def _cell(evaluation: Evaluation, method: MethodEvaluation, metric: Metric) -> s
     found, marked = method.means.get(metric.name), mark(evaluation, method, metric)
     if found is None or marked == REFERENCE:
         return marked or DASH
-    text = f"{number_text(found.mean)} ({number_text(found.low)}, {number_text(found.high)})"
+    interval = "one sequence" if single(method, metric) else f"{number_text(found.low)}, {number_text(found.high)}"
+    text = f"{number_text(found.mean)} ({interval})"
     return " ".join(filter(None, (text, defined_text(evaluation, method, metric), marked)))
 
 

@@ -194,11 +194,33 @@ def test_a_best_one_that_is_not_clearly_so_is_said_to_be(made: Callable[..., Eva
 def test_means_over_fewer_sequences_say_so(made: Callable[..., Evaluation]) -> None:
     partly = replace(method("a", pearson=0.9), values={"pearson": (0.9, None)})
     found = made(partly, method("b", pearson=0.8))
-    assert "(0.800, 1.000) of 1 of 2 sequences ★" in markdown_summary(found, None, ())
+    assert "0.900 (one sequence) of 1 of 2 sequences ★" in markdown_summary(found, None, ())
     assert "of 1 of 2 sequences" in markup.metric_table(found)
     assert undefined_notes(found)[0].endswith(": a in 1 of 2 sequences.")
     repeated = replace(method("a", sensitivity=0.9), values={"sensitivity": (0.9, None)})
     assert not undefined_notes(made(repeated, settings={"repeated_sequences": 1}))
+
+
+def test_one_sequence_makes_nothing_clear(made: Callable[..., Evaluation]) -> None:
+    def alone(name: str, **means: float) -> MethodEvaluation:
+        found = method(name, wide=0.0, **means)
+        behind = {metric: Interval(-0.2, -0.2, -0.2) for metric in means}
+        return replace(found, values={metric: (mean, None) for metric, mean in means.items()}, behind_best=behind)
+
+    found = made(
+        method("exact", exact=True, pearson=1.0),
+        alone("a", pearson=0.9, auroc=0.9),
+        alone("b", pearson=0.7, auroc=0.7),
+        truth="exact",
+    )
+    text = said(found)
+    assert (
+        "No method agrees clearly with exact ISM (exact): the highest Pearson r is 0.900 (one sequence), of a." in text
+    )
+    assert "No method finds the known sites clearly better than chance" in text
+    assert marks(found, "pearson") == {"exact": "reference", "a": BEST, "b": CLOSE}
+    assert "| 0.900 (one sequence) of 1 of 2 sequences ★ |" in markdown_summary(found, None, ())
+    assert '<span class="interval">one sequence</span>' in markup.metric_table(found)
 
 
 def test_the_agreement_of_two_methods_is_drawn_without_a_truth(synthetic: Callable[..., Any]) -> None:
