@@ -48,7 +48,12 @@ ModelLayout = Annotated[
 ]
 AlphabetName = Annotated[str, typer.Option(help="DNA, RNA or protein.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; a GPU where there is one, by default.")]
-Budget = Annotated[float, typer.Option(help="Seconds of measuring a cell; what does not fit is scaled up and marked.")]
+Budget = Annotated[
+    float,
+    typer.Option(
+        help="Seconds of measuring a cell; what does not fit is scaled up and marked. Three rounds are timed anyway."
+    ),
+]
 Full = Annotated[bool, typer.Option("--full", help="Measure everything, whatever it takes (hours on a CPU).")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Measure cells again that this folder holds already.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; every core by default.", min=1)]

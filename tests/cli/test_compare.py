@@ -34,6 +34,32 @@ def test_compares_and_renders_again(command, fasta, tmp_path):
     assert (output / "index.html").read_bytes() == page
 
 
+CONSTANT = """
+import torch
+
+class Constant(torch.nn.Module):
+    def forward(self, x):
+        return 0 * x.sum((1, 2))[:, None] + 3
+"""
+
+
+def test_a_model_that_ignores_its_input_has_no_best_method(command, fasta, tmp_path, monkeypatch):
+    (tmp_path / "models_that_ignore.py").write_text(CONSTANT)
+    monkeypatch.syspath_prepend(tmp_path)
+    output = tmp_path / "results"
+    done = command(
+        "compare", "models_that_ignore:Constant", fasta, "--methods", "standard_ism,gradient_x_input", "--repeated", 2,
+        "--output", output,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "undef." in done.out
+    page = (output / "README.md").read_text()
+    assert "In 3 of 3 sequences no single substitution changes the prediction by more than rounding" in page
+    assert "closest" not in page
+    assert "★" not in page
+    assert "| Pearson r | higher | reference | undefined |" in page
+
+
 def test_known_sites_give_metrics_of_recovery(command, fasta, tmp_path):
     sites = tmp_path / "sites.bed"
     sites.write_text(f"{lambda_windows(LENGTH, 3).names[1]}\t10\t20\tmotif\n")
