@@ -153,7 +153,7 @@ def test_methods_are_compared_with_the_one_that_takes_full_passes(
     }  # fmt: skip
     assert found["my_ism"]["means"]["pearson"]["mean"] == pytest.approx(1)
     page = (output / "README.md").read_text()
-    assert "The closest to exact ISM (zzz third party) is Quick ISM" in page
+    assert "The closest to exact ISM (zzz third party) are Quick ISM and my ism, Pearson r 1.000 each" in page
     uninstall(installed)
     assert command("report", output).code == 0
     assert (output / "README.md").read_text() == page
