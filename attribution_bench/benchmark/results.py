@@ -95,7 +95,8 @@ class BatchTiming:
 
 def foretold(sweep: Sequence[BatchTiming], batch_size: int | None, part: Units) -> float | None:
     """Return the seconds that a part would take at a batch size at the rate of the sweep; None where it has none."""
-    rates = [t.seconds / t.done.total for t in sweep if t.batch_size == batch_size and t.seconds is not None]
+    timed = [t for t in sweep if t.batch_size == batch_size and t.done.total]
+    rates = [timing.seconds / timing.done.total for timing in timed if timing.seconds is not None]
     return rates[0] * part.total if rates else None
 
 

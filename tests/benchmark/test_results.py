@@ -90,6 +90,8 @@ def test_the_spread_is_in_the_record_and_follows_from_the_durations() -> None:
     assert slow.rounds_agree is False  # a median of 4.1 s, where the sweep foretold one
     assert (FAILED.spread, FAILED.foretold_seconds, FAILED.rounds_agree) == (None, None, None)
     assert replace(RECORD, batch_size=256).foretold_seconds is None  # that batch size failed
+    nothing = replace(RECORD, batch_sizes=(BatchTiming(None, 1.0, Units(0, 100, 1)),))
+    assert nothing.foretold_seconds is None
     assert replace(RECORD, durations=(4.0,)).spread is None
 
 

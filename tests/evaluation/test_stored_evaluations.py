@@ -9,7 +9,7 @@ import pytest
 
 import stored_results
 from attribution_bench.errors import InvalidInputError, OutputError
-from attribution_bench.evaluation.results import FORMAT, Evaluation, save_evaluation
+from attribution_bench.evaluation.results import FORMAT, Evaluation, Readable, save_evaluation
 
 SOUND = stored_results.evaluation()
 FIRST = SOUND.methods[0]
@@ -40,6 +40,9 @@ UNFIT = {
     ),
     r"^{at}agreements\[0\]: is not of two of the methods": {"agreements": (replace(SOUND.agreements[0], second="x"),)},
     r"^{at}agreements: two are of the same methods": {"agreements": SOUND.agreements * 2},
+    r"^{at}readable.method: 'nobody' is none of the methods": {"readable": Readable("nobody", (), ())},
+    r"^{at}readable.silent: an index is not one of 3": {"readable": Readable("fastism", (0, 3), ())},
+    r"^{at}readable.unread_sites: an index is not one of 1": {"readable": Readable("fastism", (), (1,))},
     r"the method '../x' cannot name a file": {**with_first(method="../x"), "truth": None, "agreements": ()},
     r"the methods 'DeepSHAP' and 'deepshap' would be one file": {
         **with_first(method="DeepSHAP"), "truth": None, "agreements": (),

@@ -100,7 +100,8 @@ def undefined_in(evaluation: Evaluation, method: MethodEvaluation, metric: Metri
 def _asked(evaluation: Evaluation, metric: Metric) -> int:
     count = len(evaluation.names)
     if metric.name in REPEATED:
-        return min(count, int(evaluation.settings.get(REPEATED_SEQUENCES, count)))
+        chosen = evaluation.settings.get(REPEATED_SEQUENCES)
+        return min(count, chosen) if isinstance(chosen, int) else count
     if metric.group == "recovery":
         return len({site.sequence for site in read_sites(evaluation)})
     return count
