@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from attribution_bench._version import __version__
 from attribution_bench.conventions import DEFAULT_CONVENTION
 from attribution_bench.errors import InvalidInputError, UnsupportedError
+from attribution_bench.foreign_warnings import foreign_warnings_shown
 from attribution_bench.models import OutputSpec, SequenceModel, Target, as_sequence_model
 from attribution_bench.models.targets import select
 from attribution_bench.request import (
@@ -131,7 +132,8 @@ class Attribution(abc.ABC):
         ------
         InvalidInputError
             Input, target, positions, batch size, names or intervals that cannot be used (TargetError, SequenceError,
-            ModelError).
+            ModelError). InconsistentModelError of a model whose prediction of a sequence depends on chance, on earlier
+            calls or on the rest of the batch.
         """
         one_hot = self._sequences(inputs)
         names = checked_names(inputs, names, len(one_hot))
@@ -180,16 +182,19 @@ class Attribution(abc.ABC):
         if batch_size is not None and batch_size < 1:
             raise InvalidInputError(f"batch_size must be at least 1, not {batch_size}")
         chosen = np.arange(one_hot.shape[2]) if positions is None else positions
-        with model.inference(), progress_callback(progress, self.name) as report:
-            outputs = self._outputs(one_hot.shape[2], extras)
+        with foreign_warnings_shown(), model.inference(), progress_callback(progress, self.name) as report:
+            outputs = self._outputs(one_hot, extras)
             selections = select(target, outputs)
             yield Request(
                 one_hot.astype(model.numpy_dtype, copy=False), selections, outputs, extras, chosen, batch_size, report
             )
 
-    def _outputs(self, length: int, extras: tuple[NDArray[Any], ...]) -> tuple[OutputSpec, ...]:
-        """Return the model's outputs at a length; a method that knows them already need not ask the model."""
-        return self.model.outputs(length, extras)
+    def _outputs(self, one_hot: NDArray[np.floating], extras: tuple[NDArray[Any], ...]) -> tuple[OutputSpec, ...]:
+        """Return the model's outputs for sequences (N, A, L), of a model that predicts each of them by itself.
+
+        A method that knows the model already need not ask it.
+        """
+        return self.model.checked_outputs(one_hot, extras)
 
     def _metadata(self, request: Request, target: Target) -> dict[str, Any]:
         """Return what every result says of its making."""

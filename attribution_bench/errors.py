@@ -24,6 +24,10 @@ class ModelError(InvalidInputError):
     """A model that cannot be used as a sequence model, or does not take the input given."""
 
 
+class InconsistentModelError(ModelError):
+    """A model whose prediction of a sequence depends on chance, on earlier calls or on the rest of the batch."""
+
+
 class DeviceError(InvalidInputError):
     """A device that this machine or framework does not have."""
 
@@ -75,6 +79,10 @@ class SelfCheckError(AttributionBenchError):
 
 class FallbackWarning(RuntimeWarning):
     """Every mutation costs a full pass: the model could not be captured, or nothing would be gained by its graph."""
+
+
+class InconsistencyWarning(UserWarning):
+    """What InconsistentModelError says, of a model that is to be used nevertheless."""
 
 
 class ConvergenceWarning(UserWarning):

@@ -71,9 +71,7 @@ def checked_one_hot(inputs: Inputs, model: SequenceModel) -> NDArray[np.floating
         inputs = [inputs]
     if isinstance(inputs, Sequence) and len(inputs) and isinstance(inputs[0], str):
         return model.alphabet.one_hot([str(sequence) for sequence in inputs])
-    if hasattr(inputs, "detach"):
-        inputs = inputs.detach().cpu()
-    x = np.asarray(inputs)
+    x = host_array(inputs, "inputs")
     if x.ndim != 3:
         raise InvalidInputError(f"inputs must have three axes (N, {letters}, L), not shape {x.shape}")
     if x.shape[1] != letters:
@@ -88,6 +86,31 @@ def checked_one_hot(inputs: Inputs, model: SequenceModel) -> NDArray[np.floating
             "inputs must be one-hot: 0 and 1, at most one 1 a column (all zero is an unknown letter)"
         )
     return x.astype(np.float64 if x.dtype == np.float64 else np.float32)
+
+
+def host_array(value: Any, name: str) -> NDArray[Any]:
+    """Return an array, a tensor of either framework on any device, or nested sequences of numbers, as an array.
+
+    Numbers of half precision become single, as NumPy lacks some of their types.
+
+    Raises
+    ------
+    InvalidInputError
+        It is none of these; the message names the argument.
+    """
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            if value.is_floating_point() and value.dtype.itemsize <= 2:
+                value = value.float()
+        array = np.asarray(value)
+    except Exception as error:  # tensors of other kinds (sparse, quantised, meta) and ragged lists fail in many ways
+        raise InvalidInputError(f"{name} cannot be read as an array: {type(error).__name__}: {error}") from error
+    if array.dtype.name == "bfloat16":
+        return array.astype(np.float32)
+    if array.dtype.kind not in "biufc":
+        raise InvalidInputError(f"{name} must hold numbers, not {array.dtype} ({type(value).__name__})")
+    return array
 
 
 def checked_names(inputs: Inputs, names: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
@@ -125,7 +148,7 @@ def further_inputs(arguments: Any) -> tuple[NDArray[Any], ...]:
     if arguments is None:
         return ()
     arguments = arguments if isinstance(arguments, tuple | list) else (arguments,)
-    return tuple(np.asarray(a.detach().cpu() if hasattr(a, "detach") else a) for a in arguments)
+    return tuple(host_array(argument, f"additional_forward_args[{i}]") for i, argument in enumerate(arguments))
 
 
 def checked_further_inputs(arguments: Any, count: int) -> tuple[NDArray[Any], ...]:

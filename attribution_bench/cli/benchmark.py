@@ -41,6 +41,7 @@ def benchmark(
     ] = "all",
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
+    sequence_input: options.SequenceInput = None,
     alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
     budget: options.Budget = BUDGET,
@@ -85,6 +86,7 @@ def benchmark(
                 "MODEL": model,
                 "--sequences": sequences,
                 "--layout": layout,
+                "--sequence-input": sequence_input,
                 "--target": target if target != "all" else None,
                 "--alphabet": alphabet if alphabet != "DNA" else None,
             },
@@ -126,6 +128,7 @@ def benchmark(
         device=device,
         layout=None if layout is None else layout.value,
         alphabet=ALPHABETS[alphabet],
+        sequence_input=options.sequence_input(sequence_input),
     )
     wanted = options.numbers(lengths, (), "--lengths") or (
         given.length if given else options.stated_length(source, open_model),

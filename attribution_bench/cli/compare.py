@@ -49,6 +49,7 @@ def compare(
     ] = None,
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
+    sequence_input: options.SequenceInput = None,
     alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
     seed: Annotated[int, typer.Option(help="Of shuffles, mutations, references and the bootstrap.", min=0)] = 0,
@@ -95,6 +96,7 @@ def compare(
         device=device,
         layout=None if layout is None else layout.value,
         alphabet=ALPHABETS[alphabet],
+        sequence_input=options.sequence_input(sequence_input),
     )
     evaluation = run(
         opened,

@@ -20,6 +20,7 @@ def explain(
     ] = None,
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
+    sequence_input: options.SequenceInput = None,
     alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
     method: Annotated[
@@ -61,6 +62,7 @@ def explain(
         "device": device,
         "layout": None if layout is None else layout.value,
         "alphabet": ALPHABETS[alphabet],
+        "sequence_input": options.sequence_input(sequence_input),
     }
     wanted = length or options.stated_length(source, partial(source.open, **settings))
     shapes = [options.numbers([shape], (), "--extra-shape") for shape in extra_shape or ()]

@@ -46,6 +46,13 @@ ModelLayout = Annotated[
     LayoutName | None,
     typer.Option(help="Axes that the model takes: NAL (PyTorch's default) or NLA (Keras' default)."),
 ]
+SequenceInput = Annotated[
+    str | None,
+    typer.Option(
+        help="Which input of the model the sequence is, by name or place from 0, where several could be.",
+        metavar="INPUT",
+    ),
+]
 AlphabetName = Annotated[str, typer.Option(help="DNA, RNA or protein.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; a GPU where there is one, by default.")]
 Budget = Annotated[
@@ -69,6 +76,11 @@ BatchSizes = Annotated[
     typer.Option(help="Batch sizes to try, comma-separated; each method's default and some more by default."),
 ]
 Lengths = Annotated[list[str] | None, typer.Option(help="Sequence lengths, comma-separated.", metavar="NUMBERS")]
+
+
+def sequence_input(text: str | None) -> str | int | None:
+    """Read the name or the place of an input."""
+    return int(text) if text is not None and text.isdecimal() else text
 
 
 def names(values: list[str] | None, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from attribution_bench.errors import ModelError
-from attribution_bench.models.sequence_model import Layout, SequenceModel
+from attribution_bench.models.sequence_model import Layout, OnInconsistency, SequenceModel
 from attribution_bench.sequences.alphabet import DNA, Alphabet
 
 
@@ -15,15 +15,17 @@ def as_sequence_model(
     alphabet: Alphabet | str = DNA,
     device: str | None = None,
     output_names: tuple[str, ...] | None = None,
+    sequence_input: str | int | None = None,
+    on_inconsistency: OnInconsistency = "raise",
 ) -> SequenceModel:
-    """Return a SequenceModel of a torch.nn.Module, a keras.Model or a tf_keras.Model (Keras 2).
+    """Return a SequenceModel of a torch.nn.Module, a torch.export.ExportedProgram, a keras.Model or a tf_keras.Model.
 
-    One that is a SequenceModel already is returned.
+    One that is a SequenceModel already is returned. The options are those of `SequenceModel`.
 
     Raises
     ------
     ModelError
-        The object is none of these.
+        The object is none of these, or has no input of the name or place given.
     """
     if isinstance(model, SequenceModel):
         return model
@@ -32,6 +34,8 @@ def as_sequence_model(
         "alphabet": alphabet,
         "device": device,
         "output_names": output_names,
+        "sequence_input": sequence_input,
+        "on_inconsistency": on_inconsistency,
     }
     # A model of a framework can exist only once that framework has been imported. Keras comes first: with its torch
     # backend a keras.Model is a torch.nn.Module as well.
@@ -46,6 +50,11 @@ def as_sequence_model(
 
         return Keras2SequenceModel(model, **options)
     torch = sys.modules.get("torch")
+    exports = sys.modules.get("torch.export")
+    if exports is not None and isinstance(model, exports.ExportedProgram):
+        from attribution_bench.models.exported import ExportedModel
+
+        model = ExportedModel(model.module())
     if torch is not None and isinstance(model, torch.nn.Module):
         from attribution_bench.models.torch_model import TorchSequenceModel
 

@@ -19,7 +19,7 @@ from attribution_bench.errors import AttributionBenchError
 EXAMPLE_BATCH = 3
 """Sequences in the example that is traced; torch.export would take a batch of one for a constant."""
 LOGGERS = ("torch._guards", "torch.fx.experimental.symbolic_shapes")
-"""Loggers of PyTorch that print failures of an export, all of which are reported by ExportError."""
+"""Loggers of PyTorch that print failures of an export, made here so that they can be silenced before they are."""
 FAKE_CONSTANT = "fake tensor in the exported program"
 PLAIN_REASONS = {
     "its code fixes the number of sequences in a batch, as a loop over them does": ("specialized it to be a constant",),
@@ -59,6 +59,11 @@ def export(module: torch.nn.Module, x: Tensor, extras: Sequence[Tensor] = ()) ->
     ExportError
         Neither way leads to a graph.
     """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ExportError(
+            "torch.export cannot capture the model: it is TorchScript (torch.jit.trace or torch.jit.script); give the "
+            "module that it was made from"
+        )
     arguments = tuple(_example(tensor) for tensor in (x, *extras))
     axes = _batch_axes(module, arguments)
     failures: list[Exception] = []
@@ -118,14 +123,26 @@ def _reason(error: Exception) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the tracer's warnings, logs and prints of graphs on stderr; an error says what matters."""
-    loggers = [logging.getLogger(name) for name in LOGGERS]
+    names = [name for name in logging.Logger.manager.loggerDict if name == "torch" or name.startswith("torch.")]
+    loggers = [logging.getLogger(name) for name in dict.fromkeys((*names, *LOGGERS))]
+    # Also handlers, of which loggers that come into being meanwhile make use.
+    handlers = [handler for logger in loggers for handler in logger.handlers]
     former = [logger.disabled for logger in loggers]
     try:
         for logger in loggers:
             logger.disabled = True
+        for handler in handlers:
+            handler.addFilter(_nothing)
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
+        for handler in handlers:
+            handler.removeFilter(_nothing)
         for logger, disabled in zip(loggers, former, strict=True):
             logger.disabled = disabled
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    """Let no record of a log pass."""
+    return False

@@ -1,7 +1,7 @@
 """SequenceModel over a Keras 3 model, whatever its backend."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import DeviceError, ModelError
+from attribution_bench.models.consistency import Trace
+from attribution_bench.models.disturbance import Disturbance, undone
+from attribution_bench.models.keras_state import KeptVariable, randomness
+from attribution_bench.models.keras_trace import known_faults, traced
 from attribution_bench.models.sequence_model import Layout, SequenceModel, Tensor
 from attribution_bench.models.targets import Selection, check_reduced
 
@@ -48,7 +52,8 @@ class KerasSequenceModel(SequenceModel):
 
     def forward(self, x: Tensor, extras: tuple[Tensor, ...] = ()) -> dict[str, Tensor]:
         x = self._transposed(x) if self.layout == "NLA" else x
-        return self.name_outputs(self.model(self.arrange(x, extras), training=False))
+        length = x.shape[1 if self.layout == "NLA" else 2]
+        return self.name_outputs(self.model(self.arrange(x, extras, length), training=False))
 
     def name_outputs(self, outputs: Any) -> dict[str, Any]:
         """Name what the model returns: by its own names, or those given."""
@@ -56,32 +61,72 @@ class KerasSequenceModel(SequenceModel):
         several = isinstance(outputs, tuple | list) and len(outputs) > 1
         return self._named(outputs, tuple(names) if names and several else None)
 
-    def arrange(self, x: Any, extras: tuple[Any, ...]) -> Any:
+    def arrange(self, x: Any, extras: tuple[Any, ...], length: int | None = None) -> Any:
         """Put the inputs into the structure that the model is called with: one, a list, or a dict.
 
-        The sequence takes the place of the first input that has its number of letters; the further inputs follow each
-        other in the model's order, which for a dict is that of its keys as the model was built.
+        The sequence takes the place that was given as ``sequence_input``, or that of the only input that has its number
+        of letters and, where that is known, its length. The further inputs follow each other in the model's order,
+        which for a dict is that of its keys as the model was built.
 
         Raises
         ------
         ModelError
-            The model has another number of inputs.
+            The model has another number of inputs, or several of them could be the sequence.
         """
-        structure = self._input_structure()
+        structure, values = self._input_structure(), list(extras)
         if structure is None:
-            return [x, *extras] if extras else x
+            if (self._sequence_place or 0) > len(extras):
+                raise ModelError(
+                    f"the sequence is input {self._sequence_place} of the model (from 0), but only {len(extras)} "
+                    "others were given; give additional_forward_args one array for each of them"
+                )
+            values.insert(self._sequence_place or 0, x)
+            return values if extras else x
         symbols = list(_leaves(structure))
         if len(symbols) != 1 + len(extras):
-            named = ", ".join(f"{symbol.name!r} {tuple(symbol.shape)}" for symbol in symbols)
             raise ModelError(
-                f"the model has {len(symbols)} inputs ({named}), but was given the sequence and {len(extras)} extra "
-                "inputs; give additional_forward_args one array for each of the others, in this order"
+                f"the model has {len(symbols)} inputs ({_described(symbols)}), but was given the sequence and "
+                f"{len(extras)} extra inputs; give additional_forward_args one array for each of the others, in this "
+                "order"
             )
-        letters = len(self.alphabet)
-        fits = [len(s.shape) == 3 and s.shape[2 if self.layout == "NLA" else 1] in (None, letters) for s in symbols]
-        values = list(extras)
-        values.insert(fits.index(True) if any(fits) else 0, x)
+        values.insert(self._place_among(symbols, length), x)
         return _packed(structure, iter(values))
+
+    def _place_among(self, symbols: list[Any], length: int | None) -> int:
+        """Return the place of the sequence among the inputs."""
+        if self._sequence_place is not None:
+            return self._sequence_place
+        axis = 2 if self.layout == "NLA" else 1
+        fits = [
+            place
+            for place, symbol in enumerate(symbols)
+            if len(symbol.shape) == 3
+            and symbol.shape[axis] in (None, len(self.alphabet))
+            and (length is None or symbol.shape[3 - axis] in (None, length))
+        ]
+        if len(fits) > 1:
+            raise ModelError(
+                f"several inputs of the model could be the sequence: {_described([symbols[i] for i in fits])}; say "
+                "which with sequence_input=, a name or a place from 0, in as_sequence_model (--sequence-input on the "
+                "command line)"
+            )
+        return next(iter(fits), 0)
+
+    def _place_of_input(self, sequence_input: str | int) -> int:
+        structure = self._input_structure()
+        if structure is None:
+            if isinstance(sequence_input, int) and sequence_input >= 0:
+                return sequence_input
+            raise ModelError(f"the model names no inputs; give sequence_input a place from 0, not {sequence_input!r}")
+        symbols = list(_leaves(structure))
+        places = {symbol.name.partition(":")[0]: place for place, symbol in enumerate(symbols)}
+        if isinstance(structure, dict):
+            places |= {key: place for place, key in enumerate(structure)}
+        if sequence_input in places:
+            return places[sequence_input]
+        if isinstance(sequence_input, int) and 0 <= sequence_input < len(symbols):
+            return sequence_input
+        raise ModelError(f"the model has no input {sequence_input!r}; its inputs are {_described(symbols)}")
 
     def _input_structure(self) -> Any:
         """Return the symbolic inputs in their structure; None for a model without a graph."""
@@ -120,6 +165,36 @@ class KerasSequenceModel(SequenceModel):
         module = __import__(backend)
         return {"keras": keras.__version__, backend: module.__version__}
 
+    @property
+    def precision(self) -> Literal["full", "low"]:
+        kinds = {str(getattr(layer, "compute_dtype", None)) for layer in self.model._flatten_layers()}
+        low = self.precision_state()["tf32"] or kinds & {"float16", "bfloat16"}
+        return "low" if low or self._dtype in ("float16", "bfloat16") else "full"
+
+    def state(self) -> Hashable:
+        # Layers that do not train keep their statistics even where they are called in training mode.
+        return tuple((id(variable), bool(variable.trainable)) for variable in self.model.variables)
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[Disturbance]:
+        with undone(randomness(self.model), self._changing()) as disturbance:
+            yield disturbance
+
+    def _changing(self) -> list[KeptVariable]:
+        """Return what calls may change: statistics of layers that are called in training mode."""
+        return [KeptVariable(variable) for variable in self.model.non_trainable_variables]
+
+    def traced(self, x: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> list[Trace]:
+        structure = self._input_structure()
+        if structure is None:
+            return []
+        tensors = self.to_tensor(x), tuple(self.to_tensor(extra) for extra in extras)
+        given = self._transposed(tensors[0]) if self.layout == "NLA" else tensors[0]
+        return traced(self.model, structure, self.arrange(given, tensors[1], x.shape[2]), self.to_numpy)
+
+    def suspects(self) -> tuple[str, ...]:
+        return tuple(known_faults(self.model))
+
     def precision_state(self) -> dict[str, Any]:
         if keras.backend.backend() != "tensorflow":
             return {"tf32": False}
@@ -146,6 +221,10 @@ def _leaves(structure: Any) -> Iterator[Any]:
             yield from _leaves(part)
     else:
         yield structure
+
+
+def _described(symbols: list[Any]) -> str:
+    return ", ".join(f"{symbol.name!r} {tuple(symbol.shape)}" for symbol in symbols)
 
 
 def _packed(structure: Any, values: Iterator[Any]) -> Any:

@@ -64,6 +64,7 @@ class ModelSource:
         device: str | None = None,
         layout: Layout | None = None,
         alphabet: Alphabet = DNA,
+        sequence_input: str | int | None = None,
     ) -> SequenceModel:
         """Build or read the model.
 
@@ -73,7 +74,7 @@ class ModelSource:
             Length to build for, where the source takes one: an architecture, or a callable with a ``length`` argument.
         framework
             Of a built-in architecture.
-        device, layout, alphabet
+        device, layout, alphabet, sequence_input
             As in `as_sequence_model`.
 
         Raises
@@ -84,7 +85,7 @@ class ModelSource:
             The framework is not installed; the message names the extra.
         """
         model = {"file": self._read, "callable": self._call, "built-in": self._build}[self.kind](length, framework)
-        return as_sequence_model(model, device=device, layout=layout, alphabet=alphabet)
+        return as_sequence_model(model, device=device, layout=layout, alphabet=alphabet, sequence_input=sequence_input)
 
     def _build(self, length: int | None, framework: str) -> Any:
         options: dict[str, Any] = {"framework": framework, **dict(self.options)}

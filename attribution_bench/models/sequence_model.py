@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from attribution_bench.deprecation import moved_names
 from attribution_bench.errors import InvalidInputError, ModelError
+from attribution_bench.models.consistency import Trace, checked_outputs
+from attribution_bench.models.disturbance import Disturbance
 from attribution_bench.models.prediction import predict
 from attribution_bench.models.targets import OutputSpec, Selection
 from attribution_bench.sequences.alphabet import ALPHABETS, DNA, Alphabet
@@ -16,6 +19,7 @@ from attribution_bench.sequences.alphabet import ALPHABETS, DNA, Alphabet
 Layout: TypeAlias = Literal["NAL", "NLA"]
 Tensor: TypeAlias = Any
 """A tensor of the model's framework."""
+OnInconsistency: TypeAlias = Literal["raise", "warn"]
 
 
 class SequenceModel(abc.ABC):
@@ -34,6 +38,13 @@ class SequenceModel(abc.ABC):
     output_names
         Names for the outputs, in order. By default a dict's keys, Keras' output names, or ``output``
         (``output_0``, ``output_1`` ... of several).
+    sequence_input
+        Which of the model's inputs the sequence is, by its name or its place from 0, where several could be. The
+        further inputs follow each other in the model's order. By default the first input of a PyTorch model, and the
+        only input of a Keras model that has as many letters.
+    on_inconsistency
+        What a method does with a model whose prediction of a sequence depends on chance, on earlier calls or on the
+        rest of the batch: ``raise`` an InconsistentModelError, or ``warn`` and go on.
     """
 
     framework: ClassVar[Literal["torch", "keras"]]
@@ -47,6 +58,8 @@ class SequenceModel(abc.ABC):
         alphabet: Alphabet | str = DNA,
         device: str | None = None,
         output_names: tuple[str, ...] | None = None,
+        sequence_input: str | int | None = None,
+        on_inconsistency: OnInconsistency = "raise",
     ) -> None:
         if layout not in (None, "NAL", "NLA"):
             raise InvalidInputError(f"layout must be 'NAL' or 'NLA', not {layout!r}")
@@ -58,7 +71,13 @@ class SequenceModel(abc.ABC):
         self.layout: Layout = layout or self.default_layout
         self.alphabet = alphabet
         self.output_names = output_names
+        if on_inconsistency not in ("raise", "warn"):
+            raise InvalidInputError(f"on_inconsistency must be 'raise' or 'warn', not {on_inconsistency!r}")
+        self.on_inconsistency = on_inconsistency
+        self.sequence_input = sequence_input
         self.device = self._resolve_device(device)
+        self._sequence_place = None if sequence_input is None else self._place_of_input(sequence_input)
+        self._consistent: Hashable = None
 
     @property
     @abc.abstractmethod
@@ -97,6 +116,31 @@ class SequenceModel(abc.ABC):
         """Return a copy that computes in double precision; None where the framework offers none."""
         return None
 
+    @property
+    @abc.abstractmethod
+    def precision(self) -> Literal["full", "low"]:
+        """How precisely the model computes: ``low`` where layers or products are of half precision or TF32."""
+
+    @abc.abstractmethod
+    def state(self) -> Hashable:
+        """Return a value that differs once modes or weights have changed, as far as that can be seen at no cost."""
+
+    @abc.abstractmethod
+    def undisturbed(self) -> contextlib.AbstractContextManager[Disturbance]:
+        """Restore random states and the tensors that the model's own calls change, after the block."""
+
+    @abc.abstractmethod
+    def traced(self, x: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> list[Trace]:
+        """Run rows (n, A, L) and return what every layer takes and gives, in the order of the computation."""
+
+    @abc.abstractmethod
+    def suspects(self) -> tuple[str, ...]:
+        """Return what is known to make layers of the model depend on the batch or on chance in inference."""
+
+    @abc.abstractmethod
+    def _place_of_input(self, sequence_input: str | int) -> int:
+        """Return the place of an input by its name or place; raise ModelError naming the inputs there are."""
+
     @abc.abstractmethod
     def precision_state(self) -> dict[str, Any]:
         """Return what of the framework's state decides the precision of products: ``{"tf32": bool}``."""
@@ -115,25 +159,51 @@ class SequenceModel(abc.ABC):
         """
         x = np.zeros((2, len(self.alphabet), length), dtype=self.numpy_dtype)
         rows = tuple(np.repeat(extra[:1], 2, axis=0) for extra in extras)
-        with self.inference(), self.no_gradient():
+        with self.inference():
+            return self.specified(self.tried(x, rows), 2)
+
+    def checked_outputs(self, one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...] = ()) -> tuple[OutputSpec, ...]:
+        """Return the outputs' names and shapes for sequences (N, A, L); call it within `inference`.
+
+        At first use, and after a change of modes or weights, five rows are run in four batches instead of two zero ones
+        in one, to see that each is predicted by itself.
+
+        Raises
+        ------
+        InconsistentModelError
+            The prediction of a sequence depends on chance, on earlier calls or on the rest of the batch.
+        ModelError
+            The model does not take that length or those extra inputs.
+        """
+        if self._consistent is not None and self._consistent == self.state():
+            return self.outputs(one_hot.shape[2], extras)
+        one_hot = one_hot.astype(self.numpy_dtype, copy=False)
+        specs = checked_outputs(self, one_hot, extras, go_on=self.on_inconsistency == "warn")
+        self._consistent = self.state()
+        return specs
+
+    def tried(self, x: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> dict[str, Tensor]:
+        """Run rows (n, A, L) within `inference`, without gradients; a failure of the model's becomes a ModelError."""
+        with self.no_gradient():
             try:
-                outputs = self.forward(self.to_tensor(x), tuple(self.to_tensor(row) for row in rows))
+                return self.forward(self.to_tensor(x), tuple(self.to_tensor(extra) for extra in extras))
             except ModelError:
                 raise
             except Exception as error:  # a model may fail in any way; the failure is named and re-raised
                 raise ModelError(
-                    f"the model does not take sequences of length {length} "
+                    f"the model does not take sequences of length {x.shape[2]} "
                     f"(it was given {len(extras)} extra inputs, layout {self.layout}, {len(self.alphabet)} letters): "
                     f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
                 ) from error
-        specs = []
+
+    def specified(self, outputs: Mapping[str, Tensor], rows: int) -> tuple[OutputSpec, ...]:
+        """Return the names and shapes of outputs (rows, ...); raise ModelError where one lacks the axis of the rows."""
         for name, value in outputs.items():
-            if len(value.shape) == 0 or value.shape[0] != 2:
+            if len(value.shape) == 0 or value.shape[0] != rows:
                 raise ModelError(
-                    f"output {name!r} has shape {tuple(value.shape)} for 2 sequences; it needs a batch axis"
+                    f"output {name!r} has shape {tuple(value.shape)} for {rows} sequences; it needs a batch axis"
                 )
-            specs.append(OutputSpec(name, tuple(int(n) for n in value.shape[1:])))
-        return tuple(specs)
+        return tuple(OutputSpec(name, tuple(int(n) for n in value.shape[1:])) for name, value in outputs.items())
 
     def predict(
         self, one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...] = (), *, batch_size: int = 64

@@ -3,16 +3,27 @@
 import contextlib
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attribution_bench.errors import DeviceError
+from attribution_bench.errors import DeviceError, ModelError
+from attribution_bench.models.consistency import Trace
+from attribution_bench.models.disturbance import Disturbance, undone
 from attribution_bench.models.sequence_model import Layout, SequenceModel
 from attribution_bench.models.targets import Selection, check_reduced
+from attribution_bench.models.torch_inputs import in_order, place_of_input, refuse_look_alikes
+from attribution_bench.models.torch_state import (
+    KeptTensor,
+    change_counter,
+    named_tensors,
+    randomness,
+    without_values,
+)
+from attribution_bench.models.torch_trace import known_faults, traced
 
 
 class TorchSequenceModel(SequenceModel):
@@ -21,6 +32,12 @@ class TorchSequenceModel(SequenceModel):
     framework: ClassVar[Literal["torch", "keras"]] = "torch"
     default_layout: ClassVar[Layout] = "NAL"
     model: torch.nn.Module
+
+    def __init__(self, model: torch.nn.Module, **options: Any) -> None:
+        self._own_changes: tuple[str, ...] = ()
+        """Names of the tensors that the model's own calls have been seen to change, as a constraint of weights does."""
+        self._kept: list[KeptTensor] = []
+        super().__init__(model, **options)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -37,18 +54,26 @@ class TorchSequenceModel(SequenceModel):
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
         model = self.model
+        if (name := without_values(model)) is not None:
+            raise ModelError(
+                f"{name!r} of the model has no values: it is on the meta device, or its lazy layer has seen no input; "
+                "load the weights (to_empty() and load_state_dict(), or assign=True), or run a lazy model once"
+            )
         modes = [(module, module.training) for module in model.modules()]
         parameters = [(p, p.data, p.requires_grad, p.grad) for p in model.parameters()]
         device = torch.device(self.device)
         moves = any(tensor.device != device for tensor in (*model.parameters(), *model.buffers()))
         placed = _placed(model) if moves else []
         try:
-            model.eval()
+            _set_to_inference(model)
             if moves:
                 # Copies go to the device; the originals stay where they are, and come back below.
                 model.to(device)
+            self._kept += [KeptTensor(name, t) for name, t in named_tensors(model) if name in self._own_changes]
             yield
         finally:
+            while self._kept:
+                self._kept.pop().restore()
             for module, training in modes:
                 module.training = training
             for module, name, tensor in placed:
@@ -56,7 +81,8 @@ class TorchSequenceModel(SequenceModel):
             for parameter, data, requires_grad, gradient in parameters:
                 if moves:
                     parameter.data = data
-                parameter.requires_grad_(requires_grad)
+                if parameter.requires_grad != requires_grad:
+                    parameter.requires_grad_(requires_grad)
                 parameter.grad = gradient
 
     def to_tensor(self, array: NDArray[Any]) -> torch.Tensor:
@@ -68,7 +94,18 @@ class TorchSequenceModel(SequenceModel):
         return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).cpu().numpy()
 
     def forward(self, x: torch.Tensor, extras: tuple[torch.Tensor, ...] = ()) -> dict[str, torch.Tensor]:
-        return self._named(self.model(x.transpose(1, 2) if self.layout == "NLA" else x, *extras), None)
+        x = x.transpose(1, 2) if self.layout == "NLA" else x
+        if self._sequence_place is None:
+            refuse_look_alikes(self.model, x, extras)
+        return self._named(self.model(*in_order(x, extras, self.sequence_place)), None)
+
+    @property
+    def sequence_place(self) -> int:
+        """Place of the sequence among the model's inputs."""
+        return self._sequence_place or 0
+
+    def _place_of_input(self, sequence_input: str | int) -> int:
+        return place_of_input(self.model, sequence_input)
 
     def select(self, outputs: dict[str, torch.Tensor], selection: Selection) -> torch.Tensor:
         value = outputs[selection.name]
@@ -80,15 +117,48 @@ class TorchSequenceModel(SequenceModel):
     def versions(self) -> dict[str, str]:
         return {"torch": torch.__version__}
 
+    @property
+    def precision(self) -> Literal["full", "low"]:
+        dtypes = {tensor.dtype for _, tensor in named_tensors(self.model) if tensor.is_floating_point()}
+        rounded = self.precision_state()["tf32"] or torch.get_float32_matmul_precision() == "medium"
+        return "low" if rounded or not dtypes <= {torch.float32, torch.float64} else "full"
+
+    def state(self) -> Hashable:
+        modes = tuple((id(module), module.training) for module in self.model.modules())
+        changes = tuple(
+            (id(tensor), 0 if name in self._own_changes else change_counter(tensor))
+            for name, tensor in self.model.named_parameters()
+        )
+        return modes, changes
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[Disturbance]:
+        tensors = [KeptTensor(name, tensor) for name, tensor in named_tensors(self.model)]
+        with undone(randomness(self.model, torch.device(self.device)), tensors) as disturbance:
+            yield disturbance
+            changed = disturbance.changed
+        # What the model changes in every call is put back at the end of this one, and of those that follow.
+        self._own_changes = tuple(dict.fromkeys((*self._own_changes, *changed)))
+        self._kept += [tensor for tensor in tensors if tensor.name in changed]
+
+    def traced(self, x: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> list[Trace]:
+        return traced(self.model, lambda: self.tried(x, extras))
+
+    def suspects(self) -> tuple[str, ...]:
+        return tuple(known_faults(self.model))
+
     def precision_state(self) -> dict[str, Any]:
         on = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
         return {"tf32": self.device.startswith("cuda") and bool(on)}
 
     def in_double(self) -> "TorchSequenceModel":
-        copied = copy.deepcopy(self.model).double()
-        names = self.output_names
         return TorchSequenceModel(
-            copied, layout=self.layout, alphabet=self.alphabet, device=self.device, output_names=names
+            copy.deepcopy(self.model).double(),
+            layout=self.layout,
+            alphabet=self.alphabet,
+            device=self.device,
+            output_names=self.output_names,
+            sequence_input=self.sequence_input,
         )
 
     def _resolve_device(self, device: str | None) -> str:
@@ -103,6 +173,15 @@ class TorchSequenceModel(SequenceModel):
                 found.append("mps")
             raise DeviceError(f"device {device!r} is not available here; PyTorch finds {', '.join(found)}") from error
         return str(place)
+
+
+def _set_to_inference(model: torch.nn.Module) -> None:
+    try:
+        model.eval()
+    except NotImplementedError:
+        # A program of torch.export, or a model that holds one, has no modes to switch: it was exported in one.
+        for module in model.modules():
+            module.training = False
 
 
 def _placed(model: torch.nn.Module) -> list[tuple[torch.nn.Module, str, torch.Tensor]]:

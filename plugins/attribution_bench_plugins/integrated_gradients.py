@@ -9,6 +9,7 @@ from attribution_bench.attribution import Attribution, RawAttribution, Request, 
 from attribution_bench.deprecation import renamed_options
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.models import batches
+from attribution_bench.request import host_array
 from attribution_bench_plugins.gradients import gradients_of, scalars_of
 from attribution_bench_plugins.gradients.base import shaped, zero_at_unknown
 
@@ -105,7 +106,7 @@ class IntegratedGradients(Attribution):
 
 def _checked(baselines: Any) -> NDArray[np.floating]:
     """Return baselines, array or tensor, as an array of numbers; their shape is known to fit only with the inputs."""
-    array = np.asarray(baselines.detach().cpu() if hasattr(baselines, "detach") else baselines)
+    array = host_array(baselines, "baselines")
     if array.ndim not in (2, 3) or not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
         raise InvalidInputError(
             f"baselines must be finite numbers (A, L) or (N, A, L), not shape {array.shape} of {array.dtype}"

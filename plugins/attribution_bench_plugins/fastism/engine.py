@@ -7,12 +7,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench import errors
 from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.deprecation import moved_names
 from attribution_bench.explanation import Explanation
+from attribution_bench.foreign_warnings import foreign_warnings_shown
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.mutagenesis import RawMutagenesis
 from attribution_bench.mutations import Edit
@@ -57,8 +59,12 @@ class Engine:
 
         A model that is in the cache, and has not changed, is not run for them.
         """
+        return self.known_outputs(length, extras) or self.model.outputs(length, extras)
+
+    def known_outputs(self, length: int, extras: tuple[NDArray[Any], ...]) -> tuple[OutputSpec, ...] | None:
+        """Return the outputs of a model that is in the cache, and has not changed; None of any other."""
         known = self.cache.current(self._source(), length, extras)
-        return self.model.outputs(length, extras) if known is None else known.outputs
+        return None if known is None else known.outputs
 
     def attribute(self, request: Request) -> RawAttribution:
         """Return the predictions of every single-letter mutation of a request.
@@ -105,9 +111,11 @@ class Engine:
 
     def explain(self, length: int, extras: tuple[NDArray[Any], ...]) -> Explanation:
         """Explain what the engine does with the model at one length; raises as `FastISM.explain` does."""
-        with self.fixed_weights(), self.model.inference():
-            source = self._source()
-            compiled = self._compiled(source, length, extras, self.outputs(length, extras))
+        with self.fixed_weights(), foreign_warnings_shown(), self.model.inference():
+            source, letters = self._source(), len(self.model.alphabet)
+            example = np.eye(letters)[np.arange(length) % letters].T[None]
+            outputs = self.known_outputs(length, extras) or self.model.checked_outputs(example, extras)
+            compiled = self._compiled(source, length, extras, outputs)
         return explain(compiled.plan, length, source.dtype.itemsize, compiled.decision)
 
     def _source(self) -> Source:

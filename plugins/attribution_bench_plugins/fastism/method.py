@@ -143,8 +143,8 @@ class FastISM(InSilicoMutagenesis):
         with self.engine.fixed_weights(), super()._requested(*arguments, **named) as request:
             yield request
 
-    def _outputs(self, length: int, extras: "tuple[NDArray[Any], ...]") -> "tuple[OutputSpec, ...]":
-        return self.engine.outputs(length, extras)
+    def _outputs(self, one_hot: "NDArray[Any]", extras: "tuple[NDArray[Any], ...]") -> "tuple[OutputSpec, ...]":
+        return self.engine.known_outputs(one_hot.shape[2], extras) or super()._outputs(one_hot, extras)
 
     def _attribute(self, request: Request) -> RawAttribution:
         return self.engine.attribute(request)

@@ -8,8 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attribution_bench.errors import MissingDependencyError
+from attribution_bench.errors import MissingDependencyError, UnsupportedError
 from attribution_bench_plugins.gradients.base import Advance, Extras, Gradients, Scalar, not_differentiable
+
+WITHOUT_GRADIENT = ("does not require grad", "not have been used in the graph", "does not have a grad_fn")
+"""Parts of PyTorch's messages where nothing that can be differentiated leads from a target to the sequence."""
 
 
 class TorchGradients(Gradients):
@@ -83,7 +86,12 @@ def _captum() -> Any:
 def _named_errors() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:
-        if "does not require grad" in str(error) or "not have been used in the graph" in str(error):
-            raise not_differentiable() from error
+    except torch.OutOfMemoryError:
         raise
+    except RuntimeError as error:
+        if any(part in str(error) for part in WITHOUT_GRADIENT):
+            raise not_differentiable() from error
+        raise UnsupportedError(
+            f"PyTorch cannot take the gradient of this model: {next(iter(str(error).splitlines()), '')}; use an ISM "
+            "method, which needs none"
+        ) from error

@@ -55,7 +55,8 @@ def capture(
     builder = reader.builder
     sequence = builder.source("input", "sequence", _two_batches(sequences))
     others = [builder.source("extra", f"extra_{i}", _two_batches(extra)) for i, extra in enumerate(extras)]
-    given = model.arrange(Reference(sequence), tuple(Reference(name) for name in others))
+    length = sequences.shape[1 if model.layout == "NLA" else 2]
+    given = model.arrange(Reference(sequence), tuple(Reference(name) for name in others), length)
     try:
         outputs = mapped(reader.walk(functional, given, ""), lambda leaf: leaf.name)
     except CaptureError:

@@ -11,39 +11,45 @@ from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
 from attribution_bench.models.export import ExportError, export, module_path
+from attribution_bench.models.torch_inputs import in_order
 from attribution_bench_plugins.fastism.capture.errors import CaptureError
 from attribution_bench_plugins.fastism.capture.torch_operators import OperatorCall, translate, translate_part
 from attribution_bench_plugins.fastism.graph.ir import BATCH, OPAQUE, Graph, Node
 from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters, Parameters
 
 
-def capture(module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor], output_names: Sequence[str]) -> Graph:
+def capture(
+    module: torch.nn.Module, example: Tensor, extras: Sequence[Tensor], output_names: Sequence[str], place: int = 0
+) -> Graph:
     """Return the graph of a module in inference mode.
 
     Parameters
     ----------
     module
-        Called as ``module(x, *extras)``.
+        Called as ``module(x, *extras)``, or with the sequence at another place.
     example
         One or more sequences as the module takes them.
     extras
         Its further inputs, with as many rows.
     output_names
         Names for the tensors that it returns, in order.
+    place
+        Place of the sequence among the inputs.
     """
+    first, *others = in_order(example, extras, place)
     try:
         with torch.no_grad():
-            program = export(module, example, extras)
+            program = export(module, first, others)
     except ExportError as error:
         raise CaptureError(str(error)) from error
-    return _Reader(program, module, output_names).graph().needed()
+    return _Reader(program, output_names, place).graph().needed()
 
 
 class _Reader:
     """Turns an exported program into a Graph, node by node."""
 
-    def __init__(self, program: ExportedProgram, module: torch.nn.Module, output_names: Sequence[str]) -> None:
-        self.program, self.output_names = program, output_names
+    def __init__(self, program: ExportedProgram, output_names: Sequence[str], place: int) -> None:
+        self.program, self.output_names, self.place = program, output_names, place
         self.nodes: dict[str, Node] = {}
         self.constants: dict[str, Tensor] = {}
         self.inputs: list[str] = []
@@ -62,20 +68,24 @@ class _Reader:
                 self._call(node)
             else:
                 raise CaptureError(f"the captured graph holds a node of kind {node.op!r} ({node.name})")
-        changed = self.program.graph_signature.buffers_to_mutate
+        signature = self.program.graph_signature
+        changed = signature.buffers_to_mutate | signature.parameters_to_mutate | signature.user_inputs_to_mutate
         if changed:
-            raise CaptureError(f"it changes its buffer {next(iter(changed.values()))!r} in inference")
+            raise CaptureError(
+                f"it changes {next(iter(changed.values()))!r} in inference, one of its own tensors or inputs"
+            )
         if len(outputs) != len(self.output_names):
             raise CaptureError(f"the graph returns {len(outputs)} tensors, the model {len(self.output_names)}")
         named = {name: out.name for name, out in zip(self.output_names, outputs, strict=True)}
-        return Graph(self.nodes, self.inputs[0], tuple(self.inputs[1:]), named)
+        sequence = self.inputs.pop(self.place)
+        return Graph(self.nodes, sequence, tuple(self.inputs), named)
 
     def _placeholder(self, node: fx.Node, spec: Any) -> None:
         if spec.kind == InputKind.USER_INPUT:
             value = node.meta["val"]
             if not self.inputs:
                 self.batch = value.shape[0]
-            kind = "extra" if self.inputs else "input"
+            kind = "input" if len(self.inputs) == self.place else "extra"
             self.inputs.append(node.name)
             self.nodes[node.name] = Node(node.name, kind, (), _no_call, f"input {node.name}", self._shape(value))
             return

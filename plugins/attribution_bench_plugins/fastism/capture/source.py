@@ -15,6 +15,7 @@ from torch import Tensor
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
 from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
+from attribution_bench.models.torch_state import change_counter
 from attribution_bench.request import Request
 from attribution_bench_plugins.fastism.capture.errors import CaptureError
 from attribution_bench_plugins.fastism.capture.from_torch import capture
@@ -115,6 +116,8 @@ class Source(abc.ABC):
 class TorchSource(Source):
     """A torch.nn.Module."""
 
+    model: TorchSequenceModel
+
     def __init__(self, model: TorchSequenceModel) -> None:
         self.model, self.module = model, model.model
         self.device, self.dtype = torch.device(model.device), model.dtype
@@ -123,7 +126,8 @@ class TorchSource(Source):
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
         one_hot, rows = self._examples(length, extras)
         inputs = self.sequences(one_hot), *map(self.tensor, rows)
-        graph = capture(self.module, inputs[0], inputs[1:], [output.name for output in outputs])
+        names, place = [output.name for output in outputs], self.model.sequence_place
+        graph = capture(self.module, inputs[0], inputs[1:], names, place)
         self._compare(_outputs_by_batch(graph, inputs), one_hot, rows)
         return graph
 
@@ -132,7 +136,7 @@ class TorchSource(Source):
         # Computed for each request: one pass over the modules takes half as long as parameters() and buffers().
         held = [(*module._parameters.values(), *module._buffers.values()) for module in self.module.modules()]
         tensors = (tensor for tensors in held for tensor in tensors if tensor is not None)
-        return self.device, tuple((tensor.data_ptr(), tensor._version, tensor.element_size()) for tensor in tensors)
+        return self.device, tuple((t.data_ptr(), change_counter(t), t.element_size()) for t in tensors)
 
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
         return self.model.to_numpy(select_tensor(value, selection))
@@ -209,7 +213,7 @@ class _AsModule(torch.nn.Module):
         self.model, self.sequence_model = model.model, model
 
     def forward(self, x: Tensor, *extras: Tensor) -> tuple[Tensor, ...]:
-        inputs = self.sequence_model.arrange(x, extras)
+        inputs = self.sequence_model.arrange(x, extras, x.shape[1 if self.sequence_model.layout == "NLA" else 2])
         return tuple(self.sequence_model.name_outputs(self.model(inputs, training=False)).values())
 
 

@@ -146,15 +146,17 @@ def _in_place(target: Any, arguments: Mapping[str, Any]) -> Callable[[Tensor], T
     overload = getattr(packet, target._overloadname, None) if packet is not None else None
     if overload is None or [x.name for x in overload._schema.arguments] != [x.name for x in target._schema.arguments]:
         return None
-    first, *rest = arguments.values()
+    schema = target._schema.arguments
+    by_name = {argument.name: arguments[argument.name] for argument in schema if argument.kwarg_only}
+    first, *rest = (arguments[argument.name] for argument in schema if not argument.kwarg_only)
     if not isinstance(first, fx.Node):
         return None
     empty = torch.empty(0, dtype=first.meta["val"].dtype)
-    if target(empty, *rest).dtype != empty.dtype:
+    if target(empty, *rest, **by_name).dtype != empty.dtype:
         return None
 
     def call(x: Tensor) -> Tensor:
-        result: Tensor = overload(x, *rest)
+        result: Tensor = overload(x, *rest, **by_name)
         return result
 
     return call

@@ -1,0 +1,320 @@
+"""The check that a prediction depends on its sequence alone: the same row alone, in a batch, and twice."""
+
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.errors import InconsistencyWarning, InconsistentModelError, ModelError
+from attribution_bench.models.disturbance import Disturbance
+from attribution_bench.models.targets import OutputSpec
+
+TOLERANCES: Mapping[str, float] = {"full": 1e-4, "low": 3e-2}
+"""Largest difference of two predictions of one row that may be rounding, relative to the output's scale, by precision.
+
+Batches of other sizes are summed up in other orders. In deep networks single precision, of 2**-24, loses up to 1e-5 of
+the scale so; half precisions and TF32, of 2**-8 to 2**-11, up to a hundredth. What mixes sequences or draws numbers changes
+outputs by more, mostly by a tenth; where it is not plain which of the two it is, a second look decides.
+"""
+AGAIN = 8
+"""Further calls of a model that drew random numbers and gave the same all the same, as a dropout of few units may."""
+ROWS_AGAIN = 16
+"""Rows of the second look at a model of which the first found a difference."""
+
+Outputs = Mapping[str, NDArray[Any]]
+Kind = Literal["batch", "chance", "memory"]
+
+FAULTS: Mapping[Kind, str] = {
+    "batch": "its prediction of a sequence depends on the rest of the batch",
+    "chance": "its prediction depends on chance: it draws random numbers in inference",
+    "memory": "it gives another prediction when it is asked twice, as it keeps something from call to call",
+}
+REMEDIES: Mapping[Kind, str] = {
+    "batch": "let it treat every sequence by itself: code such as `h - h.mean(0)` or a factor of `x.shape[0]` does not",
+    "chance": "switch it off in inference, as `F.dropout(h, p, training=self.training)` does in PyTorch and a layer's "
+    "argument `training` in Keras",
+    "memory": "let it compute from its inputs and weights alone",
+}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a layer of a model takes or gives in one call."""
+
+    place: str
+    """Where that is, for people to find it."""
+    values: tuple[NDArray[Any], ...]
+    fault: str = ""
+    """What is known to be wrong with the layer, and what would do; empty where nothing is."""
+
+
+class CheckedModel(Protocol):
+    """What the check asks of a model, as `SequenceModel` has it."""
+
+    @property
+    def precision(self) -> Literal["full", "low"]:
+        """How precisely the model computes."""
+        ...
+
+    def tried(self, x: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> dict[str, Any]:
+        """Run rows (n, A, L) and return output -> tensor; raise ModelError where the model does not take them."""
+        ...
+
+    def specified(self, outputs: Mapping[str, Any], rows: int) -> tuple[OutputSpec, ...]:
+        """Return the outputs' names and shapes; raise ModelError where one lacks the axis of the rows."""
+        ...
+
+    def to_numpy(self, tensor: Any) -> NDArray[Any]:
+        """Return a tensor as an array on the host."""
+        ...
+
+    def undisturbed(self) -> AbstractContextManager[Disturbance]:
+        """Restore random states and the model's tensors after the block."""
+        ...
+
+    def in_double(self) -> "CheckedModel | None":
+        """Return a copy that computes in double precision; None where the framework offers none."""
+        ...
+
+    def inference(self) -> AbstractContextManager[None]:
+        """Put the model in inference mode."""
+        ...
+
+    def traced(self, x: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> list[Trace]:
+        """Run rows and return what every layer takes and gives, in the order of the computation."""
+        ...
+
+    def suspects(self) -> tuple[str, ...]:
+        """Return what is known to be wrong with layers of the model, whether they are used or not."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to try a model on."""
+
+    one_hot: NDArray[Any]
+    extras: tuple[NDArray[Any], ...]
+
+    def __getitem__(self, rows: slice) -> "Rows":
+        return Rows(self.one_hot[rows], tuple(extra[rows] for extra in self.extras))
+
+    def __len__(self) -> int:
+        return len(self.one_hot)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A difference of two predictions of one row that is no rounding."""
+
+    kind: Kind
+    output: str
+    error: float
+    """Relative to the output's scale."""
+    row: int
+
+
+def checked_outputs(
+    model: CheckedModel, one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...], *, go_on: bool
+) -> tuple[OutputSpec, ...]:
+    """Return a model's outputs once it is known to predict each row by itself. Call it in inference; five rows are run.
+
+    Parameters
+    ----------
+    one_hot, extras
+        Sequences of a request (N, A, L), of which one is run, and the model's further inputs with N rows each.
+    go_on
+        Warn of a fault instead of raising.
+
+    Raises
+    ------
+    InconsistentModelError
+        The prediction of a row depends on the rest of the batch, on chance or on earlier calls; the message says where.
+    ModelError
+        The model does not take these inputs, or gives no outputs with an axis of rows.
+    """
+    rows = _examples(one_hot, extras)
+    with model.undisturbed() as disturbance:
+        together = model.tried(rows.one_hot, rows.extras)
+        specs = model.specified(together, len(rows))
+        finding = _compared(model, rows, _hosted(model, together, len(rows)), disturbance)
+    if finding is not None:
+        finding = _confirmed(model, rows, finding)
+    if finding is None:
+        return specs
+    message = _message(model, rows, finding)
+    if not go_on:
+        raise InconsistentModelError(
+            f"{message}. Scores of it would mean nothing; as_sequence_model(model, on_inconsistency='warn') gives them "
+            "nevertheless"
+        )
+    warnings.warn(message, InconsistencyWarning, stacklevel=_frames_to_caller())
+    return specs
+
+
+def _examples(one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> Rows:
+    """Return the first sequence with a known letter, and one that differs from it at every position."""
+    known: NDArray[np.bool_] = np.any(one_hot, axis=1)
+    first = int(np.any(known, axis=1).argmax())
+    letters = np.where(known[first], one_hot[first].argmax(axis=0) + 1, 0) % one_hot.shape[1]
+    other = np.eye(one_hot.shape[1], dtype=one_hot.dtype)[letters].T
+    chosen = [first, (first + 1) % len(one_hot)]
+    return Rows(np.stack([one_hot[first], other]), tuple(extra[chosen] for extra in extras))
+
+
+def _compared(model: CheckedModel, rows: Rows, together: Outputs, disturbance: Disturbance) -> Finding | None:
+    """Compare each row alone with the same row of the batch, and the first one with itself."""
+    singles = []
+    for row in range(len(rows)):
+        try:
+            singles.append(_predicted(model, rows[row : row + 1]))
+        except ModelError as error:
+            cause = error.__cause__ or error
+            reason = f"{type(cause).__name__}: {next(iter(str(cause).strip().splitlines()), '')}"
+            raise InconsistentModelError(
+                "; ".join(
+                    [f"the model takes {len(rows)} sequences at once but not one alone ({reason})", *model.suspects()]
+                )
+            ) from error
+    draws = disturbance.draws
+    scale = {
+        name: max(_scale(values), *(_scale(single[name]) for single in singles)) or 1.0
+        for name, values in together.items()
+    }
+    # The same call gives the same numbers but for randomness, whatever the precision.
+    allowed = TOLERANCES[model.precision] * (1e-2 if draws else 1)
+    for _ in range(AGAIN if draws else 1):
+        again = _predicted(model, rows[:1])
+        finding = _largest("chance" if draws else "memory", [(0, again, singles[0])], scale, allowed)
+        if finding is not None:
+            return finding
+    pairs = [(row, _row(together, row), single) for row, single in enumerate(singles)]
+    return _largest("batch", pairs, scale, TOLERANCES[model.precision])
+
+
+def _confirmed(model: CheckedModel, rows: Rows, finding: Finding) -> Finding | None:
+    """Look again, at more sequences and in double precision where there is such a copy; None for rounding after all."""
+    precise = _double(model) or model
+    letters, length = rows.one_hot.shape[1:]
+    index = np.random.default_rng(0).integers(0, letters, (ROWS_AGAIN - len(rows), length))
+    more = np.eye(letters, dtype=rows.one_hot.dtype)[index].transpose(0, 2, 1)
+    repeated = np.arange(ROWS_AGAIN) % len(rows)
+    every = Rows(np.concatenate([rows.one_hot, more]), tuple(extra[repeated] for extra in rows.extras))
+    for subject in dict.fromkeys((precise, model)):
+        try:
+            with subject.inference(), subject.undisturbed() as disturbance:
+                again = _compared(subject, every, _predicted(subject, every), disturbance)
+        except Exception:  # a copy in another precision may fail in any way; the model itself decides then
+            continue
+        return None if again is None else finding
+    return finding
+
+
+def _double(model: CheckedModel) -> CheckedModel | None:
+    try:
+        return model.in_double()
+    except Exception:  # a model of any kind may refuse to be copied, or memory may not hold it twice
+        return None
+
+
+def _message(model: CheckedModel, rows: Rows, finding: Finding) -> str:
+    """Return what is wrong, where, and what would do."""
+    found, remedy = _culprit(model, rows, finding), REMEDIES[finding.kind]
+    if found is not None:
+        where = f"look at {found.place}: {found.fault or remedy}"
+    else:
+        where = f"look at {'; '.join(model.suspects())}" if model.suspects() else remedy
+    changes = f"output {finding.output!r} changes by {finding.error:.1g} of its scale"
+    return f"the model cannot be believed: {FAULTS[finding.kind]} ({changes}); {where}"
+
+
+def _culprit(model: CheckedModel, rows: Rows, finding: Finding) -> Trace | None:
+    """Return the first place at which two calls differ; None where none is found."""
+    alone = rows[finding.row : finding.row + 1]
+    try:
+        with model.undisturbed():
+            reference = model.traced(alone.one_hot, alone.extras)
+            for _ in range(1 if finding.kind == "batch" else AGAIN):
+                asked = rows if finding.kind == "batch" else alone
+                place = _divergence(reference, model.traced(asked.one_hot, asked.extras), finding.row, len(asked))
+                if place is not None:
+                    return place
+    except Exception:  # the place is a help to the reader; what is wrong is known without it
+        return None
+    return None
+
+
+def _divergence(reference: Sequence[Trace], other: Sequence[Trace], row: int, rows: int) -> Trace | None:
+    """Return the first trace that differs between a row alone and the same row, which is one of `rows` there."""
+    for alone, there in zip(reference, other, strict=False):
+        if alone.place != there.place:
+            return None
+        for value, batch in zip(alone.values, there.values, strict=False):
+            if not value.ndim or batch.shape != (rows * value.shape[0], *value.shape[1:]):
+                continue
+            mine = batch[row * len(value) : (row + 1) * len(value)] if rows > 1 else batch
+            if not _difference(mine, value) <= TOLERANCES["full"] * _scale(value):
+                return alone
+    return None
+
+
+def _predicted(model: CheckedModel, rows: Rows) -> Outputs:
+    return _hosted(model, model.tried(rows.one_hot, rows.extras), len(rows))
+
+
+def _hosted(model: CheckedModel, outputs: Mapping[str, Any], rows: int) -> Outputs:
+    """Return outputs (rows, ...) on the host; of one row, a model may leave the axis of rows out."""
+    hosted = {name: model.to_numpy(value) for name, value in outputs.items()}
+    return {name: values[None] if rows == 1 and not values.ndim else values for name, values in hosted.items()}
+
+
+def _row(outputs: Outputs, row: int) -> Outputs:
+    return {name: values[row : row + 1] for name, values in outputs.items()}
+
+
+def _largest(
+    kind: Kind, pairs: Sequence[tuple[int, Outputs, Outputs]], scale: Mapping[str, float], allowed: float
+) -> Finding | None:
+    """Return the largest difference that is not allowed."""
+    found = [
+        Finding(kind, name, _difference(first[name], second[name]) / scale[name], row)
+        for row, first, second in pairs
+        for name in first
+    ]
+    worst = max(found, key=lambda finding: finding.error, default=None)
+    return worst if worst is not None and not worst.error <= allowed else None
+
+
+def _difference(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Return the largest difference of two arrays of one size; infinite where only one of two values is finite."""
+    if first.size != second.size:
+        return float("inf")
+    one, two = _wide(first).reshape(-1), _wide(second).reshape(-1)
+    same = (one == two) | (np.isnan(one) & np.isnan(two))
+    with np.errstate(invalid="ignore", over="ignore"):
+        distance = np.abs(one - two)[~same]
+    return float(np.where(np.isfinite(distance), distance, np.inf).max(initial=0))
+
+
+def _scale(values: NDArray[Any]) -> float:
+    """Return the largest finite absolute value."""
+    sizes = np.abs(_wide(values))
+    return float(sizes[np.isfinite(sizes)].max(initial=0))
+
+
+def _wide(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(np.complex128 if np.iscomplexobj(values) else np.float64)
+
+
+def _frames_to_caller() -> int:
+    """Return the `stacklevel` that lets a warning of this module's caller point at the first code outside the suite."""
+    level, frame = 1, sys._getframe(1)
+    inside = ("attribution_bench.", "attribution_bench_plugins.", "contextlib")
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(inside):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -1,0 +1,98 @@
+"""State of a torch.nn.Module that its own calls may change, and how to put it back."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from attribution_bench.models.disturbance import HeldGenerator, HostRandomness, Kept
+
+
+class TorchRandomness:
+    """The random state of PyTorch, on the host and on one device."""
+
+    name = "torch"
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._states = self._current()
+
+    def _current(self) -> list[Tensor]:
+        states = [torch.get_rng_state()]
+        if self._device.type == "cuda":
+            states.append(torch.cuda.get_rng_state(self._device))
+        return states
+
+    def is_unchanged(self) -> bool:
+        return all(torch.equal(now, then) for now, then in zip(self._current(), self._states, strict=True))
+
+    def restore(self) -> None:
+        torch.set_rng_state(self._states[0])
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(self._states[1], self._device)
+
+
+class HeldTorchGenerator:
+    """A generator of PyTorch that a module holds."""
+
+    def __init__(self, name: str, generator: torch.Generator) -> None:
+        self.name, self._generator, self._state = name, generator, generator.get_state()
+
+    def is_unchanged(self) -> bool:
+        return torch.equal(self._generator.get_state(), self._state)
+
+    def restore(self) -> None:
+        self._generator.set_state(self._state)
+
+
+class KeptTensor:
+    """A parameter or buffer with the values that it had."""
+
+    def __init__(self, name: str, tensor: Tensor) -> None:
+        self.name, self.tensor = name, tensor
+        self._values = tensor.detach().clone()
+
+    def is_unchanged(self) -> bool:
+        now = self.tensor.detach()
+        if now.shape != self._values.shape:
+            return False
+        # NaN counts as itself.
+        return torch.equal(now, self._values) or bool(((now == self._values) | (now != now)).all())
+
+    def restore(self) -> None:
+        if not self.is_unchanged():
+            with torch.no_grad():
+                # Through `data`, so that the tensor's counter of changes, by which new weights are noticed, stays.
+                self.tensor.data.copy_(self._values)
+
+
+def randomness(module: nn.Module, device: torch.device) -> list[Kept]:
+    """Return the random states that a module's calls may change."""
+    held: list[Kept] = [HostRandomness(), TorchRandomness(device)]
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            if isinstance(value, torch.Generator):
+                held.append(HeldTorchGenerator(f"{path}.{name}".lstrip("."), value))
+            elif isinstance(value, np.random.Generator):
+                held.append(HeldGenerator(f"{path}.{name}".lstrip("."), value))
+    return held
+
+
+def named_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield a module's parameters and buffers by their names."""
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def change_counter(tensor: Tensor) -> int:
+    """Return how often a tensor was changed in place; 0 for one of inference mode, which keeps no count."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def without_values(module: nn.Module) -> str | None:
+    """Return the name of a parameter or buffer that has no values: on the meta device, or of a lazy layer."""
+    for name, tensor in named_tensors(module):
+        if tensor.is_meta or torch.nn.parameter.is_lazy(tensor):
+            return name
+    return None
