@@ -18,8 +18,8 @@ TOLERANCES: Mapping[str, float] = {"full": 1e-4, "low": 3e-2}
 """Largest difference of two predictions of one row that may be rounding, relative to the output's scale, by precision.
 
 Batches of other sizes are summed up in other orders. In deep networks single precision, of 2**-24, loses up to 1e-5 of
-the scale so; half precisions and TF32, of 2**-8 to 2**-11, up to a hundredth. What mixes sequences or draws numbers changes
-outputs by more, mostly by a tenth; where it is not plain which of the two it is, a second look decides.
+the scale so; half precisions and TF32, of 2**-8 to 2**-11, up to a hundredth. What mixes sequences or draws numbers
+mostly changes outputs by a tenth; a second look, in double precision where there is one, tells it from rounding.
 """
 AGAIN = 8
 """Further calls of a model that drew random numbers and gave the same all the same, as a dropout of few units may."""

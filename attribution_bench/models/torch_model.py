@@ -37,6 +37,7 @@ class TorchSequenceModel(SequenceModel):
         self._own_changes: tuple[str, ...] = ()
         """Names of the tensors that the model's own calls have been seen to change, as a constraint of weights does."""
         self._kept: list[KeptTensor] = []
+        """Those of them that the innermost `inference` puts back at its end."""
         super().__init__(model, **options)
 
     @property
@@ -54,26 +55,30 @@ class TorchSequenceModel(SequenceModel):
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
         model = self.model
-        if (name := without_values(model)) is not None:
+        tensors = list(named_tensors(model))
+        if (missing := without_values(tensors)) is not None:
             raise ModelError(
-                f"{name!r} of the model has no values: it is on the meta device, or its lazy layer has seen no input; "
+                f"{missing!r} of the model has no values: it is on the meta device, or its lazy layer has seen no input; "
                 "load the weights (to_empty() and load_state_dict(), or assign=True), or run a lazy model once"
             )
         modes = [(module, module.training) for module in model.modules()]
         parameters = [(p, p.data, p.requires_grad, p.grad) for p in model.parameters()]
         device = torch.device(self.device)
-        moves = any(tensor.device != device for tensor in (*model.parameters(), *model.buffers()))
+        moves = any(tensor.device != device for _, tensor in tensors)
         placed = _placed(model) if moves else []
+        outer, self._kept = self._kept, []
         try:
             _set_to_inference(model)
             if moves:
                 # Copies go to the device; the originals stay where they are, and come back below.
                 model.to(device)
-            self._kept += [KeptTensor(name, t) for name, t in named_tensors(model) if name in self._own_changes]
+            if self._own_changes:
+                self._kept += [KeptTensor(name, t) for name, t in named_tensors(model) if name in self._own_changes]
             yield
         finally:
-            while self._kept:
-                self._kept.pop().restore()
+            for kept in self._kept:
+                kept.restore()
+            self._kept = outer
             for module, training in modes:
                 module.training = training
             for module, name, tensor in placed:

@@ -1,10 +1,11 @@
 """State of a torch.nn.Module that its own calls may change, and how to put it back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from attribution_bench.models.disturbance import HeldGenerator, HostRandomness, Kept
 
@@ -90,9 +91,6 @@ def change_counter(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def without_values(module: nn.Module) -> str | None:
+def without_values(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
     """Return the name of a parameter or buffer that has no values: on the meta device, or of a lazy layer."""
-    for name, tensor in named_tensors(module):
-        if tensor.is_meta or torch.nn.parameter.is_lazy(tensor):
-            return name
-    return None
+    return next((name for name, tensor in tensors if is_lazy(tensor) or tensor.is_meta), None)

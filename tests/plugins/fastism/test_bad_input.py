@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attribution_bench as ab
-from attribution_bench.errors import FallbackWarning
+from attribution_bench.errors import FallbackWarning, InconsistencyWarning
 from fastism_models import Custom
 from parity import assert_parity, brute_force, one_hot
 
@@ -107,7 +107,7 @@ class DrawingInPython(nn.Module):
         return x.sum((1, 2)) + float(self.generator.standard_normal())
 
 
-FALLING_BACK: dict[str, tuple[Callable[[], nn.Module], str]] = {
+NOT_TO_BE_BELIEVED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "dropout that stays": (lambda: model(lambda m, x: m.head(F.dropout(hidden(m, x), 0.5))), "random numbers"),
     "normal noise": (lambda: model(lambda m, x: m.head(hidden(m, x)) + torch.randn(2)), "random numbers"),
     "noise drawn in Python": (DrawingInPython, "differs from the model's|torch.export cannot capture"),
@@ -116,10 +116,6 @@ FALLING_BACK: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: model(lambda m, x: torch.stack([m.conv(x)[m.conv(x) > 0].sum()]).expand(x.shape[0])),
         "torch.export cannot capture|mix the sequences of a batch",
     ),
-    "weights that the code holds below a norm": (
-        lambda: model(lambda m, x: (m.conv.weight.data.renorm_(2, 0, 0.9), m.head(hidden(m, x)))[1]),
-        r"as `weight\.data` is",
-    ),
     "training statistics": (
         lambda: model(lambda m, x: F.batch_norm(m.conv(x), None, None, training=True)),
         "mix the sequences of a batch",
@@ -127,12 +123,162 @@ FALLING_BACK: dict[str, tuple[Callable[[], nn.Module], str]] = {
 }
 
 
+@pytest.mark.parametrize("name", NOT_TO_BE_BELIEVED)
+def test_what_no_method_may_believe_is_refused_and_falls_back_with_a_warning_where_it_is_asked_for(name: str) -> None:
+    build, reason = NOT_TO_BE_BELIEVED[name]
+    x = one_hot(2, 4, LENGTH)
+    with pytest.raises(ab.errors.InconsistentModelError, match="the model cannot be believed"):
+        ab.get_method("fastism")(build().double()).attribute(x, target="all")
+    asked = ab.as_sequence_model(build().double(), on_inconsistency="warn")
+    with pytest.warns(InconsistencyWarning), pytest.warns(FallbackWarning, match=reason):
+        result = ab.get_method("fastism")(asked).attribute(x, target="all")
+    assert "fallback" in result.metadata
+
+
+def constraining(constrain: Callable[[Tensor], object]) -> Callable[..., object]:
+    """Return a forward that changes the convolution's weights before it uses them."""
+
+    def forward(m: nn.Module, x: Tensor) -> Tensor:
+        constrain(m.conv.weight)
+        y: Tensor = m.head(hidden(m, x))
+        return y
+
+    return forward
+
+
+def assign(weight: Tensor) -> None:
+    weight.data = weight.data.clamp(-0.1, 0.1)
+
+
+def without_gradient(change: Callable[[Tensor], object]) -> Callable[[Tensor], object]:
+    def constrain(weight: Tensor) -> None:
+        with torch.no_grad():
+            change(weight)
+
+    return constrain
+
+
+FALLING_BACK: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "weights that the code holds below a norm": (
+        lambda: model(constraining(lambda weight: weight.data.renorm_(2, 0, 0.3))),
+        r"as `weight\.data` is",
+    ),
+    "weights that the code clamps": (
+        lambda: model(constraining(lambda weight: weight.data.clamp_(min=0))),
+        r"as `weight\.data` is",
+    ),
+    "weights that the code replaces": (lambda: model(constraining(assign)), r"as `weight\.data` is"),
+    "weights clamped without gradients": (
+        lambda: model(constraining(without_gradient(lambda weight: weight.clamp_(min=0)))),
+        r"it changes 'conv\.weight' in inference",
+    ),
+    "weights renormalised without gradients": (
+        lambda: model(constraining(without_gradient(lambda weight: weight.renorm_(2, 0, 0.3)))),
+        r"it changes 'conv\.weight' in inference",
+    ),
+    "an embedding with a largest norm": (
+        lambda: Letters().double(),
+        r"it changes 'embedding\.weight' in inference",
+    ),
+    "a buffer that counts calls": (lambda: Counting().double(), r"it changes 'calls' in inference"),
+    "TorchScript by tracing": (
+        lambda: torch.jit.trace(model(lambda m, x: m.head(hidden(m, x))), torch.zeros(2, 4, LENGTH).double()),
+        "it is TorchScript",
+    ),
+    "TorchScript by scripting": (
+        lambda: torch.jit.script(nn.Sequential(nn.Conv1d(4, 3, 5), nn.Flatten(), nn.Linear(24, 2)).double()),
+        "it is TorchScript",
+    ),
+}
+
+
+class Letters(nn.Module):
+    """A layer of letters whose vectors are held below a norm whenever they are looked up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.embedding, self.head = nn.Embedding(4, 3, max_norm=0.5), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.embedding(x.argmax(1)).relu().mean(1))
+        return y
+
+
+class Counting(nn.Module):
+    """Counts its calls in a buffer, which the output does not depend on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(4, 3, 5)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        y: Tensor = self.conv(x).amax(2)
+        return y
+
+
 @pytest.mark.parametrize("name", FALLING_BACK)
 def test_what_falls_back(name: str) -> None:
     build, reason = FALLING_BACK[name]
-    with pytest.warns(FallbackWarning, match=reason):
-        result = ab.get_method("fastism")(build().double()).attribute(one_hot(2, 4, LENGTH), target="all")
-    assert "fallback" in result.metadata
+    module, x = build(), one_hot(2, 4, LENGTH)
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    method = ab.get_method("fastism")(module)
+    for _ in range(2):  # what is found out in the first call holds in the second
+        with pytest.warns(FallbackWarning, match=reason):
+            result = method.attribute(x, target="all")
+        assert "fallback" in result.metadata
+        after = module.state_dict()
+        assert all(torch.equal(after[key], value) for key, value in before.items())
+    assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
+
+
+REPARAMETRISED: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "spectral norm": nn.utils.parametrizations.spectral_norm,
+    "weight norm": nn.utils.parametrizations.weight_norm,
+    "spectral norm by a hook": nn.utils.spectral_norm,
+    "orthogonal": nn.utils.parametrizations.orthogonal,
+}
+
+
+@pytest.mark.parametrize("name", REPARAMETRISED)
+def test_weights_that_are_computed_from_others(name: str) -> None:
+    module, x = model(lambda m, x: m.head(hidden(m, x))), one_hot(2, 4, LENGTH)
+    module.conv = REPARAMETRISED[name](module.conv)
+    module.train()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    result = ab.get_method("fastism")(module, min_speedup=0).attribute(x, target="all")
+    assert "fallback" not in result.metadata
+    assert module.training
+    assert all(torch.equal(module.state_dict()[key], value) for key, value in before.items())
+    assert_parity(dict(result.predictions), brute_force(module.eval(), x), 1e-10)
+
+
+KEYWORD_ONLY: dict[str, Callable[..., object]] = {
+    "round to decimals": lambda m, x: m.head(hidden(m, x)).round(decimals=3),
+    "round windows to decimals": lambda m, x: m.head(m.conv(x).round(decimals=2).amax(2)),
+    "sum in another precision": lambda m, x: m.head(m.conv(x).relu().sum(2, dtype=torch.float64)),
+    "mean in another precision": lambda m, x: m.head(m.conv(x).relu().mean(2, dtype=torch.float64)),
+    "division rounded down": lambda m, x: m.head(torch.div(m.conv(x), 0.25, rounding_mode="floor").amax(2)),
+    "division rounded to zero": lambda m, x: m.head(torch.div(m.conv(x), 0.25, rounding_mode="trunc").amax(2)),
+    "sum with a factor": lambda m, x: m.head(torch.add(m.conv(x), m.conv(x).relu(), alpha=2).amax(2)),
+    "difference with a factor": lambda m, x: m.head(torch.sub(m.conv(x), 0.5, alpha=3).relu().amax(2)),
+    "gelu by its approximation": lambda m, x: m.head(F.gelu(m.conv(x), approximate="tanh").amax(2)),
+    "clamp by names": lambda m, x: m.head(torch.clamp(m.conv(x), min=-0.1, max=0.3).amax(2)),
+    "numbers for what is no number": lambda m, x: m.head(torch.nan_to_num(m.conv(x), nan=1.0, posinf=2.0).amax(2)),
+    "logit": lambda m, x: m.head(torch.logit(m.conv(x).sigmoid(), eps=0.1).amax(2)),
+    "softmax in another precision": lambda m, x: m.head(m.conv(x).softmax(1, dtype=torch.float64).amax(2)),
+}
+
+
+@pytest.mark.parametrize("name", KEYWORD_ONLY)
+def test_operators_with_arguments_by_keyword_alone(name: str) -> None:
+    module, x = model(KEYWORD_ONLY[name]), one_hot(2, 4, LENGTH)
+    result = ab.get_method("fastism")(module, min_speedup=0).attribute(x, target="all")
+    assert "fallback" not in result.metadata
+    assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
 
 
 REFUSED: dict[str, Callable[..., object]] = {
