@@ -161,8 +161,11 @@ def _examples(one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> Rows:
     """Return the first sequence with a known letter, and one that differs from it at every position."""
     known: NDArray[np.bool_] = np.any(one_hot, axis=1)
     first = int(np.any(known, axis=1).argmax())
-    letters = np.where(known[first], one_hot[first].argmax(axis=0) + 1, 0) % one_hot.shape[1]
-    other = np.eye(one_hot.shape[1], dtype=one_hot.dtype)[letters].T
+    alphabet, length = one_hot.shape[1:]
+    # By an arbitrary number of letters each: a sequence of repeats, shifted, would look the same to many models.
+    shifts = np.random.default_rng(0).integers(1, alphabet, length)
+    letters = np.where(known[first], one_hot[first].argmax(axis=0) + shifts, 0) % alphabet
+    other = np.eye(alphabet, dtype=one_hot.dtype)[letters].T
     chosen = [first, (first + 1) % len(one_hot)]
     return Rows(np.stack([one_hot[first], other]), tuple(extra[chosen] for extra in extras))
 

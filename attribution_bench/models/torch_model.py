@@ -34,7 +34,7 @@ class TorchSequenceModel(SequenceModel):
     model: torch.nn.Module
 
     def __init__(self, model: torch.nn.Module, **options: Any) -> None:
-        self._own_changes: tuple[str, ...] = ()
+        self.own_changes: tuple[str, ...] = ()
         """Names of the tensors that the model's own calls have been seen to change, as a constraint of weights does."""
         self._kept: list[KeptTensor] = []
         """Those of them that the innermost `inference` puts back at its end."""
@@ -58,7 +58,7 @@ class TorchSequenceModel(SequenceModel):
         tensors = list(named_tensors(model))
         if (missing := without_values(tensors)) is not None:
             raise ModelError(
-                f"{missing!r} of the model has no values: it is on the meta device, or its lazy layer has seen no input; "
+                f"{missing!r} of the model has no values: on the meta device, or in a lazy layer before any input; "
                 "load the weights (to_empty() and load_state_dict(), or assign=True), or run a lazy model once"
             )
         modes = [(module, module.training) for module in model.modules()]
@@ -72,8 +72,8 @@ class TorchSequenceModel(SequenceModel):
             if moves:
                 # Copies go to the device; the originals stay where they are, and come back below.
                 model.to(device)
-            if self._own_changes:
-                self._kept += [KeptTensor(name, t) for name, t in named_tensors(model) if name in self._own_changes]
+            if self.own_changes:
+                self._kept += [KeptTensor(name, t) for name, t in named_tensors(model) if name in self.own_changes]
             yield
         finally:
             for kept in self._kept:
@@ -131,7 +131,7 @@ class TorchSequenceModel(SequenceModel):
     def state(self) -> Hashable:
         modes = tuple((id(module), module.training) for module in self.model.modules())
         changes = tuple(
-            (id(tensor), 0 if name in self._own_changes else change_counter(tensor))
+            (id(tensor), 0 if name in self.own_changes else change_counter(tensor))
             for name, tensor in self.model.named_parameters()
         )
         return modes, changes
@@ -143,7 +143,7 @@ class TorchSequenceModel(SequenceModel):
             yield disturbance
             changed = disturbance.changed
         # What the model changes in every call is put back at the end of this one, and of those that follow.
-        self._own_changes = tuple(dict.fromkeys((*self._own_changes, *changed)))
+        self.own_changes = tuple(dict.fromkeys((*self.own_changes, *changed)))
         self._kept += [tensor for tensor in tensors if tensor.name in changed]
 
     def traced(self, x: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> list[Trace]:

@@ -113,7 +113,7 @@ class Engine:
         """Explain what the engine does with the model at one length; raises as `FastISM.explain` does."""
         with self.fixed_weights(), foreign_warnings_shown(), self.model.inference():
             source, letters = self._source(), len(self.model.alphabet)
-            example = np.eye(letters)[np.arange(length) % letters].T[None]
+            example = np.eye(letters)[np.random.default_rng(length).integers(0, letters, length)].T[None]
             outputs = self.known_outputs(length, extras) or self.model.checked_outputs(example, extras)
             compiled = self._compiled(source, length, extras, outputs)
         return explain(compiled.plan, length, source.dtype.itemsize, compiled.decision)

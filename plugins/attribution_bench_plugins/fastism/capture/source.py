@@ -15,7 +15,7 @@ from torch import Tensor
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.targets import Selection
 from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
-from attribution_bench.models.torch_state import change_counter
+from attribution_bench.models.torch_state import change_counter, named_tensors
 from attribution_bench.request import Request
 from attribution_bench_plugins.fastism.capture.errors import CaptureError
 from attribution_bench_plugins.fastism.capture.from_torch import capture
@@ -135,8 +135,13 @@ class TorchSource(Source):
     def fingerprint(self) -> Hashable:
         # Computed for each request: one pass over the modules takes half as long as parameters() and buffers().
         held = [(*module._parameters.values(), *module._buffers.values()) for module in self.module.modules()]
-        tensors = (tensor for tensors in held for tensor in tensors if tensor is not None)
-        return self.device, tuple((t.data_ptr(), change_counter(t), t.element_size()) for t in tensors)
+        tensors = [tensor for tensors in held for tensor in tensors if tensor is not None]
+        # What a model's own calls change and `inference` puts back counts changes that are none. It has no plan anyway.
+        changed = self.model.own_changes
+        own = {id(t) for name, t in named_tensors(self.module) if name in changed} if changed else set()
+        counters = [0 if id(tensor) in own else change_counter(tensor) for tensor in tensors]
+        kinds = [(tensor.data_ptr(), tensor.element_size()) for tensor in tensors]
+        return self.device, tuple(zip(kinds, counters, strict=True))
 
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
         return self.model.to_numpy(select_tensor(value, selection))
