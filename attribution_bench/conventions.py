@@ -1,6 +1,6 @@
 """ISM score conventions: what a number in an ISM score array is relative to, and conversion from predictions."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,11 @@ from attribution_bench.errors import InvalidInputError
 Convention = Literal["delta", "centred", "centred-alternatives", "max-abs", "l2"]
 CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 DEFAULT_CONVENTION: Convention = "centred"
+
+
+def as_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """Return predictions of any shape as numbers of which differences can be negative: truth values become 0 and 1."""
+    return values.astype(np.float64) if values.dtype.kind in "bu" else values
 
 
 def check_convention(convention: str) -> Convention:
@@ -44,7 +49,7 @@ def ism_scores(
     -------
     (N, A, P, *output); (N, A, P) for ``max-abs`` and ``l2``.
     """
-    delta: NDArray[np.floating] = predictions - reference[:, None, None]
+    delta: NDArray[np.floating] = as_numbers(predictions) - as_numbers(reference)[:, None, None]
     if convention in ("max-abs", "l2"):
         order = np.inf if convention == "max-abs" else 2
         norm: NDArray[np.floating] = np.linalg.norm(delta.reshape(*delta.shape[:3], -1), ord=order, axis=-1)

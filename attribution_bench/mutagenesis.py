@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.archives import opened_archive, under, write_archive
 from attribution_bench.attribution import Attribution
+from attribution_bench.conventions import as_numbers
 from attribution_bench.errors import InvalidInputError, ResultError
 from attribution_bench.json_files import json_text, parse_json
 from attribution_bench.models import LazyRows, SequenceModel, Target, predict
@@ -72,7 +73,8 @@ class MutationResult:
         if output is None or output not in self.predictions:
             raise InvalidInputError(f"output must be one of {', '.join(self.predictions)}, not {output!r}")
         sequences = [mutation.sequence for mutation in self.mutations]
-        effects: NDArray[np.floating] = self.predictions[output] - self.reference_predictions[output][sequences]
+        predictions, references = as_numbers(self.predictions[output]), as_numbers(self.reference_predictions[output])
+        effects: NDArray[np.floating] = predictions - references[sequences]
         return effects
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -6,7 +6,7 @@ import torch
 
 import attribution_bench as ab
 from attribution_bench.errors import InvalidInputError, SequenceError, TargetError
-from attribution_bench.request import RawAttribution
+from attribution_bench.request import RawAttribution, further_inputs
 from attribution_bench.sequences import Interval, Sequences, lambda_windows, read_fasta
 from position_method import Ends, Position
 
@@ -31,6 +31,61 @@ def test_inputs_of_every_kind_are_one(method):
 
 
 ONE_HOT = ab.DNA.one_hot(["ACGT", "TTNA"])
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        torch.bfloat16,
+        torch.float16,
+        torch.float64,
+        torch.float8_e4m3fn,
+        torch.int8,
+        torch.uint8,
+        torch.int64,
+        torch.bool,
+    ],
+)
+def test_tensors_of_every_type_are_read(method, dtype):
+    method.attribute(torch.from_numpy(ONE_HOT).to(dtype), target="all")
+    np.testing.assert_array_equal(method.request.one_hot, ONE_HOT)
+    method.attribute(torch.from_numpy(ONE_HOT).float().requires_grad_(), target="all")
+    np.testing.assert_array_equal(method.request.one_hot, ONE_HOT)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "int32", "bool"])
+def test_tensors_of_tensorflow_are_read(method, dtype):
+    tf = pytest.importorskip("tensorflow")
+    method.attribute(tf.cast(ONE_HOT, dtype), target="all")
+    np.testing.assert_array_equal(method.request.one_hot, ONE_HOT)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.int64])
+def test_further_inputs_of_every_type_are_read(dtype):
+    given = torch.tensor([[1, 2], [3, 4]]).to(dtype)
+    (read,) = further_inputs(given)
+    np.testing.assert_array_equal(read, [[1, 2], [3, 4]])
+    assert read.dtype == (np.int64 if dtype == torch.int64 else np.float32)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        torch.zeros(2, 4, 5, device="meta"),
+        [[1, 0], [1]],
+        [np.zeros((4, 5)), np.zeros((4, 6))],
+        np.array([[["A", "C"]]]),
+        np.array([[[None, 1]]]),
+        {"A": 1},
+        object(),
+    ],
+    ids=lambda inputs: type(inputs).__name__,
+)
+def test_what_is_no_array_of_numbers(method, inputs):
+    with pytest.raises(InvalidInputError, match=r"inputs (cannot be read as an array|must hold numbers)"):
+        method.attribute(inputs, target="all")
+    with pytest.raises(InvalidInputError, match=r"additional_forward_args\[0\] (cannot be read|must hold numbers)"):
+        method.attribute(ONE_HOT, target="all", additional_forward_args=(inputs,))
 
 
 @pytest.mark.parametrize(

@@ -233,3 +233,37 @@ def test_failures_write_nothing_to_a_terminal() -> None:
     """In a process of its own: PyTorch's log handlers keep the stderr that they found when it was imported."""
     found = subprocess.run([sys.executable, "-c", SILENT], capture_output=True, text=True, check=True)
     assert (found.stdout, found.stderr) == ("refused\nrefused\n", "")
+
+
+def test_logs_are_silenced_for_the_time_of_an_export_alone() -> None:
+    records: list[str] = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record.getMessage())
+
+    def saying(conv: nn.Module, x: Tensor) -> Tensor:
+        logging.getLogger("torch.made_up.elsewhere").error("as PyTorch says of a graph")
+        logging.getLogger("torch").error("the same")
+        y: Tensor = conv(x) if x.sum() > 0 else -conv(x)
+        return y
+
+    handler, torch_logger = Keeping(), logging.getLogger("torch")
+    torch_logger.addHandler(handler)
+    levels = {name: logging.getLogger(name).level for name in ("torch", *LOGGERS)}
+    try:
+        with pytest.raises(ExportError):
+            export(Calling(saying).eval(), torch.ones(2, 4, LENGTH))
+        assert records == []
+        torch_logger.error("afterwards")
+        assert records == ["afterwards"]
+        assert handler.filters == []
+        assert levels == {name: logging.getLogger(name).level for name in levels}
+    finally:
+        torch_logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("make", [lambda m: torch.jit.trace(m, torch.ones(2, 4, LENGTH)), torch.jit.script])
+def test_torchscript_is_refused_by_name(make: Callable[[nn.Module], nn.Module]) -> None:
+    with pytest.raises(ExportError, match=r"it is TorchScript .* give the module that it was made from"):
+        export(make(nn.Sequential(nn.Conv1d(4, 3, 3), nn.ReLU()).eval()), torch.ones(2, 4, LENGTH))

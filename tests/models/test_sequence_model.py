@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import attribution_bench as ab
 from attribution_bench.errors import DeviceError, InvalidInputError, ModelError
 from attribution_bench.models import OutputSpec, as_sequence_model
 from attribution_bench.sequences import PROTEIN, RNA
@@ -198,6 +199,56 @@ def test_torch_model_returns_from_another_device():
         assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(mine is other for mine, other in zip(model.parameters(), parameters, strict=True))
+
+
+@pytest.mark.parametrize("method", ab.list_methods())
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(20, 1)).to("meta"), "1.weight"),
+        (lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(20, 1, device="meta")), "1.weight"),
+        (lambda: torch.nn.Sequential(torch.nn.BatchNorm1d(4, affine=False).to("meta")), "0.running_mean"),
+        (lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(1)), "1.weight"),
+        (lambda: torch.nn.Sequential(torch.nn.LazyConv1d(3, 3), torch.nn.Flatten()), "0.weight"),
+    ],
+)
+def test_models_without_values_are_named(method, build, name):
+    model = build()
+    with pytest.raises(
+        ModelError, match=f"'{name}' of the model has no values: on the meta device, or in a lazy layer"
+    ):
+        ab.get_method(method)(model).attribute(X[:1].round() * 0, target="all")
+
+
+def test_a_model_made_in_inference_mode():
+    with torch.inference_mode():
+        model = torch.nn.Sequential(torch.nn.Conv1d(4, 3, 3), torch.nn.Flatten(), torch.nn.Linear(9, 1))
+    one_hot = np.eye(4, dtype=np.float32)[[[0, 2, 1, 1, 3]]].transpose(0, 2, 1)
+    options = {"standard_ism": {}, "fastism": {"min_speedup": 0}}
+    results = [ab.get_method(name)(model, **options[name]).attribute(one_hot) for name in options]
+    np.testing.assert_allclose(results[0].scores, results[1].scores, atol=1e-6)
+
+
+def test_programs_of_torch_export_are_models():
+    network = torch.nn.Sequential(torch.nn.Conv1d(4, 3, 3), torch.nn.BatchNorm1d(3), torch.nn.Flatten()).eval()
+    program = torch.export.export(network, (torch.zeros(2, 4, 5),), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    with torch.no_grad():
+        truth = network(torch.from_numpy(X)).numpy()
+
+    class Around(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop, self.inner = torch.nn.Dropout(), program.module()
+
+        def forward(self, x):
+            return self.drop(self.inner(x))
+
+    for model in (program, program.module(), Around()):
+        np.testing.assert_allclose(as_sequence_model(model).predict(X)["output"], truth, rtol=1e-5, atol=1e-6)
+    around = Around()
+    with as_sequence_model(around).inference():
+        assert not around.drop.training
+    assert around.drop.training
 
 
 def test_keras_batch_norm_is_not_trained():
