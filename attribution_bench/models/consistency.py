@@ -4,7 +4,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -184,20 +184,23 @@ def _compared(model: CheckedModel, rows: Rows, together: Outputs, disturbance: D
                     [f"the model takes {len(rows)} sequences at once but not one alone ({reason})", *model.suspects()]
                 )
             ) from error
-    draws = disturbance.draws
     scale = {
         name: max(_scale(values), *(_scale(single[name]) for single in singles)) or 1.0
         for name, values in together.items()
     }
-    # The same call gives the same numbers but for randomness, whatever the precision.
-    allowed = TOLERANCES[model.precision] * (1e-2 if draws else 1)
-    for _ in range(AGAIN if draws else 1):
-        again = _predicted(model, rows[:1])
-        finding = _largest("chance" if draws else "memory", [(0, again, singles[0])], scale, allowed)
-        if finding is not None:
-            return finding
+    allowed = TOLERANCES[model.precision]
+    finding = None
+    if disturbance.draws:
+        for _ in range(AGAIN):
+            # The same call gives the same numbers but for randomness, whatever the precision.
+            again = _predicted(model, rows)
+            finding = finding or _largest("chance", [(0, again, together)], scale, allowed / 100)
+    else:
+        finding = _largest("memory", [(0, _predicted(model, rows[:1]), singles[0])], scale, allowed)
+    if finding is not None:
+        return finding
     pairs = [(row, _row(together, row), single) for row, single in enumerate(singles)]
-    return _largest("batch", pairs, scale, TOLERANCES[model.precision])
+    return _largest("batch", pairs, scale, allowed)
 
 
 def _confirmed(model: CheckedModel, rows: Rows, finding: Finding) -> Finding | None:
@@ -214,7 +217,7 @@ def _confirmed(model: CheckedModel, rows: Rows, finding: Finding) -> Finding | N
                 again = _compared(subject, every, _predicted(subject, every), disturbance)
         except Exception:  # a copy in another precision may fail in any way; the model itself decides then
             continue
-        return None if again is None else finding
+        return None if again is None else replace(finding, kind=again.kind)
     return finding
 
 

@@ -57,6 +57,27 @@ MUTANTS = (
         "tests/plugins/fastism/test_self_check.py::test_a_rule_that_is_a_little_wrong_is_refused",
     ),
     Mutant(
+        "what is rounding of predictions is 1,000 times as much",
+        "attribution_bench/models/consistency.py",
+        '{"full": 1e-4, "low": 3e-2}',
+        '{"full": 1e-1, "low": 3e1}',
+        "tests/models/test_consistency.py::test_what_is_refused",
+    ),
+    Mutant(
+        "what differs by rounding alone is refused without a second look",
+        "attribution_bench/models/consistency.py",
+        "        return None if again is None else replace(finding, kind=again.kind)",
+        "        return finding",
+        "tests/models/test_consistency.py::test_rounding_is_no_fault",
+    ),
+    Mutant(
+        "a model that draws random numbers is asked again once only",
+        "attribution_bench/models/consistency.py",
+        "AGAIN = 8",
+        "AGAIN = 1",
+        "tests/models/test_consistency.py::test_a_dropout_of_few_units_is_found",
+    ),
+    Mutant(
         "compare times methods without a warm-up",
         "attribution_bench/evaluation/scoring.py",
         "        bound.attribute(one_hot[:2], target=target)\n",

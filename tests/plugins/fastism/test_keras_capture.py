@@ -281,8 +281,15 @@ def test_a_layer_that_looks_at_the_whole_batch_is_not_captured() -> None:
         y = layers.Flatten()(layers.Conv1D(3, 3)(x))
         return keras.Model(x, layers.Dense(1)(y - ops.mean(y, axis=0, keepdims=True)))
 
-    with pytest.warns(FallbackWarning, match="mix the sequences of a batch"):
-        ab.get_method("fastism")(keras_models.in_precision("float64", make)).attribute(random_one_hot(2))
+    model = keras_models.in_precision("float64", make)
+    with pytest.raises(ab.errors.InconsistentModelError, match="rest of the batch"):
+        ab.get_method("fastism")(model).attribute(random_one_hot(2))
+    asked = ab.as_sequence_model(model, on_inconsistency="warn")
+    with (
+        pytest.warns(ab.errors.InconsistencyWarning),
+        pytest.warns(FallbackWarning, match="mix the sequences of a batch"),
+    ):
+        ab.get_method("fastism")(asked).attribute(random_one_hot(2))
 
 
 @pytest.mark.parametrize("architecture", ["basset", "factorized_basset", "bpnet"])
