@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError, SequenceError
 from attribution_bench.files import write_whole
+from attribution_bench.sequences.bed import BedLine, read_bed
 from attribution_bench.sequences.fasta import Sequences
+from attribution_bench.sequences.interval import Strand
 
 
 @dataclass(frozen=True)
@@ -25,35 +27,30 @@ class Site:
     """0-based, half-open."""
     name: str
     """What stands there, such as ``GATA1``."""
-    strand: Literal["+", "-", "."] = "."
+    strand: Strand = "."
     effect: Literal[1, -1] = 1
     """1 where the site raises the prediction, -1 where it lowers it."""
 
 
 def read_sites(path: str | os.PathLike[str], sequences: Sequences) -> tuple[Site, ...]:
-    """Read sites from a BED file whose first column names the sequence.
+    """Read sites from a BED file, plain or gzipped, whose first column names the sequence.
 
     The columns are name of the sequence, start and stop (0-based, half-open), and optionally what stands there, a
-    score and a strand. A score below 0 marks a site that lowers the prediction.
+    score and a strand. A score below 0 marks a site that lowers the prediction. What is passed over is said in
+    `bed_lines`; a line of a sequence that is given never is.
 
     Raises
     ------
     SequenceError
         The file cannot be read, a line is no BED line, names no sequence or several, or reaches beyond its sequence.
     """
-    path = Path(path)
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SequenceError(f"cannot read {path}: {error}; give a BED file of sites") from error
-    sites = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith(("#", "track", "browser")):
-            continue
-        sites.append(_site(line, f"line {number} of {path}", sequences))
+    found: dict[str, list[int]] = {}
+    for index, name in enumerate(sequences.names):
+        found.setdefault(name, []).append(index)
+    sites = tuple(_site(line, found.get(line.chromosome, []), sequences.length) for line in read_bed(path, found))
     if not sites:
-        raise SequenceError(f"{path} holds no site; give at least one line: sequence, start, stop")
-    return tuple(sites)
+        raise SequenceError(f"{os.fspath(path)} holds no site; give at least one line: sequence, start, stop")
+    return sites
 
 
 def write_sites(path: str | os.PathLike[str], sites: Sequence[Site], sequences: Sequences) -> Path:
@@ -84,21 +81,14 @@ def site_effects(sites: Sequence[Site], count: int, length: int) -> NDArray[np.i
     return effects
 
 
-def _site(line: str, where: str, sequences: Sequences) -> Site:
-    columns = line.split("\t") if "\t" in line else line.split()
-    try:
-        chromosome, start, stop = columns[0], int(columns[1]), int(columns[2])
-        lowers = len(columns) > 4 and columns[4] != "." and float(columns[4]) < 0
-    except (IndexError, ValueError) as error:
-        raise SequenceError(f"{where} is no BED line (sequence, start, stop, name, score, strand): {line!r}") from error
-    found = [index for index, name in enumerate(sequences.names) if name == chromosome]
+def _site(line: BedLine, found: Sequence[int], length: int) -> Site:
     if len(found) != 1:
-        raise SequenceError(f"{where}: {len(found)} sequences are named {chromosome!r}; a site needs exactly one")
-    if not 0 <= start < stop <= sequences.length:
-        raise SequenceError(f"{where}: {start} to {stop} is not within the {sequences.length} letters of {chromosome}")
-    strand: Literal["+", "-", "."] = "."
-    if len(columns) > 5:
-        if columns[5] not in ("+", "-", "."):
-            raise SequenceError(f"{where}: the strand must be +, - or ., not {columns[5]!r}")
-        strand = columns[5]  # type: ignore[assignment]
-    return Site(found[0], start, stop, columns[3] if len(columns) > 3 else "site", strand, -1 if lowers else 1)
+        raise SequenceError(
+            f"{line.where}: {len(found)} sequences are named {line.chromosome!r}; a site needs exactly one"
+        )
+    if not line.start < line.end <= length:
+        raise SequenceError(
+            f"{line.where}: {line.start} to {line.end} is not within the {length} letters of {line.chromosome}"
+        )
+    lowers = line.score is not None and line.score < 0
+    return Site(found[0], line.start, line.end, line.name or "site", line.strand, -1 if lowers else 1)

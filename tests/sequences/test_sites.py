@@ -1,12 +1,13 @@
 """Sites of sequences: read from BED, and as effects of positions."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from attribution_bench.errors import InvalidInputError, SequenceError
-from attribution_bench.sequences import lambda_windows
+from attribution_bench.sequences import Sequences, lambda_windows
 from attribution_bench.sequences.sites import Site, read_sites, site_effects, write_sites
 
 SEQUENCES = lambda_windows(40, 2)
@@ -61,3 +62,33 @@ def test_effects_of_positions() -> None:
     np.testing.assert_array_equal(effects, [[0, 1, 1, 0], [0, 0, -1, -1]])
     with pytest.raises(InvalidInputError, match="beyond 1 sequences of 4 letters"):
         site_effects((Site(0, 1, 5, "a"),), 1, 4)
+
+
+@pytest.mark.parametrize("name", ["track7_peak1", "browser_1", "track", "#c", "a:0-100", "b(+)"])
+def test_no_site_of_a_given_sequence_is_passed_over(tmp_path: Path, name: str) -> None:
+    given = Sequences(("a", name), ("A" * 30,) * 2, "two")
+    text = f"track name=x\nbrowser hide all\n#a comment\na\t0\t5\n{name}\t10\t20\n"
+    assert [site.sequence for site in read_sites(write(tmp_path, text), given)] == [0, 1]
+
+
+def test_a_name_that_repeats_has_no_site(tmp_path: Path) -> None:
+    with pytest.raises(SequenceError, match="2 sequences are named 'a'"):
+        read_sites(write(tmp_path, "a\t0\t5\n"), Sequences(("a", "a"), ("A" * 9,) * 2, "twins"))
+
+
+def test_the_time_grows_as_the_number_of_sites(tmp_path: Path) -> None:
+    names = CountedNames(f"s{i}" for i in range(2000))
+    path = write(tmp_path, "".join(f"s{i}\t0\t5\n" for i in range(2000)))
+    assert len(read_sites(path, Sequences(names, ("A" * 9,) * 2000, "many"))) == 2000
+    assert names.read <= 2 * 2000
+
+
+class CountedNames(tuple[str, ...]):
+    """Names that count how many of them were read."""
+
+    read = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for name in super().__iter__():
+            self.read += 1
+            yield name
