@@ -1,7 +1,7 @@
 """Sequences: alphabets and one-hot coding, FASTA, genomic intervals, shuffles, and the bundled lambda phage windows."""
 
 from attribution_bench.sequences.alphabet import ALPHABETS, DNA, PROTEIN, RNA, Alphabet
-from attribution_bench.sequences.fasta import Sequences, read_fasta
+from attribution_bench.sequences.fasta import Sequences, read_fasta, write_fasta
 from attribution_bench.sequences.interval import Interval
 from attribution_bench.sequences.lambda_phage import lambda_windows
 from attribution_bench.sequences.shuffle import dinucleotide_shuffle
@@ -17,4 +17,5 @@ __all__ = [
     "dinucleotide_shuffle",
     "lambda_windows",
     "read_fasta",
+    "write_fasta",
 ]

@@ -26,10 +26,15 @@ class Alphabet:
         Raises
         ------
         SequenceError
-            No sequence, an empty one, lengths that differ, or a letter outside the alphabet.
+            No sequence, an empty one, lengths that differ, a letter outside the alphabet, or what is no text.
         """
+        if isinstance(sequences, str):
+            raise SequenceError("one string was given where several sequences are expected; give a list of strings")
         if not len(sequences):
             raise SequenceError("no sequences were given; give at least one")
+        for row, sequence in enumerate(sequences):
+            if not isinstance(sequence, str):
+                raise SequenceError(f"sequence {row} is of type {type(sequence).__name__}; give a string")
         lengths = {len(sequence) for sequence in sequences}
         if len(lengths) > 1:
             raise SequenceError(

@@ -1,9 +1,8 @@
 """Sequences read from a FASTA file."""
 
-import gzip
 import hashlib
 import os
-import zlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,13 @@ from attribution_bench.errors import SequenceError
 from attribution_bench.files import write_whole
 from attribution_bench.sequences.alphabet import DNA, Alphabet
 from attribution_bench.sequences.interval import Interval
+from attribution_bench.sequences.text_files import quoted, text_lines, unreadable
 
-GZIP_MAGIC = b"\x1f\x8b"
+BLANKS = " \t\v\f"
+"""Characters that end a name, and may stand around a line."""
+WITHOUT_BLANKS = str.maketrans("", "", " \t")
+NAME = re.compile(r"[^ \t\v\f\r\n\0\ud800-\udfff]+")
+"""Names that are read back as they were written."""
 
 
 @dataclass(frozen=True)
@@ -54,37 +58,33 @@ class Sequences:
 def read_fasta(path: str | os.PathLike[str], alphabet: Alphabet = DNA) -> Sequences:
     """Read sequences of one length from a FASTA file, gzipped or not; letters of either case, wrapped at any width.
 
-    A sequence's name is the first word of its header.
+    A sequence's name is the first word of its header; what follows may be in any encoding. Blanks and tabs between
+    letters are passed over.
 
     Raises
     ------
     SequenceError
         The file is missing, empty or no FASTA text, or holds a record without letters, a letter outside the alphabet,
-        or sequences of several lengths.
+        or sequences of several lengths; or it exceeds a bound of `text_lines`.
     """
     path = Path(path)
-    records = list(_records(_text(path), path))
-    if not records:
-        raise SequenceError(f"{path} is empty; give a FASTA file with at least one sequence")
-    table = {ord(letter) for letter in alphabet.letters + alphabet.unknown}
-    (first_name, first), *_ = records
-    for number, (name, letters) in enumerate(records, 1):
-        record = f"record {number} ({name}) of {path}"
+    names: list[str] = []
+    strings: list[str] = []
+    for name, letters in _records(path, alphabet):
+        names.append(name)
+        strings.append(letters)
+        record = f"record {len(names)} ({name}) of {path}"
         if not letters:
             raise SequenceError(f"{record} has no letters; remove it or add its sequence")
-        for position, letter in enumerate(letters if set(map(ord, letters)) - table else ""):
-            if ord(letter) not in table:
-                raise SequenceError(
-                    f"{record} holds {letter!r} at position {position} (0-based), which is not in the {alphabet.name} "
-                    f"alphabet ({alphabet.letters}); write unknown letters as {alphabet.unknown[0]}"
-                )
-        if len(letters) != len(first):
+        if len(letters) != len(strings[0]):
             raise SequenceError(
-                f"{record} has {len(letters)} letters, but the first one ({first_name}) has {len(first)}; sequences "
+                f"{record} has {len(letters)} letters, but the first one ({names[0]}) has {len(strings[0])}; sequences "
                 f"must have one length: crop them, or pad them with {alphabet.unknown[0]}"
             )
-    names, strings = zip(*records, strict=True)
-    return Sequences(names, strings, f"{path.name} ({len(records)} sequences of {len(first)} letters)", alphabet)
+    if not names:
+        raise SequenceError(f"{path} is empty; give a FASTA file with at least one sequence")
+    source = f"{path.name} ({len(names)} sequences of {len(strings[0])} letters)"
+    return Sequences(tuple(names), tuple(strings), source, alphabet)
 
 
 def write_fasta(path: str | os.PathLike[str], sequences: Sequences) -> Path:
@@ -92,45 +92,52 @@ def write_fasta(path: str | os.PathLike[str], sequences: Sequences) -> Path:
 
     Raises
     ------
+    SequenceError
+        A name is empty or holds a blank, an end of line or what is no Unicode, so that it would not be read back.
     OutputError
         The file cannot be written.
     """
+    for name in sequences.names:
+        if not NAME.fullmatch(name):
+            raise SequenceError(f"a FASTA file cannot hold the name {quoted(name)}; give one word")
     records = zip(sequences.names, sequences.strings, strict=True)
     return write_whole(Path(path), "".join(f">{name}\n{letters}\n" for name, letters in records))
 
 
-def _text(path: Path) -> str:
-    """Return the whole file as text; gzip is known by its first bytes, not by the file's name."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SequenceError(f"cannot read {path}: {error.strerror or error}; give the path of a FASTA file") from error
-    try:
-        data = gzip.decompress(data) if data.startswith(GZIP_MAGIC) else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise SequenceError(f"{path} is a damaged gzip file ({error}); fetch or compress it again") from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SequenceError(f"{path} is not text; give a FASTA file, plain or gzipped") from error
-
-
-def _records(text: str, path: Path) -> Iterator[tuple[str, str]]:
+def _records(path: Path, alphabet: Alphabet) -> Iterator[tuple[str, str]]:
     """Yield the name and the upper-case letters of each record."""
-    name: str | None = None
-    parts: list[str] = []
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip()
-        if line.startswith(">"):
-            if name is not None:
+    known = alphabet.letters + alphabet.unknown
+    foreign = re.compile(f"[^{re.escape(known.upper() + known.lower())}]")
+    count, name, parts = 0, "", list[str]()
+    for number, line in enumerate(text_lines(path, "FASTA file"), 1):
+        text = line.strip(BLANKS)
+        where = f"line {number} of {path}"
+        if text.startswith(">"):
+            if count:
                 yield name, "".join(parts)
-            words = line[1:].split()
-            if not words:
-                raise SequenceError(f"line {number} of {path} is a header without a name; write one after '>'")
-            name, parts = words[0], []
-        elif line and name is None:
-            raise SequenceError(f"line {number} of {path} comes before any header; a FASTA record starts with '>name'")
-        elif line:
-            parts.append("".join(line.split()).upper())
-    if name is not None:
+            count, name, parts = count + 1, _name(text, where), []
+        elif text and not count:
+            raise SequenceError(f"{where} comes before any header; a FASTA record starts with '>name'")
+        elif text:
+            letters = text.translate(WITHOUT_BLANKS)
+            if found := foreign.search(letters):
+                if unreadable(found.group()):
+                    raise SequenceError(f"{where} is not text; give a FASTA file, plain or gzipped")
+                raise SequenceError(
+                    f"record {count} ({name}) of {path} holds {found.group()!r} at position "
+                    f"{sum(map(len, parts)) + found.start()} (0-based), which is not in the {alphabet.name} "
+                    f"alphabet ({alphabet.letters}); write unknown letters as {alphabet.unknown[0]}"
+                )
+            parts.append(letters.upper())
+    if count:
         yield name, "".join(parts)
+
+
+def _name(header: str, where: str) -> str:
+    """Return the first word of a header."""
+    words = re.split(f"[{BLANKS}]", header[1:].lstrip(BLANKS), maxsplit=1)
+    if not words[0]:
+        raise SequenceError(f"{where} is a header without a name; write one after '>'")
+    if unreadable(words[0]):
+        raise SequenceError(f"{where}: the name {quoted(words[0])} is not UTF-8 text; save the file as UTF-8")
+    return words[0]

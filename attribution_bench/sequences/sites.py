@@ -1,6 +1,7 @@
 """Sites: stretches of sequences that are known to matter, such as planted motifs."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from attribution_bench.files import write_whole
 from attribution_bench.sequences.bed import BedLine, read_bed
 from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.sequences.interval import Strand
+from attribution_bench.sequences.text_files import quoted
+
+NAME = re.compile(r"[^\t\r\n\0\ud800-\udfff]+")
+"""Names that a column of a BED file can hold."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +63,14 @@ def write_sites(path: str | os.PathLike[str], sites: Sequence[Site], sequences: 
 
     Raises
     ------
+    SequenceError
+        A sequence's or a site's name holds a tab, an end of line or what is no Unicode.
     OutputError
         The file cannot be written.
     """
+    for name in {name for site in sites for name in (sequences.names[site.sequence], site.name)}:
+        if not NAME.fullmatch(name):
+            raise SequenceError(f"a BED file cannot hold the name {quoted(name)}; leave out tabs and ends of lines")
     lines = (f"{sequences.names[s.sequence]}\t{s.start}\t{s.stop}\t{s.name}\t{s.effect}\t{s.strand}\n" for s in sites)
     return write_whole(Path(path), "".join(lines))
 

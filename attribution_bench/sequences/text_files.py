@@ -111,8 +111,8 @@ def readable(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return the beginning of a text as a message may show it: in quotes, control characters as escapes."""
-    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+    """Return the beginning of a text as a message may show it: in quotes, control characters and bytes as escapes."""
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...").replace("\\udc", "\\x")
 
 
 def _cannot_read(path: object, error: Exception, kind: str) -> str:

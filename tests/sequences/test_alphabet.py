@@ -41,6 +41,9 @@ def test_alphabets():
         (["", ""], "are empty"),
         (["ACG", "ACGTA"], "lengths from 3 to 5"),
         (["ACGT", "ACUT"], "sequence 1 holds 'U' at position 2"),
+        ("ACGT", "one string was given"),
+        (["ACGT", b"ACGT"], "sequence 1 is of type bytes"),
+        ([None], "sequence 0 is of type NoneType"),
         (["AC\u4e2dG"], "sequence 0 holds '\u4e2d' at position 2"),
     ],
 )

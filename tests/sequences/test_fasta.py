@@ -8,8 +8,7 @@ import pytest
 
 from attribution_bench import DNA, PROTEIN, RNA
 from attribution_bench.errors import SequenceError
-from attribution_bench.sequences import Sequences, read_fasta
-from attribution_bench.sequences.fasta import write_fasta
+from attribution_bench.sequences import Sequences, read_fasta, write_fasta
 
 PLAIN = b">first of two\nACGT\nAC\n>second\nNNGTAC\n"
 SAME = [
@@ -18,6 +17,15 @@ SAME = [
     b">first\r\nacg\r\ntac\r\n\r\n>second\r\nnnGTac\r\n",
     b"\xef\xbb\xbf\n>  first\nAC GT AC\n> second\nNNGTAC\n\n",
     gzip.compress(PLAIN, mtime=0),
+    PLAIN.replace(b"\n", b"\r"),
+    b">first caf\xe9 \xfe\xff\nACGTAC\n>second \xc3\xa9\nNNGTAC\n",
+    ">first a\u2028b\nACGTAC\n>second x\x0bACGT\x1cACGT\x85>third\nNNGTAC\n".encode(),
+    b">first\tof two\nAC\tGT AC\n>second\x0cpage\n\tNNGTAC\n",
+    gzip.compress(PLAIN[:13]) + gzip.compress(PLAIN[13:]) + bytes(20),
+]
+NAMED = [
+    *("wrapped", "one line", "CRLF, lower case", "BOM, spaces", "gzip", "CR", "other encodings in descriptions"),
+    *("separators of other kinds", "tabs", "members of gzip"),
 ]
 
 
@@ -27,7 +35,7 @@ def write(folder, data):
     return path
 
 
-@pytest.mark.parametrize("data", SAME, ids=["wrapped", "one line", "CRLF, lower case", "BOM, spaces", "gzip"])
+@pytest.mark.parametrize("data", SAME, ids=NAMED)
 def test_forms_of_one_content(tmp_path, data):
     sequences = read_fasta(write(tmp_path, data))
     assert sequences == Sequences(("first", "second"), ("ACGTAC", "NNGTAC"), sequences.source)
@@ -66,6 +74,13 @@ def test_other_alphabets(tmp_path, alphabet, letters):
         (b">a\nACGT\n>b\nAC\nGR\n", r"record 2 \(b\) of .* holds 'R' at position 3 .*DNA alphabet \(ACGT\)"),
         (b">a\nACGT\n>b\nACG\n", r"record 2 \(b\) of .* has 3 letters, but the first one \(a\) has 4"),
         (b">a\nAC\xff\xfe\n", "is not text"),
+        (b">caf\xe9\nACGT\n", r"line 1 of .*: the name 'caf\\xe9' is not UTF-8"),
+        (b">a\nAC\x0cGT\n", r"holds '\\x0c' at position 2"),
+        (b">a\nACGT\nAC\xc2\xa0T\n", r"holds '\\xa0' at position 6"),
+        (">a\nAC\u0131T\n".encode(), "holds '\u0131' at position 2"),
+        (b">a\nAC\0T\n", "line 2 of .* is not text"),
+        (">a\nACGT\n".encode("utf-16"), "is not text but UTF-16"),
+        (b"@a\nACGT\n+\nIIII\n", "line 1 of .* comes before any header"),
         (gzip.compress(PLAIN, mtime=0)[:-9], "is a damaged gzip file"),
         (b"\x1f\x8bnonsense", "is a damaged gzip file"),
     ],
@@ -86,3 +101,21 @@ def test_what_is_written_is_what_is_read(tmp_path):
     given = read_fasta(write(tmp_path, PLAIN))
     again = read_fasta(write_fasta(tmp_path / "again.fa", given))
     assert (again.names, again.strings) == (given.names, given.strings)
+
+
+@pytest.mark.parametrize("letter", ["\u0131", "\u017f", "\xdf", "\ufb01"])
+def test_letters_whose_capitals_are_in_the_alphabet_are_refused(tmp_path, letter):
+    with pytest.raises(SequenceError, match=f"holds '{letter}' at position 1"):
+        read_fasta(write(tmp_path, f">a\nM{letter}K\n".encode()), PROTEIN)
+
+
+@pytest.mark.parametrize("name", ["", "seq 1", "a\nb", "a\r", "\tb", "a\0", "\udce9"])
+def test_names_that_would_not_be_read_back_are_not_written(tmp_path, name):
+    with pytest.raises(SequenceError, match="cannot hold the name"):
+        write_fasta(tmp_path / "again.fa", Sequences(("a", name), ("ACGT",) * 2, "x"))
+    assert not (tmp_path / "again.fa").exists()
+
+
+def test_unusual_names_are_read_back(tmp_path):
+    given = Sequences((">a", "#b", "a\u2028b", "caf\xe9:1-2(+)", "\x1b[31m"), ("ACGT",) * 5, "x")
+    assert read_fasta(write_fasta(tmp_path / "again.fa", given)).names == given.names

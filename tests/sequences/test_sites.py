@@ -34,6 +34,17 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     assert read_sites(write_sites(tmp_path / "sites.bed", sites, SEQUENCES), SEQUENCES) == sites
 
 
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", "", "\ud800"])
+def test_names_that_would_break_a_line_are_not_written(tmp_path: Path, name: str) -> None:
+    for sites, given in (
+        ((Site(0, 3, 9, name),), SEQUENCES),
+        ((Site(0, 3, 9, "x"),), Sequences((name,), ("A" * 9,), "one")),
+    ):
+        with pytest.raises(SequenceError, match="cannot hold the name"):
+            write_sites(tmp_path / "sites.bed", sites, given)
+    assert not (tmp_path / "sites.bed").exists()
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
