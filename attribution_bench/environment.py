@@ -13,10 +13,12 @@ from pathlib import Path
 import psutil
 
 from attribution_bench._version import __version__
-from attribution_bench.errors import UnsupportedError
+from attribution_bench.errors import InvalidInputError, UnsupportedError
 
 TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 """Environment variable that TensorFlow reads as it starts."""
+MOST_THREADS = max(256, os.cpu_count() or 1)
+"""Threads that may be asked for; thousands of them end the process where the system refuses to start them."""
 RECORDED = ("torch", "captum", "tensorflow", "keras", "tf_keras", "shap", "numpy", "tangermeme", "fastism")
 """Packages whose versions decide what is measured."""
 
@@ -80,8 +82,15 @@ def source_commit() -> Commit | None:
 
 
 def announce_threads(threads: int | None) -> int:
-    """Return the number of threads to use, every core by default; TensorFlow takes it up if it starts after this."""
-    threads = threads or available_cores()
+    """Return the number of threads to use, every core by default; TensorFlow takes it up if it starts after this.
+
+    Raises
+    ------
+    InvalidInputError
+        The number does not lie in [1, `MOST_THREADS`].
+    """
+    threads = available_cores() if threads is None else threads
+    _check_threads(threads)
     os.environ[TENSORFLOW_THREADS] = str(threads)
     return threads
 
@@ -94,7 +103,10 @@ def thread_count(framework: str, threads: int) -> Iterator[None]:
     ------
     UnsupportedError
         TensorFlow has computed something already in this process with another number; it cannot change it then.
+    InvalidInputError
+        The number does not lie in [1, `MOST_THREADS`].
     """
+    _check_threads(threads)
     if framework == "keras" and "tensorflow" in sys.modules:
         _set_tensorflow_threads(threads)
     if framework == "torch" or "torch" in sys.modules:
@@ -108,6 +120,11 @@ def thread_count(framework: str, threads: int) -> Iterator[None]:
             torch.set_num_threads(former)
     else:
         yield
+
+
+def _check_threads(threads: int) -> None:
+    if not 1 <= threads <= MOST_THREADS:
+        raise InvalidInputError(f"the number of threads must be from 1 to {MOST_THREADS}, not {threads}")
 
 
 def _set_tensorflow_threads(threads: int) -> None:

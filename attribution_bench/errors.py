@@ -49,10 +49,13 @@ class MissingDependencyError(AttributionBenchError, ImportError):
 
     @classmethod
     def of(cls, package: str, extra: str, purpose: str) -> "MissingDependencyError":
-        """State which package is missing, what it is for, and the extra that installs it."""
-        return cls(
-            f"{purpose} needs the package {package!r}; install it with: pip install 'attribution-bench[{extra}]'"
-        )
+        """State which package is missing, what it is for, and the command that installs it."""
+        return cls(f"{purpose} needs the package {package!r}; {install_command(extra)}")
+
+
+def install_command(extra: str) -> str:
+    """Return the words that tell how an extra of attribution-bench is installed, which comes from a clone."""
+    return f"in a clone of attribution-bench: pip install '.[{extra}]'"
 
 
 class PluginError(AttributionBenchError):

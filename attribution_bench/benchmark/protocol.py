@@ -5,6 +5,7 @@ time as large a part as the rest of the budget holds three times, at the best ba
 of a row. There are three whatever they take, and more while they disagree with each other or with the sweep.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -54,7 +55,7 @@ class Settings:
     """Rounds do all of the work whatever it takes; only the sweep keeps to the budget."""
 
     def __post_init__(self) -> None:
-        if not self.budget > 0:
+        if not (self.budget > 0 and math.isfinite(self.budget)):
             raise InvalidInputError(f"the budget must be a positive number of seconds, not {self.budget}")
         if self.rounds < FEWEST_ROUNDS:
             raise InvalidInputError(f"rounds must be at least {FEWEST_ROUNDS}, not {self.rounds}")

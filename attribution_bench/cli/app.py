@@ -10,19 +10,23 @@ from attribution_bench.cli.compare import compare
 from attribution_bench.cli.demo import demo
 from attribution_bench.cli.engine import engine
 from attribution_bench.cli.explain import explain
+from attribution_bench.cli.interruptions import interruptible
 from attribution_bench.cli.methods import methods
 from attribution_bench.cli.plot import plot
 from attribution_bench.cli.report import report
 from attribution_bench.cli.reproduce_paper import reproduce_paper
+from attribution_bench.cli.terminal import note, readable_output
 from attribution_bench.errors import AttributionBenchError
 
 BAD_INPUT = 2
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""What a wrong command line raises; Typer exports its subclass only, and newer releases bring a click of their own."""
 
 app = typer.Typer(
     name="attribution-bench",
     help="Attribution for neural networks on DNA, RNA and protein sequences: which letters a prediction rests on.",
-    epilog="Exit codes: 0 done, 1 some cells failed, 2 bad input or nothing could be done, 130 interrupted.",
-    no_args_is_help=True,
+    epilog="Exit codes: 0 done, 1 some cells failed, 2 bad input or nothing could be done, 130 interrupted (Ctrl-C), "
+    "143 stopped (SIGTERM).",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -39,11 +43,24 @@ app.command()(report)
 
 
 def main() -> None:
-    """Run the command line. An error that the suite raises on purpose is one line on stderr, and exit code 2."""
+    """Run the command line. Bad input is one line on stderr, and exit code 2."""
     # TensorFlow's notes on how it was built; what goes wrong comes as an exception all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        app(prog_name="attribution-bench")
-    except AttributionBenchError as error:
-        print(f"attribution-bench: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+    with readable_output(), interruptible() as interruptions:
+        try:
+            code = app(sys.argv[1:] or ["--help"], prog_name="attribution-bench", standalone_mode=False)
+        except AttributionBenchError as error:
+            note(f"attribution-bench: {' '.join(str(error).split())}")
+            code = BAD_INPUT
+        except UsageError as error:
+            note(f"attribution-bench: {_usage(error)}")
+            code = BAD_INPUT
+    sys.exit(interruptions.exit_code or code)
+
+
+def _usage(error: Exception) -> str:
+    """Say what is wrong with the command line, and where its options are listed."""
+    said = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    command = "attribution-bench" if context is None else context.command_path
+    return f"{said.removesuffix('.')}; see: {command} --help"

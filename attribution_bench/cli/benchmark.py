@@ -1,6 +1,5 @@
 """`attribution-bench benchmark`: the runner on any model."""
 
-import sys
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -71,6 +70,7 @@ def benchmark(
     from attribution_bench.benchmark.workloads import Row
     from attribution_bench.cli.engine import OUTPUT, measure_engine
     from attribution_bench.cli.measure import exit_code, measure, render
+    from attribution_bench.cli.terminal import note
     from attribution_bench.environment import announce_threads
     from attribution_bench.models.loading import model_source
     from attribution_bench.models.targets import select
@@ -79,7 +79,7 @@ def benchmark(
 
     thread_count = announce_threads(threads)
     if suite is not None:
-        print(SUITE_MOVED, file=sys.stderr)
+        note(SUITE_MOVED)
         _refuse(
             f"--suite {suite} measures the built-in architectures on bundled sequences, every output of them",
             {
@@ -121,7 +121,7 @@ def benchmark(
     if source.kind == "built-in":
         resolve_device(str(framework), device)
     given = read_fasta(sequences, ALPHABETS[alphabet]) if sequences else None
-    sizes = options.numbers(batch_sizes, (), "--batch-sizes")
+    sizes = options.numbers(batch_sizes, (), "--batch-sizes", options.BATCHES)
     open_model = partial(
         source.open,
         framework=str(framework),
@@ -130,7 +130,7 @@ def benchmark(
         alphabet=ALPHABETS[alphabet],
         sequence_input=options.sequence_input(sequence_input),
     )
-    wanted = options.numbers(lengths, (), "--lengths") or (
+    wanted = options.numbers(lengths, (), "--lengths", options.LETTERS) or (
         given.length if given else options.stated_length(source, open_model),
     )
     goal = parse_target(target)

@@ -1,6 +1,5 @@
 """`attribution-bench compare`: methods against each other on one's own model and sequences."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +8,8 @@ import typer
 
 from attribution_bench.cli import options
 from attribution_bench.cli.benchmark import parse_target
+from attribution_bench.cli.measure import INTERRUPTED
+from attribution_bench.cli.terminal import console, note, say
 from attribution_bench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -52,10 +53,14 @@ def compare(
     sequence_input: options.SequenceInput = None,
     alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
-    seed: Annotated[int, typer.Option(help="Of shuffles, mutations, references and the bootstrap.", min=0)] = 0,
+    seed: Annotated[
+        int, options.SEEDS.option("Of shuffles, mutations, references and the bootstrap", metavar="NUMBER")
+    ] = 0,
     repeated: Annotated[
         int,
-        typer.Option(help="Sequences on which methods run again for sensitivity and stability; 0 for none.", min=0),
+        options.Bounds(0, 1_000_000).option(
+            "Sequences on which methods run again for sensitivity and stability, 0 for none", metavar="NUMBER"
+        ),
     ] = 20,
     threads: options.Threads = None,
     output: Annotated[Path, typer.Option(help="Results folder.")] = Path("reports/compare"),
@@ -64,7 +69,7 @@ def compare(
 
     Agreement with exact ISM and with each other, completeness, deletion and insertion curves, infidelity,
     sensitivity, stability, and recovery of known sites, with bootstrap intervals. Writes the scores, every number,
-    and a report: open index.html.
+    and a report: open index.html. The same command goes on after an interruption.
 
     \b
     Examples:
@@ -72,7 +77,7 @@ def compare(
       attribution-bench compare my_package.models:build peaks.fa --target count:0 --output comparison
       attribution-bench compare model.pt2 peaks.fa --methods fastism,deepshap --sites motifs.bed
 
-    Exit codes: 0 done, 1 some methods failed (the report names them), 2 bad input.
+    Exit codes: 0 done, 1 some methods failed (the report names them), 2 bad input, 130 interrupted, 143 stopped.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.benchmark.reproduction import check_names
     from attribution_bench.environment import announce_threads
@@ -109,6 +114,7 @@ def compare(
         truth=truth,
         settings=Settings(seed=seed, repeated_sequences=repeated),
         threads=thread_count,
+        identity=f"{source.name} {source.options} {source.identity} {layout} {sequence_input}",
     )
     raise typer.Exit(SOME_FAILED if any(method.reason for method in evaluation.methods) else 0)
 
@@ -125,23 +131,30 @@ def run(
     truth: str | None,
     settings: "Settings",
     threads: int,
+    identity: str,
 ) -> "Evaluation":
-    """Evaluate with a progress bar, write scores, numbers and report, and print a summary with the paths."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    """Evaluate with a progress bar, write scores, numbers and report, and print a summary with the paths.
 
+    An interruption says what is kept, and exits with 130.
+
+    Parameters
+    ----------
+    identity
+        What tells the model from others: stages that an interrupted run finished with the same one are used.
+    """
+    from attribution_bench.cli.comparison_progress import ComparisonProgress
     from attribution_bench.environment import thread_count
     from attribution_bench.evaluation import evaluate, save_evaluation
+    from attribution_bench.evaluation.finished_stages import FinishedStages
     from attribution_bench.registry import get_method
 
     classes = {name: get_method(name) for name in methods}
     if truth is None:
         truth = next((name for name, method in classes.items() if method.tags.full_passes), None)
-    console = Console(stderr=True)
-    columns = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-        with thread_count(model.framework, threads):
+    stages = FinishedStages(output, identity)
+    note(f"comparing {', '.join(methods)} on {sequences.source}: {label}")
+    try:
+        with ComparisonProgress() as progress, thread_count(model.framework, threads):
             evaluation, results = evaluate(
                 model,
                 sequences,
@@ -152,10 +165,18 @@ def run(
                 truth=truth,
                 settings=settings,
                 threads=threads,
-                observer=lambda text, done, total: bar.update(task, completed=done, total=total, description=text),
+                observer=progress,
+                stages=stages,
             )
-    save_evaluation(output, evaluation, results)
-    render_comparison(evaluation, output)
+        if stages.reused:
+            note(f"used from the run that was interrupted: {'; '.join(stages.reused)}")
+        save_evaluation(output, evaluation, results)
+        render_comparison(evaluation, output)
+    except KeyboardInterrupt as interruption:
+        kept = f"{stages.kept} finished steps are kept in {stages.folder}" if stages.kept else "nothing is kept yet"
+        note(f"interrupted: {kept}; the same command goes on")
+        raise typer.Exit(INTERRUPTED) from interruption
+    stages.clear()
     return evaluation
 
 
@@ -167,14 +188,13 @@ def render_comparison(evaluation: "Evaluation", output: Path) -> None:
     show(evaluation)
     for method in evaluation.methods:
         if method.reason:
-            print(f"{method.method}: no scores: {method.reason}", file=sys.stderr)
+            note(f"{method.method}: no scores: {method.reason}")
     for path in written:
-        print(path)
+        say(str(path))
 
 
 def show(evaluation: "Evaluation") -> None:
     """Print a table of methods by metrics: means over sequences, the best of each line in bold where there is one."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -197,6 +217,6 @@ def show(evaluation: "Evaluation") -> None:
             text = SHORT.get(marked, "-") if found is None or marked == REFERENCE else number_text(found.mean)
             cells.append(Text(text, style="bold" if marked in (BEST, SHARED) else ""))
         table.add_row(f"{metric.label} {'↑' if metric.better == 'higher' else '↓'}", *cells)
-    Console().print(table)
-    print(f"target {evaluation.target}; ↑ higher is better, ↓ lower is better; seconds per 100 sequences")
-    print("ref.: agreement is measured with it; undef.: defined for no sequence, as the report explains")
+    console().print(table)
+    say(f"target {evaluation.target}; ↑ higher is better, ↓ lower is better; seconds per 100 sequences")
+    say("ref.: agreement is measured with it; undef.: defined for no sequence, as the report explains")

@@ -27,8 +27,8 @@ def demo(
     model: Annotated[
         DemoModel, typer.Option(help="classifier (like Basset) or profile (like BPNet, its count).")
     ] = DemoModel.classifier,
-    count: Annotated[int, typer.Option(help="Sequences to score.", min=2)] = 24,
-    seed: Annotated[int, typer.Option(help="Of the sequences.", min=0)] = 0,
+    count: Annotated[int, options.Bounds(2, 10_000).option("Sequences to score", metavar="NUMBER")] = 24,
+    seed: Annotated[int, options.SEEDS.option("Of the sequences", metavar="NUMBER")] = 0,
     threads: options.Threads = None,
     output: Annotated[Path, typer.Option(help="Results folder.")] = Path("attribution-bench-demo"),
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = True,
@@ -43,9 +43,10 @@ def demo(
       attribution-bench demo
       attribution-bench demo --model profile --count 50 --output demo
 
-    Exit codes: 0 done, 1 some methods failed (the report names them), 2 bad input.
+    Exit codes: 0 done, 1 some methods failed (the report names them), 2 bad input, 130 interrupted, 143 stopped.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.cli.compare import SOME_FAILED, run
+    from attribution_bench.cli.terminal import say
     from attribution_bench.demo import demonstration_sequences
     from attribution_bench.environment import announce_threads
     from attribution_bench.evaluation import Settings
@@ -71,9 +72,10 @@ def demo(
         truth=None,
         settings=Settings(repeated_sequences=REPEATED),
         threads=thread_count,
+        identity=source.name,
     )
     page = (output / "index.html").resolve()
     if show:
         webbrowser.open(page.as_uri())
-    print(f"The report: {page}")
+    say(f"The report: {page}")
     raise typer.Exit(SOME_FAILED if any(method.reason for method in evaluation.methods) else 0)

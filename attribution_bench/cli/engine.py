@@ -96,14 +96,14 @@ def measure_engine(
     chosen = options.names(methods, ()) if methods else default_methods()
     rows = engine_rows(
         options.names(architectures, ARCHITECTURES),
-        options.numbers(lengths, LENGTHS, "--lengths"),
-        options.numbers(sequence_counts, COUNTS, "--sequence-counts"),
+        options.numbers(lengths, LENGTHS, "--lengths", options.LETTERS),
+        options.numbers(sequence_counts, COUNTS, "--sequence-counts", options.COUNTS),
         chosen,
         framework=framework,
         device=device,
     )
     where = resolve_device(framework, device)
-    sizes = options.numbers(batch_sizes, (), "--batch-sizes") or default_batch_sizes(where)
+    sizes = options.numbers(batch_sizes, (), "--batch-sizes", options.BATCHES) or default_batch_sizes(where)
     settings = Settings(budget=budget, batch_sizes=sizes, full=full)
     prepare_folder(output)
     check_folder(rows, output)
@@ -119,20 +119,17 @@ def _profile(
     rows: "Sequence[Row]", output: Path, method: str, *, budget: float, device: str, threads: int, fresh: bool
 ) -> None:
     """Profile a method once a model; without a profile the report lacks its lines, nothing else."""
-    from rich.console import Console
-
     from attribution_bench.benchmark.engine_profile import measure_profile
     from attribution_bench.cli.measure import INTERRUPTED
+    from attribution_bench.cli.terminal import note
 
-    console = Console(stderr=True, highlight=False)
     models = {(row.architecture, row.length): row for row in reversed(rows)}
     for (architecture, length), row in reversed(models.items()):
-        console.print(f"profiling {method} on {architecture} {length}", markup=False)
+        note(f"profiling {method} on {architecture} {length}")
         try:
             measure_profile(row, output, method, budget=budget, device=device, threads=threads, fresh=fresh)
         except KeyboardInterrupt as interruption:
-            console.print("interrupted; the same command goes on")
+            note("interrupted; the same command goes on")
             raise typer.Exit(INTERRUPTED) from interruption
         except Exception as error:  # a model may fail in any way, as the cells of the method will then say
-            text = f"no profile of {architecture} {length}: {type(error).__name__}: {error}"
-            console.print(text, markup=False, soft_wrap=True)
+            note(f"no profile of {architecture} {length}: {type(error).__name__}: {error}")

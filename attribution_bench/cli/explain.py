@@ -1,5 +1,6 @@
 """`attribution-bench explain`: what a fast method does with a model, layer by layer, and why."""
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def explain(
     model: options.Model,
     length: Annotated[
-        int | None, typer.Option(help="Letters of a sequence; by default what the model states.", min=1)
+        int | None, options.LETTERS.option("Letters of a sequence; by default what the model states", metavar="NUMBER")
     ] = None,
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
@@ -29,7 +30,8 @@ def explain(
     extra_shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="Shape of a further input of the model for one sequence, such as 1,1000; once for each of them.",
+            help="Shape of a further input of the model for one sequence, such as 1,1000; once for each of them "
+            f"(numbers and their product {options.DIMENSIONS}).",
             metavar="NUMBERS",
         ),
     ] = None,
@@ -65,7 +67,9 @@ def explain(
         "sequence_input": options.sequence_input(sequence_input),
     }
     wanted = length or options.stated_length(source, partial(source.open, **settings))
-    shapes = [options.numbers([shape], (), "--extra-shape") for shape in extra_shape or ()]
+    shapes = [options.numbers([shape], (), "--extra-shape", options.DIMENSIONS) for shape in extra_shape or ()]
+    for shape in shapes:
+        options.DIMENSIONS.check("--extra-shape", math.prod(shape))
     extras = tuple(np.zeros((1, *shape), dtype=np.float32) for shape in shapes)
     bound = explaining(source.open(length=wanted, **settings))
     if not isinstance(bound, Explains):
@@ -97,11 +101,10 @@ def explaining_method(name: str | None) -> "type[Attribution]":
 
 def show(explanation: "Explanation") -> None:
     """Draw an explanation as a table, with its summary below."""
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    console = Console(soft_wrap=False)
+    from attribution_bench.cli.terminal import console
+
     if explanation.layers:
         table = Table()
         for title, justify in (
@@ -115,13 +118,13 @@ def show(explanation: "Explanation") -> None:
             table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
         for layer in explanation.layers:
             table.add_row(
-                Text(layer.layer),
+                layer.layer,
                 layer.mode,
                 layer.extent,
                 f"{layer.products_standard / 1e6:.3g}",
                 f"{layer.products_fast / 1e6:.3g}",
                 f"{layer.bytes / 1e3:.3g}",
             )
-        console.print(table)
+        console().print(table)
     for line in (explanation.summary, *explanation.advice):
-        console.print(Text(line))
+        console().print(line)

@@ -56,7 +56,6 @@ def measure(
             progress.console.print(
                 f"interrupted: {progress.ended} finished cells are kept in {output}; the same command goes on",
                 soft_wrap=True,
-                markup=False,
             )
             raise typer.Exit(INTERRUPTED) from interruption
 
@@ -77,8 +76,7 @@ def check_folder(rows: "Sequence[Row]", output: Path) -> None:
 
 def render(records: "list[Record]", output: Path) -> None:
     """Render the results folder, print the table and what was written."""
-    from rich.console import Console
-
+    from attribution_bench.cli.terminal import console, say
     from attribution_bench.reporting import (
         engine_terminal_table,
         of_engine_suite,
@@ -89,9 +87,9 @@ def render(records: "list[Record]", output: Path) -> None:
 
     engine = of_engine_suite(records)
     written = render_engine_report(output) if engine else render_report(output)
-    Console().print(engine_terminal_table(records) if engine else terminal_table(records))
+    console().print(engine_terminal_table(records) if engine else terminal_table(records))
     for path in written:
-        print(path)
+        say(str(path))
 
 
 def exit_code(records: "list[Record]") -> int:

@@ -6,10 +6,10 @@ def methods() -> None:
 
     A plugin that cannot be loaded is named with the reason; the others are listed all the same.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from attribution_bench.attribution import Tags
+    from attribution_bench.cli.terminal import console, note, say
     from attribution_bench.errors import AttributionBenchError
     from attribution_bench.registry import get_method, list_methods, list_peers
 
@@ -27,8 +27,8 @@ def methods() -> None:
             continue
         flags = (tags.needs_gradient, tags.needs_references, tags.gives_predictions, tags.exact)
         table.add_row(name, ", ".join(sorted(tags.frameworks)), *("yes" if flag else "" for flag in flags))
-    Console().print(table)
+    console().print(table)
     if list_peers():
-        Console().print(f"Of other packages, to compare with by name: {', '.join(list_peers())}")
+        say(f"Of other packages, to compare with by name: {', '.join(list_peers())}")
     for reason in broken:
-        Console(stderr=True, soft_wrap=True).print(reason, style="red", markup=False, highlight=False)
+        note(reason)

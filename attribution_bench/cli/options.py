@@ -1,12 +1,15 @@
 """Options that several commands share, and how their values are read."""
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attribution_bench.environment import MOST_THREADS
 from attribution_bench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -14,6 +17,47 @@ if TYPE_CHECKING:
     from attribution_bench.models.sequence_model import SequenceModel
 
 DEFAULT_LENGTH = 1000
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The numbers that an option takes, both ends included."""
+
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.least:,} to {self.most:,}"
+
+    def check(self, option: str, number: float) -> None:
+        """Raise InvalidInputError, which names the option and the bounds, for a number outside of them or no number."""
+        if self.least <= number <= self.most:
+            return
+        side = f"at least {self.least:,}" if number < self.least else f"at most {self.most:,}"
+        words = option.lstrip("-").replace("-", " ")
+        raise InvalidInputError(f"{option}: the {words} must be {side}, not {number} ({self})")
+
+    def option(self, text: str, *names: str, **settings: Any) -> Any:
+        """Return an option that takes one such number, or none where that is its default; its help says the bounds."""
+
+        def checked(parameter: typer.CallbackParam, value: Any) -> Any:
+            if value is not None:
+                self.check(parameter.opts[0], value)
+            return value
+
+        return typer.Option(*names, help=f"{text} ({self})", callback=checked, **settings)
+
+
+LETTERS = Bounds(1, 10_000_000)
+"""Lengths of a sequence."""
+SEEDS = Bounds(0, 2**32 - 1)
+"""Seeds that every library takes."""
+BATCHES = Bounds(1, 1_000_000)
+COUNTS = Bounds(1, 100_000)
+SECONDS = Bounds(1e-3, 1_000_000)
+"""A budget of one cell, up to eleven days."""
+THREADS = Bounds(1, MOST_THREADS)
+DIMENSIONS = Bounds(1, 10_000_000)
 
 
 class Framework(StrEnum):
@@ -39,7 +83,9 @@ Model = Annotated[str, MODEL_ARGUMENT]
 Architectures = Annotated[list[str] | None, typer.Option(help="Architectures, comma-separated.", metavar="NAMES")]
 SequenceCounts = Annotated[
     list[str] | None,
-    typer.Option(help="Numbers of sequences scored at once, comma-separated; 1,8,64 by default.", metavar="NUMBERS"),
+    typer.Option(
+        help=f"Numbers of sequences scored at once, comma-separated ({COUNTS}); 1,8,64 by default.", metavar="NUMBERS"
+    ),
 ]
 BuiltInFramework = Annotated[Framework, typer.Option(help="Framework of a built-in architecture.")]
 ModelLayout = Annotated[
@@ -57,13 +103,14 @@ AlphabetName = Annotated[str, typer.Option(help="DNA, RNA or protein.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; a GPU where there is one, by default.")]
 Budget = Annotated[
     float,
-    typer.Option(
-        help="Seconds of measuring a cell; what does not fit is scaled up and marked. Three rounds are timed anyway."
+    SECONDS.option(
+        "Seconds of measuring a cell; what does not fit is scaled up and marked. Three rounds are timed anyway",
+        metavar="SECONDS",
     ),
 ]
 Full = Annotated[bool, typer.Option("--full", help="Measure everything, whatever it takes (hours on a CPU).")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Measure cells again that this folder holds already.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; every core by default.", min=1)]
+Threads = Annotated[int | None, THREADS.option("CPU threads; every core by default", metavar="NUMBER")]
 SequencesFile = Annotated[
     Path | None,
     typer.Option("--sequences", help="FASTA of sequences of one length; 100 windows of phage lambda by default."),
@@ -73,9 +120,15 @@ Methods = Annotated[
 ]
 BatchSizes = Annotated[
     list[str] | None,
-    typer.Option(help="Batch sizes to try, comma-separated; each method's default and some more by default."),
+    typer.Option(
+        help=f"Batch sizes to try, comma-separated ({BATCHES}); each method's default and some more by default.",
+        metavar="NUMBERS",
+    ),
 ]
-Lengths = Annotated[list[str] | None, typer.Option(help="Sequence lengths, comma-separated.", metavar="NUMBERS")]
+Lengths = Annotated[
+    list[str] | None,
+    typer.Option(help=f"Sequence lengths, comma-separated ({LETTERS}).", metavar="NUMBERS"),
+]
 
 
 def sequence_input(text: str | None) -> str | int | None:
@@ -90,20 +143,27 @@ def names(values: list[str] | None, default: tuple[str, ...]) -> tuple[str, ...]
     return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
 
 
-def numbers(values: list[str] | None, default: tuple[int, ...], option: str) -> tuple[int, ...]:
-    """Split comma-separated whole numbers; raises InvalidInputError naming the option."""
-    try:
-        return tuple(int(part) for part in names(values, tuple(str(n) for n in default)))
-    except ValueError as error:
-        raise InvalidInputError(
-            f"{option} takes whole numbers with commas between, such as 1000,2000: {error}"
-        ) from error
+def numbers(values: list[str] | None, default: tuple[int, ...], option: str, bounds: Bounds) -> tuple[int, ...]:
+    """Split comma-separated whole numbers, each once; raises InvalidInputError naming the option and the bounds."""
+    if not values:
+        return default
+    found = []
+    for part in names(values, ()):
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", part):
+            raise InvalidInputError(
+                f"{option} takes whole numbers with commas between, such as 1000,2000, not {part[:40]!r} ({bounds})"
+            )
+        bounds.check(option, int(part))
+        found.append(int(part))
+    if not found:
+        raise InvalidInputError(f"{option} was given without a number; it takes whole numbers from {bounds}")
+    return tuple(found)
 
 
 def stated_length(source: "ModelSource", open_model: "Callable[[], SequenceModel]") -> int:
     """Return the length that a model itself states; 1000 for an architecture that takes any."""
     if source.kind == "built-in":
-        return source.length or DEFAULT_LENGTH
+        return DEFAULT_LENGTH if source.length is None else source.length
     model = open_model()
     shape = getattr(model.model, "input_shape", None)
     if isinstance(shape, tuple) and len(shape) == 3:

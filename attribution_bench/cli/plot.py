@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attribution_bench.cli.options import Bounds
 from attribution_bench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 200
 """Characters of a sequence's name that stand above a figure."""
+OFFSETS = Bounds(0, 10**12)
+WIDTHS = Bounds(2, 400)
 KINDS = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
 
 
@@ -72,14 +75,15 @@ def plot(
         ),
     ] = None,
     offset: Annotated[
-        int, typer.Option(help="0-based position of the sequence's first letter on the chromosome.", min=0)
+        int,
+        OFFSETS.option("0-based position of the sequence's first letter on the chromosome", metavar="NUMBER"),
     ] = 0,
     heading: Annotated[
         str | None,
         typer.Option(help="Title of the figure; by default the sequence's name, where the results hold names."),
     ] = None,
     width: Annotated[
-        float | None, typer.Option(help="Inches; by default wide enough for every letter to be read.")
+        float | None, WIDTHS.option("Inches; by default wide enough for every letter to be read", metavar="INCHES")
     ] = None,
 ) -> None:
     """Draw stored scores of one sequence as logos, one method below the other, or as logos with heat maps.
@@ -105,6 +109,7 @@ def plot(
     span = None if range_ is None else _range(range_, "--range")
     highlights = [_range(text, "--highlight") for text in highlight or ()]
 
+    from attribution_bench.cli.terminal import say
     from attribution_bench.files import write_whole
     from attribution_bench.reporting.figures import render
     from attribution_bench.reporting.heat_maps import heat_map_figure
@@ -132,7 +137,7 @@ def plot(
         figure = heat_map_figure(panels.hypothetical, panels.present, **settings)
     else:
         figure = logo_figure(panels.hypothetical if hypothetical else panels.observed, **settings)
-    typer.echo(f"wrote {write_whole(output, render(figure, kind))}")
+    say(f"wrote {write_whole(output, render(figure, kind))}")
 
 
 def _range(text: str, option: str) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from attribution_bench.benchmark.results import Record, Workload
+from attribution_bench.cli import terminal
 
 WHOLE_RUN = 3600.0
 """Seconds over which the speed is averaged for the time left: cells differ too much for a short look back."""
@@ -15,7 +16,7 @@ class BenchmarkProgress:
     """Draws a benchmark on stderr; where that is no terminal, only the lines of finished cells appear."""
 
     def __init__(self, cells: int, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console = console or terminal.console(stderr=True)
         self.ended = 0
         """Cells that have a record."""
         self._cells = cells
@@ -63,7 +64,7 @@ class BenchmarkProgress:
     def _update(self, description: str) -> None:
         self._bar.update(
             self._task,
-            description=description,
+            description=terminal.printable(description),
             completed=sum(self._behind.values()),
             total=self._cells - self._reused,
             count=f"{self.ended} of {self._cells}",

@@ -66,7 +66,7 @@ def reproduce_paper(
     chosen = options.names(methods, paper.METHODS)
     rows = paper_rows(
         options.names(architectures, paper.ARCHITECTURES),
-        options.numbers(lengths, (given.length,) if given else paper.LENGTHS, "--lengths"),
+        options.numbers(lengths, (given.length,) if given else paper.LENGTHS, "--lengths", options.LETTERS),
         frameworks,
         chosen,
         device=device,
@@ -91,16 +91,14 @@ def _frameworks(choice: Frameworks | None) -> tuple[str, ...]:
 
 def _logos(methods: tuple[str, ...], frameworks: tuple[str, ...], device: str | None, output: Path) -> None:
     """Score one sequence by every method for the logos; without them the report lacks a picture, nothing else."""
-    from rich.console import Console
-
     from attribution_bench.benchmark.devices import resolve_device
     from attribution_bench.benchmark.logo_scores import measure_logo_scores
+    from attribution_bench.cli.terminal import note
     from attribution_bench.errors import AttributionBenchError
 
-    console = Console(stderr=True, highlight=False)
     for framework in frameworks:
-        console.print(f"scoring one sequence for the logos ({framework})")
+        note(f"scoring one sequence for the logos ({framework})")
         try:
             measure_logo_scores(methods, framework, resolve_device(framework, device)).save(output)
         except AttributionBenchError as error:
-            console.print(f"no logos for {framework}: {error}", markup=False, soft_wrap=True)
+            note(f"no logos for {framework}: {error}")

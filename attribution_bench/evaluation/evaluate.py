@@ -3,17 +3,19 @@
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 
 from attribution_bench.attribution import Attribution, AttributionResult
 from attribution_bench.deprecation import moved_names
 from attribution_bench.environment import available_cores, describe_machine, library_versions
 from attribution_bench.errors import AttributionBenchError, InvalidInputError
 from attribution_bench.evaluation.agreement import agreements
+from attribution_bench.evaluation.finished_stages import FinishedStages, Values
 from attribution_bench.evaluation.measures import model_metrics, repeated_metrics
 from attribution_bench.evaluation.predictor import target_text
 from attribution_bench.evaluation.readable import readable
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
-from attribution_bench.evaluation.scoring import Method, ScoredMethod, method_label, score
+from attribution_bench.evaluation.scoring import Method, ScoredMethod, bind, method_label, score
 from attribution_bench.evaluation.settings import Settings
 from attribution_bench.evaluation.shared_inputs import SharedInputs, prepare_inputs
 from attribution_bench.evaluation.summaries import method_evaluation, pair_agreements, with_distance_from_best
@@ -41,6 +43,7 @@ def evaluate(
     threads: int | None = None,
     observer: Observer | None = None,
     clock: Clock = CLOCK,
+    stages: FinishedStages | None = None,
 ) -> tuple[Evaluation, dict[str, AttributionResult]]:
     """Run methods on the same sequences, and compare what they say.
 
@@ -70,6 +73,9 @@ def evaluate(
         Told what is done next.
     clock
         Times each method on all sequences, once it is warm.
+    stages
+        Keeps every stage as it ends, and gives those that an earlier run with the same arguments finished; none are
+        kept by default.
 
     Returns
     -------
@@ -83,6 +89,8 @@ def evaluate(
         No method could score the sequences; the message gives each one's reason.
     """
     settings = settings or Settings()
+    stages = stages or FinishedStages()
+    threads = threads or available_cores()
     if len(sequences) < 2:
         raise InvalidInputError("methods are compared over several sequences; give at least 2")
     if not methods:
@@ -94,7 +102,18 @@ def evaluate(
     steps = _Steps(observer, STAGES * len(methods) + 1)
     steps.next("what the model predicts")
     inputs = prepare_inputs(model, sequences, target, sites, settings)
-    scored, reasons = _score_all(methods, model, inputs, target, settings, steps, clock)
+    machine, versions = describe_machine(model.device).cpu, library_versions()
+    facts = {
+        "label": label,
+        "model": [model.framework, model.device, str(model.numpy_dtype), model.precision_state()],
+        "sequences": [sequences.alphabet.letters, sequences.sha256],
+        "sites": [asdict(site) for site in sites],
+        "target": target,
+        "settings": asdict(settings),
+        "run": [machine, threads, versions],
+    }
+    stages.begin(facts, inputs.predictions)
+    scored, reasons = _score_all(methods, model, inputs, target, settings, steps, clock, stages)
     if truth not in scored:
         truth = next((name for name, found in scored.items() if found.method.tags.exact), None)
     exact = None if truth is None else scored[truth]
@@ -113,21 +132,27 @@ def evaluate(
             steps.next(f"{name}: failed", STAGES - 1)
             continue
         steps.next(f"{name}: what the model says of its scores")
-        values, curves = model_metrics(scored[name], inputs, settings)
+        measured = stages.values(
+            "what the model says", name, scored[name], partial(_model_metrics, scored[name], inputs, settings)
+        )
+        values, curves = measured["values"], measured["curves"]
         if exact is not None:
             k = settings.letters(settings.top, sequences.length)
             values |= agreements(scored[name].settled, exact.settled, k)
         steps.next(f"{name}: runs again")
-        values |= repeated_metrics(method, model, inputs, target, settings)
+        repeated = stages.values(
+            "further runs", name, scored[name], partial(_repeated_metrics, method, model, inputs, target, settings)
+        )
+        values |= repeated["values"]
         evaluations.append(method_evaluation(name, scored[name], values, curves, settings))
     evaluation = Evaluation(
         model=label,
         framework=model.framework,
         device=model.device,
-        threads=threads or available_cores(),
-        machine=describe_machine(model.device).cpu,
+        threads=threads,
+        machine=machine,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        versions=library_versions(),
+        versions=versions,
         alphabet=model.alphabet.letters,
         target=target_text(target, inputs.predictor.selection),
         sequence_source=sequences.source,
@@ -153,6 +178,7 @@ def _score_all(
     settings: Settings,
     steps: "_Steps",
     clock: Clock,
+    stages: FinishedStages,
 ) -> tuple[dict[str, ScoredMethod], dict[str, str]]:
     """Run every method; returns those that have scores, and the reason of each that has none."""
     scored: dict[str, ScoredMethod] = {}
@@ -160,7 +186,8 @@ def _score_all(
     for name, method in methods.items():
         steps.next(f"{name}: scores")
         try:
-            scored[name] = score(method, model, inputs.one_hot, target, settings.seed, clock, inputs.rounding)
+            compute = partial(score, method, model, inputs.one_hot, target, settings.seed, clock, inputs.rounding)
+            scored[name] = stages.scores(name, bind(method, model, settings.seed), compute)
         except AttributionBenchError as error:
             reasons[name] = str(error)
         except Exception as error:  # a method may fail in any way; the others are still compared
@@ -177,6 +204,17 @@ def _check_exact(truth: str, method: Method | Attribution) -> None:
         raise InvalidInputError(
             f"truth must be an exact method, which asks the model for every mutation; {truth!r} is none"
         )
+
+
+def _model_metrics(scored: ScoredMethod, inputs: SharedInputs, settings: Settings) -> Values:
+    values, curves = model_metrics(scored, inputs, settings)
+    return {"values": values, "curves": curves}
+
+
+def _repeated_metrics(
+    method: Method, model: SequenceModel, inputs: SharedInputs, target: Target, settings: Settings
+) -> Values:
+    return {"values": repeated_metrics(method, model, inputs, target, settings)}
 
 
 class _Steps:

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from attribution_bench.errors import InvalidInputError, MissingDependencyError
@@ -13,6 +14,12 @@ LETTERS = 4
 """The built-in architectures read DNA."""
 BATCH_NORM_EPSILON = 1e-5
 DENSE_UNITS = 1000
+LONGEST_DENSE = 100_000
+"""Letters of a sequence for an architecture with a dense layer over positions, of 17 kB a letter."""
+LONGEST = 1_000_000
+"""Letters of a sequence for an architecture of convolutions."""
+MOST_OUTPUTS = 100_000
+MOST_SEED = 2**32 - 1
 _EXTRAS = {"torch": "torch", "keras": "tensorflow"}
 
 
@@ -35,10 +42,13 @@ def build_model(
     Raises
     ------
     InvalidInputError
-        There is no such framework.
+        There is no such framework, or the seed does not lie in [0, `MOST_SEED`].
     MissingDependencyError
         The framework is not installed.
     """
+    _check_whole("seed", seed)
+    if not 0 <= seed <= MOST_SEED:
+        raise InvalidInputError(f"the seed must be from 0 to {MOST_SEED}, not {seed}")
     if framework not in builders:
         raise InvalidInputError(f"unknown framework {framework!r}; choose one of {', '.join(sorted(builders))}")
     try:
@@ -53,16 +63,27 @@ def build_model(
     return initialise(build, seed, kernel_variance)
 
 
-def check_length(architecture: str, length: int, shortest: int) -> None:
-    """Raise InvalidInputError when sequences of a length leave nothing after the pools."""
+def check_length(architecture: str, length: int, shortest: int, longest: int) -> None:
+    """Raise InvalidInputError when sequences of a length leave nothing after the pools, or fill a memory by far."""
+    _check_whole("length", length)
     if length < shortest:
         raise InvalidInputError(f"{architecture} needs sequences of at least {shortest} letters, not length={length}")
+    if length > longest:
+        raise InvalidInputError(f"{architecture} takes sequences of at most {longest} letters, not length={length}")
 
 
 def check_outputs(outputs: int) -> None:
-    """Raise InvalidInputError when the number of outputs is no positive number."""
+    """Raise InvalidInputError when the number of outputs does not lie in [1, `MOST_OUTPUTS`]."""
+    _check_whole("outputs", outputs)
     if outputs < 1:
         raise InvalidInputError(f"outputs must be at least 1, not {outputs}")
+    if outputs > MOST_OUTPUTS:
+        raise InvalidInputError(f"outputs must be at most {MOST_OUTPUTS}, not {outputs}")
+
+
+def _check_whole(name: str, number: object) -> None:
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise InvalidInputError(f"{name} must be a whole number, not {number!r}")
 
 
 def torch_dense_part(features: int, outputs: int) -> "list[nn.Module]":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from attribution_bench.models.architecture import (
     BATCH_NORM_EPSILON,
     LETTERS,
+    LONGEST_DENSE,
     build_model,
     check_length,
     check_outputs,
@@ -26,13 +27,13 @@ def build(length: int = 1000, *, framework: str = "torch", outputs: int = 1, see
     Parameters
     ----------
     length
-        Letters of a sequence, at least 48.
+        Letters of a sequence, 48 to 100,000.
     framework
         ``torch`` or ``keras``; the same seed gives the same model in both.
     outputs
-        Number of values predicted (no final activation).
+        Number of values predicted (no final activation), 1 to 100,000.
     seed
-        Seed of the weights.
+        Seed of the weights, 0 to 2**32 - 1.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def build(length: int = 1000, *, framework: str = "torch", outputs: int = 1, see
     MissingDependencyError
         The framework is not installed.
     """
-    check_length("Basset", length, SHORTEST)
+    check_length("Basset", length, SHORTEST, LONGEST_DENSE)
     check_outputs(outputs)
     builders = {"torch": lambda: _torch(length, outputs), "keras": lambda: _keras(length, outputs)}
     return build_model(framework, builders, seed=seed)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from attribution_bench.models.architecture import LETTERS, build_model, check_length
+from attribution_bench.models.architecture import LETTERS, LONGEST, build_model, check_length
 from attribution_bench.models.bpnet_dimensions import BPNET
 
 if TYPE_CHECKING:
@@ -13,10 +13,10 @@ def build(length: int = 1000, *, framework: str = "torch", seed: int = 0) -> Any
     """Return BPNet with random weights: a torch.nn.Module (N, 4, L) or a Keras model (N, L, 4).
 
     Its outputs are ``profile`` (N, L), logits, and ``count`` (N, 1): a dict in PyTorch, in Keras a list in that order.
-    Parameters and errors are those of Basset's `build`; the number of outputs is fixed, and the PyTorch module takes
-    any length.
+    Parameters and errors are those of Basset's `build`; the number of outputs is fixed, a length may be 1 to
+    1,000,000, and the PyTorch module takes any.
     """
-    check_length("BPNet", length, 1)
+    check_length("BPNet", length, 1, LONGEST)
     builders = {"torch": _torch, "keras": lambda: _keras(length)}
     # Every residual block adds to the scale of the last, so that kernels are smaller here than in a plain chain.
     return build_model(framework, builders, seed=seed, kernel_variance=0.5)

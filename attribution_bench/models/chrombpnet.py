@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from attribution_bench.models.architecture import LETTERS, build_model, check_length
+from attribution_bench.models.architecture import LETTERS, LONGEST, build_model, check_length
 from attribution_bench.models.bpnet_dimensions import CHROMBPNET
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def build(length: int = LENGTH, *, framework: str = "torch", seed: int = 0) -> A
     Its outputs are ``profile`` (N, L - 1114), logits, and ``count`` (N, 1): a dict in PyTorch, in Keras a list in that
     order. Parameters and errors are those of BPNet's `build`.
     """
-    check_length("ChromBPNet", length, CHROMBPNET.trimmed + 1)
+    check_length("ChromBPNet", length, CHROMBPNET.trimmed + 1, LONGEST)
     builders = {"torch": _torch, "keras": lambda: _keras(length)}
     return build_model(framework, builders, seed=seed, kernel_variance=0.5)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from attribution_bench.models.architecture import (
     BATCH_NORM_EPSILON,
     LETTERS,
+    LONGEST_DENSE,
     build_model,
     check_length,
     check_outputs,
@@ -29,7 +30,7 @@ def build(length: int = 1000, *, framework: str = "torch", outputs: int = 1, see
 
     Parameters, result and errors are those of Basset's `build`.
     """
-    check_length("Factorized Basset", length, SHORTEST)
+    check_length("Factorized Basset", length, SHORTEST, LONGEST_DENSE)
     check_outputs(outputs)
     builders = {"torch": lambda: _torch(length, outputs), "keras": lambda: _keras(length, outputs)}
     return build_model(framework, builders, seed=seed)

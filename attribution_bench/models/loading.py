@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from attribution_bench.errors import AttributionBenchError, ModelError
 from attribution_bench.models.adapt import as_sequence_model
@@ -21,6 +21,7 @@ from attribution_bench.sequences.alphabet import DNA, Alphabet
 KERAS_FILES = (".keras", ".h5", ".hdf5")
 EXPORTED = ".pt2"
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 FORMS = "a .pt2, .keras or .h5 file, package.module:callable, or a built-in architecture"
 
 
@@ -90,6 +91,11 @@ class ModelSource:
     def _build(self, length: int | None, framework: str) -> Any:
         options: dict[str, Any] = {"framework": framework, **dict(self.options)}
         if length is not None:
+            if self.length is not None and self.length != length:
+                raise ModelError(
+                    f"{self.name} is asked for with length={self.length}, but for sequences of {length} letters; "
+                    "leave one of them out"
+                )
             options["length"] = length
         builder = get_model(self.name)
         try:
@@ -99,7 +105,13 @@ class ModelSource:
                 f"{self.name} cannot be built with {', '.join(options)}: {error}; "
                 f"it takes {', '.join(inspect.signature(builder).parameters)}"
             ) from error
-        return builder(**options)
+        try:
+            return builder(**options)
+        except AttributionBenchError:
+            raise
+        except Exception as error:  # a plugin's builder may fail in any way; the failure is named and re-raised
+            given = ", ".join(f"{key}={value}" for key, value in options.items())
+            raise ModelError(f"{self.name} cannot be built with {given}: {type(error).__name__}: {error}") from error
 
     def _call(self, length: int | None, framework: str) -> Any:
         _, build = _imported(self.name)
@@ -136,9 +148,7 @@ def model_source(text: str) -> ModelSource:
         )
     name, _, query = text.partition("?")
     if name in list_models():
-        return ModelSource(
-            "built-in", name, tuple((k, _number(v)) for k, v in parse_qsl(query, keep_blank_values=True))
-        )
+        return ModelSource("built-in", name, _options(name, query))
     if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", text):
         return ModelSource("callable", text)
     raise ModelError(f"{text!r} names no model; give {FORMS}: {', '.join(list_models())}")
@@ -163,5 +173,17 @@ def _imported(name: str) -> tuple[Any, Any]:
     return module, found
 
 
-def _number(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
+def _options(name: str, query: str) -> tuple[tuple[str, int | str], ...]:
+    """Read ``option=value&option=value``; whole numbers become numbers."""
+    found: dict[str, int | str] = {}
+    for part in query.split("&") if query else ():
+        key, _, text = (unquote(piece) for piece in part.partition("="))
+        if not key or not text:
+            raise ModelError(f"{part!r} is no option of {name}; write option=value, such as {name}?length=2000")
+        if key in found:
+            raise ModelError(f"the option {key} of {name} is given twice; give it once")
+        found[key] = int(text) if WHOLE_NUMBER.fullmatch(text) else text
+    length = found.get("length")
+    if isinstance(length, str):
+        raise ModelError(f"the length of {name} must be a whole number, such as {name}?length=2000, not {length!r}")
+    return tuple(found.items())

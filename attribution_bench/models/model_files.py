@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from attribution_bench.errors import MissingDependencyError, ModelError
+from attribution_bench.errors import MissingDependencyError, ModelError, install_command
 from attribution_bench.models.keras_start import import_keras, import_keras_2
 
 PYTHON_CODE = frozenset({"Lambda", "__lambda__"})
@@ -62,7 +62,7 @@ def _read_keras_2(path: Path, failure: Exception) -> Any:
     except ImportError as error:
         raise ModelError(
             f"{path} cannot be read as a Keras model: {_first_line(failure)}; if it was written by Keras 2, install "
-            "tf_keras (pip install 'attribution-bench[tf_keras]'), which reads such files"
+            f"tf_keras, which reads such files ({install_command('tf-keras')})"
         ) from error
     try:
         return tf_keras.models.load_model(path, compile=False, safe_mode=True)

@@ -101,7 +101,7 @@ def test_a_missing_framework_names_the_extra(command: Any, tmp_path: Path, monke
     monkeypatch.setattr(devices, "find_spec", lambda name: None)
     for arguments in (("--framework", "both"), ()):
         outcome = command("reproduce-paper", *arguments, "--output", tmp_path / "out")
-        check(outcome, "attribution-bench[", tmp_path / "out")
+        check(outcome, "pip install '.[", tmp_path / "out")
 
 
 def test_an_output_that_cannot_be_written(command: Any, tmp_path: Path) -> None:

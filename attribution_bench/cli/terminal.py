@@ -1,0 +1,104 @@
+"""Text as it reaches a terminal: without control characters of the files it came from, in any encoding."""
+
+import codecs
+import contextlib
+import io
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResult
+
+PLAIN = {"↑": "^", "↓": "v", "−": "-", "–": "-", "×": "x", "·": ".", "…": "..."}
+"""What stands for letters of ours that an encoding lacks."""
+PLAIN_LETTERS = "attribution_bench.plain_letters"
+"""Name of the handler by which a stream writes what its encoding lacks."""
+
+
+def printable(text: str) -> str:
+    r"""Return a text with what is no printable character, but an end of line, as an escape such as ``\x1b``.
+
+    Control characters move the cursor or give the terminal orders, bidirectional ones change the order of what is read.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter == "\n" else _escape(letter) for letter in text)
+
+
+def say(text: str) -> None:
+    """Print a line of text on stdout."""
+    print(printable(text))
+
+
+def note(text: str) -> None:
+    """Print a line of text on stderr."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Return a console that reads no markup in what it prints, and prints no control characters of others."""
+    from rich.console import Console, RenderHook
+
+    class PrintableHook(RenderHook):
+        """Hook that makes everything that is printed printable."""
+
+        def process_renderables(self, renderables: "list[ConsoleRenderable]") -> "list[ConsoleRenderable]":
+            return [_Printable(renderable) for renderable in renderables]
+
+    made = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    made.push_render_hook(PrintableHook())
+    return made
+
+
+@contextlib.contextmanager
+def readable_output() -> Iterator[None]:
+    """Let a command write to streams of any encoding; its warnings are printed without control characters.
+
+    What the encoding of the locale lacks becomes plain letters or an escape, where Python would stop with an error.
+    """
+    codecs.register_error(PLAIN_LETTERS, _plain_letters)
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    handlers = [stream.errors for stream in streams]
+    former = warnings.formatwarning
+    for stream in streams:
+        stream.reconfigure(errors=PLAIN_LETTERS)
+
+    def formatted(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        return printable(former(message, category, filename, lineno, line))
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = former
+        for stream, errors in zip(streams, handlers, strict=True):
+            if not stream.closed:
+                stream.reconfigure(errors=errors)
+
+
+class _Printable:
+    """What a console prints, with every text of it made printable."""
+
+    def __init__(self, content: "ConsoleRenderable") -> None:
+        self._content = content
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from rich.segment import Segment
+
+        for segment in console.render(self._content, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
+
+
+def _plain_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(letter) or _escape(letter) for letter in lacking), error.end

@@ -1,0 +1,139 @@
+"""Stages of a comparison that are finished, kept in files, so that one that was interrupted goes on where it was."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.attribution import Attribution, AttributionResult
+from attribution_bench.errors import OutputError
+from attribution_bench.evaluation.scoring import ScoredMethod
+from attribution_bench.files import write_whole
+
+FOLDER = "unfinished"
+"""Folder of the stages, among the results; it goes once there are results."""
+STAGE_FILE = re.compile(r"[0-9a-f]{64}\.(json|npz)")
+PREDICTIONS_AGREE = 1e-5
+"""Largest difference, relative to the largest prediction, between what one model predicts in two runs."""
+
+Values = dict[str, dict[str, NDArray[np.float64]]]
+"""Kind of values -> name -> array."""
+
+
+class FinishedStages:
+    """The stages of one comparison; each is computed, or read where an earlier run finished it.
+
+    A stage is known by a digest of all that it depends on: the model's identity and what it predicts, the sequences,
+    the target, the method with its options, the settings, the machine and the versions. What differs in any of them is
+    not used.
+    """
+
+    def __init__(self, results: Path | None = None, model: str = "") -> None:
+        """Keep stages in a results folder, or nowhere.
+
+        Parameters
+        ----------
+        results
+            Folder of the results; stages lie in its folder `FOLDER`.
+        model
+            Identity of the model, such as a digest of its file.
+        """
+        self.folder = None if results is None else results / FOLDER
+        self.reused: list[str] = []
+        """Stages of an earlier run that were used, in words."""
+        self.kept = 0
+        """Stages that are in the folder now."""
+        self._model = model
+        self._facts: Mapping[str, Any] = {}
+        self._predictions = np.zeros(0)
+
+    def begin(self, facts: Mapping[str, Any], predictions: NDArray[np.float64]) -> None:
+        """State what every stage depends on: JSON-able facts, and what the model predicts of the sequences (N,)."""
+        self._facts, self._predictions = {**facts, "model": self._model}, predictions
+
+    def scores(self, name: str, method: Attribution, compute: Callable[[], ScoredMethod]) -> ScoredMethod:
+        """Return the scores of a method that is bound to the model, known by a name in the comparison."""
+        digest = self._digest("scores", name, method)
+        stored = self._read(digest)
+        if stored is not None and self.folder is not None:
+            try:
+                result = AttributionResult.load(self.folder / f"{digest}.npz")
+                noise = np.array(stored["noise"], dtype=np.float64).reshape(self._predictions.shape)
+                cautions = tuple(map(str, stored["cautions"]))
+                found = ScoredMethod(method, result, float(stored["seconds"]), cautions, noise)
+            except (OutputError, LookupError, TypeError, ValueError):  # damaged: computed again, and written again
+                found = None
+            if found is not None:
+                self._reuse(f"{name}: scores")
+                return found
+        computed = compute()
+        if self.folder is not None:
+            computed.result.save(self.folder / f"{digest}.npz")
+            facts = {"seconds": computed.seconds, "cautions": computed.cautions, "noise": computed.noise.tolist()}
+            self._write(digest, facts)
+        return computed
+
+    def values(self, stage: str, name: str, scored: ScoredMethod, compute: Callable[[], Values]) -> Values:
+        """Return the values of another stage, which depend on the scores of the method of a name."""
+        digest = self._digest(stage, name, scored.method, hashlib.sha256(scored.result.scores.tobytes()).hexdigest())
+        stored = self._read(digest)
+        if stored is not None:
+            try:
+                found = {
+                    kind: {name: np.array(values, dtype=np.float64) for name, values in group.items()}
+                    for kind, group in stored["values"].items()
+                }
+            except (LookupError, TypeError, ValueError, AttributeError):  # damaged: computed and written again
+                found = None
+            if found is not None:
+                self._reuse(f"{name}: {stage}")
+                return found
+        computed = compute()
+        lists = {kind: {name: values.tolist() for name, values in group.items()} for kind, group in computed.items()}
+        self._write(digest, {"values": lists})
+        return computed
+
+    def clear(self) -> None:
+        """Remove the files of stages, those of other comparisons too, and the folder where it is empty then."""
+        if self.folder is None or not self.folder.is_dir():
+            return
+        for path in self.folder.iterdir():
+            if STAGE_FILE.fullmatch(path.name):
+                path.unlink()
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _digest(self, stage: str, name: str, method: Attribution, scores: str = "") -> str:
+        kind = type(method)
+        own = [stage, scores, name, kind.__module__, kind.__qualname__, method.options]
+        text = json.dumps([self._facts, own], sort_keys=True, default=repr)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _reuse(self, stage: str) -> None:
+        self.reused.append(stage)
+        self.kept += 1
+
+    def _read(self, digest: str) -> dict[str, Any] | None:
+        """Return what is stored of a stage; None where nothing is, or the model predicted something else then."""
+        if self.folder is None:
+            return None
+        try:
+            stored = json.loads((self.folder / f"{digest}.json").read_text(encoding="utf-8"))
+            predictions = np.array(stored["predictions"], dtype=np.float64)
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):  # absent or damaged: computed again
+            return None
+        if not isinstance(stored, dict) or predictions.shape != self._predictions.shape:
+            return None
+        tolerance = PREDICTIONS_AGREE * np.abs(self._predictions).max(initial=0.0)
+        return stored if np.allclose(predictions, self._predictions, rtol=0, atol=tolerance) else None
+
+    def _write(self, digest: str, content: Mapping[str, Any]) -> None:
+        if self.folder is not None:
+            text = json.dumps({**content, "predictions": self._predictions.tolist()})
+            write_whole(self.folder / f"{digest}.json", text + "\n")
+            self.kept += 1
