@@ -2,16 +2,18 @@
 
 import abc
 import contextlib
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from difflib import get_close_matches
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench._version import __version__
 from attribution_bench.conventions import DEFAULT_CONVENTION
-from attribution_bench.errors import InvalidInputError, UnsupportedError
+from attribution_bench.errors import InvalidInputError, OptionError, UnsupportedError
 from attribution_bench.foreign_warnings import foreign_warnings_shown
 from attribution_bench.models import OutputSpec, SequenceModel, Target, as_sequence_model
 from attribution_bench.models.targets import select
@@ -33,6 +35,8 @@ from attribution_bench.result import AttributionResult
 from attribution_bench.sequences import Interval
 
 __all__ = ["Attribution", "AttributionResult", "Progress", "RawAttribution", "Request", "Tags", "further_inputs"]
+
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,12 @@ class Attribution(abc.ABC):
         super().__init_subclass__(**options)
         if "name" in vars(cls) and "label" not in vars(cls):
             cls.label = cls.name.replace("_", " ")
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """Refuse options that the method does not take, before any of them is used."""
+        if arguments or options:  # a copy is made without either
+            _check_options(cls, arguments, options)
+        return super().__new__(cls)
 
     def __init__(self, model: Any, **options: Any) -> None:
         self.model: SequenceModel = as_sequence_model(model)
@@ -213,6 +223,20 @@ class Attribution(abc.ABC):
             "versions": {"attribution-bench": __version__, **model.versions()},
             **model.precision_state(),
         }
+
+
+def _check_options(method: type[Attribution], arguments: tuple[Any, ...], options: Mapping[str, Any]) -> None:
+    """Raise OptionError, which lists the method's options, for arguments that it cannot be called with."""
+    signature = inspect.signature(method.__init__)
+    renamed = getattr(method.__init__, "renamed", {})
+    try:
+        signature.bind(None, *arguments, **{name: value for name, value in options.items() if name not in renamed})
+    except TypeError as error:
+        _, _, *taken = (name for name, parameter in signature.parameters.items() if parameter.kind not in VARIADIC)
+        close = [match for option in options if option not in taken for match in get_close_matches(option, taken, n=1)]
+        hint = f"; did you mean {close[0]}?" if close else ""
+        name = getattr(method, "name", method.__name__)
+        raise OptionError(f"{name}: {error}{hint}; it takes a model and {', '.join(taken) or 'no options'}") from error
 
 
 def _taken(raw: RawAttribution, places: NDArray[np.int64]) -> RawAttribution:

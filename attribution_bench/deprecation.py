@@ -14,7 +14,8 @@ P = ParamSpec("P")
 def renamed_options(**renamed: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Return a decorator of an ``__init__`` that takes options by their old names too, as in ``old="new"``.
 
-    The signature that callers see is that of the decorated function, with the new names only.
+    The signature that callers see is that of the decorated function, with the new names only; its attribute
+    ``renamed`` maps the old names to the new ones.
 
     Raises
     ------
@@ -38,6 +39,7 @@ def renamed_options(**renamed: str) -> Callable[[Callable[P, None]], Callable[P,
                 kwargs[new] = kwargs.pop(old)
             init(*args, **kwargs)
 
+        with_old_names.renamed = renamed  # type: ignore[attr-defined]
         return with_old_names
 
     return decorate

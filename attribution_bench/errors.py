@@ -12,6 +12,10 @@ class InvalidInputError(AttributionBenchError, ValueError):
     """An argument, an option or a file does not hold what it should."""
 
 
+class OptionError(InvalidInputError, TypeError):
+    """An option that a method does not take."""
+
+
 class SequenceError(InvalidInputError):
     """Sequences that cannot be read or encoded."""
 

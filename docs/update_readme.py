@@ -11,9 +11,10 @@ MISSING = "Not measured yet: `make reproduce-paper`, then `make readme`."
 def table() -> str:
     """Return what belongs between the comments: the measured table, or what to do to have one."""
     path = ROOT / "reports" / "reproduce-paper" / "table.md"
-    return path.read_text().strip() if path.exists() else MISSING
+    return path.read_text(encoding="utf-8").strip() if path.exists() else MISSING
 
 
 if __name__ == "__main__":
     readme = ROOT / "README.md"
-    readme.write_text(BLOCK.sub(lambda _: table(), readme.read_text()))
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(BLOCK.sub(lambda _: table(), text), encoding="utf-8")

@@ -93,6 +93,7 @@ def measure_engine(
     from attribution_bench.benchmark.runner import prepare_folder
     from attribution_bench.cli.measure import check_folder, exit_code, measure, render
 
+    given_sizes = options.numbers(batch_sizes, (), "--batch-sizes", options.BATCHES)
     chosen = options.names(methods, ()) if methods else default_methods()
     rows = engine_rows(
         options.names(architectures, ARCHITECTURES),
@@ -103,8 +104,7 @@ def measure_engine(
         device=device,
     )
     where = resolve_device(framework, device)
-    sizes = options.numbers(batch_sizes, (), "--batch-sizes", options.BATCHES) or default_batch_sizes(where)
-    settings = Settings(budget=budget, batch_sizes=sizes, full=full)
+    settings = Settings(budget=budget, batch_sizes=given_sizes or default_batch_sizes(where), full=full)
     prepare_folder(output)
     check_folder(rows, output)
     profiled = profiled_method(chosen)

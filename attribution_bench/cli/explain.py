@@ -30,8 +30,8 @@ def explain(
     extra_shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="Shape of a further input of the model for one sequence, such as 1,1000; once for each of them "
-            f"(numbers and their product {options.DIMENSIONS}).",
+            help="Shape of a further input of the model for one sequence, such as 1,1000; once for each of them; "
+            f"numbers and their product ({options.DIMENSIONS}).",
             metavar="NUMBERS",
         ),
     ] = None,

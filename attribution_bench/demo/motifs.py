@@ -72,7 +72,7 @@ class Motif:
 
 def read_motifs() -> tuple[Motif, ...]:
     """Return the shipped motifs as JASPAR has them: CTCF, FOS::JUN, GATA1, SPI1 and REST."""
-    content = json.loads((files("attribution_bench.demo") / "data" / "motifs.json").read_text())
+    content = json.loads((files("attribution_bench.demo") / "data" / "motifs.json").read_text(encoding="utf-8"))
     return tuple(
         Motif(
             record["identifier"],

@@ -100,12 +100,12 @@ def takes_seed(method: Method) -> bool:
 
 def observed_scores(result: AttributionResult) -> NDArray[np.float64]:
     """Return the scores of the reference letters, (N, L)."""
-    return result.observed.reshape(result.observed.shape[:2]).astype(np.float64)
+    return result.observed.reshape(result.observed.shape[:2]).astype(np.float64, order="C")
 
 
 def hypothetical_scores(result: AttributionResult) -> NDArray[np.float64]:
     """Return the scores of every letter, (N, A, L)."""
-    return result.scores.reshape(result.scores.shape[:3]).astype(np.float64)
+    return result.scores.reshape(result.scores.shape[:3]).astype(np.float64, order="C")
 
 
 def _cautions(result: AttributionResult, rounding: NDArray[np.float64]) -> list[str]:

@@ -1,7 +1,5 @@
 """The comparison as Markdown, CSV, LaTeX, and as a table for the terminal."""
 
-import csv
-import io
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +11,7 @@ from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.results import Record
 from attribution_bench.reporting.comparison import Cell, Comparison, Row, compare, mark
 from attribution_bench.reporting.conditions import difference_sentence
+from attribution_bench.reporting.csv_text import csv_text
 from attribution_bench.reporting.labels import (
     architecture_label,
     framework_label,
@@ -77,15 +76,12 @@ def markdown_text(text: str) -> str:
 
 def csv_table(comparison: Comparison) -> str:
     """Write one line a cell that was run, with full precision, times in seconds; what is not known is left empty."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
     ratio = "ratio" if comparison.reference is None else f"ratio_to_{comparison.reference}"
-    writer.writerow({name: name for name in CSV_COLUMNS} | {"ratio": ratio})
-    for row in comparison.rows:
-        for cell in row.cells:
-            if cell.record is not None:
-                writer.writerow(_csv_line(row, cell, cell.record))
-    return file.getvalue()
+    header = [ratio if name == "ratio" else name for name in CSV_COLUMNS]
+    lines = (
+        _csv_line(row, cell, cell.record) for row in comparison.rows for cell in row.cells if cell.record is not None
+    )
+    return csv_text(header, ([line[name] for name in CSV_COLUMNS] for line in lines))
 
 
 def latex_table(comparison: Comparison, remark: str = "") -> str:

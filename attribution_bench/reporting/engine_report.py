@@ -1,7 +1,5 @@
 """The engine benchmark's results folder rendered: a page and a table of every cell, from its stored JSON alone."""
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +9,7 @@ from attribution_bench.benchmark.results import Record, load_records
 from attribution_bench.files import read_bounded, reading, write_whole
 from attribution_bench.reporting.benchmark_tables import markdown_text
 from attribution_bench.reporting.conditions import checks_sentence, facts, setup_sentence
+from attribution_bench.reporting.csv_text import csv_text
 from attribution_bench.reporting.digits import DIGITS
 from attribution_bench.reporting.engine import Efficiency, EngineComparison, EngineRow, Growth, compare_engine
 from attribution_bench.reporting.faithfulness.texts import listed
@@ -304,15 +303,15 @@ def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def _csv(comparison: EngineComparison) -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
     ratio = "ratio" if comparison.baseline is None else f"ratio_over_{comparison.baseline}"
-    writer.writerow({name: name for name in CSV_COLUMNS} | {"ratio": ratio})
-    for row in comparison.rows:
-        for method in comparison.methods:
-            if method in row.records:
-                writer.writerow(_csv_line(row, method, row.records[method]))
-    return file.getvalue()
+    header = [ratio if name == "ratio" else name for name in CSV_COLUMNS]
+    lines = (
+        _csv_line(row, method, row.records[method])
+        for row in comparison.rows
+        for method in comparison.methods
+        if method in row.records
+    )
+    return csv_text(header, ([line[name] for name in CSV_COLUMNS] for line in lines))
 
 
 def _csv_line(row: EngineRow, method: str, record: Record) -> dict[str, object]:

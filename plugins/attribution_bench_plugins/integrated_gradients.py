@@ -54,6 +54,8 @@ class IntegratedGradients(Attribution):
 
     @renamed_options(steps="n_steps", baseline="baselines")
     def __init__(self, model: Any, *, n_steps: int = 50, baselines: ArrayLike | None = None) -> None:
+        if isinstance(n_steps, bool) or not isinstance(n_steps, int | np.integer):
+            raise InvalidInputError(f"n_steps must be a whole number, not {n_steps!r}")
         if n_steps < 1:
             raise InvalidInputError(f"n_steps must be at least 1, not {n_steps}")
         self._steps = n_steps

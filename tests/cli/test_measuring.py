@@ -97,7 +97,8 @@ def test_benchmark_takes_targets_batch_sizes_and_sequences(command: Any, tmp_pat
     sequences.write_text("".join(f">s{i}\n{'ACGTTGCA' * 10}\n" for i in range(3)))
     outcome = command(
         *("benchmark", "bpnet", "--sequences", sequences, "--methods", "gradient_x_input", "--device", "cpu"),
-        *("--target", "profile:7", "--batch-sizes", "1,2", "--budget", "5", "--output", tmp_path / "out"),
+        # A budget that no machine, however busy, uses up before every batch size was tried.
+        *("--target", "profile:7", "--batch-sizes", "1,2", "--budget", "600", "--output", tmp_path / "out"),
     )
     assert outcome.code == 0, outcome.err
     (record,) = load_records(tmp_path / "out")

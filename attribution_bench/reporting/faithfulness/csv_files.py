@@ -1,11 +1,9 @@
 """The numbers of a comparison as CSV files, with full precision; what is not defined is left empty."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from attribution_bench.evaluation.results import Evaluation
+from attribution_bench.reporting.csv_text import csv_text
 
 
 def metrics_csv(evaluation: Evaluation) -> str:
@@ -15,12 +13,12 @@ def metrics_csv(evaluation: Evaluation) -> str:
         if method.seconds_per_100_sequences is not None:
             lines.append((method.method, "seconds_per_100_sequences", method.seconds_per_100_sequences, None, None))
         lines += [(method.method, name, found.mean, found.low, found.high) for name, found in method.means.items()]
-    return _csv(("method", "metric", "mean", "low", "high"), lines)
+    return csv_text(("method", "metric", "mean", "low", "high"), lines)
 
 
 def values_csv(evaluation: Evaluation) -> str:
     """Write a line a sequence, method and metric."""
-    return _csv(
+    return csv_text(
         ("sequence", "method", "metric", "value"),
         (
             (name, method.method, metric, values[index])
@@ -33,7 +31,7 @@ def values_csv(evaluation: Evaluation) -> str:
 
 def agreement_csv(evaluation: Evaluation) -> str:
     """Write a line a pair of methods and metric: the mean over sequences and its 95% interval."""
-    return _csv(
+    return csv_text(
         ("first", "second", "metric", "mean", "low", "high"),
         (
             (pair.first, pair.second, metric, found.mean, found.low, found.high)
@@ -45,7 +43,7 @@ def agreement_csv(evaluation: Evaluation) -> str:
 
 def curves_csv(evaluation: Evaluation) -> str:
     """Write a line a sequence, method, curve and share of letters changed: what the model predicts then."""
-    return _csv(
+    return csv_text(
         ("sequence", "method", "curve", "share", "prediction"),
         (
             (name, method.method, curve, share, prediction)
@@ -55,11 +53,3 @@ def curves_csv(evaluation: Evaluation) -> str:
             for share, prediction in zip(evaluation.shares, row, strict=True)
         ),
     )
-
-
-def _csv(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
-    return file.getvalue()

@@ -6,6 +6,8 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from attribution_bench.attribution import RawAttribution, Request, Tags, further_inputs
 from attribution_bench.deprecation import renamed_options, warn_renamed
 from attribution_bench.errors import InvalidInputError, MissingDependencyError
@@ -78,13 +80,20 @@ class FastISM(InSilicoMutagenesis):
         min_speedup: float = DEFAULT_MIN_SPEEDUP,
         matmul_precision: str | None = None,
     ) -> None:
-        if memory_budget is not None and memory_budget < 2**20:
-            raise InvalidInputError(f"memory_budget must be at least 1 MiB (1048576), not {memory_budget} bytes")
+        if memory_budget is not None:
+            if isinstance(memory_budget, bool) or not isinstance(memory_budget, int | np.integer):
+                raise InvalidInputError(f"memory_budget must be a whole number of bytes, not {memory_budget!r}")
+            if memory_budget < 2**20:
+                raise InvalidInputError(f"memory_budget must be at least 1 MiB (1048576), not {memory_budget} bytes")
+        if isinstance(min_speedup, bool) or not isinstance(min_speedup, int | float | np.floating):
+            raise InvalidInputError(f"min_speedup must be a number, not {min_speedup!r}")
         if not min_speedup >= 0:
             raise InvalidInputError(f"min_speedup must be 0 or more, not {min_speedup}")
         if matmul_precision is not None and matmul_precision not in self.matmul_precisions:
             known = ", ".join(self.matmul_precisions)
             raise InvalidInputError(f"matmul_precision must be None, or one of {known}, not {matmul_precision!r}")
+        if rules is not None and not isinstance(rules, Mapping):
+            raise InvalidInputError(f"rules must map kinds of operations to rules, not be {rules!r}")
         for kind, rule in (rules or {}).items():
             if not (isinstance(rule, Local) or callable(rule)):
                 raise InvalidInputError(f"rules: that of {kind!r} must be a Local or a function, not {rule!r}")

@@ -1,0 +1,156 @@
+"""Stages of an interrupted comparison: used again where nothing differs, computed again otherwise."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+import attribution_bench as ab
+from attribution_bench.attribution import RawAttribution, Request
+from attribution_bench.evaluation import Evaluation, Settings, evaluate
+from attribution_bench.evaluation.finished_stages import FinishedStages
+from attribution_bench.sequences import Sequences, lambda_windows
+from attribution_bench.sequences.sites import Site
+from broken_methods import RandomScores
+
+LENGTH = 24
+SEQUENCES = lambda_windows(LENGTH, 4)
+SETTINGS = Settings(mutations=4, shuffles=2, repeats=2, repeated_sequences=2, steps=3)
+
+
+class Counted(RandomScores):
+    """Noise that counts how often it runs, and is interrupted when told to be."""
+
+    runs: ClassVar[int] = 0
+    interrupted_at: ClassVar[int] = 0
+
+    def _attribute(self, request: Request) -> RawAttribution:
+        Counted.runs += 1
+        if Counted.runs == Counted.interrupted_at:
+            raise KeyboardInterrupt
+        return super()._attribute(request)
+
+
+@pytest.fixture(autouse=True)
+def uninterrupted() -> Iterator[None]:
+    Counted.runs, Counted.interrupted_at = 0, 0
+    yield
+    Counted.runs, Counted.interrupted_at = 0, 0
+
+
+def network(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv1d(4, 4, 5, padding="same"), nn.ReLU(), nn.Flatten(), nn.Linear(4 * LENGTH, 1))
+
+
+def compared(stages: FinishedStages | None, **changed: Any) -> Evaluation:
+    given: dict[str, Any] = {
+        "model": network(),
+        "sequences": SEQUENCES,
+        "methods": {"first": Counted, "second": Counted},
+        "settings": SETTINGS,
+        "threads": 1,
+        **changed,
+    }
+    model = ab.as_sequence_model(given.pop("model"))
+    evaluation, _ = evaluate(model, given.pop("sequences"), given.pop("methods"), stages=stages, **given)
+    methods = tuple(replace(method, seconds_per_100_sequences=None) for method in evaluation.methods)
+    return replace(evaluation, date="", methods=methods)
+
+
+def runs_of(stages: FinishedStages | None, **changed: Any) -> int:
+    Counted.runs = 0
+    compared(stages, **changed)
+    return Counted.runs
+
+
+def test_whenever_it_stops_the_results_are_those_of_one_run(tmp_path: Path) -> None:
+    expected = compared(None)
+    whole, Counted.runs = Counted.runs, 0
+    for stop in range(1, whole + 1):
+        folder = tmp_path / str(stop)
+        Counted.runs, Counted.interrupted_at = 0, stop
+        with pytest.raises(KeyboardInterrupt):
+            compared(FinishedStages(folder, "model"))
+        Counted.runs, Counted.interrupted_at = 0, 0
+        stages = FinishedStages(folder, "model")
+        assert compared(stages) == expected
+        # Scoring takes two runs of a method, further runs six: what was finished is not run again.
+        finished = sum(length for length in (2, 4) if stop > length)
+        assert Counted.runs <= whole - (2 if stop > 2 else 0) - (2 if finished > 4 else 0)
+        assert all(stage.startswith(("first: ", "second: ")) for stage in stages.reused)
+        assert bool(stages.reused) == (stop > 2)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    compared(FinishedStages(tmp_path, "model"))
+    return tmp_path
+
+
+def test_nothing_runs_again_where_nothing_differs(finished: Path) -> None:
+    stages = FinishedStages(finished, "model")
+    assert runs_of(stages) == 0
+    assert len(stages.reused) == stages.kept == 6
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": network(1)},
+        {"sequences": lambda_windows(LENGTH, 5)},
+        {"sequences": Sequences(SEQUENCES.names, SEQUENCES.strings[::-1], "turned")},
+        {"settings": replace(SETTINGS, seed=1)},
+        {"settings": replace(SETTINGS, mutations=5)},
+        {"target": 0},
+        {"sites": (Site(0, 1, 5, "x"),)},
+        {"threads": 2},
+        {"methods": {"third": Counted, "fourth": Counted}},
+        {"methods": {"first": lambda model, seed=0: Counted(model, seed=7), "second": lambda model: Counted(model)}},
+    ],
+)
+def test_what_differs_runs_again(finished: Path, changed: dict[str, Any]) -> None:
+    expected = runs_of(None, **changed)
+    kept = 4 if callable(changed.get("methods", {}).get("second")) and "third" not in changed["methods"] else 0
+    stages = FinishedStages(finished, "model")
+    assert runs_of(stages, **changed) >= expected - kept
+    assert not [stage for stage in stages.reused if stage.startswith("first")]
+
+
+def test_another_model_file_runs_again(finished: Path) -> None:
+    assert runs_of(FinishedStages(finished, "another")) == runs_of(None)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"[" * 100_000, b'{"predictions": 1}', b"\xff"])
+def test_a_damaged_stage_runs_again(finished: Path, content: bytes) -> None:
+    expected = compared(None)
+    for path in (finished / "unfinished").iterdir():
+        path.write_bytes(content)
+    stages = FinishedStages(finished, "model")
+    assert compared(stages) == expected
+    assert not stages.reused
+    assert runs_of(FinishedStages(finished, "model")) == 0
+
+
+def test_damaged_scores_run_again(finished: Path) -> None:
+    for path in (finished / "unfinished").glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:-50])
+    stages = FinishedStages(finished, "model")
+    assert compared(stages) == compared(None)
+    assert not [stage for stage in stages.reused if stage.endswith("scores")]
+
+
+def test_only_stages_are_cleared(finished: Path) -> None:
+    mine = finished / "unfinished" / "notes.txt"
+    mine.write_text("mine")
+    FinishedStages(finished).clear()
+    assert [path.name for path in (finished / "unfinished").iterdir()] == ["notes.txt"]
+    mine.unlink()
+    FinishedStages(finished).clear()
+    assert not (finished / "unfinished").exists()
+    FinishedStages(finished).clear()
+    FinishedStages().clear()
