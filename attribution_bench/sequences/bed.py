@@ -112,7 +112,7 @@ def bed_lines(lines: Iterable[str], source: str, names: Container[str] = ()) -> 
     """Yield the features among lines of text; comments, blank lines and lines for a genome browser are passed over.
 
     A comment begins with ``#``; a line for a browser has ``track`` or ``browser`` as its whole first word and no
-    positions in the second and third. Columns stand between tabs, or between blanks where there are no tabs.
+    numbers as the second and third. Columns stand between tabs, or between blanks where there are no tabs.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def bed_lines(lines: Iterable[str], source: str, names: Container[str] = ()) -> 
     source
         What messages call the file.
     names
-        Names of sequences that are known: a line with positions whose first column is one of them is a feature even
+        Names of sequences that are known: a line with numbers whose first column is one of them is a feature even
         where it begins with ``#``.
 
     Raises
@@ -133,7 +133,8 @@ def bed_lines(lines: Iterable[str], source: str, names: Container[str] = ()) -> 
         columns = _columns(line)
         if not columns:
             continue
-        positions = len(columns) > 2 and all(POSITION.fullmatch(text) for text in columns[1:3])
+        # Numbers that are no positions are refused below rather than passed over.
+        positions = len(columns) > 2 and all(NUMBER.fullmatch(text) for text in columns[1:3])
         if line.startswith("#") and not (positions and columns[0] in names):
             continue
         if columns[0] in HEADERS and not positions:

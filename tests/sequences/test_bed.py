@@ -88,6 +88,9 @@ def test_what_the_columns_say() -> None:
         ("chr1\t6\t5", "the start, 6, lies after the end, 5"),
         ("caf\udce9\t0\t5", "not UTF-8"),
         ("chromStart chromEnd name", "start must be"),
+        ("track\t-1\t5", "start must be"),
+        ("browser 1.5 7", "start must be"),
+        ("track\t" + "0" * 30 + "1\t5", "start must be"),
         ("x" * 100_000, "is no BED line"),
     ],
 )
