@@ -6,11 +6,11 @@ from functools import partial
 
 from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.devices import resolve_device
-from attribution_bench.benchmark.reproduction import SEED, build_architecture, check_names
+from attribution_bench.benchmark.reproduction import build_architecture, check_names
 from attribution_bench.benchmark.workloads import Row
 from attribution_bench.errors import AttributionBenchError, InvalidInputError
 from attribution_bench.models import chrombpnet
-from attribution_bench.registry import get_method, get_model, list_methods, list_models, list_peers, working_methods
+from attribution_bench.registry import get_method, list_methods, list_models, list_peers, working_methods
 from attribution_bench.sequences import lambda_windows
 
 ARCHITECTURES = ("basset", "factorized_basset", "bpnet", "chrombpnet")
@@ -81,7 +81,7 @@ def engine_rows(
         own = OWN_LENGTHS.get(architecture)
         wanted = tuple(dict.fromkeys(lengths)) if own is None else (own,)
         # What takes the shortest sequence takes the others; one that is too short fails here, before the first cell.
-        get_model(architecture)(length=min(wanted), framework=framework, seed=SEED)
+        build_architecture(architecture, min(wanted), framework, where)
         rows += [
             Row(
                 architecture,

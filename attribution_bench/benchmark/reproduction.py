@@ -6,12 +6,11 @@ from functools import partial
 from attribution_bench.benchmark.devices import FRAMEWORKS, check_framework, resolve_device
 from attribution_bench.benchmark.workloads import Row
 from attribution_bench.errors import InvalidInputError, MissingDependencyError, UnknownNameError
-from attribution_bench.models import SequenceModel, as_sequence_model
-from attribution_bench.registry import get_model, list_methods, list_models, list_peers
+from attribution_bench.models import SequenceModel
+from attribution_bench.models.loading import ModelSource
+from attribution_bench.registry import list_methods, list_models, list_peers
 from attribution_bench.sequences import Sequences, lambda_windows
 
-SEED = 0
-"""Seed of the models' random weights; what a forward pass costs does not depend on them."""
 WINDOWS = 100
 
 
@@ -42,7 +41,7 @@ def paper_rows(
     windows = {length: windows_of(length, sequences) for length in dict.fromkeys(lengths)}
     for architecture in architectures:
         # What takes the shortest sequence takes the others; one that is too short fails here, before the first cell.
-        get_model(architecture)(length=min(windows), framework=frameworks[0], seed=SEED)
+        build_architecture(architecture, min(windows), frameworks[0], resolve_device(frameworks[0], device))
     return tuple(
         Row(
             architecture,
@@ -73,8 +72,8 @@ def installed_frameworks() -> tuple[str, ...]:
 
 
 def build_architecture(architecture: str, length: int, framework: str, device: str | None) -> SequenceModel:
-    """Build a registered architecture with seeded random weights."""
-    return as_sequence_model(get_model(architecture)(length=length, framework=framework, seed=SEED), device=device)
+    """Build a registered architecture with its default weights; raises ModelError where it takes no such length."""
+    return ModelSource("built-in", architecture).open(length=length, framework=framework, device=device)
 
 
 def check_names(kind: str, names: Sequence[str], known: Sequence[str]) -> None:

@@ -104,6 +104,8 @@ def plot(
         raise InvalidInputError(f"cannot tell what to draw from the name {output}; end it in one of {', '.join(KINDS)}")
     if hypothetical and heat_map:
         raise InvalidInputError("--heat-map shows what every letter would contribute already; leave out --hypothetical")
+    if chromosome is not None and not chromosome.strip():
+        raise InvalidInputError("--chromosome needs a name, such as chr1")
     if offset and chromosome is None:
         raise InvalidInputError("--offset is a position on a chromosome; name it with --chromosome, such as chr1")
     span = None if range_ is None else _range(range_, "--range")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -53,8 +54,18 @@ class FinishedStages:
         self._predictions = np.zeros(0)
 
     def begin(self, facts: Mapping[str, Any], predictions: NDArray[np.float64]) -> None:
-        """State what every stage depends on: JSON-able facts, and what the model predicts of the sequences (N,)."""
+        """State what every stage depends on: JSON-able facts, and what the model predicts of the sequences (N,).
+
+        Raises
+        ------
+        OutputError
+            The folder of the results cannot be written, which is better known before hours of work.
+        """
         self._facts, self._predictions = {**facts, "model": self._model}, predictions
+        if self.folder is not None:
+            there = next(path for path in self.folder.absolute().parents if path.exists())
+            if not (there.is_dir() and os.access(there, os.W_OK)):
+                raise OutputError(f"cannot write into {there}; choose a folder you can write")
 
     def scores(self, name: str, method: Attribution, compute: Callable[[], ScoredMethod]) -> ScoredMethod:
         """Return the scores of a method that is bound to the model, known by a name in the comparison."""

@@ -133,11 +133,9 @@ def bed_lines(lines: Iterable[str], source: str, names: Container[str] = ()) -> 
         columns = _columns(line)
         if not columns:
             continue
-        # Numbers that are no positions are refused below rather than passed over.
-        positions = len(columns) > 2 and all(NUMBER.fullmatch(text) for text in columns[1:3])
-        if line.startswith("#") and not (positions and columns[0] in names):
+        if line.startswith("#") and not (columns[0] in names and _has_numbers(line)):
             continue
-        if columns[0] in HEADERS and not positions:
+        if columns[0] in HEADERS and not _has_numbers(line):
             continue
         yield _feature(line, columns, f"line {number} of {source}")
 
@@ -149,6 +147,12 @@ def _columns(line: str) -> list[str]:
         return [column for column in re.split(r"[ \t]+", line) if column]
     columns[:3] = (column.strip(" ") for column in columns[:3])
     return columns if any(column.strip(" ") for column in columns) else []
+
+
+def _has_numbers(line: str) -> bool:
+    """Whether two numbers follow a line's first word; those that are no positions are refused, not passed over."""
+    words = line.split()
+    return len(words) > 2 and all(NUMBER.fullmatch(word) for word in words[1:3])
 
 
 def _feature(line: str, columns: list[str], where: str) -> BedLine:

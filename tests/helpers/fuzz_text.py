@@ -132,7 +132,7 @@ def simple_positions(line: bytes, names: set[bytes] = frozenset()) -> tuple[byte
     for blank in (rb" *\t *", rb"[ \t]+"):
         columns = re.split(blank, line.strip(b" ") if blank.startswith(rb" ") else line.strip(b" \t"))
         if len(columns) >= 3 and re.fullmatch(rb"[0-9]+", columns[1]) and re.fullmatch(rb"[0-9]+", columns[2]):
-            if columns[0].startswith(b"#") and columns[0] not in names:
+            if line.startswith(b"#") and columns[0] not in names:
                 return None
             return columns[0], int(columns[1]), int(columns[2])
     return None

@@ -90,6 +90,7 @@ def test_what_the_columns_say() -> None:
         ("chromStart chromEnd name", "start must be"),
         ("track\t-1\t5", "start must be"),
         ("browser 1.5 7", "start must be"),
+        ("track\t\t1\t5", "start must be"),
         ("track\t" + "0" * 30 + "1\t5", "start must be"),
         ("x" * 100_000, "is no BED line"),
     ],
