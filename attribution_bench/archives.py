@@ -27,8 +27,10 @@ LONGEST_METADATA = 2**26
 
 
 def archive_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path with the suffix ``.npz``, which is added when missing."""
+    """Return the path with the suffix ``.npz``, which is added when missing; raises OutputError for a folder."""
     path = Path(path)
+    if not path.name:
+        raise OutputError(f"{str(path)!r} is a folder; give the path of an .npz file")
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
 

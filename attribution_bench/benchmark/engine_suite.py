@@ -80,8 +80,6 @@ def engine_rows(
     for architecture in architectures:
         own = OWN_LENGTHS.get(architecture)
         wanted = tuple(dict.fromkeys(lengths)) if own is None else (own,)
-        # What takes the shortest sequence takes the others; one that is too short fails here, before the first cell.
-        build_architecture(architecture, min(wanted), framework, where)
         rows += [
             Row(
                 architecture,
@@ -95,4 +93,6 @@ def engine_rows(
             for length in wanted
             for count in dict.fromkeys(counts)
         ]
+        # What takes the shortest sequence takes the others; one that is too short fails here, before the first cell.
+        build_architecture(architecture, min(wanted), framework, where)
     return tuple(rows)

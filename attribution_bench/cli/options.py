@@ -25,9 +25,10 @@ class Bounds:
 
     least: float
     most: float
+    unit: str = ""
 
     def __str__(self) -> str:
-        return f"{self.least:,} to {self.most:,}"
+        return f"{self.least:,} to {self.most:,} {self.unit}".rstrip()
 
     def check(self, option: str, number: float) -> None:
         """Raise InvalidInputError, which names the option and the bounds, for a number outside of them or no number."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LONGEST_NAME = 200
 """Characters of a sequence's name that stand above a figure."""
 OFFSETS = Bounds(0, 10**12)
-WIDTHS = Bounds(2, 400)
+WIDTHS = Bounds(2, 400, "inches wide")
 KINDS = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
 
 

@@ -73,7 +73,7 @@ def test_bounds_are_said_and_kept(command: Any, tmp_path: Path, option: Option) 
         assert "\x1b" not in outcome.err
         assert not (tmp_path / "out").exists()
         if value in (HUGE, "-1") and not option.hidden:
-            assert re.search(r"\([0-9.,]+ to [0-9.,]+\)", outcome.err)
+            assert re.search(r"\([0-9.,]+ to [0-9.,]+[ a-z]*\)", outcome.err)
 
 
 def _output(name: str, path: Path) -> tuple[str, ...]:

@@ -142,6 +142,10 @@ def test_one_value_of_several(tmp_path: Path) -> None:
     [
         (("--output", "logo.gif"), "end it in one of .svg, .png, .pdf"),
         (("--output", "logo"), "end it in one of"),
+        (("--chromosome", " ", "--offset", "5"), "--chromosome needs a name"),
+        (("--offset", "10000000000000"), "--offset: the offset must be at most 1,000,000,000,000"),
+        (("--width", "nan"), "--width: the width must be"),
+        (("--target", "99999999999999999999999"), "index"),
         (("--range", "10"), "--range takes START:STOP"),
         (("--range", "a:b"), "--range takes START:STOP"),
         (("--range", "10:100"), "10:100 is not within the 60 letters"),
