@@ -145,7 +145,7 @@ def test_one_value_of_several(tmp_path: Path) -> None:
         (("--chromosome", " ", "--offset", "5"), "--chromosome needs a name"),
         (("--offset", "10000000000000"), "--offset: the offset must be at most 1,000,000,000,000"),
         (("--width", "nan"), "--width: the width must be"),
-        (("--target", "99999999999999999999999"), "index"),
+        (("--target", "99999999999999999999999"), "one score a letter"),
         (("--range", "10"), "--range takes START:STOP"),
         (("--range", "a:b"), "--range takes START:STOP"),
         (("--range", "10:100"), "10:100 is not within the 60 letters"),
