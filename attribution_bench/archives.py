@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.array_layout import INTEGERS, TEXT, Layout, Part, check_layout
-from attribution_bench.errors import ResultError
+from attribution_bench.errors import OutputError, ResultError
 from attribution_bench.files import reading, write_whole
 from attribution_bench.json_files import json_text, parse_json
 from attribution_bench.npz_files import NpzFile, inflated, opened_npz

@@ -26,6 +26,8 @@ class Bounds:
     least: float
     most: float
     unit: str = ""
+    what: str = ""
+    """What the number is, for messages; the words of the option's name by default."""
 
     def __str__(self) -> str:
         return f"{self.least:,} to {self.most:,} {self.unit}".rstrip()
@@ -35,8 +37,8 @@ class Bounds:
         if self.least <= number <= self.most:
             return
         side = f"at least {self.least:,}" if number < self.least else f"at most {self.most:,}"
-        words = option.lstrip("-").replace("-", " ")
-        raise InvalidInputError(f"{option}: the {words} must be {side}, not {number} ({self})")
+        what = self.what or option.lstrip("-").replace("-", " ")
+        raise InvalidInputError(f"{option}: the {what} must be {side}, not {number} ({self})")
 
     def option(self, text: str, *names: str, **settings: Any) -> Any:
         """Return an option that takes one such number, or none where that is its default; its help says the bounds."""
@@ -54,7 +56,7 @@ LETTERS = Bounds(1, 10_000_000)
 SEEDS = Bounds(0, 2**32 - 1)
 """Seeds that every library takes."""
 BATCHES = Bounds(1, 1_000_000)
-COUNTS = Bounds(1, 100_000)
+COUNTS = Bounds(1, 100_000, what="number of sequences")
 SECONDS = Bounds(1e-3, 1_000_000)
 """A budget of one cell, up to eleven days."""
 THREADS = Bounds(1, MOST_THREADS)

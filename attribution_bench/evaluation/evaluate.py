@@ -8,7 +8,7 @@ from functools import partial
 from attribution_bench.attribution import Attribution, AttributionResult
 from attribution_bench.deprecation import moved_names
 from attribution_bench.environment import available_cores, describe_machine, library_versions
-from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
+from attribution_bench.errors import AttributionBenchError, InvalidInputError
 from attribution_bench.evaluation.agreement import agreements
 from attribution_bench.evaluation.finished_stages import FinishedStages, Values
 from attribution_bench.evaluation.measures import model_metrics, repeated_metrics
@@ -188,8 +188,6 @@ def _score_all(
         try:
             compute = partial(score, method, model, inputs.one_hot, target, settings.seed, clock, inputs.rounding)
             scored[name] = stages.scores(name, bind(method, model, settings.seed), compute)
-        except OutputError:  # of the folder that keeps stages
-            raise
         except AttributionBenchError as error:
             reasons[name] = str(error)
         except Exception as error:  # a method may fail in any way; the others are still compared
