@@ -44,7 +44,8 @@ def read_keras(path: Path) -> Any:
         archive = path.suffix.lower() == ".keras"
         model = read_archive(file, registered) if archive else read_single(file.read(), registered)
     with tempfile.TemporaryDirectory(prefix="attribution-bench-") as folder:
-        copy = model.write(Path(folder))
+        with _refusals(path, "a Keras model"):
+            copy = model.write(Path(folder))
         try:
             return _loaded(keras, copy, model)
         except Exception as error:  # of Keras 2, or of layers that do not fit together
@@ -161,5 +162,7 @@ def _refusals(path: Path, kind: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
+    """Return the kind of an error and the first line of its message, short and fit for a terminal."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in (lines or [""])[0])
+    return f"{type(error).__name__}: {text[:300]}"

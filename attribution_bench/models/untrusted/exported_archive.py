@@ -26,8 +26,9 @@ ABOUT = re.compile(r"archive_format|archive_version|byteorder|version|\.data/(ve
 """Members about the archive itself."""
 LEFT_OUT = re.compile(r"extra/[^\x00-\x1f\x7f]+")
 """Members that the author of the file added: texts that nothing here reads."""
-PICKLED = ("serialized_state_dict.pt", "serialized_constants.pt", "serialized_example_inputs.pt")
 OLD_PROGRAM, OLD_VERSION = "serialized_exported_program.json", "version"
+OLD_STATES = ("serialized_state_dict.pt", "serialized_constants.pt")
+OLD_INPUTS = "serialized_example_inputs.pt"
 BYTES = {
     1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 9: 4, 10: 8, 11: 16, 12: 1, 13: 2, 28: 2, 29: 1, 30: 1, 31: 1,
     32: 1, 33: 1, 34: 4, 35: 8,
@@ -87,12 +88,12 @@ def _new(members: dict[str, bytes]) -> dict[str, bytes]:
         "byteorder": b"little",
         ".data/version": b"6\n",
         PROGRAM: checked_program(_member(members, PROGRAM)),
-        INPUTS: _saved_again(_member(members, INPUTS)),
+        INPUTS: _inputs(_member(members, INPUTS)),
     }
     for folder in KINDS:
         pickled = f"data/{folder}/model.pt"
         if pickled in members:
-            checked[pickled] = _saved_again(members[pickled])
+            checked[pickled] = _state(members[pickled])
         else:
             checked.update(_tensors(members, folder))
     return checked
@@ -135,7 +136,7 @@ def _tensors(members: dict[str, bytes], folder: str) -> dict[str, bytes]:
 def _old(members: dict[str, bytes]) -> dict[str, bytes]:
     """Return the members of an archive without folders, of PyTorch 2.6 or 2.7."""
     for name in members:
-        if name not in (*PICKLED, OLD_PROGRAM, OLD_VERSION) and not re.fullmatch(r"extra_files/.+", name):
+        if name not in (*OLD_STATES, OLD_INPUTS, OLD_PROGRAM, OLD_VERSION) and not re.fullmatch(r"extra_files/.+", name):
             raise Refused(f"it holds {shown(name)}, which this reader does not know")
     version = _member(members, OLD_VERSION)
     if not re.fullmatch(rb"\d{1,4}\.\d{1,4}", version):
@@ -143,16 +144,33 @@ def _old(members: dict[str, bytes]) -> dict[str, bytes]:
     return {
         OLD_VERSION: version,
         OLD_PROGRAM: checked_program(_member(members, OLD_PROGRAM)),
-        **{name: _saved_again(_member(members, name)) for name in PICKLED},
+        **{name: _state(_member(members, name)) for name in OLD_STATES},
+        OLD_INPUTS: _inputs(_member(members, OLD_INPUTS)),
     }
 
 
-def _saved_again(content: bytes) -> bytes:
-    """Return a file of torch.save with the tensors in another, written by the PyTorch of this process."""
+def _state(content: bytes) -> bytes:
+    """Return a file of torch.save with tensors by their paths, written by the PyTorch of this process."""
+    tensors = read_tensors(content) if content else {}
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise Refused("it holds something else than tensors among its weights or constants")
+    return _saved({path(key): tensor for key, tensor in tensors.items()})
+
+
+def _inputs(content: bytes) -> bytes:
+    """Return a file of torch.save with the inputs of an example, in the same way."""
     if not content:
         return b""
+    inputs = read_tensors(content)
+    match inputs:
+        case (tuple(), dict()):
+            return _saved(inputs)
+    raise Refused("it holds something else than arguments as its example")
+
+
+def _saved(value: Any) -> bytes:
     file = io.BytesIO()
-    torch.save(read_tensors(content), file)
+    torch.save(value, file)
     return file.getvalue()
 
 

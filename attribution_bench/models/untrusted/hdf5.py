@@ -94,7 +94,7 @@ class _File:
             raise Refused("it is no HDF5 file")
         version, sizes = self.take(8, 1)[0], bytes(self.take(13, 2))
         if version > 1 or sizes != b"\x08\x08":
-            raise Refused("it is an HDF5 file of another layout than Keras writes; write it again with h5py's defaults")
+            raise Refused(OTHER_LAYOUT)
         start = 24 + 4 * version
         (base, _, end, _, _, header) = struct.unpack("<6Q", self.take(start, 48))
         if base or end > len(self.content):
@@ -141,7 +141,7 @@ class _File:
         """Yield the messages of an object's header."""
         version, _, count, _, size = struct.unpack("<BBHII", self.take(address, 12))
         if version != 1:
-            raise Refused("it is an HDF5 file of another layout than Keras writes; write it again with h5py's defaults")
+            raise Refused(OTHER_LAYOUT)
         blocks = [(address + 16, size)]
         while blocks:
             start, size = blocks.pop(0)
@@ -248,7 +248,10 @@ class _File:
         stored = self.texts[address].get(index)
         if stored is None or len(stored) < length:
             raise Refused("it is a damaged HDF5 file: a text is missing")
-        return bytes(stored[:length]).decode("utf-8")
+        text = bytes(stored[:length])
+        if b"\0" in text:
+            raise Refused("it holds a text with a NUL")
+        return text.decode("utf-8")
 
     def collection(self, address: int) -> Iterator[tuple[int, memoryview]]:
         """Yield the texts that lie together, by their numbers."""
@@ -265,12 +268,16 @@ class _File:
             at += 16 + (stored + 7) // 8 * 8
 
 
+OTHER_LAYOUT = (
+    "it is an HDF5 file of another layout than Keras writes, as one with links to other files is; if it has none, "
+    "write it again with h5py's defaults"
+)
 UNKNOWN = {
     EXTERNAL: "its values lie in other files, which are not read",
     FILTERS: "its values are compressed; Keras stores them as they are",
-    2: "it is an HDF5 file of another layout than Keras writes; write it again with h5py's defaults",
-    6: "it holds links of a kind that Keras does not write, such as those to other files",
-    0x15: "it is an HDF5 file of another layout than Keras writes; write it again with h5py's defaults",
+    2: OTHER_LAYOUT,
+    6: OTHER_LAYOUT,
+    0x15: OTHER_LAYOUT,
 }
 """Reasons by the kind of a message, or by that of a type that is shared."""
 

@@ -94,5 +94,8 @@ def _write_hdf5(group: Group, file: BinaryIO) -> None:
         for name, inner in group.groups.items():
             fill(place.create_group(name), inner)
 
-    with h5py.File(file, "w") as opened:
-        fill(opened, group)
+    try:
+        with h5py.File(file, "w") as opened:
+            fill(opened, group)
+    except (ValueError, TypeError, RuntimeError) as error:  # attributes or names that HDF5 does not take
+        raise Refused(f"its weights cannot be written anew: {shown(str(error))}") from error

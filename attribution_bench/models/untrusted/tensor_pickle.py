@@ -26,7 +26,7 @@ BESIDE = ("version", "byteorder", ".format_version", ".storage_alignment", ".dat
 """Members beside the pickle and the tensors."""
 DEEPEST = 32
 """Levels of nested values that are followed."""
-VALUES = 1_000_000
+VALUES = 100_000
 """Values, tensors and collections among them, that one file may hold; a pickle can name one of them many times."""
 REPEATED = 1 << 24
 """Values of a tensor that repeats fewer stored ones, as an expanded buffer does."""

@@ -11,6 +11,8 @@ from attribution_bench.models.untrusted.refused import Refused, shown
 MEMBERS = 200_000
 """Members that an archive may have."""
 ENCRYPTED = 0x1
+END, END_SIGNATURE = 22, b"PK\x05\x06"
+"""Bytes of the record that ends an archive without a comment, and what it begins with."""
 
 
 def read_members(file: BinaryIO) -> dict[str, bytes]:
@@ -29,8 +31,13 @@ def read_members(file: BinaryIO) -> dict[str, bytes]:
     """
     size = file.seek(0, io.SEEK_END)
     try:
+        file.seek(-END, io.SEEK_END)
+        ends = file.read(len(END_SIGNATURE)) == END_SIGNATURE
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
+            # zipfile finds an archive within a file as well, such as one that is a member of another.
+            if not ends or min((member.header_offset for member in members), default=0):
+                raise Refused("it is an archive with something before or after it")
             _check(members, size)
             return {member.filename: archive.read(member) for member in members}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
