@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import logging
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -99,9 +101,14 @@ def _bounded_weights(layer: Any, values: int) -> Iterator[None]:
 
 
 def _registered(keras: Any) -> frozenset[str]:
-    """Return the names that the user's own code has registered with Keras."""
-    objects = keras.saving.get_custom_objects()
-    return frozenset(name for name, value in objects.items() if not value.__module__.startswith("keras."))
+    """Return the names that the user's own code has registered with Keras, and with tf_keras if that is in use."""
+    found = [module.saving.get_custom_objects() for module in (keras, sys.modules.get("tf_keras")) if module]
+    return frozenset(
+        name
+        for objects in found
+        for name, value in objects.items()
+        if value.__module__.partition(".")[0] not in ("keras", "tf_keras")
+    )
 
 
 def read_exported(path: Path) -> Any:
@@ -128,13 +135,14 @@ def read_exported(path: Path) -> Any:
     with _refusals(path, "a torch.export file"):
         with _opened(path) as file:
             copy = checked_archive(file)
-        try:
-            program = torch.export.load(io.BytesIO(copy))
-            module = program.module()
-            refuse_large_tensors(program, module)
-            return ExportedModel(module)
-        except Exception as error:  # parts that do not fit together fail in many ways; named and re-raised
-            raise Refused(_first_line(error)) from error
+        with _collected_errors(logging.getLogger("torch.export")) as logged:
+            try:
+                program = torch.export.load(io.BytesIO(copy))
+                module = program.module()
+                refuse_large_tensors(program, module)
+                return ExportedModel(module)
+            except Exception as error:  # parts that do not fit together fail in many ways; named and re-raised
+                raise Refused(_first_line([*logged, error][0])) from error
 
 
 @contextlib.contextmanager
@@ -146,6 +154,23 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
             raise Refused(f"it takes {size} bytes; {FILE_BYTES} are the most that are read")
         file.seek(0)
         yield file
+
+
+@contextlib.contextmanager
+def _collected_errors(logger: logging.Logger) -> Iterator[list[BaseException]]:
+    """Yield a list of the errors that a logger is given meanwhile; nothing that it is given reaches a terminal."""
+    errors: list[BaseException] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1]:
+            errors.append(record.exc_info[1])
+        return False
+
+    logger.addFilter(collect)
+    try:
+        yield errors
+    finally:
+        logger.removeFilter(collect)
 
 
 @contextlib.contextmanager
@@ -161,7 +186,7 @@ def _refusals(path: Path, kind: str) -> Iterator[None]:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     """Return the kind of an error and the first line of its message, short and fit for a terminal."""
     lines = str(error).strip().splitlines()
     text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in (lines or [""])[0])

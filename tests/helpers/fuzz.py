@@ -1,8 +1,8 @@
 """Readers given damaged files: ``python tests/helpers/fuzz.py READER --minutes 10 --seed 1``.
 
 Each case is an honest file with some bytes, values or members changed. A reader takes it, or raises an
-AttributionBenchError; anything else, a crash or a case of half a minute included, is a fault. A case is told by its seed
-and number, and its file lies in the folder ``--folder`` while it is read. A reader is added to `TARGETS`.
+AttributionBenchError; anything else, a crash or a case of half a minute included, is a fault. A case is told by its
+seed and number, and its file lies in the folder ``--folder`` while it is read. A reader is added to `TARGETS`.
 """
 
 import argparse
@@ -22,13 +22,27 @@ from pathlib import Path
 from typing import Any
 
 import hostile_files
-
 from attribution_bench.errors import AttributionBenchError
 
 SLOW = 30.0
 """Seconds of the processor that no case should take."""
 NUMBERS = (0, 1, -1, 2, 127, 255, 65535, 1 << 31, 1 << 32, 1 << 62, 1 << 63, -(1 << 63), 10**30)
-VALUES: tuple[Any, ...] = (*NUMBERS, 0.5, None, True, [], {}, "", "x", "relu", "../x", "\x00", "é\u2028", [[]], "1" * 5000)
+VALUES: tuple[Any, ...] = (
+    *NUMBERS,
+    0.5,
+    None,
+    True,
+    [],
+    {},
+    "",
+    "x",
+    "relu",
+    "../x",
+    "\x00",
+    "é\u2028",
+    [[]],
+    "1" * 5000,
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +134,9 @@ def _changed_document(document: Any, chance: random.Random) -> bytes:
         elif what == 3 and isinstance(holder[key], str):
             text = holder[key]
             place = chance.randrange(len(text) + 1)
-            holder[key] = text[:place] + chance.choice(["'", '"', "(", "\n", ".", "_", "9", "\\", text[:20]]) + text[place:]
+            holder[key] = (
+                text[:place] + chance.choice(["'", '"', "(", "\n", ".", "_", "9", "\\", text[:20]]) + text[place:]
+            )
         else:
             holder[key] = chance.choice(VALUES)
     with suppress(ValueError, RecursionError):  # a value that has come to hold itself
@@ -219,7 +235,8 @@ def main() -> None:
             print(f"case {case.number}, {case.seconds:.1f} s: {case.outcome[:300]}", flush=True)
         if case.number == options.only or time.monotonic() > end:
             break
-    print(f"{options.reader}, seed {options.seed}: {sum(counts.values())} cases, {dict(counts)}, {faults} faults; {folder}")
+    told = f"{sum(counts.values())} cases, {dict(counts)}, {faults} faults"
+    print(f"{options.reader}, seed {options.seed}: {told}; {folder}")
     sys.exit(faults > 0)
 
 

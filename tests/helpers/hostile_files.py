@@ -11,6 +11,7 @@ import json
 import pickle
 import sys
 import time
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -57,9 +58,7 @@ def open_model(path: Path) -> None:
     model_source(str(path)).open(device="cpu").predict(DNA.one_hot(["ACGT" * 5]))
 
 
-READERS: Mapping[str, Callable[[Path], None]] = {
-    suffix: open_model for suffix in (".pt2", ".pt", ".keras", ".h5", ".pkl")
-}
+READERS: Mapping[str, Callable[[Path], None]] = dict.fromkeys((".pt2", ".pt", ".keras", ".h5", ".pkl"), open_model)
 """What opens a file, by its suffix."""
 
 
@@ -95,9 +94,11 @@ def exported() -> Mapping[str, bytes]:
     layers = torch.nn.Conv1d(4, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(36, 1)
     shapes = ({0: torch.export.Dim("batch", max=4096)},)
     model = torch.nn.Sequential(*layers).eval()
-    program = torch.export.export(model, (torch.zeros(2, 4, 20),), dynamic_shapes=shapes)
     file = io.BytesIO()
-    torch.export.save(program.run_decompositions(), file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch warns of its own code
+        program = torch.export.export(model, (torch.zeros(2, 4, 20),), dynamic_shapes=shapes)
+        torch.export.save(program.run_decompositions(), file)
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
         return {f"model/{name.partition('/')[2]}": archive.read(name) for name in names}

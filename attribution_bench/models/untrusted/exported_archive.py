@@ -136,7 +136,9 @@ def _tensors(members: dict[str, bytes], folder: str) -> dict[str, bytes]:
 def _old(members: dict[str, bytes]) -> dict[str, bytes]:
     """Return the members of an archive without folders, of PyTorch 2.6 or 2.7."""
     for name in members:
-        if name not in (*OLD_STATES, OLD_INPUTS, OLD_PROGRAM, OLD_VERSION) and not re.fullmatch(r"extra_files/.+", name):
+        if name not in (*OLD_STATES, OLD_INPUTS, OLD_PROGRAM, OLD_VERSION) and not re.fullmatch(
+            r"extra_files/.+", name
+        ):
             raise Refused(f"it holds {shown(name)}, which this reader does not know")
     version = _member(members, OLD_VERSION)
     if not re.fullmatch(rb"\d{1,4}\.\d{1,4}", version):

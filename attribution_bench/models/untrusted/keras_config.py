@@ -90,7 +90,8 @@ class _Checker:
             if not isinstance(dtype, str) or not names.TYPES.fullmatch(dtype):
                 raise Refused(f"it holds values of the type {shown(dtype)}, which are no numbers")
             return
-        if isinstance(registered, str) and registered in self.registered:
+        # Keras 2 writes the registered name in the place of the class.
+        if any(isinstance(text, str) and text in self.registered for text in (registered, name)):
             return
         if name == "function":
             name = config.get("config")

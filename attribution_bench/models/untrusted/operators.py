@@ -30,7 +30,8 @@ WITH_GRAPHS = frozenset(
 )
 """Operators on graphs, each of which is checked as the whole is."""
 ASSERTIONS = words(
-    "_assert_async _assert_scalar _assert_tensor_metadata sym_constrain_range sym_constrain_range_for_size"
+    "_assert_async _assert_scalar _assert_tensor_metadata _linalg_check_errors sym_constrain_range "
+    "sym_constrain_range_for_size"
 )
 """Operators that return nothing: they raise, or do nothing."""
 INTERNAL = re.compile(
@@ -41,20 +42,22 @@ INTERNAL = re.compile(
     r"|_cast_(Byte|Char|Double|Float|Half|Int|Long|Short)|_cdist_forward|_pdist_forward|_euclidean_dist"
     r"|_conj|_conj_copy|_conj_physical|_neg_view|_convolution|_convolution_mode|_conv_depthwise2d"
     r"|_embedding_bag|_embedding_bag_forward_only|_fft_(c2c|c2r|r2c)|_int_mm|_is_(all|any)_true"
-    r"|_linalg_(det|eigh|eigvals|slogdet|solve_ex|svd|check_errors)|_local_scalar_dense|_logcumsumexp"
+    r"|_linalg_(det|eigh|eigvals|slogdet|solve_ex|svd)|_local_scalar_dense|_logcumsumexp"
     r"|_native_multi_head_attention|_transformer_encoder_layer_fwd|_transform_bias_rescale_qkv"
     r"|_scaled_dot_product_(attention_math|flash_attention|flash_attention_for_cpu|efficient_attention|cudnn_attention)"
-    r"|_pack_padded_sequence|_pad_packed_sequence|_pad_circular|_pad_enum|_prelu_kernel|_rowwise_prune"
-    r"|_reshape_alias|_reshape_alias_copy|_reshape_copy|_reshape_from_tensor|_shape_as_tensor|_stack|_trilinear"
-    r"|_thnn_fused_(gru|lstm)_cell|_to_copy|_unique2?|_unsafe_(view|index|index_put|masked_index)|_index_put_impl_?"
+    r"|_pack_padded_sequence|_pad_packed_sequence|_pad_circular|_pad_enum|_prelu_kernel"
+    r"|_reshape_copy|_reshape_from_tensor|_shape_as_tensor|_stack|_trilinear"
+    r"|_thnn_fused_(gru|lstm)_cell|_to_copy|_unique2?|_unsafe_(view|index|index_put|masked_index)"
     r"|_upsample_\w+_aa|_upsample_nearest_exact[123]d|_weight_norm|_weight_norm_interface|_unsafe_masked_index_put_accumulate"
 )
 """Operators with an underscore that exports consist of; the others are for PyTorch's own use."""
 REFUSED = re.compile(
     # State of tensors beside their values, and memory that a tensor does not own.
     r"set_?|set_data|resize\w*|requires_grad_|retain_grad|rename_?|pin_memory|data|output_nr|align_\w+"
-    # Kernels for one kind of hardware or of training, which trust their callers.
-    r"|(cudnn|miopen|mkldnn|mps|quantized|fbgemm|sparse|nested|q)_\w+|\w+_backward|to_(sparse|mkldnn)\w*|lstm_mps"
+    # Kernels that trust indices given to them.
+    r"|(linalg_)?lu_solve|linalg_ldl_solve|ctc_loss"
+    # Kernels for one kind of hardware or of training, which trust their callers as well.
+    r"|(cudnn|miopen|mkldnn|mps|quantized|fbgemm|sparse|nested|q)_\w+|\w+_backward\w*|to_(sparse|mkldnn)\w*|lstm_mps"
 )
 """Operators without an underscore that no exported model needs."""
 TYPES = re.compile(
