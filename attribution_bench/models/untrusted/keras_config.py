@@ -46,10 +46,9 @@ def checked_config(text: bytes, registered: Container[str]) -> Any:
         It names something that is not known to be harmless.
     """
     config = parsed(text)
-    if not isinstance(config, dict) or config.get("class_name") not in names.MODELS:
-        named = config.get("class_name") if isinstance(config, dict) else config
-        if not isinstance(named, str) or named not in registered:
-            raise Refused(f"it is the configuration of {shown(named)}, which is no model; {OTHERWISE}")
+    named = config.get("class_name") if isinstance(config, dict) else config
+    if not isinstance(named, str) or not (named in names.MODELS or named in registered):
+        raise Refused(f"it is the configuration of {shown(named)}, which is no model; {OTHERWISE}")
     return _Checker(registered).value(config, "", DEEPEST)
 
 

@@ -168,6 +168,14 @@ def test_names_that_are_in_no_list_are_refused(fields: dict[str, Any]) -> None:
         checked_config(model_of(**fields), frozenset())
 
 
+@pytest.mark.parametrize(
+    "text", ["[]", "null", '"x"', "{", '{"class_name": ["Sequential"]}', '{"class_name": "Dense"}']
+)
+def test_what_is_no_model_is_refused(text: str) -> None:
+    with pytest.raises(Refused):
+        checked_config(text.encode(), frozenset())
+
+
 def test_training_does_not_reach_keras() -> None:
     config = json.loads(model_of()) | {"compile_config": {"class_name": "eval", "module": "builtins"}}
     assert "compile_config" not in checked_config(json.dumps(config).encode(), frozenset())
