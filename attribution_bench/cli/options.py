@@ -78,8 +78,8 @@ class LayoutName(StrEnum):
 
 
 MODEL_ARGUMENT = typer.Argument(
-    help="A .pt2 (torch.export), .keras or .h5 file, package.module:callable, or an architecture such as "
-    "basset or bpnet?length=2000.",
+    help="A .pt2 (torch.export), .keras or .h5 file, of which nothing is executed; package.module:callable, which "
+    "imports and runs code, also from the current folder; or an architecture such as basset or bpnet?length=2000.",
     metavar="MODEL",
 )
 Model = Annotated[str, MODEL_ARGUMENT]

@@ -3,9 +3,15 @@
 from typing import Any
 
 import torch
+from torch._subclasses import FakeTensorMode
+from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from attribution_bench.errors import ModelError
+
+TENSOR_BYTES = 1 << 34
+"""Bytes that a tensor may take while a model from a file computes on its own example."""
 
 
 class ExportedModel(torch.nn.Module):
@@ -34,3 +40,44 @@ class ExportedModel(torch.nn.Module):
     def train(self, mode: bool = True) -> "ExportedModel":
         """Leave the mode alone; the program's own `train` raises."""
         return self
+
+
+class TooLargeError(ValueError):
+    """A program that makes tensors larger than any model needs."""
+
+
+class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Raises once an operator returns a tensor that is too large."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in pytree.tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and tensor.numel() * tensor.element_size() > TENSOR_BYTES:
+                raise TooLargeError(f"its graph makes a tensor of the shape {tuple(tensor.shape)}")
+        return result
+
+
+def refuse_large_tensors(program: ExportedProgram, module: torch.nn.Module) -> None:
+    """Raise if a program makes too large a tensor of its own example, which nothing is computed for.
+
+    Raises
+    ------
+    TooLargeError
+        It does.
+    """
+    if program.example_inputs is None:
+        return
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        arguments, keywords = pytree.tree_map_only(torch.Tensor, mode.from_tensor, program.example_inputs)
+        # Its own buffers would keep what the program writes into them.
+        state: dict[str, torch.Tensor] = {
+            name: mode.from_tensor(tensor) for name, tensor in module.state_dict(keep_vars=True).items()
+        }
+        state |= {name: mode.from_tensor(tensor) for name, tensor in module.named_buffers()}
+        try:
+            with _Bounded(), torch.no_grad():  # type: ignore[no-untyped-call]
+                torch.func.functional_call(module, state, arguments, keywords)
+        except TooLargeError:
+            raise
+        except Exception:
+            pass

@@ -1,61 +1,60 @@
-"""Model files read without running what is in them: nothing is unpickled, no code in them is evaluated."""
+"""Model files read without running what is in them: what a file holds is checked, and a copy of that is loaded."""
 
-import ast
 import contextlib
 import io
-import json
-import os
-import re
-import zipfile
-from collections.abc import Iterator
+import logging
+import math
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attribution_bench.errors import MissingDependencyError, ModelError, install_command
 from attribution_bench.models.keras_start import import_keras, import_keras_2
+from attribution_bench.models.untrusted.keras_files import CheckedModel, read_archive, read_single
+from attribution_bench.models.untrusted.refused import Refused
 
-PYTHON_CODE = frozenset({"Lambda", "__lambda__"})
-"""Classes in a Keras file that stand for Python code."""
-SIZE_FUNCTIONS = frozenset(
-    """
-    Symbol Integer Rational Float Add Mul Pow Max Min Mod PythonMod FloorDiv CeilDiv CleanDiv ModularIndexing
-    IntTrueDiv FloatTrueDiv ToFloat TruncToInt CeilToInt FloorToInt RoundToInt Where And Or Not
-    Equality Unequality StrictLessThan LessThan StrictGreaterThan GreaterThan Eq Ne Lt Le Gt Ge
-    """.split()  # noqa: SIM905 - a list of words reads better so
-)
-"""What sizes in a torch.export file are made of; PyTorch evaluates their text as Python."""
-SIZE_NODES = (
-    ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare,
-    ast.operator, ast.unaryop, ast.cmpop,
-)  # fmt: skip
+FILE_BYTES: Final = 1 << 34
+"""Bytes that a model file may take."""
+SPARE_VALUES: Final = 1 << 20
+"""Values of weights that a Keras model may have beyond those in its file, such as the states of random generators."""
+_values_left: ContextVar[list[int] | None] = ContextVar("_values_left", default=None)
 
 
 def read_keras(path: Path) -> Any:
-    """Read a Keras model file without its training state; one that holds Python code (a Lambda layer) is refused.
+    """Read a Keras model file (.keras, .h5) without its training state.
 
-    A file of Keras 2 that Keras 3 cannot read is read by tf_keras where that is installed.
+    Layers, functions and whatever else its configuration names are compared with what is known to compute and to do
+    nothing else, or what the calling program has registered with Keras. A file of Keras 2 that Keras 3 cannot read is
+    read by tf_keras where that is installed.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged, or holds something that is not known to be harmless, such as Python code.
+    MissingDependencyError
+        Keras is not installed.
     """
     try:
         keras = import_keras()
     except ImportError as error:
         raise MissingDependencyError.of("keras", "tensorflow", f"reading {path}") from error
-    try:
-        if _class_names(_keras_config(path)) & PYTHON_CODE:
-            raise ModelError(
-                f"{path} holds a Lambda layer, that is, Python code that would run; build the model in a function and "
-                "name it as package.module:callable"
-            )
-    except ModelError:
-        raise
-    except Exception as error:  # a damaged file fails in many ways; the failure is named and re-raised
-        raise ModelError(f"{path} cannot be read as a Keras model: {_first_line(error)}") from error
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # of Keras 2, or damaged after all
-        return _read_keras_2(path, error)
+    with _refusals(path, "a Keras model"), _opened(path) as file:
+        registered = _registered(keras)
+        archive = path.suffix.lower() == ".keras"
+        model = read_archive(file, registered) if archive else read_single(file.read(), registered)
+    with tempfile.TemporaryDirectory(prefix="attribution-bench-") as folder:
+        with _refusals(path, "a Keras model"):
+            copy = model.write(Path(folder))
+        try:
+            return _loaded(keras, copy, model)
+        except Exception as error:  # of Keras 2, or of layers that do not fit together
+            return _read_keras_2(path, copy, model, error)
 
 
-def _read_keras_2(path: Path, failure: Exception) -> Any:
+def _read_keras_2(path: Path, copy: Path, model: CheckedModel, failure: Exception) -> Any:
     """Read what Keras 3 failed to read."""
     try:
         tf_keras = import_keras_2()
@@ -65,7 +64,7 @@ def _read_keras_2(path: Path, failure: Exception) -> Any:
             f"tf_keras, which reads such files ({install_command('tf-keras')})"
         ) from error
     try:
-        return tf_keras.models.load_model(path, compile=False, safe_mode=True)
+        return _loaded(tf_keras, copy, model)
     except Exception as error:  # a damaged file fails in many ways; the failure is named and re-raised
         raise ModelError(
             f"{path} cannot be read as a Keras model: {_first_line(failure)}; nor by tf_keras, as one of Keras 2: "
@@ -73,106 +72,122 @@ def _read_keras_2(path: Path, failure: Exception) -> Any:
         ) from error
 
 
+def _loaded(keras: Any, copy: Path, model: CheckedModel) -> Any:
+    with _bounded_weights(keras.layers.Layer, model.weights.values() + SPARE_VALUES):
+        return keras.models.load_model(copy, compile=False, safe_mode=True)
+
+
+@contextlib.contextmanager
+def _bounded_weights(layer: Any, values: int) -> Iterator[None]:
+    """Let layers of this thread make weights of so many values at most: a configuration may state any size."""
+    add_weight: Callable[..., Any] = layer.add_weight
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        left = _values_left.get()
+        shapes = [value for value in (*args, *kwargs.values()) if isinstance(value, list | tuple)]
+        if left is not None:
+            left[0] -= max((math.prod(n for n in shape if isinstance(n, int)) for shape in shapes), default=1)
+            if left[0] < 0:
+                raise ValueError("its layers have more weights than the file holds")
+        return add_weight(self, *args, **kwargs)
+
+    token = _values_left.set([values])
+    layer.add_weight = counted
+    try:
+        yield
+    finally:
+        layer.add_weight = add_weight
+        _values_left.reset(token)
+
+
+def _registered(keras: Any) -> frozenset[str]:
+    """Return the names that the user's own code has registered with Keras, and with tf_keras if that is in use."""
+    found = [module.saving.get_custom_objects() for module in (keras, sys.modules.get("tf_keras")) if module]
+    return frozenset(
+        name
+        for objects in found
+        for name, value in objects.items()
+        if value.__module__.partition(".")[0] not in ("keras", "tf_keras")
+    )
+
+
 def read_exported(path: Path) -> Any:
-    """Read a torch.export file (.pt2); one with pickled objects, compiled code or strange expressions is refused."""
+    """Read a torch.export file (.pt2).
+
+    Its members, the operators of its graph and the expressions of its sizes are compared with what is known to
+    compute and to do nothing else.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged, or holds something that is not known to be harmless, such as pickled objects, compiled
+        code or operators that read or write files.
+    MissingDependencyError
+        PyTorch is not installed.
+    """
     try:
         import torch
     except ImportError as error:
         raise MissingDependencyError.of("torch", "torch", f"reading {path}") from error
-    from attribution_bench.models.exported import ExportedModel
+    from attribution_bench.models.exported import ExportedModel, refuse_large_tensors
+    from attribution_bench.models.untrusted.exported_archive import checked_archive
 
-    try:
-        data = path.read_bytes()
-        _refuse_code(path, data)
-        with _weights_only():
-            return ExportedModel(torch.export.load(io.BytesIO(data)).module())
-    except ModelError:
-        raise
-    except Exception as error:  # a damaged file fails in many ways; the failure is named and re-raised
-        raise ModelError(f"{path} cannot be read as a torch.export file: {_first_line(error)}") from error
-
-
-def _refuse_code(path: Path, data: bytes) -> None:
-    """Look for what PyTorch would unpickle, load as machine code or evaluate as Python while reading the archive."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for name in archive.namelist():
-            # A whole component of the path, since the archive's own name may be anything.
-            if "aotinductor" in name.split("/") or re.search(r"/(custom_obj|opaque_obj)_\d+$", name):
-                raise ModelError(f"{path} holds {name}, which is code or a pickled object; export the model without it")
-            if name.endswith(".json"):
-                for text in _expressions(json.loads(archive.read(name))):
-                    if not _is_size(text):
-                        raise ModelError(f"{path} holds the expression {text!r}, which is no size; it is not evaluated")
-
-
-def _is_size(text: str) -> bool:
-    """Whether a text is a size, such as ``Add(Symbol('s0', integer=True), Integer(1))``, and nothing else."""
-    try:
-        nodes = list(ast.walk(ast.parse(text.strip(), mode="eval")))
-    except (SyntaxError, ValueError):
-        return False
-    for node in nodes:
-        if not isinstance(node, SIZE_NODES):
-            return False
-        if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in SIZE_FUNCTIONS):
-            return False
-        if isinstance(node, ast.Name) and not (node.id in SIZE_FUNCTIONS or re.fullmatch(r"[a-z]\w{0,3}\d", node.id)):
-            return False
-        # A text inside would be evaluated in its turn; a bare word is a symbol.
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not re.fullmatch(r"\w+", node.value):
-            return False
-    return True
-
-
-def _expressions(value: Any) -> Iterator[str]:
-    """Yield every symbolic expression of a torch.export file."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key == "expr_str" and isinstance(inner, str):
-                yield inner
-            else:
-                yield from _expressions(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _expressions(inner)
+    with _refusals(path, "a torch.export file"):
+        with _opened(path) as file:
+            copy = checked_archive(file)
+        with _collected_errors(logging.getLogger("torch.export")) as logged:
+            try:
+                program = torch.export.load(io.BytesIO(copy))
+                module = program.module()
+                refuse_large_tensors(program, module)
+                return ExportedModel(module)
+            except Exception as error:  # parts that do not fit together fail in many ways; named and re-raised
+                raise Refused(_first_line([*logged, error][0])) from error
 
 
 @contextlib.contextmanager
-def _weights_only() -> Iterator[None]:
-    """Make every torch.load within refuse objects: torch.export.load would fall back to unpickling otherwise."""
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    former = os.environ.get(name)
-    os.environ[name] = "1"
+def _opened(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a file of bounded size."""
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        if size > FILE_BYTES:
+            raise Refused(f"it takes {size} bytes; {FILE_BYTES} are the most that are read")
+        file.seek(0)
+        yield file
+
+
+@contextlib.contextmanager
+def _collected_errors(logger: logging.Logger) -> Iterator[list[BaseException]]:
+    """Yield a list of the errors that a logger is given meanwhile; nothing that it is given reaches a terminal."""
+    errors: list[BaseException] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1]:
+            errors.append(record.exc_info[1])
+        return False
+
+    logger.addFilter(collect)
+    try:
+        yield errors
+    finally:
+        logger.removeFilter(collect)
+
+
+@contextlib.contextmanager
+def _refusals(path: Path, kind: str) -> Iterator[None]:
+    """Name the file and its kind in whatever goes wrong with it."""
     try:
         yield
-    finally:
-        if former is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = former
+    except Refused as error:
+        raise ModelError(f"{path} cannot be read as {kind}: {error}") from error
+    except MemoryError as error:
+        raise ModelError(f"{path} cannot be read as {kind}: it takes more memory than there is") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _keras_config(path: Path) -> Any:
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("config.json"))
-    import h5py  # type: ignore[import-untyped]
-
-    with h5py.File(path, "r") as file:
-        if "model_config" not in file.attrs:
-            raise ModelError(f"{path} holds weights without a model; save the whole model, to a .keras file")
-        return json.loads(file.attrs["model_config"])
-
-
-def _class_names(config: Any) -> set[str]:
-    if isinstance(config, dict):
-        own = {config["class_name"]} if isinstance(config.get("class_name"), str) else set()
-        return own.union(*(_class_names(value) for value in config.values()))
-    if isinstance(config, list):
-        return set().union(*(_class_names(value) for value in config))
-    return set()
-
-
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
+    """Return the kind of an error and the first line of its message, short and fit for a terminal."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in (lines or [""])[0])
+    return f"{type(error).__name__}: {text[:300]}"

@@ -1,3 +1,4 @@
+import ast
 import json
 import pickle
 import sys
@@ -13,6 +14,8 @@ from attribution_bench import DNA, get_method
 from attribution_bench.errors import ModelError
 from attribution_bench.models.loading import ModelSource, model_source
 from attribution_bench.models.model_files import read_exported
+from attribution_bench.models.untrusted.expressions import size_expression
+from attribution_bench.models.untrusted.refused import Refused
 
 SEQUENCES = ["ACGT" * 5, "TTTTACGCAC" * 2]
 
@@ -238,10 +241,17 @@ def test_a_text_that_names_no_model_lists_what_would(text: str) -> None:
         ("open('x')", False),
         ("Integer.mro()", False),
         ("[1 for _ in range(9)]", False),
+        ("Symbol('open')", False),
+        ("Symbol('s0', real='1')", False),
+        ("Integer('9')", False),
+        ("L['x'].size()[0]", False),
+        ("s0 if s1 else s2", False),
         ("", False),
     ],
 )
 def test_only_sizes_count_as_sizes(text: str, size: bool) -> None:
-    from attribution_bench.models.model_files import _is_size
-
-    assert _is_size(text) == size
+    if size:
+        assert ast.dump(ast.parse(size_expression(text))) == ast.dump(ast.parse(text))
+    else:
+        with pytest.raises(Refused, match="no size"):
+            size_expression(text)

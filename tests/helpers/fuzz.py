@@ -1,0 +1,244 @@
+"""Readers given damaged files: ``python tests/helpers/fuzz.py READER --minutes 10 --seed 1``.
+
+Each case is an honest file with some bytes, values or members changed. A reader takes it, or raises an
+AttributionBenchError; anything else, a crash or a case of half a minute included, is a fault. A case is told by its
+seed and number, and its file lies in the folder ``--folder`` while it is read. A reader is added to `TARGETS`.
+"""
+
+import argparse
+import collections
+import io
+import json
+import random
+import sys
+import tempfile
+import time
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hostile_files
+from attribution_bench.errors import AttributionBenchError
+
+SLOW = 30.0
+"""Seconds of the processor that no case should take."""
+NUMBERS = (0, 1, -1, 2, 127, 255, 65535, 1 << 31, 1 << 32, 1 << 62, 1 << 63, -(1 << 63), 10**30)
+VALUES: tuple[Any, ...] = (
+    *NUMBERS,
+    0.5,
+    None,
+    True,
+    [],
+    {},
+    "",
+    "x",
+    "relu",
+    "../x",
+    "\x00",
+    "é\u2028",
+    [[]],
+    "1" * 5000,
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader and honest files for it."""
+
+    samples: Callable[[], Mapping[str, bytes]]
+    """Returns the contents of honest files by their names."""
+    read: Callable[[Path], object]
+
+
+def honest(*suffixes: str) -> Callable[[], Mapping[str, bytes]]:
+    """Return what makes the honest files with these suffixes."""
+
+    def samples() -> Mapping[str, bytes]:
+        found = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for name, maker in hostile_files.HONEST.items():
+                if Path(name).suffix in suffixes:
+                    maker(Path(folder) / name, Path(folder))
+                    found[name] = (Path(folder) / name).read_bytes()
+        return found
+
+    return samples
+
+
+def open_model(path: Path) -> None:
+    """Open a model file; running it is another matter."""
+    from attribution_bench.models.loading import model_source
+
+    model_source(str(path)).open(device="cpu")
+
+
+TARGETS: dict[str, Target] = {
+    "torch_export": Target(honest(".pt2"), open_model),
+    "keras": Target(honest(".keras"), open_model),
+    "keras_2": Target(honest(".h5"), open_model),
+}
+"""Readers by their names."""
+
+
+def changed(content: bytes, chance: random.Random) -> bytes:
+    """Return contents with one thing changed: within a member of an archive, a value of a document, or in bytes."""
+    if content.startswith(b"PK") and chance.random() < 0.8:
+        return _changed_archive(content, chance)
+    if content[:1] in (b"{", b"[") and chance.random() < 0.9:
+        with suppress(ValueError):
+            return _changed_document(json.loads(content), chance)
+    return _changed_bytes(bytearray(content), chance)
+
+
+def _changed_archive(content: bytes, chance: random.Random) -> bytes:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = [(name, archive.read(name)) for name in archive.namelist()]
+    except Exception:  # damaged by an earlier change
+        return _changed_bytes(bytearray(content), chance)
+    place = chance.randrange(len(members))
+    name, member = members[place]
+    what = chance.randrange(12)
+    if what == 0:
+        del members[place]
+    elif what == 1:
+        members.append((chance.choice([name, name.upper(), f"{name}/x", f"./{name}", f"{name}\\x"]), member))
+    elif what == 2:
+        members[place] = (chance.choice(members)[0], member)
+    else:
+        members[place] = (name, changed(member, chance))
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if chance.random() < 0.03 else zipfile.ZIP_STORED) as archive:
+        for name, member in members:
+            archive.NameToInfo.pop(name, None)  # zipfile warns of a name that it has
+            archive.writestr(name, member)
+    return file.getvalue()
+
+
+def _changed_document(document: Any, chance: random.Random) -> bytes:
+    places = list(_places(document))
+    if places:
+        holder, key = chance.choice(places)
+        other_holder, other_key = chance.choice(places)
+        what = chance.randrange(6)
+        if what == 0:
+            del holder[key]
+        elif what == 1:
+            holder[key] = other_holder[other_key]
+        elif what == 2 and isinstance(holder, dict):
+            holder[str(chance.choice(VALUES))[:50]] = holder.pop(key)
+        elif what == 3 and isinstance(holder[key], str):
+            text = holder[key]
+            place = chance.randrange(len(text) + 1)
+            holder[key] = (
+                text[:place] + chance.choice(["'", '"', "(", "\n", ".", "_", "9", "\\", text[:20]]) + text[place:]
+            )
+        else:
+            holder[key] = chance.choice(VALUES)
+    with suppress(ValueError, RecursionError):  # a value that has come to hold itself
+        return json.dumps(document).encode()
+    return b"{}"
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every place in a document: what holds it, and its key or index."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in pairs:
+        yield value, key
+        yield from _places(part)
+
+
+def _changed_bytes(content: bytearray, chance: random.Random) -> bytes:
+    for _ in range(chance.choice([1, 1, 2, 4, 16])):
+        place, what = chance.randrange(len(content) + 1), chance.randrange(8)
+        length = chance.choice([1, 2, 4, 8, 100])
+        if what == 0:
+            del content[place : place + length]
+        elif what == 1:
+            content[place:place] = content[place : place + length] * chance.choice([1, 2, 50])
+        elif what == 2:
+            content[place:place] = chance.randbytes(length)
+        elif what == 3:
+            size = chance.choice([2, 4, 8])
+            number = chance.choice(NUMBERS) % (1 << 8 * size)
+            content[place : place + size] = number.to_bytes(size, chance.choice(["little", "big"]))
+        elif what == 4 and chance.random() < 0.2:
+            del content[place:]
+        elif place < len(content):
+            content[place] = chance.choice([0, 1, 10, 13, 34, 127, 128, 255, chance.randrange(256)])
+    return bytes(content)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a reader made of a case."""
+
+    number: int
+    outcome: str
+    """``read``, ``refused``, or what else was raised."""
+    seconds: float
+
+    @property
+    def fault(self) -> bool:
+        """Whether the reader did what it must not."""
+        return self.outcome not in ("read", "refused") or self.seconds > SLOW
+
+
+def cases(target: Target, seed: int, folder: Path, number: int = 0) -> Iterator[Case]:
+    """Read the honest files, which must succeed, and then changed ones without end, from that of a number on."""
+    samples = sorted(target.samples().items())
+    for name, content in samples:
+        (folder / name).write_bytes(content)
+        target.read(folder / name)
+    while True:
+        chance = random.Random(f"{seed}/{number}")
+        name, content = chance.choice(samples)
+        for _ in range(chance.choice([1, 1, 1, 2, 3])):
+            content = changed(content, chance)
+        path = folder / name
+        path.write_bytes(content)
+        start = time.process_time()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                target.read(path)
+            outcome = "read"
+        except AttributionBenchError:
+            outcome = "refused"
+        except Exception as error:  # what this is about
+            outcome = f"{type(error).__name__}: {error}"
+        yield Case(number, outcome, time.process_time() - start)
+        number += 1
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("reader", choices=TARGETS)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="read this case alone, and keep its file")
+    parser.add_argument("--folder", type=Path, default=None, help="where the file of a case lies")
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    end, counts, faults = 0.0, collections.Counter[str](), 0
+    for case in cases(TARGETS[options.reader], options.seed, folder, options.only or 0):
+        end = end or time.monotonic() + 60 * options.minutes
+        counts[case.outcome if case.outcome in ("read", "refused") else "other"] += 1
+        if case.fault:
+            faults += 1
+            print(f"case {case.number}, {case.seconds:.1f} s: {case.outcome[:300]}", flush=True)
+        if case.number == options.only or time.monotonic() > end:
+            break
+    told = f"{sum(counts.values())} cases, {dict(counts)}, {faults} faults"
+    print(f"{options.reader}, seed {options.seed}: {told}; {folder}")
+    sys.exit(faults > 0)
+
+
+if __name__ == "__main__":
+    main()
