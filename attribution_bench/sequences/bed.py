@@ -28,7 +28,7 @@ class BedLine:
     chromosome: str
     start: int
     end: int
-    """Not less than the start; equal to it where the feature has no letters, as that of an insertion."""
+    """Equal to the start where the feature has no letters, as that of an insertion; less where the file is wrong."""
     columns: tuple[str, ...] = ()
     """Columns from the fourth on, as they stand in the file."""
 
@@ -168,7 +168,5 @@ def _feature(line: str, columns: list[str], where: str) -> BedLine:
             raise SequenceError(
                 f"{where} is no BED line: its {meaning} must be a whole number from 0, not {quoted(text)}"
             )
-    start, end = int(columns[1]), int(columns[2])
-    if start > end:
-        raise SequenceError(f"{where}: the start, {start}, lies after the end, {end}; BED is 0-based and half-open")
-    return BedLine(where, chromosome, start, end, tuple(readable(column) for column in columns[3:]))
+    further = tuple(readable(column) for column in columns[3:])
+    return BedLine(where, chromosome, int(columns[1]), int(columns[2]), further)

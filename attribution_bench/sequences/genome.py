@@ -54,7 +54,7 @@ class Genome:
                 )
         except (OSError, ValueError) as error:
             raise SequenceError(
-                f"{self.path} cannot be read with its index {index.fai} ({error}); remove the index, and it is made anew"
+                f"{self.path} cannot be read with its index {index.fai} ({error}); remove the index"
             ) from error
         self.contigs: Mapping[str, int] = MappingProxyType(
             dict(zip(self._fasta.references, self._fasta.lengths, strict=True))

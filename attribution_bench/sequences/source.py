@@ -16,6 +16,7 @@ class Reason(StrEnum):
     OTHER_LENGTH = "another length than the first sequence"
     OTHER_LETTERS = "letters outside the alphabet"
     ONLY_UNKNOWN = "unknown letters only"
+    MOSTLY_UNKNOWN = "more unknown letters than allowed"
     NO_CONTIG = "contig is not in the genome"
     OFF_CONTIG = "reaches beyond its contig"
     BAD_INTERVAL = "interval without a length, or reversed"
@@ -33,7 +34,7 @@ class SourceRecord:
     chromosome: str = ""
     """Contig that the sequence comes from; empty where that is unknown."""
     start: int = 0
-    """0-based start on the contig; it may be negative where the record is set aside."""
+    """0-based start on the contig; negative where the sequence is padded before it, or the record set aside."""
     end: int = 0
     """End on the contig, half-open."""
     strand: Strand = "."
@@ -44,8 +45,8 @@ class SourceRecord:
 
     @property
     def interval(self) -> Interval | None:
-        """Genomic interval of the sequence, where it is known."""
-        if not self.chromosome or self.sequence is None:
+        """Genomic interval of the sequence, where it is known and does not start before the contig."""
+        if not self.chromosome or self.sequence is None or self.start < 0:
             return None
         return Interval(self.chromosome, self.start, self.end, self.strand)
 
