@@ -1,0 +1,19 @@
+"""Effects of variants: what a model predicts of both alleles of each, and how far apart that is."""
+
+from attribution_bench.sequences.variants import Variant, VariantReason
+from attribution_bench.variants.effects import Column, Effects, ScalarEffects
+from attribution_bench.variants.profile_effects import ProfileEffects
+from attribution_bench.variants.score import VariantScore, score_variants
+from attribution_bench.variants.splicing_effects import SplicingEffects
+
+__all__ = [
+    "Column",
+    "Effects",
+    "ProfileEffects",
+    "ScalarEffects",
+    "SplicingEffects",
+    "Variant",
+    "VariantReason",
+    "VariantScore",
+    "score_variants",
+]

@@ -1,0 +1,113 @@
+"""Predictions for both alleles of many variants: substitutions by a method of mutagenesis, the rest by full passes."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.errors import InvalidInputError
+from attribution_bench.models import LazyRows, OutputSpec, Target, predict
+from attribution_bench.models.targets import select
+from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, InSilicoMutagenesis
+from attribution_bench.mutations import Mutation
+from attribution_bench.variants.windows import Alleles
+
+Arrays = dict[str, NDArray[np.float64]]
+
+
+class AllelePredictor:
+    """Predicts both alleles of variants on one model.
+
+    Variants of one window share its reference prediction. Substitutions go through `predict_mutations` of the method,
+    which computes of them what they affect; the alternative sequences of insertions and deletions take full passes.
+
+    Parameters
+    ----------
+    method
+        A method of mutagenesis, bound to its model.
+    outputs
+        The model's outputs at the length of the windows.
+    target
+        What of them to predict.
+    batch_size
+        Sequences in one call of the model; the method's default when None.
+
+    Raises
+    ------
+    InvalidInputError
+        The model's alphabet is not one of nucleotides.
+    TargetError
+        The target is none of the outputs.
+    """
+
+    def __init__(
+        self,
+        method: InSilicoMutagenesis,
+        outputs: Sequence[OutputSpec],
+        target: Target,
+        batch_size: int | None,
+    ) -> None:
+        alphabet = method.model.alphabet
+        if alphabet.letters not in ("ACGT", "ACGU"):
+            raise InvalidInputError(f"variants of a genome need a model of DNA or RNA, not of {alphabet.name}")
+        self._method, self._target, self._batch_size = method, target, batch_size
+        self._selections = select(target, outputs)
+        self._letters = str.maketrans("T", "U") if "U" in alphabet.letters else {}
+
+    def predict(self, alleles: Sequence[Alleles]) -> tuple[Arrays, Arrays]:
+        """Return output -> (V, *selected) for the reference alleles of V variants, and for the alternative ones."""
+        numbers: dict[tuple[str, int], int] = {}
+        windows = np.array([numbers.setdefault(allele.window, len(numbers)) for allele in alleles])
+        sequences = {window: allele.reference for window, allele in zip(windows.tolist(), alleles, strict=True)}
+        substitutions = [number for number, allele in enumerate(alleles) if allele.is_substitution]
+        indels = [number for number, allele in enumerate(alleles) if not allele.is_substitution]
+        references, alternatives = _Filled(len(numbers)), _Filled(len(alleles))
+        mutated = sorted({windows[number] for number in substitutions})
+        if substitutions:
+            result = self._method.predict_mutations(
+                self._one_hot([sequences[window] for window in mutated]),
+                [
+                    Mutation(
+                        mutated.index(windows[number]),
+                        alleles[number].offset,
+                        alleles[number].replacement.translate(self._letters),
+                    )
+                    for number in substitutions
+                ],
+                target=self._target,
+                batch_size=self._batch_size,
+            )
+            references.put(mutated, result.reference_predictions)
+            alternatives.put(substitutions, result.predictions)
+        others = sorted(set(sequences) - set(mutated))
+        if others or indels:
+            passes = self._full_passes(
+                [sequences[window] for window in others] + [alleles[number].alternative for number in indels]
+            )
+            references.put(others, {name: values[: len(others)] for name, values in passes.items()})
+            alternatives.put(indels, {name: values[len(others) :] for name, values in passes.items()})
+        return {name: values[windows] for name, values in references.arrays.items()}, alternatives.arrays
+
+    def _full_passes(self, sequences: Sequence[str]) -> dict[str, NDArray[np.floating]]:
+        """Predict sequences as they are, (len(sequences), *selected)."""
+        model = self._method.model
+        rows = LazyRows(len(sequences), lambda rows: self._one_hot(sequences[rows]).astype(model.numpy_dtype))
+        with model.inference():
+            return predict(model, rows, self._selections, batch_size=self._batch_size or DEFAULT_BATCH_SIZE)
+
+    def _one_hot(self, sequences: Sequence[str]) -> NDArray[np.float32]:
+        return self._method.model.alphabet.one_hot([sequence.translate(self._letters) for sequence in sequences])
+
+
+class _Filled:
+    """Arrays (count, ...) by name, filled a part at a time, in double precision."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.arrays: Arrays = {}
+
+    def put(self, rows: Sequence[int], values: Mapping[str, NDArray[np.floating]]) -> None:
+        for name, part in values.items():
+            if name not in self.arrays:
+                self.arrays[name] = np.full((self._count, *part.shape[1:]), np.nan)
+            self.arrays[name][rows] = part

@@ -1,0 +1,153 @@
+"""Effects on outputs with a probability per letter, as splice sites: the largest gain and loss, and where they are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.errors import InvalidInputError, TargetError
+from attribution_bench.models import Target
+from attribution_bench.variants.effects import (
+    Column,
+    ModelOutputs,
+    StrandName,
+    Values,
+    check_unique,
+    column_name,
+    output_named,
+)
+from attribution_bench.variants.positions import PositionAxis, position_axis
+from attribution_bench.variants.windows import Alleles
+
+
+@dataclass(frozen=True)
+class SplicingEffects:
+    """Largest gain and largest loss of each class over the positions about a variant, with their offsets from it.
+
+    An offset is a position minus the variant's, on the strand ``+``. Alternative predictions are laid beside those of
+    the reference as SpliceAI does (Jaganathan et al., Cell 2019): a deleted letter has none, that is 0; of inserted
+    letters, and the one before them, the largest counts.
+
+    Parameters
+    ----------
+    classes
+        Name -> index of a class, such as ``{"acceptor": 1, "donor": 2}`` for SpliceAI.
+    output
+        Name of the output; by default the only one.
+    distance
+        Letters before and after the variant that are looked at; by default all that the output has.
+    axis
+        Axis of positions within one sequence's output; the other one is that of classes. By default by the model's
+        layout: the first in ``NLA``, the last in ``NAL``.
+
+    Raises
+    ------
+    InvalidInputError
+        There are no classes, or the distance is negative.
+    """
+
+    classes: Mapping[str, int]
+    output: str | None = None
+    distance: int | None = None
+    axis: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise InvalidInputError("there are no classes; name at least one, such as donor=2")
+        if self.distance is not None and self.distance < 0:
+            raise InvalidInputError(f"the distance must be 0 or more, not {self.distance}")
+
+    def bind(self, outputs: ModelOutputs) -> "BoundSplicingEffects":
+        """Return the effects for a model; raises TargetError where its output is not positions by classes."""
+        spec = output_named(outputs.specs, self.output)
+        if len(spec.shape) != 2:
+            raise TargetError(f"output {spec.name!r} has shape {spec.shape}; splicing needs (positions, classes)")
+        axis = self.axis if self.axis is not None else 0 if outputs.layout == "NLA" else 1
+        positions = position_axis(spec, outputs, axis)
+        count = spec.shape[1 - positions.axis]
+        for name, index in self.classes.items():
+            if not 0 <= index < count:
+                raise TargetError(f"class {name!r} is {index}, but output {spec.name!r} has {count}, counted from 0")
+        bound = BoundSplicingEffects(positions, dict(self.classes), self.distance)
+        check_unique(bound.columns)
+        return bound
+
+
+@dataclass(frozen=True)
+class BoundSplicingEffects:
+    """Gains and losses, for one model; see `SplicingEffects`."""
+
+    axis: PositionAxis
+    classes: Mapping[str, int]
+    distance: int | None
+
+    @property
+    def target(self) -> Target:
+        """The output."""
+        return self.axis.output
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The numbers of each variant."""
+        return tuple(
+            column
+            for name in self.classes
+            for change in ("gain", "loss")
+            for column in (
+                Column(f"{column_name(name)}_{change}", f"Largest {change} of {name}"),
+                Column(f"{column_name(name)}_{change}_offset", "Where it is, from the variant's position", "Integer"),
+            )
+        )
+
+    def quantities(self, predictions: Values, strand: StrandName) -> Values:
+        """Return ``classes``, (V, classes, positions)."""
+        if strand == "-" and not self.axis.is_central:
+            raise TargetError(
+                f"the output has {self.axis.size} positions of {self.axis.length}, which are not in the middle of the "
+                "window, so that the strands cannot be compared; use a window of one letter more or less"
+            )
+        values = self.axis.last(predictions[self.axis.output], strand)
+        return {"classes": values[:, list(self.classes.values())]}
+
+    def numbers(self, reference: Values, alternative: Values, alleles: Sequence[Alleles]) -> NDArray[np.float64]:
+        """Return (V, columns)."""
+        rows = zip(reference["classes"], alternative["classes"], alleles, strict=True)
+        return np.stack([self._row(before, after, allele) for before, after, allele in rows])
+
+    def _row(self, before: NDArray[np.float64], after: NDArray[np.float64], allele: Alleles) -> NDArray[np.float64]:
+        """Return (columns,) of one variant's predictions (classes, positions)."""
+        start = allele.offset - self.axis.first
+        offsets = np.arange(self.axis.size) - start
+        change = _beside_reference(after, start, allele) - before
+        seen = ~np.isnan(change[0])
+        if self.distance is not None:
+            seen &= np.abs(offsets) <= self.distance
+        if not seen.any():
+            return np.full(len(self.columns), np.nan)
+        numbers = []
+        for values in change[:, seen]:
+            for signed in (values, -values):
+                place = int(signed.argmax())
+                numbers += [signed[place], offsets[seen][place]]
+        return np.array(numbers, np.float64)
+
+
+def _beside_reference(values: NDArray[np.float64], start: int, allele: Alleles) -> NDArray[np.float64]:
+    """Return the alternative's predictions (classes, positions) at the reference's positions; NaN where there is none.
+
+    `start` is the index of the allele's first letter.
+    """
+    size, (deleted, inserted) = values.shape[1], (allele.deleted, allele.inserted)
+    reference = np.arange(size)
+    source = reference + np.where(reference < start + deleted, 0, inserted - deleted)
+    beside = np.full_like(values, np.nan)
+    inside = (source >= 0) & (source < size)
+    beside[:, inside] = values[:, source[inside]]
+    common = start + min(deleted, inserted)
+    lost = (reference >= common) & (reference < start + deleted)
+    beside[:, lost] = 0
+    last = common - 1
+    if inserted > deleted and 0 <= last < size:
+        beside[:, last] = values[:, last : last + 1 + inserted - deleted].max(axis=1)
+    return beside
