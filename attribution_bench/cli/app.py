@@ -16,6 +16,7 @@ from attribution_bench.cli.plot import plot
 from attribution_bench.cli.report import report
 from attribution_bench.cli.reproduce_paper import reproduce_paper
 from attribution_bench.cli.terminal import note, readable_output
+from attribution_bench.cli.variants import variants
 from attribution_bench.errors import AttributionBenchError
 
 BAD_INPUT = 2
@@ -40,6 +41,7 @@ app.command()(compare)
 app.command()(demo)
 app.command()(plot)
 app.command()(report)
+app.command()(variants)
 
 
 def main() -> None:

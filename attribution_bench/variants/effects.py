@@ -107,8 +107,8 @@ class ScalarEffects:
             Column(f"{name}{'_' * bool(name)}{kind}", f"{text}{' of ' * bool(name)}{name}")
             for name in names
             for kind, text in (
-                ("reference", "Prediction for the reference allele"),
-                ("alternative", "Prediction for the alternative allele"),
+                ("reference_prediction", "Prediction for the reference allele"),
+                ("alternative_prediction", "Prediction for the alternative allele"),
                 ("delta", "Alternative minus reference prediction"),
                 ("log2_fold_change", "Log2 of alternative over reference prediction, where both are positive"),
             )

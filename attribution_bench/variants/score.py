@@ -1,5 +1,6 @@
 """Scoring of variants: from records of any number to their effects, a block at a time."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,6 +30,11 @@ BLOCK = 128
 """Variants that are predicted together."""
 MOST_WAITING = 4096
 """Variants that are held at most, those set aside included."""
+
+
+def ends_block(predicted: int, alleles: int) -> bool:
+    """Tell whether a block is full, by its alleles and how many of them the model predicts."""
+    return predicted == BLOCK or alleles == MOST_WAITING
 
 
 @dataclass(frozen=True)
@@ -62,17 +68,22 @@ class VariantScorer:
 
     def score(self, records: "Iterable[Variant | VariantRecord]") -> Iterator[VariantScore]:
         """Yield the score of every allele, in the order of the records; raises as `score_variants`."""
+        return itertools.chain.from_iterable(self.blocks(records))
+
+    def blocks(self, records: "Iterable[Variant | VariantRecord]") -> Iterator[list[VariantScore]]:
+        """Yield the scores of alleles that were predicted together; where a block ends depends on the alleles alone."""
         waiting: list[_Checked] = []
-        scored = 0
+        placed = 0
         for record in records:
             for variant in (record,) if isinstance(record, Variant) else variants_of(record):
                 checked = self._checked(variant)
                 waiting.append(checked)
-                scored += isinstance(checked.placed, Alleles)
-                if scored == BLOCK or len(waiting) == MOST_WAITING:
-                    yield from self._scores(waiting)
-                    waiting, scored = [], 0
-        yield from self._scores(waiting)
+                placed += isinstance(checked.placed, Alleles)
+                if ends_block(placed, len(waiting)):
+                    yield list(self._scores(waiting))
+                    waiting, placed = [], 0
+        if waiting:
+            yield list(self._scores(waiting))
 
     def _checked(self, variant: Variant) -> "_Checked":
         form = normalised(variant, self.genome)

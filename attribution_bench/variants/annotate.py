@@ -1,0 +1,130 @@
+"""VCF files annotated with effects: what a table says of each allele, in the records' INFO and FILTER."""
+
+import itertools
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from attribution_bench.errors import InvalidInputError, OutputError
+from attribution_bench.sequences.variants import VariantReason, variants_of
+from attribution_bench.variants.effects import Column
+from attribution_bench.variants.table import MISSING, NOTHING, Row
+from attribution_bench.variants.vcf import VcfFile
+
+PREFIX = "AB_"
+"""Of the names of everything that is added to a file."""
+SET_ASIDE = f"{PREFIX}set_aside"
+SUFFIXES = (".vcf", ".vcf.gz")
+FILTER, INFO = 6, 7
+"""Columns of a record, 0-based."""
+
+
+def check_annotated_path(path: Path) -> None:
+    """Check that a file's name says in which form it is to be written; raises InvalidInputError."""
+    if not path.name.endswith(SUFFIXES):
+        raise InvalidInputError(f"an annotated file is {' or '.join(SUFFIXES)} (bgzip), not {path.name}")
+
+
+def annotate(vcf: VcfFile, rows: Iterable[Row], columns: Sequence[Column], path: Path) -> None:
+    """Write the records of a VCF file with the effects of their alleles, whole or not at all.
+
+    Each column is a field of INFO with a number for each alternative allele. ``AB_set_aside`` names the reason where an
+    allele has none; a record whose alleles are all set aside has their reasons in FILTER. Fields and filters of an
+    earlier annotation are replaced.
+
+    Parameters
+    ----------
+    vcf
+        The records, with their samples.
+    rows
+        Rows of the table for each allele of each record, in order.
+    columns
+        The numbers of each row.
+    path
+        ``.vcf``, or ``.vcf.gz`` for bgzip.
+
+    Raises
+    ------
+    InvalidInputError
+        The name says neither.
+    SequenceError
+        The records cannot be read.
+    OutputError
+        The file cannot be written, or the rows are those of other records.
+    """
+    check_annotated_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".annotated-") as folder:
+            partial = Path(folder) / path.name
+            with _opened(partial) as file:
+                file.write(_header(vcf.header, columns).encode())
+                for line in _lines(vcf, iter(rows), columns):
+                    file.write(line.encode())
+            os.replace(partial, path)
+    except (InvalidInputError, OutputError):
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write") from error
+
+
+def _opened(path: Path) -> Any:
+    """Open a file for bytes, compressed with bgzip where its name says so."""
+    import pysam
+
+    return pysam.BGZFile(str(path), "wb", None) if path.name.endswith(".gz") else path.open("wb")
+
+
+def _header(header: str, columns: Sequence[Column]) -> str:
+    """Return the header with a line for each field and filter that is added."""
+    kept = [
+        line
+        for line in header.rstrip("\n").split("\n")
+        if not line.startswith((f"##INFO=<ID={PREFIX}", f"##FILTER=<ID={PREFIX}"))
+    ]
+    added = [
+        *(
+            f'##INFO=<ID={PREFIX}{column.name},Number=A,Type={column.kind},Description="{column.description}">'
+            for column in columns
+        ),
+        f'##INFO=<ID={SET_ASIDE},Number=A,Type=String,Description="Why an allele was set aside and has no effects">',
+        *(f'##FILTER=<ID={PREFIX}{reason.name},Description="Not scored: {reason}">' for reason in VariantReason),
+    ]
+    return "".join(f"{line}\n" for line in (*kept[:-1], *added, kept[-1]))
+
+
+def _lines(vcf: VcfFile, rows: Iterator[Row], columns: Sequence[Column]) -> Iterator[str]:
+    """Yield the annotated records."""
+    names = [f"{PREFIX}{column.name}" for column in columns]
+    for record in vcf.records():
+        variants = list(variants_of(record))
+        of_record = list(itertools.islice(rows, len(variants)))
+        if [row.variant for row in of_record] != variants:
+            raise OutputError(f"the effects are not those of the records of {vcf.name}: they differ at {variants[0]}")
+        yield _annotated(str(record), of_record, names)
+    extra = next(rows, None)
+    if extra is not None:
+        raise OutputError(f"the effects are not those of the records of {vcf.name}, which has no {extra.variant}")
+
+
+def _annotated(line: str, rows: Sequence[Row], names: Sequence[str]) -> str:
+    """Return a record's line with what the rows say."""
+    fields = line.rstrip("\n").split("\t")
+    info = [entry for entry in fields[INFO].split(";") if entry not in (NOTHING, "") and not entry.startswith(PREFIX)]
+    if any(row.reason is None for row in rows):
+        info += [f"{name}={','.join(_number(row.effects[place]) for row in rows)}" for place, name in enumerate(names)]
+    if any(row.reason is not None for row in rows):
+        info.append(f"{SET_ASIDE}={','.join(NOTHING if row.reason is None else row.reason.name for row in rows)}")
+    filters = [name for name in fields[FILTER].split(";") if not name.startswith(PREFIX)]
+    if all(row.reason is not None for row in rows):
+        reasons = dict.fromkeys(f"{PREFIX}{row.reason.name}" for row in rows if row.reason is not None)
+        filters = [*(name for name in filters if name not in (NOTHING, "PASS")), *reasons]
+    fields[INFO], fields[FILTER] = ";".join(info) or NOTHING, ";".join(filters) or NOTHING
+    return "\t".join(fields) + "\n"
+
+
+def _number(text: str) -> str:
+    """Return a number of a table as VCF files hold it, in single precision."""
+    return NOTHING if text == MISSING else text if text.lstrip("-").isdecimal() else f"{float(text):.7g}"

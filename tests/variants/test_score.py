@@ -1,0 +1,354 @@
+"""Effects equal those of predicting both alleles in full, by the model alone and sequences spliced by hand."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import jensenshannon
+from scipy.special import softmax
+
+import attribution_bench as ab
+from attribution_bench.errors import InvalidInputError, TargetError
+from attribution_bench.sequences.genome import Genome
+from attribution_bench.sequences.variants import Variant, VariantReason, normalised
+from attribution_bench.variants import ProfileEffects, ScalarEffects, SplicingEffects, score_variants
+from attribution_bench.variants.score import BLOCK, partial_passes
+
+LENGTH = 60
+CROPPED = 5
+"""Positions at either end of the window that the model has no output for."""
+InFull = Callable[[list[str]], dict[str, np.ndarray]]
+COMPLEMENT = str.maketrans("ACGT", "TGCA")
+
+
+def contig_letters(genome: Genome, contig: str) -> str:
+    return genome.fetch(contig, 0, genome.length(contig))
+
+
+def random_variants(genome: Genome, contig: str, count: int, seed: int = 0) -> list[Variant]:
+    """Substitutions, insertions and deletions of up to five letters, all along a contig."""
+    random, letters, variants = np.random.default_rng(seed), contig_letters(genome, contig), []
+    while len(variants) < count:
+        position = int(random.integers(0, len(letters)))
+        if random.random() < 0.5:
+            reference = letters[position]
+            alternative = str(random.choice([letter for letter in "ACGT" if letter != reference]))
+        else:
+            reference = letters[position : position + int(random.integers(1, 6))]
+            alternative = "".join(random.choice(list("ACGT"), random.integers(1, 6)))
+        if reference != alternative and set(reference) <= set("ACGT"):
+            variants.append(Variant(contig, position, reference, alternative))
+    return variants
+
+
+def spliced(genome: Genome, variant: Variant, middle: int) -> tuple[str, str]:
+    """Windows of both alleles about a position, cut from the contig and from the contig with the variant in it."""
+    letters = contig_letters(genome, variant.contig)
+    end = variant.position + len(variant.reference)
+    with_variant = letters[: variant.position] + variant.alternative + letters[end:]
+    padding, start = "N" * LENGTH, middle - LENGTH // 2 + LENGTH
+    return tuple((padding + text + padding)[start : start + LENGTH] for text in (letters, with_variant))
+
+
+def predicted(in_full: InFull, sequence: str, strand: str) -> dict[str, np.ndarray]:
+    """Outputs for a window on a strand, positions in the order of the strand +."""
+    if strand == "+":
+        return {name: value[0] for name, value in in_full([sequence]).items()}
+    outputs = in_full([sequence.translate(COMPLEMENT)[::-1]])
+    return {name: value[0] if name == "count" else value[0, ..., ::-1] for name, value in outputs.items()}
+
+
+def on_strands(in_full: InFull, sequence: str, strand: str) -> dict[str, np.ndarray]:
+    """Outputs as they are averaged over strands: counts as numbers, the rest as the model gives it."""
+    each = [predicted(in_full, sequence, one) for one in ("+-" if strand == "both" else strand)]
+    for outputs in each:
+        outputs["count"] = np.exp(outputs["count"])
+    return {name: np.mean([outputs[name] for outputs in each], axis=0) for name in each[0]}
+
+
+@pytest.fixture(scope="module")
+def engine(profiles: torch.nn.Module) -> ab.InSilicoMutagenesis:
+    method = ab.get_method("fastism")(profiles, min_speedup=0)
+    assert isinstance(method, ab.InSilicoMutagenesis)
+    return method
+
+
+@pytest.mark.parametrize("contig", ["chr1", "short", "gap"])
+@pytest.mark.parametrize("strand", ["+", "-", "both"])
+@pytest.mark.parametrize("share_within", [0, 7])
+def test_numbers_equal_full_passes(
+    engine: ab.InSilicoMutagenesis, in_full: InFull, genome: Genome, contig: str, strand: str, share_within: int
+) -> None:
+    variants = random_variants(genome, contig, 60)
+    target = ("profile", 20)
+    scores = score_variants(
+        engine,
+        variants,
+        genome,
+        length=LENGTH,
+        target=target,
+        strand=strand,  # type: ignore[arg-type]
+        share_within=share_within,
+        largest_unknown_share=1,
+    )
+    count = 0
+    for variant, score in zip(variants, scores, strict=True):
+        assert score.variant == variant
+        form = normalised(variant, genome)
+        assert isinstance(form, Variant)
+        step = 2 * share_within + 1
+        middle = form.position // step * step + share_within
+        values = []
+        for sequence in spliced(genome, variant, middle):
+            strands = [predicted(in_full, sequence, "+")["profile"][20]] if strand != "-" else []
+            if strand != "+":
+                # A position of a profile is that of the sequence that the model is given.
+                strands.append(predicted(in_full, sequence, "-")["profile"][::-1][20])
+            values.append(np.mean(strands))
+        reference, alternative = values
+        assert score.set_aside is None
+        assert score.effects["reference_prediction"] == pytest.approx(reference, abs=1e-10, rel=0)
+        assert score.effects["alternative_prediction"] == pytest.approx(alternative, abs=1e-10, rel=0)
+        assert score.effects["delta"] == pytest.approx(alternative - reference, abs=1e-10, rel=0)
+        fold = np.log2(alternative / reference) if min(values) > 0 else np.nan
+        assert score.effects["log2_fold_change"] == pytest.approx(fold, abs=1e-9, rel=0, nan_ok=True)
+        count += abs(alternative - reference) > 1e-6
+    assert count > 20
+
+
+@pytest.mark.parametrize("strand", ["+", "-", "both"])
+def test_profiles_and_counts_equal_full_passes(
+    engine: ab.InSilicoMutagenesis, in_full: InFull, genome: Genome, strand: str
+) -> None:
+    variants = random_variants(genome, "chr1", 60, seed=1) + random_variants(genome, "short", 20, seed=2)
+    effects = ProfileEffects("profile", "count")
+    scores = score_variants(engine, variants, genome, length=LENGTH, effects=effects, strand=strand)  # type: ignore[arg-type]
+    for variant, score in zip(variants, scores, strict=True):
+        form = normalised(variant, genome)
+        assert isinstance(form, Variant)
+        reference, alternative = (on_strands(in_full, s, strand) for s in spliced(genome, variant, form.position))
+        found = score.effects
+        assert found["reference_counts"] == pytest.approx(reference["count"][0], abs=1e-10)
+        assert found["alternative_counts"] == pytest.approx(alternative["count"][0], abs=1e-10)
+        assert found["logfc"] == pytest.approx(np.log2(alternative["count"][0] / reference["count"][0]), abs=1e-10)
+        profiles = [softmax(outputs["profile"]) for outputs in (reference, alternative)]
+        assert found["jsd_unaligned"] == pytest.approx(jensenshannon(*profiles, base=2), abs=1e-7)
+        # About an insertion or deletion: the allele's letters that one side lacks go, then what one side has too many.
+        start = LENGTH // 2 - CROPPED
+        lengths = len(form.reference), len(form.alternative)
+        parts = [
+            np.concatenate([profile[: start + min(lengths)], profile[start + length :]])
+            for profile, length in zip(profiles, lengths, strict=True)
+        ]
+        shared = min(map(len, parts))
+        parts = [part[:shared] / part[:shared].sum() for part in parts]
+        assert found["jsd"] == pytest.approx(jensenshannon(*parts, base=2), abs=1e-7)
+        if form.is_substitution:
+            assert found["jsd"] == found["jsd_unaligned"]
+
+
+@pytest.mark.parametrize("strand", ["+", "both"])
+@pytest.mark.parametrize("distance", [None, 4])
+def test_gains_and_losses_equal_full_passes(
+    engine: ab.InSilicoMutagenesis, in_full: InFull, genome: Genome, strand: str, distance: int | None
+) -> None:
+    variants = random_variants(genome, "chr1", 60, seed=3)
+    effects = SplicingEffects({"acceptor": 1, "donor": 2}, "classes", distance)
+    scores = score_variants(engine, variants, genome, length=LENGTH, effects=effects, strand=strand)  # type: ignore[arg-type]
+    compared = 0
+    for variant, score in zip(variants, scores, strict=True):
+        form = normalised(variant, genome)
+        assert isinstance(form, Variant)
+        if len(form.reference) > 1 and len(form.alternative) > 1:
+            continue
+        reference, alternative = (
+            on_strands(in_full, s, strand)["classes"].T for s in spliced(genome, variant, form.position)
+        )
+        # The rule of SpliceAI, position by position.
+        start, deleted, inserted = LENGTH // 2 - CROPPED, len(form.reference), len(form.alternative)
+        after = np.concatenate(
+            [
+                alternative[:start],
+                alternative[start : start + inserted].max(axis=0, keepdims=True),
+                np.zeros((deleted - 1, 3)),
+                alternative[start + inserted :],
+            ]
+        )[: len(reference)]
+        change = after - reference[: len(after)]
+        offsets = np.arange(len(after)) - start
+        if distance is not None:
+            change, offsets = (part[np.abs(offsets) <= distance] for part in (change, offsets))
+        for name, place in (("acceptor", 1), ("donor", 2)):
+            for kind, signed in (("gain", change[:, place]), ("loss", -change[:, place])):
+                assert score.effects[f"{name}_{kind}"] == pytest.approx(signed.max(), abs=1e-10)
+                assert score.effects[f"{name}_{kind}_offset"] == offsets[signed.argmax()]
+                compared += 1
+    assert compared > 150
+
+
+def test_keras_models_give_the_same(profiles: torch.nn.Module, engine: ab.InSilicoMutagenesis, genome: Genome) -> None:
+    import keras
+
+    x = keras.Input((LENGTH, 4), dtype="float64")
+    hidden = keras.layers.Conv1D(6, 5, activation="tanh", dtype="float64")(x)
+    hidden = keras.layers.Conv1D(6, 3, dilation_rate=3, activation="tanh", dtype="float64")(hidden)
+    classes = keras.layers.Softmax(dtype="float64", name="classes")(
+        keras.layers.Rescaling(3.0, dtype="float64")(keras.layers.Conv1D(3, 1, dtype="float64")(hidden))
+    )
+    model = keras.Model(x, classes)
+    state = profiles.state_dict()
+    kernels = ("stem", "dilated", "classes")
+    model.set_weights(
+        [
+            array
+            for name in kernels
+            for array in (state[f"{name}.weight"].numpy().transpose(2, 1, 0), state[f"{name}.bias"].numpy())
+        ]
+    )
+    variants = random_variants(genome, "chr1", 20, seed=4)
+    effects = SplicingEffects({"donor": 2})
+    method = ab.get_method("fastism")(model, min_speedup=0)
+    in_keras = score_variants(method, variants, genome, length=LENGTH, effects=effects, strand="both")
+    in_torch = score_variants(
+        engine,
+        variants,
+        genome,
+        length=LENGTH,
+        effects=SplicingEffects({"donor": 2}, "classes"),
+        strand="both",
+    )
+    for one, other in zip(in_keras, in_torch, strict=True):
+        assert one.effects == pytest.approx(other.effects, abs=1e-10)
+
+
+def test_alleles_of_one_record_and_neighbours_share_windows_without_a_difference(
+    engine: ab.InSilicoMutagenesis, profiles: torch.nn.Module, genome: Genome
+) -> None:
+    letters = contig_letters(genome, "chr1")
+    variants = [
+        Variant("chr1", position, letters[position], alternative)
+        for position in range(100, 130)
+        for alternative in "ACGT"
+        if alternative != letters[position]
+    ]
+    full = ab.get_method("standard_ism")(profiles)
+    for share_within in (0, 10):
+        options = {"length": LENGTH, "target": "count", "share_within": share_within}
+        scores = zip(
+            score_variants(engine, variants, genome, **options),  # type: ignore[arg-type]
+            score_variants(full, variants, genome, **options),  # type: ignore[arg-type]
+            strict=True,
+        )
+        for one, other in scores:
+            assert one.effects == pytest.approx(other.effects, abs=1e-10)
+
+
+def test_what_is_set_aside_keeps_its_place(engine: ab.InSilicoMutagenesis, genome: Genome) -> None:
+    letters = contig_letters(genome, "chr1")
+    other = "A" if letters[100] != "A" else "C"
+    variants = [
+        Variant("chr1", 100, letters[100], other),
+        Variant("1", 100, letters[100], other),
+        Variant("chr1", 100, other, letters[100]),
+        Variant("chr1", 100, letters[100:140], letters[100]),
+        Variant("chr1", 3, letters[3], "A" if letters[3] != "A" else "C"),
+        Variant("gap", 49, genome.fetch("gap", 49, 50), "A" if genome.fetch("gap", 49, 50) != "A" else "C"),
+        Variant("chr1", 101, letters[101], "<DUP>"),
+    ]
+    options = {"length": LENGTH, "target": "count", "overhang": "drop", "largest_unknown_share": 0.4}
+    scores = list(score_variants(engine, variants, genome, **options))  # type: ignore[arg-type]
+    assert [score.variant for score in scores] == variants
+    assert [score.set_aside and score.set_aside.reason for score in scores] == [
+        None,
+        VariantReason.NO_CONTIG,
+        VariantReason.REF_MISMATCH,
+        VariantReason.TOO_LONG,
+        VariantReason.WINDOW_OFF_CONTIG,
+        VariantReason.MOSTLY_UNKNOWN,
+        VariantReason.SYMBOLIC,
+    ]
+    assert [bool(score.effects) for score in scores] == [score.set_aside is None for score in scores]
+
+
+def test_predictions_that_are_not_finite_set_a_variant_aside(genome: Genome) -> None:
+    class Breaks(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            # log of a negative number where A stands in the middle.
+            return torch.log(0.5 - x[:, 0, LENGTH // 2])[:, None]
+
+    letters = contig_letters(genome, "chr1")
+    position = next(place for place in range(100, 200) if letters[place] == "C")
+    variants = [Variant("chr1", position, "C", "A"), Variant("chr1", position, "C", "G")]
+    method = ab.get_method("standard_ism")(Breaks().double())
+    broken, fine = score_variants(method, variants, genome, length=LENGTH)
+    assert broken.set_aside is not None
+    assert broken.set_aside.reason == VariantReason.NOT_FINITE
+    assert fine.effects["delta"] == 0
+
+
+def test_scores_come_before_all_variants_are_read(engine: ab.InSilicoMutagenesis, genome: Genome) -> None:
+    read = 0
+
+    def endless() -> Iterator[Variant]:
+        nonlocal read
+        while True:
+            yield from random_variants(genome, "chr1", 50, seed=read)
+            read += 50
+
+    scores = score_variants(engine, endless(), genome, length=LENGTH, target="count")
+    assert len(list(islice(scores, 3 * BLOCK))) == 3 * BLOCK
+    assert read < 3 * BLOCK + 50
+
+
+def test_what_is_set_aside_does_not_wait_for_ever(engine: ab.InSilicoMutagenesis, genome: Genome) -> None:
+    endless = iter(lambda: Variant("nowhere", 0, "A", "C"), None)
+    scores = score_variants(engine, endless, genome, length=LENGTH, target="count")
+    assert len(list(islice(scores, 5000))) == 5000
+
+
+def test_the_default_method_computes_what_is_affected(
+    profiles: torch.nn.Module, engine: ab.InSilicoMutagenesis, genome: Genome
+) -> None:
+    variants = random_variants(genome, "chr1", 3)
+    chosen = score_variants(profiles, variants, genome, length=LENGTH, target="count")
+    given = score_variants(engine, variants, genome, length=LENGTH, target="count")
+    assert [score.effects for score in chosen] == [pytest.approx(score.effects, abs=1e-12) for score in given]
+    assert partial_passes(ab.as_sequence_model(profiles)).tags.partial_passes
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"length": 0}, InvalidInputError),
+        ({"strand": "?"}, InvalidInputError),
+        ({"overhang": "wrap"}, InvalidInputError),
+        ({"share_within": -1}, InvalidInputError),
+        ({"share_within": 30}, InvalidInputError),
+        ({"largest_unknown_share": 2}, InvalidInputError),
+        ({"batch_size": 0}, InvalidInputError),
+        ({"target": None}, TargetError),
+        ({"target": "nothing"}, TargetError),
+        ({"effects": ScalarEffects("count")}, InvalidInputError),
+        ({"target": None, "effects": ProfileEffects()}, TargetError),
+        ({"target": None, "effects": ProfileEffects("nothing")}, TargetError),
+        ({"target": None, "effects": SplicingEffects({"donor": 3}, "classes")}, TargetError),
+        ({"target": None, "effects": SplicingEffects({"donor": 1})}, TargetError),
+        ({"target": None, "effects": SplicingEffects({"donor": 1}, "profile")}, TargetError),
+        ({"length": 8}, ab.errors.ModelError),
+    ],
+)
+def test_options_that_cannot_be_are_refused_at_once(
+    engine: ab.InSilicoMutagenesis, genome: Genome, options: dict[str, object], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        score_variants(engine, [], genome, **{"length": LENGTH, "target": "count", **options})  # type: ignore[arg-type]
+
+
+def test_a_protein_model_is_refused(genome: Genome) -> None:
+    model = ab.as_sequence_model(
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(20 * LENGTH, 1)), alphabet="protein"
+    )
+    with pytest.raises(InvalidInputError, match="DNA or RNA"):
+        score_variants(ab.get_method("standard_ism")(model), [], genome, length=LENGTH)
