@@ -7,7 +7,8 @@ from attribution_bench.models import SequenceModel, as_sequence_model
 from attribution_bench.mutagenesis import InSilicoMutagenesis, MutationResult, RawMutagenesis
 from attribution_bench.mutations import Mutation, knockouts, scrambles, tiles
 from attribution_bench.registry import get_method, get_model, list_methods, list_models, list_peers
-from attribution_bench.sequences import DNA, PROTEIN, RNA, Alphabet
+from attribution_bench.sequences import DNA, PROTEIN, RNA, Alphabet, Genome
+from attribution_bench.variants import Variant, score_variants
 
 __all__ = [
     "DNA",
@@ -16,6 +17,7 @@ __all__ = [
     "Alphabet",
     "Attribution",
     "AttributionResult",
+    "Genome",
     "InSilicoMutagenesis",
     "Mutation",
     "MutationResult",
@@ -24,6 +26,7 @@ __all__ = [
     "Request",
     "SequenceModel",
     "Tags",
+    "Variant",
     "__version__",
     "as_sequence_model",
     "errors",
@@ -33,6 +36,7 @@ __all__ = [
     "list_methods",
     "list_models",
     "list_peers",
+    "score_variants",
     "scrambles",
     "tiles",
 ]

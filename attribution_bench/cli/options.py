@@ -164,9 +164,11 @@ def numbers(values: list[str] | None, default: tuple[int, ...], option: str, bou
 
 
 def stated_length(source: "ModelSource", open_model: "Callable[[], SequenceModel]") -> int:
-    """Return the length that a model itself states; 1000 for an architecture that takes any."""
+    """Return the length that a model itself states, or an architecture is built for by default."""
     if source.kind == "built-in":
-        return DEFAULT_LENGTH if source.length is None else source.length
+        if source.length is not None:
+            return source.length
+        return DEFAULT_LENGTH if source.default_length is None else source.default_length
     model = open_model()
     shape = getattr(model.model, "input_shape", None)
     if isinstance(shape, tuple) and len(shape) == 3:

@@ -50,6 +50,14 @@ class ModelSource:
         return length if isinstance(length, int) else None
 
     @property
+    def default_length(self) -> int | None:
+        """Length that a built-in architecture is built for where none is stated."""
+        if self.kind != "built-in":
+            return None
+        parameter = inspect.signature(get_model(self.name)).parameters.get("length")
+        return parameter.default if parameter is not None and isinstance(parameter.default, int) else None
+
+    @property
     def identity(self) -> str:
         """Digest of the model's file, or of the source file that defines the callable; empty for an architecture."""
         if self.kind == "built-in":

@@ -10,9 +10,16 @@ from attribution_bench.models import LazyRows, OutputSpec, Target, predict
 from attribution_bench.models.targets import select
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, InSilicoMutagenesis
 from attribution_bench.mutations import Mutation
+from attribution_bench.sequences import Alphabet
 from attribution_bench.variants.windows import Alleles
 
 Arrays = dict[str, NDArray[np.float64]]
+
+
+def check_nucleotides(alphabet: Alphabet) -> None:
+    """Check that a model's sequences can be those of a genome; raises InvalidInputError."""
+    if alphabet.letters not in ("ACGT", "ACGU"):
+        raise InvalidInputError(f"variants of a genome need a model of DNA or RNA, not of {alphabet.name}")
 
 
 class AllelePredictor:
@@ -34,8 +41,6 @@ class AllelePredictor:
 
     Raises
     ------
-    InvalidInputError
-        The model's alphabet is not one of nucleotides.
     TargetError
         The target is none of the outputs.
     """
@@ -47,12 +52,9 @@ class AllelePredictor:
         target: Target,
         batch_size: int | None,
     ) -> None:
-        alphabet = method.model.alphabet
-        if alphabet.letters not in ("ACGT", "ACGU"):
-            raise InvalidInputError(f"variants of a genome need a model of DNA or RNA, not of {alphabet.name}")
         self._method, self._target, self._batch_size = method, target, batch_size
         self._selections = select(target, outputs)
-        self._letters = str.maketrans("T", "U") if "U" in alphabet.letters else {}
+        self._letters = str.maketrans("T", "U") if "U" in method.model.alphabet.letters else {}
 
     def predict(self, alleles: Sequence[Alleles]) -> tuple[Arrays, Arrays]:
         """Return output -> (V, *selected) for the reference alleles of V variants, and for the alternative ones."""

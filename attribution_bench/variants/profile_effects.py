@@ -63,11 +63,11 @@ class ProfileEffects:
         return BoundProfileEffects(self, axis, None if counts is None else counts.name)
 
     def _outputs(self, specs: Sequence[OutputSpec]) -> tuple[OutputSpec, OutputSpec | None]:
+        counted = None if self.counts is None else output_named(specs, self.counts)
         if self.profile is not None:
-            counted = None if self.counts is None else output_named(specs, self.counts)
             return output_named(specs, self.profile), counted
-        profiles = [spec for spec in specs if spec.size > 1 and spec.name != self.counts]
-        counts = [spec for spec in specs if spec.size == 1 or spec.name == self.counts]
+        profiles = [spec for spec in specs if spec.size > 1 and spec != counted]
+        counts = [spec for spec in specs if spec.size == 1] if counted is None else [counted]
         if len(profiles) != 1 or len(counts) > 1:
             shapes = ", ".join(f"{spec.name!r} {spec.shape}" for spec in specs)
             raise TargetError(f"which outputs are the profile and the counts is open; name them among {shapes}")

@@ -20,7 +20,7 @@ from attribution_bench.sequences.variants import (
     normalised,
     variants_of,
 )
-from attribution_bench.variants.allele_predictions import AllelePredictor, Arrays
+from attribution_bench.variants.allele_predictions import AllelePredictor, Arrays, check_nucleotides
 from attribution_bench.variants.effects import BoundEffects, Column, Effects, ModelOutputs, ScalarEffects, StrandName
 from attribution_bench.variants.windows import Alleles, Placing, place
 
@@ -163,6 +163,7 @@ def variant_scorer(
         raise InvalidInputError(f"batch_size must be at least 1, not {batch_size}")
     placing = Placing(length, share_within, overhang, largest_unknown_share)
     method = model if isinstance(model, InSilicoMutagenesis) else partial_passes(as_sequence_model(model))
+    check_nucleotides(method.model.alphabet)
     outputs = method.model.outputs(length)
     bound = (effects or ScalarEffects(target)).bind(ModelOutputs(outputs, length, method.model.layout))
     predictor = AllelePredictor(method, outputs, bound.target, batch_size)

@@ -262,10 +262,10 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
 def _go_on(partial: Path, header: str, alleles: Iterator[Variant], summary: Summary) -> None:
     """Cut the table of a run that was stopped after its last whole block, and pass over its alleles."""
     whole, rows = _whole_blocks(partial, header)
-    try:
-        os.truncate(partial, whole)
-    except OSError as error:
-        raise OutputError(f"cannot write {partial}: {error.strerror or error}") from error
+    if rows == 0:
+        write_whole(partial, header)
+        return
+    os.truncate(partial, whole)
     for row, variant in itertools.zip_longest(
         itertools.islice(read_effects(partial), rows), itertools.islice(alleles, rows)
     ):
@@ -280,15 +280,14 @@ def _go_on(partial: Path, header: str, alleles: Iterator[Variant], summary: Summ
 
 def _whole_blocks(partial: Path, header: str) -> tuple[int, int]:
     """Return the bytes of a table up to the end of its last whole block, and the rows until there."""
-    whole = rows = read = alleles = predicted = 0
+    rows = alleles = predicted = 0
     with partial.open("rb") as file:
-        for number, line in enumerate(file):
+        first = file.readline()
+        if not header.encode().startswith(first):
+            raise OutputError(f"{partial} is no table of the effects asked for; begin anew with restart")
+        whole = read = len(first)
+        for line in file:
             read += len(line)
-            if number == 0:
-                if line.decode("utf-8", "replace") != header:
-                    raise OutputError(f"{partial} is no table of the effects asked for; begin anew with restart")
-                whole = read
-                continue
             try:
                 row = _parsed(line.decode("utf-8"))
             except ValueError:

@@ -51,7 +51,8 @@ class VcfFile:
                 # pysam reads gzip that is not bgzip from an open file only.
                 source = self._stack.enter_context(Path(self._path).open("rb"))  # noqa: SIM115 - the stack closes it
             self._file = self._stack.enter_context(pysam.VariantFile(source, drop_samples=not samples))
-        except (OSError, ValueError, NotImplementedError) as error:
+        except (OSError, ValueError, NotImplementedError, TypeError) as error:
+            # A TypeError where pysam cannot name an open file that is no VCF file in its own message.
             self._stack.close()
             reason = (isinstance(error, OSError) and error.strerror) or "it is no VCF file, or damaged"
             raise SequenceError(

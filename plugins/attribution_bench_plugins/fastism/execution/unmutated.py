@@ -18,28 +18,72 @@ from attribution_bench_plugins.fastism.values.window import Window
 Made = TypeVar("Made")
 
 
+class LaidOut:
+    """An activation in the engine's order, laid out as far as it is read: a few mutations read little of it.
+
+    It is one array throughout, so that positions are places in it. Those that nobody has asked for hold any numbers.
+    """
+
+    def __init__(self, layout: Layout, native: Tensor) -> None:
+        self.length = layout.length
+        self._native = layout.in_order(native)
+        rows_and_positions = "n" in layout.labels and "p" in layout.labels
+        whole = None if rows_and_positions else layout.to_engine(native)
+        if rows_and_positions and self._native.is_contiguous():
+            whole = self._native.reshape(-1, layout.length, layout.channels)
+        self._array = native.new_empty(len(self._native), layout.length, layout.channels) if whole is None else whole
+        self._filled = (0, 0) if whole is None else (0, layout.length)
+        self._filling = Lock()
+
+    def array(self, low: int, high: int) -> Tensor:
+        """Return (sequences, positions, channels), which holds the activation from `low` to `high` at least."""
+        low, high = max(0, low), min(self.length, high)
+        with self._filling:
+            first, last = self._filled
+            if low < high and not first <= low < high <= last:
+                first, last = (first, last) if first < last else (low, low)
+                self._fill(min(low, first), first)
+                self._fill(last, max(high, last))
+                self._filled = min(low, first), max(high, last)
+        return self._array
+
+    def _fill(self, low: int, high: int) -> None:
+        if low < high:
+            part = self._native[:, low:high]
+            self._array[:, low:high].view(part.shape).copy_(part)
+
+
 class Padded:
     """An activation (sequences, positions, channels) with as many zeros on both sides as its windows have needed."""
 
-    def __init__(self, array: Tensor) -> None:
-        self.length = array.shape[1]
-        self._padded = array, 0
+    def __init__(self, length: int, array: Callable[[int, int], Tensor]) -> None:
+        self.length, self._array = length, array
+        """`array` gives the activation without zeros, which holds the range that it is called with at least."""
+        self._padded: tuple[Tensor, int] | None = None
         """The array and how many zeros are on either side: one pair, as several threads may widen it."""
+
+    @classmethod
+    def of(cls, array: Tensor) -> "Padded":
+        """Return one of an activation that is there as a whole."""
+        return cls(array.shape[1], lambda low, high: array)
 
     def view(self, window: Window, count: int) -> Tensor:
         """Return the windows of `count` mutations, (sequences, count, 1, width, channels), without a copy.
 
         Windows that walk backwards are copied.
         """
-        array, margin = self._padded
         if self.length == 1 and window.step == 0 and window.width == 1:
-            return array[:, None, None].expand(-1, count, -1, -1, -1)
+            return self._array(0, 1)[:, None, None].expand(-1, count, -1, -1, -1)
         low = min(window.start, window.at(count - 1))
         high = max(window.start, window.at(count - 1)) + window.width
         needed = max(-low, high - self.length, 0)
-        if needed > margin:
-            grow = max(needed, 2 * margin) - margin
-            array, margin = self._padded = F.pad(array, (0, 0, grow, grow)), margin + grow
+        if self._padded is None and needed == 0:
+            array, margin = self._array(low, high), 0
+        else:
+            array, margin = self._padded or (self._array(0, self.length), 0)
+            if needed > margin:
+                grow = max(needed, 2 * margin) - margin
+                array, margin = self._padded = F.pad(array, (0, 0, grow, grow)), margin + grow
         part = array[:, margin + low : margin + high]
         if window.step == 0:
             return part[:, None, None].expand(-1, count, -1, -1, -1)
@@ -55,6 +99,7 @@ class UnmutatedActivations:
         sequences = inputs[plan.graph.input]
         self.count, self.device = sequences.shape[0], devices.kind(sequences.device)
         self.native: dict[str, Any] = run_graph(plan.graph, inputs, self.count, _kept(plan))
+        self._laid_out: dict[str, LaidOut] = {}
         self._padded: dict[tuple[str, str], Padded] = {}
         self._summaries: dict[tuple[str, str], Tensor] = {}
         self._making = Lock()
@@ -62,28 +107,50 @@ class UnmutatedActivations:
 
     def view(self, source: str, window: Window, count: int) -> Tensor:
         """Return a node's unmutated activation on windows; see `Padded.view`."""
-        padded = self._once(self._padded, (source, ""), lambda: Padded(self._in_order(source)))
-        return padded.view(window, count)
+        return self._once(self._padded, (source, ""), lambda: self._padded_source(source)).view(window, count)
+
+    def array(self, source: str, window: Window, count: int) -> Tensor:
+        """Return a node's activation (sequences, positions, channels), contiguous, which is there on the windows.
+
+        What it holds at other positions of the sequence means nothing.
+        """
+        low, high = min(window.start, window.at(count - 1)), max(window.start, window.at(count - 1))
+        return self._source(source).array(low, high + window.width)
 
     def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Padded:
         """Return a function of a node's unmutated activation, computed once; the function must map 0 to 0."""
-        return self._once(self._padded, (source, name), lambda: Padded(function(self._in_order(source))))
+        return self._once(self._padded, (source, name), lambda: Padded.of(function(self._whole(source))))
 
     def summary(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return any function of a node's unmutated activation (sequences, positions, channels), computed once."""
-        return self._once(self._summaries, (source, name), lambda: function(self._in_order(source)))
+        return self._once(self._summaries, (source, name), lambda: function(self._whole(source)))
 
     def constant(self, name: str, like: Node, layout: Layout, window: Window, count: int) -> Tensor:
         """Return an unreached node as it is broadcast to another, on windows."""
-        padded = self._once(self._padded, (name, like.name), lambda: Padded(self._broadcast(name, like, layout)))
+        padded = self._once(self._padded, (name, like.name), lambda: Padded.of(self._broadcast(name, like, layout)))
         if padded.length == 1 and layout.length > 1:
             return padded.view(Window(0, 0, 1), count)
         return padded.view(window, count)
 
-    def _in_order(self, source: str) -> Tensor:
-        layout = self.plan.steps[source].layout
-        assert layout is not None
-        return layout.to_engine(self.native[source])
+    def _padded_source(self, source: str) -> Padded:
+        activation = self._lay_out(source)
+        return Padded(activation.length, activation.array)
+
+    def _source(self, source: str) -> LaidOut:
+        with self._making:
+            return self._lay_out(source)
+
+    def _whole(self, source: str) -> Tensor:
+        activation = self._lay_out(source)
+        return activation.array(0, activation.length)
+
+    def _lay_out(self, source: str) -> LaidOut:
+        """Return an activation in the engine's order, made once; called by one thread at a time."""
+        if source not in self._laid_out:
+            layout = self.plan.steps[source].layout
+            assert layout is not None
+            self._laid_out[source] = LaidOut(layout, self.native[source])
+        return self._laid_out[source]
 
     def _broadcast(self, name: str, like: Node, layout: Layout) -> Tensor:
         value, shape = self.native[name], like.shape

@@ -152,9 +152,12 @@ class Layout:
 
     def to_engine(self, value: Tensor) -> Tensor:
         """Return a framework's tensor as (rows, positions, channels), contiguous."""
+        return self.in_order(value).reshape(-1, self.length, self.channels).contiguous()
+
+    def in_order(self, value: Tensor) -> Tensor:
+        """Return a framework's tensor with an axis for each label: rows, positions, what a position holds; a view."""
         split = value.reshape([-1 if label == "n" else self.size(label) or 1 for label in self.labels])
-        order = [self.labels.index(label) for label in "np" + self.order if label in self.labels]
-        return split.permute(order).reshape(-1, self.length, self.channels).contiguous()
+        return split.permute([self.labels.index(label) for label in "np" + self.order if label in self.labels])
 
     def to_framework(self, value: Tensor, shape: Sequence[int | None]) -> Tensor:
         """Return (rows, positions, channels) in the framework's own order and shape, contiguous."""

@@ -154,7 +154,7 @@ class LazyWindow(Windowed):
             self.length,
             epilogue,
             x_unmutated=self._contiguous(x.source) if kernel.reads_unmutated else None,
-            unmutated=self._contiguous(self._unmutated_of) if reads_unmutated else None,
+            unmutated=self._unmutated_array(self._unmutated_of) if reads_unmutated else None,
             scale=None if self._scale is None else self._scale.to(read.dtype).contiguous(),
             other=None if other is None else _operand(other),
             other_window=None if other is None else other.window,
@@ -220,6 +220,10 @@ class LazyWindow(Windowed):
     def _let_go(self) -> None:
         """Drop the operands: the result may be kept for much longer than they are needed."""
         del self._x, self._other, self._program
+
+    def _unmutated_array(self, source: str) -> Tensor:
+        """Return a node's unmutated activation of which the kernel reads what it writes: the window."""
+        return self.unmutated.array(source, self.window, self.shape[1])
 
     def _contiguous(self, source: str) -> Tensor:
         return self.unmutated.summary(source, "contiguous", Tensor.contiguous)

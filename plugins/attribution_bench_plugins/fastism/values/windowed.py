@@ -30,6 +30,9 @@ class Unmutated(Protocol):
     def view(self, source: str, window: Window, count: int) -> Tensor:
         """Return a node's activation on the windows of `count` mutations, (n, count, 1, width, channels)."""
 
+    def array(self, source: str, window: Window, count: int) -> Tensor:
+        """Return a node's activation (n, positions, channels), contiguous, which is there on the windows alone."""
+
     def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> ViewedActivation:
         """Return a function of a node's activation, computed once; it must keep zero at zero."""
 

@@ -1,0 +1,354 @@
+"""VCF files scored into tables and annotated files: contents, runs that are stopped, and what goes wrong."""
+
+import gzip
+import json
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pysam
+import pysam.bcftools
+import pytest
+import torch
+
+import attribution_bench as ab
+from attribution_bench.errors import InvalidInputError, OutputError, SequenceError
+from attribution_bench.sequences.genome import Genome
+from attribution_bench.sequences.variants import Variant, VariantReason
+from attribution_bench.variants import ScalarEffects, score
+from attribution_bench.variants.job import score_vcf
+from attribution_bench.variants.score import VariantScorer, variant_scorer
+from attribution_bench.variants.table import Summary, read_effects, write_effects
+from attribution_bench.variants.vcf import VcfFile
+
+EXAMPLES = Path(str(files("attribution_bench.sequences") / "data" / "examples"))
+VCF = EXAMPLES / "variants.vcf"
+LENGTH = 40
+HEADER = (
+    "##fileformat=VCFv4.3\n##contig=<ID=chr1,length=400>\n##contig=<ID=gap,length=200>\n"
+    '##INFO=<ID=XX,Number=1,Type=Integer,Description="x">\n'
+)
+COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+
+
+@pytest.fixture(scope="module")
+def method() -> ab.InSilicoMutagenesis:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(
+            torch.nn.Conv1d(4, 3, 5), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(108, 2)
+        )
+    bound = ab.get_method("standard_ism")(model.double())
+    assert isinstance(bound, ab.InSilicoMutagenesis)
+    return bound
+
+
+@pytest.fixture
+def scorer(method: ab.InSilicoMutagenesis, genome: Genome) -> VariantScorer:
+    return variant_scorer(method, genome, length=LENGTH, effects=ScalarEffects("all"))
+
+
+@pytest.fixture
+def many(genome: Genome) -> list[Variant]:
+    """Substitutions along a contig, with some that are set aside."""
+    letters, random = genome.fetch("chr1", 0, 400), np.random.default_rng(0)
+    variants = []
+    for position in random.integers(0, 400, 45).tolist():
+        reference = letters[position] if random.random() < 0.8 else "ACGT"["CGTA".index(letters[position])]
+        variants.append(Variant("chr1", position, reference, str(random.choice(list("ACGT")))))
+    return variants
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score, "BLOCK", 6)
+    monkeypatch.setattr(score, "MOST_WAITING", 9)
+
+
+def vcf(path: Path, lines: list[str], header: str = HEADER, columns: str = COLUMNS) -> Path:
+    path.write_text(f"{header}{columns}\n" + "".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_the_examples_are_scored_and_annotated(method: ab.InSilicoMutagenesis, tmp_path: Path) -> None:
+    genome = Genome(shutil.copy(EXAMPLES / "genome.fa", tmp_path))
+    scorer = variant_scorer(method, genome, length=LENGTH, effects=ScalarEffects("all"))
+    table, annotated = tmp_path / "effects.tsv", tmp_path / "new" / "annotated.vcf.gz"
+    summary = score_vcf(scorer, VCF, table, annotated=annotated)
+    assert (summary.total, summary.scored, summary.resumed) == (20, 17, 0)
+    assert summary.set_aside == {
+        VariantReason.OVERLAPPING_DELETION: 1,
+        VariantReason.REF_MISMATCH: 1,
+        VariantReason.SYMBOLIC: 1,
+    }
+    frame = pd.read_csv(table, sep="\t").set_index("id")
+    assert frame.loc["deletion_in_repeat", "variant"] == "NC_001416.1:2429:GA:G"
+    assert frame["set_aside"].value_counts()["."] == 17
+    numbers = frame.filter(like="output")
+    assert numbers.shape == (20, 8)
+    assert (numbers["output_0_delta"].notna() == (frame["set_aside"] == ".")).all()
+    with pysam.VariantFile(str(annotated)) as file, pysam.VariantFile(str(VCF)) as original:
+        records = {record.id: record for record in file}
+        assert [(r.pos, r.ref, r.alts, r.id) for r in records.values()] == [
+            (r.pos, r.ref, r.alts, r.id) for r in original
+        ]
+    for name, record in records.items():
+        rows = frame.loc[[name]]
+        expected = rows["output_1_delta"].to_numpy()
+        if record.id in ("wrong_reference", "symbolic"):
+            assert "AB_output_1_delta" not in record.info
+            assert list(record.filter) == ["AB_REF_MISMATCH" if name == "wrong_reference" else "AB_SYMBOLIC"]
+            continue
+        assert list(record.filter) == ["PASS"]
+        found = [np.nan if value is None else value for value in record.info["AB_output_1_delta"]]
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
+        aside = ["." if reason == "." else "OVERLAPPING_DELETION" for reason in rows["set_aside"]]
+        assert list(record.info.get("AB_set_aside", aside)) == aside
+    assert len(list(tmp_path.iterdir())) == 5, "the genome, its index, the table, its settings, the new folder"
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bytes(
+    scorer: VariantScorer, many: list[Variant], tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.tsv"
+    write_effects(scorer, many, whole, {"model": "m"})
+    content, random = whole.read_bytes(), np.random.default_rng(1)
+    for cut in [0, 10, len(content) - 1, len(content), *random.integers(0, len(content), 20).tolist()]:
+        path = tmp_path / "stopped.tsv"
+        path.with_name("stopped.tsv.partial").write_bytes(content[:cut])
+        path.with_name("stopped.tsv.json").write_text(json.dumps({"model": "m"}))
+        summary = write_effects(scorer, many, path, {"model": "m"})
+        assert path.read_bytes() == content
+        assert summary.total == len(many)
+        rows = max(0, content[:cut].count(b"\n") - 1)
+        assert rows - 9 <= summary.resumed <= rows
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_an_interruption_keeps_what_is_done(scorer: VariantScorer, many: list[Variant], tmp_path: Path) -> None:
+    write_effects(scorer, many, tmp_path / "whole.tsv", {})
+    path = tmp_path / "effects.tsv"
+
+    def interrupted(summary: Summary) -> None:
+        if summary.total > 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_effects(scorer, many, path, {}, progress=interrupted)
+    assert not path.exists()
+    summary = write_effects(scorer, many, path, {})
+    assert summary.resumed > 20
+    assert path.read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_full_disk_is_one_error_and_the_run_goes_on(
+    scorer: VariantScorer, many: list[Variant], tmp_path: Path
+) -> None:
+    write_effects(scorer, many, tmp_path / "whole.tsv", {})
+    path, limits = tmp_path / "effects.tsv", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="the same command goes on"):
+            write_effects(scorer, many, path, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert write_effects(scorer, many, path, {}).resumed > 0
+    assert path.read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_other_settings_and_other_variants_are_refused(
+    scorer: VariantScorer, many: list[Variant], tmp_path: Path
+) -> None:
+    path = tmp_path / "effects.tsv"
+
+    def stopped(summary: Summary) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_effects(scorer, many, path, {"length": 40, "strand": "+"}, progress=stopped)
+    with pytest.raises(InvalidInputError, match="strand: '\\+' then, 'both' now"):
+        write_effects(scorer, many, path, {"length": 40, "strand": "both"})
+    with pytest.raises(SequenceError, match="the run that was stopped scored"):
+        write_effects(scorer, many[1:], path, {"length": 40, "strand": "+"})
+    with pytest.raises(SequenceError, match="there is None now"):
+        write_effects(scorer, many[:2], path, {"length": 40, "strand": "+"})
+    assert write_effects(scorer, many[1:], path, {"length": 41}, restart=True).resumed == 0
+
+
+def test_two_runs_into_one_table_are_refused(scorer: VariantScorer, many: list[Variant], tmp_path: Path) -> None:
+    path = tmp_path / "effects.tsv"
+
+    def second() -> Iterator[Variant]:
+        yield many[0]
+        with pytest.raises(OutputError, match="another run writes"):
+            write_effects(scorer, many, path, {})
+
+    assert write_effects(scorer, second(), path, {}).total == 1
+
+
+def test_another_file_in_the_place_of_the_table_is_refused(scorer: VariantScorer, tmp_path: Path) -> None:
+    (tmp_path / "effects.tsv.partial").write_text("something else\n")
+    (tmp_path / "effects.tsv.json").write_text("{}")
+    with pytest.raises(OutputError, match="no table of the effects"):
+        write_effects(scorer, [], tmp_path / "effects.tsv", {})
+    assert (tmp_path / "effects.tsv.partial").read_text() == "something else\n"
+
+
+def test_reasons_may_be_fatal(scorer: VariantScorer, many: list[Variant], tmp_path: Path) -> None:
+    path = tmp_path / "effects.tsv"
+    with pytest.raises(SequenceError, match=r"chr1:\d+:.:.: reference is not what the genome has \(the genome has .\)"):
+        write_effects(scorer, many, path, {}, fatal=[VariantReason.REF_MISMATCH])
+    assert not path.exists()
+    assert write_effects(scorer, many, path, {}, fatal=[VariantReason.NO_CONTIG]).set_aside[VariantReason.REF_MISMATCH]
+
+
+def test_rows_come_back_as_they_were_written(scorer: VariantScorer, many: list[Variant], tmp_path: Path) -> None:
+    named = [Variant(v.contig, v.position, v.reference, v.alternative, f"rs{n}") for n, v in enumerate(many)]
+    path = tmp_path / "effects.tsv"
+    write_effects(scorer, named, path, {})
+    scores = list(scorer.score(named))
+    for row, given in zip(read_effects(path), scores, strict=True):
+        assert row.variant == given.variant
+        assert row.reason == (given.set_aside and given.set_aside.reason)
+        if row.reason is None:
+            assert [float(text.replace("NA", "nan")) for text in row.effects] == pytest.approx(
+                list(given.effects.values()), nan_ok=True
+            )
+
+
+FORMS = ("plain", "gzip", "bgzip", "bcf", "indexed")
+
+
+def in_form(path: Path, form: str) -> Path:
+    """Write a VCF file in another form beside it."""
+    if form == "plain":
+        return path
+    target = path.with_suffix(".bcf" if form == "bcf" else ".vcf.gz")
+    if form == "gzip":
+        target.write_bytes(gzip.compress(path.read_bytes()))
+    elif form == "bcf":
+        pysam.bcftools.view("-Ob", "-o", str(target), str(path), catch_stdout=False)
+    else:
+        pysam.tabix_compress(str(path), str(target))
+        if form == "indexed":
+            pysam.tabix_index(str(target), preset="vcf")
+    return target
+
+
+LINES = [
+    "chr1\t10\ta\tA\tC,<DEL>\t3.5\tPASS\tXX=1",
+    "chr1\t11\tb\tA\t.\t.\t.\t.",
+    "chr1\t12\tc;d\tA\tC\t.\t.\tXX=2",
+    "gap\t5\t.\tA\tC\t.\t.\t.",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("chromosome", [None, "chr1", "gap", "short"])
+def test_every_form_has_the_same_records(tmp_path: Path, form: str, chromosome: str | None) -> None:
+    path = in_form(vcf(tmp_path / "x.vcf", LINES), form)
+    with VcfFile(path, chromosome=chromosome) as file:
+        found = [(record.contig, record.pos, record.id) for record in file.records()]
+    every = [("chr1", 10, "a"), ("chr1", 11, "b"), ("chr1", 12, "c;d"), ("gap", 5, None)]
+    assert found == [record for record in every if chromosome in (None, record[0])]
+
+
+def test_annotation_keeps_what_is_there_and_replaces_its_own(scorer: VariantScorer, tmp_path: Path) -> None:
+    letters = scorer.genome.fetch("chr1", 0, 20)
+    old = '##INFO=<ID=AB_output_0_delta,Number=A,Type=Float,Description="old">\n'
+    others = ["C" if letter != "C" else "G" for letter in letters]
+    lines = [
+        f"chr1\t10\ta\t{letters[9]}\t<DEL>,{others[9]}\t3.5\tPASS\tXX=1\tGT\t0/1",
+        f"chr1\t11\tb\t{letters[10]}\t.\t.\tq10;AB_OLD\tAB_set_aside=OLD\tGT\t./.",
+        f"chr1\t12\tc;d\t{letters[11]}\t{others[11]}\t.\tAB_OLD\tXX=2;AB_output_0_delta=7;YY\tGT\t1/1",
+    ]
+    path = vcf(tmp_path / "x.vcf", lines, HEADER + old, f"{COLUMNS}\tFORMAT\tperson")
+    first, second = tmp_path / "first.vcf", tmp_path / "second.vcf"
+    score_vcf(scorer, path, tmp_path / "effects.tsv", annotated=first)
+    score_vcf(scorer, first, tmp_path / "effects.tsv", annotated=second)
+    assert first.read_text() == second.read_text()
+    assert first.read_text().count("<ID=AB_output_0_delta") == 1
+    one, other, third = (line.split("\t") for line in first.read_text().splitlines() if not line.startswith("#"))
+    assert one[5:7] == ["3.5", "PASS"]
+    assert one[7].startswith("XX=1;AB_output_0_reference_prediction=.,")
+    assert one[7].endswith("AB_set_aside=SYMBOLIC,.")
+    assert other[6:8] == ["q10;AB_NO_ALTERNATIVE", "AB_set_aside=NO_ALTERNATIVE"]
+    assert third[6] == "."
+    assert third[7].startswith("XX=2;YY;AB_output_0_reference_prediction=")
+    assert [line[8:] for line in (one, other, third)] == [["GT", "0/1"], ["GT", "./."], ["GT", "1/1"]]
+
+
+def test_standard_input_is_read(tmp_path: Path) -> None:
+    path = vcf(tmp_path / "x.vcf", LINES)
+    program = (
+        "from attribution_bench.variants.vcf import VcfFile\n"
+        "with VcfFile('-', chromosome='chr1') as file: print([record.id for record in file.records()])"
+    )
+    with path.open() as stdin:
+        run = subprocess.run([sys.executable, "-c", program], stdin=stdin, capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == ("['a', 'b', 'c;d']\n", "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"chr1\t1\t.\tA\tC\t.\t.\t.\n",
+        b"##fileformat=VCFv4.3\n",
+        b"\x00\x01\x02",
+        f"{HEADER}{COLUMNS}\nchr1\tx\t.\tA\tC\t.\t.\t.\n".encode(),
+        f"{HEADER}{COLUMNS}\nchr1\t5\t.\tA\n".encode(),
+        f"{HEADER}{COLUMNS}\nchr1 5 . A C . . .\n".encode(),
+        f"{HEADER}{COLUMNS}\n\n".encode(),
+        f"{HEADER}{COLUMNS}\nchr1\t5\t\xff\tA\tC\t.\t.\t.\n".encode("latin-1"),
+        gzip.compress(f"{HEADER}{COLUMNS}\n{LINES[0]}\n".encode())[:-20],
+    ],
+)
+def test_what_is_no_vcf_is_one_error(
+    scorer: VariantScorer, content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.vcf"
+    path.write_bytes(content)
+    with pytest.raises(SequenceError, match=r"x\.vcf"):
+        score_vcf(scorer, path, tmp_path / "effects.tsv")
+    assert not (tmp_path / "effects.tsv").exists()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("form", ["bgzip", "bcf"])
+def test_a_file_that_is_cut_off_is_one_error(tmp_path: Path, form: str) -> None:
+    path = in_form(vcf(tmp_path / "x.vcf", LINES * 400), form)
+    whole = path.read_bytes()
+    for cut in (len(whole) // 2, len(whole) - 28):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(SequenceError, match=r"cannot (be )?read"), VcfFile(path) as file:
+            list(file.records())
+
+
+def test_a_missing_file_and_a_wrong_name_are_one_error_each(scorer: VariantScorer, tmp_path: Path) -> None:
+    with pytest.raises(SequenceError, match="No such file"):
+        score_vcf(scorer, tmp_path / "none.vcf", tmp_path / "effects.tsv")
+    with pytest.raises(InvalidInputError, match=r"\.vcf or \.vcf\.gz"):
+        score_vcf(scorer, VCF, tmp_path / "effects.tsv", annotated=tmp_path / "annotated.bcf")
+    with pytest.raises(SequenceError, match=r"contig .1. is not in genome\.fa, which has .chr1."):
+        score_vcf(scorer, VCF, tmp_path / "effects.tsv", chromosome="1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_records_gives_an_empty_table(scorer: VariantScorer, tmp_path: Path) -> None:
+    path: Any = vcf(tmp_path / "x.vcf", [])
+    summary = score_vcf(scorer, path, tmp_path / "effects.tsv", annotated=tmp_path / "annotated.vcf")
+    assert (summary.total, summary.seconds_per_100) == (0, None)
+    assert len((tmp_path / "effects.tsv").read_text().splitlines()) == 1
+    assert list(read_effects(tmp_path / "effects.tsv")) == []
