@@ -103,7 +103,7 @@ def _lines(vcf: VcfFile, rows: Iterator[Row], columns: Sequence[Column]) -> Iter
         of_record = list(itertools.islice(rows, len(variants)))
         if [row.variant for row in of_record] != variants:
             raise OutputError(f"the effects are not those of the records of {vcf.name}: they differ at {variants[0]}")
-        yield _annotated(str(record), of_record, names)
+        yield _annotated(vcf.line(record), of_record, names)
     extra = next(rows, None)
     if extra is not None:
         raise OutputError(f"the effects are not those of the records of {vcf.name}, which has no {extra.variant}")

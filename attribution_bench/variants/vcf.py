@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 INDEXES = (".tbi", ".csi")
+READING_ERRORS = (OSError, ValueError, NotImplementedError, TypeError)
+"""What pysam raises on files that it cannot read; a TypeError where it cannot name an open file in its own message."""
 
 
 class VcfFile:
@@ -51,8 +53,7 @@ class VcfFile:
                 # pysam reads gzip that is not bgzip from an open file only.
                 source = self._stack.enter_context(Path(self._path).open("rb"))  # noqa: SIM115 - the stack closes it
             self._file = self._stack.enter_context(pysam.VariantFile(source, drop_samples=not samples))
-        except (OSError, ValueError, NotImplementedError, TypeError) as error:
-            # A TypeError where pysam cannot name an open file that is no VCF file in its own message.
+        except READING_ERRORS as error:
             self._stack.close()
             reason = (isinstance(error, OSError) and error.strerror) or "it is no VCF file, or damaged"
             raise SequenceError(
@@ -64,12 +65,24 @@ class VcfFile:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        # What pysam finds wrong here was found at the last record, or an error is on its way already.
+        with contextlib.suppress(*READING_ERRORS):
+            self._stack.close()
 
     @property
     def header(self) -> str:
-        """Header of the file as text, with ends of lines."""
-        return str(self._file.header)
+        """Header of the file as text, with ends of lines; raises SequenceError where it is not UTF-8."""
+        return self._text(self._file.header, "its header")
+
+    def line(self, record: "pysam.VariantRecord") -> str:
+        """Return a record as a line of a VCF file, with its end; raises SequenceError where it is not UTF-8."""
+        return self._text(record, f"the record {record.contig}:{record.pos}")
+
+    def _text(self, part: object, name: str) -> str:
+        try:
+            return str(part)
+        except ValueError as error:
+            raise SequenceError(f"{self.name}: {name} is not UTF-8 text; save the file as UTF-8") from error
 
     def records(self) -> "Iterator[pysam.VariantRecord]":
         """Yield the records, in the order of the file.
@@ -85,11 +98,13 @@ class VcfFile:
             try:
                 record = next(records, None)
                 if record is None:
+                    # What is wrong with the end of a file, such as a checksum, is found when it is closed.
+                    self._file.close()
                     return
                 before = f"{record.contig}:{record.pos}"
                 # Text that is not UTF-8 is found here.
                 _ = record.alts, record.id, record.ref
-            except (OSError, ValueError) as error:
+            except READING_ERRORS as error:
                 raise SequenceError(
                     f"{self.name} cannot be read after {before}: {error}; the file is cut off, or the next line is no "
                     "record"

@@ -1,0 +1,227 @@
+"""Readers of genomes, regions and variants given damaged files: ``python tests/helpers/fuzz_genomics.py vcf``.
+
+Each case is an honest file with some bytes, fields or lines changed. A reader takes it, or raises an
+AttributionBenchError; anything else is a fault. A case is told by its seed and number, and its file lies in the folder
+``--folder`` while it is read, so that it is there after a crash of htslib too.
+"""
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pysam
+import pysam.bcftools
+
+from attribution_bench.errors import AttributionBenchError
+from attribution_bench.models import OutputSpec
+from attribution_bench.sequences.genome import Genome
+from attribution_bench.sequences.regions import Windows, default_anchor, parse_locus, read_regions
+from attribution_bench.variants import ScalarEffects
+from attribution_bench.variants.effects import ModelOutputs
+from attribution_bench.variants.job import score_vcf
+from attribution_bench.variants.score import VariantScorer
+from attribution_bench.variants.windows import Alleles, Placing
+
+EXAMPLES = Path(str(files("attribution_bench.sequences") / "data" / "examples"))
+LENGTH = 64
+FIELDS = (
+    *("", ".", "*", "-", "-1", "0", "1", "9" * 9, "9" * 18, "9" * 40, "1e3", "0x10", "+", "NaN", "inf", "chr1", "A,C"),
+    *(
+        "<DEL>",
+        "A[chr1:5[",
+        "]chr1:5]A",
+        "acgt",
+        "ACGTN",
+        "R",
+        "A" * 5000,
+        "AC,",
+        ",",
+        ";",
+        "=",
+        "é\u2028",
+        "\x00",
+        "#",
+    ),
+    *("track", "browser", "##contig=<ID=x", "\r", "\x0b", " ", "\\", '"', "%s", "1:2-3"),
+)
+
+
+class Zeros:
+    """Predicts 0 for every allele."""
+
+    def predict(self, alleles: Sequence[Alleles]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        return {"y": np.zeros(len(alleles))}, {"y": np.zeros(len(alleles))}
+
+
+def scorer(genome: Genome) -> VariantScorer:
+    effects = ScalarEffects("y").bind(ModelOutputs((OutputSpec("y", ()),), LENGTH, "NAL"))
+    return VariantScorer(genome, Placing(LENGTH), ("+", "-"), effects, Zeros())  # type: ignore[arg-type]
+
+
+def read_genome(path: Path) -> None:
+    with Genome(path) as genome:
+        for contig, length in genome.contigs.items():
+            genome.fetch(contig, 0, min(length, 1000))
+            genome.fetch_padded(contig, length - 10, length + 10)
+
+
+def read_index(path: Path) -> None:
+    shutil.copy(EXAMPLES / "genome.fa", path.with_suffix(""))
+    read_genome(path.with_suffix(""))
+
+
+def read_bed(path: Path) -> None:
+    with Genome(EXAMPLES / "genome.fa") as genome:
+        for windows in (Windows(LENGTH, default_anchor(path)), Windows(LENGTH, overhang="pad", stranded=True)):
+            source = read_regions(path, genome, windows)
+            for record in source.read(0, len(source)):
+                assert (record.sequence is None) == (record.reason is not None)
+                assert record.sequence is None or len(record.sequence) == LENGTH
+
+
+def read_locus(path: Path) -> None:
+    parse_locus(path.read_bytes().decode("utf-8", "surrogateescape"))
+
+
+def read_vcf(path: Path) -> None:
+    with Genome(EXAMPLES / "genome.fa") as genome:
+        summary = score_vcf(
+            scorer(genome), path, path.parent / "out.tsv", annotated=path.parent / "out.vcf", restart=True
+        )
+        assert summary.total == (path.parent / "out.tsv").read_bytes().count(b"\n") - 1
+
+
+def read_stopped(path: Path) -> None:
+    shutil.copy(path, path.parent / "effects.tsv.partial")
+    (path.parent / "effects.tsv.json").write_text("{}")
+    with Genome(EXAMPLES / "genome.fa") as genome:
+        score_vcf(scorer(genome), EXAMPLES / "variants.vcf", path.parent / "effects.tsv")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader and honest files for it."""
+
+    samples: Callable[[], Mapping[str, bytes]]
+    """Returns the contents of honest files by their names."""
+    read: Callable[[Path], object]
+
+
+def examples(*names: str) -> Callable[[], Mapping[str, bytes]]:
+    return lambda: {name: (EXAMPLES / name).read_bytes() for name in names}
+
+
+def compressed() -> Mapping[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("genome.fa", "variants.vcf"):
+            pysam.tabix_compress(str(EXAMPLES / name), f"{folder}/{name}.gz")
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def binary() -> Mapping[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        pysam.bcftools.view("-Ob", "-o", f"{folder}/x.bcf", str(EXAMPLES / "variants.vcf"), catch_stdout=False)
+        return {"x.bcf": Path(folder, "x.bcf").read_bytes()}
+
+
+def table() -> Mapping[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder, Genome(EXAMPLES / "genome.fa") as genome:
+        score_vcf(scorer(genome), EXAMPLES / "variants.vcf", Path(folder) / "x.tsv")
+        return {"x.tsv": Path(folder, "x.tsv").read_bytes()}
+
+
+TARGETS: dict[str, Target] = {
+    "genome": Target(examples("genome.fa"), read_genome),
+    "genome_bgzip": Target(lambda: {"genome.fa.gz": compressed()["genome.fa.gz"]}, read_genome),
+    "genome_index": Target(examples("genome.fa.fai"), read_index),
+    "regions": Target(examples("regions.bed", "peaks.narrowPeak"), read_bed),
+    "locus": Target(lambda: {"locus": b"NC_001416.1:1,000-2,000"}, read_locus),
+    "vcf": Target(examples("variants.vcf"), read_vcf),
+    "vcf_bgzip": Target(lambda: {"variants.vcf.gz": compressed()["variants.vcf.gz"]}, read_vcf),
+    "bcf": Target(binary, read_vcf),
+    "stopped_table": Target(table, read_stopped),
+}
+"""Readers by their names."""
+
+
+def changed(content: bytes, chance: random.Random) -> bytes:
+    """Return contents with a field, a line or some bytes changed."""
+    for _ in range(chance.choice((1, 1, 1, 2, 5))):
+        kind = chance.randrange(6)
+        lines = content.split(b"\n")
+        place = chance.randrange(len(lines))
+        if kind < 3 and b"\t" in lines[place]:
+            fields = lines[place].split(b"\t")
+            fields[chance.randrange(len(fields))] = chance.choice(FIELDS).encode()
+            lines[place] = b"\t".join(fields)
+        elif kind == 3:
+            lines[place] = chance.choice((b"", lines[chance.randrange(len(lines))], chance.choice(FIELDS).encode()))
+        elif kind == 4:
+            lines = lines[:place]
+        else:
+            data = bytearray(content)
+            for _ in range(chance.choice((1, 1, 3, 20))):
+                start = chance.randrange(len(data) + 1)
+                data[start : start + chance.choice((0, 1, 1, 4, 100))] = chance.randbytes(chance.choice((0, 1, 1, 3)))
+            content = bytes(data)
+            continue
+        content = b"\n".join(lines)
+    return content
+
+
+def cases(name: str, seed: int) -> Iterator[tuple[int, str, bytes]]:
+    """Yield the number, the file's name and the contents of each case of a reader, without end."""
+    samples = TARGETS[name].samples()
+    number = 0
+    while True:
+        chance = random.Random(f"{name} {seed} {number}")
+        file, content = chance.choice(sorted(samples.items()))
+        yield number, file, changed(content, chance)
+        number += 1
+
+
+def run(name: str, seed: int, count: int | None, seconds: float, folder: Path) -> list[str]:
+    """Read cases until there are enough or time is up; returns the faults."""
+    faults: list[str] = []
+    stop = time.monotonic() + seconds
+    for number, file, content in cases(name, seed):
+        if number == count or time.monotonic() > stop or len(faults) > 20:
+            break
+        place = folder / f"{name}-{seed}-{number}"
+        place.mkdir()
+        (place / file).write_bytes(content)
+        try:
+            TARGETS[name].read(place / file)
+        except AttributionBenchError:
+            pass
+        except Exception as error:
+            faults.append(f"{name} --seed {seed}, case {number}: {type(error).__name__}: {error}")
+            continue
+        shutil.rmtree(place)
+    return faults
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("reader", choices=sorted(TARGETS))
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=None)
+    asked = parser.parse_args()
+    folder = asked.folder or Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    faults = run(asked.reader, asked.seed, None, 60 * asked.minutes, folder)
+    print("\n".join(faults) or "no fault", f"files: {folder}", sep="\n")
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
