@@ -9,6 +9,7 @@ from attribution_bench.cli.benchmark import benchmark
 from attribution_bench.cli.compare import compare
 from attribution_bench.cli.demo import demo
 from attribution_bench.cli.engine import engine
+from attribution_bench.cli.examples import examples
 from attribution_bench.cli.explain import explain
 from attribution_bench.cli.interruptions import interruptible
 from attribution_bench.cli.methods import methods
@@ -42,6 +43,7 @@ app.command()(demo)
 app.command()(plot)
 app.command()(report)
 app.command()(variants)
+app.command()(examples)
 
 
 def main() -> None:
