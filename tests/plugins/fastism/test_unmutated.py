@@ -1,0 +1,56 @@
+"""Unmutated activations in the engine's order: laid out as far as they are read, and no further."""
+
+import pytest
+import torch
+
+from attribution_bench_plugins.fastism.execution.unmutated import LaidOut, Padded
+from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
+from attribution_bench_plugins.fastism.values.window import Window
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape"),
+    [
+        (labelled(("n", "c", "p"), 5, 20), (3, 5, 20)),
+        (labelled(("n", "p", "c"), 5, 20), (3, 20, 5)),
+        (labelled(("n", "p"), 1, 20), (3, 20)),
+        (labelled(("n", "c"), 5, 1), (3, 5)),
+        (labelled(("n", "cp"), 5, 20), (3, 100)),
+    ],
+)
+def test_every_range_is_that_of_the_whole(layout: Layout, shape: tuple[int, ...]) -> None:
+    native = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    whole = layout.to_engine(native)
+    activation = LaidOut(layout, native)
+    for low, high in ((12, 15), (3, 5), (14, 18), (7, 7), (-4, 2), (19, 30), (0, 20)):
+        low_here, high_here = (min(max(place, 0), layout.length) for place in (low, high))
+        array = activation.array(low, high)
+        assert array.shape == whole.shape
+        assert torch.equal(array[:, low_here:high_here], whole[:, low_here:high_here])
+
+
+def test_no_more_is_laid_out_than_is_read() -> None:
+    native = torch.randn(2, 4, 30)
+    activation = LaidOut(labelled(("n", "c", "p"), 4, 30), native)
+    activation.array(10, 12)
+    native.fill_(7)
+    array = activation.array(9, 14)
+    assert (array[:, 10:12] != 7).all(), "laid out before"
+    assert (array[:, [9, 12, 13]] == 7).all(), "laid out now"
+
+
+def test_windows_beyond_the_ends_hold_zeros() -> None:
+    layout = labelled(("n", "c", "p"), 4, 30)
+    native = torch.randn(2, 4, 30)
+    activation = LaidOut(layout, native)
+    padded = Padded(activation.length, activation.array)
+    inside = padded.view(Window(10, 0, 3), 1)
+    beyond = padded.view(Window(-2, 30, 5), 2)
+    again = padded.view(Window(10, 0, 3), 1)
+    whole = layout.to_engine(native)
+    assert torch.equal(inside[:, 0, 0], whole[:, 10:13])
+    assert torch.equal(again, inside)
+    assert torch.equal(beyond[:, 0, 0, 2:], whole[:, :3])
+    assert torch.equal(beyond[:, 1, 0, :2], whole[:, 28:])
+    assert (beyond[:, 0, 0, :2] == 0).all()
+    assert (beyond[:, 1, 0, 2:] == 0).all()
