@@ -1,7 +1,6 @@
 """`attribution-bench variants`: effects of the variants of a VCF file."""
 
 import json
-import sys
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 
 from attribution_bench.cli import options
 from attribution_bench.cli.benchmark import parse_target
+from attribution_bench.cli.terminal import note
 from attribution_bench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from attribution_bench.variants import Effects
     from attribution_bench.variants.table import Summary
 
+DISTANCES, SHARES = options.Bounds(0, 10_000_000), options.Bounds(0, 1)
 NOTHING_SCORED = 2
 INTERRUPTED = 130
 SHARED_PART = 8
@@ -78,10 +79,11 @@ def variants(
         typer.Option(help="Classes of splicing with their indices: acceptor=1,donor=2.", metavar="NAMES"),
     ] = None,
     distance: Annotated[
-        int | None, typer.Option(help="Letters about the variant where gains and losses are looked for.", min=0)
+        int | None,
+        DISTANCES.option("Letters about the variant where gains and losses are looked for", metavar="LETTERS"),
     ] = None,
     length: Annotated[
-        int | None, typer.Option(help="Letters of a window; by default what the model states.", min=1)
+        int | None, options.LETTERS.option("Letters of a window; by default what the model states", metavar="LETTERS")
     ] = None,
     strand: Annotated[
         StrandsName, typer.Option(help="Strand that the model is given; of both, predictions are averaged.")
@@ -94,7 +96,8 @@ def variants(
         OverhangName, typer.Option(help="Windows that reach beyond their contig: filled with N, or set aside.")
     ] = OverhangName.pad,
     max_unknown: Annotated[
-        float, typer.Option(help="Largest share of N in a window; variants with more are set aside.", min=0, max=1)
+        float,
+        SHARES.option("Largest share of N in a window; variants with more are set aside", metavar="SHARE"),
     ] = 0.5,
     chromosome: Annotated[
         str | None, typer.Option(help="Only the variants of this contig; the index of the VCF is used where it is.")
@@ -112,7 +115,9 @@ def variants(
     json_lines: Annotated[
         bool, typer.Option("--json", help="Progress and summary as JSON, one object a line, on stdout.")
     ] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Sequences in one call of the model.", min=1)] = None,
+    batch_size: Annotated[
+        int | None, options.BATCHES.option("Sequences in one call of the model", metavar="NUMBER")
+    ] = None,
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
     alphabet: options.AlphabetName = "DNA",
@@ -133,7 +138,7 @@ def variants(
       attribution-bench variants splice.h5 - --genome hg19.fa --effects splicing --classes acceptor=1,donor=2 \\
         --distance 50 --length 10101 --output effects.tsv < variants.vcf
 
-    Exit codes: 0 done, 2 bad input or no variant could be scored, 130 interrupted.
+    Exit codes: 0 done, 2 bad input or no variant could be scored, 130 interrupted, 143 stopped.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.environment import announce_threads, thread_count
     from attribution_bench.models.loading import model_source
@@ -189,7 +194,7 @@ def variants(
                     progress=shown.update,
                 )
             except KeyboardInterrupt:
-                print(f"stopped; the same command goes on with {output}.partial", file=sys.stderr)
+                note(f"interrupted: {output}.partial is kept; the same command goes on")
                 raise typer.Exit(INTERRUPTED) from None
     shown.end(summary, [output] if annotated is None else [output, annotated])
     if summary.total and not summary.scored:
@@ -280,7 +285,8 @@ class _LineProgress:
         lines = [f"scored {summary.scored:,} of {summary.total:,} alleles{resumed}{seconds}"]
         for reason, count in summary.set_aside.most_common():
             lines.append(f"set aside {count:,}: {reason}")
-        print("\n".join(lines), file=sys.stderr)
+        for line in lines:
+            note(line)
         for path in written:
             print(path)
 

@@ -50,6 +50,7 @@ POSITIONAL = {
     "benchmark": ("basset",),
     "compare": ("basset", "absent.fa"),
     "plot": ("absent.npz",),
+    "variants": ("basset", "absent.vcf", "--genome=absent.fa"),
 }
 
 
