@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from attribution_bench.errors import DeviceError
 from attribution_bench.models.keras_model import KerasSequenceModel
 from attribution_bench.models.sequence_model import Tensor
+from attribution_bench.models.traced_forward import TracedForward
 
 
 class Keras2SequenceModel(KerasSequenceModel):
@@ -25,8 +26,13 @@ class Keras2SequenceModel(KerasSequenceModel):
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
+        self._traced.renew()
         with tf.device(self.device):
             yield
+
+    @cached_property
+    def _traced(self) -> TracedForward:
+        return TracedForward(self.forward)
 
     def to_tensor(self, array: NDArray[Any]) -> Tensor:
         tensor = tf.convert_to_tensor(np.asarray(array))

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Hashable, Iterator
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -16,6 +16,9 @@ from attribution_bench.models.keras_state import KeptVariable, randomness
 from attribution_bench.models.keras_trace import known_faults, traced
 from attribution_bench.models.sequence_model import Layout, SequenceModel, Tensor
 from attribution_bench.models.targets import Selection, check_reduced
+
+if TYPE_CHECKING:
+    from attribution_bench.models.traced_forward import TracedForward
 
 
 class KerasSequenceModel(SequenceModel):
@@ -37,6 +40,8 @@ class KerasSequenceModel(SequenceModel):
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
         # A call with training=False changes nothing in the model, so that nothing has to be restored.
+        if self._traced is not None:
+            self._traced.renew()
         with keras.device(self.device):
             yield
 
@@ -54,6 +59,18 @@ class KerasSequenceModel(SequenceModel):
         x = self._transposed(x) if self.layout == "NLA" else x
         length = x.shape[1 if self.layout == "NLA" else 2]
         return self.name_outputs(self.model(self.arrange(x, extras, length), training=False))
+
+    def forward_only(self, x: Tensor, extras: tuple[Tensor, ...] = ()) -> dict[str, Tensor]:
+        return self.forward(x, extras) if self._traced is None else self._traced(x, extras)
+
+    @cached_property
+    def _traced(self) -> "TracedForward | None":
+        """The model's graphs; None on a backend that is not TensorFlow."""
+        if keras.backend.backend() != "tensorflow":
+            return None
+        from attribution_bench.models.traced_forward import TracedForward
+
+        return TracedForward(self.forward)
 
     def name_outputs(self, outputs: Any) -> dict[str, Any]:
         """Name what the model returns: by its own names, or those given."""

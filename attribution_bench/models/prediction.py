@@ -27,8 +27,8 @@ class PredictableModel(Protocol):
         """Return a tensor as an array on the host."""
         ...
 
-    def forward(self, x: Any, extras: tuple[Any, ...] = ()) -> dict[str, Any]:
-        """Run the model on (N, A, L); returns output -> tensor (N, *output)."""
+    def forward_only(self, x: Any, extras: tuple[Any, ...] = ()) -> dict[str, Any]:
+        """Run the model on (N, A, L) without recording anything; returns output -> tensor (N, *output)."""
         ...
 
     def select(self, outputs: dict[str, Any], selection: Selection) -> Any:
@@ -120,7 +120,7 @@ def predict_batches(
             further = tuple(
                 model.to_tensor(extra[batch if sequences is None else sequences[batch]]) for extra in extras
             )
-            outputs = model.forward(model.to_tensor(rows[batch]), further)
+            outputs = model.forward_only(model.to_tensor(rows[batch]), further)
             if selections is not None:
                 outputs = {selection.name: model.select(outputs, selection) for selection in selections}
             values = {name: model.to_numpy(value) for name, value in outputs.items()}

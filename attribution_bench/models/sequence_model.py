@@ -100,6 +100,10 @@ class SequenceModel(abc.ABC):
     def forward(self, x: Tensor, extras: tuple[Tensor, ...] = ()) -> dict[str, Tensor]:
         """Run the model on (N, A, L) in the canonical layout; differentiable. Call it within `inference`."""
 
+    def forward_only(self, x: Tensor, extras: tuple[Tensor, ...] = ()) -> dict[str, Tensor]:
+        """Run the model as `forward` does, within `no_gradient`; a framework may have a faster way then."""
+        return self.forward(x, extras)
+
     @abc.abstractmethod
     def select(self, outputs: dict[str, Tensor], selection: Selection) -> Tensor:
         """Return the selected part of the outputs, (N, *selection.shape), on the device; differentiable."""

@@ -1,0 +1,145 @@
+"""Full passes of TensorFlow models: traced once, equal to the eager pass, and eager where a graph would differ."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from numpy.typing import NDArray
+
+from attribution_bench.models import SequenceModel, as_sequence_model
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow traces")
+
+LIBRARIES = {"keras": keras, "tf_keras": tf_keras}
+LENGTH = 9
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request: pytest.FixtureRequest) -> Any:
+    return LIBRARIES[request.param]
+
+
+def one_hot(count: int, length: int = LENGTH, seed: int = 0) -> NDArray[np.float32]:
+    letters = np.random.default_rng(seed).integers(0, 4, (count, length))
+    return np.eye(4, dtype=np.float32)[letters].transpose(0, 2, 1)
+
+
+def eagerly(model: SequenceModel, x: NDArray[Any], *extras: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return the outputs of the eager pass, row by row."""
+    rows: list[dict[str, NDArray[Any]]] = []
+    with model.inference():
+        for i in range(len(x)):
+            outputs = model.forward(model.to_tensor(x[i : i + 1]), tuple(model.to_tensor(e[i : i + 1]) for e in extras))
+            rows.append({name: model.to_numpy(value) for name, value in outputs.items()})
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def assert_eager(model: SequenceModel, x: NDArray[Any], *extras: NDArray[Any], batch_size: int = 8) -> None:
+    found, expected = model.predict(x, extras, batch_size=batch_size), eagerly(model, x, *extras)
+    assert list(found) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5 * np.abs(values).max())
+
+
+def layer_of(library: Any, call: Callable[[Any], Any]) -> tuple[Any, list[int | None]]:
+    """Return a model that calls a function of Python on (N, L, 4), and the rows of each of its calls as they come."""
+    seen: list[int | None] = []
+    built = False
+
+    class Called(library.layers.Layer):  # type: ignore[misc, name-defined]
+        def call(self, x: Any) -> Any:
+            seen.append(x.shape[0])
+            return call(x) if built else tf.reduce_sum(x, 2)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return tuple(shape[:2])
+
+    given = library.Input((None, 4))
+    model = library.Model(given, Called()(given))
+    seen.clear()
+    built = True
+    return model, seen
+
+
+def test_recurrent_models_with_several_outputs_and_inputs(library: Any) -> None:
+    x, extra = library.Input((LENGTH, 4), name="sequence"), library.Input((3,), name="covariates")
+    hidden = library.layers.LSTM(5, return_sequences=True)(library.layers.Conv1D(6, 3, activation="relu")(x))
+    profile = library.layers.Dense(1, name="zeta")(hidden)
+    count = library.layers.Dense(2, name="alpha")(
+        library.layers.Concatenate()([library.layers.GlobalAveragePooling1D()(hidden), extra])
+    )
+    model = as_sequence_model(library.Model([x, extra], {"zeta": profile, "alpha": count}))
+    covariates = np.random.default_rng(1).random((11, 3)).astype(np.float32)
+    assert_eager(model, one_hot(11), covariates)
+
+
+def test_one_graph_for_every_number_of_rows(library: Any) -> None:
+    network, seen = layer_of(library, lambda x: tf.reduce_sum(x * tf.constant([1.0, -2.0, 3.0, 0.5]), 2))
+    model = as_sequence_model(network)
+    for count, size in ((20, 8), (7, 7), (30, 3)):
+        model.predict(one_hot(count), batch_size=size)
+    assert seen.count(None) == 1
+    # Each use compares two rows; the last of 30 rows of 3 at a time has none of its own.
+    assert [rows for rows in seen if rows is not None] == [2, 2, 2]
+    seen.clear()
+    model.predict(one_hot(5, 2 * LENGTH), batch_size=5)
+    assert seen == [2, None]
+
+
+def test_a_changed_model_is_traced_anew(library: Any) -> None:
+    """Weights are read as they are; what Python decides in a call is noticed in the next use."""
+    dense = library.layers.Dense(3, activation="sigmoid")
+    model = as_sequence_model(library.Sequential([library.layers.Input((LENGTH, 4)), library.layers.Flatten(), dense]))
+    x = one_hot(6)
+    assert_eager(model, x)
+    dense.set_weights([3 * weight + 0.1 for weight in dense.get_weights()])
+    assert_eager(model, x)
+    before = model.predict(x)["output"]
+    dense.activation = library.activations.linear
+    assert_eager(model, x)
+    assert np.abs(model.predict(x)["output"] - before).max() > 0.1
+
+
+def test_random_numbers_of_python_are_drawn_anew(library: Any) -> None:
+    random = np.random.default_rng(0)
+    network, _ = layer_of(library, lambda x: tf.reduce_sum(x, 2) + float(random.normal()))
+    model = as_sequence_model(network)
+    first, second = (model.predict(one_hot(6))["output"] for _ in range(2))
+    assert np.abs(first - second).max() > 1e-3
+
+
+def test_what_cannot_be_traced_runs_eagerly(library: Any) -> None:
+    """Conditions on numbers (some of which Keras has traced), numbers out of tensors, and shapes that need the rows."""
+
+    def condition(x: Any) -> Any:
+        summed = tf.reduce_sum(x * tf.constant([1.0, 2.0, 3.0, 4.0]), 2)
+        return summed if tf.reduce_sum(summed) > 0 else -summed
+
+    def rows_in_shape(x: Any) -> Any:
+        return tf.reshape(x * tf.constant([1.0, 2.0, 3.0, 4.0]), (x.shape[0] + 0, LENGTH, 4))[:, :, 1]
+
+    def out_of_tensor(x: Any) -> Any:
+        return tf.reduce_sum(x, 2) * float(np.asarray(x).max())
+
+    for call in (condition, rows_in_shape, out_of_tensor):
+        network, seen = layer_of(library, call)
+        model, x = as_sequence_model(network), one_hot(10)
+        assert_eager(model, x, batch_size=4)
+        seen.clear()
+        model.predict(x, batch_size=4)
+        assert call is condition or seen == [4, 4, 2]
+
+
+def test_an_error_of_the_model_is_its_own(library: Any) -> None:
+    def fail(x: Any) -> Any:
+        if x.shape[0] is not None:
+            raise ArithmeticError("the model's own words")
+        return tf.reduce_sum(x, 2)
+
+    network, _ = layer_of(library, fail)
+    with pytest.raises(ArithmeticError, match="own words"):
+        as_sequence_model(network).predict(one_hot(6))
