@@ -1,7 +1,10 @@
 """What a fast method will do with a model, layer by layer, for people to read."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from attribution_bench.models import Target
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Explanation:
 class Explains(Protocol):
     """A method whose tags say ``explains``."""
 
-    def explain(self, length: int, *, additional_forward_args: Any = None) -> Explanation:
+    def explain(self, length: int, *, additional_forward_args: Any = None, target: "Target" = "all") -> Explanation:
         """Return what the method does with its model.
 
         Parameters
@@ -91,5 +94,7 @@ class Explains(Protocol):
             Letters of a sequence.
         additional_forward_args
             The model's further inputs, at least one row of each.
+        target
+            What of the outputs is asked for; every output by default.
         """
         ...

@@ -166,7 +166,10 @@ def _refuse(reason: str, given: dict[str, object]) -> None:
 
 
 def parse_target(text: str) -> Any:
-    """Read a target: ``all``, an index, an output's name, a reducer, ``name:index`` or ``name:reducer``."""
+    """Read a target: ``all``, an index, an output's name, a reducer, ``name:index`` or ``name:reducer``.
+
+    An index is one number, or several with commas between them: one for each of the output's first axes.
+    """
     name, colon, part = text.partition(":")
     if not colon:
         return _index(text)
@@ -175,8 +178,9 @@ def parse_target(text: str) -> Any:
     return name, _index(part)
 
 
-def _index(text: str) -> int | str:
+def _index(text: str) -> int | tuple[int, ...] | str:
     try:
-        return int(text)
+        numbers = tuple(int(number) for number in text.split(","))
     except ValueError:
         return text
+    return numbers if len(numbers) > 1 else numbers[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attribution_bench.cli import options
+from attribution_bench.cli.benchmark import parse_target
 from attribution_bench.errors import InvalidInputError, PluginError
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ def explain(
     method: Annotated[
         str | None, typer.Option(help="Method that explains; not needed where one installed method does.")
     ] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            help="What of the outputs is wanted: all, an index, an output, or output:index such as profile:500. What "
+            "it does not read is not computed."
+        ),
+    ] = "all",
     extra_shape: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,6 +52,7 @@ def explain(
     Examples:
       attribution-bench explain basset
       attribution-bench explain bpnet --length 2000
+      attribution-bench explain bpnet --target profile:500
       attribution-bench explain model.keras
       attribution-bench explain my_package.models:build --length 2114 --extra-shape 1,1000
 
@@ -74,7 +83,7 @@ def explain(
     bound = explaining(source.open(length=wanted, **settings))
     if not isinstance(bound, Explains):
         raise PluginError(f"the method {bound.name!r} says that it explains, but lacks the method `explain` for it")
-    show(bound.explain(wanted, additional_forward_args=extras or None))
+    show(bound.explain(wanted, additional_forward_args=extras or None, target=parse_target(target)))
 
 
 def explaining_method(name: str | None) -> "type[Attribution]":

@@ -27,3 +27,13 @@ def test_bad_input(arguments: list[str], error: type[Exception], message: str) -
     done = CliRunner().invoke(app, ["explain", *arguments])
     assert isinstance(done.exception, Exception)
     assert message in str(done.exception)
+
+
+def test_what_a_target_does_not_read_is_not_computed() -> None:
+    whole, part = (
+        CliRunner().invoke(app, ["explain", "bpnet", "--length", "300", *arguments]).output
+        for arguments in ([], ["--target", "profile:150"])
+    )
+    assert "count: linear" in whole
+    assert "count: linear" not in part
+    assert "25 of 300" in part  # what the profile's kernel reads of the last layer

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,12 @@ class Call:
         """Return the unmutated predictions of a group, (sequences, *selected)."""
         outputs = self.plan.graph.outputs.items()
         return {k: v for output, name in outputs for k, v in self.select(output, unmutated.native[name]).items()}
+
+    @cached_property
+    def reaches(self) -> NDArray[np.bool_]:
+        """(positions asked for,) Whether a mutation there can change what is selected."""
+        positions, reaching = self.request.positions, self.plan.reaching
+        return (positions >= reaching.start) & (positions < reaching.stop)
 
     def run(
         self,

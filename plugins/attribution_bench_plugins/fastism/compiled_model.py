@@ -1,7 +1,7 @@
 """A model captured and planned at one length, and the decision whether the plan runs."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -83,10 +83,24 @@ def compile_model(
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
     layout = labelled(axes, len(source.model.alphabet), length)
     plan = make_plan(graph, layout, rules_for(graph, options.rules), options.specs)
+    return CompiledModel(plan, *_decided(plan, source, options), outputs, source.fingerprint)
+
+
+def narrowed(compiled: CompiledModel, wanted: Mapping[str, range], source: Source, options: Options) -> CompiledModel:
+    """Return a compiled model whose plan is that for wanted positions of its outputs; see `Plan.wanting`."""
+    if compiled.plan is None or wanted == compiled.plan.wanted:
+        return compiled
+    plan = compiled.plan.wanting(wanted)
+    work, decision = _decided(plan, source, options)
+    return replace(compiled, plan=plan, work=work, decision=decision)
+
+
+def _decided(plan: Plan, source: Source, options: Options) -> tuple[Work, Decision]:
+    """Return the work of a plan, and the decision for a saturation that fills the engine's blocks."""
     work, alternatives = Work.of(plan, source.kind), plan.letters - 1
     sizes = options.sizer(source, plan).sizes(alternatives)
-    launches = launch_counts(plan, sizes, sizes.sequences, range(length), alternatives)
+    launches = launch_counts(plan, sizes, sizes.sequences, range(plan.length), alternatives)
     decision = decide_for_model(work, launches, options.min_speedup)
     if not decision.run_windows:
         decision = Decision.full_passes(f"{decision.reason} ({main_cause(plan)})")
-    return CompiledModel(plan, work, decision, outputs, source.fingerprint)
+    return work, decision

@@ -15,17 +15,19 @@ from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.deprecation import moved_names
 from attribution_bench.explanation import Explanation
 from attribution_bench.foreign_warnings import foreign_warnings_shown
-from attribution_bench.models import OutputSpec, SequenceModel
+from attribution_bench.models import OutputSpec, Selection, SequenceModel, Target
+from attribution_bench.models.targets import select
 from attribution_bench.mutagenesis import RawMutagenesis
 from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.call import Call
 from attribution_bench_plugins.fastism.capture.source import Source, source_of
-from attribution_bench_plugins.fastism.compiled_model import CompiledModel, Options, compile_model
+from attribution_bench_plugins.fastism.compiled_model import CompiledModel, Options, compile_model, narrowed
 from attribution_bench_plugins.fastism.execution.interpreter import Observer
 from attribution_bench_plugins.fastism.explanation import explain
 from attribution_bench_plugins.fastism.plan_cache import PlanCache
 from attribution_bench_plugins.fastism.planning.policy import Decision, decide_for_call, fewest_per_block
 from attribution_bench_plugins.fastism.planning.sizes import fewest_launches, launch_counts
+from attribution_bench_plugins.fastism.planning.wanted import wanted_positions
 from attribution_bench_plugins.fastism.saturation import Saturation, alternatives_of
 from attribution_bench_plugins.fastism.self_check import SelfCheck
 from attribution_bench_plugins.fastism.substitutions import Substitutions
@@ -78,7 +80,8 @@ class Engine:
         """
         length, extras = request.one_hot.shape[2], request.extras
         count, alternatives = len(request.one_hot), alternatives_of(request, len(self.model.alphabet))
-        stored = self.cache.stored(length, extras)
+        entry = self.cache.stored(length, extras)
+        stored = None if entry is None else self._for_selections(entry, self._source(), request.selections)
         if stored is not None and stored.plan is not None and stored.work is not None:
             # Full passes are decided on before a changed model is captured anew: weights do not change the work.
             launches = fewest_launches(stored.plan, count, request.positions, alternatives)
@@ -86,7 +89,8 @@ class Engine:
             if not decision.run_windows:
                 return self._by_full_passes(request, stored, decision)
         source = self._source()
-        compiled = self._compiled(source, length, extras, request.outputs)
+        entry = self._compiled(source, length, extras, request.outputs)
+        compiled = self._for_selections(entry, source, request.selections)
         if compiled.plan is None or compiled.work is None or not compiled.decision.run_windows:
             return self._by_full_passes(request, compiled, compiled.decision)
         call = Call(source, request, self.options.sizer(source, compiled.plan), self.observer)
@@ -95,27 +99,29 @@ class Engine:
         decision = decide_for_call(compiled.decision, compiled.work, launches, self.options.min_speedup)
         if not decision.run_windows:
             return self._by_full_passes(request, compiled, decision)
-        return Saturation(call).run(sizes, self._self_check(call, compiled))
+        return Saturation(call).run(sizes, self._self_check(call, entry))
 
     def predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
         """Return the predictions of listed mutations; raises as `attribute` does."""
         source = self._source()
-        compiled = self._compiled(source, request.one_hot.shape[2], request.extras, request.outputs)
+        entry = self._compiled(source, request.one_hot.shape[2], request.extras, request.outputs)
+        compiled = self._for_selections(entry, source, request.selections)
         if compiled.plan is None or compiled.work is None or not compiled.decision.run_windows:
             self._warn(compiled.decision, stacklevel=5)
             raw = StandardISM(self.model)._predict_mutations(request, edits)
             return replace(raw, metadata={"fallback": compiled.decision.reason})
         call = Call(source, request, self.options.sizer(source, compiled.plan), self.observer)
         fewest = fewest_per_block(compiled.work, self.options.min_speedup)
-        return Substitutions(call, edits).run(fewest, self._self_check(call, compiled))
+        return Substitutions(call, edits).run(fewest, self._self_check(call, entry))
 
-    def explain(self, length: int, extras: tuple[NDArray[Any], ...]) -> Explanation:
+    def explain(self, length: int, extras: tuple[NDArray[Any], ...], target: Target = "all") -> Explanation:
         """Explain what the engine does with the model at one length; raises as `FastISM.explain` does."""
         with self.fixed_weights(), foreign_warnings_shown(), self.model.inference():
             source, letters = self._source(), len(self.model.alphabet)
             example = np.eye(letters)[np.random.default_rng(length).integers(0, letters, length)].T[None]
             outputs = self.known_outputs(length, extras) or self.model.checked_outputs(example, extras)
-            compiled = self._compiled(source, length, extras, outputs)
+            entry = self._compiled(source, length, extras, outputs)
+            compiled = self._for_selections(entry, source, select(target, outputs))
         return explain(compiled.plan, length, source.dtype.itemsize, compiled.decision)
 
     def _source(self) -> Source:
@@ -133,11 +139,19 @@ class Engine:
         self.cache.store(length, extras, compiled)
         return compiled
 
-    def _self_check(self, call: Call, compiled: CompiledModel) -> SelfCheck | None:
+    def _for_selections(self, entry: CompiledModel, source: Source, selections: Sequence[Selection]) -> CompiledModel:
+        """Return an entry of the cache for what is selected of the outputs: nothing else is computed."""
+        if entry.plan is None:
+            return entry
+        wanted = wanted_positions(entry.plan, selections)
+        make = partial(narrowed, entry, wanted, source, self.options)
+        return self.cache.part(entry, tuple(wanted.items()), make)
+
+    def _self_check(self, call: Call, entry: CompiledModel) -> SelfCheck | None:
         """Return the check that is due: at the first use of a compiled model, unless the caller has turned it off."""
-        if compiled.checked or not self.options.self_check:
+        if entry.checked or not self.options.self_check:
             return None
-        return SelfCheck(call, partial(self.cache.mark_checked, compiled))
+        return SelfCheck(call, partial(self.cache.mark_checked, entry))
 
     def _by_full_passes(self, request: Request, compiled: CompiledModel, decision: Decision) -> RawAttribution:
         if not compiled.decision.run_windows:

@@ -29,6 +29,8 @@ def explain(plan: Plan | None, length: int, itemsize: int, decision: Decision) -
     costs, windows, causes = step_costs(plan), plan.middle_windows, _causes(plan)
     layers = []
     for name, step in plan.steps.items():
+        if step.mode != "constant" and step.alias_of not in plan.fields:
+            continue
         if SPECS[step.node.op].traits.free or (step.node.shape is None and step.mode != "full"):
             continue
         positions = step.layout.length if step.layout is not None else None

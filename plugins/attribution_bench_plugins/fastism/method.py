@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from attribution_bench.benchmark.engine_profile import MeasuredProfile
     from attribution_bench.explanation import Explanation
-    from attribution_bench.models import OutputSpec
+    from attribution_bench.models import OutputSpec, Target
     from attribution_bench.timer import Clock
     from attribution_bench_plugins.fastism.engine import Engine
     from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule
@@ -117,7 +117,7 @@ class FastISM(InSilicoMutagenesis):
 
         return Engine(self.model, Options(**self.options))
 
-    def explain(self, length: int, *, additional_forward_args: Any = None) -> "Explanation":
+    def explain(self, length: int, *, additional_forward_args: Any = None, target: "Target" = "all") -> "Explanation":
         """Explain what the engine does with the model, layer by layer, why, and how fast that should be.
 
         Parameters
@@ -126,15 +126,20 @@ class FastISM(InSilicoMutagenesis):
             Letters of a sequence.
         additional_forward_args
             The model's further inputs, at least one row of each.
+        target
+            What of the outputs is asked for, as `attribute` takes it; every output by default. What the target does not
+            read is not computed.
 
         Raises
         ------
         ModelError
             The model does not take that length or those inputs.
+        TargetError
+            The model does not have that output, or the target leaves open which value is meant.
         InvalidInputError
             A rule is given for an operation that the model does not have.
         """
-        return self.engine.explain(length, further_inputs(additional_forward_args))
+        return self.engine.explain(length, further_inputs(additional_forward_args), target)
 
     def plan(self, length: int, *, additional_forward_args: Any = None) -> "Explanation":
         """Old name of `explain`, which will be removed in the next release."""

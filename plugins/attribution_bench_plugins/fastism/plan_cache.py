@@ -1,6 +1,6 @@
 """The plan cache: compiled models of an engine, kept from call to call."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,8 @@ from attribution_bench_plugins.fastism.compiled_model import CompiledModel
 
 MOST_MODELS = 4
 """Compiled models that are kept at most, since each copies some of the weights; an estimate of the lengths in use."""
+MOST_PARTS = 64
+"""Plans for parts of the outputs that are kept at most; they share the steps and weights of the entry's plan."""
 
 
 class PlanCache:
@@ -18,11 +20,14 @@ class PlanCache:
 
     An entry is made at the first call with its key. All entries are dropped when one is stored for weights with another
     fingerprint, as changed weights rarely change back; the least recently stored one is dropped where there are more
-    than `MOST_MODELS`. The entry holds whether the self-check was passed, so that new weights are checked again.
+    than `MOST_MODELS`. The entry holds whether the self-check was passed, so that new weights are checked again. The
+    plans for parts of the outputs are kept with it, up to `MOST_PARTS` of all entries.
     """
 
     def __init__(self) -> None:
         self._models: dict[Hashable, CompiledModel] = {}
+        self._parts: dict[tuple[int, Hashable], CompiledModel] = {}
+        """By the identity of the entry and what is wanted of its outputs."""
 
     def stored(self, length: int, extras: tuple[NDArray[Any], ...]) -> CompiledModel | None:
         """Return the entry of a key, whatever the model's weights are now: they are not looked at."""
@@ -40,10 +45,21 @@ class PlanCache:
         self._models[_key(length, extras)] = compiled
         while len(self._models) > MOST_MODELS:
             del self._models[next(iter(self._models))]
+        self._parts.clear()
+
+    def part(self, compiled: CompiledModel, wanted: Hashable, make: Callable[[], CompiledModel]) -> CompiledModel:
+        """Return what an entry is for a part of its outputs, made where it is not kept already."""
+        key = id(compiled), wanted
+        if key not in self._parts:
+            if len(self._parts) >= MOST_PARTS:
+                del self._parts[next(iter(self._parts))]
+            self._parts[key] = make()
+        return self._parts[key]
 
     def mark_checked(self, compiled: CompiledModel) -> None:
         """Remember that a compiled model has passed the self-check."""
         self._models |= {key: replace(known, checked=True) for key, known in self._models.items() if known is compiled}
+        self._parts.clear()
 
     @property
     def models(self) -> tuple[CompiledModel, ...]:

@@ -58,15 +58,17 @@ class Saturation:
         return RawAttribution(predictions=self.predictions.arrays, reference_predictions=self.unmutated.arrays)
 
     def _run_group(self, rows: slice, sizes: Sizes, workers: Workers) -> None:
-        call, request, positions = self.call, self.request, self.request.positions.tolist()
+        call, request, positions = self.call, self.request, self.request.positions[self.call.reaches].tolist()
         unmutated = call.unmutated(rows)
         values = call.unmutated_predictions(unmutated)
         self.unmutated.write(rows, values)
-        # The reference letter has the unmutated predictions, as have outputs that no mutation reaches.
+        # The reference letter has the unmutated predictions, as have outputs that no mutation reaches, and mutations
+        # that reach nothing of what is selected.
         self.predictions.write(rows, {name: part[:, None, None] for name, part in values.items()}, axes=3)
         ref, alt = _alleles(request.letters[rows], self.letters, self.alternatives)
         device_ref, device_alt = ref.to(call.source.device), alt.to(call.source.device)
-        done, sequences = rows.start * len(positions), np.arange(rows.start, rows.stop)[:, None, None]
+        asked, sequences = len(request.positions), np.arange(rows.start, rows.stop)[:, None, None]
+        total, done = len(request.one_hot) * asked, rows.stop * asked - unmutated.count * len(positions)
 
         def mutated(block: Positions) -> Windowed:
             at = block.slice
@@ -75,17 +77,20 @@ class Saturation:
         def progress(positions_done: int) -> None:
             nonlocal done
             done += positions_done * unmutated.count
-            request.progress(done, len(request.one_hot) * len(positions))
+            request.progress(done, total)
 
         def write(at: NDArray[np.int64], values: Selected) -> None:
             self.predictions.write((sequences, alt[:, at].numpy(), self.place[at][None, :, None]), values, axes=3)
 
+        if not positions:
+            progress(0)
+            return
         blocks = call.sizer.blocks(sizes, positions, (unmutated.count, self.alternatives), workers.count)
         call.run(unmutated, workers, blocks, self.alternatives, mutated, progress, write)
 
     def _check(self, self_check: SelfCheck) -> None:
         """Check every letter at a few positions of the first sequence."""
-        places, columns = places_to_check(len(self.request.positions)), np.eye(self.letters)
+        places, columns = places_to_check(self.call.reaches), np.eye(self.letters)
         positions = self.request.positions[places].tolist()
         edits = [Edit(0, position, column[:, None], 1) for position in positions for column in columns]
         found = {

@@ -39,14 +39,31 @@ class Substitutions:
         """
         sizer, at_once = self.call.sizer, functools.cache(self.call.sizer.positions_at_once)
         most = min(self.call.request.batch_size or DEFAULT_BATCH_SIZE, sizer.sequences_at_once(1))
+        reaching = [edit if self._reaches(edit) else None for edit in self.edits]
         with torch.inference_mode(), Workers(sizer.workers) as workers:
-            for group in shared_blocks(self.edits, sizer.plan.stride, at_once, sequences_at_once=most, fewest=fewest):
+            for group in shared_blocks(reaching, sizer.plan.stride, at_once, sequences_at_once=most, fewest=fewest):
                 self._run_group(group, workers)
                 if self_check is not None:
                     self._check(self_check, group)
                     self_check = None
+        unreached = np.array([edit is None for edit in reaching])
+        self.needs_full_pass[unreached] = False
         self._run_full_passes()
+        self._copy_unmutated(np.flatnonzero(unreached))
         return RawMutagenesis(self.predictions.arrays, self.unmutated.arrays)
+
+    def _reaches(self, edit: Edit) -> bool:
+        """Whether a mutation can change what is selected; one that moves the letters after it always can."""
+        reaching = self.call.plan.reaching
+        return not edit.substitutes or (edit.position < reaching.stop and reaching.start < edit.position + edit.width)
+
+    def _copy_unmutated(self, numbers: NDArray[np.int64]) -> None:
+        """Give mutations that reach nothing of what is selected the unmutated predictions of their sequences."""
+        if numbers.size:
+            sequences = [self.edits[number].sequence for number in numbers.tolist()]
+            self.predictions.write(numbers, {name: of[sequences] for name, of in self.unmutated.arrays.items()})
+            self.done += len(numbers)
+            self.call.request.progress(self.done, len(self.edits))
 
     def _run_group(self, group: Group, workers: Workers) -> None:
         unmutated = self.call.unmutated(group.sequences)
@@ -83,6 +100,7 @@ class Substitutions:
             edits = [self.edits[number] for number in numbers.tolist()]
             passes = full_passes(model, request, edits, lambda more, _: request.progress(done + more, total))
             self.predictions.write(numbers, passes)
+            self.done += len(numbers)
         if sequences.size:
             self.unmutated.write(sequences, reference_passes(model, request, sequences.tolist()))
 

@@ -35,7 +35,7 @@ def plan_for(name: str) -> Plan:
 def schedules(plan: Plan) -> Iterator[tuple[int | None, Schedule]]:
     """Yield every schedule of a plan: those of blocks by the stride they begin with, then the head's."""
     for stride in plan.strides:
-        yield from ((stride, stage.schedule) for stage in plan.stages[stride])
+        yield from ((stride, stage.schedule) for stage in plan.stages(stride))
     yield None, plan.head_schedule
 
 
@@ -56,7 +56,7 @@ def test_a_value_is_dropped_after_its_last_reader_and_nowhere_else(name: str) ->
 def test_what_is_read_later_outlives_a_schedule(name: str) -> None:
     plan = plan_for(name)
     for stride in plan.strides:
-        stages = plan.stages[stride]
+        stages = plan.stages(stride)
         steps = [step for stage in stages for step in stage.schedule.steps]
         assert sorted(step.node.name for step in steps) == sorted(step.node.name for step in plan.body)
         for number, stage in enumerate(stages):
@@ -95,7 +95,7 @@ WHOLE_BLOCKS = ["residual, two heads", "position-wise", "branches", "valid with 
 @pytest.mark.parametrize("name", WHOLE_BLOCKS)
 def test_only_what_outlives_a_schedule_is_left(name: str) -> None:
     block = Block(name)
-    planned = block.plan.stages[block.plan.stride][-1].schedule
+    planned = block.plan.stages(block.plan.stride)[-1].schedule
     block.outputs(planned)
     assert set(block.run.windowed) <= planned.live_out
 
@@ -104,7 +104,7 @@ def test_only_what_outlives_a_schedule_is_left(name: str) -> None:
 def test_one_use_less_is_noticed(name: str) -> None:
     """Each value in turn is given up one reader too early: its last reader fails, or the numbers change."""
     plan = plan_for(name)
-    planned = plan.stages[plan.stride][-1].schedule
+    planned = plan.stages(plan.stride)[-1].schedule
     truth = Block(name).outputs(planned)
     readers: dict[str, list[str]] = {}
     for step in planned.steps:

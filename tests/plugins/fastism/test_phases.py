@@ -1,6 +1,7 @@
 """Blocks that begin with positions nearer than a phase, and divide on the way, give what blocks of a phase give."""
 
 import gc
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,9 +15,9 @@ from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.ops.lazy_window import Program
 from attribution_bench_plugins.fastism.planning.plan import Plan
-from attribution_bench_plugins.fastism.planning.sizes import CPU, SizePolicy, Sizer
+from attribution_bench_plugins.fastism.planning.sizes import CPU, SizePolicy, Sizer, phases
 from attribution_bench_plugins.fastism.values.buffers import Buffers
-from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.window import Positions, Window
 from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
 from fastism_models import LENGTH, MODELS, build
 from parity import assert_parity, brute_force, one_hot, plan_of, sized
@@ -48,15 +49,40 @@ def test_every_rule_in_float64(name: str) -> None:
     assert strides(compiled.plan, NEAR, 2, range(LENGTH)) == {compiled.plan.strides[0]}
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_positions_that_are_spread(name: str) -> None:
+    """Evenly, at multiples of the stride and not, and unevenly; blocks that divide on the way, too."""
+    module, x = build(name).double(), one_hot(2, 4, LENGTH)
+    truth = brute_force(module, x)
+    uneven = np.sort(np.random.default_rng(3).choice(LENGTH, 11, replace=False))
+    for sizes, positions in itertools.product((CPU, NEAR), (np.arange(1, LENGTH, 5), np.arange(0, LENGTH, 4), uneven)):
+        method = sized(FastISM(module, self_check=False, min_speedup=0), sizes)
+        found = method.attribute(x, target="all", positions=positions)
+        assert_parity(dict(found.predictions), {name: values[:, :, positions] for name, values in truth.items()}, 1e-10)
+
+
+def test_blocks_of_spread_positions() -> None:
+    """One block for those that are spread evenly; pairs at worst."""
+    assert list(phases(range(7, 100, 10), 1, 50)) == [Positions(7, 10, 10)]
+    assert list(phases(range(7, 100, 10), 5, 4)) == [Positions(7, 10, 4), Positions(47, 10, 4), Positions(87, 10, 2)]
+    assert list(phases([3, 4, 5, 9, 13], 1, 50)) == [Positions(3, 1, 3), Positions(9, 4, 2)]
+    assert list(phases([0, 1, 2, 3], 2, 50)) == [Positions(0, 2, 2), Positions(1, 2, 2)]
+    positions = np.sort(np.random.default_rng(0).choice(1000, 200, replace=False)).tolist()
+    blocks = list(phases(positions, 4, 50))
+    assert sorted(position for block in blocks for position in block.indices) == positions
+    assert all(block.stride % 4 == 0 for block in blocks)
+    assert len(blocks) <= 102
+
+
 def test_dividing_on_the_way_changes_nothing_but_rounding() -> None:
     model, x, positions = ab.get_model("basset")(300).double(), one_hot(1, 4, 300), range(20, 290)
-    divided, phases = (
+    divided, apart = (
         sized(FastISM(model), sizes).attribute(x, target="all", positions=positions) for sizes in (NEAR, FAR)
     )
     plan = plan_of(ab.as_sequence_model(model), 300)
     assert max(strides(plan, NEAR, 1, positions)) < 48
     assert strides(plan, FAR, 1, positions) == {48}
-    assert_parity(dict(divided.predictions), dict(phases.predictions), 1e-14)
+    assert_parity(dict(divided.predictions), dict(apart.predictions), 1e-14)
 
 
 @pytest.mark.parametrize(

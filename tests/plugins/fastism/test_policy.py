@@ -119,10 +119,12 @@ def test_predicted_ratio_counts_what_starts_cost() -> None:
     work = Work.of(engine.plan, "cpu")
     # A dense layer and a ReLU, in the unmutated pass and in the one walk: the flattening computes nothing.
     starts = 4 * LAUNCH_COST_MACS["cpu"]
-    assert predicted_speedup(work, LaunchCounts(10, 1, 1)) == pytest.approx(
+    assert predicted_speedup(work, LaunchCounts(10, 10, 1, 1)) == pytest.approx(
         10 * work.full / (10 * work.planned + starts)
     )
-    assert predicted_speedup(work, LaunchCounts(10**8, 1, 1)) == pytest.approx(work.full / work.planned, rel=1e-3)
+    assert predicted_speedup(work, LaunchCounts(10**8, 10**8, 1, 1)) == pytest.approx(
+        work.full / work.planned, rel=1e-3
+    )
 
 
 @pytest.mark.parametrize("count", [1, 40])
@@ -138,13 +140,13 @@ def test_a_model_that_has_not_changed_is_not_asked_for_its_outputs_again(monkeyp
     module = nn.Sequential(nn.Conv1d(4, 6, 5, padding="same"), nn.ReLU(), nn.Flatten(), nn.Linear(240, 2)).eval()
     method, x = ab.get_method("fastism")(module, min_speedup=0), one_hot(1, 4, 40)
     asked: list[int] = []
-    outputs = type(method.model).outputs
+    checked_outputs = type(method.model).checked_outputs
 
-    def counted(self: Any, length: int, extras: Any = ()) -> Any:
-        asked.append(length)
-        return outputs(self, length, extras)
+    def counted(self: Any, one_hot: Any, extras: Any = ()) -> Any:
+        asked.append(one_hot.shape[2])
+        return checked_outputs(self, one_hot, extras)
 
-    monkeypatch.setattr(type(method.model), "outputs", counted)
+    monkeypatch.setattr(type(method.model), "checked_outputs", counted)
     first = method.attribute(x, target="all")
     again = method.attribute(x, target="all")
     assert asked == [40]
@@ -165,14 +167,18 @@ WORK = Work(full=1000, planned=100, block=2000, group=4000)
 
 @pytest.mark.parametrize(
     ("launches", "speedup"),
-    [(LaunchCounts(10, 1, 1), 10_000 / 7000), (LaunchCounts(100, 5, 2), 100_000 / 28_000), (LaunchCounts(0, 0, 0), 0)],
+    [
+        (LaunchCounts(10, 10, 1, 1), 10_000 / 7000),
+        (LaunchCounts(100, 100, 5, 2), 100_000 / 28_000),
+        (LaunchCounts(0, 0, 0, 0), 0),
+    ],
 )
 def test_speedups_are_full_work_over_planned_work_and_launches(launches: LaunchCounts, speedup: float) -> None:
     assert predicted_speedup(WORK, launches) == pytest.approx(speedup)
 
 
 def test_windows_run_from_the_least_speedup_on() -> None:
-    launches = LaunchCounts(100, 5, 2)
+    launches = LaunchCounts(100, 100, 5, 2)
     at_least = predicted_speedup(WORK, launches)
     for least in (0, 1.25, at_least):
         assert decide_for_model(WORK, launches, least) == Decision(True, "", at_least)
@@ -183,8 +189,8 @@ def test_windows_run_from_the_least_speedup_on() -> None:
 
 def test_a_call_takes_full_passes_where_its_model_does_or_where_it_asks_for_too_few() -> None:
     never = Decision.full_passes("no rule")
-    windows = decide_for_model(WORK, LaunchCounts(10**6, 10, 1), 1.25)
-    many, few = LaunchCounts(1000, 5, 2), LaunchCounts(5, 1, 1)
+    windows = decide_for_model(WORK, LaunchCounts(10**6, 10**6, 10, 1), 1.25)
+    many, few = LaunchCounts(1000, 1000, 5, 2), LaunchCounts(5, 5, 1, 1)
     assert decide_for_call(never, WORK, many, 0) is never
     assert decide_for_call(windows, WORK, many, 1.25).run_windows
     assert decide_for_call(windows, WORK, many, 1.25).predicted_speedup == predicted_speedup(WORK, many)
@@ -193,7 +199,7 @@ def test_a_call_takes_full_passes_where_its_model_does_or_where_it_asks_for_too_
 
 def test_the_fewest_mutations_of_a_block_have_the_least_speedup() -> None:
     fewest = fewest_per_block(WORK, 1.25)
-    assert predicted_speedup(WORK, LaunchCounts(math.floor(fewest), 1, 1)) < 1.25
-    assert predicted_speedup(WORK, LaunchCounts(math.ceil(fewest), 1, 1)) >= 1.25
+    assert predicted_speedup(WORK, LaunchCounts(math.floor(fewest), math.floor(fewest), 1, 1)) < 1.25
+    assert predicted_speedup(WORK, LaunchCounts(math.ceil(fewest), math.ceil(fewest), 1, 1)) >= 1.25
     assert fewest_per_block(WORK, 10) == math.inf
     assert fewest_per_block(WORK, 0) == 0

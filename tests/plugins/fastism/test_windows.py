@@ -163,8 +163,10 @@ def check_windows(probe: Probe) -> int:
         for name, window in probe.windowed(alone[position]).items():
             step, checked = plan.steps[name], checked + 1
             assert step.layout is not None
-            reached = inside(window, 0, step.layout.length)
+            reached, field = inside(window, 0, step.layout.length), plan.fields[name]
             where = f"{step.node.layer!r} ({step.node.op}), position {position} changed: window {reached}"
+            # What no output reads need not be in the window.
+            changed[name] &= set(field)
             outside = changed[name] - set(reached)
             assert not outside, f"not safe: {where} lacks {sorted(outside)}"
             if probe.is_constant(step):
@@ -178,7 +180,7 @@ def check_windows(probe: Probe) -> int:
                     solid.add(name)
             changes = probe.changed_by_operands(step, alone[position])
             for end in (reached[: spare + 1], reached[::-1][: spare + 1]):
-                cut = reached and (reached.start == 0 if end.step > 0 else reached.stop == step.layout.length)
+                cut = reached and (reached.start == field.start if end.step > 0 else reached.stop == field.stop)
                 expected = end if cut else end[:1]
                 shown = not reached or changes & set(expected) or (cut and len(reached) <= spare)
                 assert shown, f"not tight: {where}, changed by its operands {sorted(changes)}"
@@ -192,7 +194,8 @@ def check_block(probe: Probe, block: Positions, alone: Mapping[int, Mapping[str,
     plan, together = probe.plan, probe.windowed(probe.plan.windows(block))
     for k, position in enumerate(block.indices):
         lengths = {name: plan.steps[name].layout.length for name in together}  # type: ignore[union-attr]
-        cut = any(window.at(k) < 0 or window.at(k) + window.width > lengths[name] for name, window in together.items())
+        beyond = (window.at(k) < 0 or window.at(k) + window.width > lengths[name] for name, window in together.items())
+        cut = plan.cuts or any(beyond)
         for name, window in together.items():
             here, single = inside(window, k, lengths[name]), inside(alone[position][name], 0, lengths[name])
             where = f"{plan.steps[name].node.layer!r}, position {position}: {here} in a block, {single} alone"

@@ -46,7 +46,8 @@ class Direct(DirectAlgorithm, TensorAlgorithm):
 
     def cost(self, source: int, width: int) -> int:
         filter_ = self.filter
-        computed = source + EXTRA_POSITIONS if devices.on_cpu(filter_.taps) else width
+        # A window that is cut to the receptive field of what is wanted may be narrower than its source.
+        computed = min(source, width) + EXTRA_POSITIONS if devices.on_cpu(filter_.taps) else width
         channels = -(-filter_.c_out // CHANNEL_BLOCK) * CHANNEL_BLOCK
         return filter_.groups * computed * filter_.kernel * filter_.c_in * channels
 
@@ -81,7 +82,8 @@ class CompiledDirect(DirectAlgorithm, CompiledAlgorithm):
         """Return the cost of the products with all positions of the register tiles that read each tap."""
         filter_, tile = self.filter, self.tile
         ranges = ((j * filter_.dilation, j * filter_.dilation + source) for j in range(filter_.kernel))
-        tiles = sum(-(-stop // tile.positions) - start // tile.positions for start, stop in ranges)
+        most = -(-width // tile.positions)
+        tiles = sum(min(most, -(-stop // tile.positions) - start // tile.positions) for start, stop in ranges)
         blocks = -(-filter_.c_out // tile.channels)
         computed = int(tiles * (tile.positions * filter_.c_in * tile.work(filter_.c_out) + blocks * TAP_COST_MACS))
         return computed - self.epilogue_saving(width)

@@ -71,7 +71,7 @@ class GroupRun:
         def run_body(block: Positions) -> list[tuple[list[Emission], BlockActivations]]:
             given = {self.plan.graph.input: mutated(block)}
             interpreter = self._interpreter(block.count, alternatives, given)
-            return list(self._run_stages(interpreter, block, self.plan.stages[block.stride]))
+            return list(self._run_stages(interpreter, block, self.plan.stages(block.stride)))
 
         for done in self.workers.in_order(run_body, blocks):
             for emissions, kept in done:

@@ -122,7 +122,7 @@ class BlockInterpreter:
                 self.windowed[name].give_up(self.program)
         operands = [self.windowed.get(self.plan.aliases[name]) for name in step.node.inputs]
         windows = [operand.window if operand is not None else None for operand in operands]
-        window = reached_window(operation, windows, self.count)
+        window = reached_window(operation, windows, self.count, self.plan.cuts.get(step.node.name))
         if not operation.layout.positional and operation.scale.denominator > 1:
             operands = [operand and operand.shared() for operand in operands]
         reached = [operand for operand in operands if operand is not None]

@@ -46,7 +46,7 @@ class Group:
 
 
 def shared_blocks(
-    edits: Sequence[Edit],
+    edits: Sequence[Edit | None],
     stride: int,
     at_once: Callable[[int, int], int],
     *,
@@ -60,6 +60,8 @@ def shared_blocks(
 
     Parameters
     ----------
+    edits
+        The list, with None in the place of mutations that run in no block.
     stride
         Distance of the positions of a block, in letters.
     at_once
@@ -96,12 +98,12 @@ Shape = tuple[int, int, int]
 
 
 def _alike(
-    edits: Sequence[Edit], at_once: Callable[[int, int], int]
+    edits: Sequence[Edit | None], at_once: Callable[[int, int], int]
 ) -> dict[tuple[int, ...], dict[Shape, dict[int, NDArray[np.int64]]]]:
     """Return sequences -> shape -> position -> numbers (sequences, alternatives)."""
     sites: dict[tuple[int, int], dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number, edit in enumerate(edits):
-        if edit.substitutes:
+        if edit is not None and edit.substitutes:
             sites[edit.width, edit.position][edit.sequence].append(number)
     alike: dict[tuple[int, ...], dict[Shape, dict[int, NDArray[np.int64]]]] = defaultdict(lambda: defaultdict(dict))
     for (width, position), numbers in sites.items():

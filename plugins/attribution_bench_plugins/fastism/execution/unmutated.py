@@ -194,7 +194,7 @@ def _kept(plan: Plan) -> frozenset[str]:
     """Return the nodes whose unmutated activations are read: outputs, windowed nodes, and the operands of those."""
     keep = {plan.graph.input, *plan.graph.extras, *plan.graph.outputs.values()}
     for step in plan.steps.values():
-        if step.mode in ("windowed", "global"):
+        if step.mode in ("windowed", "global") and step.alias_of in plan.fields:
             keep.add(step.node.name)
             keep.update(step.node.inputs)
     return frozenset(keep)

@@ -99,8 +99,9 @@ class Addition(Broadcast):
             out = out.mul_(factor)
         for term, known, factor in terms[1:]:
             delta = self.spread(known, term.delta())
-            if term.window.step == window.step and delta.shape[3] != 1:
-                offset = term.window.start - window.start
+            offset = term.window.start - window.start
+            inside = 0 <= offset <= window.width - delta.shape[3]
+            if term.window.step == window.step and inside and delta.shape[3] != 1:
                 out[:, :, :, offset : offset + delta.shape[3]].add_(delta, alpha=factor)
             else:
                 out.add_(_on_window(term, delta, window), alpha=factor)

@@ -76,13 +76,13 @@ def step_costs(plan: Plan) -> dict[str, Cost]:
     fusion = planned_fusion(plan, windows)
     costs = {}
     for name, step in plan.steps.items():
-        if step.mode == "full":
-            costs[name] = full_cost(step.node, plan.graph)
-        elif step.mode == "constant" or name == plan.graph.input:
+        if name not in plan.fields or name == plan.graph.input:
             costs[name] = Cost()
+        elif step.mode == "full":
+            costs[name] = full_cost(step.node, plan.graph)
         else:
             costs[name] = windowed_cost(step, plan, windows, fusion[name])
-    for name in {name for step in plan.steps.values() if step.mode == "full" for name in step.node.inputs}:
+    for name in {name for step in plan.full for name in step.node.inputs}:
         step = plan.steps[name]
         if step.mode in ("windowed", "global") and step.node.shape is not None:
             # It is put together at every position, as the model itself would have it.
@@ -94,8 +94,10 @@ def step_costs(plan: Plan) -> dict[str, Cost]:
 class LaunchCounts:
     """Mutations, and the runs that they are divided into."""
 
+    asked: int
+    """Mutations that are asked for, of all sequences together; a full pass each."""
     mutations: int
-    """Mutations of all sequences together."""
+    """Those of them that can change what is wanted, which run."""
     blocks: int
     """Walks over the plan."""
     groups: int

@@ -33,7 +33,7 @@ def materialized_nodes(plan: Plan, windows: Mapping[str, Window]) -> frozenset[s
     found = planned_fusion(plan, windows)
     read = set(plan.live_across_blocks | plan.output_sources)
     for name, step in plan.steps.items():
-        if step.alias_of == name and found[name] is Fusion.NONE:
+        if name in plan.fields and step.alias_of == name and found[name] is Fusion.NONE:
             read.update(plan.steps[operand].alias_of for operand in step.node.inputs)
     return frozenset(
         name

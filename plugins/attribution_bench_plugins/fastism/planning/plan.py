@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +16,7 @@ from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.registry import SPECS, OpSpec
 from attribution_bench_plugins.fastism.ops.unsupported import why_full
 from attribution_bench_plugins.fastism.planning.liveness import Schedule, schedule
+from attribution_bench_plugins.fastism.planning.receptive_field import receptive_fields
 from attribution_bench_plugins.fastism.planning.step import Mode, Step
 from attribution_bench_plugins.fastism.values.window import Positions, Window
 
@@ -40,6 +41,24 @@ class Plan:
     min_strides: Mapping[str, int]
     """Node -> the smallest distance of mutated positions, in letters, at which its windows, and those before, advance
     by a constant step: the least common multiple of the strides up to it."""
+    wanted: Mapping[str, range]
+    """Output -> the positions of it that are wanted; outputs that are not are missing."""
+
+    @cached_property
+    def fields(self) -> Mapping[str, range]:
+        """Node -> its positions in the receptive field of what is wanted; nodes that do not matter are missing."""
+        nodes = {self.graph.outputs[output]: positions for output, positions in self.wanted.items()}
+        return receptive_fields(self.steps, nodes)
+
+    @cached_property
+    def cuts(self) -> Mapping[str, range]:
+        """Those of the `fields` that are smaller than their nodes: windows are cut to them."""
+        lengths = {name: step.layout.length for name, step in self.steps.items() if step.layout is not None}
+        return {name: field for name, field in self.fields.items() if len(field) < lengths.get(name, 0)}
+
+    def wanting(self, wanted: Mapping[str, range]) -> "Plan":
+        """Return the plan for other wanted positions of outputs; a position of an output is that of its node."""
+        return replace(self, wanted=MappingProxyType(dict(wanted)))
 
     @cached_property
     def stride(self) -> int:
@@ -55,17 +74,17 @@ class Plan:
         """
         found = sorted({self.min_strides[step.node.name] for step in self.body} | {self.stride})
         divide = all(larger % smaller == 0 for smaller, larger in pairwise(found))
-        return tuple(found) if divide and all(step.mode != "full" for step in self.body) else (self.stride,)
+        return tuple(found) if divide and not self.full else (self.stride,)
 
     @cached_property
     def middle_windows(self) -> Mapping[str, Window]:
-        """The windows of a one-letter mutation in the middle of the sequence."""
+        """The windows of a one-letter mutation at the `middle`."""
         return self.windows(self.middle)
 
     @property
     def middle(self) -> Positions:
-        """A mutated position in the middle of the sequence."""
-        return Positions(self.length // 2 // self.stride * self.stride, self.stride, 1)
+        """A mutated position in the middle of the receptive field of what is wanted."""
+        return Positions((self.reaching.start + self.reaching.stop) // 2 // self.stride * self.stride, self.stride, 1)
 
     @cached_property
     def body(self) -> tuple[Step, ...]:
@@ -80,18 +99,33 @@ class Plan:
     @cached_property
     def output_sources(self) -> frozenset[str]:
         """The nodes whose tensors are outputs."""
-        return frozenset(self.steps[name].alias_of for name in self.graph.outputs.values())
+        return frozenset(self.steps[name].alias_of for name in self._outputs.values())
+
+    @property
+    def _outputs(self) -> Mapping[str, str]:
+        """Output -> node of those that are wanted."""
+        return {output: name for output, name in self.graph.outputs.items() if output in self.wanted}
 
     @cached_property
     def body_outputs(self) -> Mapping[str, str]:
         """Output -> node of those that blocks give."""
-        steps = {output: self.steps[name] for output, name in self.graph.outputs.items()}
+        steps = {output: self.steps[name] for output, name in self._outputs.items()}
         return {name: step.node.name for name, step in steps.items() if not step.is_head and step.mode != "constant"}
 
     @cached_property
     def head_outputs(self) -> Mapping[str, str]:
         """Output -> node of those that the head gives."""
-        return {output: name for output, name in self.graph.outputs.items() if self.steps[name].is_head}
+        return {output: name for output, name in self._outputs.items() if self.steps[name].is_head}
+
+    @cached_property
+    def full(self) -> tuple[Step, ...]:
+        """The steps that run in full."""
+        return tuple(step for step in self._running if step.mode == "full")
+
+    @property
+    def reaching(self) -> range:
+        """The positions whose mutations can change what is wanted: the input's receptive field."""
+        return self.fields.get(self.graph.input, range(0))
 
     @cached_property
     def live_across_blocks(self) -> frozenset[str]:
@@ -113,40 +147,55 @@ class Plan:
         """The head's steps with the last use of each value."""
         return schedule(self.head, self.aliases, self.output_sources)
 
-    @cached_property
-    def stages(self) -> Mapping[int, tuple[Stage, ...]]:
-        """Stages of the body by the stride at which a block begins; it divides into phases between two of them."""
-        return {stride: tuple(self._stages(stride)) for stride in self.strides}
+    def stages(self, stride: int) -> tuple[Stage, ...]:
+        """Return the stages of the body for a block that begins at a stride, a multiple of one of the `strides`.
 
-    def _stages(self, stride: int) -> Iterator[Stage]:
+        It divides into phases between two of them.
+        """
+        if stride not in self._stages:
+            self._stages[stride] = tuple(self._divided(stride))
+        return self._stages[stride]
+
+    @cached_property
+    def _stages(self) -> dict[int, tuple[Stage, ...]]:
+        """The stages that were asked for: every block asks."""
+        return {}
+
+    def _divided(self, stride: int) -> Iterator[Stage]:
         rest, kept = self.body, self.live_across_blocks | self.output_sources
-        for larger in (stride, *(known for known in self.strides if known > stride)):
+        for larger in dict.fromkeys(accumulate((stride, *self.strides), math.lcm)):
             steps = [step for step in rest if larger % self.min_strides[step.node.name] == 0]
             rest = tuple(step for step in rest if larger % self.min_strides[step.node.name])
             read_later = {self.aliases[name] for step in rest for name in step.node.inputs}
-            yield Stage(larger, schedule(steps, self.aliases, kept | read_later))
+            if steps or larger == stride:
+                yield Stage(larger, schedule(steps, self.aliases, kept | read_later))
             if not rest:
                 return
 
     @property
     def _running(self) -> Iterator[Step]:
-        """The steps that compute something."""
+        """The steps that compute something of what is wanted."""
         for name, step in self.steps.items():
-            if step.mode != "constant" and step.alias_of == name and name != self.graph.input:
+            if name in self.fields and step.alias_of == name and name != self.graph.input:
                 yield step
 
     def windows(self, positions: Positions, width: int = 1) -> dict[str, Window]:
         """Return the affected range of every windowed node under mutations of a width from these positions on."""
         windows = {self.graph.input: Window(positions.start, positions.stride, width)}
         for name, step in self.steps.items():
-            if step.mode in ("windowed", "global") and step.operation is not None and step.alias_of == name:
+            if step.operation is not None and step.alias_of == name and name in self.fields:
                 inputs = [windows.get(self.aliases[operand]) for operand in step.node.inputs]
-                windows[name] = reached_window(step.operation, inputs, positions.count)
+                windows[name] = reached_window(step.operation, inputs, positions.count, self.cuts.get(name))
         return windows
 
 
-def reached_window(operation: Operation, windows: list[Window | None], count: int) -> Window:
-    """Return a node's window: the mutations' own ranges, or one range shared by all where that is no wider."""
+def reached_window(
+    operation: Operation, windows: list[Window | None], count: int, field: range | None = None
+) -> Window:
+    """Return a node's window: the mutations' own ranges, or one range shared by all where that is no wider.
+
+    Either is cut to a receptive field, if one is given.
+    """
     length = operation.layout.length
     if not operation.layout.positional:
         return Window(0, 0, 1)  # the stride of the plan does not account for nodes without positions
@@ -161,6 +210,8 @@ def reached_window(operation: Operation, windows: list[Window | None], count: in
         ]
     natural = operation.window(windows)
     shared = natural.shared(count, length)
+    if field is not None:
+        natural, shared = natural.cut(count, field), shared.cut(1, field)
     return shared if shared.width <= natural.width else natural
 
 
@@ -228,7 +279,11 @@ class _Planner:
                 readers=len(self.readers[source]) + self.output_sources.count(name),
             )
         min_strides = MappingProxyType(self._min_strides())
-        return Plan(self.graph, MappingProxyType(steps), layout.length, layout.channels, min_strides)
+        lengths = {output: steps[name].layout for output, name in self.graph.outputs.items()}
+        wanted = {output: range(1 if known is None else known.length) for output, known in lengths.items()}
+        return Plan(
+            self.graph, MappingProxyType(steps), layout.length, layout.channels, min_strides, MappingProxyType(wanted)
+        )
 
     def _operation(self, node: Node) -> Operation:
         operands = [Operand(i, self.layouts.get(i), i in self.reached, self.graph.nodes[i]) for i in node.inputs]

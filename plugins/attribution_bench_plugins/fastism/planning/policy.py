@@ -28,7 +28,7 @@ class Decision:
 def predicted_speedup(work: Work, launches: LaunchCounts) -> float:
     """Return how many times cheaper windows are than a full pass for every mutation, starts of operations included."""
     planned = launches.mutations * work.planned + launches.blocks * work.block + launches.groups * work.group
-    return launches.mutations * work.full / max(1, planned)
+    return launches.asked * work.full / max(1, planned)
 
 
 def decide_for_model(work: Work, launches: LaunchCounts, min_speedup: float) -> Decision:

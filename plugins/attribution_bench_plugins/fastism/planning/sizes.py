@@ -141,7 +141,7 @@ class Sizer:
     @property
     def workers(self) -> int:
         """Blocks that run side by side: one where the model's own operations run, which may not be thread-safe."""
-        if any(step.mode == "full" for step in self.plan.steps.values()):
+        if self.plan.full:
             return 1
         return min(self.policy.most_workers, torch.get_num_threads())
 
@@ -236,32 +236,40 @@ class Sizer:
 
     def _largest_full(self) -> int:
         """Return how many numbers the largest node that runs in full has; 0 where none does."""
-        shapes = [step.node.shape for step in self.plan.steps.values() if step.mode == "full"]
+        shapes = [step.node.shape for step in self.plan.full]
         return max((elements(shape) for shape in shapes if shape is not None), default=0)
 
 
 def phases(positions: Sequence[int], stride: int, most: int) -> Iterator[Positions]:
-    """Yield blocks of at most `most` positions at a constant stride, which divide `positions`."""
+    """Yield blocks of at most `most` positions, at a distance that is a multiple of `stride`, which divide `positions`.
+
+    Positions that are spread evenly are in one block, as neighbours are; of any others at least two are.
+    """
     by_phase: dict[int, list[int]] = {}
     for position in sorted(positions):
         by_phase.setdefault(position % stride, []).append(position)
     for members in by_phase.values():
         start = 0
-        for i in range(1, len(members) + 1):
-            if i == len(members) or members[i] != members[i - 1] + stride or i - start == most:
-                yield Positions(members[start], stride, i - start)
-                start = i
+        while start < len(members):
+            part = members[start : start + most]
+            distance = part[1] - part[0] if len(part) > 1 else stride
+            uneven = (i for i in range(1, len(part)) if part[i] - part[i - 1] != distance)
+            count = next(uneven, len(part))
+            yield Positions(part[0], distance, count)
+            start += count
 
 
 def launch_counts(plan: Plan, sizes: Sizes, count: int, positions: Sequence[int], alternatives: int) -> LaunchCounts:
     """Return the mutations, blocks and groups of a saturation of some positions of `count` sequences."""
-    groups = -(-count // sizes.sequences)
-    blocks = sum(1 for _ in phases(positions, plan.stride, max(1, sizes.positions // min(count, sizes.sequences))))
-    return LaunchCounts(count * len(positions) * alternatives, groups * blocks, groups)
+    groups, asked = -(-count // sizes.sequences), count * len(positions) * alternatives
+    reaching = [position for position in positions if position in plan.reaching]
+    blocks = sum(1 for _ in phases(reaching, plan.stride, max(1, sizes.positions // min(count, sizes.sequences))))
+    return LaunchCounts(asked, count * len(reaching) * alternatives, groups * blocks, groups)
 
 
 def fewest_launches(plan: Plan, count: int, positions: NDArray[np.int64], alternatives: int) -> LaunchCounts:
     """Return a lower bound of `launch_counts`, for blocks and groups of any size; costs no time."""
-    every = len(positions) == plan.length
-    blocks = min(plan.stride, plan.length) if every else len(np.unique(positions % plan.stride))
-    return LaunchCounts(count * len(positions) * alternatives, blocks, 1)
+    every, asked = len(positions) == plan.length, count * len(positions) * alternatives
+    reaching = positions[(positions >= plan.reaching.start) & (positions < plan.reaching.stop)]
+    blocks = min(plan.stride, len(plan.reaching)) if every else len(np.unique(reaching % plan.stride))
+    return LaunchCounts(asked, count * len(reaching) * alternatives, blocks, 1)

@@ -35,6 +35,12 @@ class Window:
         high = min(length, max(self.start, self.at(count - 1)) + self.width)
         return Window(min(low, length), 0, max(0, high - low))
 
+    def cut(self, count: int, positions: range) -> "Window":
+        """Return the narrowest window with what each of `count` ranges has of some positions; width 0 without any."""
+        first, last = sorted((self.at(0), self.at(count - 1)))
+        low, high = max(0, positions.start - last), min(self.width, positions.stop - first)
+        return Window(self.start + low, self.step, high - low) if low < high else Window(0, 0, 0)
+
     def overhangs(self, count: int, length: int) -> bool:
         """Whether any of `count` ranges leaves ``[0, length)``."""
         return min(self.start, self.at(count - 1)) < 0 or max(self.start, self.at(count - 1)) + self.width > length

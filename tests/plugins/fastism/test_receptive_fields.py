@@ -1,0 +1,169 @@
+"""What a target reads is all that is computed: fields worked out by hand, and parts of outputs against the whole."""
+
+import itertools
+
+import numpy as np
+import pytest
+from torch import Tensor, nn
+
+import attribution_bench as ab
+from attribution_bench import Mutation
+from attribution_bench.models.targets import select
+from attribution_bench_plugins.fastism.planning.wanted import wanted_positions
+from attribution_bench_plugins.fastism.values.window import Window
+from fastism_models import LENGTH, MODELS, build
+from parity import assert_parity, brute_force, one_hot, plan_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
+
+
+def fields(module: nn.Module, target: object, length: int = 30) -> dict[str, tuple[int, int]]:
+    """Return layer -> the positions that a target reads of it, half-open."""
+    model = ab.as_sequence_model(module.eval())
+    plan = plan_of(model, length)
+    wanted = wanted_positions(plan, select(target, model.outputs(length)))  # type: ignore[arg-type]
+    found = plan.wanting(wanted).fields
+    named = {plan.steps[name].node.layer.partition(":")[0]: (field.start, field.stop) for name, field in found.items()}
+    return named | {"sequence": (found[plan.graph.input].start, found[plan.graph.input].stop)}
+
+
+CONVOLUTIONS = nn.Sequential(nn.Conv1d(4, 3, 5, padding=2), nn.ReLU(), nn.Conv1d(3, 2, 3, padding=2, dilation=2))
+
+
+def test_a_position_of_a_profile() -> None:
+    found = fields(CONVOLUTIONS, (0, 10))
+    # The second convolution reads 8, 10 and 12, the first two on either side of each.
+    assert found["2"] == (10, 11)
+    assert found["0"] == (8, 13)
+    assert found["sequence"] == (6, 15)
+
+
+def test_at_the_ends_it_is_cut_to_the_sequence() -> None:
+    assert fields(CONVOLUTIONS, (1, 0))["sequence"] == (0, 5)
+    assert fields(CONVOLUTIONS, (1, 29))["sequence"] == (25, 30)
+
+
+def test_all_channels_of_all_positions_are_everything() -> None:
+    assert fields(CONVOLUTIONS, 1)["sequence"] == (0, 30)
+
+
+def test_pools_strides_and_transposed_convolutions() -> None:
+    module = nn.Sequential(
+        nn.Conv1d(4, 3, 3, stride=2, padding=1), nn.MaxPool1d(3, stride=1), nn.ConvTranspose1d(3, 1, 4, stride=2)
+    )
+    found = fields(module, (0, 9))
+    # Output 9 of stride 2 and 4 taps reads 3 and 4, which pool 3 to 6, which the first convolution reads from 5 to 13.
+    assert found["1"] == (3, 5)
+    assert found["0"] == (3, 7)
+    assert found["sequence"] == (5, 14)
+
+
+class Cropped(nn.Module):
+    """A convolution of which the middle is read, on the flipped sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(4, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolution(x.flip(2))[:, :, 5:8]
+
+
+def test_a_crop_inside_the_model_and_a_flip() -> None:
+    found = fields(Cropped(), "all")
+    assert found["convolution"] == (5, 8)
+    assert found["sequence"] == (30 - 9, 30 - 4)
+
+
+class TwoHeads(nn.Module):
+    """A profile and a count from one trunk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.profile, self.count = nn.Conv1d(4, 3, 5, padding=2), nn.Conv1d(3, 1, 1), nn.Linear(3, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.trunk(x).relu()
+        return {"profile": self.profile(x), "count": self.count(x.mean(2))}
+
+
+TARGETS = "all", ("profile", (0, 3))
+
+
+def test_an_output_that_is_not_wanted_is_not_computed() -> None:
+    assert "count" not in fields(TwoHeads(), ("profile", (0, 3)))
+    assert "profile" not in fields(TwoHeads(), "count")
+    method = ab.get_method("fastism")(TwoHeads().eval(), min_speedup=0)
+    whole, part = (
+        {layer.layer: layer.reached for layer in method.explain(30, target=target).layers} for target in TARGETS
+    )
+    assert whole == {"trunk: conv1d": 5, "relu": 5, "profile: conv1d_1": 5, "mean": 1, "count: linear": 1}
+    assert part == {"trunk: conv1d": 1, "relu": 1, "profile: conv1d_1": 1}
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "width", "count"), list(itertools.product((-3, 2, 9), (-2, 0, 1, 5), (1, 4), (1, 4)))
+)
+def test_a_window_is_cut_to_the_narrowest_that_holds_all(start: int, step: int, width: int, count: int) -> None:
+    window, field = Window(start, step, width), range(4, 11)
+    cut = window.cut(count, field)
+    kept = [offset for k in range(count) for offset in range(width) if window.at(k) + offset in field]
+    if not kept:
+        assert cut.width == 0
+        return
+    # Offsets between two that are kept are kept, too; none beyond them.
+    assert (cut.start - start, cut.start - start + cut.width, cut.step) == (min(kept), max(kept) + 1, step)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parts_of_every_output_are_those_of_the_whole(name: str) -> None:
+    module = build(name).double()
+    x, method = one_hot(2, 4, LENGTH), ab.get_method("fastism")(module, min_speedup=0)
+    truth = brute_force(module, x)
+    random = np.random.default_rng(0)
+    for output, predictions in truth.items():
+        shape = predictions.shape[3:]
+        ends = [(0,) * len(shape), tuple(n - 1 for n in shape)]
+        for index in [*ends, *(tuple(int(random.integers(n)) for n in shape) for _ in range(2))]:
+            found = method.attribute(x, target=(output, index))
+            assert_parity(dict(found.predictions), {output: predictions[(..., *index)]}, 1e-10)
+
+
+def test_listed_mutations_outside_the_field_have_the_unmutated_prediction() -> None:
+    module = TwoHeads().double().eval()
+    x, method, name = one_hot(3, 4, LENGTH), ab.get_method("fastism")(module, min_speedup=0), "profile"
+    mutations = [Mutation(n, p, "ACG"[: 1 + p % 3]) for n in (0, 2) for p in (0, 1, 9, 14, 26)]
+    mutations += [Mutation(1, 27, "", 2), Mutation(1, 29, "T")]
+    whole = ab.get_method("standard_ism")(module).predict_mutations(x, mutations, target=name)
+    seen: list[tuple[int, int]] = []
+    found = method.predict_mutations(x, mutations, target=(name, (0, 2)), progress=lambda *s: seen.append(s))
+    for predictions in ("predictions", "reference_predictions"):
+        expected = getattr(whole, predictions)[name][:, 0, 2]
+        np.testing.assert_allclose(getattr(found, predictions)[name], expected, rtol=0, atol=1e-12)
+    assert seen[-1] == (len(mutations), len(mutations))
+
+
+def test_positions_outside_the_field_alone_run_no_block() -> None:
+    module = CONVOLUTIONS.double().eval()
+    x, method = one_hot(2, 4, 30), ab.get_method("fastism")(module, min_speedup=0)
+    seen: list[tuple[int, int]] = []
+    found = method.attribute(x, target=(0, 2), positions=slice(20, 30), progress=lambda *s: seen.append(s))
+    assert_parity(dict(found.predictions), {"output": brute_force(module, x)["output"][:, :, 20:, 0, 2]}, 1e-12)
+    assert seen[-1] == (20, 20)
+
+
+def test_a_step_that_runs_in_full_reads_everything() -> None:
+    class Cumulative(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Conv1d(4, 2, 3, padding=1), nn.Conv1d(2, 2, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.first(x).cummax(2).values)
+
+    module, x = Cumulative().double().eval(), one_hot(1, 4, 12)
+    assert fields(module, (0, 3), 12)["sequence"] == (0, 12)
+    method, truth = ab.get_method("fastism")(module, min_speedup=0), brute_force(module, x)
+    for position in (0, 3, 11):
+        found = method.attribute(x, target=(1, position))
+        assert_parity(dict(found.predictions), {"output": truth["output"][..., 1, position]}, 1e-12)
