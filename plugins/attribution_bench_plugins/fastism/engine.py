@@ -25,7 +25,7 @@ from attribution_bench_plugins.fastism.execution.interpreter import Observer
 from attribution_bench_plugins.fastism.explanation import explain
 from attribution_bench_plugins.fastism.plan_cache import PlanCache
 from attribution_bench_plugins.fastism.planning.policy import Decision, decide_for_call, fewest_per_block
-from attribution_bench_plugins.fastism.planning.sizes import fewest_launches, launch_counts
+from attribution_bench_plugins.fastism.planning.sizes import fewest_launches, free_memory, launch_counts, size_policy
 from attribution_bench_plugins.fastism.saturation import Saturation, alternatives_of
 from attribution_bench_plugins.fastism.self_check import SelfCheck
 from attribution_bench_plugins.fastism.substitutions import Substitutions
@@ -65,6 +65,11 @@ class Engine:
         """Return the outputs of a model that is in the cache, and has not changed; None of any other."""
         known = self.cache.current(self._source(), length, extras)
         return None if known is None else known.outputs
+
+    def default_budget(self) -> int:
+        """Return the memory budget, in bytes, that the free memory of the model's device allows now."""
+        source = self._source()
+        return (self.options.sizes or size_policy(source.kind)).default_budget(free_memory(source.device))
 
     def attribute(self, request: Request) -> RawAttribution:
         """Return the predictions of every single-letter mutation of a request.
