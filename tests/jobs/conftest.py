@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from numpy_jobs import write_random_fasta
 
 

@@ -9,15 +9,15 @@ import sys
 import time
 from pathlib import Path
 
-import numpy_jobs
 import pytest
-from numpy_jobs import numpy_job
 
+import numpy_jobs
 from attribution_bench.errors import OutputError
 from attribution_bench.jobs.interruption import stopping
 from attribution_bench.jobs.run import run
 from attribution_bench.storage import durable, zarr_store
 from attribution_bench.storage.zarr_store import ZarrStore
+from numpy_jobs import numpy_job
 
 PAUSE = "0.02"
 """Seconds of a sequence, so that kills hit computing as well as writing."""

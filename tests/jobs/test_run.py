@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray
-from numpy_jobs import METHODS, NumpyModel, numpy_job, write_random_fasta
 
 from attribution_bench.errors import InvalidInputError, OutputError, SequenceError, SetAsideError
 from attribution_bench.jobs.events import Caution, ShardDone, Started, Summary, Working
 from attribution_bench.jobs.run import run
 from attribution_bench.sequences import DNA, read_fasta
+from numpy_jobs import METHODS, NumpyModel, numpy_job, write_random_fasta
 
 
 def scores_of(fasta, *, method="weights", model=0, **options):
