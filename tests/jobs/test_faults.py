@@ -1,4 +1,4 @@
-"""Faults: a job that is killed, out of disk, interrupted or started twice loses nothing and ends with the same bytes."""
+"""Faults: a job that is killed, out of disk, interrupted or started twice ends with the same bytes."""
 
 import errno
 import os
@@ -114,7 +114,7 @@ def test_a_full_disk_is_one_error_and_the_job_goes_on(fasta, tmp_path, bytes_of,
         return put(path, value, *further, **named)
 
     monkeypatch.setattr(local, "_put", full)
-    with pytest.raises(OutputError, match="No space left on device.*finished shards are kept"):
+    with pytest.raises(OutputError, match=r"No space left on device.*finished shards are kept"):
         run(numpy_job(fasta), tmp_path / "store")
     monkeypatch.undo()
     summary = run(numpy_job(fasta), tmp_path / "store")
