@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from attribution_bench.cli.attribute import attribute
 from attribution_bench.cli.benchmark import benchmark
 from attribution_bench.cli.compare import compare
 from attribution_bench.cli.demo import demo
@@ -34,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(methods)
+app.command()(attribute)
 app.command("reproduce-paper")(reproduce_paper)
 app.command()(benchmark)
 app.command()(engine)

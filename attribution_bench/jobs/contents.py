@@ -1,6 +1,5 @@
 """Contents of a store: which arrays of a result are kept, under which names, and how several results become one."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences.strands import reverse_complement
+from attribution_bench.storage.record_arrays import array_name
 from attribution_bench.storage.sink import ArraySpec
 
 CONTENTS = ("scores", "observed", "predictions", "reference_predictions", "convergence_delta")
@@ -67,11 +67,6 @@ def values_of(method: str, result: AttributionResult, contents: Sequence[str]) -
         # The number of references is a method's own.
         add("convergence_delta", "convergence_delta", result.convergence_delta, (), f"{method}_convergence")
     return found
-
-
-def array_name(method: str, name: str) -> str:
-    """Return the name of an array in a store: a method, and what of it, in characters that a path takes."""
-    return re.sub(r"[^\w.+-]", "_", f"{method}_{name}")
 
 
 def on_forward_strand(values: Mapping[str, Values]) -> dict[str, Values]:

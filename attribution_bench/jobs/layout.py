@@ -11,13 +11,19 @@ from attribution_bench.errors import AttributionBenchError
 from attribution_bench.jobs.contents import Values, spec_of
 from attribution_bench.sequences.alphabet import Alphabet
 from attribution_bench.sequences.source import Reason, SourceRecord
+from attribution_bench.storage.record_arrays import (
+    CHROMOSOME,
+    COORDINATES,
+    DETAIL,
+    END,
+    LETTERS,
+    NAME,
+    PENDING,
+    SET_ASIDE,
+    START,
+    STRAND,
+)
 from attribution_bench.storage.sink import ArraySpec
-
-NAME, CHROMOSOME, START, END, STRAND = "sequence_name", "chromosome", "start", "end", "strand"
-SET_ASIDE, DETAIL, LETTERS = "set_aside", "set_aside_detail", "sequence_letters"
-COORDINATES = (NAME, CHROMOSOME, START, END, STRAND, SET_ASIDE, DETAIL)
-PENDING = "not scored yet"
-"""The reason of a record whose shard is not done."""
 
 
 def record_specs(length: int) -> list[ArraySpec]:

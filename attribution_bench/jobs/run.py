@@ -25,6 +25,7 @@ from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.survey import Survey, digest_of, read_shard, survey
 from attribution_bench.sequences.source import Reason
 from attribution_bench.storage.durable import PARTIAL
+from attribution_bench.storage.record_arrays import SET_ASIDE
 from attribution_bench.storage.zarr_store import ZarrStore, is_store
 from attribution_bench.timer import CLOCK, Clock
 
@@ -193,7 +194,7 @@ class _Run:
             one.array[list(bad)] = np.nan
         failed = {rows[row]: names for row, names in bad.items()}
         arrays = layout.record_arrays(records, source.alphabet, source.length, failed)
-        set_aside = Counter(word for word in arrays[layout.SET_ASIDE] if word)
+        set_aside = Counter(word for word in arrays[SET_ASIDE] if word)
         arrays |= layout.score_arrays(scored, rows, len(records), self.store.specs())
         facts: dict[str, Any] = {"scored": len(rows) - len(bad), "set_aside": dict(set_aside)}
         if self.blocks.halvings:

@@ -1,18 +1,17 @@
 """FASTA files as a source of sequences: read as a stream, plain, gzip or bgzip."""
 
-import contextlib
-import gzip
 import hashlib
 import os
-import zlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from attribution_bench.errors import SequenceError
 from attribution_bench.sequences.alphabet import DNA, Alphabet
-from attribution_bench.sequences.fasta import GZIP_MAGIC
 from attribution_bench.sequences.source import Reason, SourceRecord
+from attribution_bench.sequences.text_files import readable, text_lines
+
+KIND = "FASTA file"
 
 
 class FastaSource:
@@ -111,37 +110,18 @@ def fasta_records(path: Path) -> Iterator[tuple[str, str]]:
     """
     name: str | None = None
     parts: list[str] = []
-    with contextlib.closing(_lines(path)) as lines:
-        for number, raw in enumerate(lines, 1):
-            line = raw.strip()
-            if line.startswith(">"):
-                if name is not None:
-                    yield name, "".join(parts)
-                words = line[1:].split()
-                if not words:
-                    raise SequenceError(f"line {number} of {path} is a header without a name; write one after '>'")
-                name, parts = words[0], []
-            elif line and name is None:
-                raise SequenceError(
-                    f"line {number} of {path} comes before any header; a FASTA record starts with '>name'"
-                )
-            elif line:
-                parts.append("".join(line.split()).upper())
+    for number, raw in enumerate(text_lines(path, KIND), 1):
+        line = raw.strip()
+        if line.startswith(">"):
+            if name is not None:
+                yield name, "".join(parts)
+            words = line[1:].split()
+            if not words:
+                raise SequenceError(f"line {number} of {path} is a header without a name; write one after '>'")
+            name, parts = readable(words[0]), []
+        elif line and name is None:
+            raise SequenceError(f"line {number} of {path} comes before any header; a FASTA record starts with '>name'")
+        elif line:
+            parts.append(readable("".join(line.split()).upper()))
     if name is not None:
         yield name, "".join(parts)
-
-
-def _lines(path: Path) -> Generator[str, None, None]:
-    r"""Yield the lines of a text file, which end at ``\n``, ``\r\n`` or ``\r`` only."""
-    try:
-        with path.open("rb") as file:
-            compressed = file.read(2) == GZIP_MAGIC
-        opened = gzip.open if compressed else open
-        with opened(path, "rt", encoding="utf-8-sig", newline=None) as text:
-            yield from text
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise SequenceError(f"{path} is a damaged gzip file ({error}); fetch or compress it again") from error
-    except OSError as error:
-        raise SequenceError(f"cannot read {path}: {error.strerror or error}; give the path of a FASTA file") from error
-    except UnicodeDecodeError as error:
-        raise SequenceError(f"{path} is not text; give a FASTA file, plain or gzipped") from error
