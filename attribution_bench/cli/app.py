@@ -12,6 +12,7 @@ from attribution_bench.cli.demo import demo
 from attribution_bench.cli.engine import engine
 from attribution_bench.cli.examples import examples
 from attribution_bench.cli.explain import explain
+from attribution_bench.cli.export import export
 from attribution_bench.cli.interruptions import interruptible
 from attribution_bench.cli.methods import methods
 from attribution_bench.cli.plot import plot
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(methods)
 app.command()(attribute)
+app.command()(export)
 app.command("reproduce-paper")(reproduce_paper)
 app.command()(benchmark)
 app.command()(engine)

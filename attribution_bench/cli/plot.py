@@ -119,7 +119,7 @@ def plot(
     from attribution_bench.reporting.position_axis import check_ranges
     from attribution_bench.reporting.score_panels import read_score_panels
 
-    panels = read_score_panels(scores, sequence=sequence, span=span, target=_target(target))
+    panels = read_score_panels(scores, sequence=sequence, span=span, target=parse_value(target))
     check_ranges(highlights, panels.start, panels.stop)
     interval = panels.interval
     # On the minus strand positions in the genome fall where those of the sequence rise, which the axis does not show.
@@ -159,8 +159,8 @@ def _heading(panels: "ScorePanels") -> str:
     return " ".join(part for part in (short(panels.name or "", LONGEST_NAME), reverse) if part)
 
 
-def _target(text: str | None) -> Any:
-    """Read ``500``, ``500,1``, ``name``, ``name:500`` or ``name:500,1``."""
+def parse_value(text: str | None) -> Any:
+    """Read one value of stored scores: ``500``, ``500,1``, ``name``, ``name:500`` or ``name:500,1``."""
     if text is None:
         return None
     name, colon, part = text.rpartition(":")

@@ -30,6 +30,8 @@ from attribution_bench.storage.zarr_store import ZarrStore
 if TYPE_CHECKING:
     import xarray
 
+UNSIGNED = ("max-abs", "l2")
+"""Score conventions that are norms, and lose the sign."""
 PROJECTED = "projected"
 """Entry of a result's metadata: true where its scores are those of the reference letters, and 0 for the others."""
 
@@ -122,15 +124,16 @@ class StoredScores:
         outputs = [output["name"] for output in metadata["outputs"]]
         predictions = self._outputs(method, "predictions", outputs, stretch, rows)
         reference = self._outputs(method, "reference_predictions", outputs, stretch, rows)
-        both = bool(predictions) and bool(reference)
+        # Of several strands or models a norm of the mean predictions is not the mean of the norms that is stored.
+        derived = bool(predictions) and bool(reference) and metadata.get("convention") not in UNSIGNED
         return AttributionResult(
             one_hot,
             np.arange(self.length),
             metadata,
-            predictions if both else {},
-            reference if both else {},
+            predictions if derived else {},
+            reference if derived else {},
             self._read(array_name(method, "convergence_delta"), stretch, rows),
-            scores,
+            None if derived else scores,
             tuple(self._store.read(NAME, stretch)[rows].tolist()),
             self._intervals(stretch, rows),
         )
