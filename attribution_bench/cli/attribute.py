@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from enum import StrEnum
@@ -176,7 +177,7 @@ def attribute(
                 stop=stop,
             )
         except SetAsideError as error:
-            announce(f"attribution-bench: {error}\n".encode())
+            print(f"attribution-bench: {error}", file=sys.stderr)
             raise typer.Exit(SOME_SET_ASIDE) from error
         except KeyboardInterrupt as interruption:
             raise typer.Exit(INTERRUPTED + signal.SIGINT) from interruption

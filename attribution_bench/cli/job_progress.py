@@ -86,7 +86,8 @@ class JobProgress:
         )
         known = f"{sum(event.set_aside.values()):,} set aside: {counts(event.set_aside)}" if event.set_aside else ""
         resumed = f"{event.finished_sequences:,} done before" if event.finished_sequences else ""
-        parts = [f"{event.sequences:,} sequences in {event.shards:,} shards", resumed, known]
+        shards = "1 shard" if event.shards == 1 else f"{event.shards:,} shards"
+        parts = [f"{event.sequences:,} sequences in {shards}", resumed, known]
         self._line("; ".join(part for part in parts if part))
 
     def _line(self, text: str) -> None:

@@ -31,7 +31,11 @@ class ScaleName(StrEnum):
 def plot(
     scores: Annotated[
         list[Path],
-        typer.Argument(help=".npz files that AttributionResult.save wrote; one panel each.", metavar="SCORES..."),
+        typer.Argument(
+            help=".npz files that AttributionResult.save wrote, one panel each, or stores that `attribute` wrote, one "
+            "panel a method.",
+            metavar="SCORES...",
+        ),
     ],
     output: Annotated[Path, typer.Option(help="The figure: .svg, .png or .pdf.")] = Path("logo.svg"),
     sequence: Annotated[
@@ -94,6 +98,7 @@ def plot(
     Examples:
       attribution-bench plot fastism.npz
       attribution-bench plot fastism.npz deepshap.npz --range 400:600 --output logos.pdf
+      attribution-bench plot scores.zarr --sequence peak_7 --output peak_7.pdf
       attribution-bench plot fastism.npz --heat-map --target profile:500 --sequence 3 --output map.png
       attribution-bench plot fastism.npz --sites motifs.bed --highlight 480:520 --chromosome chr1 --offset 1000000
 

@@ -63,6 +63,7 @@ def checked_shards(job: Job) -> list[Shard]:
     if job.asked.members and len(job.models) < 2:
         raise InvalidInputError("each model's own values are stored of several models; there is one")
     check_contents(job.asked.contents, job.asked.dtype)
+    _check_given(job)
     first, *others = (named.model for named in job.models)
     for model in others:
         if (model.framework, model.device) != (first.framework, first.device):
@@ -78,6 +79,21 @@ def checked_shards(job: Job) -> list[Shard]:
         for named in job.models:
             check_both_strands(named.model, job.asked.target, tuple(job.extras.values()), job.source.length)
     return shards_of(len(job.source), job.shard_size)
+
+
+def _check_given(job: Job) -> None:
+    """Check that some method gives what is to be stored beside scores."""
+    tags = [choice.method.tags for choice in job.methods.values()]
+    given = {
+        "predictions": any(tag.gives_predictions for tag in tags),
+        "reference_predictions": any(tag.gives_predictions for tag in tags),
+        "convergence_delta": any(tag.needs_references for tag in tags),
+    }
+    missing = [content for content in job.asked.contents if not given.get(content, True)]
+    if missing:
+        raise InvalidInputError(
+            f"none of {', '.join(job.methods)} gives {', '.join(missing)}; leave that out of what is stored"
+        )
 
 
 def manifest_of(job: Job, shards: Sequence[Shard], digests: tuple[str, ...], machine: Mapping[str, Any]) -> Manifest:

@@ -119,7 +119,7 @@ def not_finite(scored: Mapping[str, Values], count: int) -> dict[int, str]:
 def store_attributes(methods: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a store says of itself: xarray's list of coordinates, and the metadata as JSON."""
     metadata = {**facts, "methods": methods}
-    return {"coordinates": " ".join(COORDINATES), "metadata": json.dumps(metadata, sort_keys=True)}
+    return {"coordinates": " ".join(COORDINATES), "metadata": json.dumps(metadata)}
 
 
 def _words(values: Any) -> NDArray[Any]:

@@ -242,11 +242,6 @@ class _Run:
     ) -> ZarrStore:
         """Write the manifest and lay out the store for arrays as they were scored first."""
         job, source, asked = self.job, self.job.source, self.job.asked
-        missing = [content for content in asked.contents if content not in {one.content for one in scored.values()}]
-        if missing:
-            raise InvalidInputError(
-                f"none of {', '.join(job.methods)} gives {', '.join(missing)}; leave that out of what is stored"
-            )
         facts = {
             "alphabet": source.alphabet.letters,
             "length": source.length,

@@ -91,7 +91,7 @@ def place_of_value(target: Target, outputs: Sequence[OutputSpec]) -> int:
     TargetError
         The target is not one value of theirs; None is where there is only one.
     """
-    described = _described(outputs)
+    described = ", ".join(f"{output.name} {output.shape}" for output in outputs)
     sizes = [output.size for output in outputs]
     if target is None:
         if sum(sizes) != 1:

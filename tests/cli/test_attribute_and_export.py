@@ -218,3 +218,19 @@ def test_what_cannot_be_exported_is_refused(command, store, files, tmp_path):
         assert run.code == 2
         assert words in run.err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_of_one_sequence_is_drawn_from_the_store(command, store, expected, tmp_path):
+    from attribution_bench.reporting.score_panels import read_score_panels
+
+    panels = read_score_panels([store], sequence="e")
+    assert list(panels.hypothetical) == ["fastISM", "DeepSHAP"]
+    np.testing.assert_array_equal(panels.hypothetical["DeepSHAP"], expected["deepshap"].scores[4])
+    np.testing.assert_array_equal(panels.hypothetical["fastISM"], expected["fastism"].scores[4])
+    assert (panels.sequence, panels.name, str(panels.interval)) == (7, "e", "chr10:15-55(+)")
+    run = command("plot", store, "--sequence", "e", "--output", tmp_path / "e.svg")
+    assert run.code == 0
+    assert "e.svg" in run.out
+    run = command("plot", store, "--sequence", "off the end", "--output", tmp_path / "none.svg")
+    assert run.code == 2
+    assert "reaches beyond its contig" in run.err

@@ -68,7 +68,7 @@ class Weights(Attribution):
     """
 
     name: ClassVar[str] = "weights"
-    tags: ClassVar[Tags] = Tags(frozenset({"numpy"}))
+    tags: ClassVar[Tags] = Tags(frozenset({"numpy"}), needs_references=True)
 
     def __init__(self, model, *, pause=0.0, fits=10**6, poison=None):
         super().__init__(model, pause=pause, fits=fits, poison=poison)
