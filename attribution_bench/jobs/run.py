@@ -265,14 +265,14 @@ class _Run:
 
     def _summary(self, before: int, done: int, seconds: float, signal: str | None) -> Summary:
         total = len(self.job.source)
-        facts = self.store.facts(self.store.marked()) if self.store is not None else []
-        set_aside: Counter[str] = Counter()
-        for one in facts:
-            set_aside.update(one["set_aside"])
+        scored, set_aside = 0, Counter[str]()
+        for facts in self.store.facts(self.store.marked()) if self.store is not None else ():
+            scored += facts["scored"]
+            set_aside.update(facts["set_aside"])
         return Summary(
             self.path,
             total,
-            sum(one["scored"] for one in facts),
+            scored,
             dict(set_aside),
             self.found.duplicates,
             resumed_from=before,

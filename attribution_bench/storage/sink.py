@@ -1,6 +1,6 @@
 """Sinks: where the shards of a job go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -46,6 +46,6 @@ class Sink(Protocol):
         """
         ...
 
-    def facts(self, shards: Sequence[int]) -> list[Mapping[str, Any]]:
-        """Return the facts on finished shards."""
+    def facts(self, shards: Sequence[int]) -> Iterator[Mapping[str, Any]]:
+        """Yield the facts on finished shards."""
         ...

@@ -196,9 +196,10 @@ class ZarrStore:
                 digests[name] = file_digest(file)
             write_durable(self._marker(shard), {**facts, "shard": shard, "sha256": digests})
 
-    def facts(self, shards: Sequence[int]) -> list[Mapping[str, Any]]:
-        """Return the markers' content; see `Sink`."""
-        return [json.loads(self._marker(shard).read_text(encoding="utf-8")) for shard in shards]
+    def facts(self, shards: Sequence[int]) -> Iterator[Mapping[str, Any]]:
+        """Yield the markers' content; see `Sink`."""
+        for shard in shards:
+            yield json.loads(self._marker(shard).read_text(encoding="utf-8"))
 
     def read(self, name: str, rows: slice) -> NDArray[Any]:
         """Return some rows of an array; raises OutputError where they cannot be read."""
