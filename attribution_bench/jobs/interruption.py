@@ -31,7 +31,9 @@ def stopping(said: Callable[[signal.Signals], None]) -> Iterator[Stop]:
         yield never
         return
     asked: list[signal.Signals] = []
+    # One that is ignored, as under nohup, stays ignored.
     former = {number: signal.getsignal(number) for number in SIGNALS}
+    former = {number: handler for number, handler in former.items() if handler not in (signal.SIG_IGN, None)}
 
     def handle(number: int, frame: FrameType | None) -> None:
         asked.append(signal.Signals(number))
@@ -39,7 +41,7 @@ def stopping(said: Callable[[signal.Signals], None]) -> Iterator[Stop]:
         said(asked[-1])
 
     try:
-        for number in SIGNALS:
+        for number in former:
             signal.signal(number, handle)
         yield lambda: asked[0] if asked else None
     finally:

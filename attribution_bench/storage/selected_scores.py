@@ -70,11 +70,18 @@ class SelectedScores:
         return len(self.records)
 
     def __iter__(self) -> Iterator[Part]:
-        done = 0
-        for result in self.store.results(self.method):
-            scores = result.scores.reshape(*result.scores.shape[:3], -1)[..., self._place]
-            yield Part(self.records[done : done + len(result)], result.names or (), result.one_hot, scores)
-            done += len(result)
+        size = self.store.shard_size
+        for start in range(0, len(self.store), size):
+            part = self.part(start, min(start + size, len(self.store)))
+            if len(part.records):
+                yield part
+
+    def part(self, start: int, stop: int) -> Part:
+        """Return the scores of the scored records among [start, stop)."""
+        low, high = np.searchsorted(self.records, (start, stop))
+        result = self.store.result(self.method, start, stop)
+        scores = result.scores.reshape(*result.scores.shape[:3], -1)[..., self._place]
+        return Part(self.records[low:high], result.names or (), result.one_hot, scores)
 
     def check_hypothetical(self, purpose: str) -> None:
         """Raise InvalidInputError unless the scores are hypothetical and have a sign."""

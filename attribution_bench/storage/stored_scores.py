@@ -166,6 +166,11 @@ class StoredScores:
         return {name: self._store.read(name, slice(0, len(self))) for name in (CHROMOSOME, START, END, STRAND)}
 
     @property
+    def shard_size(self) -> int:
+        """Records of a shard, which are read as fast as one of them."""
+        return self._store.shard_size
+
+    @property
     def contents(self) -> tuple[str, ...]:
         """What was stored of the methods, in the words of `attribution_bench.jobs.contents`."""
         return tuple(self.metadata["contents"])

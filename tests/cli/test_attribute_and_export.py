@@ -234,3 +234,52 @@ def test_a_figure_of_one_sequence_is_drawn_from_the_store(command, store, expect
     run = command("plot", store, "--sequence", "off the end", "--output", tmp_path / "none.svg")
     assert run.code == 2
     assert "reaches beyond its contig" in run.err
+
+
+def test_methods_of_a_store_are_compared(command, store, expected, tmp_path):
+    from scipy.stats import pearsonr, spearmanr
+
+    run = command("compare", store, "--output", tmp_path)
+    assert run.code == 0, run.err
+    table = pandas.read_csv(tmp_path / "agreement.tsv", sep="\t")
+    assert table["name"].tolist() == list(SCORED)
+    assert table["sequence"].tolist() == [0, 1, 2, 3, 7, 8]
+    pairs = list(zip(expected["fastism"].observed, expected["deepshap"].observed, strict=True))
+    np.testing.assert_allclose(table["Spearman"], [spearmanr(*pair).statistic for pair in pairs], rtol=1e-4)
+    np.testing.assert_allclose(table["Pearson"], [pearsonr(*pair).statistic for pair in pairs], rtol=1e-4)
+    assert f"| fastISM | DeepSHAP | 6 | {table['Spearman'].mean():.3f} |" in run.out
+    run = command("compare", store, store, "--output", tmp_path / "twice")
+    assert run.code == 2
+    assert "given twice" in run.err
+
+
+def test_the_report_of_a_store(command, store, tmp_path):
+    run = command("report", store, "--output", tmp_path)
+    assert run.code == 0, run.err
+    text = (tmp_path / "README.md").read_text()
+    for words in (
+        "6 of 9 sequences are scored",
+        "reaches beyond its contig | 1",
+        "| fastISM | 1 | centred |",
+        "Spearman",
+    ):
+        assert words in text
+    figures = sorted(path.name for path in tmp_path.glob("*.svg"))
+    assert len(figures) == 3
+    assert all(name in text for name in figures)
+
+
+def test_stores_of_other_sequences_are_not_compared(command, store, tmp_path):
+    from attribution_bench.jobs.run import run
+    from numpy_jobs import numpy_job, write_random_fasta
+
+    run(numpy_job(write_random_fasta(tmp_path / "a.fa", 9, LENGTH)), tmp_path / "other.zarr")
+    run(numpy_job(write_random_fasta(tmp_path / "b.fa", 8, LENGTH)), tmp_path / "fewer.zarr")
+    for other, words in (("other.zarr", "of other sequences at records 0"), ("fewer.zarr", "number of records")):
+        compared = command("compare", store, tmp_path / other, "--output", tmp_path / "out")
+        assert compared.code == 2
+        assert words in compared.err
+    alone = command("compare", tmp_path / "other.zarr", "--output", tmp_path / "out")
+    assert alone.code == 2
+    assert "there is one" in alone.err
+    assert not (tmp_path / "out").exists()
