@@ -29,4 +29,6 @@ def whole_file(path: Path) -> Iterator[Path]:
             raise
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write") from error
     finally:
-        partial.unlink(missing_ok=True)
+        # What could not be made cannot be removed; the error that says so is on its way.
+        with contextlib.suppress(OSError):
+            partial.unlink()
