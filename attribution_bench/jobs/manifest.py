@@ -12,6 +12,8 @@ from attribution_bench.storage.durable import write_durable, writing
 FILE = "manifest.json"
 FORMAT = 1
 SHOWN_DIFFERENCES = 6
+LONGEST_SHOWN = 60
+"""Characters of a list that a message shows; of a longer one it tells the number."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def _shown(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, list):
-        return f"{len(value)}"
+        words = ", ".join(map(_shown, value))
+        return f"[{words}]" if len(words) <= LONGEST_SHOWN else f"{len(value)} of them"
     text = str(value)
     # Of a digest the beginning tells two apart.
     return text[:12] + "..." if len(text) == 64 and set(text) <= set("0123456789abcdef") else repr(value)

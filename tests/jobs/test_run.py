@@ -74,7 +74,7 @@ def test_a_run_goes_on_where_another_stopped(fasta, tmp_path, bytes_of):
         ({"shard_size": 5}, "settings: shard size: 4 in the store, 5 now"),
         ({"dtype": "float16"}, "'float32' in the store, 'float16' now"),
         ({"contents": ("observed",)}, "stored: 0: 'scores' in the store, 'observed' now"),
-        ({"models": 2}, "models: 1 in the store, 2 now"),
+        ({"models": 2}, "models: 1 of them in the store, 2 of them now"),
     ],
 )
 def test_another_job_is_refused_and_shown(fasta, tmp_path, change, shown):
