@@ -62,11 +62,10 @@ def _agreement(labels: tuple[str, str], scores: Mapping[str, SelectedScores]) ->
     one, other = (scores[label] for label in labels)
     found: dict[str, list[NDArray[np.float64]]] = {name: [np.zeros(0)] for name in MEASURES}
     size = one.store.shard_size
-    for start in range(0, len(one.store), size):
+    records = np.intersect1d(one.records, other.records)
+    for start in np.unique(records // size * size).tolist():
         parts = [selected.part(start, min(start + size, len(one.store))) for selected in (one, other)]
         both = np.intersect1d(parts[0].records, parts[1].records)
-        if not len(both):
-            continue
         rows = [np.searchsorted(part.records, both) for part in parts]
         letters = [part.one_hot[chosen] for part, chosen in zip(parts, rows, strict=True)]
         if not np.array_equal(letters[0], letters[1]):
@@ -74,7 +73,6 @@ def _agreement(labels: tuple[str, str], scores: Mapping[str, SelectedScores]) ->
         observed = [part.observed[chosen] for part, chosen in zip(parts, rows, strict=True)]
         for name, measure in MEASURES.items():
             found[name].append(measure(*observed))
-    records = np.intersect1d(one.records, other.records)
     return StoredAgreement(*labels, records, {name: np.concatenate(values) for name, values in found.items()})
 
 

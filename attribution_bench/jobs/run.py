@@ -78,17 +78,18 @@ def run(
     found = survey(job.source, shards)
     if strict and found.set_aside:
         raise SetAsideError(f"{_counted(found.set_aside)} cannot be scored; nothing was done, as --strict asks")
-    if restart and path.exists():
-        _keep_aside(path)
+    kept = _keep_aside(path) if restart and path.exists() else None
     new = not path.exists()
     _check_folder(path)
     try:
         with locked(path):
             return _Run(job, path, shards, found, strict, tell, stop, clock).run()
     finally:
-        # What failed before anything was to be kept leaves nothing.
+        # What failed before anything was to be kept leaves nothing, and what was there before in its place.
         if new and path.is_dir() and [entry.name for entry in path.iterdir()] == [LOCK]:
             shutil.rmtree(path, ignore_errors=True)
+            if kept is not None:
+                kept.rename(path)
 
 
 class _Run:
@@ -293,8 +294,8 @@ def _check_folder(path: Path) -> None:
         raise OutputError(f"{path} holds other files, and no job; give a new folder")
 
 
-def _keep_aside(path: Path) -> None:
-    """Rename a store that is not to be gone on with."""
+def _keep_aside(path: Path) -> Path:
+    """Rename a store that is not to be gone on with; returns its new name."""
     _check_folder(path)
     number = 1
     while (kept := path.with_name(f"{path.name}.old-{number}")).exists():
@@ -304,6 +305,7 @@ def _keep_aside(path: Path) -> None:
             path.rename(kept)
         except OSError as error:
             raise OutputError(f"cannot rename {path} to {kept}: {error.strerror or error}") from error
+    return kept
 
 
 def _counted(reasons: Mapping[str, int]) -> str:

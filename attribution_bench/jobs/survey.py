@@ -11,6 +11,7 @@ from attribution_bench.errors import SequenceError
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.sequences.alphabet import Alphabet
 from attribution_bench.sequences.source import Reason, SequenceSource, SourceRecord
+from attribution_bench.sequences.text_files import readable
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ def digest_of(records: Iterable[SourceRecord]) -> str:
 
 
 def _checked(record: SourceRecord, alphabet: Alphabet) -> SourceRecord:
+    # Stores and exports hold Unicode; bytes of a file that are none are replaced.
+    record = replace(
+        record, name=readable(record.name), chromosome=readable(record.chromosome), detail=readable(record.detail)
+    )
     if record.sequence is not None and not record.sequence.strip(alphabet.unknown):
         return replace(record, sequence=None, reason=Reason.ONLY_UNKNOWN)
     return record

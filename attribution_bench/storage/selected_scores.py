@@ -71,10 +71,8 @@ class SelectedScores:
 
     def __iter__(self) -> Iterator[Part]:
         size = self.store.shard_size
-        for start in range(0, len(self.store), size):
-            part = self.part(start, min(start + size, len(self.store)))
-            if len(part.records):
-                yield part
+        for shard in np.unique(self.records // size).tolist():
+            yield self.part(shard * size, min((shard + 1) * size, len(self.store)))
 
     def part(self, start: int, stop: int) -> Part:
         """Return the scores of the scored records among [start, stop)."""

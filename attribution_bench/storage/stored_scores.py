@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -67,14 +68,12 @@ class StoredScores:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of all records; empty for those of shards that are not done."""
-        return tuple(self._store.read(NAME, slice(0, len(self))).tolist())
+        return tuple(self._column(NAME).tolist())
 
     @cached_property
     def set_aside(self) -> tuple[str, ...]:
         """Why each record has no scores; empty where it has them."""
-        size, reasons = self._store.shard_size, self._store.read(SET_ASIDE, slice(0, len(self))).tolist()
-        done = set(self._store.marked())
-        return tuple(reason if index // size in done else PENDING for index, reason in enumerate(reasons))
+        return tuple(self._column(SET_ASIDE).tolist())
 
     @property
     def scored(self) -> NDArray[np.int64]:
@@ -162,8 +161,8 @@ class StoredScores:
                 yield result
 
     def places(self) -> dict[str, NDArray[Any]]:
-        """Return chromosome, start, end and strand of every record, (N,) each, whether it is scored or not."""
-        return {name: self._store.read(name, slice(0, len(self))) for name in (CHROMOSOME, START, END, STRAND)}
+        """Return chromosome, start, end and strand of the records of all shards that are done, (N,) each."""
+        return {name: self._column(name) for name in (CHROMOSOME, START, END, STRAND)}
 
     @property
     def shard_size(self) -> int:
@@ -187,6 +186,15 @@ class StoredScores:
         dataset: xarray.Dataset = xarray.open_zarr(self.path)
         return dataset
 
+    def _column(self, name: str) -> NDArray[Any]:
+        """Return an array (N,), of which only those shards are read that are done."""
+        size, spec = self._store.shard_size, self._specs[name]
+        column = np.full(len(self), spec.fill, dtype=object if spec.dtype == "str" else spec.dtype)
+        for first, last in _runs(self._store.marked()):
+            stretch = slice(first * size, min(last * size, len(self)))
+            column[stretch] = self._store.read(name, stretch)
+        return column
+
     def _read(self, name: str, stretch: slice, rows: Sequence[int]) -> NDArray[Any] | None:
         """Return some rows of an array in single precision; None where the store does not have it."""
         if name not in self._specs:
@@ -209,3 +217,10 @@ class StoredScores:
             Interval(chromosome, start, end, cast(Strand, strand))
             for chromosome, start, end, strand in zip(*columns, strict=True)
         )
+
+
+def _runs(shards: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the stretches [first, last) of ascending indices that follow each other."""
+    for _, run in groupby(enumerate(shards), key=lambda entry: entry[1] - entry[0]):
+        indices = [index for _, index in run]
+        yield indices[0], indices[-1] + 1

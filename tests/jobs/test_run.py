@@ -13,6 +13,7 @@ from attribution_bench.errors import InvalidInputError, OutputError, SequenceErr
 from attribution_bench.jobs.events import Caution, ShardDone, Started, Summary, Working
 from attribution_bench.jobs.run import run
 from attribution_bench.sequences import DNA, read_fasta
+from attribution_bench.sequences.fasta_source import FastaSource
 from numpy_jobs import METHODS, NumpyModel, numpy_job, write_random_fasta
 
 
@@ -126,6 +127,10 @@ def test_restart_keeps_the_old_store(fasta, tmp_path, bytes_of):
     assert "reversed_scores" in opened(tmp_path / "store")
     run(numpy_job(fasta), tmp_path / "store", restart=True)
     assert (tmp_path / "store.old-2").is_dir()
+    with pytest.raises(InvalidInputError, match="too large"):
+        run(numpy_job(fasta, dtype="float16", extras={"a": np.full((22, 1), 1e6)}), tmp_path / "store", restart=True)
+    assert bytes_of(tmp_path / "store") == old
+    assert not (tmp_path / "store.old-3").exists()
 
 
 def test_what_is_in_the_folder_already_is_left_alone(fasta, tmp_path):
@@ -272,6 +277,48 @@ def test_out_of_memory_halves_the_block_and_says_so_once(fasta, tmp_path, bytes_
     facts = [json.loads(path.read_text()) for path in sorted((tmp_path / "store/markers").iterdir())]
     assert {fact["halvings of the block"] for fact in facts} == {summary.halvings}
     np.testing.assert_array_equal(opened(tmp_path / "store")["weights_scores"], scores_of(fasta).scores)
+
+
+class OutOfMemoryError(RuntimeError):
+    """As PyTorch names it."""
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow names it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (MemoryError(), True),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), True),
+        (ResourceExhaustedError("OOM when allocating tensor"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            True,
+        ),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_out_of_memory_is_known_in_any_framework_and_as_a_cause(error, answer):
+    from attribution_bench.jobs.out_of_memory import is_out_of_memory
+
+    assert is_out_of_memory(error) is answer
+    outer = ValueError("the layer failed")
+    outer.__cause__ = error
+    assert is_out_of_memory(outer) is answer
+
+
+def test_names_that_are_no_unicode_are_stored_readably(tmp_path):
+    class Odd(FastaSource):
+        def read(self, start, stop):
+            return [replace(record, name="peak\udce9") for record in super().read(start, stop)]
+
+    (tmp_path / "a.fa").write_text(">a\nACGT\n")
+    job = replace(numpy_job(tmp_path / "a.fa"), source=Odd(tmp_path / "a.fa"))
+    run(job, tmp_path / "store")
+    assert opened(tmp_path / "store")["sequence_name"].values.tolist() == ["peak\ufffd"]
 
 
 def test_memory_for_not_even_one_sequence_is_an_error_that_keeps_what_is_done(fasta, tmp_path):

@@ -43,6 +43,7 @@ def test_what_is_not_scored_yet_is_told_from_what_is(fasta, tmp_path):
         scores.one("weights", 7)
     # A shard of which some files are there counts as not scored, whatever they hold.
     (tmp_path / "store/markers/000000.json").unlink()
+    (tmp_path / "store/sequence_name/c/0").write_bytes(b"torn")
     assert StoredScores(tmp_path / "store").scored.tolist() == []
     with pytest.raises(InvalidInputError, match="no scored sequence"):
         SelectedScores(StoredScores(tmp_path / "store"))
