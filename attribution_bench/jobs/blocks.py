@@ -89,4 +89,4 @@ def _joined(parts: Sequence[Scored]) -> Scored:
         name: Values(one.content, np.concatenate([part.arrays[name].array for part in parts]), one.axes)
         for name, one in parts[0].arrays.items()
     }
-    return Scored(arrays, parts[0].metadata)
+    return Scored(arrays, parts[0].metadata, max(part.halvings for part in parts))

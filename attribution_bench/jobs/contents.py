@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.request import MEMORY_HALVINGS
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences.strands import reverse_complement
 from attribution_bench.storage.record_arrays import array_name
@@ -18,7 +19,7 @@ CONTENTS = ("scores", "observed", "predictions", "reference_predictions", "conve
 of the sequences themselves (both of ISM methods), and the convergence deltas of methods with references."""
 DEFAULT_CONTENTS = ("scores",)
 DTYPES = ("float32", "float16")
-PER_CALL = ("convergence",)
+PER_CALL = ("convergence", MEMORY_HALVINGS)
 """Entries of a result's metadata that sum up one call, and say nothing of a whole job."""
 
 

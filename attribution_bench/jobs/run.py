@@ -31,6 +31,7 @@ from attribution_bench.timer import CLOCK, Clock
 
 TOLD = (errors.FallbackWarning, errors.ConvergenceWarning)
 """Warnings of methods that every shard may repeat; a job tells the first of each."""
+OUT_OF_MEMORY = "memory ran out; going on with smaller blocks, in which predictions may round otherwise"
 
 
 def run(
@@ -173,6 +174,7 @@ class _Run:
         scored: dict[str, Values] = {}
         methods: dict[str, Mapping[str, Any]] = {}
         words: dict[str, Mapping[str, Any]] = {}
+        halvings = 0
         if rows:
             strings = [record.sequence for record in records if record.sequence is not None]
             extras = tuple(np.asarray(array[shard.start : shard.stop])[rows] for array in job.extras.values())
@@ -182,6 +184,7 @@ class _Run:
                 scored |= result.arrays
                 words |= {name: scorer.words(one, result) for name, one in result.arrays.items()}
                 methods[scorer.name] = result.metadata
+                halvings = max(halvings, result.halvings)
         if self.store is None:
             self.store = self._create(scored, methods, words)
         bad = layout.not_finite(scored, len(rows))
@@ -198,8 +201,8 @@ class _Run:
         set_aside = Counter(word for word in arrays[SET_ASIDE] if word)
         arrays |= layout.score_arrays(scored, rows, len(records), self.store.specs())
         facts: dict[str, Any] = {"scored": len(rows) - len(bad), "set_aside": dict(set_aside)}
-        if self.blocks.halvings:
-            facts["halvings of the block"] = self.blocks.halvings
+        if self.blocks.halvings or halvings:
+            facts["halvings of the block"] = self.blocks.halvings + halvings
         self.store.write(shard.index, arrays, facts)
         return dict(set_aside)
 
@@ -214,6 +217,8 @@ class _Run:
             for category in TOLD:
                 warnings.simplefilter("always", category)
             scored = self.blocks.score(scorer, block, progress)
+        if scored.halvings:
+            self._caution("memory", OUT_OF_MEMORY)
         for warning in caught:
             if issubclass(warning.category, TOLD):
                 self._caution(f"{scorer.name} {warning.category.__name__}", f"{scorer.name}: {warning.message}")
@@ -223,11 +228,7 @@ class _Run:
         return scored
 
     def _shrunk(self, sequences: int) -> None:
-        self._caution(
-            "memory",
-            f"memory ran out; going on with smaller blocks ({sequences} sequences at a time now), in which predictions "
-            "may round otherwise",
-        )
+        self._caution("memory", f"{OUT_OF_MEMORY} ({sequences} sequences at a time now)")
 
     def _caution(self, kind: str, text: str) -> None:
         """Tell something once."""

@@ -26,7 +26,7 @@ from attribution_bench.jobs.contents import (
 )
 from attribution_bench.models import OutputSpec, SequenceModel, Target
 from attribution_bench.models.targets import select
-from attribution_bench.request import Progress
+from attribution_bench.request import MEMORY_HALVINGS, Progress
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences.strands import check_strands, reverse_complement
 
@@ -66,6 +66,8 @@ class Scored:
     """Name in the store -> values, in the type that is stored."""
     metadata: Mapping[str, Any]
     """Of the method, as its results have it."""
+    halvings: int = 0
+    """How often the method halved its own blocks because memory ran out."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ class MethodScorer:
                 strands.append(on_forward_strand(values) if turned else values)
             each.append(mean_of(strands))
         metadata = {key: value for key, value in results[0].metadata.items() if key not in PER_CALL}
-        return Scored(self._stored(each, block.one_hot), {**metadata, "method": self.name})
+        halvings = max(int(result.metadata.get(MEMORY_HALVINGS, 0)) for result in results)
+        return Scored(self._stored(each, block.one_hot), {**metadata, "method": self.name}, halvings)
 
     def words(self, values: Values, scored: Scored) -> dict[str, Any]:
         """Return what an array of the method's says of itself in the store."""

@@ -183,6 +183,21 @@ def test_folds_and_both_strands(attribute, folder):
     np.testing.assert_allclose(dataset["gradient_x_input_observed"], observed, rtol=1e-5, atol=1e-7)
 
 
+def test_one_of_several_values_is_exported_and_drawn(command, folder, attribute):
+    assert attribute("peaks.fa", "--output", "one.zarr").code == 0
+    command("attribute", "small_model_of_a_job:build", "peaks.fa", "--methods", "gradient_x_input", "--target", "all")
+    assert loaded(folder / "scores.zarr")["gradient_x_input_scores"].dims[3:] == ("output_0",)
+    refused = command("export", "scores.zarr", "--to", "modisco")
+    assert refused.code == 2
+    assert "several values, output (2,); choose one" in refused.err
+    assert command("export", "scores.zarr", "--to", "modisco", "--target", "1").code == 0
+    assert command("export", "one.zarr", "--to", "modisco").code == 0
+    chosen, alone = (np.load(folder / f"{name}-modisco/scores.npz")["arr_0"] for name in ("scores", "one"))
+    np.testing.assert_allclose(chosen, alone, rtol=1e-5, atol=1e-8)
+    run = command("plot", "scores.zarr", "--sequence", "peak_3", "--target", "output:1", "--output", "a.svg")
+    assert run.code == 0, run.err
+
+
 def test_further_inputs_of_a_file(attribute, folder):
     extra = np.linspace(-1, 1, 10, dtype=np.float32)
     np.savez(folder / "inputs.npz", extra)

@@ -63,15 +63,16 @@ class NumpyModel(SequenceModel):
 class Weights(Attribution):
     """Score each letter by the model's weight of it, times the number of the same letter in the sequence.
 
-    `pause` is how many seconds a sequence takes; `fits` how many sequences a call may have before memory runs out;
+    `pause` is how many seconds a sequence takes; `fits` how many sequences a call may have before memory runs out,
+    and `roomy` how many before the method itself has to halve its blocks;
     a sequence that starts with `poison` has scores that are no numbers.
     """
 
     name: ClassVar[str] = "weights"
     tags: ClassVar[Tags] = Tags(frozenset({"numpy"}), needs_references=True)
 
-    def __init__(self, model, *, pause=0.0, fits=10**6, poison=None):
-        super().__init__(model, pause=pause, fits=fits, poison=poison)
+    def __init__(self, model, *, pause=0.0, fits=10**6, roomy=10**6, poison=None):
+        super().__init__(model, pause=pause, fits=fits, roomy=roomy, poison=poison)
 
     def _attribute(self, request: Request) -> RawAttribution:
         count = len(request.one_hot)
@@ -85,7 +86,9 @@ class Weights(Attribution):
         for extra in request.extras:
             scores = scores * extra[:, None]
         request.progress(count, count)
-        return RawAttribution(scores=scores.astype(np.float32), convergence_delta=scores.sum(axis=(1, 2)))
+        said = {"memory_halvings": 1} if count > self.options["roomy"] else {}
+        delta = scores.sum(axis=(1, 2))
+        return RawAttribution(scores=scores.astype(np.float32), convergence_delta=delta, metadata=said)
 
 
 class Reversed(Weights):

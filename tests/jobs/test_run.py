@@ -279,6 +279,16 @@ def test_out_of_memory_halves_the_block_and_says_so_once(fasta, tmp_path, bytes_
     np.testing.assert_array_equal(opened(tmp_path / "store")["weights_scores"], scores_of(fasta).scores)
 
 
+def test_a_method_that_halves_its_own_blocks_is_told_from_one_that_need_not(fasta, tmp_path):
+    events = []
+    run(numpy_job(fasta, options={"roomy": 3}), tmp_path / "store", observer=events.append)
+    assert len([event for event in events if isinstance(event, Caution)]) == 1
+    facts = [json.loads(path.read_text()) for path in sorted((tmp_path / "store/markers").iterdir())]
+    # The last shard has two sequences.
+    assert [fact.get("halvings of the block") for fact in facts] == [1, 1, 1, 1, 1, None]
+    assert "memory_halvings" not in opened(tmp_path / "store").attrs["metadata"]
+
+
 class OutOfMemoryError(RuntimeError):
     """As PyTorch names it."""
 

@@ -123,6 +123,7 @@ def test_blocks_that_do_not_fit_are_halved() -> None:
     result = doubling(12, rows).attribute(x, target="all", progress=lambda done, asked: seen.append((done, asked)))
     assert_parity(dict(result.predictions), brute_force(doubled(), x), 1e-10)
     assert max(rows) > 12
+    assert result.metadata["memory_halvings"] > 0
     assert seen[-1] == (5 * LENGTH, 5 * LENGTH)
 
 
