@@ -101,6 +101,7 @@ def attribute(
     ] = False,
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
+    sequence_input: options.SequenceInput = None,
     alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
     threads: options.Threads = None,
@@ -138,6 +139,7 @@ def attribute(
         "device": device,
         "layout": None if layout is None else layout.value,
         "alphabet": ALPHABETS[alphabet],
+        "sequence_input": options.sequence_input(sequence_input),
     }
     if genome is None:
         source = as_source(str(sequences), ALPHABETS[alphabet], length)

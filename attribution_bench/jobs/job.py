@@ -105,6 +105,7 @@ def manifest_of(job: Job, shards: Sequence[Shard], digests: tuple[str, ...], mac
                 "label": named.label,
                 "framework": named.model.framework,
                 "layout": named.model.layout,
+                "sequence input": named.model.sequence_input,
                 "sha256 of weights": weights_digest(named.model),
                 "sha256 of file": named.identity,
             }

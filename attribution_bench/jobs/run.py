@@ -29,7 +29,7 @@ from attribution_bench.storage.record_arrays import SET_ASIDE
 from attribution_bench.storage.zarr_store import ZarrStore, is_store
 from attribution_bench.timer import CLOCK, Clock
 
-TOLD = (errors.FallbackWarning, errors.ConvergenceWarning)
+TOLD = (errors.FallbackWarning, errors.ConvergenceWarning, errors.InconsistencyWarning)
 """Warnings of methods that every shard may repeat; a job tells the first of each."""
 OUT_OF_MEMORY = "memory ran out; going on with smaller blocks, in which predictions may round otherwise"
 

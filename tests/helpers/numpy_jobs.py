@@ -12,6 +12,7 @@ from attribution_bench import DNA, Attribution, RawAttribution, Request, Sequenc
 from attribution_bench.jobs.job import Job, NamedModel
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Asked, Choice
+from attribution_bench.models.disturbance import Disturbance
 from attribution_bench.sequences.fasta_source import FastaSource
 
 
@@ -55,6 +56,23 @@ class NumpyModel(SequenceModel):
 
     def precision_state(self):
         return {}
+
+    precision = "full"
+
+    def state(self):
+        return self.seed
+
+    def undisturbed(self):
+        return contextlib.nullcontext(Disturbance((), ()))
+
+    def traced(self, x, extras):
+        return []
+
+    def suspects(self):
+        return ()
+
+    def _place_of_input(self, sequence_input):
+        return 0
 
     def _resolve_device(self, device):
         return "cpu"
