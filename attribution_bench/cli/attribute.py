@@ -4,7 +4,6 @@ import inspect
 import json
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from enum import StrEnum
@@ -16,12 +15,14 @@ import typer
 
 from attribution_bench.cli import options, sequence_source
 from attribution_bench.cli.benchmark import parse_target
+from attribution_bench.cli.terminal import note
 from attribution_bench.errors import InvalidInputError, SetAsideError
 
 if TYPE_CHECKING:
     pass
 
 SOME_SET_ASIDE, INTERRUPTED = 1, 128
+SHARDS = options.Bounds(1, 100_000)
 
 
 class NumberType(StrEnum):
@@ -85,10 +86,12 @@ def attribute(
         Path | None,
         typer.Option(help=".npz or .npy of the model's further inputs, in its order, with a row for every record."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of methods that draw references.", min=0)] = 0,
-    batch_size: Annotated[int | None, typer.Option(help="Sequences in one call of the model.", min=1)] = None,
+    seed: Annotated[int, options.SEEDS.option("Of methods that draw references", metavar="NUMBER")] = 0,
+    batch_size: Annotated[
+        int | None, options.BATCHES.option("Sequences in one call of the model", metavar="NUMBER")
+    ] = None,
     shard_size: Annotated[
-        int, typer.Option(help="Sequences written at once; what a killed run loses at most.", min=1)
+        int, SHARDS.option("Sequences written at once; what a killed run loses at most", metavar="NUMBER")
     ] = 64,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail where a sequence cannot be scored, instead of setting it aside.")
@@ -179,7 +182,7 @@ def attribute(
                 stop=stop,
             )
         except SetAsideError as error:
-            print(f"attribution-bench: {error}", file=sys.stderr)
+            note(f"attribution-bench: {error}")
             raise typer.Exit(SOME_SET_ASIDE) from error
         except KeyboardInterrupt as interruption:
             raise typer.Exit(INTERRUPTED + signal.SIGINT) from interruption

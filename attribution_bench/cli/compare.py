@@ -152,8 +152,8 @@ def compare_stores(stores: Sequence[Path], output: Path) -> None:
             values = (f"{found.values[measure][row]:.6g}" for measure in MEASURES)
             lines.append("\t".join((str(record), names[record], found.first, found.second, *values)))
     for line in agreement_table(agreements):
-        print(line)
-    print(write_whole(output / "agreement.tsv", "\n".join(lines) + "\n"))
+        say(line)
+    say(str(write_whole(output / "agreement.tsv", "\n".join(lines) + "\n")))
 
 
 def run(

@@ -1,6 +1,5 @@
 """`attribution-bench export`: views of a store in the formats of other tools."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attribution_bench.cli.plot import parse_value
+from attribution_bench.cli.terminal import note, say
 from attribution_bench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def export(
     path = output or store.with_name(store.name.removesuffix(store.suffix) + SUFFIXES[to])
     written = _write(selected, to, path, genome, sizes, overlaps)
     if not stored.complete:
-        print("caution: the job is not done; what it has scored so far was exported", file=sys.stderr)
+        note("caution: the job is not done; what it has scored so far was exported")
     for file in written:
-        print(file)
+        say(str(file))
 
 
 def _write(

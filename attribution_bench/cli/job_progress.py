@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from attribution_bench.cli import terminal
 from attribution_bench.jobs.events import Caution, Event, ShardDone, Started, Summary, Working
 from attribution_bench.timer import CLOCK, Clock
 
@@ -31,8 +32,8 @@ class JobProgress:
     """Draws a job on stderr, and its summary on stdout."""
 
     def __init__(self, console: Console | None = None, out: Console | None = None, clock: Clock = CLOCK) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
-        self._out = out or Console(highlight=False)
+        self.console = console or terminal.console(stderr=True)
+        self._out = out or terminal.console()
         self._clock, self._began, self._told = clock, clock(), clock()
         self._before = 0
         self._bar = Progress(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from attribution_bench.cli.terminal import say
 from attribution_bench.errors import InvalidInputError
 
 
@@ -37,7 +38,7 @@ def report(
 
         folder = output or results.with_name(f"{results.name.removesuffix(results.suffix)}-report")
         for path in render_store(results, folder):
-            print(path)
+            say(str(path))
     elif output is not None:
         raise InvalidInputError("--output names the report of a store; other results are rendered where they are")
     elif (results / FILE).exists():

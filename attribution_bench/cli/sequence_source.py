@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attribution_bench.cli.options import LETTERS
 from attribution_bench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ Locus = Annotated[
 ]
 WindowLength = Annotated[
     int | None,
-    typer.Option(
-        help="Letters of a sequence: regions are resized to it, FASTA records of other lengths set aside. By default "
-        "what the model states, or the first record's.",
-        min=1,
+    LETTERS.option(
+        "Letters of a sequence: regions are resized to it, FASTA records of other lengths set aside; by default what "
+        "the model states, or the first record's",
+        metavar="NUMBER",
     ),
 ]
 Anchor = Annotated[
