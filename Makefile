@@ -9,7 +9,7 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed repeatability lint clean
+.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed job-overhead repeatability lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
@@ -22,6 +22,7 @@ help:
 	@echo "make mutants           change policies one by one, and see a test notice each"
 	@echo "make speed             measure fastISM beside standard ISM on published architectures, and variants beside two full passes"
 	@echo "make repeatability     run one cell of the benchmark three times, and see how far the figures lie apart"
+	@echo "make job-overhead      measure what a job costs beside its method, and that its memory stays flat"
 	@echo "make lint              check style, formatting, types and the direction of imports"
 	@echo "make clean             remove .venv and what the tools cached"
 
@@ -55,6 +56,9 @@ speed: $(VENV)/.installed-dev
 
 repeatability: $(VENV)/.installed-dev
 	$(BIN)/python tests/speed/repeatability.py $(ARGS)
+
+job-overhead: $(VENV)/.installed-dev
+	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/job_overhead.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -3,6 +3,7 @@
 from attribution_bench import errors
 from attribution_bench._version import __version__
 from attribution_bench.attribution import Attribution, AttributionResult, RawAttribution, Request, Tags
+from attribution_bench.jobs import attribute_to_store
 from attribution_bench.models import SequenceModel, as_sequence_model
 from attribution_bench.mutagenesis import InSilicoMutagenesis, MutationResult, RawMutagenesis
 from attribution_bench.mutations import Mutation, knockouts, scrambles, tiles
@@ -29,6 +30,7 @@ __all__ = [
     "Variant",
     "__version__",
     "as_sequence_model",
+    "attribute_to_store",
     "errors",
     "get_method",
     "get_model",

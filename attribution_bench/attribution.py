@@ -169,6 +169,13 @@ class Attribution(abc.ABC):
             intervals,
         )
 
+    def machine_options(self) -> dict[str, Any]:
+        """Return the options that were left to the state of the machine, such as a memory budget, as they stand now.
+
+        They may decide how numbers round. A job stores them and gives them again when it is resumed.
+        """
+        return {}
+
     def _sequences(self, inputs: Inputs) -> NDArray[np.floating]:
         """Return inputs as (N, A, L)."""
         return checked_one_hot(inputs, self.model)

@@ -95,6 +95,15 @@ def announce_threads(threads: int | None) -> int:
     return threads
 
 
+def current_threads(framework: str) -> int:
+    """Return the number of threads that a framework runs on as it stands; it is imported already."""
+    if framework == "torch":
+        import torch
+
+        return int(torch.get_num_threads())
+    return int(os.environ.get(TENSORFLOW_THREADS) or 0) or available_cores()
+
+
 @contextlib.contextmanager
 def thread_count(framework: str, threads: int) -> Iterator[None]:
     """Run a framework on a number of threads; PyTorch's former number comes back afterwards.

@@ -44,6 +44,10 @@ class ResultError(OutputError, InvalidInputError):
     """A result, stored or about to be, that does not hold what it should."""
 
 
+class SetAsideError(AttributionBenchError):
+    """Sequences that cannot be scored, where every one was to be."""
+
+
 class UnsupportedError(AttributionBenchError):
     """A combination of method, framework and model that is known not to work."""
 

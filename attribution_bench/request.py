@@ -21,6 +21,10 @@ Inputs = ArrayLike | Sequence[str] | Sequences
 Positions = slice | Sequence[int] | NDArray[np.integer]
 """Positions to score: a slice, or 0-based indices."""
 
+MEMORY_HALVINGS = "memory_halvings"
+"""Entry of a result's metadata: how often a method halved its own blocks in a call because memory ran out. It is
+missing where all fitted. In smaller blocks numbers may round otherwise."""
+
 
 @dataclass(frozen=True)
 class Request:

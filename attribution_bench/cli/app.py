@@ -5,12 +5,14 @@ import sys
 
 import typer
 
+from attribution_bench.cli.attribute import attribute
 from attribution_bench.cli.benchmark import benchmark
 from attribution_bench.cli.compare import compare
 from attribution_bench.cli.demo import demo
 from attribution_bench.cli.engine import engine
 from attribution_bench.cli.examples import examples
 from attribution_bench.cli.explain import explain
+from attribution_bench.cli.export import export
 from attribution_bench.cli.interruptions import interruptible
 from attribution_bench.cli.methods import methods
 from attribution_bench.cli.plot import plot
@@ -34,6 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(methods)
+app.command()(attribute)
+app.command()(export)
 app.command("reproduce-paper")(reproduce_paper)
 app.command()(benchmark)
 app.command()(engine)

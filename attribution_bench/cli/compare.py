@@ -27,8 +27,13 @@ SHORT = {"reference": "ref.", "undefined": "undef."}
 def compare(
     model: options.Model,
     sequences: Annotated[
-        Path, typer.Argument(help="FASTA of sequences of one length, plain or gzipped.", metavar="SEQUENCES")
-    ],
+        Path | None,
+        typer.Argument(
+            help="FASTA of sequences of one length, plain or gzipped. Or a second store, where MODEL is a store that "
+            "`attribute` wrote: then stored scores are compared with each other, and no model runs.",
+            metavar="SEQUENCES",
+        ),
+    ] = None,
     methods: options.Methods = None,
     target: Annotated[
         str | None,
@@ -76,6 +81,7 @@ def compare(
       attribution-bench compare model.keras peaks.fa
       attribution-bench compare my_package.models:build peaks.fa --target count:0 --output comparison
       attribution-bench compare model.pt2 peaks.fa --methods fastism,deepshap --sites motifs.bed
+      attribution-bench compare scores.zarr --output comparison
 
     Exit codes: 0 done, 1 some methods failed (the report names them), 2 bad input, 130 interrupted, 143 stopped.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
@@ -86,7 +92,13 @@ def compare(
     from attribution_bench.registry import list_methods, list_peers
     from attribution_bench.sequences import ALPHABETS, read_fasta
     from attribution_bench.sequences.sites import read_sites
+    from attribution_bench.storage.zarr_store import is_store
 
+    if is_store(Path(model)):
+        compare_stores([Path(model), *([] if sequences is None else [sequences])], output)
+        return
+    if sequences is None:
+        raise InvalidInputError("give SEQUENCES to score; only a store that `attribute` wrote is compared without them")
     thread_count = announce_threads(threads)
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
@@ -117,6 +129,31 @@ def compare(
         identity=f"{source.name} {source.options} {source.identity} {layout} {sequence_input}",
     )
     raise typer.Exit(SOME_FAILED if any(method.reason for method in evaluation.methods) else 0)
+
+
+def compare_stores(stores: Sequence[Path], output: Path) -> None:
+    """Print how far stored scores agree, and write every sequence's agreement as ``agreement.tsv``.
+
+    Raises
+    ------
+    InvalidInputError
+        The stores are not of the same sequences, or hold one method.
+    """
+    from attribution_bench.evaluation.stored_agreement import MEASURES, stored_agreements
+    from attribution_bench.files import write_whole
+    from attribution_bench.reporting.store_report import agreement_table, selected_methods
+
+    selected = selected_methods(stores)
+    agreements = stored_agreements(selected)
+    names = next(iter(selected.values())).store.names
+    lines = ["\t".join(("sequence", "name", "first", "second", *MEASURES))]
+    for found in agreements:
+        for row, record in enumerate(found.records.tolist()):
+            values = (f"{found.values[measure][row]:.6g}" for measure in MEASURES)
+            lines.append("\t".join((str(record), names[record], found.first, found.second, *values)))
+    for line in agreement_table(agreements):
+        say(line)
+    say(str(write_whole(output / "agreement.tsv", "\n".join(lines) + "\n")))
 
 
 def run(

@@ -31,7 +31,11 @@ class ScaleName(StrEnum):
 def plot(
     scores: Annotated[
         list[Path],
-        typer.Argument(help=".npz files that AttributionResult.save wrote; one panel each.", metavar="SCORES..."),
+        typer.Argument(
+            help=".npz files that AttributionResult.save wrote, one panel each, or stores that `attribute` wrote, one "
+            "panel a method.",
+            metavar="SCORES...",
+        ),
     ],
     output: Annotated[Path, typer.Option(help="The figure: .svg, .png or .pdf.")] = Path("logo.svg"),
     sequence: Annotated[
@@ -94,6 +98,7 @@ def plot(
     Examples:
       attribution-bench plot fastism.npz
       attribution-bench plot fastism.npz deepshap.npz --range 400:600 --output logos.pdf
+      attribution-bench plot scores.zarr --sequence peak_7 --output peak_7.pdf
       attribution-bench plot fastism.npz --heat-map --target profile:500 --sequence 3 --output map.png
       attribution-bench plot fastism.npz --sites motifs.bed --highlight 480:520 --chromosome chr1 --offset 1000000
 
@@ -119,7 +124,7 @@ def plot(
     from attribution_bench.reporting.position_axis import check_ranges
     from attribution_bench.reporting.score_panels import read_score_panels
 
-    panels = read_score_panels(scores, sequence=sequence, span=span, target=_target(target))
+    panels = read_score_panels(scores, sequence=sequence, span=span, target=parse_value(target))
     check_ranges(highlights, panels.start, panels.stop)
     interval = panels.interval
     # On the minus strand positions in the genome fall where those of the sequence rise, which the axis does not show.
@@ -159,8 +164,8 @@ def _heading(panels: "ScorePanels") -> str:
     return " ".join(part for part in (short(panels.name or "", LONGEST_NAME), reverse) if part)
 
 
-def _target(text: str | None) -> Any:
-    """Read ``500``, ``500,1``, ``name``, ``name:500`` or ``name:500,1``."""
+def parse_value(text: str | None) -> Any:
+    """Read one value of stored scores: ``500``, ``500,1``, ``name``, ``name:500`` or ``name:500,1``."""
     if text is None:
         return None
     name, colon, part = text.rpartition(":")

@@ -49,6 +49,10 @@ class Keras2SequenceModel(KerasSequenceModel):
     def versions(self) -> dict[str, str]:
         return {"tf_keras": tf_keras.__version__, "tensorflow": tf.__version__}
 
+    def weights(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        for index, weight in enumerate(self.model.weights):
+            yield f"{index}", weight.numpy()
+
     def precision_state(self) -> dict[str, Any]:
         gpu = bool(tf.config.list_physical_devices("GPU"))
         return {"tf32": gpu and bool(tf.config.experimental.tensor_float_32_execution_enabled())}

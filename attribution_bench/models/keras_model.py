@@ -212,6 +212,11 @@ class KerasSequenceModel(SequenceModel):
     def suspects(self) -> tuple[str, ...]:
         return tuple(known_faults(self.model))
 
+    def weights(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        # Paths need not differ, nor does a name say more than the place in the list.
+        for index, weight in enumerate(self.model.weights):
+            yield f"{index}", np.asarray(keras.ops.convert_to_numpy(weight))
+
     def precision_state(self) -> dict[str, Any]:
         if keras.backend.backend() != "tensorflow":
             return {"tf32": False}

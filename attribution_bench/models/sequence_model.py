@@ -2,7 +2,7 @@
 
 import abc
 import contextlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -144,6 +144,10 @@ class SequenceModel(abc.ABC):
     @abc.abstractmethod
     def _place_of_input(self, sequence_input: str | int) -> int:
         """Return the place of an input by its name or place; raise ModelError naming the inputs there are."""
+
+    @abc.abstractmethod
+    def weights(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Yield every parameter and buffer on the host by its name, in the model's own order."""
 
     @abc.abstractmethod
     def precision_state(self) -> dict[str, Any]:

@@ -83,6 +83,29 @@ def select(target: Target, outputs: Sequence[OutputSpec]) -> tuple[Selection, ..
     return (_part(outputs, 0, target),)
 
 
+def place_of_value(target: Target, outputs: Sequence[OutputSpec]) -> int:
+    """Return where one value stands among all those of some outputs, flattened and side by side.
+
+    Raises
+    ------
+    TargetError
+        The target is not one value of theirs; None is where there is only one.
+    """
+    described = ", ".join(f"{output.name} {output.shape}" for output in outputs)
+    sizes = [output.size for output in outputs]
+    if target is None:
+        if sum(sizes) != 1:
+            raise TargetError(f"there are several values, {described}; choose one: output:index")
+        return 0
+    chosen = select(target, outputs)
+    if len(chosen) != 1 or chosen[0].reducer is not None or chosen[0].size != 1:
+        raise TargetError(f"{target!r} is not one value of {described}; give an index for each axis")
+    output = outputs[chosen[0].position]
+    index = (*(chosen[0].index or ()), *[0] * len(chosen[0].shape))
+    within = int(np.ravel_multi_index(index, output.shape)) if index else 0
+    return sum(sizes[: chosen[0].position]) + within
+
+
 def check_reduced(reduced: Any, value: Any) -> None:
     """Check what a caller's reducer made of one output's values (rows, *output).
 

@@ -152,6 +152,10 @@ class TorchSequenceModel(SequenceModel):
     def suspects(self) -> tuple[str, ...]:
         return tuple(known_faults(self.model))
 
+    def weights(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        for name, tensor in itertools.chain(self.model.named_parameters(), self.model.named_buffers()):
+            yield name, self.to_numpy(tensor)
+
     def precision_state(self) -> dict[str, Any]:
         on = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
         return {"tf32": self.device.startswith("cuda") and bool(on)}

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError, OutputError, TargetError
-from attribution_bench.models.targets import OutputSpec, Target, select
+from attribution_bench.models.targets import OutputSpec, Target, place_of_value
 from attribution_bench.reporting.labels import method_label
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences import Interval
+from attribution_bench.storage.stored_scores import StoredScores
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +56,13 @@ def read_score_panels(
     span: tuple[int, int] | None = None,
     target: Target = None,
 ) -> ScorePanels:
-    """Read one sequence's scores from files that `AttributionResult.save` wrote.
+    """Read one sequence's scores from files that `AttributionResult.save` wrote, or from stores of jobs.
 
     Parameters
     ----------
     paths
-        One file a panel; its title is the method, and the file's name too where methods repeat.
+        One file a panel, or one store for a panel a method. A panel's title is the method, and the file's name too
+        where methods repeat. Of a store only the sequence is read.
     sequence
         Index of the sequence, or its name where the results hold names.
     span
@@ -77,9 +79,18 @@ def read_score_panels(
         scored.
     """
     if not paths:
-        raise InvalidInputError("there are no scores to draw; give at least one .npz file")
-    files = [Path(path) for path in paths]
-    results = [AttributionResult.load(file) for file in files]
+        raise InvalidInputError("there are no scores to draw; give at least one .npz file or a store")
+    opened = [_opened(Path(path)) for path in paths]
+    for path, scores in zip(paths[1:], opened[1:], strict=True):
+        _check_equal(path, paths[0], "number of sequences", len(scores), len(opened[0]))
+    named = next((scores.names for scores in opened if scores.names is not None), None)
+    names = named or tuple(str(index) for index in range(len(opened[0])))
+    index = _index_of(sequence, names)
+    files, results = [], []
+    for path, scores in zip(paths, opened, strict=True):
+        found = _results_of(scores, index)
+        files += [Path(path)] * len(found)
+        results += found
     for file, result in zip(files, results, strict=True):
         if "length" not in result.metadata:
             raise OutputError(f"{file} does not say how long its sequences are; attribute them again")
@@ -90,12 +101,9 @@ def read_score_panels(
     first = results[0]
     for file, result in zip(files[1:], results[1:], strict=True):
         _check_comparable(file, result, files[0], first)
-    named = next((result.names for result in results if result.names is not None), None)
-    names = named or tuple(str(index) for index in range(len(first)))
-    index = _index_of(sequence, names)
     intervals = next((result.intervals for result in results if result.intervals is not None), None)
     start, stop = _span(span, files, results)
-    present = [_dense(result.one_hot[index], result, start, stop) > 0 for result in results]
+    present = [_dense(result.one_hot[0], result, start, stop) > 0 for result in results]
     for file, result, there in zip(files[1:], results[1:], present[1:], strict=True):
         both = _scored(result, start, stop) & _scored(first, start, stop)
         differ = np.flatnonzero(both & (there != present[0]).any(axis=0))
@@ -104,34 +112,48 @@ def read_score_panels(
                 f"{file} holds another sequence {sequence} than {files[0]}: they differ at position "
                 f"{start + differ[0]}; give results of the same sequences"
             )
-    scores = {
-        title: _dense(_scores_of(file, result, index, target), result, start, stop)
+    drawn = {
+        title: _dense(_scores_of(file, result, target), result, start, stop)
         for title, file, result in zip(_titles(files, results), files, results, strict=True)
     }
     return ScorePanels(
-        scores,
+        drawn,
         np.logical_or.reduce(present),
         first.metadata["alphabet"],
         start,
         index,
         names,
         first.metadata["length"],
-        None if intervals is None else intervals[index],
+        None if intervals is None else intervals[0],
         None if named is None else named[index],
     )
 
 
 def _check_comparable(file: Path, result: AttributionResult, first_file: Path, first: AttributionResult) -> None:
-    for what, here, there in (
-        ("alphabet", result.metadata["alphabet"], first.metadata["alphabet"]),
-        ("length", result.metadata["length"], first.metadata["length"]),
-        ("number of sequences", len(result), len(first)),
-    ):
-        if here != there:
-            raise InvalidInputError(
-                f"{file} and {first_file} are not of the same sequences: the {what} is {here} in one and {there} in "
-                "the other"
-            )
+    for what in ("alphabet", "length"):
+        _check_equal(file, first_file, what, result.metadata[what], first.metadata[what])
+
+
+def _check_equal(
+    file: str | os.PathLike[str], first_file: str | os.PathLike[str], what: str, here: object, there: object
+) -> None:
+    if here != there:
+        raise InvalidInputError(
+            f"{os.fspath(file)} and {os.fspath(first_file)} are not of the same sequences: the {what} is {here} in one "
+            f"and {there} in the other"
+        )
+
+
+def _opened(path: Path) -> AttributionResult | StoredScores:
+    """Open a file or a store, both of which know how many sequences they hold, and their names."""
+    return StoredScores(path) if path.is_dir() else AttributionResult.load(path)
+
+
+def _results_of(scores: AttributionResult | StoredScores, index: int) -> list[AttributionResult]:
+    """Return the results of one sequence, those of all methods of a store."""
+    if isinstance(scores, StoredScores):
+        return [scores.one(method, index) for method in scores.methods]
+    return [scores[index]]
 
 
 def _index_of(sequence: str, names: tuple[str, ...]) -> int:
@@ -179,10 +201,9 @@ def _dense(values: NDArray[np.floating], result: AttributionResult, start: int, 
     return dense
 
 
-def _scores_of(file: Path, result: AttributionResult, index: int, target: Target) -> NDArray[np.floating]:
-    """Return (A, positions) of one sequence and one value."""
-    # ISM methods derive their scores from predictions, which may be many times as large as the one sequence asked for.
-    scores = result[index].scores[0]
+def _scores_of(file: Path, result: AttributionResult, target: Target) -> NDArray[np.floating]:
+    """Return (A, positions) of the one sequence of a result, and one value."""
+    scores = result.scores[0]
     if scores.ndim == 2:
         if target is not None:
             raise TargetError(f"{file} has one score a letter, and no {target!r}")
@@ -195,22 +216,10 @@ def _scores_of(file: Path, result: AttributionResult, index: int, target: Target
 
 def _place(file: Path, outputs: Sequence[OutputSpec], target: Target) -> int:
     """Return where a value stands among all those of the outputs, flattened and concatenated."""
-    described = ", ".join(f"{output.name} {output.shape}" for output in outputs)
-    sizes = [output.size for output in outputs]
-    if target is None:
-        if sum(sizes) != 1:
-            raise TargetError(f"{file} has scores of several values, {described}; choose one: output:index")
-        return 0
     try:
-        chosen = select(target, outputs)
+        return place_of_value(target, outputs)
     except TargetError as error:
-        raise TargetError(f"{file} has scores of {described}: {error}") from error
-    if len(chosen) != 1 or chosen[0].reducer is not None or chosen[0].size != 1:
-        raise TargetError(f"{target!r} is not one value of {described} in {file}; give an index for each axis")
-    output = outputs[chosen[0].position]
-    index = (*(chosen[0].index or ()), *[0] * len(chosen[0].shape))
-    within = int(np.ravel_multi_index(index, output.shape)) if index else 0
-    return sum(sizes[: chosen[0].position]) + within
+        raise TargetError(f"{file}: {error}") from error
 
 
 def _titles(files: Sequence[Path], results: Sequence[AttributionResult]) -> list[str]:

@@ -1,5 +1,6 @@
-"""Results in the formats of other tools."""
+"""Stores of jobs, and results in the formats of other tools."""
 
 from attribution_bench.storage.modisco import write_modisco
+from attribution_bench.storage.stored_scores import StoredScores
 
-__all__ = ["write_modisco"]
+__all__ = ["StoredScores", "write_modisco"]

@@ -26,7 +26,7 @@ from attribution_bench_plugins.fastism.execution.interpreter import Observer
 from attribution_bench_plugins.fastism.explanation import explain
 from attribution_bench_plugins.fastism.plan_cache import PlanCache
 from attribution_bench_plugins.fastism.planning.policy import Decision, decide_for_call, fewest_per_block
-from attribution_bench_plugins.fastism.planning.sizes import fewest_launches, launch_counts
+from attribution_bench_plugins.fastism.planning.sizes import fewest_launches, free_memory, launch_counts, size_policy
 from attribution_bench_plugins.fastism.planning.wanted import wanted_positions
 from attribution_bench_plugins.fastism.saturation import Saturation, alternatives_of
 from attribution_bench_plugins.fastism.self_check import SelfCheck
@@ -68,6 +68,11 @@ class Engine:
         known = self.cache.current(self._source(), length, extras)
         return None if known is None else known.outputs
 
+    def default_budget(self) -> int:
+        """Return the memory budget, in bytes, that the free memory of the model's device allows now."""
+        source = self._source()
+        return (self.options.sizes or size_policy(source.kind)).default_budget(free_memory(source.device))
+
     def attribute(self, request: Request) -> RawAttribution:
         """Return the predictions of every single-letter mutation of a request.
 
@@ -81,7 +86,9 @@ class Engine:
         length, extras = request.one_hot.shape[2], request.extras
         count, alternatives = len(request.one_hot), alternatives_of(request, len(self.model.alphabet))
         entry = self.cache.stored(length, extras)
-        stored = None if entry is None else self._for_selections(entry, self._source(), request.selections)
+        # A model that has changed may have other outputs, which the entry knows nothing of.
+        current = entry is not None and entry.outputs == request.outputs
+        stored = self._for_selections(entry, self._source(), request.selections) if entry and current else None
         if stored is not None and stored.plan is not None and stored.work is not None:
             # Full passes are decided on before a changed model is captured anew: weights do not change the work.
             launches = fewest_launches(stored.plan, count, request.positions, alternatives)

@@ -152,6 +152,15 @@ class FastISM(InSilicoMutagenesis):
 
         return measure(self, self.engine, one_hot, precisions=self.matmul_precisions, budget=budget, clock=clock)
 
+    def machine_options(self) -> dict[str, Any]:
+        """Return the memory budget that free memory allows now, where the caller gave none.
+
+        It is rounded down to a power of two, so that the same machine mostly gives the same one.
+        """
+        if self.options["memory_budget"] is not None:
+            return {}
+        return {"memory_budget": 1 << (self.engine.default_budget().bit_length() - 1)}
+
     @contextlib.contextmanager
     def _requested(self, *arguments: Any, **named: Any) -> Iterator[Request]:
         with self.engine.fixed_weights(), super()._requested(*arguments, **named) as request:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.mutations import Edit
+from attribution_bench.request import MEMORY_HALVINGS
 from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
@@ -41,7 +42,7 @@ class Saturation:
 
         The check, if any, is of the first sequence; raises as `SelfCheck.compare` does.
         """
-        count, first = len(self.request.one_hot), 0
+        count, first, halvings = len(self.request.one_hot), 0, 0
         with torch.inference_mode(), Workers(self.call.sizer.workers) as workers:
             while first < count:
                 rows = slice(first, min(first + sizes.sequences, count))
@@ -50,12 +51,15 @@ class Saturation:
                 except torch.OutOfMemoryError:
                     if sizes == Sizes(1, 1):
                         raise
-                    sizes = sizes.halved()
+                    sizes, halvings = sizes.halved(), halvings + 1
                     continue
                 if self_check is not None and first == 0:
                     self._check(self_check)
                 first = rows.stop
-        return RawAttribution(predictions=self.predictions.arrays, reference_predictions=self.unmutated.arrays)
+        said = {MEMORY_HALVINGS: halvings} if halvings else {}
+        return RawAttribution(
+            predictions=self.predictions.arrays, reference_predictions=self.unmutated.arrays, metadata=said
+        )
 
     def _run_group(self, rows: slice, sizes: Sizes, workers: Workers) -> None:
         call, request, positions = self.call, self.request, self.request.positions[self.call.reaches].tolist()

@@ -123,9 +123,17 @@ def test_blocks_that_do_not_fit_are_halved() -> None:
     result = doubling(12, rows).attribute(x, target="all", progress=lambda done, asked: seen.append((done, asked)))
     assert_parity(dict(result.predictions), brute_force(doubled(), x), 1e-10)
     assert max(rows) > 12
+    assert result.metadata["memory_halvings"] > 0
     assert seen[-1] == (5 * LENGTH, 5 * LENGTH)
 
 
 def test_what_does_not_fit_at_all_is_an_error() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         doubling(0, []).attribute(one_hot(5, 4, LENGTH), target="all")
+
+
+def test_the_budget_that_the_machine_allows_is_told_as_a_power_of_two() -> None:
+    (budget,) = FastISM(doubled()).machine_options().values()
+    assert 2**20 <= budget <= 2**32
+    assert budget & (budget - 1) == 0
+    assert FastISM(doubled(), memory_budget=2**21 + 1).machine_options() == {}

@@ -1,0 +1,69 @@
+"""Further inputs of a model for every record of a source: arrays whose rows go with the records."""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.errors import InvalidInputError
+from attribution_bench.request import further_inputs
+
+
+def read_further_inputs(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an ``.npz`` file in their order, or the one of an ``.npy`` file, which stays on the disk.
+
+    Raises
+    ------
+    InvalidInputError
+        The file cannot be read, or holds no arrays.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".npy":
+            return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False)}
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise InvalidInputError(
+            f"{path} holds no arrays that can be read ({error}); give an .npz or .npy file"
+        ) from error
+    if not found:
+        raise InvalidInputError(f"{path} holds no arrays; give one for each further input of the model")
+    return found
+
+
+def checked_rows(arrays: Any, count: int) -> dict[str, NDArray[Any]]:
+    """Return further inputs by name, given as a mapping, an array or a tuple of arrays, each with a row a record.
+
+    Raises
+    ------
+    InvalidInputError
+        An array has another number of rows than the source has records, or holds no numbers.
+    """
+    if not isinstance(arrays, Mapping):
+        arrays = {f"input {index}": array for index, array in enumerate(further_inputs(arrays), 1)}
+    for name, array in arrays.items():
+        if array.ndim == 0 or len(array) != count:
+            raise InvalidInputError(
+                f"the further input {name!r} must have one row for each of {count} records, those that are set aside "
+                f"included, but has shape {array.shape}"
+            )
+        if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+            raise InvalidInputError(f"the further input {name!r} must hold numbers, not {array.dtype}")
+    return dict(arrays)
+
+
+def described(arrays: Mapping[str, NDArray[Any]], rows: Sequence[slice]) -> dict[str, Any]:
+    """Return shapes and digests of arrays, as a manifest holds them, reading some rows at a time."""
+    found = {}
+    for name, array in arrays.items():
+        digest = hashlib.sha256()
+        for part in rows:
+            digest.update(np.ascontiguousarray(array[part]).tobytes())
+        found[name] = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest.hexdigest()}
+    return found

@@ -1,0 +1,126 @@
+"""Layout of a job's store: the arrays of records, those of scores, and how the rows of one shard are put together."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.errors import AttributionBenchError
+from attribution_bench.jobs.contents import Values, spec_of
+from attribution_bench.sequences.alphabet import Alphabet
+from attribution_bench.sequences.source import Reason, SourceRecord
+from attribution_bench.storage.record_arrays import (
+    CHROMOSOME,
+    COORDINATES,
+    DETAIL,
+    END,
+    LETTERS,
+    NAME,
+    PENDING,
+    SET_ASIDE,
+    START,
+    STRAND,
+)
+from attribution_bench.storage.sink import ArraySpec
+
+
+def record_specs(length: int) -> list[ArraySpec]:
+    """Return the arrays that hold the records themselves."""
+    words = {
+        NAME: ("", "name of the sequence"),
+        CHROMOSOME: ("", "contig that the sequence comes from; empty where it is unknown"),
+        STRAND: (".", "-: the sequence is the reverse complement of the interval"),
+        SET_ASIDE: (PENDING, "why the sequence has no scores; empty where it has them"),
+        DETAIL: ("", "what was wrong with it in particular"),
+    }
+    numbers = {START: "0-based", END: "half-open"}
+    letters = ArraySpec(LETTERS, ("position",), (length,), "int8", -1, {"meaning": "index of the letter; -1 unknown"})
+    return [
+        *(ArraySpec(name, (), (), "str", fill, {"meaning": text}) for name, (fill, text) in words.items()),
+        *(ArraySpec(name, (), (), "int64", 0, {"meaning": text}) for name, text in numbers.items()),
+        letters,
+    ]
+
+
+def score_specs(arrays: Mapping[str, Values], dtype: str, words: Mapping[str, Mapping[str, Any]]) -> list[ArraySpec]:
+    """Return the arrays of scores; `words` has attributes for some of them."""
+    return [spec_of(name, values, dtype, words.get(name, {})) for name, values in arrays.items()]
+
+
+def record_arrays(
+    records: Sequence[SourceRecord], alphabet: Alphabet, length: int, failed: Mapping[int, str]
+) -> dict[str, NDArray[Any]]:
+    """Return the rows of the records' arrays.
+
+    Parameters
+    ----------
+    records
+        The records of a shard.
+    alphabet, length
+        Of the sequences.
+    failed
+        Index of a record whose scores are no numbers -> what was wrong.
+    """
+    letters = np.full((len(records), length), -1, dtype=np.int8)
+    rows = [index for index, record in enumerate(records) if record.sequence is not None]
+    if rows:
+        letters[rows] = alphabet.indices([record.sequence for record in records if record.sequence is not None])
+    reasons = [
+        str(Reason.NOT_FINITE) if index in failed else str(record.reason or "") for index, record in enumerate(records)
+    ]
+    details = [failed.get(index, record.detail) for index, record in enumerate(records)]
+    return {
+        NAME: _words(record.name for record in records),
+        CHROMOSOME: _words(record.chromosome for record in records),
+        STRAND: _words(record.strand for record in records),
+        SET_ASIDE: _words(reasons),
+        DETAIL: _words(details),
+        START: np.array([record.start for record in records], dtype=np.int64),
+        END: np.array([record.end for record in records], dtype=np.int64),
+        LETTERS: letters,
+    }
+
+
+def score_arrays(
+    scored: Mapping[str, Values], rows: Sequence[int], count: int, specs: Mapping[str, ArraySpec]
+) -> dict[str, NDArray[Any]]:
+    """Return the rows of the arrays of scores, which hold no numbers where a record was not scored.
+
+    Raises
+    ------
+    AttributionBenchError
+        The scores are not of the names and shapes that the store was laid out for.
+    """
+    found = {}
+    wanted = {name: spec for name, spec in specs.items() if name not in (*COORDINATES, LETTERS)}
+    if scored and {name: one.array.shape[1:] for name, one in scored.items()} != {
+        name: spec.shape for name, spec in wanted.items()
+    }:
+        shapes = ", ".join(f"{name} {one.array.shape[1:]}" for name, one in scored.items())
+        raise AttributionBenchError(f"the methods gave {shapes}, for which the store was not laid out; begin anew")
+    for name, spec in wanted.items():
+        found[name] = np.full((count, *spec.shape), np.nan, dtype=spec.dtype)
+        if scored:
+            found[name][list(rows)] = scored[name].array
+    return found
+
+
+def not_finite(scored: Mapping[str, Values], count: int) -> dict[int, str]:
+    """Return which of `count` scored sequences have numbers that are not finite, and in which arrays."""
+    bad: dict[int, list[str]] = {}
+    for name, one in scored.items():
+        for row in np.flatnonzero(~np.isfinite(one.array).reshape(count, -1).all(axis=1)):
+            bad.setdefault(int(row), []).append(name)
+    return {row: ", ".join(names) for row, names in bad.items()}
+
+
+def store_attributes(methods: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a store says of itself: xarray's list of coordinates, and the metadata as JSON."""
+    metadata = {**facts, "methods": methods}
+    return {"coordinates": " ".join(COORDINATES), "metadata": json.dumps(metadata)}
+
+
+def _words(values: Any) -> NDArray[Any]:
+    return np.array(list(values), dtype=object)

@@ -1,0 +1,40 @@
+"""The lock on a store: one run at a time, and none that a dead process keeps."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from attribution_bench.errors import MissingDependencyError, OutputError
+from attribution_bench.storage.durable import writing
+
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def locked(store: Path) -> Iterator[None]:
+    """Hold the lock on a store's folder, which is made where it is missing.
+
+    The operating system gives the lock back when the process ends, however it ends; the file stays and means nothing.
+
+    Raises
+    ------
+    OutputError
+        Another run holds the lock, or the folder cannot be written.
+    """
+    try:
+        import filelock
+    except ImportError as error:
+        raise MissingDependencyError.of("filelock", "genomics", "a store of attributions") from error
+    with writing(store):
+        store.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(store / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout as error:
+            raise OutputError(
+                f"another run writes into {store}; wait for it, end it, or choose another --output"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()

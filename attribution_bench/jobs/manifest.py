@@ -1,0 +1,116 @@
+"""The manifest of a job: everything that decides its numbers, stored beside them and compared when it is resumed."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from attribution_bench.errors import InvalidInputError, OutputError
+from attribution_bench.storage.durable import write_durable, writing
+
+FILE = "manifest.json"
+FORMAT = 1
+SHOWN_DIFFERENCES = 6
+LONGEST_SHOWN = 60
+"""Characters of a list that a message shows; of a longer one it tells the number."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a job is. Everything but `machine` has to agree for a job to be resumed."""
+
+    models: tuple[Mapping[str, Any], ...]
+    """Of each model: its label, framework, and digests of its weights and of the file or source that it comes from."""
+    sequences: Mapping[str, Any]
+    """Description of the source, see `SequenceSource.description`."""
+    further_inputs: Mapping[str, Any]
+    """Digests and shapes of the model's further inputs."""
+    methods: Mapping[str, Mapping[str, Any]]
+    """Method -> the options that the caller gave."""
+    settings: Mapping[str, Any]
+    """Target, score convention, strands, stored arrays, their type, batch size, shard size."""
+    shards: tuple[str, ...]
+    """SHA-256 of each shard's records."""
+    versions: Mapping[str, str]
+    """Package -> version of what computes."""
+    machine: Mapping[str, Any]
+    """What the first run took from its machine, and every later run takes from here: threads, the device, and options
+    of methods whose defaults follow the free memory. They decide the rounding of numbers."""
+
+    def write(self, store: Path) -> None:
+        """Write the manifest into a store's folder, whole or not at all. Raises OutputError."""
+        with writing(store):
+            store.mkdir(parents=True, exist_ok=True)
+            write_durable(store / FILE, {"format": FORMAT, **asdict(self)})
+
+    @classmethod
+    def read(cls, store: Path) -> "Manifest | None":
+        """Return the manifest in a folder; None where there is none.
+
+        Raises
+        ------
+        OutputError
+            It cannot be read, or is of a newer release.
+        """
+        path = store / FILE
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            version = stored.pop("format")
+            if version > FORMAT:
+                raise OutputError(
+                    f"{path} has format {version}, but this release of attribution-bench reads formats up to {FORMAT}; "
+                    "upgrade attribution-bench to go on with it"
+                )
+            return cls(**{**stored, "models": tuple(stored["models"]), "shards": tuple(stored["shards"])})
+        except FileNotFoundError:
+            return None
+        except OutputError:
+            raise
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise OutputError(f"{path} is no manifest that can be read ({error}); begin anew with --restart") from error
+
+
+def check_same(stored: Manifest, asked: Manifest, store: Path) -> None:
+    """Check that a job asked for is the one that a store holds.
+
+    Raises
+    ------
+    InvalidInputError
+        They differ; the message shows each difference, the one in the store first.
+    """
+    # As JSON, since tuples come back as lists.
+    there, here = (json.loads(json.dumps(asdict(manifest))) for manifest in (stored, asked))
+    for manifest in (there, here):
+        del manifest["machine"]
+    differences = list(_differences(there, here, ""))
+    if differences:
+        shown = "; ".join(differences[:SHOWN_DIFFERENCES])
+        more = f"; and {len(differences) - SHOWN_DIFFERENCES} more" if len(differences) > SHOWN_DIFFERENCES else ""
+        raise InvalidInputError(
+            f"{store} holds another job: {shown}{more}. Give the same command to go on with it, another --output, or "
+            "--restart to begin anew (the old store is kept under another name)"
+        )
+
+
+def _differences(there: Any, here: Any, place: str) -> Iterator[str]:
+    """Yield what differs between two JSON values: ``settings: target: 'count' in the store, 'profile' now``."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in dict.fromkeys((*there, *here)):
+            yield from _differences(there.get(key), here.get(key), f"{place}{key}: ")
+    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        for index, (one, other) in enumerate(zip(there, here, strict=True)):
+            yield from _differences(one, other, f"{place}{index}: ")
+    elif there != here:
+        yield f"{place}{_shown(there)} in the store, {_shown(here)} now"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        words = ", ".join(map(_shown, value))
+        return f"[{words}]" if len(words) <= LONGEST_SHOWN else f"{len(value)} of them"
+    text = str(value)
+    # Of a digest the beginning tells two apart.
+    return text[:12] + "..." if len(text) == 64 and set(text) <= set("0123456789abcdef") else repr(value)

@@ -1,0 +1,17 @@
+"""Digests of models: what tells one set of weights from another."""
+
+import hashlib
+
+import numpy as np
+
+from attribution_bench.models.sequence_model import SequenceModel
+
+
+def weights_digest(model: SequenceModel) -> str:
+    """Return the SHA-256 of a model's parameters and buffers: names, types, shapes and bytes, and the model's class."""
+    kind = type(model.model)
+    digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__}\n".encode())
+    for name, array in model.weights():
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

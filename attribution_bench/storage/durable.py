@@ -1,0 +1,70 @@
+"""Durable writing: files that survive a crash of the machine once their name is there."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attribution_bench.errors import OutputError
+
+PARTIAL = ".partial"
+"""Suffix of files that are being written; whatever has it may be removed."""
+
+
+def write_durable(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON under its final name once all of it is on the disk: a temporary name, fsync, rename, fsync.
+
+    The bytes depend on the content alone. Raises OSError.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    with partial.open("wb") as file:
+        file.write((json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Put a file's bytes on the disk. Raises OSError."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk, where the system lets folders be opened. Raises OSError."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise what goes wrong while files under a path are written as one OutputError that says how to go on.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, the mount is gone, or the folder may not be written.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; finished shards are kept, so that the same command goes "
+            "on from there once the disk has room and can be written"
+        ) from error

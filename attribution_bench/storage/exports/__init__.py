@@ -1,0 +1,1 @@
+"""Exports: views of a store in the formats of other tools; none computes a score again."""

@@ -1,0 +1,264 @@
+"""The store of a job: one Zarr group whose chunks are the job's shards, each proved by a marker file.
+
+    STORE/
+      zarr.json                   the group: attributes, and the metadata of all arrays
+      <array>/c/<shard>/...       one file a shard and array
+      markers/<shard>.json        digests of those files, and facts on the shard
+      manifest.json, .lock        of the job (`attribution_bench.jobs`)
+
+A chunk on disk proves nothing, since a crash may leave a part of it, or a name without its bytes: a shard counts once
+its marker is there and the digests in it agree with the files.
+"""
+
+import json
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.errors import MissingDependencyError, OutputError
+from attribution_bench.storage.durable import PARTIAL, file_digest, sync_file, sync_folder, write_durable, writing
+from attribution_bench.storage.sink import ArraySpec
+
+if TYPE_CHECKING:
+    import zarr
+
+GROUP, MARKERS = "zarr.json", "markers"
+FORMAT = 1
+
+
+class ZarrStore:
+    """A store with its arrays; `create` lays it out and `open` finds one that is there.
+
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    group
+        Its Zarr group.
+    """
+
+    def __init__(self, path: Path, group: "zarr.Group") -> None:
+        self.path, self._group = path, group
+        self.attributes: dict[str, Any] = dict(group.attrs)
+        # A chunk of fill values is a file like any other, so that its absence means that it is missing.
+        self._arrays: dict[str, zarr.Array[Any]] = {
+            name: array.with_config({"write_empty_chunks": True}) for name, array in group.arrays()
+        }
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        specs: Sequence[ArraySpec],
+        *,
+        sequences: int,
+        shard_size: int,
+        coordinates: Mapping[str, tuple[str, NDArray[Any]]],
+        attributes: Mapping[str, Any],
+    ) -> "ZarrStore":
+        """Lay out a store in a folder, and leave alone what is not of it.
+
+        Parameters
+        ----------
+        path
+            The folder; it may exist.
+        specs
+            Arrays of the shards.
+        sequences, shard_size
+            Sequences in all and in a shard; the last shard may have fewer.
+        coordinates
+            Name -> (dimension, values): one-dimensional arrays that do not go by sequence.
+        attributes
+            JSON-able words on the whole.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
+        """
+        zarr = import_zarr()
+        with writing(path), warnings.catch_warnings():
+            # Consolidated metadata, which spare readers the listing of a folder that holds more than arrays, are an
+            # extension of Zarr 3.
+            warnings.filterwarnings("ignore", "Consolidated metadata|Object at", UserWarning)
+            path.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(path / MARKERS, ignore_errors=True)
+            described = {"format": FORMAT, "sequences": sequences, "shard_size": shard_size, **attributes}
+            group = zarr.open_group(path, mode="a", zarr_format=3)
+            group.attrs.put(described)
+            for name, (dimension, values) in coordinates.items():
+                array = group.create_array(
+                    name,
+                    shape=values.shape,
+                    chunks=(max(1, len(values)),),
+                    dtype=_dtype(values.dtype),
+                    dimension_names=(dimension,),
+                    overwrite=True,
+                )
+                array[:] = values
+            for spec in specs:
+                group.create_array(
+                    spec.name,
+                    shape=(sequences, *spec.shape),
+                    chunks=(shard_size, *(max(1, size) for size in spec.shape)),
+                    dtype=_dtype(spec.dtype),
+                    fill_value=spec.fill,
+                    dimension_names=("sequence", *spec.dimensions),
+                    attributes=dict(spec.attributes),
+                    overwrite=True,
+                )
+            (path / MARKERS).mkdir()
+            # The last thing written: `open` knows a complete layout by it.
+            zarr.consolidate_metadata(path, zarr_format=3)
+            sync_folder(path)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "ZarrStore":
+        """Open a store to read it or to write more shards.
+
+        Raises
+        ------
+        OutputError
+            There is no complete store in that folder.
+        """
+        zarr = import_zarr()
+        if not is_store(path):
+            raise OutputError(f"{path} holds no store of attributions; give a folder that `attribute` wrote")
+        try:
+            group = zarr.open_consolidated(path, mode="r+", zarr_format=3)
+            version = group.attrs["format"]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise OutputError(f"{path} is damaged and cannot be read: {error}") from error
+        if not isinstance(version, int) or version > FORMAT:
+            raise OutputError(
+                f"{path} has format {version}, but this release of attribution-bench reads formats up to {FORMAT}; "
+                "upgrade attribution-bench to read it"
+            )
+        return cls(path, group)
+
+    @property
+    def sequences(self) -> int:
+        """Sequences in all, finished or not."""
+        return int(self.attributes["sequences"])
+
+    @property
+    def shard_size(self) -> int:
+        """Sequences of a shard."""
+        return int(self.attributes["shard_size"])
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-self.sequences // self.shard_size)
+
+    def specs(self) -> dict[str, ArraySpec]:
+        """Return the arrays of the shards by name."""
+        return {
+            name: ArraySpec(
+                name,
+                dimensions_of(array)[1:],
+                tuple(array.shape[1:]),
+                _dtype_name(array.dtype),
+                array.fill_value,
+                dict(array.attrs),
+            )
+            for name, array in self._sharded()
+        }
+
+    def finished(self) -> frozenset[int]:
+        """Return the shards whose marker is there and agrees with their files; see `Sink`."""
+        return frozenset(shard for shard in self.marked() if self._intact(shard))
+
+    def marked(self) -> list[int]:
+        """Return the shards that have a marker, in order; their files are not looked at."""
+        names = (path.stem for path in (self.path / MARKERS).glob("*.json"))
+        return sorted(int(name) for name in names if name.isdecimal() and int(name) < self.shards)
+
+    def write(self, shard: int, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+        """Write one shard; see `Sink`."""
+        start = shard * self.shard_size
+        digests: dict[str, str] = {}
+        with writing(self.path):
+            for name, array in self._sharded():
+                values = arrays[name]
+                file = self._file(name, shard)
+                array[start : start + len(values)] = values
+                sync_file(file)
+                # Temporary files of runs that were killed while they wrote this one.
+                for partial in file.parent.glob(f"{file.name}.*{PARTIAL}"):
+                    partial.unlink()
+                digests[name] = file_digest(file)
+            write_durable(self._marker(shard), {**facts, "shard": shard, "sha256": digests})
+
+    def facts(self, shards: Sequence[int]) -> Iterator[Mapping[str, Any]]:
+        """Yield the markers' content; see `Sink`."""
+        for shard in shards:
+            yield json.loads(self._marker(shard).read_text(encoding="utf-8"))
+
+    def read(self, name: str, rows: slice) -> NDArray[Any]:
+        """Return some rows of an array; raises OutputError where they cannot be read."""
+        try:
+            return np.asarray(self._arrays[name][rows])
+        except KeyError as error:
+            raise OutputError(f"{self.path} holds no array {name!r}; it has {', '.join(self._arrays)}") from error
+        except (OSError, ValueError, RuntimeError) as error:
+            raise OutputError(f"{name!r} of {self.path} is damaged: {error}; run its job again") from error
+
+    def _sharded(self) -> Iterator[tuple[str, "zarr.Array[Any]"]]:
+        """Yield the arrays that go by sequence, in the order of their names."""
+        for name, array in sorted(self._arrays.items()):
+            if dimensions_of(array)[0] == "sequence":
+                yield name, array
+
+    def _marker(self, shard: int) -> Path:
+        return self.path / MARKERS / f"{shard:06d}.json"
+
+    def _file(self, name: str, shard: int) -> Path:
+        """Return the file of one shard of one array."""
+        array = self._arrays[name]
+        return self.path / name / array.metadata.encode_chunk_key((shard, *[0] * (array.ndim - 1)))
+
+    def _intact(self, shard: int) -> bool:
+        try:
+            stored = json.loads(self._marker(shard).read_text(encoding="utf-8"))["sha256"]
+            return all(stored[name] == file_digest(self._file(name, shard)) for name, _ in self._sharded())
+        except (OSError, ValueError, LookupError, TypeError):
+            return False
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether a folder holds a store whose layout is complete."""
+    try:
+        content = json.loads((path / GROUP).read_text(encoding="utf-8"))
+        return "shard_size" in content["attributes"] and content.get("consolidated_metadata") is not None
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def import_zarr() -> Any:
+    """Return zarr; raises MissingDependencyError where it is not installed."""
+    try:
+        import zarr
+    except ImportError as error:
+        raise MissingDependencyError.of("zarr", "genomics", "a store of attributions") from error
+    return zarr
+
+
+def dimensions_of(array: "zarr.Array[Any]") -> tuple[str, ...]:
+    """Return the names of an array's axes."""
+    names: tuple[str, ...] = getattr(array.metadata, "dimension_names", None) or ("",) * array.ndim
+    return names
+
+
+def _dtype(dtype: Any) -> Any:
+    return str if dtype == "str" or np.dtype(dtype).kind in "UT" else dtype
+
+
+def _dtype_name(dtype: Any) -> str:
+    return "str" if np.dtype(dtype).kind in "UTO" else str(np.dtype(dtype))

@@ -1,0 +1,96 @@
+"""How a running job is shown."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from attribution_bench.cli.job_progress import JobProgress, JsonLines, duration, summary_lines
+from attribution_bench.jobs.events import Caution, ShardDone, Started, Summary, Working
+
+STARTED = Started(Path("scores.zarr"), ("fastism",), 5000, 50, 10, 1000, 3, {"unknown letters only": 12})
+SUMMARY = Summary(
+    Path("scores.zarr"), 5000, 4900, {"reaches beyond its contig": 88, "unknown letters only": 12}, 3,
+    resumed_from=1000, seconds=400.0, seconds_per_100_sequences=10.0, halvings=2,
+)  # fmt: skip
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def shown(terminal: bool) -> tuple[JobProgress, Clock, io.StringIO, io.StringIO]:
+    err, out, clock = io.StringIO(), io.StringIO(), Clock()
+    console = Console(file=err, force_terminal=terminal, width=120, highlight=False)
+    return JobProgress(console, Console(file=out, width=120, highlight=False), clock), clock, err, out
+
+
+def test_elsewhere_there_is_a_line_now_and_then():
+    progress, clock, err, out = shown(terminal=False)
+    with progress:
+        progress(STARTED)
+        for shard in range(10, 50):
+            clock.now += 10
+            progress(Working(100 * shard + 50.0))
+            progress(ShardDone(shard, 100 * (shard + 1), 5000, 10.0, {}))
+        progress(Caution("memory ran out"))
+        progress(SUMMARY)
+    lines = err.getvalue().splitlines()
+    assert lines[0] == "5,000 sequences in 50 shards; 1,000 done before; 12 set aside: 12 unknown letters only"
+    assert lines[1] == "1,300 of 5,000 sequences, 10 per second, 6 min left"
+    assert len(lines) == 1 + 40 // 3 + 1
+    assert lines[-1] == "caution: memory ran out"
+    assert out.getvalue().splitlines() == [
+        "scored 4,900 of 5,000 sequences",
+        "set aside 100: 88 reaches beyond its contig; 12 unknown letters only",
+        "3 equal an earlier one, scored like any other",
+        "resumed from 1,000",
+        "7 min: 10 s per 100 sequences",
+        "memory ran out: the block was halved 2 times",
+        "store: scores.zarr",
+    ]
+
+
+def test_a_terminal_has_a_bar_with_rate_and_time_left():
+    progress, clock, err, _ = shown(terminal=True)
+    with progress:
+        progress(STARTED)
+        clock.now = 20
+        progress(Working(1200.0))
+        progress(ShardDone(11, 1200, 5000, 10.0, {}))
+        progress._bar.refresh()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", err.getvalue())
+    assert "1,200 of 5,000 sequences 10/s" in text
+    assert "left:" in text
+    assert "per second" not in text
+
+
+def test_json_lines(capsys: pytest.CaptureFixture[str]):
+    write = JsonLines()
+    for event in (STARTED, Working(3.0), ShardDone(0, 4, 8, 0.5, {}), Caution("x"), SUMMARY):
+        write(event)
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in events] == ["started", "shard", "caution", "summary"]
+    assert events[0]["store"] == "scores.zarr"
+    assert events[0]["set_aside"] == {"unknown letters only": 12}
+    assert events[-1]["seconds_per_100_sequences"] == 10.0
+
+
+def test_what_stopped_a_job_and_what_is_left():
+    lines = summary_lines(Summary(Path("a"), 10, 4, left=6, stopped_by="SIGINT"))
+    assert lines[0] == "scored 4 of 10 sequences; 6 left to do"
+    assert lines[1] == "stopped by Ctrl-C; the same command goes on"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.25, "0.25 s"), (42, "42 s"), (150, "2 min"), (5400, "90 min"), (12600, "3.5 h")]
+)
+def test_durations(seconds: float, text: str):
+    assert duration(seconds) == text

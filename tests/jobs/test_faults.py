@@ -1,0 +1,195 @@
+"""Faults: a job that is killed, out of disk, interrupted or started twice ends with the same bytes."""
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import numpy_jobs
+from attribution_bench.errors import OutputError
+from attribution_bench.jobs.interruption import stopping
+from attribution_bench.jobs.run import run
+from attribution_bench.storage import durable, zarr_store
+from attribution_bench.storage.zarr_store import ZarrStore
+from numpy_jobs import numpy_job
+
+PAUSE = "0.02"
+"""Seconds of a sequence, so that kills hit computing as well as writing."""
+
+
+def started(fasta: Path, store: Path, pause: str = PAUSE) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(numpy_jobs.__file__).parent)])}
+    command = [sys.executable, numpy_jobs.__file__, str(fasta), str(store), pause]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+
+
+def killed_at(fasta: Path, store: Path, seed: int, kills: int) -> int:
+    """Start a job again and again, and kill it at random moments; returns how many kills met a running job."""
+    generator = random.Random(seed)
+    met = 0
+    for _ in range(kills):
+        with started(fasta, store) as process:
+            deadline = time.monotonic() + 30
+            # The moments count from the first file on, since starting Python takes longer than the job.
+            while not store.exists() and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.002)
+            time.sleep(generator.uniform(0, 0.8))
+            met += process.poll() is None
+            process.send_signal(signal.SIGKILL)
+    return met
+
+
+def check_kills(fasta: Path, tmp_path: Path, bytes_of, *, seed: int, kills: int) -> None:
+    assert killed_at(fasta, tmp_path / "killed", seed, kills) > 0
+    for store in ("killed", "at once"):
+        with started(fasta, tmp_path / store) as process:
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    found = bytes_of(tmp_path / "killed")
+    assert found == bytes_of(tmp_path / "at once")
+    assert not list((tmp_path / "killed").rglob("*.partial"))
+
+
+def test_a_job_that_is_killed_ends_with_the_same_bytes(fasta, tmp_path, bytes_of):
+    check_kills(fasta, tmp_path, bytes_of, seed=1, kills=3)
+
+
+@pytest.mark.long
+def test_a_job_that_is_killed_twenty_times_ends_with_the_same_bytes(fasta, tmp_path, bytes_of):
+    check_kills(fasta, tmp_path, bytes_of, seed=2, kills=20)
+
+
+def test_a_kill_at_any_write_loses_at_most_a_shard(fasta, tmp_path, bytes_of, monkeypatch):
+    """Every file operation of the store in turn is the last one that the process lives to see."""
+
+    class Killed(BaseException):
+        pass
+
+    run(numpy_job(fasta), tmp_path / "whole")
+    whole = bytes_of(tmp_path / "whole")
+    steps = {"count": 0, "last": None}
+
+    def counted(function):
+        def step(*arguments, **named):
+            steps["count"] += 1
+            if steps["count"] == steps["last"]:
+                raise Killed
+            return function(*arguments, **named)
+
+        return step
+
+    for module, name in ((zarr_store, "sync_file"), (zarr_store, "file_digest"), (durable.os, "replace")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    run(numpy_job(fasta), tmp_path / "counted")
+    total, seen = steps["count"], set()
+    for last in range(1, total + 1, 19):
+        store = tmp_path / f"killed at {last}"
+        steps.update(count=0, last=last)
+        with pytest.raises(Killed):
+            run(numpy_job(fasta), store)
+        steps["last"] = None
+        seen.add(run(numpy_job(fasta), store).resumed_from)
+        assert bytes_of(store) == whole
+    assert seen > {0, 4, 8}
+
+
+def test_a_full_disk_is_one_error_and_the_job_goes_on(fasta, tmp_path, bytes_of, monkeypatch):
+    import zarr.storage._local as local
+
+    run(numpy_job(fasta), tmp_path / "whole")
+    put, writes = local._put, []
+
+    def full(path, value, *further, **named):
+        writes.append(path)
+        if len(writes) > 60:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"torn")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return put(path, value, *further, **named)
+
+    monkeypatch.setattr(local, "_put", full)
+    with pytest.raises(OutputError, match=r"No space left on device.*finished shards are kept"):
+        run(numpy_job(fasta), tmp_path / "store")
+    monkeypatch.undo()
+    summary = run(numpy_job(fasta), tmp_path / "store")
+    assert summary.resumed_from > 0
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A tmpfs of 400 kB, where this process may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this process may not mount a tmpfs")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_small_disk_that_is_full_and_grows(fasta, tmp_path, bytes_of, small_disk):
+    run(numpy_job(fasta), tmp_path / "whole")
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(200_000))
+    with pytest.raises(OutputError, match="No space left on device"):
+        run(numpy_job(fasta), small_disk / "store")
+    ballast.unlink()
+    run(numpy_job(fasta), small_disk / "store")
+    assert bytes_of(small_disk / "store") == bytes_of(tmp_path / "whole")
+
+
+def test_a_mount_that_is_lost_is_one_error(fasta, tmp_path, bytes_of):
+    lost = iter([None, None, "lost"])
+
+    def stop():
+        if next(lost):
+            (tmp_path / "store").rename(tmp_path / "elsewhere")
+            (tmp_path / "store").write_text("not a folder")
+
+    with pytest.raises(OutputError, match="finished shards are kept"):
+        run(numpy_job(fasta), tmp_path / "store", stop=stop)
+    (tmp_path / "store").unlink()
+    (tmp_path / "elsewhere").rename(tmp_path / "store")
+    assert run(numpy_job(fasta), tmp_path / "store").resumed_from == 8
+    run(numpy_job(fasta), tmp_path / "whole")
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
+
+
+def test_two_runs_into_one_store_are_refused_and_a_dead_one_is_not_in_the_way(fasta, tmp_path):
+    with started(fasta, tmp_path / "store", "0.05") as process:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "store/markers").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with pytest.raises(OutputError, match="another run"):
+            run(numpy_job(fasta), tmp_path / "store")
+        process.send_signal(signal.SIGKILL)
+    with started(fasta, tmp_path / "store", "0.05") as process:
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert len(ZarrStore.open(tmp_path / "store").finished()) == 8
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_ask_once_and_act_the_second_time(number):
+    said = []
+    former = signal.getsignal(number)
+    acted = []
+    signal.signal(number, lambda *_: acted.append(True))
+    try:
+        with stopping(said.append) as stop:
+            assert stop() is None
+            os.kill(os.getpid(), number)
+            assert (stop(), said, acted) == (number, [number], [])
+            os.kill(os.getpid(), number)
+            assert acted == [True]
+        os.kill(os.getpid(), number)
+        assert acted == [True, True]
+    finally:
+        signal.signal(number, former)
