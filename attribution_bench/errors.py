@@ -98,3 +98,7 @@ class InconsistencyWarning(UserWarning):
 
 class ConvergenceWarning(UserWarning):
     """Attributions do not add up to the difference of predictions, so that the multipliers are no DeepLIFT values."""
+
+
+class ReferenceWarning(UserWarning):
+    """References that explain nothing, since they equal the sequence that they are compared with."""

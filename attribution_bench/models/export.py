@@ -6,7 +6,8 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,7 +37,12 @@ class ExportError(AttributionBenchError):
     """A module that torch.export cannot capture for batches of any size; the message is the reason in plain words."""
 
 
-def export(module: torch.nn.Module, x: Tensor, extras: Sequence[Tensor] = ()) -> ExportedProgram:
+def export(
+    module: torch.nn.Module,
+    x: Tensor,
+    extras: Sequence[Tensor] = (),
+    decompositions: Mapping[Any, Callable[..., Any]] = MappingProxyType({}),
+) -> ExportedProgram:
     """Export a module as a program of ATen operations that runs on any number of sequences.
 
     The program refers to the module's own parameters and buffers. The module is traced in the mode that it is in, with
@@ -53,6 +59,8 @@ def export(module: torch.nn.Module, x: Tensor, extras: Sequence[Tensor] = ()) ->
         One or more sequences as the module takes them, (rows, ...); the first one is the example.
     extras
         Its further inputs, (rows, ...) each.
+    decompositions
+        Functions of the same arguments that take the place of operators of the graph.
 
     Raises
     ------
@@ -72,7 +80,7 @@ def export(module: torch.nn.Module, x: Tensor, extras: Sequence[Tensor] = ()) ->
             with _quiet():
                 program = torch.export.export(module, arguments, dynamic_shapes=axes, strict=strict)
                 _refuse_fake_constants(program)
-                decomposed: ExportedProgram = program.run_decompositions({})
+                decomposed: ExportedProgram = program.run_decompositions(dict(decompositions))
             return decomposed
         except Exception as error:  # the module's own code runs while it is traced and may fail in any way
             failures.append(error)

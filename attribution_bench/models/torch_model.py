@@ -161,8 +161,15 @@ class TorchSequenceModel(SequenceModel):
         return {"tf32": self.device.startswith("cuda") and bool(on)}
 
     def in_double(self) -> "TorchSequenceModel":
+        return self._copied(torch.float64)
+
+    def in_single(self) -> "TorchSequenceModel":
+        """Return a copy in single precision."""
+        return self._copied(torch.float32)
+
+    def _copied(self, dtype: torch.dtype) -> "TorchSequenceModel":
         return TorchSequenceModel(
-            copy.deepcopy(self.model).double(),
+            copy.deepcopy(self.model).to(dtype),
             layout=self.layout,
             alphabet=self.alphabet,
             device=self.device,

@@ -1,5 +1,6 @@
 """What a framework has to provide for DeepSHAP: DeepLIFT multipliers of pairs of a sequence and a reference."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -7,22 +8,23 @@ from numpy.typing import NDArray
 
 from attribution_bench.attribution import Request
 from attribution_bench.models import SequenceModel
+from attribution_bench_plugins.deepshap.rules import Rule
 
 
 class Explainer(Protocol):
     """DeepLIFT on one model, for the selections of one request; T selected scalars in all."""
 
     def multipliers(
-        self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...], target: int
-    ) -> NDArray[np.floating]:
-        """Multipliers (B, A, L) of scalar `target` in [0, T), for B pairs of x (B, A, L) and references (B, A, L).
+        self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...]
+    ) -> Iterator[NDArray[np.floating]]:
+        """Multipliers (B, A, L) of each of T scalars in turn, for B pairs of x (B, A, L) and references (B, A, L).
 
         The multipliers m are exact where ``sum(m * (x - reference)) = f(x) - f(reference)``.
         """
         ...
 
-    def unruled(self) -> tuple[str, ...]:
-        """Operations that depend on the sequence, are not linear, and have no DeepLIFT rule; their gradient is used."""
+    def lost(self) -> Mapping[str, float]:
+        """Operations without a complete rule, with the largest part of a pair's difference that each lost so far."""
         ...
 
 
@@ -39,7 +41,7 @@ def explainer_key(model: SequenceModel, request: Request) -> tuple[Any, ...]:
     )
 
 
-def prepare(model: SequenceModel, request: Request) -> Explainer:
+def prepare(model: SequenceModel, request: Request, rules: Mapping[str, Rule]) -> Explainer:
     """Prepare the model for DeepLIFT.
 
     Raises
@@ -50,10 +52,10 @@ def prepare(model: SequenceModel, request: Request) -> Explainer:
     if model.framework == "torch":
         from attribution_bench_plugins.deepshap.torch_explainer import TorchExplainer
 
-        return TorchExplainer(model, request)
+        return TorchExplainer(model, request, rules)
     from attribution_bench_plugins.deepshap.keras_explainer import KerasExplainer
 
-    return KerasExplainer(model, request)
+    return KerasExplainer(model, request, rules)
 
 
 def _tensors(model: SequenceModel) -> list[Any]:

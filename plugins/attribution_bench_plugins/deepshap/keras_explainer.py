@@ -1,26 +1,27 @@
-"""DeepLIFT on Keras models of the TensorFlow backend: shap.DeepExplainer on one scalar at a time."""
+"""DeepLIFT on Keras models of the TensorFlow backend: the traced graph, walked back by the rules."""
 
-import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from attribution_bench.attribution import Request
 from attribution_bench.errors import UnsupportedError
 from attribution_bench.models import SequenceModel
-from attribution_bench.models.targets import Selection
+from attribution_bench_plugins.deepshap.backward import backward
+from attribution_bench_plugins.deepshap.keras_forward import TensorFlowForward
+from attribution_bench_plugins.deepshap.keras_graph import captured, refuse_loops, unrolled
+from attribution_bench_plugins.deepshap.planning import plan
+from attribution_bench_plugins.deepshap.rules import Rule
 
 
 class KerasExplainer:
-    """DeepLIFT multipliers of a Keras model, always called with ``training=False``.
+    """DeepLIFT multipliers of a Keras model, always called with ``training=False``; traced once for all scalars."""
 
-    Which scalar is explained, and the further inputs, are variables that the traced graph reads, so that it is traced
-    once for all of them.
-    """
-
-    def __init__(self, model: SequenceModel, request: Request) -> None:
+    def __init__(self, model: SequenceModel, request: Request, rules: Mapping[str, Rule]) -> None:
         if keras.backend.backend() != "tensorflow":
             raise UnsupportedError(
                 "DeepSHAP takes Keras models on the TensorFlow backend, and this one runs on "
@@ -31,79 +32,48 @@ class KerasExplainer:
             raise UnsupportedError(
                 "DeepSHAP takes models of Keras 3, and this one is of Keras 2 (tf_keras); use another method"
             )
-        from shap.explainers._deep.deep_tf import TFDeep
-
-        from attribution_bench_plugins.deepshap.keras_rules import extended_rules
-
-        self._extended_rules = extended_rules
-        self._head = _Head(model, request)
-        inputs = keras.Input(request.one_hot.shape[1:], dtype=str(request.one_hot.dtype))
-        scalar = keras.Model([inputs], self._head(inputs))
-        with warnings.catch_warnings():
-            # It warns of every TensorFlow since 2.4, where it went from sessions to functions.
-            warnings.filterwarnings("ignore", "Your TensorFlow version is newer", UserWarning)
-            self._explainer = TFDeep(scalar, np.zeros((1, *request.one_hot.shape[1:]), request.one_hot.dtype))
+        self._model = model
+        self._selections = request.selections
+        self._rules = rules
+        self._names: tuple[str, ...] = ()
+        self._lost: dict[str, float] = {}
+        sequences = tf.TensorSpec((None, *request.one_hot.shape[1:]), request.one_hot.dtype)
+        self._targets = sum(selection.size for selection in request.selections)
+        extras = [tf.TensorSpec((None, *extra.shape[1:]), model.to_tensor(extra[:1]).dtype) for extra in request.extras]
+        with unrolled(model.model):
+            self._multipliers = tf.function(self._traced).get_concrete_function(
+                sequences, sequences, tf.TensorSpec((self._targets,), request.one_hot.dtype), *extras
+            )
 
     def multipliers(
-        self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...], target: int
-    ) -> NDArray[np.floating]:
-        self._head.choose(target, tuple(np.concatenate([extra, extra]) for extra in extras))
-        pairs = np.concatenate([x, references])
-        with self._extended_rules():
-            (multipliers,) = self._explainer.run(self._explainer.phi_symbolic(0), self._explainer.model_inputs, [pairs])
-        return np.asarray(multipliers[: len(x)])
+        self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...]
+    ) -> Iterator[NDArray[np.floating]]:
+        to_tensor = self._model.to_tensor
+        given = [tf.convert_to_tensor(x), tf.convert_to_tensor(references)]
+        further = [to_tensor(extra) for extra in extras]
+        for target in range(self._targets):
+            chosen = tf.constant(np.eye(1, self._targets, target, dtype=x.dtype)[0])
+            multipliers, lost = self._multipliers(*given, chosen, *further)
+            for name, amount in zip(self._names, lost, strict=True):
+                self._lost[name] = max(self._lost.get(name, 0.0), float(amount))
+            yield multipliers.numpy()
 
-    def unruled(self) -> tuple[str, ...]:
-        from shap.explainers._deep.deep_tf import op_handlers
+    def lost(self) -> Mapping[str, float]:
+        return self._lost
 
-        from attribution_bench_plugins.deepshap.keras_rules import RULES
-
-        found = [
-            f"{operation.type} ({operation.name})"
-            for operation in self._explainer.between_ops
-            if operation.type not in RULES and operation.type not in op_handlers
-        ]
-        return tuple(dict.fromkeys(found))
-
-
-class _Head(keras.layers.Layer):  # type: ignore[misc]
-    """The model with one scalar of its selected outputs: (batch, A, L) -> (batch,)."""
-
-    def __init__(self, model: SequenceModel, request: Request) -> None:
-        import tensorflow as tf
-
-        super().__init__(dtype=str(request.one_hot.dtype), trainable=False)
-        self._sequence_model = _Opaque(model)
-        self._selections: tuple[Selection, ...] = request.selections
-        targets = sum(selection.size for selection in request.selections)
-        self._chosen = tf.Variable(np.eye(1, targets, dtype=request.one_hot.dtype)[0], trainable=False)
-        self._further = [
-            tf.Variable(model.to_tensor(extra[:1]), trainable=False, shape=(None, *extra.shape[1:]))
-            for extra in request.extras
-        ]
-
-    def choose(self, target: int, extras: tuple[NDArray[Any], ...]) -> None:
-        """Set the scalar to explain, an index into all selected ones, and the further inputs of the next batch."""
-        self._chosen.assign(np.eye(1, self._chosen.shape[0], target, dtype=self._chosen.dtype.as_numpy_dtype)[0])
-        for variable, extra in zip(self._further, extras, strict=True):
-            variable.assign(self._sequence_model.content.to_tensor(extra))
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0],)
-
-    def call(self, x: Any, training: bool = False) -> Any:
-        import tensorflow as tf
-
-        model = self._sequence_model.content
-        outputs = model.forward(x, tuple(tf.convert_to_tensor(extra) for extra in self._further))
+    def _traced(self, x: Any, references: Any, chosen: Any, *extras: Any) -> tuple[Any, list[Any]]:
+        outputs = self._model.forward(x, extras)
         rows = tf.shape(x)[0]
-        selected = [tf.reshape(model.select(outputs, selection), (rows, -1)) for selection in self._selections]
-        flat = selected[0] if len(selected) == 1 else tf.concat(selected, 1)
-        return tf.linalg.matvec(flat, self._chosen)
-
-
-class _Opaque:
-    """Holds the user's model out of the layer's sight, which would otherwise adopt and build it."""
-
-    def __init__(self, content: SequenceModel) -> None:
-        self.content = content
+        selected = [tf.reshape(self._model.select(outputs, choice), (rows, -1)) for choice in self._selections]
+        flat = tf.concat(selected, 1) if len(selected) > 1 else selected[0]
+        flat = tf.ensure_shape(tf.cast(flat, x.dtype), (None, chosen.shape[0]))
+        graph = captured(x, flat)
+        steps = plan(graph.output, self._rules)
+        needed = {member for step in steps for member in step.members}
+        refuse_loops(graph, needed)
+        forward = TensorFlowForward(graph, references, needed)
+        upstream = tf.broadcast_to(chosen, tf.shape(flat))
+        upstream.set_shape((None, chosen.shape[0]))
+        multipliers, lost = backward(steps, forward, graph.output, upstream, graph.sequence)
+        self._names = tuple(lost)
+        return tf.zeros_like(x) if multipliers is None else multipliers, list(lost.values())

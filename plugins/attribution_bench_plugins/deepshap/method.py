@@ -1,5 +1,6 @@
 """DeepSHAP: the mean of DeepLIFT's multipliers over references, as hypothetical scores."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,12 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags
 from attribution_bench.deprecation import renamed_options
 from attribution_bench.errors import InvalidInputError
-from attribution_bench.models import batches, predict, side_by_side
-from attribution_bench_plugins.deepshap.convergence import warn_if_not_converged
+from attribution_bench.models import SequenceModel
+from attribution_bench.models.targets import Target
+from attribution_bench.request import Inputs, Progress
 from attribution_bench_plugins.deepshap.explainer import Explainer, explainer_key, prepare
+from attribution_bench_plugins.deepshap.multipliers import Multipliers
+from attribution_bench_plugins.deepshap.paired_run import PairedRun
+from attribution_bench_plugins.deepshap.precision import in_single
 from attribution_bench_plugins.deepshap.references import given_references, shuffled_references
-
-DEFAULT_BATCH_SIZE = 64
+from attribution_bench_plugins.deepshap.rules import Rule
 
 
 class DeepSHAP(Attribution):
@@ -22,7 +26,9 @@ class DeepSHAP(Attribution):
     The score of letter a at a position is the mean over references of ``sum_c m_c (onehot(a)_c - reference_c)``, where
     m are DeepLIFT's multipliers for x against that reference. The observed scores of a sequence add up to
     f(x) - mean f(reference); the convergence delta (N, references, *output) says how nearly, and a
-    `ConvergenceWarning` names the operations at fault where it exceeds 1e-3 of |f(x) - f(reference)|.
+    `ConvergenceWarning` names the operations at fault where it exceeds 1e-3 of |f(x) - f(reference)|. Another one is
+    given where scores are much larger than the difference that they explain, and a `ReferenceWarning` where references
+    equal their sequence.
 
     Scores are 0 where the letter is unknown; there the convergence delta still counts a given baseline.
 
@@ -37,6 +43,13 @@ class DeepSHAP(Attribution):
     baselines
         (R, A, L) for all sequences or (N, R, A, L) for each, instead of shuffles; ``n_references`` and ``seed``
         are ignored then. They need not be one-hot.
+    rules
+        Rules for operations by their names, in the place of those that are known: one of this package (`rescale`,
+        `integrate` for Gauss-Legendre quadrature between the two inputs, `gradient`, `bilinear`, `largest`), or a
+        function of a `Call` and the multipliers of its outputs. Names are those of ATen and TensorFlow (``"softmax"``,
+        ``"Softmax"``, ``"mylib::attention_pool"``), as `ConvergenceWarning` prints them.
+
+    Models of half precision are computed in single.
 
     The option ``references`` is the old name of ``n_references``.
 
@@ -53,60 +66,84 @@ class DeepSHAP(Attribution):
     tags: ClassVar[Tags] = Tags(frozenset({"torch", "keras"}), needs_gradient=True, needs_references=True)
 
     @renamed_options(references="n_references")
-    def __init__(self, model: Any, n_references: int = 10, seed: int = 0, baselines: ArrayLike | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        n_references: int = 10,
+        seed: int = 0,
+        baselines: ArrayLike | None = None,
+        rules: Mapping[str, Rule] | None = None,
+    ) -> None:
         if isinstance(n_references, bool) or not isinstance(n_references, int | np.integer) or n_references < 1:
             raise InvalidInputError(f"n_references must be a whole number of at least 1, not {n_references!r}")
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise InvalidInputError(f"seed must be a whole number of at least 0, not {seed!r}")
         self._baselines = None if baselines is None else _as_baselines(baselines)
         given = None if self._baselines is None else f"array of shape {self._baselines.shape}"
-        super().__init__(model, n_references=int(n_references), seed=int(seed), baselines=given)
+        self._rules = _checked_rules(rules)
+        super().__init__(model, n_references=int(n_references), seed=int(seed), baselines=given, rules=self._rules)
         self._prepared: tuple[tuple[Any, ...], Explainer] | None = None
 
+    def multipliers(
+        self,
+        inputs: Inputs,
+        *,
+        target: Target = None,
+        additional_forward_args: Any = None,
+        batch_size: int | None = None,
+        progress: bool | Progress = False,
+    ) -> Multipliers:
+        """Return the multipliers of every pair of a sequence and a reference, from which scores are made.
+
+        Takes what `attribute` takes, and holds N * R * A * L * outputs numbers in memory.
+        """
+        one_hot = self._sequences(inputs)
+        with self._requested(one_hot, target, additional_forward_args, None, batch_size, progress) as request:
+            run = self._run(request)
+            found = np.zeros((*run.references.shape, run.targets), self.model.numpy_dtype)
+            for pairs in run.pairs():
+                found[pairs.sequence, pairs.reference, :, :, pairs.target] = pairs.multipliers
+            delta, _ = run.checked()
+            shape = _shape(request)
+            each = run.references.shape[:2]
+            return Multipliers(
+                found.reshape(*run.references.shape, *shape),
+                request.one_hot,
+                run.references,
+                delta.reshape(*each, *shape),
+            )
+
     def _attribute(self, request: Request) -> RawAttribution:
-        explainer = self._explainer(request)
-        references = self._references(request.one_hot)
-        count, each = references.shape[:2]
-        targets = sum(selection.size for selection in request.selections)
-        # A pair takes two rows of the model's batch: the sequence and its reference.
-        pairs = max(1, (request.batch_size or DEFAULT_BATCH_SIZE) // 2)
-        dtype = self.model.numpy_dtype
-        scores = np.zeros((count, len(self.model.alphabet), len(request.positions), targets), dtype)
-        explained = np.zeros((count, each, targets), dtype)
+        run = self._run(request)
+        count, each = run.references.shape[:2]
+        shape = (count, len(self.model.alphabet), len(request.positions), run.targets)
+        scores = np.zeros(shape, self.model.numpy_dtype)
         known = (request.letters >= 0)[:, None, request.positions]
-
-        for rows in batches(count * each, pairs):
-            sequence, reference = np.divmod(np.arange(rows.start, rows.stop), each)
-            x, baseline = request.one_hot[sequence], references[sequence, reference]
-            extras = tuple(extra[sequence] for extra in request.extras)
-            for target in range(targets):
-                multipliers = explainer.multipliers(x, baseline, extras, target)
-                explained[sequence, reference, target] = np.einsum("bal,bal->b", multipliers, x - baseline)
-                base = np.einsum("bal,bal->bl", multipliers, baseline)
-                hypothetical = (multipliers - base[:, None])[:, :, request.positions] * known[sequence] / each
-                # One pair after another: the order of summation, and so the result, is the same for any batch size.
-                for row, into in enumerate(sequence):
-                    scores[into, :, :, target] += hypothetical[row]
-                done = rows.start * targets + (target + 1) * len(sequence)
-                request.progress(done, count * each * targets)
-
-        outputs = self._predict(request, request.one_hot, np.arange(count))
-        flat = references.reshape(count * each, *references.shape[2:])
-        reference_outputs = self._predict(request, flat, np.arange(count).repeat(each)).reshape(count, each, targets)
-        delta = explained - (outputs[:, None] - reference_outputs)
-        warn_if_not_converged(delta, outputs, reference_outputs, explainer.unruled())
-
-        shape = request.selections[0].shape if len(request.selections) == 1 else (targets,)
+        for pairs in run.pairs():
+            baseline = run.references[pairs.sequence, pairs.reference]
+            base = np.einsum("bal,bal->bl", pairs.multipliers, baseline)
+            hypothetical = (pairs.multipliers - base[:, None])[:, :, request.positions] * known[pairs.sequence] / each
+            # One pair after another: the order of summation, and so the result, is the same for any batch size.
+            for row, into in enumerate(pairs.sequence):
+                scores[into, :, :, pairs.target] += hypothetical[row]
+        delta, metadata = run.checked()
         return RawAttribution(
-            scores=scores.reshape(*scores.shape[:3], *shape),
-            convergence_delta=delta.reshape(count, each, *shape),
-            metadata={"references": each, "seed": None if self._baselines is not None else self.options["seed"]},
+            scores=scores.reshape(*scores.shape[:3], *_shape(request)),
+            convergence_delta=delta.reshape(count, each, *_shape(request)),
+            metadata={
+                "references": each,
+                "seed": None if self._baselines is not None else self.options["seed"],
+                **metadata,
+            },
         )
 
-    def _explainer(self, request: Request) -> Explainer:
-        key = explainer_key(self.model, request)
+    def _run(self, request: Request) -> PairedRun:
+        return PairedRun(in_single(self.model), request, self._references(request.one_hot), self._explainer)
+
+    def _explainer(self, model: SequenceModel, request: Request) -> Explainer:
+        key = explainer_key(model, request)
         if self._prepared is None or self._prepared[0] != key:
-            self._prepared = key, prepare(self.model, request)
+            self._prepared = key, prepare(model, request, self._rules)
         return self._prepared[1]
 
     def _references(self, one_hot: NDArray[Any]) -> NDArray[Any]:
@@ -114,17 +151,19 @@ class DeepSHAP(Attribution):
             return given_references(self._baselines, one_hot)
         return shuffled_references(one_hot, self.options["n_references"], self.options["seed"])
 
-    def _predict(self, request: Request, one_hot: NDArray[Any], sequences: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the selected outputs (rows, targets) of the model itself, not of the prepared graph."""
-        predictions = predict(
-            self.model,
-            one_hot,
-            request.selections,
-            extras=request.extras,
-            sequences=sequences,
-            batch_size=request.batch_size or DEFAULT_BATCH_SIZE,
-        )
-        return side_by_side(predictions).reshape(len(one_hot), -1)
+
+def _shape(request: Request) -> tuple[int, ...]:
+    """Return the axes of what is asked for: those of one selection, all scalars of several."""
+    selections = request.selections
+    return selections[0].shape if len(selections) == 1 else (sum(selection.size for selection in selections),)
+
+
+def _checked_rules(rules: Mapping[str, Rule] | None) -> dict[str, Rule]:
+    chosen = dict(rules or {})
+    for name, rule in chosen.items():
+        if not isinstance(name, str) or not callable(rule):
+            raise InvalidInputError(f"rules must map names of operations to functions, not {name!r} to {rule!r}")
+    return chosen
 
 
 def _as_baselines(baselines: ArrayLike) -> NDArray[Any]:

@@ -1,70 +1,240 @@
-"""Which ATen operations are linear, and which follow which rule of DeepLIFT."""
+"""What kind of operation each ATen operation is for DeepLIFT, as it is used in a captured graph."""
 
-from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor
+from torch.fx import Node as Call
 
-from attribution_bench_plugins.deepshap import torch_composites as composites
+from attribution_bench_plugins.deepshap.graph import Classified, Kind
 
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-LINEAR_IN_ALL = _names("add sub rsub cat stack index_put scatter slice_scatter select_scatter copy")
-"""Linear in all their tensors at once."""
+CONSTANT = _names(
+    """
+    zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_zeros new_ones new_full
+    new_empty sym_size sym_numel sym_stride size numel is_same_size _assert_tensor_metadata
+    """
+)
+"""Depend on the shape of their tensor, not on its values."""
+
+DETACHING = _names("detach detach_ alias lift_fresh_copy lift_fresh")
+"""Hand their tensor on."""
+
+REARRANGING = _names("view _unsafe_view reshape squeeze unsqueeze expand expand_as flatten unflatten view_as")
+
+LINEAR_IN_ALL = _names(
+    """
+    cat stack index_put scatter slice_scatter select_scatter diagonal_scatter scatter_add index_add copy concat
+    hstack vstack
+    """
+)
+"""Linear in all their floating-point tensors at once."""
 
 LINEAR_IN_FIRST = _names(
     """
-    view _unsafe_view reshape permute transpose t squeeze unsqueeze expand expand_as select slice narrow split
-    split_with_sizes chunk unbind clone contiguous alias _to_copy to type_as flatten unflatten pad constant_pad_nd
-    reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d flip roll repeat repeat_interleave unfold
-    diagonal as_strided lift_fresh_copy movedim swapaxes index index_select gather masked_fill tril triu neg sum mean
-    cumsum avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d _adaptive_avg_pool2d
-    upsample_nearest1d upsample_nearest2d upsample_linear1d upsample_bilinear2d pixel_shuffle
-    conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d
-    batch_norm _native_batch_norm_legit_no_training div
+    permute transpose t numpy_T select slice narrow split split_with_sizes chunk unbind clone contiguous pad
+    constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d flip rot90 roll repeat
+    repeat_interleave tile unfold im2col col2im diagonal as_strided movedim moveaxis swapaxes index index_select
+    gather take_along_dim masked_fill tril triu diag_embed mean cumsum trace avg_pool1d avg_pool2d avg_pool3d
+    adaptive_avg_pool1d adaptive_avg_pool2d _adaptive_avg_pool2d upsample_nearest1d upsample_nearest2d
+    upsample_linear1d upsample_bilinear2d pixel_shuffle pixel_unshuffle channel_shuffle conv1d conv2d conv3d
+    convolution conv_transpose1d conv_transpose2d conv_transpose3d _fft_r2c fft_rfft
     """
 )
 """Linear in their first argument while the others are constant."""
 
-LINEAR_ELSEWHERE = {"addmm": (0, 1), "where": (1, 2)}
-"""Linear in the arguments at these positions."""
-
-BILINEAR = _names("mul matmul bmm mm linear")
-"""Linear in either of their first two arguments, and a product of both."""
-
-CAPTUM: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}
-"""Modules that Captum hooks. Its rescale rule lets each half of a batch keep its own gradient where x and reference
-nearly agree: right for functions of straight pieces that meet in 0, a matter of rounding at others."""
+BATCH_NORMS = _names("batch_norm _native_batch_norm_legit _native_batch_norm_legit_functional")
+BILINEAR = _names("matmul bmm mm mv dot linear bilinear tensordot outer inner kron conv1d conv2d conv3d convolution")
+"""Linear in either of the two tensors that depend on the sequence."""
 
 ELEMENTWISE = _names(
     """
-    elu selu celu prelu _prelu_kernel relu6 hardtanh hardsigmoid hardswish sigmoid log_sigmoid tanh hardshrink
-    softshrink tanhshrink threshold softplus softsign gelu silu mish exp exp2 expm1 log log1p log2 log10 sqrt rsqrt
-    reciprocal square pow abs erf erfc erfinv sin cos tan asin acos atan sinh cosh asinh acosh atanh clamp clamp_min
-    clamp_max logit digamma lgamma special_erf special_expit
+    prelu _prelu_kernel rrelu hardswish hardtanh log_sigmoid logsigmoid celu softsign tanhshrink special_expit
+    glu_jvp
     """
 )
-"""Functions of one element; they follow the rescale rule."""
+"""Functions of one element that PyTorch does not mark so."""
 
-LARGEST = _names("max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d amax max")
-"""Maxima over windows or axes."""
-
-COMPOSITES: dict[tuple[str, tuple[int, ...]], Callable[..., Any]] = {
-    ("div", (0, 1)): composites.quotient,
-    ("div", (1,)): composites.inverse,
-    ("scaled_dot_product_attention", (0, 1, 2)): composites.attention,
-    ("einsum", (1,)): composites.einsum,
-    ("glu", (0,)): composites.glu,
-    ("softmax", (0,)): composites.softmax,
-    ("log_softmax", (0,)): composites.log_softmax,
-    ("logsumexp", (0,)): composites.logsumexp,
-    ("layer_norm", (0,)): composites.layer_norm,
-    ("group_norm", (0,)): composites.group_norm,
-    ("rms_norm", (0,)): composites.rms_norm,
-    **{("maximum", positions): composites.maximum for positions in ((0,), (1,), (0, 1))},
-    **{("minimum", positions): composites.minimum for positions in ((0,), (1,), (0, 1))},
+NAMED = {
+    "relu": Kind.RECTIFIER,
+    "exp": Kind.EXP,
+    "log": Kind.LOG,
+    "maximum": Kind.MAXIMUM,
+    "clamp_min": Kind.MAXIMUM,
+    "minimum": Kind.MINIMUM,
+    "clamp_max": Kind.MINIMUM,
+    "rsqrt": Kind.INVERSE_POWER,
+    "softmax": Kind.SOFTMAX,
+    "_softmax": Kind.SOFTMAX,
+    "log_softmax": Kind.LOG_SOFTMAX,
+    "_log_softmax": Kind.LOG_SOFTMAX,
+    "logsumexp": Kind.LOGSUMEXP,
+    "amax": Kind.LARGEST,
+    "amin": Kind.SMALLEST,
+    **{f"{adaptive}max_pool{n}d": Kind.LARGEST for adaptive in ("", "adaptive_") for n in (1, 2, 3)},
+    **{f"max_pool{n}d_with_indices": Kind.LARGEST for n in (1, 2, 3)},
+    "sort": Kind.ORDERED,
+    "topk": Kind.ORDERED,
+    "msort": Kind.ORDERED,
 }
-"""Several rules at once, by the positions of the arguments that depend on the sequence."""
+COMPARISONS = _names("gt ge lt le eq ne")
+
+
+def classify(node: Call, varying: set[Call]) -> Classified:
+    """Return the kind of a call of which at least one argument depends on the sequence."""
+    name = name_of(node)
+    positions = varying_positions(node, varying)
+    value = value_of(node)
+    if positions is None or not isinstance(value, Tensor):
+        return Classified(Kind.UNKNOWN)
+    first: Any = value_of(node.args[0]) if node.args and isinstance(node.args[0], Call) else None
+    if name in ("add", "sub", "rsub", "neg", "positive"):
+        return _sum_of_terms(name, node, positions)
+    if name == "mul":
+        return Classified(Kind.SCALE if len(positions) == 1 else Kind.MULTIPLY)
+    if name in ("div", "true_divide", "reciprocal", "pow"):
+        return _power(name, node, positions)
+    if name in ("to", "_to_copy", "type_as"):
+        return _cast(node, value)
+    if name == "where":
+        return Classified(Kind.SELECT if 0 in positions else Kind.LINEAR)
+    if name in COMPARISONS:
+        return Classified(Kind.COMPARE if positions in ((0,), (0, 1)) else Kind.ELEMENTWISE)
+    if name in ("max", "min"):
+        along_axis = len(node.args) > 1 and not isinstance(node.args[1], Call)
+        extreme, two = (Kind.LARGEST, Kind.MAXIMUM) if name == "max" else (Kind.SMALLEST, Kind.MINIMUM)
+        return Classified(extreme if along_axis or len(node.args) == 1 else two)
+    if name == "sum":
+        axes = axes_of(node.args[1] if len(node.args) > 1 else None, first)
+        return Classified(Kind.SUM, axes) if value.dtype == first.dtype else Classified(Kind.UNKNOWN)
+    if name in NAMED:
+        return _named(name, node, positions, first)
+    if name == "einsum":
+        count = sum(operand in varying for operand in operands_of(node))
+        return Classified({1: Kind.LINEAR, 2: Kind.BILINEAR}.get(count, Kind.UNKNOWN))
+    return Classified(_other(name, node, positions))
+
+
+def _other(name: str, node: Call, positions: tuple[int, ...]) -> Kind:
+    if name in REARRANGING:
+        return Kind.REARRANGE
+    if name == "_native_batch_norm_legit_no_training" and positions == (0,):
+        return Kind.LINEAR
+    if name in BATCH_NORMS:
+        training = node.args[5] if len(node.args) > 5 else node.kwargs.get("training", True)
+        return Kind.UNKNOWN if training or positions != (0,) else Kind.LINEAR
+    if name == "dropout":
+        return Kind.UNKNOWN if node.args[2] else Kind.LINEAR
+    if name in BILINEAR and positions == (0, 1):
+        return Kind.BILINEAR
+    if name in BILINEAR and len(positions) == 1:
+        return Kind.LINEAR
+    if name in LINEAR_IN_FIRST and positions == (0,):
+        return Kind.LINEAR
+    if name in LINEAR_IN_ALL:
+        return Kind.LINEAR
+    pointwise = torch.Tag.pointwise in getattr(node.target, "tags", ())
+    return Kind.ELEMENTWISE if pointwise or name in ELEMENTWISE else Kind.UNKNOWN
+
+
+def _sum_of_terms(name: str, node: Call, positions: tuple[int, ...]) -> Classified:
+    signs = {"add": (1, 1), "sub": (1, -1), "rsub": (-1, 1), "neg": (-1,), "positive": (1,)}[name]
+    others = [value for place, value in enumerate(node.args[:2]) if place not in positions]
+    offset = 0.0
+    if node.kwargs.get("alpha", 1) != 1 or len(node.args) > 2:
+        return Classified(Kind.LINEAR)
+    if others:
+        if not isinstance(others[0], int | float):
+            return Classified(Kind.SCALE if len(positions) == 1 else Kind.LINEAR)
+        (place,) = {0, 1} - set(positions)
+        offset = float(others[0]) * signs[place]
+    return Classified(Kind.ADD, signs=tuple(signs[place] for place in positions), offset=offset)
+
+
+def _power(name: str, node: Call, positions: tuple[int, ...]) -> Classified:
+    if name == "reciprocal":
+        return Classified(Kind.RECIPROCAL, offset=1.0)
+    if name == "pow":
+        exponent = node.args[1]
+        if positions != (0,) or not isinstance(exponent, int | float) or exponent >= 0:
+            return Classified(Kind.ELEMENTWISE)
+        return Classified(Kind.RECIPROCAL, offset=1.0) if exponent == -1 else Classified(Kind.INVERSE_POWER)
+    if node.kwargs.get("rounding_mode") is not None:
+        return Classified(Kind.ELEMENTWISE)
+    if positions == (0,):
+        return Classified(Kind.SCALE)
+    numerator = node.args[0]
+    if positions == (1,):
+        return Classified(
+            Kind.RECIPROCAL, offset=float(numerator) if isinstance(numerator, int | float) else float("nan")
+        )
+    return Classified(Kind.DIVIDE)
+
+
+def _cast(node: Call, value: Tensor) -> Classified:
+    source: Any = node.args[0]
+    first = value_of(source)
+    if not value.is_floating_point():
+        return Classified(Kind.ELEMENTWISE)
+    return Classified(Kind.SCALE if first.is_floating_point() else Kind.CAST)
+
+
+def _named(name: str, node: Call, positions: tuple[int, ...], first: Any) -> Classified:
+    kind = NAMED[name]
+    if kind in (Kind.MAXIMUM, Kind.MINIMUM):
+        return Classified(kind)
+    if positions != (0,):
+        return Classified(Kind.UNKNOWN)
+    if kind in (Kind.SOFTMAX, Kind.LOG_SOFTMAX, Kind.LOGSUMEXP):
+        return Classified(kind, axes_of(node.args[1], first))
+    if kind is Kind.ORDERED:
+        place = 2 if name == "topk" else 1
+        stable = isinstance(node.args[1] if len(node.args) > 1 else -1, bool)
+        axis = node.args[place] if len(node.args) > place and not stable else node.kwargs.get("dim", -1)
+        return Classified(kind, (axes_of(axis, first)[0],))
+    return Classified(kind)
+
+
+def axes_of(axes: Any, value: Tensor) -> tuple[int, ...]:
+    """Return axes as numbers below zero; all of them where None is given."""
+    if axes is None or axes == []:
+        return tuple(range(-value.ndim, 0))
+    return tuple(
+        axis if axis < 0 else axis - value.ndim for axis in (axes if isinstance(axes, list | tuple) else [axes])
+    )
+
+
+def operands_of(node: Call) -> list[Any]:
+    """Return the operands of a contraction."""
+    operands: Any = node.args[1]
+    return list(operands)
+
+
+def varying_positions(node: Call, varying: set[Call]) -> tuple[int, ...] | None:
+    """Return the positions of the arguments that depend on the sequence; None where one is a keyword's."""
+    if any(value in varying for value in node.kwargs.values() if isinstance(value, Call)):
+        return None
+    found = []
+    for position, value in enumerate(node.args):
+        nodes = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(item, Call) and item in varying for item in nodes):
+            found.append(position)
+    return tuple(found)
+
+
+def name_of(node: Call) -> str:
+    """Return the operation's name; those that are not of ATen carry their namespace."""
+    packet = getattr(node.target, "overloadpacket", node.target)
+    name = str(getattr(packet, "__name__", packet))
+    namespace = getattr(node.target, "namespace", "aten")
+    return name if namespace in ("aten", "prims") else f"{namespace}::{name}"
+
+
+def value_of(node: Call) -> Any:
+    """Return the example of a call's first output."""
+    value = node.meta.get("val")
+    return value[0] if isinstance(value, tuple | list) and value else value

@@ -1,17 +1,14 @@
-"""Keras: the rules that shap lacks, one trace for every scalar, and the tables of shap and TensorFlow."""
+"""Keras: layers that TensorFlow writes in its own way, one trace for every scalar, recurrent layers and loops."""
 
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from shap.explainers._deep import deep_tf
-from tensorflow.python.eager import execute
-from tensorflow.python.framework import ops
+import torch
 
 from attribution_bench.errors import ConvergenceWarning, UnsupportedError
-from attribution_bench_plugins.deepshap import DeepSHAP
-from attribution_bench_plugins.deepshap.keras_rules import RULES, extended_rules
+from attribution_bench_plugins.deepshap import DeepSHAP, keras_explainer
 
 LENGTH = 10
 layers = keras.layers
@@ -71,10 +68,8 @@ def two_outputs() -> keras.Model:
 
 def test_outputs_and_further_inputs_share_one_trace(sequences: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     traced = []
-    walk = deep_tf.TFDeep._init_between_tensors
-    monkeypatch.setattr(
-        deep_tf.TFDeep, "_init_between_tensors", lambda self, *args: (traced.append(1), walk(self, *args))
-    )
+    capture = keras_explainer.captured
+    monkeypatch.setattr(keras_explainer, "captured", lambda *args: (traced.append(1), capture(*args))[1])
     x, extra = sequences(2, LENGTH), np.random.default_rng(0).normal(size=(2, 2)).astype(np.float32)
     model = two_outputs()
     method = DeepSHAP(model, n_references=3)
@@ -90,44 +85,84 @@ def test_outputs_and_further_inputs_share_one_trace(sequences: Any, monkeypatch:
         np.testing.assert_array_equal(variable.numpy(), before)
 
 
-def tables() -> tuple[Any, ...]:
-    registry = ops._gradient_registry._registry
-    return dict(deep_tf.op_handlers), {name: dict(entry) for name, entry in registry.items()}, execute.record_gradient
+@pytest.mark.parametrize("layer", ["LSTM", "GRU", "SimpleRNN", "Bidirectional"])
+def test_recurrent_layers_are_unrolled_and_left_as_they_were(layer: str, sequences: Any) -> None:
+    recurrent = layers.LSTM(3) if layer == "Bidirectional" else getattr(layers, layer)(3)
+    used = layers.Bidirectional(recurrent) if layer == "Bidirectional" else recurrent
+    model = head(used)
+    result = DeepSHAP(model, n_references=2).attribute(sequences(2, LENGTH))
+    assert np.abs(result.scores).max() > 0
+    assert np.abs(result.convergence_delta).max() <= 1e-4 * np.abs(result.observed.sum(1)).max()
+    assert not recurrent.unroll
 
 
-def test_tables_of_shap_and_tensorflow_are_restored(sequences: Any) -> None:
-    before = tables()
-    method = DeepSHAP(head(OPERATIONS["dilated"]), n_references=2)
-    method.attribute(sequences(1, LENGTH))
-    assert tables() == before
+def test_frameworks_agree_on_a_recurrent_layer(sequences: Any) -> None:
+    model = head(layers.LSTM(3))
+    convolution, recurrent, dense = model.layers[1], model.layers[2], model.layers[-1]
+
+    class Same(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = torch.nn.Conv1d(4, 6, 3, padding=1)
+            self.recurrent = torch.nn.LSTM(6, 3, batch_first=True)
+            self.dense = torch.nn.Linear(3, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.dense(self.recurrent(self.convolution(x).transpose(1, 2))[0][:, -1])
+
+    same = Same()
+    kernel, bias = convolution.get_weights()
+    gates, states, gate_bias = recurrent.get_weights()
+    weight, constant = dense.get_weights()
+    values = [kernel.transpose(2, 1, 0), bias, gates.T, states.T, gate_bias, 0 * gate_bias, weight.T, constant]
+    with torch.no_grad():
+        for parameter, value in zip(same.parameters(), values, strict=True):
+            parameter.copy_(torch.tensor(value))
+    x, references = sequences(2, LENGTH), sequences(3, LENGTH, seed=1)
+    ours, theirs = (DeepSHAP(each, baselines=references).attribute(x).scores for each in (same, model))
+    np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-4 * np.abs(ours).max())
 
 
-def test_tables_are_restored_after_an_error(sequences: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = tables()
+def test_a_loop_of_the_models_own_is_refused(sequences: Any) -> None:
+    def doubled(h: Any) -> Any:
+        return keras.ops.fori_loop(0, 3, lambda index, value: 2 * value, h)
 
-    def failing(*args: Any) -> Any:
-        raise RuntimeError("while it is traced")
+    class Loop(layers.Layer):
+        def call(self, h: Any) -> Any:
+            return doubled(h)
 
-    monkeypatch.setitem(RULES, "Relu", failing)
-    with pytest.raises(RuntimeError, match="while it is traced"):
-        DeepSHAP(head(OPERATIONS["dilated"]), n_references=2).attribute(sequences(1, LENGTH))
-    assert tables() == before
-    with pytest.raises(KeyboardInterrupt), extended_rules():
-        raise KeyboardInterrupt
-    assert tables() == before
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    with pytest.raises(UnsupportedError, match=r"cannot follow .*While"):
+        DeepSHAP(head(Loop()), n_references=2).attribute(sequences(1, LENGTH))
 
 
-@pytest.mark.parametrize(
-    ("build", "name"),
-    [
-        (lambda h: layers.Bidirectional(layers.LSTM(4, kernel_initializer="ones"))(h), "While"),
-        (lambda h: layers.Activation("silu")(3 * h), "IdentityN"),
-    ],
-    ids=["lstm", "silu"],
-)
-def test_an_operation_without_a_rule_is_named(build: Any, name: str, sequences: Any) -> None:
-    with pytest.warns(ConvergenceWarning, match=f"without a DeepLIFT rule.*{name}"):
-        DeepSHAP(head(build), n_references=2).attribute(sequences(2, LENGTH))
+def test_an_operation_without_a_rule_is_named(sequences: Any) -> None:
+    def highest(h: Any) -> Any:
+        return keras.ops.one_hot(keras.ops.argmax(h, -1), 6)
+
+    with pytest.warns(ConvergenceWarning, match="without a DeepLIFT rule.*ArgMax"):
+        DeepSHAP(head(highest), n_references=2).attribute(sequences(2, LENGTH))
+
+
+def test_a_smooth_operation_without_a_rule_is_integrated(sequences: Any) -> None:
+    result = DeepSHAP(head(lambda h: keras.ops.prod(keras.ops.tanh(h), -1)), n_references=2).attribute(
+        sequences(2, LENGTH)
+    )
+    assert np.abs(result.convergence_delta).max() <= 1e-4 * np.abs(result.observed.sum(1)).max()
+
+
+def test_half_precision_is_computed_in_single(sequences: Any) -> None:
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = head(layers.Activation("softmax"))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    single = head(layers.Activation("softmax"))
+    x = sequences(2, LENGTH)
+    ours, theirs = (DeepSHAP(each, n_references=2).attribute(x).scores for each in (model, single))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())
 
 
 def test_another_backend_is_refused(sequences: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from captum.attr import DeepLift
 from torch import nn
 
-from attribution_bench.errors import ConvergenceWarning, InvalidInputError, UnsupportedError
+from attribution_bench.errors import ConvergenceWarning, InvalidInputError, ReferenceWarning, UnsupportedError
 from attribution_bench_plugins.deepshap import DeepSHAP
 from attribution_bench_plugins.deepshap.references import shuffled_references
+from attribution_bench_plugins.deepshap.torch_forward import TorchForward
 
 LENGTH = 10
 
@@ -87,13 +87,13 @@ def test_no_call_takes_more_rows_than_the_batch_size(
     model: nn.Module, sequences: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = []
-    attribute = DeepLift.attribute
+    run = TorchForward.run
 
-    def counted(self: DeepLift, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    def counted(self: TorchForward, x: torch.Tensor, *args: Any) -> Any:
         rows.append(2 * len(x))
-        return attribute(self, x, *args, **kwargs)
+        return run(self, x, *args)
 
-    monkeypatch.setattr(DeepLift, "attribute", counted)
+    monkeypatch.setattr(TorchForward, "run", counted)
     DeepSHAP(model, n_references=3).attribute(sequences(3, LENGTH), target="count", batch_size=8)
     assert rows == [8, 8, 2]
 
@@ -172,11 +172,11 @@ def test_the_model_is_left_as_it_was(model: nn.Module, sequences: Any, monkeypat
     assert state(model) == before
 
     def failing(*args: Any) -> None:
-        raise RuntimeError("in the middle of Captum")
+        raise RuntimeError("in the middle of the way back")
 
     with monkeypatch.context() as context:
         context.setattr("torch.autograd.grad", failing)
-        with pytest.raises(RuntimeError, match="in the middle of Captum"):
+        with pytest.raises(RuntimeError, match="in the middle of the way back"):
             method.attribute(sequences(2, LENGTH), target="count")
     assert state(model) == before
     np.testing.assert_array_equal(method.attribute(sequences(2, LENGTH), target="count").scores, scores)
@@ -256,14 +256,14 @@ def test_weights_changed_between_calls_are_seen_in_a_model_that_asks_for_the_bat
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_warning_names_the_layer_however_the_model_was_captured(size: str, sequences: Any) -> None:
-    class Rounding(nn.Module):
+    class Running(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.fmod(x, 0.1)
+            return torch.cummax(x, -1).values
 
     torch.manual_seed(0)
     model = Asking(size).double()
-    model.body[2] = Rounding()
-    with pytest.warns(ConvergenceWarning, match=r"fmod \(layer body\.2\)"):
+    model.body[2] = Running()
+    with pytest.warns(ConvergenceWarning, match=r"cummax \(layer body\.2\)"):
         DeepSHAP(model, baselines=np.zeros((1, 4, LENGTH))).attribute(sequences(2, LENGTH), target=0)
 
 
@@ -317,6 +317,7 @@ def test_a_model_that_cannot_be_captured_is_refused(
             r"baselines must be .*, not float64 of shape \(4, 10\)",
         ),
         ({"baselines": np.full((1, 4, 2), "A")}, "baselines must be numbers"),
+        ({"rules": {"softmax": "rescale"}}, "rules must map names of operations to functions"),
     ],
 )
 def test_options_that_cannot_be_used(model: nn.Module, options: dict[str, Any], message: str) -> None:
@@ -350,17 +351,84 @@ class Number(nn.Module):
         return value
 
 
-class Detached(Number):
-    """No gradient flows through it."""
+class Detached(nn.Module):
+    """A value that no gradient flows through, added and taken away again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv1d(4, 6, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(60, 2))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(self.body(x).detach().numpy())
+        value: torch.Tensor = self.body(x).detach()
+        return value
+
+
+def test_what_is_withheld_from_the_gradient_belongs_to_the_difference(sequences: Any) -> None:
+    model = Detached().double()
+    ours = DeepSHAP(model, n_references=2).attribute(sequences(2, LENGTH), target=0).scores
+    np.testing.assert_array_equal(
+        ours, DeepSHAP(model.body, n_references=2).attribute(sequences(2, LENGTH), target=0).scores
+    )
+    assert np.abs(ours).max() > 0
+
+
+class Constant(Number):
+    """Does not depend on the sequence."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(torch.zeros_like(x))
 
 
 @pytest.mark.parametrize(
     ("module", "message"),
-    [(Number, "which takes a number out of a tensor"), (Detached, "through differentiable operations")],
+    [(Number, "which takes a number out of a tensor"), (Constant, "through differentiable operations")],
 )
 def test_code_that_multipliers_cannot_follow_is_refused(module: type[nn.Module], message: str) -> None:
     with pytest.raises(UnsupportedError, match=message):
         DeepSHAP(module().eval(), n_references=2).attribute(["ACGTACGTAC", "TTGACCAGTA", "GGGACCAGTA"], target=0)
+
+
+def test_references_that_equal_their_sequence_are_counted(model: nn.Module) -> None:
+    with pytest.warns(ReferenceWarning, match=r"2 of 4 references .* equal their sequence \(1 of 2 sequences\)"):
+        result = DeepSHAP(model, n_references=2).attribute(["AAAAAAAAAA", "ACGTTGCATC"], target="count")
+    assert result.metadata["equal_references"] == 2
+
+
+def test_scores_much_larger_than_what_they_explain_are_said(sequences: Any) -> None:
+    class Cancelling(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, LENGTH, generator=torch.Generator().manual_seed(0)).double())
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            value = (x * self.weight).sum((1, 2), keepdim=True)[:, 0]
+            return value + 1e6 * x.sum((1, 2))[:, None] - 1e6 * x[:, :, : LENGTH // 2].sum((1, 2))[:, None]
+
+    half = np.eye(4)[np.zeros(LENGTH, int)].T[None].copy()
+    half[:, :, : LENGTH // 2] = 0
+    half[:, 1, LENGTH // 2 :] = 1
+    half[:, 0] = 0
+    with pytest.warns(ConvergenceWarning, match="add up to .* times the difference"):
+        DeepSHAP(Cancelling(), baselines=half).attribute(np.eye(4)[np.zeros((1, LENGTH), int)].transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_single(model: nn.Module, dtype: torch.dtype, sequences: Any) -> None:
+    x = sequences(2, LENGTH)
+    half = model.to(dtype)
+    ours = DeepSHAP(half, n_references=3).attribute(x, target="count")
+    assert next(half.parameters()).dtype == dtype
+    single = DeepSHAP(model.float(), n_references=3).attribute(x, target="count")
+    np.testing.assert_array_equal(ours.scores, single.scores)
+
+
+def test_multipliers_are_what_scores_are_made_of(model: nn.Module, sequences: Any) -> None:
+    x = sequences(2, LENGTH)
+    method = DeepSHAP(model, n_references=3)
+    found = method.multipliers(x, target="profile")
+    assert found.multipliers.shape == (2, 3, 4, LENGTH, 3)
+    result = method.attribute(x, target="profile")
+    np.testing.assert_allclose(found.hypothetical.mean(axis=1), result.scores, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(found.convergence_delta, result.convergence_delta)
+    explained = found.contributions.sum(axis=(2, 3))
+    np.testing.assert_allclose(explained.mean(axis=1), result.observed.sum(axis=1), rtol=0, atol=1e-12)

@@ -135,6 +135,17 @@ OPERATIONS = {
     "attention_written_out": lambda h: (h.transpose(1, 2) @ h).softmax(-1) @ h.transpose(1, 2),
     "einsum": lambda h: torch.einsum("ncl,ncm->nlm", h, h),
     "batch_folded": lambda h: h.transpose(1, 2).reshape(-1, 6).tanh().reshape(-1, LENGTH, 6),
+    "median": lambda h: h.median(1).values,
+    "bilinear": lambda h: functional.bilinear(
+        h.transpose(1, 2), h.transpose(1, 2).flip(1), torch.ones(2, 6, 6, dtype=h.dtype)
+    ),
+    "assigned": lambda h: h.masked_fill(h < 0, 0.5),
+    "instance_norm": functional.instance_norm,
+    "deviation": lambda h: h.std(1),
+    "cosine": lambda h: functional.cosine_similarity(h, h.flip(1)),
+    "rrelu": lambda h: functional.rrelu(h),
+    "normal_quantile": lambda h: torch.atan2(h.exp(), 1 + h.flip(1).exp()),
+    "log_add_exp": lambda h: torch.logaddexp(h, h.flip(1)),
     "linear_only": lambda h: torch.cat([h.flip(-1), functional.avg_pool1d(h, 3)], -1).cumsum(-1)[..., 2:] - 1,
 }
 
@@ -209,28 +220,58 @@ class BiLSTM(nn.Module):
         super().__init__()
         self.convolution = nn.Conv1d(4, 6, 3)
         self.recurrent = nn.LSTM(6, 5, batch_first=True, bidirectional=True)
+        self.gated = nn.GRU(10, 3, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.recurrent(self.convolution(x).transpose(1, 2))[0].square().mean((1, 2))
+        hidden = self.recurrent(self.convolution(x).transpose(1, 2))[0]
+        return self.gated(hidden)[0].square().mean((1, 2))
 
 
-def test_an_operation_without_a_rule_is_named(sequences: Any) -> None:
+def test_recurrent_layers_are_unrolled(sequences: Any) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = BiLSTM()
-    with pytest.warns(ConvergenceWarning, match=r"without a DeepLIFT rule.*lstm \(layer recurrent\)"):
-        DeepSHAP(model, n_references=2).attribute(sequences(2, LENGTH))
+        model = BiLSTM().double()
+    result = DeepSHAP(model, n_references=2).attribute(sequences(2, LENGTH))
+    assert np.abs(result.convergence_delta).max() <= 1e-10 * np.abs(result.observed.sum(1)).max()
+
+
+@pytest.mark.parametrize("layer", [nn.TransformerEncoderLayer, nn.MultiheadAttention])
+def test_attention_layers_of_pytorch(layer: Any, sequences: Any) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        body = layer(6, 2, batch_first=True).double().eval()
+
+    def attend(h: Tensor) -> Tensor:
+        h = h.transpose(1, 2)
+        return body(h, h, h)[0] if layer is nn.MultiheadAttention else body(h)
+
+    result = DeepSHAP(operation_model(attend), n_references=2).attribute(sequences(2, LENGTH))
+    assert np.abs(result.convergence_delta).max() <= 1e-10 * np.abs(result.observed.sum(1)).max()
 
 
 @pytest.mark.parametrize(
     ("function", "name"),
     [
-        (lambda h: torch.where(h > 0, h, 0.5 * h**2), "where"),
-        (lambda h: h.sort(-1).values, "sort"),
-        # Rules want the batch in front.
-        (lambda h: h.permute(2, 0, 1).tanh().permute(1, 2, 0), "tanh"),
+        (lambda h: h.cummax(-1).values, "cummax"),
+        (lambda h: functional.one_hot(h.argmax(1), 6).to(h.dtype), "argmax"),
+        (lambda h: h * functional.one_hot(h.argmax(1), 6).to(h.dtype).transpose(1, 2), "argmax"),
     ],
 )
 def test_operations_that_no_rule_covers_are_named(function: Any, name: str, sequences: Any) -> None:
-    with pytest.warns(ConvergenceWarning, match=name):
+    with pytest.warns(ConvergenceWarning, match=f"without a DeepLIFT rule.*{name}"):
         DeepSHAP(operation_model(function), n_references=2).attribute(sequences(2, LENGTH))
+
+
+@pytest.mark.parametrize(
+    "function", [lambda h: h.exp().cumprod(-1), lambda h: h.logcumsumexp(-1), lambda h: h.tanh().prod(1)]
+)
+def test_smooth_operations_without_a_rule_are_integrated(function: Any, sequences: Any) -> None:
+    result = DeepSHAP(operation_model(function), n_references=2).attribute(sequences(2, LENGTH))
+    assert np.abs(result.convergence_delta).max() <= 1e-9 * np.abs(result.observed.sum(1)).max()
+
+
+@pytest.mark.parametrize("function", [torch.sqrt, lambda h: h.pow(0.5), lambda h: functional.lp_pool1d(h, 4, 3)])
+def test_infinite_slopes_where_nothing_differs_count_nothing(function: Any, sequences: Any) -> None:
+    result = DeepSHAP(operation_model(lambda h: function(h.relu())), n_references=2).attribute(sequences(2, LENGTH))
+    assert np.isfinite(result.scores).all()
+    assert np.abs(result.convergence_delta).max() <= 1e-9 * np.abs(result.observed.sum(1)).max()

@@ -1,0 +1,238 @@
+"""Which rule each operation follows: functions of single elements and softmaxes are found however they are written."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attribution_bench_plugins.deepshap import rules
+from attribution_bench_plugins.deepshap.graph import LINEAR, POINTWISE, Kind, Node, Value, ancestors
+from attribution_bench_plugins.deepshap.rules import Rule
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One or more operations that follow one rule."""
+
+    node: Node
+    """The last of them, whose outputs are the step's."""
+    inputs: tuple[Value, ...]
+    members: tuple[Node, ...]
+    """All operations between the inputs and the node, in an order in which they can run."""
+    rule: Rule | None
+    """None where the operation is linear and its gradient is exact."""
+    measured: bool = False
+    """Whether the rule need not be complete, so that what it loses is measured."""
+
+    def __str__(self) -> str:
+        return str(self.members[0])
+
+
+@dataclass(frozen=True)
+class _Normal:
+    """What a softmax, log-softmax or logsumexp is taken of."""
+
+    kind: Kind
+    logits: Value
+    axes: tuple[int, ...]
+    offset: float = 0.0
+    """Number added to the sum of the exponentials."""
+
+
+def plan(output: Value, own: Mapping[str, Rule]) -> tuple[Step, ...]:
+    """Return the steps that lead to an output, the last one first.
+
+    Parameters
+    ----------
+    output
+        What is explained.
+    own
+        Rules of the user by the name of the operation; they take precedence.
+    """
+    chosen = _Planner(own)
+    order = ancestors(output.node, frozenset())
+    needed = {output.node}
+    steps = []
+    for node in reversed(order):
+        if node in needed and node.kind is not Kind.INPUT:
+            step = chosen.step(node)
+            steps.append(step)
+            needed.update(value.node for value in step.inputs)
+    return tuple(steps)
+
+
+class _Planner:
+    def __init__(self, own: Mapping[str, Rule]) -> None:
+        self._own = own
+        self._roots: dict[Node, Value] = {}
+        self._normals: dict[Node, _Normal | None] = {}
+
+    def step(self, node: Node) -> Step:
+        """Return the step that ends with a node."""
+        if node.operation in self._own:
+            return Step(node, node.inputs, (node,), self._own[node.operation], measured=True)
+        normal = self._normal(node)
+        if normal is not None:
+            inputs = (normal.logits,)
+            rule = rules.of_softmax(normal.kind, normal.axes, normal.offset)
+            return Step(node, inputs, ancestors(node, frozenset(inputs)), rule)
+        root = self._root(Value(node))
+        if root.node is not node:
+            members = ancestors(node, frozenset({root}))
+            if any(_joins(member) or not member.outputs[0].floating for member in members):
+                return Step(node, (root,), members, rules.rescale)
+        return self._single(node)
+
+    def _single(self, node: Node) -> Step:
+        if node.kind in LINEAR and all(value.spec.floating for value in node.inputs):
+            return Step(node, node.inputs, (node,), None)
+        if node.kind is Kind.MULTIPLY:
+            inverse = [_is_inverse(value) for value in node.inputs]
+            if inverse[0] != inverse[1]:
+                rule = rules.times_inverse if inverse[1] else rules.inverse_times
+                return Step(node, node.inputs, (node,), rule)
+        rule_of_kind = rules.RULES.get(node.kind)
+        if rule_of_kind is not None and _takes(node):
+            return Step(node, node.inputs, (node,), rule_of_kind(node))
+        # Whole numbers and handles carry no multipliers: what makes them belongs to the operation that reads them.
+        inputs = node.inputs
+        while any(not value.spec.floating for value in inputs):
+            parts = [(value,) if value.spec.floating else value.node.inputs for value in inputs]
+            inputs = tuple(dict.fromkeys(itertools.chain.from_iterable(parts)))
+        inputs = tuple(dict.fromkeys(inputs))
+        return Step(node, inputs, ancestors(node, frozenset(inputs)), rules.integrate, measured=True)
+
+    def _root(self, value: Value) -> Value:
+        """Return the tensor that a value depends on element by element, itself where there is none."""
+        pending = [value.node]
+        while pending:
+            node = pending[-1]
+            if node in self._roots:
+                pending.pop()
+                continue
+            if node.kind not in POINTWISE or node.operation in self._own or self._normal(node) is not None:
+                self._roots[node] = Value(node)
+                continue
+            unknown = [v.node for v in node.inputs if v.node not in self._roots]
+            if unknown:
+                pending += unknown
+                continue
+            found = {self._roots[v.node] if v.node.kind in POINTWISE else v for v in node.inputs}
+            (root,) = found if len(found) == 1 else (Value(node),)
+            shape = node.outputs[0].shape
+            self._roots[node] = root if root.spec.shape == shape and root.spec.floating else Value(node)
+        return self._roots[value.node] if value.node.kind in POINTWISE else value
+
+    def _normal(self, node: Node) -> _Normal | None:
+        """Return what the node is a softmax, log-softmax or logsumexp of; None where it is none of them."""
+        if node not in self._normals:
+            self._normals[node] = None if node.operation in self._own else self._recognised(node)
+        return self._normals[node]
+
+    def _recognised(self, node: Node) -> _Normal | None:
+        if node.kind in (Kind.SOFTMAX, Kind.LOG_SOFTMAX, Kind.LOGSUMEXP):
+            return _Normal(node.kind, node.inputs[0], node.known.axes)
+        if node.kind in (Kind.DIVIDE, Kind.MULTIPLY):
+            return self._softmax_by_hand(node)
+        if node.kind is Kind.LOG:
+            inner = self._normal(node.inputs[0].node)
+            if inner is not None and inner.kind is Kind.SOFTMAX and not inner.offset:
+                return _Normal(Kind.LOG_SOFTMAX, inner.logits, inner.axes)
+            return _partition(node.inputs[0])
+        if node.kind is Kind.EXP:
+            return self._exponential_of_normal(node)
+        return None
+
+    def _softmax_by_hand(self, node: Node) -> _Normal | None:
+        """Recognise exponentials over their sum."""
+        if len(node.inputs) != 2:
+            return None
+        orders = (node.inputs,) if node.kind is Kind.DIVIDE else (node.inputs, node.inputs[::-1])
+        for exponential, denominator in orders:
+            below = denominator
+            if node.kind is Kind.MULTIPLY:
+                below = _without_shapes(denominator)
+                if below.node.kind is not Kind.RECIPROCAL or below.node.known.offset != 1:
+                    continue
+                below = below.node.inputs[0]
+            total = _partition(below)
+            if total is None or exponential.node.kind is not Kind.EXP:
+                continue
+            if exponential.node.inputs[0] == total.logits and exponential.spec.shape == node.outputs[0].shape:
+                return _Normal(Kind.SOFTMAX, total.logits, total.axes, total.offset)
+        return None
+
+    def _exponential_of_normal(self, node: Node) -> _Normal | None:
+        """Recognise the exponential of a log-softmax, or of logits less their logsumexp."""
+        inner = self._normal(node.inputs[0].node)
+        if inner is not None and inner.kind is Kind.LOG_SOFTMAX:
+            return _Normal(Kind.SOFTMAX, inner.logits, inner.axes)
+        terms = _terms(node.inputs[0])
+        for value, count in terms.items():
+            total = self._normal(value.node) if isinstance(value, Value) and count == -1 else None
+            if total is None or total.kind is not Kind.LOGSUMEXP:
+                continue
+            rest = {key: number for key, number in terms.items() if key != value}
+            if rest == _terms(total.logits) and total.logits.spec.shape == node.outputs[0].shape:
+                return _Normal(Kind.SOFTMAX, total.logits, total.axes, total.offset)
+        return None
+
+
+def _joins(node: Node) -> bool:
+    """Whether the node brings several tensors together in a way that is not linear."""
+    return len(node.inputs) > 1 and node.kind not in LINEAR
+
+
+def _takes(node: Node) -> bool:
+    """Whether the rule of the node's kind takes tensors of these types."""
+    accepts_any = node.kind in (Kind.CAST, Kind.SELECT, Kind.MULTIPLY, Kind.BILINEAR)
+    single = node.kind not in rules.OF_ONE_TENSOR or len(node.inputs) == 1
+    return single and (accepts_any or all(value.spec.floating for value in node.inputs))
+
+
+def _without_shapes(value: Value) -> Value:
+    while value.node.kind is Kind.REARRANGE:
+        value = value.node.inputs[0]
+    return value
+
+
+def _partition(value: Value) -> _Normal | None:
+    """Return the logsumexp whose exponential a value is: a sum of exponentials, perhaps of a number besides."""
+    value = _without_shapes(value)
+    offset = 0.0
+    if value.node.kind is Kind.ADD and value.node.known.signs == (1,):
+        offset = value.node.known.offset
+        value = _without_shapes(value.node.inputs[0])
+    if value.node.kind is not Kind.SUM or offset < 0:
+        return None
+    exponential = value.node.inputs[0]
+    if exponential.node.kind is not Kind.EXP:
+        return None
+    return _Normal(Kind.LOGSUMEXP, exponential.node.inputs[0], value.node.known.axes, offset)
+
+
+def _terms(value: Value) -> dict[Value | None, float]:
+    """Return the tensors that a value is a sum of, each with how often; the number that is added has the key None."""
+    counted: dict[Value | None, float] = {}
+    pending = [(value, 1)]
+    while pending:
+        current, factor = pending.pop()
+        current = _without_shapes(current)
+        if current.node.kind is Kind.ADD:
+            pending += [
+                (part, factor * sign) for part, sign in zip(current.node.inputs, current.node.known.signs, strict=True)
+            ]
+            counted[None] = counted.get(None, 0) + factor * current.node.known.offset
+        else:
+            counted[current] = counted.get(current, 0) + factor
+    return {key: count for key, count in counted.items() if count}
+
+
+def _is_inverse(value: Value) -> bool:
+    """Whether a value is the inverse of something, up to constant factors, shape and limits."""
+    while True:
+        node = value.node
+        if node.kind in (Kind.RECIPROCAL, Kind.INVERSE_POWER):
+            return True
+        if len(node.inputs) != 1 or node.kind not in (Kind.SCALE, Kind.REARRANGE, Kind.MAXIMUM, Kind.MINIMUM):
+            return False
+        value = node.inputs[0]
