@@ -55,8 +55,9 @@ def check_multipliers(
         for baselines in (references, near)
     )
     faults = [f"{name} does not occur in the model" for name, count in asked.items() if not count]
-    if not np.isfinite(found.multipliers).all():
+    if not (np.isfinite(found.multipliers).all() and np.isfinite(close.multipliers).all()):
         faults.append("multipliers are infinite or no numbers")
+        raise _error(rules, faults)
     explained = np.abs(found.contributions).sum(axis=(2, 3)).max()
     lost = np.abs(found.convergence_delta).max()
     if not lost <= LOST * explained:
@@ -73,7 +74,11 @@ def check_multipliers(
             f"up to {distance:.3g} from it, where gradients are up to {largest:.3g}"
         )
     if faults:
-        raise ConformanceError(f"the rules for {', '.join(rules)} do not hold\n" + "\n".join(faults))
+        raise _error(rules, faults)
+
+
+def _error(rules: Mapping[str, Any], faults: list[str]) -> ConformanceError:
+    return ConformanceError(f"the rules for {', '.join(rules)} do not hold\n" + "\n".join(faults))
 
 
 def _counted(name: str, rule: Callable[..., Any], asked: dict[str, int]) -> Callable[..., Any]:

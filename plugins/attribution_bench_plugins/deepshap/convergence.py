@@ -17,7 +17,7 @@ LARGEST_ROUNDING = 2000
 """Rounding errors, of the size of the output or of the scores, up to which rounding may be the cause of a delta."""
 GUILTY = 0.1
 """Part of the largest delta that an operation has lost if it is named."""
-CANCELLATION = 100
+CANCELLATION = 1000
 """Sum of the absolute scores over the sum of the differences they explain above which they are called large."""
 
 
