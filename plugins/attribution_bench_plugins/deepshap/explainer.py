@@ -24,7 +24,7 @@ class Explainer(Protocol):
         ...
 
     def lost(self) -> Mapping[str, float]:
-        """Operations without a complete rule, with the largest part of a pair's difference that each lost so far."""
+        """Operations without a complete rule, and the largest part of a pair's difference that each lost so far."""
         ...
 
 

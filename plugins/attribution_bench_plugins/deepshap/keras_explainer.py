@@ -59,7 +59,8 @@ class KerasExplainer:
             yield multipliers.numpy()
 
     def lost(self) -> Mapping[str, float]:
-        return self._lost
+        found, self._lost = self._lost, {}
+        return found
 
     def _traced(self, x: Any, references: Any, chosen: Any, *extras: Any) -> tuple[Any, list[Any]]:
         outputs = self._model.forward(x, extras)

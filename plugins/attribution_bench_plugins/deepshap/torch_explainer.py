@@ -48,7 +48,8 @@ class TorchExplainer:
                 yield model.to_numpy(torch.zeros_like(given) if found is None else found)
 
     def lost(self) -> Mapping[str, float]:
-        return self._lost
+        found, self._lost = self._lost, {}
+        return found
 
 
 class _Head(nn.Module):
