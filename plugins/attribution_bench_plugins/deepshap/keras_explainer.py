@@ -35,28 +35,34 @@ class KerasExplainer:
         self._model = model
         self._selections = request.selections
         self._rules = rules
+        self._targets = sum(selection.size for selection in request.selections)
+        self._functions: dict[int, Any] = {}
         self._names: tuple[str, ...] = ()
         self._lost: dict[str, float] = {}
-        sequences = tf.TensorSpec((None, *request.one_hot.shape[1:]), request.one_hot.dtype)
-        self._targets = sum(selection.size for selection in request.selections)
-        extras = [tf.TensorSpec((None, *extra.shape[1:]), model.to_tensor(extra[:1]).dtype) for extra in request.extras]
-        with unrolled(model.model):
-            self._multipliers = tf.function(self._traced).get_concrete_function(
-                sequences, sequences, tf.TensorSpec((self._targets,), request.one_hot.dtype), *extras
-            )
 
     def multipliers(
         self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...]
     ) -> Iterator[NDArray[np.floating]]:
+        rows = len(x)
+        size = min((size for size in self._functions if size >= rows), default=rows)
         to_tensor = self._model.to_tensor
-        given = [tf.convert_to_tensor(x), tf.convert_to_tensor(references)]
-        further = [to_tensor(extra) for extra in extras]
+        given = [tf.convert_to_tensor(_filled(part, size)) for part in (x, references)]
+        further = [to_tensor(_filled(extra, size)) for extra in extras]
+        if size not in self._functions:
+            self._functions[size] = self._function(given, further)
         for target in range(self._targets):
             chosen = tf.constant(np.eye(1, self._targets, target, dtype=x.dtype)[0])
-            multipliers, lost = self._multipliers(*given, chosen, *further)
+            multipliers, lost = self._functions[size](*given, chosen, *further)
             for name, amount in zip(self._names, lost, strict=True):
                 self._lost[name] = max(self._lost.get(name, 0.0), float(amount))
-            yield multipliers.numpy()
+            yield multipliers.numpy()[:rows]
+
+    def _function(self, given: list[Any], further: list[Any]) -> Any:
+        """Return the traced function for batches of one size: code of models and of reducers may ask for it."""
+        specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (*given, *further)]
+        chosen = tf.TensorSpec((self._targets,), given[0].dtype)
+        with unrolled(self._model.model):
+            return tf.function(self._traced).get_concrete_function(*specs[:2], chosen, *specs[2:])
 
     def lost(self) -> Mapping[str, float]:
         found, self._lost = self._lost, {}
@@ -64,17 +70,20 @@ class KerasExplainer:
 
     def _traced(self, x: Any, references: Any, chosen: Any, *extras: Any) -> tuple[Any, list[Any]]:
         outputs = self._model.forward(x, extras)
-        rows = tf.shape(x)[0]
-        selected = [tf.reshape(self._model.select(outputs, choice), (rows, -1)) for choice in self._selections]
+        selected = [tf.reshape(self._model.select(outputs, choice), (len(x), -1)) for choice in self._selections]
         flat = tf.concat(selected, 1) if len(selected) > 1 else selected[0]
-        flat = tf.ensure_shape(tf.cast(flat, x.dtype), (None, chosen.shape[0]))
+        flat = tf.ensure_shape(tf.cast(flat, x.dtype), (len(x), self._targets))
         graph = captured(x, flat)
         steps = plan(graph.output, self._rules)
         needed = {member for step in steps for member in step.members}
         refuse_loops(graph, needed)
         forward = TensorFlowForward(graph, references, needed)
-        upstream = tf.broadcast_to(chosen, tf.shape(flat))
-        upstream.set_shape((None, chosen.shape[0]))
+        upstream = tf.broadcast_to(chosen, flat.shape)
         multipliers, lost = backward(steps, forward, graph.output, upstream, graph.sequence)
         self._names = tuple(lost)
         return tf.zeros_like(x) if multipliers is None else multipliers, list(lost.values())
+
+
+def _filled(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return rows up to a size, the last one repeated."""
+    return np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])

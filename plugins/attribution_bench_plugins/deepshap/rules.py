@@ -115,8 +115,11 @@ def rectify(call: Call, upstream: Sequence[Tensor | None]) -> Sequence[Tensor]:
     """Rectifier: `rescale` in fewer steps, since rounding does not spoil the ratio of two straight pieces."""
     arrays, (x,), (reference,), (m,) = call.arrays, call.x, call.reference, upstream
     change = x - reference
-    ratio = (call.output[0] - call.reference_output[0]) / change
-    return (arrays.where(change == 0, arrays.where(x > 0, m, 0), m * ratio),)
+    multiplier = m * ((call.output[0] - call.reference_output[0]) / change)
+    same = change == 0
+    if arrays.some(same):
+        multiplier = arrays.where(same, arrays.where(x > 0, m, 0), multiplier)
+    return (multiplier,)
 
 
 def compare(call: Call, upstream: Sequence[Tensor | None]) -> Sequence[Tensor]:
