@@ -51,7 +51,7 @@ CASES: dict[str, Case] = {
     "threshold": Case(lambda h: functional.threshold(h, 0.1, 0.2), lambda h: ops.threshold(h, 0.1, 0.2)),
     "root of relu": Case(lambda h: h.relu().sqrt(), lambda h: ops.sqrt(ops.relu(h))),
     "softplus": Case(functional.softplus, ops.softplus),
-    "step": Case(lambda h: (h > 0).to(h.dtype), lambda h: ops.cast(h > 0, "float32")),
+    "step beside the value": Case(lambda h: (h > 0).to(h.dtype) - h, lambda h: ops.cast(h > 0, "float32") - h),
     # Softmax and its relatives, however they are written.
     "softmax": Case(lambda h: h.softmax(-1), lambda h: ops.softmax(h, -1), "shift"),
     "log softmax": Case(lambda h: h.log_softmax(-1), lambda h: ops.log_softmax(h, -1), "shift"),

@@ -155,3 +155,16 @@ def ancestors(node: Node, until: frozenset[Value]) -> tuple[Node, ...]:
             entered.add(following.node)
             stack.append((following.node, iter(following.node.inputs)))
     return tuple(ordered)
+
+
+def is_followed(output: Value, sequence: Value) -> bool:
+    """Whether floating-point values lead from the sequence to an output, without which no method has a gradient."""
+    pending, seen = [output], {output}
+    while pending:
+        value = pending.pop()
+        if value == sequence:
+            return True
+        following = {part for part in value.node.inputs if part.spec.floating} if value.spec.floating else set()
+        pending += following - seen
+        seen |= following
+    return False

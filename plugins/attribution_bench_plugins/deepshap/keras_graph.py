@@ -9,7 +9,7 @@ import keras
 from tensorflow.python.framework import ops
 
 from attribution_bench.errors import UnsupportedError
-from attribution_bench_plugins.deepshap.graph import Classified, Kind, Node, Spec, Value
+from attribution_bench_plugins.deepshap.graph import Classified, Kind, Node, Spec, Value, is_followed
 from attribution_bench_plugins.deepshap.keras_operations import CONSTANT, LOOPS, SAME, classify
 from attribution_bench_plugins.gradients.base import not_differentiable
 
@@ -54,7 +54,7 @@ def captured(sequence: Any, output: Any) -> TracedGraph:
         for index, tensor in enumerate(operation.outputs):
             values[tensor.ref()] = Value(node, index)
             tensors[Value(node, index)] = tensor
-    if output.ref() not in values:
+    if output.ref() not in values or not is_followed(values[output.ref()], start):
         raise not_differentiable()
     result = values[output.ref()]
     return TracedGraph(nodes, values, tensors, start, result)

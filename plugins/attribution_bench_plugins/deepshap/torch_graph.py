@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 
 from attribution_bench.errors import UnsupportedError
 from attribution_bench.models.export import ExportError, export, module_path
-from attribution_bench_plugins.deepshap.graph import Classified, Kind, Node, Spec, Value
+from attribution_bench_plugins.deepshap.graph import Classified, Kind, Node, Spec, Value, is_followed
 from attribution_bench_plugins.deepshap.torch_decompositions import TABLE
 from attribution_bench_plugins.deepshap.torch_operations import CONSTANT, DETACHING, classify, name_of
 from attribution_bench_plugins.gradients.base import not_differentiable
@@ -71,7 +71,7 @@ def capture(model: nn.Module, x: Tensor, extras: tuple[Tensor, ...], kept: Colle
         nodes[call] = Node(name_of(call), classify(call, set(values)), inputs, specs, call, place)
         values[call] = Value(nodes[call])
     results = graph.output_node().args[0]
-    if not all(result in values for result in results):
+    if not all(result in values and is_followed(values[result], sequence) for result in results):
         raise not_differentiable()
     return CapturedGraph(module, nodes, values, sequence, tuple(values[result] for result in results))
 

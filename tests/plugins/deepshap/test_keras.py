@@ -140,7 +140,7 @@ def test_a_loop_of_the_models_own_is_refused(sequences: Any) -> None:
 
 def test_an_operation_without_a_rule_is_named(sequences: Any) -> None:
     def highest(h: Any) -> Any:
-        return keras.ops.one_hot(keras.ops.argmax(h, -1), 6)
+        return h + 5 * keras.ops.one_hot(keras.ops.argmax(h, -1), 6)
 
     with pytest.warns(ConvergenceWarning, match="without a DeepLIFT rule.*ArgMax"):
         DeepSHAP(head(highest), n_references=2).attribute(sequences(2, LENGTH))
