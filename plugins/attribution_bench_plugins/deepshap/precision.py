@@ -47,6 +47,7 @@ def _keras_in_single(model: SequenceModel) -> SequenceModel:
         alphabet=model.alphabet,
         device=model.device,
         output_names=model.output_names,
+        sequence_input=model.sequence_input,
     )
 
 
