@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -21,6 +21,16 @@ Batches of other sizes are summed up in other orders. In deep networks single pr
 the scale so; half precisions and TF32, of 2**-8 to 2**-11, up to a hundredth. What mixes sequences or draws numbers
 mostly changes outputs by a tenth; a second look, in double precision where there is one, tells it from rounding.
 """
+SHARE_OF_SPREAD = 1e-2
+"""Largest difference of two predictions of one row, relative to how the number varies between rows, that may pass.
+
+An output with a large constant, or with numbers of several scales, hides a difference from the tolerances. A larger
+share is looked at in double precision, where rounding is no matter; without a copy in that precision it is let pass.
+"""
+DOUBLE_ROUNDING = 1e-9
+"""Difference in double precision, relative to the output's scale, that may be rounding."""
+COPIED_VALUES = 1 << 26
+"""Values of tensors that a model may have for such a look when nothing but its small spread calls for one."""
 AGAIN = 8
 """Further calls of a model that drew random numbers and gave the same all the same, as a dropout of few units may."""
 ROWS_AGAIN = 16
@@ -75,6 +85,11 @@ class CheckedModel(Protocol):
 
     def undisturbed(self) -> AbstractContextManager[Disturbance]:
         """Restore random states and the model's tensors after the block."""
+        ...
+
+    @property
+    def weight_count(self) -> int:
+        """Number of values in the model's weights."""
         ...
 
     def in_double(self) -> "CheckedModel | None":
@@ -142,9 +157,12 @@ def checked_outputs(
     with model.undisturbed() as disturbance:
         together = model.tried(rows.one_hot, rows.extras)
         specs = model.specified(together, len(rows))
-        finding = _compared(model, rows, _hosted(model, together, len(rows)), disturbance)
+        observed = _observed(model, rows, _hosted(model, together, len(rows)), disturbance)
+    finding = _judged(observed, _tolerated(model))
     if finding is not None:
         finding = _confirmed(model, rows, finding)
+    elif _judged(observed, _below_spread(0.0)) is not None and model.weight_count <= COPIED_VALUES:
+        finding = _seen_in_double(model, rows)
     if finding is None:
         return specs
     message = _message(model, rows, finding)
@@ -170,8 +188,22 @@ def _examples(one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> Rows:
     return Rows(np.stack([one_hot[first], other]), tuple(extra[chosen] for extra in extras))
 
 
-def _compared(model: CheckedModel, rows: Rows, together: Outputs, disturbance: Disturbance) -> Finding | None:
-    """Compare each row alone with the same row of the batch, and the first one with itself."""
+@dataclass(frozen=True)
+class Observed:
+    """Predictions of the same rows in several calls."""
+
+    pairs: Sequence[tuple[Kind, int, Outputs, Outputs]]
+    """Two predictions that should be equal, with what it means if they are not, and the row."""
+    rows: Mapping[str, NDArray[Any]]
+    """Predictions of all rows, output -> (rows, ...), wide."""
+
+
+Limit = Callable[[Kind, NDArray[Any]], NDArray[Any]]
+"""Returns the absolute difference that may pass, for the numbers of an output, from its predictions of all rows."""
+
+
+def _observed(model: CheckedModel, rows: Rows, together: Outputs, disturbance: Disturbance) -> Observed:
+    """Predict each row alone as well as in the batch, and the first one, or all where numbers are drawn, again."""
     singles = []
     for row in range(len(rows)):
         try:
@@ -184,41 +216,104 @@ def _compared(model: CheckedModel, rows: Rows, together: Outputs, disturbance: D
                     [f"the model takes {len(rows)} sequences at once but not one alone ({reason})", *model.suspects()]
                 )
             ) from error
-    scale = {
-        name: max(_scale(values), *(_scale(single[name]) for single in singles)) or 1.0
+    pairs: list[tuple[Kind, int, Outputs, Outputs]] = []
+    if disturbance.draws:
+        pairs += [("chance", 0, _predicted(model, rows), together) for _ in range(AGAIN)]
+    else:
+        pairs.append(("memory", 0, _predicted(model, rows[:1]), singles[0]))
+    pairs += [("batch", row, _row(together, row), single) for row, single in enumerate(singles)]
+    same = {name: [single[name] for single in singles] for name in together}
+    every = {
+        name: np.concatenate([_wide(v) for v in (values, *same[name]) if v.shape[1:] == values.shape[1:]])
         for name, values in together.items()
     }
+    return Observed(pairs, every)
+
+
+def _tolerated(model: CheckedModel) -> Limit:
+    """Limit differences to what may be rounding in the model's precision."""
     allowed = TOLERANCES[model.precision]
-    finding = None
-    if disturbance.draws:
-        for _ in range(AGAIN):
-            # The same call gives the same numbers but for randomness, whatever the precision.
-            again = _predicted(model, rows)
-            finding = finding or _largest("chance", [(0, again, together)], scale, allowed / 100)
-    else:
-        finding = _largest("memory", [(0, _predicted(model, rows[:1]), singles[0])], scale, allowed)
-    if finding is not None:
-        return finding
-    pairs = [(row, _row(together, row), single) for row, single in enumerate(singles)]
-    return _largest("batch", pairs, scale, allowed)
+
+    def limit(kind: Kind, rows: NDArray[Any]) -> NDArray[Any]:
+        # The same call gives the same numbers but for randomness, whatever the precision.
+        return np.asarray((allowed / 100 if kind == "chance" else allowed) * (_scale(rows) or 1.0))
+
+    return limit
+
+
+def _below_spread(rounding: float) -> Limit:
+    """Limit differences to a share of how numbers vary from row to row; what is `rounding` of the scale passes."""
+
+    def limit(kind: Kind, rows: NDArray[Any]) -> NDArray[Any]:
+        finite = np.where(np.isfinite(rows), rows, 0)
+        spread = np.abs(finite - finite[:1]).max(axis=0)
+        axes = range(spread.ndim)
+        # Of a task or a position as a whole: a single number may happen to be equal in all rows.
+        along = [spread.max(axis=tuple(a for a in axes if a != axis), keepdims=True) for axis in axes]
+        spread = np.minimum.reduce(np.broadcast_arrays(*along)) if along else spread
+        return np.asarray(np.maximum(SHARE_OF_SPREAD * spread, rounding * _scale(rows)))
+
+    return limit
+
+
+def _judged(observed: Observed, limit: Limit) -> Finding | None:
+    """Return the largest difference beyond a limit, of the first kind that has one."""
+    for kind in dict.fromkeys(kind for kind, *_ in observed.pairs):
+        found = []
+        for name, rows in observed.rows.items():
+            allowed, scale = limit(kind, rows), _scale(rows) or 1.0
+            for one, row, first, second in observed.pairs:
+                if one == kind and _exceeds(first[name], second[name], allowed):
+                    found.append(Finding(kind, name, _difference(first[name], second[name]) / scale, row))
+        if found:
+            return max(found, key=lambda finding: finding.error)
+    return None
+
+
+def _exceeds(first: NDArray[Any], second: NDArray[Any], allowed: NDArray[Any]) -> bool:
+    """Whether two arrays differ by more than is allowed, at any number."""
+    if first.shape != second.shape or not allowed.ndim:
+        return not _difference(first, second) <= float(allowed.min())
+    distance = _distance(_wide(first), _wide(second))
+    return bool((distance > allowed).any())
 
 
 def _confirmed(model: CheckedModel, rows: Rows, finding: Finding) -> Finding | None:
     """Look again, at more sequences and in double precision where there is such a copy; None for rounding after all."""
     precise = _double(model) or model
-    letters, length = rows.one_hot.shape[1:]
-    index = np.random.default_rng(0).integers(0, letters, (ROWS_AGAIN - len(rows), length))
-    more = np.eye(letters, dtype=rows.one_hot.dtype)[index].transpose(0, 2, 1)
-    repeated = np.arange(ROWS_AGAIN) % len(rows)
-    every = Rows(np.concatenate([rows.one_hot, more]), tuple(extra[repeated] for extra in rows.extras))
+    every = _more(rows)
     for subject in dict.fromkeys((precise, model)):
         try:
-            with subject.inference(), subject.undisturbed() as disturbance:
-                again = _compared(subject, every, _predicted(subject, every), disturbance)
+            again = _judged(_observed_anew(subject, every), _tolerated(subject))
         except Exception:  # a copy in another precision may fail in any way; the model itself decides then
             continue
         return None if again is None else replace(finding, kind=again.kind)
     return finding
+
+
+def _seen_in_double(model: CheckedModel, rows: Rows) -> Finding | None:
+    """Look for differences that are small beside the output, but not beside what a change of the sequence does."""
+    precise = _double(model)
+    if precise is None:
+        return None
+    try:
+        return _judged(_observed_anew(precise, _more(rows)), _below_spread(DOUBLE_ROUNDING))
+    except Exception:  # a copy in another precision may fail in any way, and nothing else is known against the model
+        return None
+
+
+def _observed_anew(model: CheckedModel, rows: Rows) -> Observed:
+    with model.inference(), model.undisturbed() as disturbance:
+        return _observed(model, rows, _predicted(model, rows), disturbance)
+
+
+def _more(rows: Rows) -> Rows:
+    """Return rows with random ones after them."""
+    letters, length = rows.one_hot.shape[1:]
+    index = np.random.default_rng(0).integers(0, letters, (ROWS_AGAIN - len(rows), length))
+    more = np.eye(letters, dtype=rows.one_hot.dtype)[index].transpose(0, 2, 1)
+    repeated = np.arange(ROWS_AGAIN) % len(rows)
+    return Rows(np.concatenate([rows.one_hot, more]), tuple(extra[repeated] for extra in rows.extras))
 
 
 def _double(model: CheckedModel) -> CheckedModel | None:
@@ -283,28 +378,19 @@ def _row(outputs: Outputs, row: int) -> Outputs:
     return {name: values[row : row + 1] for name, values in outputs.items()}
 
 
-def _largest(
-    kind: Kind, pairs: Sequence[tuple[int, Outputs, Outputs]], scale: Mapping[str, float], allowed: float
-) -> Finding | None:
-    """Return the largest difference that is not allowed."""
-    found = [
-        Finding(kind, name, _difference(first[name], second[name]) / scale[name], row)
-        for row, first, second in pairs
-        for name in first
-    ]
-    worst = max(found, key=lambda finding: finding.error, default=None)
-    return worst if worst is not None and not worst.error <= allowed else None
-
-
 def _difference(first: NDArray[Any], second: NDArray[Any]) -> float:
     """Return the largest difference of two arrays of one size; infinite where only one of two values is finite."""
     if first.size != second.size:
         return float("inf")
-    one, two = _wide(first).reshape(-1), _wide(second).reshape(-1)
+    return float(_distance(_wide(first).reshape(-1), _wide(second).reshape(-1)).max(initial=0))
+
+
+def _distance(one: NDArray[Any], two: NDArray[Any]) -> NDArray[Any]:
+    """Return absolute differences; 0 where both are nan or the same infinity, infinite where one of two is finite."""
     same = (one == two) | (np.isnan(one) & np.isnan(two))
     with np.errstate(invalid="ignore", over="ignore"):
-        distance = np.abs(one - two)[~same]
-    return float(np.where(np.isfinite(distance), distance, np.inf).max(initial=0))
+        distance = np.where(same, 0, np.abs(one - two))
+    return np.where(np.isfinite(distance), distance, np.inf)
 
 
 def _scale(values: NDArray[Any]) -> float:

@@ -183,6 +183,10 @@ class KerasSequenceModel(SequenceModel):
         return {"keras": keras.__version__, backend: module.__version__}
 
     @property
+    def weight_count(self) -> int:
+        return int(self.model.count_params())
+
+    @property
     def precision(self) -> Literal["full", "low"]:
         kinds = {str(getattr(layer, "compute_dtype", None)) for layer in self.model._flatten_layers()}
         low = self.precision_state()["tf32"] or kinds & {"float16", "bfloat16"}

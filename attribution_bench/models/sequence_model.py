@@ -122,6 +122,11 @@ class SequenceModel(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def weight_count(self) -> int:
+        """Number of values in the model's weights."""
+
+    @property
+    @abc.abstractmethod
     def precision(self) -> Literal["full", "low"]:
         """How precisely the model computes: ``low`` where layers or products are of half precision or TF32."""
 

@@ -123,6 +123,10 @@ class TorchSequenceModel(SequenceModel):
         return {"torch": torch.__version__}
 
     @property
+    def weight_count(self) -> int:
+        return sum(tensor.numel() for _, tensor in named_tensors(self.model))
+
+    @property
     def precision(self) -> Literal["full", "low"]:
         dtypes = {tensor.dtype for _, tensor in named_tensors(self.model) if tensor.is_floating_point()}
         rounded = self.precision_state()["tf32"] or torch.get_float32_matmul_precision() == "medium"

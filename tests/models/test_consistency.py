@@ -275,7 +275,40 @@ class Cancelling(nn.Module):
         return torch.cat([h, h], 1) @ self.weight.t()
 
 
+def far_from_zero(m: Net, x: Tensor) -> Tensor:
+    return 3000 + m.dense(centred(m.hidden(x)))
+
+
+def of_two_scales(m: Net, x: Tensor) -> Tensor:
+    y = m.dense(m.hidden(x))
+    return torch.cat([1e6 * y, y.softmax(0)], 1)
+
+
+def one_track_of_a_profile(m: Net, x: Tensor) -> Tensor:
+    h = m.conv(x)
+    return torch.cat([1e5 * h[:, :1], centred(h[:, 1:2])], 1)
+
+
+HIDDEN: dict[str, Callable[[], nn.Module]] = {
+    "far from zero": lambda: Net(far_from_zero),
+    "of two scales": lambda: Net(of_two_scales),
+    "one track of a profile": lambda: Net(one_track_of_a_profile),
+    "in half precision": lambda: Net(lambda m, x: m.dense(m.hidden(x) + 0.3 * centred(m.hidden(x)))).half(),
+    "in bfloat16": lambda: Net(lambda m, x: 5 + m.dense(centred(m.hidden(x)))).bfloat16(),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_small_difference_is_found_where_sequences_differ_little_as_well(name: str) -> None:
+    with nothing_drawn(), pytest.raises(InconsistentModelError, match="depends on the rest of the batch"):
+        ab.get_method("standard_ism")(HIDDEN[name]()).attribute(X, target="sum", positions=[3])
+
+
 CONSISTENT: dict[str, Callable[[], nn.Module]] = {
+    "far from zero": lambda: Net(lambda m, x: 3000 + m.dense(m.hidden(x))),
+    "of two scales": lambda: Net(lambda m, x: m.dense(m.hidden(x)) * torch.tensor([1e6, 1e-3])),
+    "partly constant": lambda: Net(lambda m, x: torch.cat([m.dense(m.hidden(x)), 0 * x.mean(2) + 0.1], 1)),
+    "a double cast to single in between": lambda: Net(lambda m, x: m.dense(m.hidden(x).float().type_as(x))),
     "plain": lambda: Net(lambda m, x: m.dense(m.hidden(x))),
     "in training mode": lambda: trained(8),
     "deep": lambda: deep(256, 8),

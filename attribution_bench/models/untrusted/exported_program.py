@@ -34,7 +34,7 @@ from attribution_bench.models.untrusted.refused import Refused, shown
 LARGEST = 1 << 63
 IDENTIFIER = matching(r"[A-Za-z_][A-Za-z0-9_]{0,1000}", "name of a variable")
 DOTTED = matching(r"[\w.\-/:+@ ]{0,1000}", "path of a parameter")
-KEY = matching(r"[\w.\-/ ]{0,200}", "key of a dictionary of tensors")
+KEY = matching(r"[\w.\-/ :;,+*@#%&|=<>()\[\]]{0,200}", "plain key of a dictionary of tensors, without quotes")
 TEXT = matching(r"[\w.,:;+\-*/<>=()\[\] ]{0,1000}", "text without quotes")
 MESSAGE = matching(r"[^\x00-\x08\x0b-\x1f\x7f]{0,4000}", "text without control characters")
 SYMBOL = matching(r"[a-z]\w{0,3}?\d{1,6}", "symbol of a size")
@@ -53,15 +53,18 @@ def name(value: Any) -> str:
 
 
 @functools.cache
-def _taken() -> frozenset[str]:
-    """Return the attributes that every module of PyTorch has: a parameter of such a name would replace them."""
-    return frozenset(dir(torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph())))
+def _taken() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the attributes of the module of a program, and those of modules in it, which no parameter may replace."""
+    inner = torch.nn.Module()
+    return frozenset(dir(torch.fx.GraphModule(inner, torch.fx.Graph()))), frozenset(dir(inner))
 
 
 def path(value: Any) -> str:
     """Describe the path of a parameter, buffer or constant, which PyTorch follows from attribute to attribute."""
     text: str = DOTTED(value)
-    if any(part.startswith("__") or part in _taken() for part in text.split(".")):
+    first, *others = text.split(".")
+    of_program, of_modules = _taken()
+    if first in of_program or any(part.startswith("__") or part in of_modules for part in (first, *others)):
         raise Refused(f"{shown(text)} is a path to something of PyTorch's own, and none of a parameter")
     return text
 
@@ -92,7 +95,7 @@ def _container(value: Any) -> dict[str, Any]:
     children = [_container(child) for child in fields["children_spec"]]
     if kind is not None:
         # Keys of a dictionary become names of arguments or stand in quotes.
-        keys = either(nothing, listed(either(KEY, DIMENSION)))(None if context is None else parsed(context.encode()))
+        keys = either(nothing, listed(either(DIMENSION, KEY)))(None if context is None else parsed(context.encode()))
         if (keys is None) is ("ict" in kind):
             raise Refused("the nesting of its arguments states keys where there are none, or none where there are")
         context = json.dumps(keys)

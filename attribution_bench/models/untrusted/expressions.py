@@ -30,7 +30,7 @@ OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow
 COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 MEASURES = frozenset({"size", "stride", "storage_offset"})
 """Methods of an input that conditions may call, without arguments."""
-KEY = re.compile(r"[\w.\- ]{1,200}")
+KEY = re.compile(r"[\w.\-/ :;,+*@#%&|=<>()\[\]]{1,200}")
 
 
 def size_expression(text: object) -> str:

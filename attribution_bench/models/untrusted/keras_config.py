@@ -47,7 +47,9 @@ def checked_config(text: bytes, registered: Container[str]) -> Any:
     """
     config = parsed(text)
     named = config.get("class_name") if isinstance(config, dict) else config
-    if not isinstance(named, str) or not (named in names.MODELS or named in registered):
+    own = config.get("registered_name") if isinstance(config, dict) else None
+    known = any(isinstance(text, str) and text in registered for text in (named, own))
+    if not known and not (isinstance(named, str) and named in names.MODELS):
         raise Refused(f"it is the configuration of {shown(named)}, which is no model; {OTHERWISE}")
     return _Checker(registered).value(config, "", DEEPEST)
 
@@ -98,6 +100,8 @@ class _Checker:
             known = known and (module == "builtins" or _of_keras(module))
             # Keras 3 writes names of functions in full: keras.activations.relu.
             known = known and registered in (None, name, "function")
+            # A function that is registered is found by that name before any other.
+            known = known or (isinstance(name, str) and name in self.registered)
         elif isinstance(module, str) and names.OPERATION_MODULES.fullmatch(module):
             known = isinstance(name, str) and name.isidentifier() and name not in names.OPERATIONS_REFUSED
             known = known and registered in (None, name)

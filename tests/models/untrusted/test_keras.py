@@ -108,6 +108,51 @@ def test_what_the_users_own_code_registers_is_read(suffix: str, registered: type
     keras.saving.get_custom_objects()["mine>Twice"] = registered
 
 
+@pytest.fixture
+def registered_others() -> Iterator[tuple[type, Callable[[Any], Any]]]:
+    @keras.saving.register_keras_serializable("mine")
+    class Whole(keras.Model):
+        def __init__(self, units: int = 2, **options: Any) -> None:
+            super().__init__(**options)
+            self.units, self.dense = units, layers.Dense(units)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(ops.mean(x, 1))
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "units": self.units}
+
+    @keras.saving.register_keras_serializable("mine")
+    def squared(x: Any) -> Any:
+        return x * x
+
+    yield Whole, squared
+    for name in ("mine>Whole", "mine>squared"):
+        keras.saving.get_custom_objects().pop(name, None)
+
+
+def test_whole_models_that_are_registered_are_read(registered_others: tuple[Any, Any], tmp_path: Path) -> None:
+    model, path = registered_others[0](3), tmp_path / "model.keras"
+    expected = np.asarray(model(X))
+    model.save(path)
+    np.testing.assert_allclose(np.asarray(read_keras(path)(X)), expected, atol=1e-6)
+    keras.saving.get_custom_objects().pop("mine>Whole")
+    with pytest.raises(ModelError, match="Whole"):
+        read_keras(path)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_functions_that_are_registered_are_read(
+    suffix: str, registered_others: tuple[Any, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / f"model{suffix}"
+    functional(lambda x: layers.Activation(registered_others[1])(x)).save(path)
+    np.testing.assert_allclose(np.asarray(read_keras(path)(X)), X * X, atol=1e-6)
+    keras.saving.get_custom_objects().pop("mine>squared")
+    with pytest.raises(ModelError, match="squared"):
+        read_keras(path)
+
+
 def test_layers_keep_their_own_way_to_make_weights(tmp_path: Path) -> None:
     ways = keras.layers.Layer.add_weight, tf_keras.layers.Layer.add_weight
     test_an_honest_file_computes_what_its_model_did("layers", ".keras", tmp_path)

@@ -94,6 +94,18 @@ class Choosing(nn.Module):
         return nn.functional.interpolate(nn.functional.pad(y, (1, 1), mode="reflect"), size=half, mode="linear")
 
 
+class Naming(nn.Module):
+    """Parts and outputs under names that mean something elsewhere, or hold signs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.ModuleDict({"graph": nn.Conv1d(4, 3, 3), "code": nn.Linear(3, 2), "meta": nn.Linear(3, 1)})
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        h = self.body["graph"](x).mean(2)
+        return {"HepG2:ATAC (log2)": self.body["code"](h), "K562/H3K4me3; >0.5": [self.body["meta"](h), h]}
+
+
 X = torch.rand(3, 4, LENGTH, generator=torch.Generator().manual_seed(1))
 KINDS = torch.tensor([0, 4, 2])
 HONEST: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...], dict[str, Tensor]]] = {
@@ -102,6 +114,7 @@ HONEST: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...], dict[str, T
     "remembering": (Remembering, (X,), {}),
     "several": (Several, (X, KINDS, torch.ones(1)), {"gain": torch.tensor([[2.0]])}),
     "choosing": (Choosing, (X,), {}),
+    "naming": (Naming, (X,), {}),
 }
 
 
