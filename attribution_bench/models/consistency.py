@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -11,33 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InconsistencyWarning, InconsistentModelError, ModelError
+from attribution_bench.models.differences import (
+    DOUBLE_ROUNDING,
+    TOLERANCES,
+    Finding,
+    Kind,
+    Observed,
+    Outputs,
+    below_spread,
+    difference,
+    judged,
+    scale,
+    tolerated,
+    wide,
+)  # fmt: skip
 from attribution_bench.models.disturbance import Disturbance
 from attribution_bench.models.targets import OutputSpec
 
-TOLERANCES: Mapping[str, float] = {"full": 1e-4, "low": 3e-2}
-"""Largest difference of two predictions of one row that may be rounding, relative to the output's scale, by precision.
-
-Batches of other sizes are summed up in other orders. In deep networks single precision, of 2**-24, loses up to 1e-5 of
-the scale so; half precisions and TF32, of 2**-8 to 2**-11, up to a hundredth. What mixes sequences or draws numbers
-mostly changes outputs by a tenth; a second look, in double precision where there is one, tells it from rounding.
-"""
-SHARE_OF_SPREAD = 1e-2
-"""Largest difference of two predictions of one row, relative to how the number varies between rows, that may pass.
-
-An output with a large constant, or with numbers of several scales, hides a difference from the tolerances. A larger
-share is looked at in double precision, where rounding is no matter; without a copy in that precision it is let pass.
-"""
-DOUBLE_ROUNDING = 1e-9
-"""Difference in double precision, relative to the output's scale, that may be rounding."""
 COPIED_VALUES = 1 << 26
 """Values of tensors that a model may have for such a look when nothing but its small spread calls for one."""
 AGAIN = 8
 """Further calls of a model that drew random numbers and gave the same all the same, as a dropout of few units may."""
 ROWS_AGAIN = 16
 """Rows of the second look at a model of which the first found a difference."""
-
-Outputs = Mapping[str, NDArray[Any]]
-Kind = Literal["batch", "chance", "memory"]
 
 FAULTS: Mapping[Kind, str] = {
     "batch": "its prediction of a sequence depends on the rest of the batch",
@@ -123,17 +119,6 @@ class Rows:
         return len(self.one_hot)
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A difference of two predictions of one row that is no rounding."""
-
-    kind: Kind
-    output: str
-    error: float
-    """Relative to the output's scale."""
-    row: int
-
-
 def checked_outputs(
     model: CheckedModel, one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...], *, go_on: bool
 ) -> tuple[OutputSpec, ...]:
@@ -158,10 +143,10 @@ def checked_outputs(
         together = model.tried(rows.one_hot, rows.extras)
         specs = model.specified(together, len(rows))
         observed = _observed(model, rows, _hosted(model, together, len(rows)), disturbance)
-    finding = _judged(observed, _tolerated(model))
+    finding = judged(observed, tolerated(model.precision))
     if finding is not None:
         finding = _confirmed(model, rows, finding)
-    elif _judged(observed, _below_spread(0.0)) is not None and model.weight_count <= COPIED_VALUES:
+    elif judged(observed, below_spread(0.0)) is not None and model.weight_count <= COPIED_VALUES:
         finding = _seen_in_double(model, rows)
     if finding is None:
         return specs
@@ -188,20 +173,6 @@ def _examples(one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> Rows:
     return Rows(np.stack([one_hot[first], other]), tuple(extra[chosen] for extra in extras))
 
 
-@dataclass(frozen=True)
-class Observed:
-    """Predictions of the same rows in several calls."""
-
-    pairs: Sequence[tuple[Kind, int, Outputs, Outputs]]
-    """Two predictions that should be equal, with what it means if they are not, and the row."""
-    rows: Mapping[str, NDArray[Any]]
-    """Predictions of all rows, output -> (rows, ...), wide."""
-
-
-Limit = Callable[[Kind, NDArray[Any]], NDArray[Any]]
-"""Returns the absolute difference that may pass, for the numbers of an output, from its predictions of all rows."""
-
-
 def _observed(model: CheckedModel, rows: Rows, together: Outputs, disturbance: Disturbance) -> Observed:
     """Predict each row alone as well as in the batch, and the first one, or all where numbers are drawn, again."""
     singles = []
@@ -224,58 +195,10 @@ def _observed(model: CheckedModel, rows: Rows, together: Outputs, disturbance: D
     pairs += [("batch", row, _row(together, row), single) for row, single in enumerate(singles)]
     same = {name: [single[name] for single in singles] for name in together}
     every = {
-        name: np.concatenate([_wide(v) for v in (values, *same[name]) if v.shape[1:] == values.shape[1:]])
+        name: np.concatenate([wide(v) for v in (values, *same[name]) if v.shape[1:] == values.shape[1:]])
         for name, values in together.items()
     }
     return Observed(pairs, every)
-
-
-def _tolerated(model: CheckedModel) -> Limit:
-    """Limit differences to what may be rounding in the model's precision."""
-    allowed = TOLERANCES[model.precision]
-
-    def limit(kind: Kind, rows: NDArray[Any]) -> NDArray[Any]:
-        # The same call gives the same numbers but for randomness, whatever the precision.
-        return np.asarray((allowed / 100 if kind == "chance" else allowed) * (_scale(rows) or 1.0))
-
-    return limit
-
-
-def _below_spread(rounding: float) -> Limit:
-    """Limit differences to a share of how numbers vary from row to row; what is `rounding` of the scale passes."""
-
-    def limit(kind: Kind, rows: NDArray[Any]) -> NDArray[Any]:
-        finite = np.where(np.isfinite(rows), rows, 0)
-        spread = np.abs(finite - finite[:1]).max(axis=0)
-        axes = range(spread.ndim)
-        # Of a task or a position as a whole: a single number may happen to be equal in all rows.
-        along = [spread.max(axis=tuple(a for a in axes if a != axis), keepdims=True) for axis in axes]
-        spread = np.minimum.reduce(np.broadcast_arrays(*along)) if along else spread
-        return np.asarray(np.maximum(SHARE_OF_SPREAD * spread, rounding * _scale(rows)))
-
-    return limit
-
-
-def _judged(observed: Observed, limit: Limit) -> Finding | None:
-    """Return the largest difference beyond a limit, of the first kind that has one."""
-    for kind in dict.fromkeys(kind for kind, *_ in observed.pairs):
-        found = []
-        for name, rows in observed.rows.items():
-            allowed, scale = limit(kind, rows), _scale(rows) or 1.0
-            for one, row, first, second in observed.pairs:
-                if one == kind and _exceeds(first[name], second[name], allowed):
-                    found.append(Finding(kind, name, _difference(first[name], second[name]) / scale, row))
-        if found:
-            return max(found, key=lambda finding: finding.error)
-    return None
-
-
-def _exceeds(first: NDArray[Any], second: NDArray[Any], allowed: NDArray[Any]) -> bool:
-    """Whether two arrays differ by more than is allowed, at any number."""
-    if first.shape != second.shape or not allowed.ndim:
-        return not _difference(first, second) <= float(allowed.min())
-    distance = _distance(_wide(first), _wide(second))
-    return bool((distance > allowed).any())
 
 
 def _confirmed(model: CheckedModel, rows: Rows, finding: Finding) -> Finding | None:
@@ -284,7 +207,7 @@ def _confirmed(model: CheckedModel, rows: Rows, finding: Finding) -> Finding | N
     every = _more(rows)
     for subject in dict.fromkeys((precise, model)):
         try:
-            again = _judged(_observed_anew(subject, every), _tolerated(subject))
+            again = judged(_observed_anew(subject, every), tolerated(subject.precision))
         except Exception:  # a copy in another precision may fail in any way; the model itself decides then
             continue
         return None if again is None else replace(finding, kind=again.kind)
@@ -297,7 +220,7 @@ def _seen_in_double(model: CheckedModel, rows: Rows) -> Finding | None:
     if precise is None:
         return None
     try:
-        return _judged(_observed_anew(precise, _more(rows)), _below_spread(DOUBLE_ROUNDING))
+        return judged(_observed_anew(precise, _more(rows)), below_spread(DOUBLE_ROUNDING))
     except Exception:  # a copy in another precision may fail in any way, and nothing else is known against the model
         return None
 
@@ -359,7 +282,7 @@ def _divergence(reference: Sequence[Trace], other: Sequence[Trace], row: int, ro
             if not value.ndim or batch.shape != (rows * value.shape[0], *value.shape[1:]):
                 continue
             mine = batch[row * len(value) : (row + 1) * len(value)] if rows > 1 else batch
-            if not _difference(mine, value) <= TOLERANCES["full"] * _scale(value):
+            if not difference(mine, value) <= TOLERANCES["full"] * scale(value):
                 return alone
     return None
 
@@ -376,31 +299,6 @@ def _hosted(model: CheckedModel, outputs: Mapping[str, Any], rows: int) -> Outpu
 
 def _row(outputs: Outputs, row: int) -> Outputs:
     return {name: values[row : row + 1] for name, values in outputs.items()}
-
-
-def _difference(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Return the largest difference of two arrays of one size; infinite where only one of two values is finite."""
-    if first.size != second.size:
-        return float("inf")
-    return float(_distance(_wide(first).reshape(-1), _wide(second).reshape(-1)).max(initial=0))
-
-
-def _distance(one: NDArray[Any], two: NDArray[Any]) -> NDArray[Any]:
-    """Return absolute differences; 0 where both are nan or the same infinity, infinite where one of two is finite."""
-    same = (one == two) | (np.isnan(one) & np.isnan(two))
-    with np.errstate(invalid="ignore", over="ignore"):
-        distance = np.where(same, 0, np.abs(one - two))
-    return np.where(np.isfinite(distance), distance, np.inf)
-
-
-def _scale(values: NDArray[Any]) -> float:
-    """Return the largest finite absolute value."""
-    sizes = np.abs(_wide(values))
-    return float(sizes[np.isfinite(sizes)].max(initial=0))
-
-
-def _wide(values: NDArray[Any]) -> NDArray[Any]:
-    return values.astype(np.complex128 if np.iscomplexobj(values) else np.float64)
 
 
 def _frames_to_caller() -> int:
