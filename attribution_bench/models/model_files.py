@@ -20,6 +20,8 @@ FILE_BYTES: Final = 1 << 34
 """Bytes that a model file may take."""
 SPARE_VALUES: Final = 1 << 20
 """Values of weights that a Keras model may have beyond those in its file, such as the states of random generators."""
+FAKE_TENSORS: Final = "torch._subclasses.fake_tensor"
+"""PyTorch's logger of computations on shapes alone."""
 _values_left: ContextVar[list[int] | None] = ContextVar("_values_left", default=None)
 
 
@@ -139,7 +141,9 @@ def read_exported(path: Path) -> Any:
             try:
                 program = torch.export.load(io.BytesIO(copy))
                 module = program.module()
-                refuse_large_tensors(program, module)
+                # What fails there fails again where the model is run, and is told then.
+                with _collected_errors(logging.getLogger(FAKE_TENSORS)), contextlib.redirect_stderr(io.StringIO()):
+                    refuse_large_tensors(program, module)
                 return ExportedModel(module)
             except Exception as error:  # parts that do not fit together fail in many ways; named and re-raised
                 raise Refused(_first_line([*logged, error][0])) from error

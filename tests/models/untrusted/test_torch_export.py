@@ -203,6 +203,21 @@ def test_opening_a_file_runs_nothing_on_its_buffers(tmp_path: Path) -> None:
     assert read_exported(tmp_path / "model.pt2").program.get_buffer("calls") == 0
 
 
+@pytest.mark.parametrize(
+    ("place", "operator"),
+    [(0, "torch.sym_not"), (4, "torch.ops.aten.bincount.default"), (5, "torch.ops.aten.mm.default")],
+)
+def test_a_program_that_fails_prints_nothing_when_it_is_opened(
+    place: int, operator: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = json.loads(hostile_files.exported()[hostile_files.PROGRAM])
+    program["graph_module"]["graph"]["nodes"][place]["target"] = operator
+    changed = {hostile_files.PROGRAM: json.dumps(program).encode()}
+    hostile_files.zipped(tmp_path / "failing.pt2", {**hostile_files.exported(), **changed})
+    read_exported(tmp_path / "failing.pt2")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_fields_of_a_newer_format_are_named(tmp_path: Path) -> None:
     program = json.loads(hostile_files.exported()[hostile_files.PROGRAM])
     program["graph_module"]["streams"] = []
