@@ -321,8 +321,9 @@ def test_random_numbers_of_a_layer_of_the_users_own_fall_back() -> None:
         x = keras.Input((LENGTH, 4))
         return keras.Model(x, layers.Dense(1)(layers.Flatten()(Noisy()(layers.Conv1D(3, 3)(x)))))
 
-    with pytest.warns(FallbackWarning, match="may draw random numbers"):
-        ab.get_method("fastism")(keras_models.in_precision("float64", make)).attribute(random_one_hot(1))
+    model = ab.as_sequence_model(keras_models.in_precision("float64", make), on_inconsistency="warn")
+    with pytest.warns(ab.errors.InconsistencyWarning), pytest.warns(FallbackWarning, match="may draw random numbers"):
+        ab.get_method("fastism")(model).attribute(random_one_hot(1))
 
 
 def test_whole_numbers_beside_the_sequence_and_as_output() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import attribution_bench as ab
-from attribution_bench.errors import FallbackWarning
+from attribution_bench.errors import FallbackWarning, InconsistencyWarning
 from fastism_models import LENGTH, MODELS, WHOLE_SOMEWHERE, Custom, build, controls_join, joint_head
 from parity import assert_parity, brute_force, one_hot, plan_of
 
@@ -234,8 +234,9 @@ def test_a_loop_over_the_batch_falls_back_and_says_so() -> None:
 def test_what_depends_on_the_rest_of_the_batch_falls_back_and_says_so(across: Callable[..., torch.Tensor]) -> None:
     torch.manual_seed(0)
     module = Custom(lambda m, x: m.head(across(m.conv(x).amax(2))), conv=nn.Conv1d(4, 3, 3), head=nn.Linear(3, 1))
-    with pytest.warns(FallbackWarning, match="mix the sequences of a batch"):
-        ab.get_method("fastism")(module.double()).attribute(one_hot(1, 4, 6), target="all")
+    model = ab.as_sequence_model(module.double(), on_inconsistency="warn")
+    with pytest.warns(InconsistencyWarning), pytest.warns(FallbackWarning, match="mix the sequences of a batch"):
+        ab.get_method("fastism")(model).attribute(one_hot(1, 4, 6), target="all")
 
 
 def test_a_buffer_that_is_changed_in_inference_falls_back_and_says_so() -> None:
@@ -257,8 +258,9 @@ def test_random_numbers_in_inference_are_not_captured() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return (x + torch.rand_like(x)).sum((1, 2))
 
-    with pytest.warns(FallbackWarning, match="random numbers"):
-        ab.get_method("fastism")(Noisy()).attribute(one_hot(1, 4, 4).astype(np.float32), target="all")
+    model = ab.as_sequence_model(Noisy(), on_inconsistency="warn")
+    with pytest.warns(InconsistencyWarning), pytest.warns(FallbackWarning, match="random numbers"):
+        ab.get_method("fastism")(model).attribute(one_hot(1, 4, 4).astype(np.float32), target="all")
 
 
 def test_self_check_names_the_first_layer_that_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
