@@ -239,11 +239,14 @@ def _settings(source: "ModelSource", model: "SequenceModel", genome: Any, effect
     import hashlib
 
     from attribution_bench._version import __version__
+    from attribution_bench.models.digest import weights_digest
 
     contigs = "\n".join(f"{name}\t{length}" for name, length in genome.contigs.items())
     return {
         "model": source.label,
         "model_sha256": source.identity,
+        # The source of a callable does not tell which weights it loads.
+        "weights_sha256": weights_digest(model),
         "genome": genome.path.name,
         "genome_contigs_sha256": hashlib.sha256(contigs.encode()).hexdigest(),
         "effects": repr(effects),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attribution_bench.errors import SequenceError
+from attribution_bench.errors import OutputError, SequenceError
 from attribution_bench.sequences.variants import Variant, VariantReason, variants_of
 from attribution_bench.variants.annotate import annotate, check_annotated_path
 from attribution_bench.variants.score import VariantScorer
@@ -63,18 +63,36 @@ def score_vcf(
     path, target = Path(table), None if annotated is None else Path(annotated)
     if target is not None:
         check_annotated_path(target)
+        _check_writable(target)
     if chromosome is not None:
         scorer.genome.length(chromosome)
-    with _readable_twice(vcf, target) as source:
-        with VcfFile(source, chromosome=chromosome) as file:
-            alleles = _alleles(file)
-            summary = write_effects(
-                scorer, alleles, path, dict(settings or {}), restart=restart, fatal=fatal, progress=progress
-            )
-        if target is not None:
-            with VcfFile(source, chromosome=chromosome, samples=True) as file:
-                annotate(file, read_effects(path), scorer.columns, target)
-    return summary
+    with _readable_twice(vcf, target) as source, VcfFile(source, chromosome=chromosome) as file:
+
+        def finish(rows: Path) -> None:
+            if target is not None:
+                with VcfFile(source, chromosome=chromosome, samples=True) as records:
+                    annotate(records, read_effects(rows), scorer.columns, target)
+
+        return write_effects(
+            scorer,
+            _alleles(file),
+            path,
+            dict(settings or {}),
+            restart=restart,
+            fatal=fatal,
+            progress=progress,
+            finish=finish,
+        )
+
+
+def _check_writable(path: Path) -> None:
+    """Raise OutputError where a file's folder cannot be written, before the work that goes into the file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write") from error
 
 
 def _alleles(file: VcfFile) -> Iterator[Variant]:

@@ -61,6 +61,7 @@ def write_effects(
     restart: bool = False,
     fatal: Sequence[VariantReason] = (),
     progress: Callable[[Summary], None] | None = None,
+    finish: Callable[[Path], None] | None = None,
 ) -> Summary:
     """Score variants into a table of tab-separated values, which gets its name once it is complete.
 
@@ -83,6 +84,9 @@ def write_effects(
         Reasons that end the run instead of setting an allele aside.
     progress
         Called after each block.
+    finish
+        Called with the file of all rows before it gets its name: what is to be made of them belongs to the run, which
+        goes on if it fails.
 
     Raises
     ------
@@ -105,6 +109,8 @@ def write_effects(
             write_whole(settings_path, json.dumps(settings, indent=2) + "\n")
             write_whole(partial, header)
         _append(scorer, alleles, partial, summary, fatal, progress)
+        if finish is not None:
+            finish(partial)
         os.replace(partial, path)
     return summary
 

@@ -119,6 +119,37 @@ def test_bad_input_is_one_line(
     assert not table.exists()
 
 
+LOADER = """
+from pathlib import Path
+import torch
+
+def load():
+    torch.manual_seed(int(Path(__file__).with_name("weights").read_text()))
+    return torch.nn.Sequential(torch.nn.Conv1d(4, 2, 9), torch.nn.Flatten(), torch.nn.Linear(64, 1))
+"""
+
+
+def test_a_run_does_not_go_on_with_other_weights_of_the_same_source(
+    command: Callable[..., Any], genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loader_of_weights.py").write_text(LOADER)
+    (tmp_path / "weights").write_text("0")
+    table = tmp_path / "effects.tsv"
+    arguments = ("loader_of_weights:load", VCF, "--genome", genome, "--length", "40", "--output", table)
+    assert command("variants", *arguments).code == 0
+    whole = table.read_bytes()
+    table.rename(tmp_path / "effects.tsv.partial")
+    (tmp_path / "weights").write_text("1")
+    outcome = command("variants", *arguments)
+    assert outcome.code == 2
+    assert "weights_sha256" in outcome.err
+    assert not table.exists()
+    (tmp_path / "weights").write_text("0")
+    assert command("variants", *arguments).code == 0
+    assert table.read_bytes() == whole
+
+
 def test_nothing_scored_is_told_by_the_exit_code(command: Callable[..., Any], tmp_path: Path) -> None:
     genome, table = tmp_path / "other.fa", tmp_path / "effects.tsv"
     genome.write_text(">chr1\nACGT\n")

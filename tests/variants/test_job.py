@@ -22,7 +22,7 @@ import attribution_bench as ab
 from attribution_bench.errors import InvalidInputError, OutputError, SequenceError
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import Variant, VariantReason
-from attribution_bench.variants import ScalarEffects, score
+from attribution_bench.variants import ScalarEffects, job, score
 from attribution_bench.variants.job import score_vcf
 from attribution_bench.variants.score import VariantScorer, variant_scorer
 from attribution_bench.variants.table import Summary, read_effects, write_effects
@@ -211,6 +211,38 @@ def test_reasons_may_be_fatal(scorer: VariantScorer, many: list[Variant], tmp_pa
         write_effects(scorer, many, path, {}, fatal=[VariantReason.REF_MISMATCH])
     assert not path.exists()
     assert write_effects(scorer, many, path, {}, fatal=[VariantReason.NO_CONTIG]).set_aside[VariantReason.REF_MISMATCH]
+
+
+def test_what_stops_the_annotation_loses_no_effects(
+    scorer: VariantScorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score, "BLOCK", 3)
+    letters = scorer.genome.fetch("chr1", 100, 106)
+    lines = [f"chr1\t{101 + place}\t.\t{letter}\t<DEL>,A,C,G,T\t.\t.\t." for place, letter in enumerate(letters)]
+    file, table, annotated = vcf(tmp_path / "a.vcf", lines), tmp_path / "effects.tsv", tmp_path / "annotated.vcf"
+    score_vcf(scorer, file, tmp_path / "whole.tsv", annotated=tmp_path / "whole.vcf")
+
+    def full(*arguments: Any) -> None:
+        raise OutputError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "annotate", full)
+        with pytest.raises(OutputError, match="full"):
+            score_vcf(scorer, file, table, annotated=annotated)
+    assert not table.exists()
+    summary = score_vcf(scorer, file, table, annotated=annotated)
+    assert summary.resumed > summary.total - 5
+    assert table.read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+    assert annotated.read_bytes() == (tmp_path / "whole.vcf").read_bytes()
+
+
+def test_an_annotated_file_that_cannot_be_written_is_told_before_any_work(
+    scorer: VariantScorer, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="choose a folder"):
+        score_vcf(scorer, VCF, tmp_path / "effects.tsv", annotated=tmp_path / "file" / "annotated.vcf")
+    assert not list(tmp_path.glob("effects.tsv*"))
 
 
 def test_rows_come_back_as_they_were_written(scorer: VariantScorer, many: list[Variant], tmp_path: Path) -> None:
