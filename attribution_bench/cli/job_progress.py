@@ -90,6 +90,8 @@ class JobProgress:
         shards = "1 shard" if event.shards == 1 else f"{event.shards:,} shards"
         parts = [f"{event.sequences:,} sequences in {shards}", resumed, known]
         self._line("; ".join(part for part in parts if part))
+        for reason, detail in event.examples.items():
+            self._line(f"the first of '{reason}': {detail}")
 
     def _line(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, markup=False)

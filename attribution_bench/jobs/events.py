@@ -22,6 +22,8 @@ class Started:
     duplicates: int
     set_aside: Mapping[str, int]
     """Reason -> records that have no sequence to score."""
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """Reason -> what was wrong with the first such record in particular, where that is known."""
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,23 @@ def checked_shards(job: Job) -> list[Shard]:
         raise InvalidInputError(
             f"the model reads {first.alphabet.name}, but the sequences are {job.source.alphabet.name}"
         )
-    if job.asked.both_strands:
-        for named in job.models:
-            check_both_strands(named.model, job.asked.target, tuple(job.extras.values()), job.source.length)
+    strand_assumptions(job)
     return shards_of(len(job.source), job.shard_size)
+
+
+def strand_assumptions(job: Job) -> list[str]:
+    """Return what has to be taken for granted where both strands are averaged, each once.
+
+    Raises
+    ------
+    UnsupportedError
+        They cannot be averaged.
+    """
+    if not job.asked.both_strands:
+        return []
+    asked, extras, length = job.asked, tuple(job.extras.values()), job.source.length
+    found = [text for named in job.models for text in check_both_strands(named.model, asked.target, extras, length)]
+    return list(dict.fromkeys(found))
 
 
 def _check_given(job: Job) -> None:

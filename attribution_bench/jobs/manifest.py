@@ -63,7 +63,7 @@ class Manifest:
                     "upgrade attribution-bench to go on with it"
                 )
             return cls(**{**stored, "models": tuple(stored["models"]), "shards": tuple(stored["shards"])})
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OutputError:
             raise

@@ -17,7 +17,7 @@ from attribution_bench.jobs.blocks import Blocks
 from attribution_bench.jobs.contents import Values
 from attribution_bench.jobs.events import Caution, Event, Observer, ShardDone, Started, Summary, Working
 from attribution_bench.jobs.interruption import Stop, never
-from attribution_bench.jobs.job import Job, checked_shards, manifest_of
+from attribution_bench.jobs.job import Job, checked_shards, manifest_of, strand_assumptions
 from attribution_bench.jobs.lock import LOCK, locked
 from attribution_bench.jobs.manifest import FILE, Manifest, check_same
 from attribution_bench.jobs.scoring import Block, MethodScorer, Scored
@@ -78,7 +78,9 @@ def run(
     shards = checked_shards(job)
     found = survey(job.source, shards)
     if strict and found.set_aside:
-        raise SetAsideError(f"{_counted(found.set_aside)} cannot be scored; nothing was done, as --strict asks")
+        raise SetAsideError(
+            f"{_counted(found.set_aside, found.examples)} cannot be scored; nothing was done, as --strict asks"
+        )
     kept = _keep_aside(path) if restart and path.exists() else None
     new = not path.exists()
     _check_folder(path)
@@ -144,8 +146,11 @@ class _Run:
                 before,
                 self.found.duplicates,
                 dict(self.found.set_aside),
+                dict(self.found.examples),
             )
         )
+        for text in strand_assumptions(self.job):
+            self._caution(text, text)
         todo = [shard for shard in self.shards if shard.index not in finished]
         if self.store is None:
             # The store is laid out by the first scores that there are.
@@ -309,5 +314,8 @@ def _keep_aside(path: Path) -> Path:
     return kept
 
 
-def _counted(reasons: Mapping[str, int]) -> str:
-    return "; ".join(f"{count} sequences: {reason}" for reason, count in reasons.items())
+def _counted(reasons: Mapping[str, int], examples: Mapping[str, str]) -> str:
+    return "; ".join(
+        f"{count} sequences: {reason}" + (f" ({examples[reason]})" if reason in examples else "")
+        for reason, count in reasons.items()
+    )

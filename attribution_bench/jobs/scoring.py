@@ -161,8 +161,12 @@ class MethodScorer:
         }
 
 
-def check_both_strands(model: SequenceModel, target: Target, extras: Sequence[NDArray[Any]], length: int) -> None:
-    """Check that a target means the same on both strands.
+def check_both_strands(
+    model: SequenceModel, target: Target, extras: Sequence[NDArray[Any]], length: int
+) -> tuple[str, ...]:
+    """Check that a target means the same on both strands; returns what has to be taken for granted, in words.
+
+    Of an output with one axis nobody but the user can tell whether it is of tasks, or of places along the sequence.
 
     Raises
     ------
@@ -177,13 +181,20 @@ def check_both_strands(model: SequenceModel, target: Target, extras: Sequence[ND
             "other strand is not known; score one strand"
         )
     outputs: Sequence[OutputSpec] = model.outputs(length, tuple(extra[:1] for extra in extras))
+    assumed = []
     for selection in select(target, outputs):
         shape = outputs[selection.position].shape
+        if selection.reducer is None and outputs[selection.position].size > 1 and len(shape) == 1:
+            assumed.append(
+                f"both strands: the numbers of output {selection.name!r} {shape} are taken for tasks, each the same on "
+                f"both; if they are places along the sequence, give a reducer, such as {selection.name}:sum"
+            )
         if selection.reducer is None and len(shape) > 1:
             raise UnsupportedError(
                 f"both strands cannot be averaged of single places of output {selection.name!r} {shape}, which lie "
                 f"elsewhere on the other strand; give a reducer, such as {selection.name}:sum"
             )
+    return tuple(assumed)
 
 
 def described_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,8 @@ class Survey:
     """SHA-256 of each shard's records."""
     set_aside: Counter[str]
     """Reason -> records that have no sequence to score."""
+    examples: Mapping[str, str]
+    """Reason -> what was wrong with the first such record in particular, where that is known."""
     duplicates: int
     """Sequences that are equal to an earlier one; they are scored all the same."""
     first_scorable: int
@@ -38,6 +40,7 @@ def survey(source: SequenceSource, shards: Sequence[Shard]) -> Survey:
     """
     digests, first = [], None
     set_aside: Counter[str] = Counter()
+    examples: dict[str, str] = {}
     # Eight bytes a sequence tell them apart, so that memory does not grow by the sequences themselves.
     keys = np.zeros(len(source), dtype=np.uint64)
     scorable = 0
@@ -47,16 +50,21 @@ def survey(source: SequenceSource, shards: Sequence[Shard]) -> Survey:
         for record in records:
             if record.sequence is None:
                 set_aside[str(record.reason)] += 1
+                if record.detail:
+                    examples.setdefault(str(record.reason), record.detail)
             else:
                 first = shard.index if first is None else first
                 key = hashlib.blake2b(record.sequence.encode(), digest_size=8).digest()
                 keys[scorable] = int.from_bytes(key, "little")
                 scorable += 1
     if first is None:
-        reasons = "; ".join(f"{count} {reason}" for reason, count in set_aside.most_common())
+        reasons = "; ".join(
+            f"{count} {reason}{': ' * (reason in examples)}{examples.get(reason, '')}"
+            for reason, count in set_aside.most_common()
+        )
         raise SequenceError(f"{source.label}: no sequence can be scored ({reasons or 'there is none'})")
     duplicates = scorable - len(np.unique(keys[:scorable]))
-    return Survey(tuple(digests), set_aside, duplicates, first)
+    return Survey(tuple(digests), set_aside, examples, duplicates, first)
 
 
 def read_shard(source: SequenceSource, shard: Shard) -> list[SourceRecord]:

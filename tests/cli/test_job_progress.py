@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ def shown(terminal: bool) -> tuple[JobProgress, Clock, io.StringIO, io.StringIO]
     err, out, clock = io.StringIO(), io.StringIO(), Clock()
     console = Console(file=err, force_terminal=terminal, width=120, highlight=False)
     return JobProgress(console, Console(file=out, width=120, highlight=False), clock), clock, err, out
+
+
+def test_what_is_wrong_with_the_first_sequence_of_a_reason_is_said():
+    progress, _, err, _ = shown(terminal=False)
+    with progress:
+        progress(
+            replace(STARTED, examples={"contig is not in the genome": "contig '1' is not in a.fa, which has 'chr1'"})
+        )
+    assert err.getvalue().splitlines()[1] == (
+        "the first of 'contig is not in the genome': contig '1' is not in a.fa, which has 'chr1'"
+    )
 
 
 def test_elsewhere_there_is_a_line_now_and_then():

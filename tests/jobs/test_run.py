@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 import xarray
 
-from attribution_bench.errors import InvalidInputError, OutputError, SequenceError, SetAsideError
+from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError, SequenceError, SetAsideError
 from attribution_bench.jobs.events import Caution, ShardDone, Started, Summary, Working
+from attribution_bench.jobs.job import NamedModel
+from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.run import run
 from attribution_bench.sequences import DNA, read_fasta
 from attribution_bench.sequences.fasta_source import FastaSource
+from attribution_bench.sequences.genome import Genome
+from attribution_bench.sequences.regions import Windows, read_regions
 from numpy_jobs import METHODS, NumpyModel, numpy_job, write_random_fasta
 
 
@@ -209,6 +213,51 @@ def test_nothing_that_can_be_scored_is_an_error(tmp_path):
     fasta = tmp_path / "unknown.fa"
     fasta.write_text(">a\nNNNN\n>b\nNNNN\n")
     with pytest.raises(SequenceError, match="2 unknown letters only"):
+        run(numpy_job(fasta), tmp_path / "store")
+
+
+@pytest.mark.parametrize("region", ["1\t100\t200", "chr1\t100\t200\n1\t100\t200"])
+def test_a_contig_by_another_name_is_named(tmp_path, region):
+    (tmp_path / "genome.fa").write_text(">chr1\n" + "ACGT" * 100 + "\n")
+    (tmp_path / "regions.bed").write_text(region + "\n")
+    told = []
+    with Genome(tmp_path / "genome.fa") as genome:
+        source = read_regions(tmp_path / "regions.bed", genome, Windows(length=20))
+        job = replace(numpy_job(write_random_fasta(tmp_path / "a.fa", 1, 20)), source=source)
+        with pytest.raises(AttributionBenchError, match=r"contig '1' is not in genome\.fa, which has 'chr1'"):
+            run(job, tmp_path / "store", strict=True)
+        if "chr1" in region:
+            run(job, tmp_path / "store", observer=told.append)
+            assert "has 'chr1'" in told[0].examples["contig is not in the genome"]
+        else:
+            with pytest.raises(SequenceError, match="which has 'chr1'"):
+                run(job, tmp_path / "store")
+
+
+class TwoNumbers(NumpyModel):
+    """Two numbers, of which only a user knows whether they are tasks."""
+
+    def forward(self, x, extras=()):
+        return {"output": np.einsum("nal,al->n", x, self.coefficients(x.shape[2]))[:, None] * np.array([1.0, 2.0])}
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "strands", "cautions"),
+    [(TwoNumbers, 1, True, 1), (TwoNumbers, "sum", True, 0), (TwoNumbers, 1, False, 0), (NumpyModel, None, True, 0)],
+)
+def test_what_both_strands_take_for_granted_is_told_once(fasta, tmp_path, model, target, strands, cautions):
+    job, told = numpy_job(fasta, both_strands=strands), []
+    job = replace(
+        job, models=[NamedModel(model(), "a"), NamedModel(model(1), "b")], asked=replace(job.asked, target=target)
+    )
+    run(job, tmp_path / "store", observer=told.append)
+    assert len([event for event in told if isinstance(event, Caution) and "give a reducer" in event.text]) == cautions
+
+
+def test_a_file_in_the_place_of_the_store_is_told(fasta, tmp_path):
+    (tmp_path / "store").write_text("")
+    assert Manifest.read(tmp_path / "store") is None
+    with pytest.raises(OutputError, match="is a file; give the folder"):
         run(numpy_job(fasta), tmp_path / "store")
 
 
