@@ -58,6 +58,7 @@ class NumpyModel(SequenceModel):
         return {}
 
     precision = "full"
+    weight_count = 1
 
     def state(self):
         return self.seed
