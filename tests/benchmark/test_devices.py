@@ -15,9 +15,9 @@ def test_an_unknown_framework_or_device_is_named() -> None:
 
 def test_a_missing_framework_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"attribution-bench\[torch\]"):
+    with pytest.raises(MissingDependencyError, match=r"'\.\[torch\]'"):
         check_framework("torch")
-    with pytest.raises(MissingDependencyError, match=r"attribution-bench\[tensorflow\]"):
+    with pytest.raises(MissingDependencyError, match=r"'\.\[tensorflow\]'"):
         check_framework("keras")
 
 

@@ -99,7 +99,8 @@ def bed(path: Path) -> object:
     simple = [positions for line in simple_lines(path) if (positions := simple_positions(line)) is not None]
     assert [(line.chromosome.encode(), line.start, line.end) for line in found] == simple
     for line in found:
-        assert line.start <= line.end
+        # An interval may be reversed: its reader tells what becomes of it.
+        assert min(line.start, line.end) >= 0
         for column in ("score", "strand"):
             with suppress(AttributionBenchError):
                 getattr(line, column)

@@ -131,7 +131,7 @@ def test_no_outputs():
 @pytest.mark.parametrize(("framework", "extra"), [("torch", "torch"), ("keras", "tensorflow")])
 def test_a_missing_framework_names_the_extra(monkeypatch, framework, extra):
     monkeypatch.setitem(sys.modules, framework, None)
-    with pytest.raises(MissingDependencyError, match=rf"'{framework}'.*attribution-bench\[{extra}\]"):
+    with pytest.raises(MissingDependencyError, match=rf"'{framework}'.*'\.\[{extra}\]'"):
         bpnet.build(100, framework=framework)
 
 

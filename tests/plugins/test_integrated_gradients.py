@@ -199,7 +199,7 @@ def test_weights_are_left_as_they_were(two_heads, one_hot):
     [
         ({"n_steps": 0}, "n_steps must be at least 1, not 0"),
         ({"baselines": np.zeros(4)}, r"\(A, L\) or \(N, A, L\), not shape \(4,\)"),
-        ({"baselines": "zero"}, "finite numbers"),
+        ({"baselines": "zero"}, "baselines must hold numbers"),
         ({"baselines": np.full((4, 7), np.nan)}, "finite numbers"),
     ],
 )

@@ -17,9 +17,14 @@ def check_model_left_as_found(subject: Subject) -> None:
     _require_same(before, subject.models.snapshot(model.model), "a call")
 
 
+CALLS = 9
+"""Calls after which the model raises: from none to one less. The first four are the look that every method takes at a
+model at first use."""
+
+
 def check_model_left_as_found_after_an_error(subject: Subject) -> None:
     """The same when the model raises, at its first call or in the middle of the work."""
-    for calls in range(4):
+    for calls in range(CALLS):
         model = subject.models.build_fused(calls)
         before = subject.models.snapshot(model)
         raised = False

@@ -249,7 +249,7 @@ def test_a_buffer_that_is_changed_in_inference_falls_back_and_says_so() -> None:
             self.count += 1
             return x.sum((1, 2))
 
-    with pytest.warns(FallbackWarning, match="changes its buffer 'count'"):
+    with pytest.warns(FallbackWarning, match="changes 'count' in inference"):
         ab.get_method("fastism")(Counting()).attribute(one_hot(1, 4, 6), target="all")
 
 
