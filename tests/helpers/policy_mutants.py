@@ -58,7 +58,7 @@ MUTANTS = (
     ),
     Mutant(
         "what is rounding of predictions is 1,000 times as much",
-        "attribution_bench/models/consistency.py",
+        "attribution_bench/models/differences.py",
         '{"full": 1e-4, "low": 3e-2}',
         '{"full": 1e-1, "low": 3e1}',
         "tests/models/test_consistency.py::test_what_is_refused",
