@@ -21,7 +21,7 @@ from attribution_bench.timer import Clock, timed
 RELATIVE_TO = {
     "centred": ": relative to the mean of all letters at the same position",
     "centred-alternatives": ": relative to the mean of the other letters at the same position",
-    "delta": ": relative to the letter that is there, whose own score is 0",
+    "delta": ": relative to the reference letter, whose own score is 0",
 }
 """Score convention -> what that means for a score, in words."""
 Method = Callable[..., Attribution]

@@ -81,7 +81,7 @@ def _loaded(keras: Any, copy: Path, model: CheckedModel) -> Any:
 
 @contextlib.contextmanager
 def _bounded_weights(layer: Any, values: int) -> Iterator[None]:
-    """Let layers of this thread make weights of so many values at most: a configuration may state any size."""
+    """Limit the values of the weights that layers of this thread make: a configuration may state any size."""
     add_weight: Callable[..., Any] = layer.add_weight
 
     def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
