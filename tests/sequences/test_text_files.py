@@ -75,10 +75,10 @@ def test_bytes_of_other_encodings_are_kept_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (gzip.compress(b"one\n" * 1000)[:-10], "damaged gzip file"),
-        (gzip.compress(b"one\n") + b"more", "damaged gzip file"),
+        (gzip.compress(b"one\n" * 1000, mtime=0)[:-10], "damaged gzip file"),
+        (gzip.compress(b"one\n", mtime=0) + b"more", "damaged gzip file"),
         (b"\x1f\x8bnonsense", "damaged gzip file"),
-        (gzip.compress(b"one\n")[:-5] + b"\0\0\0\0\0", "damaged gzip file"),
+        (gzip.compress(b"one\n", mtime=0)[:-5] + b"\0\0\0\0\0", "damaged gzip file"),
         ("one\n".encode("utf-16"), "UTF-16"),
         ("one\n".encode("utf-16-le"), "line 1 of .* is not text"),
         (b"one\ntw\0o\n", "line 2 of .* is not text"),
@@ -86,7 +86,7 @@ def test_bytes_of_other_encodings_are_kept_apart(tmp_path: Path) -> None:
         (b"PK\x03\x04", "zip archive"),
         (b"\xfd7zXZ\0", "compressed by xz"),
         (b"\x28\xb5\x2f\xfd", "zstd"),
-        (gzip.compress(gzip.compress(b"one\n")), "not text"),
+        (gzip.compress(gzip.compress(b"one\n", mtime=0), mtime=0), "not text"),
     ],
 )
 def test_files_that_are_no_text(tmp_path: Path, data: bytes, message: str) -> None:
