@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.logo_scores import LogoScores, find_logo_scores
@@ -18,10 +17,6 @@ from attribution_bench.reporting.digits import DIGITS
 from attribution_bench.reporting.faithfulness.texts import listed
 from attribution_bench.reporting.labels import architecture_label, framework_label
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-FIGURE_KINDS = ("png", "svg")
 PROTOCOL = (
     "A cell is one method on one model, length and framework. After a warm-up, batch sizes are tried within a share of "
     "the cell's time budget; the best one is timed in rounds, taken in turns with the other methods on the same model. "
@@ -69,12 +64,13 @@ def render_report(folder: Path) -> list[Path]:
 
 
 def _figure_files(comparison: Comparison) -> dict[str, bytes]:
-    from attribution_bench.reporting.figures import has_bars, seconds_figure
+    from attribution_bench.reporting.figures import figure_files, has_bars, seconds_figure
 
-    return _rendered("seconds", seconds_figure(comparison)) if has_bars(comparison) else {}
+    return figure_files("seconds", seconds_figure(comparison)) if has_bars(comparison) else {}
 
 
 def _logo_files(logos: Sequence[LogoScores]) -> dict[str, bytes]:
+    from attribution_bench.reporting.figures import figure_files
     from attribution_bench.reporting.logos import logo_figure
 
     files: dict[str, bytes] = {}
@@ -85,17 +81,8 @@ def _logo_files(logos: Sequence[LogoScores]) -> dict[str, bytes]:
         if panels:
             heading = f"{architecture_label(scores.architecture)} in {framework_label(scores.framework)}"
             figure = logo_figure(panels, alphabet=scores.alphabet, start=scores.start, heading=heading)
-            files |= _rendered(_logo_name(scores), figure)
+            files |= figure_files(_logo_name(scores), figure)
     return files
-
-
-def _rendered(name: str, figure: "Figure") -> dict[str, bytes]:
-    from attribution_bench.reporting.figures import render
-
-    # Laying out takes as long as drawing, so it is done once for all kinds.
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    return {f"{name}.{kind}": render(figure, kind) for kind in FIGURE_KINDS}
 
 
 def _logo_name(scores: LogoScores) -> str:

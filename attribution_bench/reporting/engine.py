@@ -43,6 +43,11 @@ class EngineRow:
         standard = None if self.baseline is None else self.seconds(self.baseline)
         return standard / own if own and standard is not None else None
 
+    def over(self, method: str, other: str) -> float | None:
+        """How many times the seconds of another method; None where either was not measured."""
+        own, theirs = self.seconds(method), self.seconds(other)
+        return own / theirs if own is not None and theirs else None
+
     def scaled(self, method: str) -> bool:
         """Whether `seconds` was scaled up from a part of the sequences, positions, or outputs that one call serves."""
         record = self.records.get(method)
@@ -66,10 +71,13 @@ class EngineRow:
         return ratio_text(ratio, min(self.digits(method), self.digits(self.baseline)))
 
     def text(self, method: str) -> str:
-        """Write the cell's figure: ``≈0.412 (41.2)``, a dash for what is not supported, a short error."""
+        """Write the cell's figure: ``≈0.412 (41.2)``, a dash for what is not supported, a short error.
+
+        Empty where the method was not run.
+        """
         record, seconds = self.records.get(method), self.seconds(method)
         if record is None:
-            return "not run"
+            return ""
         if seconds is None:
             return "–" if record.status == "unsupported" else f"failed: {short((record.error or '').split(':')[0], 30)}"
         ratio = self.ratio(method)
@@ -158,9 +166,27 @@ class EngineComparison:
     """Methods one run of which gives every output."""
 
     @property
+    def usual(self) -> tuple[str, ...]:
+        """The methods that were run on at least half of the rows: the columns of tables."""
+        return tuple(method for method in self.methods if method not in self.occasional)
+
+    @property
+    def occasional(self) -> tuple[str, ...]:
+        """The methods that were run on fewer rows, neither the fast one nor the baseline: they have lines instead."""
+        runs = {method: sum(method in row.records for row in self.rows) for method in self.methods}
+        always = (self.fast, self.baseline)
+        return tuple(method for method in self.methods if method not in always and 2 * runs[method] < len(self.rows))
+
+    @property
+    def largest(self) -> tuple[EngineRow, ...]:
+        """The rows of the largest number of sequences of each model, length and framework."""
+        found = {(row.architecture, row.length, row.framework): row for row in self.rows}
+        return tuple(found.values())
+
+    @property
     def headings(self) -> tuple[str, ...]:
-        """The methods as people read them."""
-        return tuple(self.labels[method] for method in self.methods)
+        """The usual methods as people read them."""
+        return tuple(self.labels[method] for method in self.usual)
 
     def label(self, method: str | None, otherwise: str) -> str:
         """Return a method as people read it, or other words where there is none."""

@@ -12,6 +12,7 @@ from attribution_bench.reporting.conditions import checks_sentence, facts, setup
 from attribution_bench.reporting.csv_text import csv_text
 from attribution_bench.reporting.digits import DIGITS
 from attribution_bench.reporting.engine import Efficiency, EngineComparison, EngineRow, Growth, compare_engine
+from attribution_bench.reporting.engine_summary import summary
 from attribution_bench.reporting.faithfulness.texts import listed
 from attribution_bench.reporting.labels import (
     architecture_label,
@@ -58,6 +59,11 @@ PRECISIONS = (
     "precision. Errors are the largest differences from full passes in double precision at a few of the positions: of "
     "the predictions, over the largest prediction, and of what mutations change, over the largest change."
 )
+OCCASIONAL = (
+    "These were measured on few lines. In parentheses as above; in the column beside it how many times the seconds of "
+    "the fast method on the same line each takes."
+)
+FIGURE = "ratio.svg"
 NOTES = "notes.md"
 """A file of the folder, written by hand, that becomes a part of the page."""
 LONGEST_NOTES = 2**22
@@ -75,7 +81,9 @@ CSV_COLUMNS = (
 
 
 def render_engine_report(folder: Path) -> list[Path]:
-    """Render the folder again from ``records/*.json`` and ``profiles/*.json``: ``table.csv`` and ``README.md``.
+    """Render the folder again from ``records/*.json`` and ``profiles/*.json``.
+
+    Writes ``table.csv``, ``ratio.png`` and ``.svg`` where a ratio is known, and ``README.md``, which begins with them.
 
     What ``notes.md`` holds, where somebody has written one, becomes a part of the page.
 
@@ -91,8 +99,16 @@ def render_engine_report(folder: Path) -> list[Path]:
     written = Path(folder) / NOTES
     with reading(written, "is no text that can be read"):
         notes = read_bounded(written, LONGEST_NOTES).decode().strip() if written.exists() else ""
-    contents = {"table.csv": _csv(comparison), "README.md": _page(records, comparison, notes)}
+    contents: dict[str, str | bytes] = {"table.csv": _csv(comparison), **_figure_files(comparison)}
+    contents["README.md"] = _page(records, comparison, notes, FIGURE if FIGURE in contents else None)
     return [write_whole(Path(folder) / name, content) for name, content in contents.items()]
+
+
+def _figure_files(comparison: EngineComparison) -> dict[str, bytes]:
+    from attribution_bench.reporting.engine_figure import has_ratios, ratio_figure
+    from attribution_bench.reporting.figures import figure_files
+
+    return figure_files("ratio", ratio_figure(comparison)) if has_ratios(comparison) else {}
 
 
 def engine_terminal_table(records: Sequence[Record]) -> "Table":
@@ -109,16 +125,18 @@ def engine_terminal_table(records: Sequence[Record]) -> "Table":
         table.add_column(Text(name.replace(" ", "\n")), justify=justify, no_wrap=name != "Model")
     for row in comparison.rows:
         model, length, framework = _place(row)
-        figures = (row.text(method).replace(" ", "\n") for method in comparison.methods)
+        figures = (row.text(method).replace(" ", "\n") for method in comparison.usual)
         table.add_row(*map(Text, (f"{model}, {framework}", length, str(row.sequences), *figures)))
     return table
 
 
-def _page(records: Sequence[Record], comparison: EngineComparison, notes: str) -> str:
-    methods, rows = comparison.methods, comparison.rows
+def _page(records: Sequence[Record], comparison: EngineComparison, notes: str, figure: str | None) -> str:
+    methods, rows = comparison.usual, comparison.rows
     labels, fast = comparison.headings, markdown_text(comparison.label(comparison.fast, "the fast method"))
     parts = [
         f"# {fast}'s engine, measured" if comparison.fast else "# The engine suite, measured",
+        *([markdown_text(" ".join(sentences))] if (sentences := summary(records, comparison)) else []),
+        *([f"![{markdown_text(_figure_text(comparison))}]({figure})"] if figure else []),
         markdown_text(setup_sentence(records)),
         _gpu_sentence(records),
         "## Time",
@@ -128,6 +146,7 @@ def _page(records: Sequence[Record], comparison: EngineComparison, notes: str) -
         ),
         _caption(comparison),
         *(["\n".join(f"- {markdown_text(note)}" for note in comparison.notes)] if comparison.notes else []),
+        *_occasional_section(comparison),
         "## Memory",
         _table(
             (*PLACE, "Sequences", *labels),
@@ -153,10 +172,36 @@ def _page(records: Sequence[Record], comparison: EngineComparison, notes: str) -
         "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts(records) if name != "sequences"),
         "## Files",
         "`records/` holds one JSON file a cell, `profiles/` one a model and length that was profiled, `table.csv` the "
-        "cells with full precision. To render everything again, in this folder:",
+        "cells with full precision, `ratio.svg` and `ratio.png` the figure. To render all of it again, in this folder:",
         "```bash\nattribution-bench report .\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _figure_text(comparison: EngineComparison) -> str:
+    """Describe the figure for those who do not see it."""
+    fast, standard = comparison.label(comparison.fast, "the fast method"), comparison.label(comparison.baseline, "")
+    return f"How many times as fast as {standard} {fast} is, against the length of the sequences, a line a model."
+
+
+def _occasional_section(comparison: EngineComparison) -> list[str]:
+    """List the lines of methods that were run on few rows, each beside the fast method on the same row."""
+    lines = [
+        (
+            comparison.labels[method],
+            *_place(row),
+            str(row.sequences),
+            row.text(method),
+            _optional(comparison.fast and row.over(method, comparison.fast), lambda ratio: ratio_text(ratio, 2)),
+            _memory(row, method),
+        )
+        for method in comparison.occasional
+        for row in comparison.rows
+        if method in row.records
+    ]
+    against = f"Over {comparison.label(comparison.fast, 'the fast method')}"
+    header = ("Method", *PLACE, "Sequences", "Seconds per sequence", against, "Memory (MiB)")
+    return ["## Other implementations and methods, on some lines", _table(header, lines), OCCASIONAL] if lines else []
 
 
 def _gpu_sentence(records: Sequence[Record]) -> str:
@@ -177,7 +222,7 @@ def _caption(comparison: EngineComparison) -> str:
         whole = markdown_text(listed([comparison.labels[method] for method in comparison.whole]))
         predict = "predicts" if len(comparison.whole) == 1 else "predict"
         sentences.append(f"{whole} {predict} every mutation of every position for every output in one run.")
-    if len(comparison.whole) < len(comparison.methods):
+    if any(method not in comparison.whole for method in comparison.usual):
         others = "The other methods' figures" if comparison.whole else "The figures"
         sentences.append(f"{others} are for one output, of which they need a run each.")
     return " ".join([*sentences, DIGITS, SCALED])
@@ -296,7 +341,7 @@ def _optional(value: float | None, text: Callable[[float], str]) -> str:
 
 
 def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rule = ["---" if name in ("Model", "Framework", "Heaviest steps") else "---:" for name in header]
+    rule = ["---" if name in ("Method", "Model", "Framework", "Heaviest steps") else "---:" for name in header]
     rows = [header, *lines]
     text = [f"| {' | '.join(map(markdown_text, row))} |" for row in rows]
     return "\n".join([text[0], f"| {' | '.join(rule)} |", *text[1:]])

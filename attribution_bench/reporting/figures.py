@@ -22,6 +22,7 @@ from attribution_bench.reporting.labels import (
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73")
 """Colours of the frameworks in order; colour-blind readers can tell them and the grey apart (Okabe and Ito)."""
+FIGURE_KINDS = ("png", "svg")
 PAPER_COLOUR = "#808080"
 PAPER_LABEL = "paper"
 SCALED_HATCH = "////"
@@ -100,6 +101,14 @@ def render(figure: Figure, kind: str) -> bytes:
     with matplotlib.rc_context({"svg.hashsalt": "attribution-bench", "svg.fonttype": "path", "pdf.fonttype": 42}):
         figure.savefig(file, format=kind, dpi=150, metadata=dates.get(kind))
     return file.getvalue()
+
+
+def figure_files(name: str, figure: Figure) -> dict[str, bytes]:
+    """Return the files of a figure by name, one for each of `FIGURE_KINDS`; its layout is fixed afterwards."""
+    # Laying out takes as long as drawing, so it is done once for all kinds.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return {f"{name}.{kind}": render(figure, kind) for kind in FIGURE_KINDS}
 
 
 def _draw_panel(axes: Axes, rows: list[Row], series: list[str], thickness: float) -> None:

@@ -10,11 +10,13 @@ import pytest
 
 from attribution_bench import Tags
 from attribution_bench.benchmark.engine_profile import EngineProfile, MeasuredProfile, NodeTime, PrecisionTime
-from attribution_bench.benchmark.results import Record, Workload, save_record
+from attribution_bench.benchmark.results import OutputCheck, Record, Workload, save_record
 from attribution_bench.environment import Machine
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.reporting import of_engine_suite, render_engine_report
 from attribution_bench.reporting.engine import EngineComparison, compare_engine
+from attribution_bench.reporting.engine_figure import ratio_figure
+from attribution_bench.reporting.engine_summary import summary
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_figures_are_a_sequences_and_ratios_are_over_standard_ism(records: list[
     assert eight.text("deepshap") == "0.0500 (200)"
     assert eight.text("integrated_gradients") == "failed: MemoryError"
     assert one.text("fastism") == "0.750"
-    assert one.text("standard_ism") == "not run"
+    assert one.text("standard_ism") == ""
     assert comparison.notes == ("bpnet 1000 8 sequences torch integrated_gradients: failed: MemoryError: no | more",)
 
 
@@ -146,8 +148,15 @@ def test_the_page_shows_everything_and_renders_the_same_again(
         save_record(record, tmp_path)
     profile.save(tmp_path)
     written = render_engine_report(tmp_path)
-    assert [path.name for path in written] == ["table.csv", "README.md"]
+    assert [path.name for path in written] == ["table.csv", "ratio.png", "ratio.svg", "README.md"]
     page = (tmp_path / "README.md").read_text()
+    # 10 s against 0.5; one sequence alone takes 0.75. No check, no longer sequences, no other method: two sentences.
+    assert page.split("\n\n")[1] == (
+        "fastISM is 20 times as fast as Standard ISM on BPNet (profile and count) (1000 letters). It needs no large "
+        "batch: one sequence alone costs 1.5 times as much as one among 8."
+    )
+    assert page.split("\n\n")[2].endswith("](ratio.svg)")
+    assert "not run" not in page
     assert "No GPU was used where this was measured" in page
     assert "| BPNet (profile and count) | 1000 | PyTorch | 8 | 0.500 (20.0) | ≈10.0 | failed: MemoryError |" in page
     assert "integrated\\_gradients: failed: MemoryError: no \\| more" in page
@@ -196,3 +205,71 @@ def test_records_of_the_suite_and_others_are_not_mixed(records: list[Record], ma
     assert not of_engine_suite([other])
     with pytest.raises(InvalidInputError, match="separate folders"):
         of_engine_suite([*records, other])
+
+
+def test_methods_that_were_run_on_few_rows_have_lines_in_the_place_of_columns(
+    records: list[Record], make_record: Callable[..., Record], tmp_path: Path
+) -> None:
+    rows = [*records]
+    for length in (2000, 4000):  # twice and three times as long as linear growth from 4 s for 8 sequences
+        made = make_record("fastism", 4.0 * (length / 1000) ** 2, architecture="bpnet", done=(8, length, 1))
+        check = OutputCheck("predictions with plain passes", passed=True, largest_difference=length / 1e9)
+        changes = {"asked": made.done, "check": check, "sequences": replace(made.sequences, length=length)}
+        rows.append(replace(made, workload=Workload("bpnet", length, "torch", "fastism", 8), **changes))
+    other = make_record("another", 8.0, architecture="bpnet", done=(8, 1000, 1001), asked=(8, 1000, 1001))
+    tags = Tags(frozenset({"torch"}), gives_predictions=True)
+    rows.append(replace(other, workload=Workload("bpnet", 1000, "torch", "another", 8), tags=tags, label="Another"))
+
+    comparison = compare_engine(rows, ())
+    assert comparison.occasional == ("integrated_gradients", "deepshap", "another")
+    assert comparison.usual == ("fastism", "standard_ism")
+    sentences = summary(rows, comparison)
+    assert sentences[1].startswith(
+        "The ratio grows with the length: fastISM takes 2.0 to 4.0 times as long for a letter"
+    )
+    assert "in 2 cells" in sentences[2]
+    assert "at most 4.0e-06 of the largest" in sentences[2]
+    assert sentences[-1] == (
+        "Of other methods, on the lines where they were run, DeepSHAP took 0.10 times and Another took 2.0 times "
+        "as long as fastISM."
+    )
+    for record in rows:
+        save_record(record, tmp_path)
+    page = render_engine_report(tmp_path)[-1].read_text()
+    assert "| Model | Length | Framework | Sequences | fastISM | Standard ISM |" in page
+    assert "| Another | BPNet (profile and count) | 1000 | PyTorch | 8 | 1.00 (10.0) | 2.0 |" in page
+
+
+def test_without_a_baseline_nothing_is_claimed(records: list[Record], tmp_path: Path) -> None:
+    alone = [record for record in records if record.workload.method == "deepshap"]
+    assert summary(alone, compare_engine(alone, ())) == []
+    save_record(alone[0], tmp_path)
+    assert [path.name for path in render_engine_report(tmp_path)] == ["table.csv", "README.md"]
+
+
+def test_the_figure_has_a_line_a_model_and_no_ticks_that_overlap(make_record: Callable[..., Record]) -> None:
+    def cell(architecture: str, framework: str, length: int, method: str, seconds: float) -> Record:
+        made = make_record(method, seconds, architecture=architecture, done=(1, length, 1), asked=(1, length, 1))
+        return replace(made, workload=Workload(architecture, length, framework, method, 1))
+
+    lines = {("bpnet", "torch"): (1000, 2000), ("bpnet", "keras"): (1000,), ("odd $x$", "torch"): (2100,)}
+    records = [
+        cell(*model, length, method, seconds)
+        for model, lengths in lines.items()
+        for length in lengths
+        for method, seconds in (("fastism", 1.0), ("standard_ism", length / 100))
+    ]
+    figure = ratio_figure(compare_engine(records, ()))
+    axes = figure.axes[0]
+    assert [line.get_xydata().tolist() for line in axes.get_lines()] == [
+        [[1000.0, 10.0], [2000.0, 20.0]],
+        [[1000.0, 10.0]],
+        [[2100.0, 21.0]],
+    ]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "odd $x$: 21×",
+        "BPNet (profile and count): 10× to 20×",
+        "BPNet (profile and count) in Keras: 10×",
+    ]
+    assert axes.get_xticks().tolist() == [1000.0, 2000.0]
