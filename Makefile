@@ -9,7 +9,7 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed job-overhead repeatability lint clean
+.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed gpu-report job-overhead repeatability lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-long         run the tests that take minutes each"
 	@echo "make mutants           change policies one by one, and see a test notice each"
 	@echo "make speed             measure fastISM beside standard ISM on published architectures, and variants beside two full passes"
+	@echo "make gpu-report        check and measure fastISM on a GPU, in at most eight minutes and with PyTorch alone"
 	@echo "make repeatability     run one cell of the benchmark three times, and see how far the figures lie apart"
 	@echo "make job-overhead      measure what a job costs beside its method, and that its memory stays flat"
 	@echo "make lint              check style, formatting, types and the direction of imports"
@@ -53,6 +54,10 @@ mutants: $(VENV)/.installed-dev
 speed: $(VENV)/.installed-dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/never_slower.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/variants.py
+
+# Needs nothing but PyTorch: it runs on a machine where nothing can be installed, and takes .venv where there is one.
+gpu-report:
+	PYTHONPATH=.:plugins:tests/helpers $(or $(wildcard $(BIN)/python),$(PYTHON)) tests/speed/gpu_report.py $(ARGS)
 
 repeatability: $(VENV)/.installed-dev
 	$(BIN)/python tests/speed/repeatability.py $(ARGS)

@@ -29,24 +29,23 @@ def ratio_figure(comparison: EngineComparison) -> Figure:
 
     The legend gives each model's first and last ratio; a model of one length is a point.
     """
-    assert comparison.fast is not None  # `has_ratios` tells
-    lines = models(comparison, comparison.fast)
+    fast = comparison.fast
+    assert fast is not None  # `has_ratios` tells
+    lines = models(comparison, fast)
     figure = Figure(figsize=(7.2, 4.2), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     FigureCanvasAgg(figure)
     axes: Axes = figure.subplots()
+    drawn = []
     for number, (label, rows) in enumerate(lines):
-        ratios = [row.ratio(comparison.fast) or 0.0 for row in rows]
-        axes.plot(
+        ratios = [row.ratio(fast) or 0.0 for row in rows]
+        (line,) = axes.plot(
             [row.length for row in rows], ratios, color=COLOURS[number % len(COLOURS)],
-            marker=MARKERS[number % len(MARKERS)], markersize=6, linewidth=1.8, label=_legend(label, ratios),
+            marker=MARKERS[number % len(MARKERS)], markersize=6, linewidth=1.8,
         )  # fmt: skip
-    # The legend's order is that of the lines, from above.
-    handles, labels = axes.get_legend_handles_labels()
-    highest = sorted(range(len(lines)), key=lambda number: -(lines[number][1][-1].ratio(comparison.fast) or 0.0))
-    legend = figure.legend(
-        [handles[number] for number in highest], [labels[number] for number in highest],
-        loc="outside right upper", frameon=False, fontsize=9,
-    )  # fmt: skip
+        drawn.append((ratios[-1], line, _legend(label, ratios)))
+    drawn.sort(key=lambda item: -item[0])  # the legend's order is that of the lines, from above
+    _, handles, labels = zip(*drawn, strict=True)
+    legend = figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
     for text in legend.get_texts():
         text.set_parse_math(False)
     lengths = _ticks([row.length for _, rows in lines for row in rows])

@@ -192,7 +192,7 @@ def _occasional_section(comparison: EngineComparison) -> list[str]:
             *_place(row),
             str(row.sequences),
             row.text(method),
-            _optional(comparison.fast and row.over(method, comparison.fast), lambda ratio: ratio_text(ratio, 2)),
+            _optional(row.over(method, comparison.fast or ""), lambda ratio: ratio_text(ratio, 2)),
             _memory(row, method),
         )
         for method in comparison.occasional

@@ -50,7 +50,7 @@ def models(comparison: EngineComparison, method: str) -> list[tuple[str, list[En
 
 
 def _speed(comparison: EngineComparison, method: str, fast: str, standard: str) -> list[str]:
-    parts = []
+    parts: list[str] = []
     for label, rows in models(comparison, method):
         ratios = [ratio for row in rows if (ratio := row.ratio(method)) is not None]
         lengths = _range(f"{row.length}" for row in (rows[0], rows[-1]))

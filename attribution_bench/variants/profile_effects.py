@@ -6,7 +6,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax, xlog1py
 
 from attribution_bench.errors import InvalidInputError, TargetError
 from attribution_bench.models import OutputSpec, Target
@@ -142,7 +141,9 @@ class BoundProfileEffects:
         """Return profiles (V, channels, positions) as distributions (V, channels * positions)."""
         flat = profile.reshape(len(profile), -1)
         if self.choice.profile_scale == "logits":
-            return np.asarray(np.exp(log_softmax(flat, axis=1)))
+            from scipy.special import softmax  # takes longer to import than the package
+
+            return np.asarray(softmax(flat, axis=1))
         total = flat.sum(axis=1, keepdims=True)
         # Numbers below zero, or none above it, are no distribution, and have no distance.
         total[(flat < 0).any(axis=1) | (total[:, 0] <= 0)] = np.nan
@@ -156,6 +157,8 @@ def jensen_shannon(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDAr
     divergence is m((1 - d) log(1 - d) + (1 + d) log(1 + d)) / 2. Written so, the distance of nearly equal distributions
     is not lost in rounding, of which the square root would make 1e-8.
     """
+    from scipy.special import xlog1py  # takes longer to import than the package
+
     if one.shape[1] == 0:
         return np.full(len(one), np.nan)
     total = one + other
