@@ -24,8 +24,8 @@ from attribution_bench.jobs.contents import (
     values_of,
     with_observed,
 )
-from attribution_bench.models import OutputSpec, SequenceModel, Target
-from attribution_bench.models.targets import select
+from attribution_bench.models import SequenceModel, Target
+from attribution_bench.models.strand_targets import same_on_both_strands
 from attribution_bench.request import MEMORY_HALVINGS, Progress
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences.strands import check_strands, reverse_complement
@@ -180,21 +180,7 @@ def check_both_strands(
             "both strands cannot be averaged where a further input has several numbers a sequence, whose order on the "
             "other strand is not known; score one strand"
         )
-    outputs: Sequence[OutputSpec] = model.outputs(length, tuple(extra[:1] for extra in extras))
-    assumed = []
-    for selection in select(target, outputs):
-        shape = outputs[selection.position].shape
-        if selection.reducer is None and outputs[selection.position].size > 1 and len(shape) == 1:
-            assumed.append(
-                f"both strands: the numbers of output {selection.name!r} {shape} are taken for tasks, each the same on "
-                f"both; if they are places along the sequence, give a reducer, such as {selection.name}:sum"
-            )
-        if selection.reducer is None and len(shape) > 1:
-            raise UnsupportedError(
-                f"both strands cannot be averaged of single places of output {selection.name!r} {shape}, which lie "
-                f"elsewhere on the other strand; give a reducer, such as {selection.name}:sum"
-            )
-    return tuple(assumed)
+    return same_on_both_strands(target, model.outputs(length, tuple(extra[:1] for extra in extras)))
 
 
 def described_options(options: Mapping[str, Any]) -> dict[str, Any]:

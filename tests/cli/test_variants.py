@@ -54,16 +54,19 @@ def test_the_table_holds_what_the_function_gives(command: Callable[..., Any], ge
         for name, value in score.effects.items():
             assert row[name] == pytest.approx(value, rel=1e-4, abs=1e-6)
     settings = json.loads((tmp_path / "effects.tsv.json").read_text())
-    assert (settings["model"], settings["length"], settings["strand"]) == ("demo_profile", 256, "both")
+    assert (settings["models"][0]["label"], settings["length"], settings["strand"]) == ("demo_profile", 256, "both")
     with pysam.VariantFile(str(annotated)) as file:
         assert sum("AB_jsd" in record.info for record in file) == 15
 
-    again = command("variants", "demo_profile", VCF, *arguments, "--json", "--chromosome", "NC_001416.1")
+    again = command("variants", "demo_profile", VCF, *arguments, "--json", "--chromosome", "NC_001416.1", "--restart")
     events = [json.loads(line) for line in again.out.splitlines()]
     assert [event["event"] for event in events] == ["progress", "summary"]
     assert events[-1]["set_aside"] == {"OVERLAPPING_DELETION": 1, "REF_MISMATCH": 1, "SYMBOLIC": 1}
 
     shared = command("variants", "demo_profile", VCF, *arguments, "--share-windows")
+    assert shared.code == 2
+    assert "share_within: 0 then, 32 now" in shared.err
+    shared = command("variants", "demo_profile", VCF, *arguments, "--share-windows", "--restart")
     assert shared.code == 0
     assert len(pd.read_csv(table, sep="\t")) == 20
 
@@ -81,6 +84,7 @@ def test_numbers_and_standard_input(genome: Path, tmp_path: Path) -> None:
     with pysam.VariantFile(str(annotated)) as file:
         assert len(list(file)) == 17
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".effects.tsv.lock",
         "annotated.vcf",
         "effects.tsv",
         "effects.tsv.json",
@@ -92,8 +96,6 @@ def test_numbers_and_standard_input(genome: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--strict"], "allele * of an overlapping deletion"),
-        (["--fail-on-mismatch"], "NC_001416.1:7501:A:G: reference is not what the genome has"),
         (["--chromosome", "lambda"], "contig 'lambda' is not in genome.fa, which has NC_001416.1"),
         (["--effects", "profile", "--target", "count"], "--target goes with --effects numbers"),
         (["--distance", "5"], "--distance goes with --effects splicing"),

@@ -26,8 +26,10 @@ from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.regions import Windows, default_anchor, parse_locus, read_regions
 from attribution_bench.variants import ScalarEffects
 from attribution_bench.variants.effects import ModelOutputs
+from attribution_bench.variants.ensemble import EnsembleEffects
+from attribution_bench.variants.further_inputs import FurtherInputs, ModelExtras
 from attribution_bench.variants.job import score_vcf
-from attribution_bench.variants.score import VariantScorer
+from attribution_bench.variants.score import Member, VariantScorer
 from attribution_bench.variants.windows import Alleles, Placing
 
 EXAMPLES = Path(str(files("attribution_bench.sequences") / "data" / "examples"))
@@ -57,13 +59,17 @@ FIELDS = (
 class Zeros:
     """Predicts 0 for every allele."""
 
-    def predict(self, alleles: Sequence[Alleles]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def predict(
+        self, alleles: Sequence[Alleles], keys: object, extras: object
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         return {"y": np.zeros(len(alleles))}, {"y": np.zeros(len(alleles))}
 
 
 def scorer(genome: Genome) -> VariantScorer:
     effects = ScalarEffects("y").bind(ModelOutputs((OutputSpec("y", ()),), LENGTH, "NAL"))
-    return VariantScorer(genome, Placing(LENGTH), ("+", "-"), effects, Zeros())  # type: ignore[arg-type]
+    inputs = FurtherInputs({})
+    member = Member(effects, Zeros(), ModelExtras(inputs, ()))  # type: ignore[arg-type]
+    return VariantScorer(genome, Placing(LENGTH), ("+", "-"), (member,), EnsembleEffects((effects,)), inputs)
 
 
 def read_genome(path: Path) -> None:

@@ -119,13 +119,14 @@ def test_the_other_strand_is_turned_round() -> None:
 
 
 def test_positions_that_are_not_central_have_one_strand() -> None:
-    for effects, values in (
-        (ProfileEffects().bind(outputs(profile=(5,))), {"profile": np.zeros((1, 5))}),
-        (SplicingEffects({"donor": 0}).bind(outputs(classes=(3, 5))), {"classes": np.zeros((1, 3, 5))}),
+    for effects in (
+        ProfileEffects().bind(outputs(profile=(5,))),
+        SplicingEffects({"donor": 0}).bind(outputs(classes=(3, 5))),
     ):
-        effects.quantities(values, "+")
-        with pytest.raises(TargetError, match="window of one letter more or less"):
-            effects.quantities(values, "-")
+        assert effects.strand_assumptions("+") == ()
+        for strands in ("-", "+-"):
+            with pytest.raises(TargetError, match="window of one letter more or less"):
+                effects.strand_assumptions(strands)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def engine(profiles: torch.nn.Module) -> ab.InSilicoMutagenesis:
     return method
 
 
+@pytest.mark.filterwarnings("ignore:both strands")
 @pytest.mark.parametrize("contig", ["chr1", "short", "gap"])
 @pytest.mark.parametrize("strand", ["+", "-", "both"])
 @pytest.mark.parametrize("share_within", [0, 7])
