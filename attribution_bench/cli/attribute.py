@@ -15,6 +15,7 @@ import typer
 
 from attribution_bench.cli import options, sequence_source
 from attribution_bench.cli.benchmark import parse_target
+from attribution_bench.cli.further_inputs import Inputs, further_inputs
 from attribution_bench.cli.terminal import note
 from attribution_bench.errors import InvalidInputError, SetAsideError
 
@@ -82,10 +83,7 @@ def attribute(
         ),
     ] = None,
     each_model: Annotated[bool, typer.Option("--each-model", help="Of several models, store each one's too.")] = False,
-    inputs: Annotated[
-        Path | None,
-        typer.Option(help=".npz or .npy of the model's further inputs, in its order, with a row for every record."),
-    ] = None,
+    inputs: Inputs = None,
     seed: Annotated[int, options.SEEDS.option("Of methods that draw references", metavar="NUMBER")] = 0,
     batch_size: Annotated[
         int | None, options.BATCHES.option("Sequences in one call of the model", metavar="NUMBER")
@@ -130,6 +128,7 @@ def attribute(
     from attribution_bench.jobs.interruption import stopping
     from attribution_bench.models.loading import model_source
     from attribution_bench.sequences import ALPHABETS
+    from attribution_bench.sequences.regions import RegionSource
 
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
@@ -157,6 +156,7 @@ def attribute(
             stranded=stranded,
             alphabet=ALPHABETS[alphabet],
         )
+    further = further_inputs(inputs, source.genome if isinstance(source, RegionSource) else None)
     models = [NamedModel(one.open(length=source.length, **settings), one.label, one.identity) for one in sources]
     progress = JobProgress()
     with progress if not json_lines else nullcontext(), stopping(lambda n: announce(stopping_text(n))) as stop:
@@ -167,7 +167,7 @@ def attribute(
                 output,
                 methods=chosen,
                 target=None if target is None else parse_target(target),
-                additional_forward_args=inputs,
+                additional_forward_args=further or None,
                 store=options.names(store, DEFAULT_CONTENTS),
                 dtype=dtype.value,
                 convention=convention,  # type: ignore[arg-type]

@@ -17,12 +17,13 @@ from attribution_bench.jobs.blocks import Blocks
 from attribution_bench.jobs.contents import Values
 from attribution_bench.jobs.events import Caution, Event, Observer, ShardDone, Started, Summary, Working
 from attribution_bench.jobs.interruption import Stop, never
-from attribution_bench.jobs.job import Job, checked_shards, manifest_of, strand_assumptions
+from attribution_bench.jobs.job import Job, assumptions, checked_shards, manifest_of
 from attribution_bench.jobs.lock import LOCK, locked
 from attribution_bench.jobs.manifest import FILE, Manifest, check_same
 from attribution_bench.jobs.scoring import Block, MethodScorer, Scored
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.survey import Survey, digest_of, read_shard, survey
+from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.sequences.source import Reason
 from attribution_bench.storage.durable import PARTIAL
 from attribution_bench.storage.record_arrays import SET_ASIDE
@@ -149,7 +150,7 @@ class _Run:
                 dict(self.found.examples),
             )
         )
-        for text in strand_assumptions(self.job):
+        for text in assumptions(self.job):
             self._caution(text, text)
         todo = [shard for shard in self.shards if shard.index not in finished]
         if self.store is None:
@@ -183,7 +184,11 @@ class _Run:
         if rows:
             strings = [record.sequence for record in records if record.sequence is not None]
             extras = tuple(np.asarray(array[shard.start : shard.stop])[rows] for array in job.extras.values())
-            block = Block(source.alphabet.one_hot(strings), extras)
+            turned = tuple(
+                array.other_strand(extra) if isinstance(array, TrackRows) else extra
+                for array, extra in zip(job.extras.values(), extras, strict=True)
+            )
+            block = Block(source.alphabet.one_hot(strings), extras, turned)
             for index, scorer in enumerate(self.scorers):
                 result = self._score(scorer, block, index, done, len(shard))
                 scored |= result.arrays

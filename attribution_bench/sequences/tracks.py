@@ -71,8 +71,8 @@ class Tracks:
         for path, contigs in zip(self.paths, self._contigs, strict=True):
             lacking = [contig for contig in self._genome.contigs if contig not in contigs]
             if lacking:
-                shown = ", ".join(lacking[:3]) + " ..." * (len(lacking) > 3)
-                found.append(f"{path.name} has nothing of {len(lacking)} contigs of the genome ({shown}): 0 there")
+                shown = ", ".join(lacking[:3]) + f" and {len(lacking) - 3} more contigs" * (len(lacking) > 3)
+                found.append(f"{path.name} has no values of {shown}: 0 there")
         return tuple(found)
 
     def read(self, contig: str, start: int, end: int) -> NDArray[np.float32]:

@@ -5,10 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attribution_bench.errors import ConvergenceWarning, FallbackWarning, InconsistencyWarning
-
-TOLD = (FallbackWarning, ConvergenceWarning, InconsistencyWarning)
-"""Warnings of methods that every block may repeat; a run tells the first of each text."""
+from attribution_bench.foreign_warnings import OWN
 
 
 @contextlib.contextmanager
@@ -25,12 +22,12 @@ def told(tell: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
             tell(text)
 
     with warnings.catch_warnings():
-        for category in TOLD:
+        for category in OWN:
             warnings.simplefilter("always", category)
         former = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, TOLD):
+            if issubclass(category, OWN):
                 once(str(message))
             else:
                 former(message, category, *place, **more)

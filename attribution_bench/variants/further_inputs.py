@@ -1,16 +1,16 @@
 """Further inputs of a model beside the alleles: rows that go with the records, and tracks of the genome."""
 
-import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.errors import InvalidInputError, ModelError, UnsupportedError
+from attribution_bench.errors import InvalidInputError, UnsupportedError
 from attribution_bench.jobs.further_inputs import described, read_further_inputs
+from attribution_bench.jobs.track_shapes import channel_axes, shaped
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.request import host_array
 from attribution_bench.sequences.tracks import Tracks
@@ -107,7 +107,7 @@ class ModelExtras:
                     contig, start = allele.window
                     windows[allele.window] = one.read(contig, start, start + len(allele.reference))
             values = np.stack([windows[allele.window] for allele in alleles])
-            found.append(_shaped(one.reverse_complement(values) if turned else values, axis))
+            found.append(shaped(one.reverse_complement(values) if turned else values, axis))
         return tuple(found)
 
 
@@ -141,51 +141,6 @@ def further_inputs(given: Any) -> FurtherInputs:
 def model_extras(
     inputs: FurtherInputs, model: SequenceModel, length: int
 ) -> tuple[ModelExtras, tuple[OutputSpec, ...]]:
-    """Return further inputs in the shapes that a model takes, and its outputs with them.
-
-    Tracks are (V, channels, length) for a model in the layout ``NAL``, (V, length, channels) in ``NLA``; a model that
-    takes neither is given those of one channel as (V, length).
-
-    Raises
-    ------
-    ModelError
-        The model takes none of these.
-    """
-    channels = 1 if model.layout == "NAL" else 2
-    layouts: list[tuple[int | None, ...]] = [
-        (None,) if not isinstance(one, Tracks) else (channels, None) if one.channels == 1 else (channels,)
-        for one in inputs.named.values()
-    ]
-    first: ModelError | None = None
-    for axes in itertools.product(*layouts):
-        extras = ModelExtras(inputs, axes)
-        try:
-            return extras, _outputs(model, length, tuple(_example(inputs, axes, length)))
-        except ModelError as error:
-            first = first or error
-    assert first is not None
-    raise first
-
-
-def _outputs(model: SequenceModel, length: int, extras: Extras) -> tuple[OutputSpec, ...]:
-    if not extras:
-        return model.outputs(length)
-    # Rows are looked at one by one: inputs of a wrong shape may pass by broadcasting, and mix them.
-    one_hot = model.alphabet.one_hot([(model.alphabet.letters * length)[shift : shift + length] for shift in range(2)])
-    with model.inference():
-        return model.checked_outputs(one_hot, extras)
-
-
-def _example(inputs: FurtherInputs, axes: Sequence[int | None], length: int) -> Iterator[NDArray[Any]]:
-    """Yield two rows of each input."""
-    for one, axis in zip(inputs.named.values(), axes, strict=True):
-        if isinstance(one, Tracks):
-            values = np.random.default_rng(0).random((2, one.channels, length), np.float32)
-            yield _shaped(values, axis)
-        else:
-            yield np.repeat(one[:1], 2, axis=0)
-
-
-def _shaped(values: NDArray[Any], channel_axis: int | None) -> NDArray[Any]:
-    """Return values (V, channels, positions) with channels on another axis, or without it."""
-    return values[:, 0] if channel_axis is None else np.ascontiguousarray(np.moveaxis(values, 1, channel_axis))
+    """Return further inputs in the shapes that a model takes, and its outputs with them; raises as `channel_axes`."""
+    axes, outputs = channel_axes(tuple(inputs.named.values()), model, length)
+    return ModelExtras(inputs, axes), outputs

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.errors import InvalidInputError, OptionError
+from attribution_bench.errors import InvalidInputError, JobWarning, OptionError
 from attribution_bench.models import SequenceModel, as_sequence_model
 from attribution_bench.mutagenesis import InSilicoMutagenesis
 from attribution_bench.registry import working_methods
@@ -271,7 +271,7 @@ def score_variants(
 
     Warns
     -----
-    UserWarning
+    JobWarning
         Something is taken for granted, such as that a target is the same on both strands.
 
     Raises
@@ -291,7 +291,7 @@ def score_variants(
         raise OptionError(f"{wrong}; score_variants takes {', '.join(known)}")
     scorer = variant_scorer(model, genome, ScoringOptions(**options))
     for text in scorer.cautions:
-        warnings.warn(text, stacklevel=2)
+        warnings.warn(text, JobWarning, stacklevel=2)
     return scorer.score(variants)
 
 

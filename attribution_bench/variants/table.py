@@ -149,7 +149,10 @@ def _locked(table: Path) -> Iterator[None]:
 
     with _writing(table):
         table.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(table.with_name(f".{table.name}.lock"))
+        path = table.with_name(f".{table.name}.lock")
+        # filelock takes a file that cannot be made for one that another process holds.
+        path.touch()
+        lock = filelock.FileLock(path)
         try:
             lock.acquire(blocking=False)
         except filelock.Timeout as error:
@@ -278,4 +281,3 @@ def _go_on(partial: Path, header: str, alleles: Iterator[Allele], counted: _Coun
     else:
         write_whole(partial, header)
     return itertools.chain((allele for _, allele in block), alleles)
-
