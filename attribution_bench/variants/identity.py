@@ -1,12 +1,13 @@
 """Identity of a table of effects: the settings that its numbers depend on, in a file beside it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.files import write_whole
+from attribution_bench.jobs.differences import differences
 
 
 def settings_path(table: Path) -> Path:
@@ -36,23 +37,15 @@ def check_settings(table: Path, settings: Mapping[str, Any]) -> None:
     InvalidInputError
         It is of others, which the message shows, or it is not known of which.
     """
-    before, now = read_settings(table), json.loads(json.dumps(settings))
+    before = read_settings(table)
     if before is None:
         raise InvalidInputError(
             f"{table} is begun, but {settings_path(table).name}, which tells its settings, is missing or damaged; "
             "choose another --output, or --restart to begin anew"
         )
-    shown = "; ".join(_differences(before, now, ""))
+    shown = differences(before, settings, "table")
     if shown:
         raise InvalidInputError(
             f"{table} is of other settings: {shown}. Give those, choose another --output, or --restart to begin anew, "
             "which removes the table"
         )
-
-
-def _differences(before: Any, now: Any, place: str) -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in dict.fromkeys((*before, *now)):
-            yield from _differences(before.get(name), now.get(name), f"{place}{name}: ")
-    elif before != now:
-        yield f"{place}{before!r} then, {now!r} now"

@@ -68,7 +68,7 @@ def test_the_table_holds_what_the_function_gives(command: Callable[..., Any], ge
 
     shared = command("variants", "demo_profile", VCF, *arguments, "--share-windows")
     assert shared.code == 2
-    assert "share_within: 0 then, 32 now" in shared.err
+    assert "share_within: 0 in the table, 32 now" in shared.err
     shared = command("variants", "demo_profile", VCF, *arguments, "--share-windows", "--restart")
     assert shared.code == 0
     assert len(pd.read_csv(table, sep="\t")) == 20
@@ -155,11 +155,15 @@ def many(genome: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_one_command_after_another(command: Callable[..., Any], genome: Path, tmp_path: Path, many: Path) -> None:
+def test_one_command_after_another(
+    command: Callable[..., Any], genome: Path, tmp_path: Path, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "not_to_be_captured.py").write_text(BRANCHING)
     table, lines = tmp_path / "effects.tsv", many.read_text().splitlines(keepends=True)
     few = tmp_path / "few.vcf"
     few.write_text("".join(lines[:-2]))
-    arguments = ("demo_classifier", "--genome", genome, "--output", table)
+    arguments = ("not_to_be_captured:Branching", "--genome", genome, "--length", 40, "--output", table)
     first = command("variants", arguments[0], few, *arguments[1:])
     assert "1 are an earlier variant again, scored like any other" in first.err
     # Of a method's warning the job tells the text, once.
@@ -172,7 +176,7 @@ def test_one_command_after_another(command: Callable[..., Any], genome: Path, tm
     assert table.read_bytes() == content
     other = command("variants", arguments[0], few, *arguments[1:], "--strand", "-")
     assert other.code == 2
-    assert "strand: '+' then, '-' now" in other.err
+    assert "strand: '+' in the table, '-' now" in other.err
     assert "--restart" in other.err
     assert table.read_bytes() == content
     longer = command("variants", arguments[0], many, *arguments[1:])
@@ -268,6 +272,20 @@ def one():
 
 def two():
     return Fold(2)
+"""
+BRANCHING = """
+import torch
+
+
+class Branching(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = torch.nn.Conv1d(4, 3, 9)
+
+    def forward(self, x):
+        hidden = torch.tanh(self.stem(x)).sum((1, 2))[:, None]
+        return hidden if float(hidden.sum()) < 1e9 else 2 * hidden
 """
 LOADER = """
 from pathlib import Path

@@ -182,7 +182,7 @@ def test_other_settings_and_other_variants_are_refused(
 
     with pytest.raises(KeyboardInterrupt):
         write_effects(scorer, many, path, {"length": 40, "strand": "+"}, progress=stopped)
-    with pytest.raises(InvalidInputError, match="strand: '\\+' then, 'both' now"):
+    with pytest.raises(InvalidInputError, match="strand: '\\+' in the table, 'both' now"):
         write_effects(scorer, many, path, {"length": 40, "strand": "both"})
     with pytest.raises(SequenceError, match="the run that was stopped scored"):
         write_effects(scorer, many[1:], path, {"length": 40, "strand": "+"})
@@ -219,7 +219,7 @@ def test_a_complete_table_is_not_computed_again(
     assert (again.total, again.scored, again.kept, again.new) == (first.total, first.scored, first.total, 0)
     assert (again.set_aside, again.duplicates) == (first.set_aside, first.duplicates)
     assert (counter.alleles, path.read_bytes(), finished) == (asked, content, [path])
-    with pytest.raises(InvalidInputError, match="strand: '\\+' then, 'both' now"):
+    with pytest.raises(InvalidInputError, match="strand: '\\+' in the table, 'both' now"):
         write_effects(scorer, many, path, {"strand": "both"})
     with pytest.raises(InvalidInputError, match=f"is complete and has {many[3]}, which is not among the variants"):
         write_effects(scorer, [*many[:3], *many[4:]], path, {"strand": "+"})
