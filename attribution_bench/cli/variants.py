@@ -154,6 +154,8 @@ def variants(
         --output effects.tsv --annotated annotated.vcf.gz
       attribution-bench variants splice.h5 - --genome hg19.fa --effects splicing --classes acceptor=1,donor=2 \\
         --distance 50 --length 10101 --output effects.tsv < variants.vcf
+      attribution-bench variants fold0.pt2 variants.vcf --genome hg38.fa --fold fold1.pt2 --fold fold2.pt2 \\
+        --inputs control=control.bw --output effects.tsv
 
     Exit codes: 0 done, 1 with --strict or --fail-on-mismatch an allele cannot be scored, 2 bad input or no allele
     could be scored, 130 interrupted, 143 stopped.
