@@ -14,10 +14,7 @@ from attribution_bench.cli.terminal import note
 from attribution_bench.errors import InvalidInputError, SetAsideError
 
 if TYPE_CHECKING:
-    from attribution_bench.models import SequenceModel
-    from attribution_bench.models.loading import ModelSource
-    from attribution_bench.sequences.genome import Genome
-    from attribution_bench.variants import Effects, ScoringOptions
+    from attribution_bench.variants import Effects
 
 DISTANCES, SHARES = options.Bounds(0, 10_000_000), options.Bounds(0, 1)
 SOME_SET_ASIDE, NOTHING_SCORED, INTERRUPTED = 1, 2, 130
@@ -168,7 +165,7 @@ def variants(
     from attribution_bench.sequences.variants import VariantReason
     from attribution_bench.variants.annotate import check_annotated_path
     from attribution_bench.variants.cautions import told
-    from attribution_bench.variants.identity import read_settings
+    from attribution_bench.variants.identity import identity_of, read_settings
     from attribution_bench.variants.job import score_vcf
     from attribution_bench.variants.options import ScoringOptions
     from attribution_bench.variants.score import variant_scorer
@@ -216,8 +213,8 @@ def variants(
                 annotated=annotated,
                 chromosome=chromosome,
                 settings={
-                    "models": [_model_settings(*one) for one in zip(sources, models, strict=True)],
-                    **_settings(models[0], opened_genome, choices, scorer.inputs.description),
+                    "models": [{"label": one.label, "file_sha256": one.identity} for one in sources],
+                    **identity_of(scorer),
                     "threads": thread_number,
                 },
                 restart=restart,
@@ -266,38 +263,3 @@ def _effects(
             raise InvalidInputError(f"--classes takes names with indices, such as acceptor=1,donor=2, not {text!r}")
         indices[name] = int(index)
     return SplicingEffects(indices, distance=distance)
-
-
-def _model_settings(source: "ModelSource", model: "SequenceModel") -> dict[str, Any]:
-    """Return what tells a model from others, for the file beside the table."""
-    from attribution_bench.models.digest import weights_digest
-
-    # The source of a callable does not tell which weights it loads.
-    return {"label": source.label, "file_sha256": source.identity, "weights_sha256": weights_digest(model)}
-
-
-def _settings(
-    model: "SequenceModel", genome: "Genome", choices: "ScoringOptions", inputs: dict[str, Any]
-) -> dict[str, Any]:
-    """Return what the numbers depend on beside the models, for the file beside the table."""
-    from attribution_bench._version import __version__
-
-    return {
-        "genome": genome.path.name,
-        "genome_sha256": genome.digest,
-        "effects": repr(choices.effects),
-        "length": choices.length,
-        "strand": choices.strand,
-        "share_within": choices.share_within,
-        "overhang": choices.overhang,
-        "largest_unknown_share": choices.largest_unknown_share,
-        "batch_size": choices.batch_size,
-        "each_model": choices.each_model,
-        "further_inputs": inputs,
-        "framework": model.framework,
-        "layout": model.layout,
-        "sequence_input": model.sequence_input,
-        "device": model.device,
-        "dtype": str(model.numpy_dtype),
-        "versions": {"attribution-bench": __version__, **model.versions()},
-    }

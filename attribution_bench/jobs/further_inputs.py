@@ -60,11 +60,16 @@ def checked_rows(arrays: Any, count: int) -> "dict[str, NDArray[Any] | TrackRows
 
 
 def described(arrays: "Mapping[str, NDArray[Any] | TrackRows]", rows: Sequence[slice]) -> dict[str, Any]:
-    """Return shapes and digests of arrays, as a manifest holds them, reading some rows at a time."""
+    """Return places, shapes and digests of arrays, as a manifest holds them, reading some rows at a time."""
     found = {}
-    for name, array in arrays.items():
+    for place, (name, array) in enumerate(arrays.items()):
         digest = hashlib.sha256()
         for part in rows:
             digest.update(np.ascontiguousarray(array[part]).tobytes())
-        found[name] = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest.hexdigest()}
+        found[name] = {
+            "place": place,
+            "shape": list(array.shape),
+            "dtype": str(array.dtype),
+            "sha256": digest.hexdigest(),
+        }
     return found

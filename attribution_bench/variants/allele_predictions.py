@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError
-from attribution_bench.models import LazyRows, OutputSpec, Target, predict
+from attribution_bench.models import LazyRows, OutputSpec, SequenceModel, Target, predict
 from attribution_bench.models.targets import select
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, InSilicoMutagenesis
 from attribution_bench.mutations import Mutation
@@ -56,6 +56,11 @@ class AllelePredictor:
         self._method, self._target, self._batch_size = method, target, batch_size
         self._selections = select(target, outputs)
         self._letters = str.maketrans("T", "U") if "U" in method.model.alphabet.letters else {}
+
+    @property
+    def model(self) -> SequenceModel:
+        """The model."""
+        return self._method.model
 
     def predict(self, alleles: Sequence[Alleles], keys: Sequence[Hashable], extras: Extras) -> tuple[Arrays, Arrays]:
         """Predict V variants.

@@ -35,9 +35,11 @@ class FurtherInputs:
     @property
     def description(self) -> dict[str, Any]:
         """What decides them, JSON-able: digests of arrays and of files."""
-        arrays = {name: one for name, one in self.named.items() if not isinstance(one, Tracks)}
-        tracks = {name: one.digests for name, one in self.named.items() if isinstance(one, Tracks)}
-        return {**described(arrays, [slice(None)]), **tracks}
+        found: dict[str, Any] = {}
+        for place, (name, one) in enumerate(self.named.items()):
+            what = {"files": one.digests} if isinstance(one, Tracks) else described({name: one}, [slice(None)])[name]
+            found[name] = {**what, "place": place}
+        return found
 
     @property
     def cautions(self) -> tuple[str, ...]:

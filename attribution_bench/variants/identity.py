@@ -1,13 +1,51 @@
 """Identity of a table of effects: the settings that its numbers depend on, in a file beside it."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from attribution_bench._version import __version__
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.files import write_whole
 from attribution_bench.jobs.differences import differences
+from attribution_bench.models.digest import weights_digest
+from attribution_bench.variants.effects import ScalarEffects
+from attribution_bench.variants.score import VariantScorer
+
+
+def identity_of(scorer: VariantScorer) -> dict[str, Any]:
+    """Return what the numbers of a scorer depend on, JSON-able: digests of models, genome and inputs, and options.
+
+    Raises
+    ------
+    SequenceError
+        The genome or a track cannot be read.
+    """
+    options, models = scorer.options, [member.predictor.model for member in scorer.members]
+    choice = repr(options.effects or ScalarEffects(options.target))
+    return {
+        "weights_sha256": [weights_digest(model) for model in models],
+        "genome": scorer.genome.path.name,
+        "genome_sha256": scorer.genome.digest,
+        # A function's place in memory tells nothing of it.
+        "effects": re.sub(" at 0x[0-9a-f]+", "", choice),
+        "length": options.length,
+        "strand": options.strand,
+        "share_within": options.share_within,
+        "overhang": options.overhang,
+        "largest_unknown_share": options.largest_unknown_share,
+        "batch_size": options.batch_size,
+        "each_model": options.each_model,
+        "further_inputs": scorer.inputs.description,
+        "framework": models[0].framework,
+        "layout": models[0].layout,
+        "sequence_input": models[0].sequence_input,
+        "device": models[0].device,
+        "dtype": str(models[0].numpy_dtype),
+        "versions": {"attribution-bench": __version__, **models[0].versions()},
+    }
 
 
 def settings_path(table: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 from attribution_bench.errors import OutputError
 from attribution_bench.sequences.variants import VariantReason, VariantRecord
 from attribution_bench.variants.annotate import annotate, check_annotated_path
+from attribution_bench.variants.identity import identity_of
 from attribution_bench.variants.rows import read_effects
 from attribution_bench.variants.score import VariantScorer
 from attribution_bench.variants.summary import Summary
@@ -50,7 +51,8 @@ def score_vcf(
     chromosome
         Score the records of this contig only; with the file's index the others are not read.
     settings
-        What the numbers depend on, JSON-able; a table is gone on with only with the same ones.
+        What the numbers depend on, JSON-able; a table is gone on with only with the same ones. By default
+        `identity_of` the scorer.
     restart, fatal, progress
         As for `write_effects`.
 
@@ -83,7 +85,7 @@ def score_vcf(
             scorer,
             records,
             path,
-            dict(settings or {}),
+            identity_of(scorer) if settings is None else settings,
             restart=restart,
             fatal=fatal,
             progress=progress,

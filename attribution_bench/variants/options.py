@@ -1,6 +1,7 @@
 """Options of scoring variants, checked as they are made."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from attribution_bench.errors import InvalidInputError
@@ -54,12 +55,12 @@ class ScoringOptions:
             raise InvalidInputError(f"batch_size must be at least 1, not {self.batch_size}")
         _ = self.placing
 
-    @property
+    @cached_property
     def strands(self) -> tuple[StrandName, ...]:
         """The strands that the model is given."""
         return ("+", "-") if self.strand == "both" else (self.strand,)
 
-    @property
+    @cached_property
     def placing(self) -> Placing:
         """How variants are placed in windows."""
         return Placing(self.length, self.share_within, self.overhang, self.largest_unknown_share)

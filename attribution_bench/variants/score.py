@@ -26,7 +26,7 @@ from attribution_bench.variants.effects import BoundEffects, Column, ModelOutput
 from attribution_bench.variants.ensemble import EnsembleEffects, check_ensemble
 from attribution_bench.variants.further_inputs import FurtherInputs, ModelExtras, further_inputs, model_extras
 from attribution_bench.variants.options import ScoringOptions
-from attribution_bench.variants.windows import Alleles, Placing, place
+from attribution_bench.variants.windows import Alleles, place
 
 BLOCK = 128
 """Variants that are predicted together."""
@@ -76,8 +76,7 @@ class VariantScorer:
     """Scores variants on one model or several; made by `variant_scorer`."""
 
     genome: Genome
-    placing: Placing
-    strands: tuple[StrandName, ...]
+    options: ScoringOptions
     members: tuple[Member, ...]
     effects: EnsembleEffects
     inputs: FurtherInputs
@@ -133,7 +132,7 @@ class VariantScorer:
         form = normalised(allele.variant, self.genome)
         if isinstance(form, SetAside):
             return _Checked(allele, None, form)
-        return _Checked(allele, form, place(form, self.genome, self.placing))
+        return _Checked(allele, form, place(form, self.genome, self.options.placing))
 
     def _scores(self, waiting: "Sequence[_Checked | VariantScore]") -> Iterator[VariantScore]:
         new = [
@@ -170,7 +169,7 @@ class VariantScorer:
         self, member: Member, records: Sequence[int], alleles: Sequence[Alleles], finite: NDArray[np.bool_]
     ) -> tuple[Values, Values]:
         """Return one model's quantities of both alleles, and say in `finite` (V,) which of its predictions are not."""
-        on_strands = [self._predicted(member, records, alleles, strand) for strand in self.strands]
+        on_strands = [self._predicted(member, records, alleles, strand) for strand in self.options.strands]
         references, alternatives = ([strand[allele] for strand in on_strands] for allele in (0, 1))
         for values in (*references, *alternatives):
             for array in values.values():
@@ -179,7 +178,7 @@ class VariantScorer:
 
     def _averaged(self, effects: BoundEffects, on_strands: Sequence[Arrays]) -> Values:
         """Return the mean over the strands of what the effects average."""
-        given = zip(on_strands, self.strands, strict=True)
+        given = zip(on_strands, self.options.strands, strict=True)
         with np.errstate(all="ignore"):
             quantities = [effects.quantities(values, strand) for values, strand in given]
         return {name: np.mean([values[name] for values in quantities], axis=0) for name in quantities[0]}
@@ -232,8 +231,7 @@ def variant_scorer(model: Any, genome: Genome, options: ScoringOptions) -> Varia
         inputs.check_both_strands()
     return VariantScorer(
         genome,
-        options.placing,
-        options.strands,
+        options,
         tuple(members),
         EnsembleEffects(tuple(member.effects for member in members), options.each_model),
         inputs,

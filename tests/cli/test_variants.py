@@ -237,7 +237,7 @@ def test_folds_tracks_and_an_index(
     assert one["variant"] == again["variant"]
     # The row of the record adds to both alleles alike.
     assert again["reference_prediction"] - one["reference_prediction"] == pytest.approx(1, abs=1e-4)
-    assert json.loads(Path("effects.tsv.json").read_text())["further_inputs"]["control"].keys() == {"0 control.bw"}
+    assert json.loads(Path("effects.tsv.json").read_text())["further_inputs"]["control"]["place"] == 1
     np.save("rows.npy", np.zeros((5, 1)))
     for arguments, message in (
         (("--inputs", "rows.npy", "--inputs", "control.bw"), "'rows' has 5 rows, but there are more records"),

@@ -24,13 +24,13 @@ from attribution_bench.errors import AttributionBenchError
 from attribution_bench.models import OutputSpec
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.regions import Windows, default_anchor, parse_locus, read_regions
-from attribution_bench.variants import ScalarEffects
+from attribution_bench.variants import ScalarEffects, ScoringOptions
 from attribution_bench.variants.effects import ModelOutputs
 from attribution_bench.variants.ensemble import EnsembleEffects
 from attribution_bench.variants.further_inputs import FurtherInputs, ModelExtras
 from attribution_bench.variants.job import score_vcf
 from attribution_bench.variants.score import Member, VariantScorer
-from attribution_bench.variants.windows import Alleles, Placing
+from attribution_bench.variants.windows import Alleles
 
 EXAMPLES = Path(str(files("attribution_bench.sequences") / "data" / "examples"))
 LENGTH = 64
@@ -69,7 +69,8 @@ def scorer(genome: Genome) -> VariantScorer:
     effects = ScalarEffects("y").bind(ModelOutputs((OutputSpec("y", ()),), LENGTH, "NAL"))
     inputs = FurtherInputs({})
     member = Member(effects, Zeros(), ModelExtras(inputs, ()))  # type: ignore[arg-type]
-    return VariantScorer(genome, Placing(LENGTH), ("+", "-"), (member,), EnsembleEffects((effects,)), inputs)
+    options = ScoringOptions(LENGTH, strand="both")
+    return VariantScorer(genome, options, (member,), EnsembleEffects((effects,)), inputs)
 
 
 def read_genome(path: Path) -> None:
@@ -99,9 +100,8 @@ def read_locus(path: Path) -> None:
 
 def read_vcf(path: Path) -> None:
     with Genome(EXAMPLES / "genome.fa") as genome:
-        summary = score_vcf(
-            scorer(genome), path, path.parent / "out.tsv", annotated=path.parent / "out.vcf", restart=True
-        )
+        table, annotated = path.parent / "out.tsv", path.parent / "out.vcf"
+        summary = score_vcf(scorer(genome), path, table, annotated=annotated, settings={}, restart=True)
         assert summary.total == (path.parent / "out.tsv").read_bytes().count(b"\n") - 1
 
 
@@ -109,7 +109,7 @@ def read_stopped(path: Path) -> None:
     shutil.copy(path, path.parent / "effects.tsv.partial")
     (path.parent / "effects.tsv.json").write_text("{}")
     with Genome(EXAMPLES / "genome.fa") as genome:
-        score_vcf(scorer(genome), EXAMPLES / "variants.vcf", path.parent / "effects.tsv")
+        score_vcf(scorer(genome), EXAMPLES / "variants.vcf", path.parent / "effects.tsv", settings={})
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def binary() -> Mapping[str, bytes]:
 
 def table() -> Mapping[str, bytes]:
     with tempfile.TemporaryDirectory() as folder, Genome(EXAMPLES / "genome.fa") as genome:
-        score_vcf(scorer(genome), EXAMPLES / "variants.vcf", Path(folder) / "x.tsv")
+        score_vcf(scorer(genome), EXAMPLES / "variants.vcf", Path(folder) / "x.tsv", settings={})
         return {"x.tsv": Path(folder, "x.tsv").read_bytes()}
 
 

@@ -262,6 +262,22 @@ def test_of_more_variants_only_the_new_ones_are_scored_also_after_a_stop(
         assert path.read_bytes() == whole
 
 
+def test_a_table_of_another_model_is_refused_by_itself(scorer: VariantScorer, genome: Genome, tmp_path: Path) -> None:
+    path, file = (
+        tmp_path / "effects.tsv",
+        vcf(tmp_path / "a.vcf", [f"chr1\t9\t.\t{genome.fetch('chr1', 8, 9)}\tN\t.\t.\t."]),
+    )
+    score_vcf(scorer, file, path)
+    assert score_vcf(scorer, file, path).kept == 1
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4 * LENGTH, 2)).double()
+    other = variant_scorer(ab.get_method("standard_ism")(model), genome, scorer.options)
+    with pytest.raises(InvalidInputError, match="weights_sha256: 0: "):
+        score_vcf(other, file, path)
+    wider = variant_scorer(scorer.members[0].predictor._method, genome, replace(scorer.options, overhang="drop"))
+    with pytest.raises(InvalidInputError, match="overhang: 'pad' in the table, 'drop' now"):
+        score_vcf(wider, file, path)
+
+
 def test_alleles_that_come_again_are_scored_and_counted(scorer: VariantScorer, genome: Genome, tmp_path: Path) -> None:
     # An A less in a run of two, written in two ways; and a substitution twice.
     letters = genome.fetch("chr1", 0, 400)
