@@ -26,7 +26,7 @@ def test_models_are_listed_and_described(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any]
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    install(tmp_path, "zoo-of-tests", {"zoo": "Zoo"}, CODE, ADAPTERS)
+    install(tmp_path, "zebra-zoo", {"zoo": "Zoo"}, CODE, ADAPTERS)
     listed = command("models")
     assert listed.code == 0
     assert "basset" in listed.out

@@ -58,7 +58,8 @@ def test_a_callable_and_an_architecture_take_weights(
     (tmp_path / f"{module}.py").write_text(
         "from torch import nn\n"
         "def build(width=5):\n"
-        "    return nn.Sequential(nn.Conv1d(4, 3, width), nn.BatchNorm1d(3), nn.Flatten(), nn.Linear(3 * (13 - width), 2))\n"
+        "    layers = nn.Conv1d(4, 3, width), nn.BatchNorm1d(3), nn.Flatten(), nn.Linear(3 * (13 - width), 2)\n"
+        "    return nn.Sequential(*layers)\n"
     )
     trained = network(3, width=4)
     save_file(trained.state_dict(), tmp_path / "trained.safetensors")
@@ -115,7 +116,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(**{"3.bias": None}), r"it lacks 3\.bias"),
         (changed(extra=torch.zeros(1)), r"it has, and the model has not, extra"),
         (changed(**{"3.bias": torch.zeros(3)}), r"of another shape are 3\.bias \(3,\) for \(2,\)"),
-        (changed(**{"3.bias": 5}), r"of something else are 3\.bias"),
+        (changed(**{"3.bias": 5}), r"of something else, are 3\.bias"),
         ({f"layer{i}.weight": torch.zeros(1) for i in range(9)}, r"layer0\.weight, .* and 6 more"),
         ({"step": 3}, "it holds no dictionary of tensors by name"),
         ([torch.zeros(1)], "it holds no dictionary of tensors by name"),
