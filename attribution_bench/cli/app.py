@@ -15,6 +15,7 @@ from attribution_bench.cli.explain import explain
 from attribution_bench.cli.export import export
 from attribution_bench.cli.interruptions import interruptible
 from attribution_bench.cli.methods import methods
+from attribution_bench.cli.models import models
 from attribution_bench.cli.plot import plot
 from attribution_bench.cli.report import report
 from attribution_bench.cli.reproduce_paper import reproduce_paper
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(methods)
+app.command()(models)
 app.command()(attribute)
 app.command()(export)
 app.command("reproduce-paper")(reproduce_paper)

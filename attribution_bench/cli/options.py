@@ -79,7 +79,8 @@ class LayoutName(StrEnum):
 
 MODEL_ARGUMENT = typer.Argument(
     help="A .pt2 (torch.export), .keras or .h5 file, of which nothing is executed; package.module:callable, which "
-    "imports and runs code, also from the current folder; or an architecture such as basset or bpnet?length=2000.",
+    "imports and runs code, also from the current folder; or a model that `attribution-bench models` lists, such as "
+    "basset or bpnet?length=2000. The last two take ?weights=FILE: .safetensors, or weights alone by torch.save.",
     metavar="MODEL",
 )
 Model = Annotated[str, MODEL_ARGUMENT]

@@ -26,6 +26,7 @@ class ExportedModel(torch.nn.Module):
         graph: torch.fx.Graph = program.graph  # type: ignore[assignment]
         self.input_names = tuple(str(node.target) for node in graph.nodes if node.op == "placeholder")
         self._structure: Any = program._in_spec
+        self._rows = _fixed_rows(graph)
 
     def forward(self, *inputs: torch.Tensor) -> Any:
         """Run the program."""
@@ -34,12 +35,25 @@ class ExportedModel(torch.nn.Module):
                 f"the exported program takes {len(self.input_names)} inputs ({', '.join(self.input_names)}), but was "
                 f"given {len(inputs)}; give additional_forward_args one array for each beside the sequence"
             )
+        if self._rows is not None and len(inputs[0]) != self._rows:
+            raise ModelError(
+                f"the exported program takes batches of {self._rows} and no others, since it was exported with a fixed "
+                "batch; export it with a free one: torch.export.export(model, (x,), dynamic_shapes=({0: "
+                'torch.export.Dim("batch")},)), with two rows or more in x'
+            )
         args, kwargs = pytree.tree_unflatten(list(inputs), self._structure)
         return self.program(*args, **kwargs)
 
     def train(self, mode: bool = True) -> "ExportedModel":
         """Leave the mode alone; the program's own `train` raises."""
         return self
+
+
+def _fixed_rows(graph: torch.fx.Graph) -> int | None:
+    """Return how many rows the first input of an exported program has to have; None where that is free."""
+    first = next((node.meta.get("val") for node in graph.nodes if node.op == "placeholder"), None)
+    rows = first.shape[0] if isinstance(first, torch.Tensor) and first.ndim else None
+    return rows if isinstance(rows, int) else None
 
 
 class TooLargeError(ValueError):

@@ -13,35 +13,42 @@ from urllib.parse import unquote
 
 from attribution_bench.errors import AttributionBenchError, ModelError
 from attribution_bench.models.adapt import as_sequence_model
+from attribution_bench.models.adapters import find_catalogued, get_catalogued, list_catalogue
 from attribution_bench.models.catalogue import get_model, list_models
 from attribution_bench.models.model_files import read_exported, read_keras
 from attribution_bench.models.sequence_model import Layout, SequenceModel
+from attribution_bench.models.unreadable import advice, pickled
+from attribution_bench.models.weight_files import load_weights
 from attribution_bench.sequences.alphabet import DNA, Alphabet
 
 KERAS_FILES = (".keras", ".h5", ".hdf5")
 EXPORTED = ".pt2"
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
-FORMS = "a .pt2, .keras or .h5 file, package.module:callable, or a built-in architecture"
+FORMS = "a .pt2, .keras or .h5 file, package.module:callable, or a model of `attribution-bench models`"
 
 
 @dataclass(frozen=True)
 class ModelSource:
     """Where a model comes from; `open` builds it."""
 
-    kind: Literal["file", "callable", "built-in"]
+    kind: Literal["file", "callable", "built-in", "catalogued"]
     name: str
-    """A path, ``package.module:callable``, or the architecture's registered name."""
+    """A path, ``package.module:callable``, or a registered name of an architecture or a catalogued model."""
     options: tuple[tuple[str, int | str], ...] = ()
-    """Options of an architecture, such as ``length``."""
+    """Options of what builds the model, such as ``length``."""
+    weights: Path | None = None
+    """File of weights for the PyTorch model that is built."""
 
     @property
     def label(self) -> str:
         """Short name for tables and records: without the folder, and without the length, which has a column."""
         if self.kind == "file":
             return Path(self.name).name
-        options = "&".join(f"{key}={value}" for key, value in self.options if key not in ("length", "framework"))
-        return f"{self.name}?{options}" if options else self.name
+        given = [f"{key}={value}" for key, value in self.options if key not in ("length", "framework")]
+        if self.weights is not None:
+            given.append(f"weights={self.weights.name}")
+        return f"{self.name}?{'&'.join(given)}" if given else self.name
 
     @property
     def length(self) -> int | None:
@@ -51,7 +58,9 @@ class ModelSource:
 
     @property
     def default_length(self) -> int | None:
-        """Length that a built-in architecture is built for where none is stated."""
+        """Length that a built-in architecture is built for where none is stated, or that a catalogued model takes."""
+        if self.kind == "catalogued":
+            return get_catalogued(self.name).card.length
         if self.kind != "built-in":
             return None
         parameter = inspect.signature(get_model(self.name)).parameters.get("length")
@@ -59,11 +68,23 @@ class ModelSource:
 
     @property
     def identity(self) -> str:
-        """Digest of the model's file, or of the source file that defines the callable; empty for an architecture."""
-        if self.kind == "built-in":
-            return ""
-        path = Path(self.name) if self.kind == "file" else Path(inspect.getfile(_imported(self.name)[0]))
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        """Digest of the model's file, of the source file that defines the callable, and of its file of weights.
+
+        Empty for an architecture or a catalogued model without such a file.
+        """
+        paths = [] if self.weights is None else [self.weights]
+        if self.kind == "file":
+            paths.append(Path(self.name))
+        elif self.kind == "callable":
+            paths.append(Path(inspect.getfile(_imported(self.name)[0])))
+        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+        return (
+            digests[0]
+            if len(digests) == 1
+            else hashlib.sha256("".join(digests).encode()).hexdigest()
+            if digests
+            else ""
+        )
 
     def open(
         self,
@@ -93,8 +114,20 @@ class ModelSource:
         MissingDependencyError
             The framework is not installed; the message names the extra.
         """
-        model = {"file": self._read, "callable": self._call, "built-in": self._build}[self.kind](length, framework)
-        return as_sequence_model(model, device=device, layout=layout, alphabet=alphabet, sequence_input=sequence_input)
+        ways = {"file": self._read, "callable": self._call, "built-in": self._build, "catalogued": self._adapt}
+        model = ways[self.kind](length, framework)
+        if self.weights is not None:
+            load_weights(model, self.weights)
+        given: dict[str, Any] = {
+            "device": device,
+            "layout": layout,
+            "alphabet": alphabet,
+            "sequence_input": sequence_input,
+        }
+        if self.kind == "catalogued":
+            known = get_catalogued(self.name).adapter.sequence_options(self.name)
+            given |= {name: value for name, value in known.items() if given.get(name) is None}
+        return as_sequence_model(model, **given)
 
     def _build(self, length: int | None, framework: str) -> Any:
         options: dict[str, Any] = {"framework": framework, **dict(self.options)}
@@ -123,7 +156,9 @@ class ModelSource:
 
     def _call(self, length: int | None, framework: str) -> Any:
         _, build = _imported(self.name)
-        options = {"length": length} if length and "length" in inspect.signature(build).parameters else {}
+        options: dict[str, Any] = dict(self.options)
+        if length and "length" in inspect.signature(build).parameters:
+            options["length"] = length
         try:
             return build(**options)
         except AttributionBenchError:
@@ -131,35 +166,82 @@ class ModelSource:
         except Exception as error:  # the user's code may fail in any way; the failure is named and re-raised
             raise ModelError(f"{self.name}({options or ''}) failed: {type(error).__name__}: {error}") from error
 
+    def _adapt(self, length: int | None, framework: str) -> Any:
+        found = get_catalogued(self.name)
+        unknown = [key for key, _ in self.options if key not in found.card.options and key != "length"]
+        if unknown:
+            takes = ", ".join(["weights", *found.card.options])
+            raise ModelError(f"{self.name} has no option {unknown[0]}; it takes {takes}")
+        if not found.card.weights and self.weights is None:
+            raise ModelError(
+                f"{found.card.package} has the architecture of {self.name}, and no weights; give a file of them: "
+                f"{self.name}?weights=FILE"
+            )
+        stated = found.card.length
+        if stated is not None and length not in (None, stated):
+            raise ModelError(f"{self.name} takes sequences of {stated} letters, not {length}")
+        options: dict[str, Any] = dict(self.options)
+        if length is not None and stated is None:
+            options["length"] = length
+        try:
+            return found.open(**options)
+        except AttributionBenchError:
+            raise
+        except Exception as error:  # another package may fail in any way; the failure is named and re-raised
+            raise ModelError(f"{self.name} cannot be opened: {type(error).__name__}: {error}") from error
+
     def _read(self, length: int | None, framework: str) -> Any:
         path = Path(self.name)
         return read_exported(path) if path.suffix == EXPORTED else read_keras(path)
 
 
 def model_source(text: str) -> ModelSource:
-    """Tell what a text names: a file, ``package.module:callable``, or ``architecture?option=value&option=value``.
+    """Tell what a text names: a file, ``package.module:callable``, or the name of an architecture or catalogued model.
+
+    A callable and a name may be followed by ``?option=value&option=value``; ``weights=FILE`` gives the PyTorch model
+    that is built the weights of a .safetensors file, or of a file of torch.save that holds weights alone.
 
     Raises
     ------
     ModelError
         It names none of these, the file is missing, or the file would have to be unpickled, which can run any code.
     """
-    suffix = Path(text).suffix.lower()
+    suffix = "" if "?" in text else Path(text).suffix.lower()
     if suffix in (*KERAS_FILES, EXPORTED):
         if not Path(text).is_file():
             raise ModelError(f"there is no model file {text}")
         return ModelSource("file", text)
     if suffix in PICKLES:
-        raise ModelError(
-            f"{text} would have to be unpickled, which can run any code in it; write it with torch.export.save() to a "
-            ".pt2 file, or name a function that builds the model as package.module:callable"
-        )
+        raise ModelError(pickled(Path(text)))
     name, _, query = text.partition("?")
+    kind = _kind(name)
+    if kind is not None:
+        options = dict(_options(name, query))
+        weights = options.pop("weights", None)
+        return ModelSource(kind, name, tuple(options.items()), None if weights is None else _weights(str(weights)))
+    if Path(text).exists():
+        said = advice(Path(text))
+        if said is not None:
+            raise ModelError(said)
+    names = [*list_models(), *(card.name for card in list_catalogue())]
+    raise ModelError(f"{text!r} names no model; give {FORMS}: {', '.join(names)}")
+
+
+def _kind(name: str) -> Literal["callable", "built-in", "catalogued"] | None:
+    """Tell a callable, an architecture and a catalogued model apart by name; None for none of them."""
     if name in list_models():
-        return ModelSource("built-in", name, _options(name, query))
-    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", text):
-        return ModelSource("callable", text)
-    raise ModelError(f"{text!r} names no model; give {FORMS}: {', '.join(list_models())}")
+        return "built-in"
+    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", name):
+        return "callable"
+    return None if find_catalogued(name) is None else "catalogued"
+
+
+def _weights(text: str) -> Path:
+    """Return the path of a file of weights; raise ModelError where there is none."""
+    path = Path(text)
+    if not path.is_file():
+        raise ModelError(f"there is no file of weights {text}")
+    return path
 
 
 def _imported(name: str) -> tuple[Any, Any]:

@@ -43,16 +43,18 @@ def read_keras(path: Path) -> Any:
         keras = import_keras()
     except ImportError as error:
         raise MissingDependencyError.of("keras", "tensorflow", f"reading {path}") from error
-    with _refusals(path, "a Keras model"), _opened(path) as file:
+    with refusals(path, "a Keras model"), opened_file(path) as file:
         registered = _registered(keras)
         archive = path.suffix.lower() == ".keras"
         model = read_archive(file, registered) if archive else read_single(file.read(), registered)
     with tempfile.TemporaryDirectory(prefix="attribution-bench-") as folder:
-        with _refusals(path, "a Keras model"):
+        with refusals(path, "a Keras model"):
             copy = model.write(Path(folder))
         try:
             return _loaded(keras, copy, model)
         except Exception as error:  # of Keras 2, or of layers that do not fit together
+            if model.of_keras_3:
+                raise ModelError(f"{path} cannot be read as a Keras model: {_first_line(error)}") from error
             return _read_keras_2(path, copy, model, error)
 
 
@@ -134,8 +136,8 @@ def read_exported(path: Path) -> Any:
     from attribution_bench.models.exported import ExportedModel, refuse_large_tensors
     from attribution_bench.models.untrusted.exported_archive import checked_archive
 
-    with _refusals(path, "a torch.export file"):
-        with _opened(path) as file:
+    with refusals(path, "a torch.export file"):
+        with opened_file(path) as file:
             copy = checked_archive(file)
         with _collected_errors(logging.getLogger("torch.export")) as logged:
             try:
@@ -150,7 +152,7 @@ def read_exported(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedReader]:
+def opened_file(path: Path) -> Iterator[io.BufferedReader]:
     """Open a file of bounded size."""
     with path.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
@@ -178,7 +180,7 @@ def _collected_errors(logger: logging.Logger) -> Iterator[list[BaseException]]:
 
 
 @contextlib.contextmanager
-def _refusals(path: Path, kind: str) -> Iterator[None]:
+def refusals(path: Path, kind: str) -> Iterator[None]:
     """Name the file and its kind in whatever goes wrong with it."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+import re
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -16,6 +17,8 @@ from attribution_bench.models.prediction import predict
 from attribution_bench.models.targets import OutputSpec, Selection
 from attribution_bench.sequences.alphabet import ALPHABETS, DNA, Alphabet
 
+TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""What Keras writes into its messages for a terminal."""
 Layout: TypeAlias = Literal["NAL", "NLA"]
 Tensor: TypeAlias = Any
 """A tensor of the model's framework."""
@@ -206,7 +209,7 @@ class SequenceModel(abc.ABC):
                 raise ModelError(
                     f"the model does not take sequences of length {x.shape[2]} "
                     f"(it was given {len(extras)} extra inputs, layout {self.layout}, {len(self.alphabet)} letters): "
-                    f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+                    f"{type(error).__name__}: {_said(error)}"
                 ) from error
 
     def specified(self, outputs: Mapping[str, Tensor], rows: int) -> tuple[OutputSpec, ...]:
@@ -247,6 +250,13 @@ class SequenceModel(abc.ABC):
         if len(names) != len(values) or len(set(names)) != len(names):
             raise ModelError(f"the model returns {len(values)} outputs, which {names} does not name one by one")
         return dict(zip(names, values, strict=True))
+
+
+def _said(error: Exception) -> str:
+    """Return the first line of an error that says what went wrong; Keras begins with a line that does not."""
+    lines = [line.strip() for line in TERMINAL_COLOURS.sub("", str(error)).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith("Exception encountered when calling")]
+    return next(iter([*telling, *lines]), "")
 
 
 __getattr__ = moved_names(__name__, as_sequence_model="attribution_bench.models.adapt")

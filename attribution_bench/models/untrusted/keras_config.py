@@ -110,10 +110,12 @@ class _Checker:
             known = known and registered in (None, name)
         if not known:
             code = "a Lambda layer, that is, Python code that would run" if name in ("Lambda", "__lambda__") else ""
-            raise Refused(
-                f"it holds {code or shown(f'{module}.{name}' if module else name)}"
-                f"{'' if code else ', which is not known to be harmless'}; {OTHERWISE}"
-            )
+            if code or not _is_layer(config):
+                raise Refused(
+                    f"it holds {code or shown(f'{module}.{name}' if module else name)}"
+                    f"{'' if code else ', which is not known to be harmless'}; {OTHERWISE}"
+                )
+            raise Refused(_unknown_layer(name, config["config"]["name"]))
 
     def calls(self, config: dict[str, Any]) -> None:
         """Refuse calls of a layer that would be made while the model is read, or reach into TensorFlow."""
@@ -136,6 +138,23 @@ class _Checker:
             constant = isinstance(node, list) and bool(node) and node[0] == CONSTANT
             if (constant and not arithmetic) or (isinstance(node, dict) and not _has_tensor(node)):
                 raise Refused(f"it holds a layer that is called on a constant; {OTHERWISE}")
+
+
+def _is_layer(config: dict[str, Any]) -> bool:
+    """Whether a class is that of a layer, which is the only kind of thing with a name of its own."""
+    inner = config.get("config")
+    return isinstance(config.get("class_name"), str) and isinstance(inner, dict) and isinstance(inner.get("name"), str)
+
+
+def _unknown_layer(name: str, layer: str) -> str:
+    """Say which class is missing, and how a model with layers of the user's own gets in."""
+    return (
+        f"its layer {shown(layer)} is a {shown(name)}, which Keras does not have: the code of that class is needed; "
+        "put it into a file, say my_models.py, beside a function, and name that as my_models:build: "
+        f"def build(): return keras.models.load_model(PATH, custom_objects={{{name!r}: {name}}}, compile=False)"
+        if name.isidentifier()
+        else f"its layer {shown(layer)} is a {shown(name)}, which Keras does not have; {OTHERWISE}"
+    )
 
 
 def _has_tensor(value: Any) -> bool:

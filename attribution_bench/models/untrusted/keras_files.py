@@ -27,6 +27,12 @@ class CheckedModel:
     versions: dict[str, str]
     weights: Group
 
+    @property
+    def of_keras_3(self) -> bool:
+        """Whether Keras 3 wrote it, as the file says; an archive that does not say comes from there, too."""
+        version = self.versions.get("keras_version")
+        return self.archive if version is None else not version.startswith("2.")
+
     def write(self, folder: Path) -> Path:
         """Write the model into a folder, for Keras to load; returns the path."""
         if self.archive:
@@ -71,7 +77,11 @@ def read_single(content: bytes, registered: Container[str]) -> CheckedModel:
     root = read_hdf5(content)
     config = root.attributes.get("model_config")
     if config is None:
-        raise Refused("it holds weights without a model; save the whole model, to a .keras file")
+        raise Refused(
+            "it holds weights without a model; write the whole model with model.save() to a .keras file, or write a "
+            "function that builds the model and calls its load_weights() with this file, and name it as "
+            "package.module:callable"
+        )
     text = config.encode() if isinstance(config, str) else config
     if not isinstance(text, bytes) or "model_weights" not in root.groups:
         raise Refused("it holds no model, or no weights, where Keras writes them")
@@ -80,6 +90,12 @@ def read_single(content: bytes, registered: Container[str]) -> CheckedModel:
         for key in ("keras_version", "backend")
         if isinstance(value := root.attributes.get(key), str | bytes)
     }
+    if versions.get("keras_version", "").startswith("1."):
+        raise Refused(
+            f"Keras {shown(versions['keras_version'])} wrote it, whose layers have other arguments than today's: "
+            "build the model again from the code that made it, give it the weights, which stand in the file under "
+            "model_weights, and write it with model.save()"
+        )
     return CheckedModel(False, checked_config(text, registered), versions, root.groups["model_weights"])
 
 

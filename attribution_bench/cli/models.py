@@ -1,0 +1,67 @@
+"""`attribution-bench models`: what can be named in the place of a model file."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from attribution_bench.models.adapters import ModelCard
+
+
+def models(
+    name: Annotated[
+        str | None, typer.Argument(help="One model of other packages, to say all that is known of it.", metavar="NAME")
+    ] = None,
+) -> None:
+    """List the models that can be named in the place of a file: built-in architectures, and models of other packages.
+
+    Those of other packages need that package, which is installed by you; nothing is imported or downloaded here.
+
+    \b
+    Examples:
+      attribution-bench models
+      attribution-bench models spliceai
+      attribution-bench explain spliceai
+
+    Exit codes: 0 done, 2 bad input.
+    """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
+    from rich.table import Table
+
+    from attribution_bench.cli.terminal import console, say
+    from attribution_bench.models.adapters import get_catalogued, list_catalogue
+    from attribution_bench.registry import list_models
+
+    if name is not None:
+        for line in _lines(get_catalogued(name).card):
+            say(line)
+        return
+    say(f"Built in: {', '.join(list_models())}")
+    table = Table(title="Models of other packages", title_justify="left")
+    for column in ("model", "letters", "outputs", "package", "installed"):
+        table.add_column(column, no_wrap=column == "model", justify="right" if column == "letters" else "left")
+    for card in list_catalogue():
+        length = "any" if card.length is None else f"{card.length:,}"
+        table.add_row(card.name, length, card.outputs, card.package, "yes" if card.installed else "")
+    console().print(table)
+    say("attribution-bench models NAME says what one predicts, its target, licence and citation.")
+
+
+def _lines(card: "ModelCard") -> list[str]:
+    """Return all that is known of a model, a line a fact."""
+    package = f"{card.package}, {'installed' if card.installed else f'not installed (pip install {card.package})'}"
+    length = "any" if card.length is None else f"{card.length:,} letters"
+    weights = "in the package" if card.weights else f"of your own: {card.name}?weights=FILE"
+    facts = {
+        "predicts": card.summary,
+        "package": package,
+        "weights": weights,
+        "length": length,
+        "alphabet": card.alphabet,
+        "outputs": card.outputs,
+        "default target": card.target or "its only number",
+        **{f"option {option}": meaning for option, meaning in card.options.items()},
+        "licence": card.licence,
+        "cite": card.citation,
+    }
+    width = max(map(len, facts))
+    return [card.name, *(f"  {fact:<{width}}  {said}" for fact, said in facts.items())]

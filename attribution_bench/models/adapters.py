@@ -1,0 +1,151 @@
+"""Models of other packages, found through entry points: what each is, whether it is installed, and how it is opened.
+
+Nothing of a package is imported until one of its models is opened.
+"""
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any
+
+from attribution_bench.entry_points import list_plugins, load_plugin
+from attribution_bench.errors import MissingDependencyError, PluginError, UnknownNameError
+
+ADAPTERS = "attribution_bench.adapters"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a user has to know of a model before it is opened."""
+
+    name: str
+    """What is typed in the place of a file."""
+    summary: str
+    """What it predicts, in one line."""
+    package: str
+    """Distribution that has its classes or weights, by pip's name; installed by the user."""
+    length: int | None
+    """Letters that it takes; None where any length does."""
+    outputs: str
+    """Its outputs and their shapes, in words."""
+    licence: str
+    """Of the package, and of the weights where they have another one."""
+    citation: str
+    alphabet: str = "DNA"
+    target: str | None = None
+    """Target for whoever gives none, as on the command line; None where the model has one number."""
+    weights: bool = True
+    """Whether the package holds trained weights; else a file is given as ``name?weights=FILE``."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Options of ``name?option=value`` and what they mean."""
+
+    @property
+    def installed(self) -> bool:
+        """Whether the package is there; nothing is imported."""
+        try:
+            distribution(self.package)
+        except PackageNotFoundError:
+            return False
+        return True
+
+
+class Adapter(abc.ABC):
+    """The models of one package. An entry point of the group ``attribution_bench.adapters`` names the class."""
+
+    @abc.abstractmethod
+    def cards(self) -> Sequence[ModelCard]:
+        """Return the models that it opens, without importing their package."""
+
+    @abc.abstractmethod
+    def open(self, name: str, **options: Any) -> Any:
+        """Return a model by its name: a torch.nn.Module, a keras.Model or a SequenceModel.
+
+        The package is installed. `options` are those that the card names, and ``length`` where one was asked for and
+        the card states none.
+        """
+
+    def can_open(self, name: str) -> bool:
+        """Whether a name is one of this adapter's models."""
+        return any(card.name == name for card in self.cards())
+
+    def sequence_options(self, name: str) -> Mapping[str, Any]:
+        """Return what `as_sequence_model` has to know of a model beside itself, such as ``sequence_input``."""
+        return {}
+
+    def effects(self, name: str) -> Any:
+        """Return the effects of variants that suit a model, as `score_variants` takes them; None for plain numbers."""
+        return None
+
+
+@dataclass(frozen=True)
+class CataloguedModel:
+    """A card with the adapter that opens it."""
+
+    card: ModelCard
+    adapter: Adapter
+
+    def open(self, **options: Any) -> Any:
+        """Return the model; see `Adapter.open`.
+
+        Raises
+        ------
+        MissingDependencyError
+            Its package is not installed; the message names it.
+        """
+        if not self.card.installed:
+            raise MissingDependencyError(
+                f"{self.card.name} needs the package {self.card.package}, which is not installed; install it with: "
+                f"pip install {self.card.package}"
+            )
+        return self.adapter.open(self.card.name, **options)
+
+
+def adapters() -> list[Adapter]:
+    """Return an adapter of each registered class, by name.
+
+    Raises
+    ------
+    PluginError
+        One cannot be loaded, or is no Adapter.
+    """
+    found = []
+    for name in list_plugins(ADAPTERS):
+        made = load_plugin(ADAPTERS, "adapter", name)
+        if not (isinstance(made, type) and issubclass(made, Adapter)):
+            raise PluginError(f"the adapter {name!r} is registered as {made!r}, which is no subclass of Adapter")
+        found.append(made())
+    return found
+
+
+def list_catalogue() -> list[ModelCard]:
+    """Return the cards of every adapter, sorted by name; raises as `adapters` does."""
+    return sorted((card for adapter in adapters() for card in adapter.cards()), key=lambda card: card.name)
+
+
+def find_catalogued(name: str) -> CataloguedModel | None:
+    """Return the model of a name; None where no adapter has it.
+
+    Raises
+    ------
+    PluginError
+        Two adapters have it, or one cannot be loaded.
+    """
+    found = [adapter for adapter in adapters() if adapter.can_open(name)]
+    if len(found) > 1:
+        owners = " and ".join(f"{type(adapter).__module__}.{type(adapter).__name__}" for adapter in found)
+        raise PluginError(f"two adapters open the model {name!r}: {owners}; uninstall one of them")
+    if not found:
+        return None
+    card = next((card for card in found[0].cards() if card.name == name), None)
+    if card is None:
+        raise PluginError(f"the adapter of {name!r} says that it opens it, but has no card of it")
+    return CataloguedModel(card, found[0])
+
+
+def get_catalogued(name: str) -> CataloguedModel:
+    """Return the model of a name; raises UnknownNameError, which lists those there are, where no adapter has it."""
+    found = find_catalogued(name)
+    if found is None:
+        raise UnknownNameError("catalogued model", name, [card.name for card in list_catalogue()])
+    return found

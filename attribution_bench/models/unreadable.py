@@ -1,0 +1,114 @@
+"""What to do with model files that no reader here takes: said by kind, so that a newcomer gets the model running."""
+
+import json
+import zipfile
+from pathlib import Path
+
+from attribution_bench.models.weight_files import PICKLED, SAFETENSORS
+
+FUNCTION = "write a function that builds the model in a file, say my_models.py, and name it as my_models:build"
+CONVERT = "convert the model to PyTorch or Keras with the tools of its format, or " + FUNCTION
+OTHER_FORMATS = {
+    ".onnx": "an ONNX model",
+    ".tflite": "a TensorFlow Lite model",
+    ".mlmodel": "a Core ML model",
+    ".mlpackage": "a Core ML model",
+    ".pb": "a TensorFlow graph",
+    ".npz": "a NumPy archive",
+    ".npy": "a NumPy array",
+    ".rds": "an R object",
+}
+"""Suffix -> what such a file is."""
+MOST_BYTES = 1 << 24
+"""Bytes of a text that are looked at."""
+
+
+def advice(path: Path) -> str | None:
+    """Return what a file or folder is and how its model gets in, as a sentence; None for one of no known kind.
+
+    Nothing of it is loaded.
+    """
+    if path.is_dir():
+        return _folder(path)
+    suffix = path.suffix.lower()
+    if path.name == "saved_model.pb":
+        return saved_model(path.parent)
+    if suffix == SAFETENSORS:
+        return weights_alone(path)
+    if suffix == ".json":
+        return _json(path)
+    if suffix in OTHER_FORMATS:
+        return f"{path} is {OTHER_FORMATS[suffix]}, which is not read here; {CONVERT}"
+    return None
+
+
+def weights_alone(path: Path) -> str:
+    """Say how a file that holds weights, and no model, is used."""
+    return (
+        f"{path} holds weights and no model; name what builds the model and give it the weights: "
+        f"my_models:build?weights={path}, where my_models.py has a function build() that returns the torch.nn.Module"
+    )
+
+
+def pickled(path: Path) -> str:
+    """Say what to do with a file of torch.save or another pickle, by what it holds."""
+    refused = f"{path} would have to be unpickled, which can run any code in it"
+    names = _members(path)
+    if any("/code/" in name for name in names):
+        return (
+            f"{path} is a TorchScript file, which can run any operator; if you trust it, {FUNCTION}: "
+            "def build(): return torch.jit.load(PATH)"
+        )
+    if path.suffix.lower() not in PICKLED:
+        return f"{refused}; {FUNCTION}"
+    return (
+        f"{refused}; if it holds weights alone (a state_dict), name what builds the model and give it the weights, "
+        f"my_models:build?weights={path}; if it holds the model, write that with torch.export.save() to a .pt2 file, "
+        f"or {FUNCTION}"
+    )
+
+
+def saved_model(folder: Path) -> str:
+    """Say how a TensorFlow SavedModel gets in."""
+    return (
+        f"{folder} is a TensorFlow SavedModel, a graph without layers; {FUNCTION}: "
+        f'def build(): x = keras.Input((LENGTH, 4)); return keras.Model(x, keras.layers.TFSMLayer("{folder}", '
+        'call_endpoint="serving_default")(x))'
+    )
+
+
+def _folder(path: Path) -> str | None:
+    if (path / "saved_model.pb").is_file():
+        return saved_model(path)
+    if (path / "config.json").is_file():
+        return (
+            f"{path} is a folder of Hugging Face's transformers, whose models take tokens; {FUNCTION}: it loads the "
+            "model with from_pretrained and wraps it so that it takes one-hot letters; docs/models.md has the lines"
+        )
+    return None
+
+
+def _json(path: Path) -> str | None:
+    """Tell a Keras architecture from other JSON files."""
+    if path.stat().st_size > MOST_BYTES:
+        return None
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or "class_name" not in found:
+        return None
+    return (
+        f"{path} holds the architecture of a Keras model without its weights; {FUNCTION}: "
+        f"def build(): model = keras.models.model_from_json(open({str(path)!r}).read()); "
+        "model.load_weights(WEIGHTS); return model"
+    )
+
+
+def _members(path: Path) -> list[str]:
+    """Return the names in an archive; none for what is no archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, LookupError):
+        return []

@@ -1,0 +1,121 @@
+"""Files of weights alone, read without unpickling anything, into a PyTorch model that code has built."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attribution_bench.errors import MissingDependencyError, ModelError
+from attribution_bench.models.model_files import opened_file, refusals
+
+if TYPE_CHECKING:
+    import torch
+
+SAFETENSORS = ".safetensors"
+PICKLED = (".pt", ".pth", ".bin", ".ckpt")
+WEIGHT_FILES = (SAFETENSORS, *PICKLED)
+INSIDE = ("state_dict", "model_state_dict", "model", "module", "weights")
+"""Keys under which training programs write the weights beside other things."""
+NAMED = 3
+"""Names that a message lists."""
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Give a PyTorch module the weights of a file, all of them or none.
+
+    A first part that all names of the file have and the module's lack, such as ``module.`` or ``model.``, is left out.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read, holds more than weights, or its names and shapes are not the model's.
+    MissingDependencyError
+        safetensors is not installed.
+    """
+    import torch
+
+    if not isinstance(model, torch.nn.Module):
+        raise ModelError(f"weights of {path} go into a torch.nn.Module, not a {type(model).__name__}")
+    tensors, own = read_weights(path), model.state_dict()
+    if not tensors.keys() & own.keys():
+        tensors = _without_first_part(tensors)
+    _check(path, tensors, own)
+    model.load_state_dict(tensors)
+
+
+def read_weights(path: Path) -> "dict[str, torch.Tensor]":
+    """Return the tensors of a file by name; raises as `load_weights` does."""
+    if path.suffix.lower() == SAFETENSORS:
+        return _read_safetensors(path)
+    if path.suffix.lower() not in PICKLED:
+        raise ModelError(f"{path} is no file of weights that can be read; give one of {', '.join(WEIGHT_FILES)}")
+    from attribution_bench.models.untrusted.refused import Refused
+    from attribution_bench.models.untrusted.tensor_pickle import read_tensors
+
+    with refusals(path, "weights"):
+        with opened_file(path) as file:
+            content = file.read()
+        if not content.startswith(b"PK"):
+            raise Refused("torch.save wrote it before PyTorch 1.6, or something else did; write it anew by torch.save")
+        found = read_tensors(content)
+        while isinstance(found, dict) and not _is_weights(found):
+            inside = next((key for key in INSIDE if isinstance(found.get(key), dict)), None)
+            if inside is None:
+                raise Refused("it holds no dictionary of tensors by name, as model.state_dict() is")
+            found = found[inside]
+        if not isinstance(found, dict):
+            raise Refused("it holds no dictionary of tensors by name, as model.state_dict() is")
+        return found
+
+
+def _read_safetensors(path: Path) -> "dict[str, torch.Tensor]":
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise MissingDependencyError.of("safetensors", "torch", f"reading {path}") from error
+    with refusals(path, "weights"):
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ModelError(f"{path} cannot be read as weights: {error}") from error
+
+
+def _is_weights(found: dict[Any, Any]) -> bool:
+    import torch
+
+    return (
+        bool(found)
+        and all(isinstance(key, str) for key in found)
+        and isinstance(next(iter(found.values())), torch.Tensor)
+    )
+
+
+def _without_first_part(tensors: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    first = {name.partition(".")[0] for name in tensors}
+    if len(first) != 1 or any("." not in name for name in tensors):
+        return tensors
+    return {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
+
+
+def _check(path: Path, tensors: "dict[str, torch.Tensor]", own: "dict[str, torch.Tensor]") -> None:
+    """Raise ModelError unless names and shapes are the model's."""
+    import torch
+
+    others = [name for name, tensor in tensors.items() if not isinstance(tensor, torch.Tensor)]
+    faults = {
+        "it lacks": [name for name in own if name not in tensors],
+        "it has, and the model has not,": [name for name in tensors if name not in own],
+        "of no tensor, but of something else, are": others,
+        "of another shape are": [
+            f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
+            for name in own
+            if name in tensors and name not in others and tensors[name].shape != own[name].shape
+        ],
+    }
+    if any(faults.values()):
+        said = "; ".join(f"{fault} {_listed(names)}" for fault, names in faults.items() if names)
+        raise ModelError(f"the weights of {path} are not those of the model: {said}")
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

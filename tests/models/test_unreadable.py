@@ -1,0 +1,130 @@
+"""What is said of files that no reader takes: the way in that works is in the message."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from attribution_bench.errors import ModelError
+from attribution_bench.models.loading import model_source
+
+keras = pytest.importorskip("keras")
+
+
+def written(tmp_path: Path, name: str, content: bytes = b"") -> str:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return str(path)
+
+
+def small(*layers: Any) -> Any:
+    return keras.Sequential([keras.Input((20, 4)), *layers, keras.layers.Flatten(), keras.layers.Dense(1)])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("weights.safetensors", b"", r"holds weights and no model.*my_models:build\?weights="),
+        ("model.onnx", b"", "is an ONNX model.*my_models:build"),
+        ("model.tflite", b"", "is a TensorFlow Lite model"),
+        ("model.pt", b"", r"unpickled.*my_models:build\?weights=.*torch\.export\.save"),
+        ("model.joblib", b"", "unpickled.*my_models:build$"),
+        ("architecture.json", b'{"class_name": "Sequential"}', "without its weights.*model_from_json.*load_weights"),
+        ("saved_model/saved_model.pb", b"", "is a TensorFlow SavedModel.*TFSMLayer"),
+        ("other.json", b'{"a": 1}', "names no model"),
+        ("damaged.json", b"{", "names no model"),
+    ],
+)
+def test_a_file_says_how_its_model_gets_in(name: str, content: bytes, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=words):
+        model_source(written(tmp_path, name, content))
+
+
+def test_folders_are_told_apart(tmp_path: Path) -> None:
+    written(tmp_path, "tensorflow/saved_model.pb")
+    written(tmp_path, "transformers/config.json", b"{}")
+    written(tmp_path, "else/notes.txt")
+    with pytest.raises(ModelError, match=r"TensorFlow SavedModel.*TFSMLayer"):
+        model_source(str(tmp_path / "tensorflow"))
+    with pytest.raises(ModelError, match=r"Hugging Face.*from_pretrained.*docs/models\.md"):
+        model_source(str(tmp_path / "transformers"))
+    with pytest.raises(ModelError, match="names no model"):
+        model_source(str(tmp_path / "else"))
+
+
+def test_torchscript_is_not_called_a_file_of_weights(tmp_path: Path) -> None:
+    path = tmp_path / "script.pt"
+    torch.jit.trace(torch.nn.Flatten(), torch.zeros(2, 4, 5)).save(str(path))
+    with pytest.raises(ModelError, match=r"is a TorchScript file.*torch\.jit\.load"):
+        model_source(str(path))
+
+
+class Gate(keras.layers.Layer):  # type: ignore[misc, name-defined]
+    """A layer that Keras does not have."""
+
+    def call(self, x: Any) -> Any:
+        return x * keras.ops.sigmoid(x)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_layer_of_ones_own_is_named_with_its_class(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"own{suffix}"
+    small(Gate(name="the_gate")).save(path)
+    source = model_source(str(path))
+    with pytest.raises(ModelError, match=r"its layer 'the_gate' is a '.*Gate'.*custom_objects=\{'Gate': Gate\}"):
+        source.open()
+
+
+def test_files_of_keras_1_are_called_so(tmp_path: Path) -> None:
+    import h5py
+
+    path = tmp_path / "old.h5"
+    small().save(path)
+    with h5py.File(path, "a") as file:
+        file.attrs["keras_version"] = "1.2.2"
+    with pytest.raises(ModelError, match=r"Keras '1\.2\.2' wrote it.*build the model again"):
+        model_source(str(path)).open()
+
+
+def test_what_keras_3_wrote_is_never_called_a_file_of_keras_2(tmp_path: Path) -> None:
+    import zipfile
+
+    path, changed = tmp_path / "model.keras", tmp_path / "changed.keras"
+    small(keras.layers.Conv1D(3, 5)).save(path)
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(changed, "w") as other:
+        for member in archive.namelist():
+            content = archive.read(member)
+            if member == "config.json":
+                config = json.loads(content)
+                config["config"]["layers"][1]["config"]["kernel_size"] = [7]  # not that of the weights
+                content = json.dumps(config).encode()
+            other.writestr(member, content)
+    with pytest.raises(ModelError) as caught:
+        model_source(str(changed)).open()
+    assert "Keras 2" not in str(caught.value)
+    assert "tf_keras" not in str(caught.value)
+
+
+def test_a_program_exported_for_one_row_says_what_it_needs(tmp_path: Path) -> None:
+    path = tmp_path / "one.pt2"
+    module = torch.nn.Sequential(torch.nn.Conv1d(4, 2, 3), torch.nn.Flatten()).eval()
+    torch.export.save(torch.export.export(module, (torch.zeros(1, 4, 9),)), path)
+    model = model_source(str(path)).open()
+    with pytest.raises(ModelError, match=r"takes batches of 1 and no others.*torch\.export\.Dim"):
+        model.predict(np.zeros((2, 4, 9), np.float32))
+
+
+def test_why_keras_refuses_a_length_is_said() -> None:
+    import attribution_bench as ab
+
+    model = ab.as_sequence_model(small(keras.layers.Conv1D(3, 5)))
+    with pytest.raises(ModelError) as caught:
+        model.outputs(21)
+    said = str(caught.value)
+    assert "Exception encountered" not in said
+    assert "\x1b" not in said
+    assert "48" in said.partition("letters): ")[2]  # what the dense layer takes
