@@ -160,12 +160,12 @@ class RegionSource:
         start, strand = self._start(region), self._strand(region)
         end = start + self.length
         name = region.name or f"{region.contig}:{region.start}-{region.end}"
+        contig_length = self.genome.contigs.get(region.contig, 0)
         reason, detail, letters = self._read(region, start, end)
-        if reason is not None:
-            return SourceRecord(name, None, region.contig, start, end, strand, reason, detail)
         if strand == "-":
             letters = letters.translate(COMPLEMENTS)[::-1]
-        return SourceRecord(name, letters.translate(self._to_alphabet), region.contig, start, end, strand)
+        sequence = None if reason is not None else letters.translate(self._to_alphabet)
+        return SourceRecord(name, sequence, region.contig, start, end, strand, reason, detail, contig_length)
 
     def _read(self, region: Region, start: int, end: int) -> tuple[Reason | None, str, str]:
         """Return why a region gives no sequence, what is wrong with it, and the letters of the strand ``+``."""

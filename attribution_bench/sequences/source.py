@@ -42,6 +42,8 @@ class SourceRecord:
     """Why the record is set aside; None where it has a sequence."""
     detail: str = ""
     """What was wrong with this record in particular, such as the names that the genome has for a contig."""
+    contig_length: int = 0
+    """Letters of the contig; 0 where that is unknown. A sequence that is padded behind it ends beyond them."""
 
     @property
     def interval(self) -> Interval | None:

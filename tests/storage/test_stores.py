@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pyBigWig
 import pytest
 
@@ -141,11 +142,12 @@ class Padded(ListedSource):
 
     def read(self, start, stop):
         found = [SourceRecord("a", "NNACGTAC", "chr1", -2, 6, "+"), SourceRecord("b", "ACGTACGT", "chr1", 4, 12, "-")]
-        return [*found, SourceRecord("c", "ACGTANNN", "chr1", 15, 23, "+")][start:stop]
+        last = SourceRecord("c", "NNNTACGT", "chr1", 15, 23, "-", contig_length=20)
+        return [*found, last][start:stop]
 
 
 def test_regions_beyond_their_contig_have_scores_within_it_only(fasta, tmp_path):
-    listed = Padded(Sequences(("a", "b", "c"), ("NNACGTAC", "ACGTACGT", "ACGTANNN"), "padded"))
+    listed = Padded(Sequences(("a", "b", "c"), ("NNACGTAC", "ACGTACGT", "NNNTACGT"), "padded"))
     run(replace(numpy_job(fasta, contents=("scores", "observed")), source=listed), tmp_path / "store")
     scores = StoredScores(tmp_path / "store")
     assert scores.result("weights", 0, 1).intervals is None
@@ -156,13 +158,17 @@ def test_regions_beyond_their_contig_have_scores_within_it_only(fasta, tmp_path)
     with pyBigWig.open(str(tmp_path / "a.bw")) as file:
         values = file.values("chr1", 0, 20)
     expected = np.full(20, np.nan)
-    expected[15:20] = observed[2][:5]
+    expected[15:20] = observed[2][::-1][:5]
     expected[4:12] = observed[1][::-1]
     expected[0:6] = observed[0][2:]
     np.testing.assert_allclose(values, expected, rtol=1e-6)
     *_, regions = export_modisco(selected, tmp_path / "modisco")
     lines = [line.split("\t") for line in regions.read_text().splitlines()]
-    assert [(line[1], line[2], line[9]) for line in lines] == [("0", "6", "2"), ("4", "12", "4"), ("15", "23", "4")]
+    assert [(line[1], line[2], line[9]) for line in lines] == [("0", "6", "2"), ("4", "12", "4"), ("15", "20", "4")]
+    (table,) = export_tsv(selected, tmp_path / "a.tsv")
+    positions = pandas.read_csv(table, sep="\t")["genome_position"].to_numpy().reshape(3, 8)
+    assert positions[0].tolist() == [-1, -1, *range(6)]
+    assert positions[2].tolist() == [-1, -1, -1, *range(19, 14, -1)]
 
 
 def test_a_track_takes_places_and_sizes(fasta, tmp_path):
