@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,9 +18,6 @@ from attribution_bench.cli.benchmark import parse_target
 from attribution_bench.cli.further_inputs import Inputs, further_inputs
 from attribution_bench.cli.terminal import note
 from attribution_bench.errors import InvalidInputError, SetAsideError
-
-if TYPE_CHECKING:
-    pass
 
 SOME_SET_ASIDE, INTERRUPTED = 1, 128
 SHARDS = options.Bounds(1, 100_000)
@@ -115,6 +112,7 @@ def attribute(
     Examples:
       attribution-bench attribute model.keras peaks.fa --output scores.zarr
       attribution-bench attribute model.pt2 peaks.narrowPeak --genome hg38.fa.gz --target count:0
+      attribution-bench attribute model.pt2 --genome hg38.fa --regions chr1:1,001-2,000
       attribution-bench attribute fold0.pt2 peaks.bed --genome hg38.fa --fold fold1.pt2 --fold fold2.pt2 --both-strands
       attribution-bench attribute basset peaks.fa --methods fastism,deepshap --store scores,convergence_delta
 

@@ -158,4 +158,6 @@ def duration(seconds: float) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, type):
+        return value.__name__
     raise TypeError(f"{value!r} is no JSON")

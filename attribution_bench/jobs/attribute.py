@@ -91,7 +91,7 @@ def attribute_to_store(
     restart
         Begin anew; a store that is there is kept under another name.
     observer
-        Called with every `attribution_bench.jobs.events.Event`.
+        Called with every `attribution_bench.jobs.events.Event`; without one, cautions are warnings.
     stop
         Asked before each shard whether to stop; see `attribution_bench.jobs.interruption.stopping`.
 

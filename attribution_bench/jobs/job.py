@@ -16,7 +16,7 @@ from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE, Shard, shards_of
 from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.models import SequenceModel
 from attribution_bench.models.digest import weights_digest
-from attribution_bench.sequences.source import SequenceSource
+from attribution_bench.sequences.source import Assuming, SequenceSource
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def checked_shards(job: Job) -> list[Shard]:
 
 
 def assumptions(job: Job) -> list[str]:
-    """Return what has to be taken for granted of tracks and of the strands that are averaged, each once.
+    """Return what is taken for granted of sequences, of tracks and of the strands that are averaged, each once.
 
     Raises
     ------
@@ -89,7 +89,8 @@ def assumptions(job: Job) -> list[str]:
         The strands cannot be averaged.
     """
     asked, extras, length = job.asked, tuple(job.extras.values()), job.source.length
-    found = [text for extra in extras if isinstance(extra, TrackRows) for text in extra.tracks.cautions]
+    found = list(job.source.assumptions) if isinstance(job.source, Assuming) else []
+    found += [text for extra in extras if isinstance(extra, TrackRows) for text in extra.tracks.cautions]
     if asked.both_strands:
         found += [
             text for named in job.models for text in check_both_strands(named.model, asked.target, extras, length)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from attribution_bench import errors
 from attribution_bench.environment import current_threads, thread_count
-from attribution_bench.errors import InvalidInputError, OutputError, SequenceError, SetAsideError
+from attribution_bench.errors import InvalidInputError, JobWarning, OutputError, SequenceError, SetAsideError
+from attribution_bench.foreign_warnings import OWN
 from attribution_bench.jobs import layout
 from attribution_bench.jobs.blocks import Blocks
 from attribution_bench.jobs.contents import Values
@@ -30,8 +30,6 @@ from attribution_bench.storage.record_arrays import SET_ASIDE
 from attribution_bench.storage.zarr_store import ZarrStore, is_store
 from attribution_bench.timer import CLOCK, Clock
 
-TOLD = (errors.FallbackWarning, errors.ConvergenceWarning, errors.InconsistencyWarning)
-"""Warnings of methods that every shard may repeat; a job tells the first of each."""
 OUT_OF_MEMORY = "memory ran out; going on with smaller blocks, in which predictions may round otherwise"
 
 
@@ -58,7 +56,7 @@ def run(
     restart
         Begin anew; a store that is there is kept under another name.
     observer
-        Told what happens.
+        Told what happens; without one, cautions are warnings.
     stop
         Asked before each shard.
     clock
@@ -75,7 +73,7 @@ def run(
     AttributionBenchError
         Memory is too small for one sequence.
     """
-    tell: Observer = observer or (lambda event: None)
+    tell: Observer = observer or _warn_of_cautions
     shards = checked_shards(job)
     found = survey(job.source, shards)
     if strict and found.set_aside:
@@ -223,28 +221,37 @@ class _Run:
         def progress(part: int, of: int) -> None:
             self.tell(Working(done + share * (index + part / max(1, of))))
 
-        with warnings.catch_warnings(record=True) as caught:
-            for category in TOLD:
-                warnings.simplefilter("always", category)
-            scored = self.blocks.score(scorer, block, progress)
+        caught: list[warnings.WarningMessage] = []
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                # Every shard may repeat them; the first of each is told.
+                for category in (*OWN, JobWarning):
+                    warnings.simplefilter("always", category)
+                scored = self.blocks.score(scorer, block, progress)
+        finally:
+            self._pass_on(caught, scorer)
         if scored.halvings:
             self._caution("memory", OUT_OF_MEMORY)
+        return scored
+
+    def _pass_on(self, caught: Sequence[warnings.WarningMessage], scorer: MethodScorer) -> None:
+        """Tell warnings of a method, and warn of others, each once."""
         for warning in caught:
-            if issubclass(warning.category, TOLD):
-                self._caution(f"{scorer.name} {warning.category.__name__}", f"{scorer.name}: {warning.message}")
+            if issubclass(warning.category, OWN):
+                kind, text = f"{scorer.name} {warning.category.__name__}", f"{scorer.name}: {warning.message}"
+                self._caution(kind, text, warning.category)
             elif str(warning.message) not in self.cautions:
                 self.cautions.add(str(warning.message))
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        return scored
 
     def _shrunk(self, sequences: int) -> None:
         self._caution("memory", f"{OUT_OF_MEMORY} ({sequences} sequences at a time now)")
 
-    def _caution(self, kind: str, text: str) -> None:
+    def _caution(self, kind: str, text: str, category: type[Warning] = JobWarning) -> None:
         """Tell something once."""
         if kind not in self.cautions:
             self.cautions.add(kind)
-            self.tell(Caution(text))
+            self.tell(Caution(text, category))
 
     def _create(
         self,
@@ -294,6 +301,12 @@ class _Run:
             halvings=self.blocks.halvings,
             stopped_by=signal,
         )
+
+
+def _warn_of_cautions(event: Event) -> None:
+    """Warn of what an observer would be told to be careful of."""
+    if isinstance(event, Caution):
+        warnings.warn(event.text, event.category, stacklevel=2)
 
 
 def _check_folder(path: Path) -> None:

@@ -64,7 +64,8 @@ class SelectedScores:
         self._place = self._place_of(target)
         self.records = store.scored
         if not len(self.records):
-            raise InvalidInputError(f"{store.path} holds no scored sequence yet")
+            reasons = "every one is set aside" if store.complete else "its job has scored none yet"
+            raise InvalidInputError(f"{store.path} holds no scored sequence: {reasons}")
 
     def __len__(self) -> int:
         return len(self.records)
