@@ -67,7 +67,7 @@ repeatability: $(VENV)/.installed-dev
 	$(BIN)/python tests/speed/repeatability.py $(ARGS)
 
 job-overhead: $(VENV)/.installed-dev
-	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/job_overhead.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/job_overhead.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -52,7 +52,9 @@ class SelectedScores:
     def __init__(self, store: StoredScores, method: str | None = None, target: Target = None) -> None:
         if method is None:
             if len(store.methods) != 1:
-                raise InvalidInputError(f"{store.path} holds several methods; choose one of {', '.join(store.methods)}")
+                raise InvalidInputError(
+                    f"{store.path} holds several methods; choose one of {', '.join(store.methods)} (--method)"
+                )
             (method,) = store.methods
         if method not in store.methods:
             raise InvalidInputError(f"{store.path} holds no {method!r}, but {', '.join(store.methods)}")
