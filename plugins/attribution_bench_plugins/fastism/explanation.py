@@ -5,6 +5,7 @@ from dataclasses import replace
 from attribution_bench.explanation import Explanation, LayerExplanation
 from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.kernels.machine import OLDEST_LLVMLITE, has_compiler
+from attribution_bench_plugins.fastism.ops.base import POOL_BEFORE
 from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 from attribution_bench_plugins.fastism.ops.registry import SPECS
 from attribution_bench_plugins.fastism.planning.cost import Cost, full_cost, step_costs
@@ -18,7 +19,6 @@ UNCOMPILED = (
     "On a CPU, convolutions are faster compiled together with what follows them: "
     f"pip install 'llvmlite>={'.'.join(map(str, OLDEST_LLVMLITE))}'."
 )
-REMEDY = "pooling or striding before it would make that cheaper"
 
 
 def explain(plan: Plan | None, length: int, itemsize: int, decision: Decision) -> Explanation:
@@ -86,7 +86,7 @@ def _advice(plan: Plan, costs: dict[str, Cost]) -> list[str]:
         share = sum((costs[name] for name in dependent), Cost()).work / total
         advice.append(
             f"{step.node.layer!r} needs every position: {reason}. "
-            f"It and what follows it take {share:.0%} of the time; {REMEDY}."
+            f"It and what follows it take {share:.0%} of the time; {step.remedy or POOL_BEFORE}."
         )
     if not causes and costs:
         heaviest = max(costs, key=lambda name: costs[name].work)

@@ -30,8 +30,18 @@ class Fusion(enum.Enum):
     """It is fused into the kernel that computes an operand, as part of the epilogue."""
 
 
+POOL_BEFORE = "pooling or striding before it would make that cheaper"
+"""What helps where an operation reads every position by its nature."""
+OTHER_SPELLING = "written with other operations or axes, it may keep windows; docs/rules.md names what has rules"
+"""What helps where a local operation is written in a way that no rule covers."""
+
+
 class NoRuleError(Exception):
     """A node that cannot run on windows; the message says why, and the engine runs it in full."""
+
+    def __init__(self, reason: str, remedy: str = OTHER_SPELLING) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,10 @@ class Operation(abc.ABC):
     def affected(self, window: Window) -> Window:
         """Return the affected range of the output, given that of the only reached operand; by default the same."""
         return window
+
+    def window_of_block(self, windows: Sequence[Window | None], count: int) -> Window:
+        """Return the affected range in a block of `count` mutations; by default that of a block of any number."""
+        return self.window(windows)
 
     @abc.abstractmethod
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:

@@ -208,7 +208,7 @@ def reached_window(
             window.shared(count, operand.layout.length) if window is not None and operand.layout is not None else None
             for window, operand in zip(windows, operation.operands, strict=True)
         ]
-    natural = operation.window(windows)
+    natural = operation.window_of_block(windows, count)
     shared = natural.shared(count, length)
     if field is not None:
         natural, shared = natural.cut(count, field), shared.cut(1, field)
@@ -241,13 +241,13 @@ class _Planner:
         self.reached_nodes = [node for name, node in graph.nodes.items() if name in self.reached - {graph.input}]
         self.operations: dict[str, Operation] = {}
         self.layouts: dict[str, Layout] = {graph.input: layout}
-        self.reasons: dict[str, str] = {}
+        self.reasons: dict[str, NoRuleError] = {}
         self.alias_of = {name: name for name in graph.nodes}
         for node in self.reached_nodes:
             try:
                 operation = self._operation(node)
             except NoRuleError as error:
-                self.reasons[node.name] = str(error)
+                self.reasons[node.name] = error
                 continue
             self.operations[node.name], self.layouts[node.name] = operation, operation.layout
             if operation.is_alias:
@@ -270,7 +270,8 @@ class _Planner:
             steps[name] = Step(
                 node,
                 self._mode(name),
-                reason=self.reasons.get(name, ""),
+                reason=str(self.reasons.get(name, "")),
+                remedy=self.reasons[name].remedy if name in self.reasons else "",
                 operation=self.operations.get(name),
                 layout=self.layouts.get(name),
                 alias_of=source,
@@ -294,7 +295,7 @@ class _Planner:
             raise NoRuleError("it holds no numbers")
         rule = self.rules.get(node.kind) if node.is_opaque else self.specs[node.op].rule
         if rule is None:
-            raise NoRuleError(why_full(node))
+            raise why_full(node, operands)
         return rule(node, operands)
 
     def _mode(self, name: str) -> Mode:
@@ -344,7 +345,8 @@ class _Planner:
                 if self.alias_of[node.name] in head:
                     head.add(node.name)
             elif merges or any(i in head for i in inputs) or all(is_global.values()):
-                if not merges and any(i not in head and not is_global[i] for i in inputs):
+                joins = any(i not in head and not is_global[i] for i in inputs)
+                if not merges and (joins or not is_global[node.name]):
                     return set()
                 head.add(node.name)
         return head
