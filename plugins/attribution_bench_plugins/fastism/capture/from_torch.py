@@ -60,6 +60,8 @@ class _Reader:
         """Node -> its value for one sequence, (1, ...), for constants that are expanded to the size of the batch."""
         self.changing: set[str] = set()
         """The nodes that depend on the sequence."""
+        self.replaced: dict[fx.Node, fx.Node] = {}
+        """Erased node -> the node whose value is the same."""
         self.inputs: list[str] = []
         self.batch: Any = None
 
@@ -86,7 +88,9 @@ class _Reader:
             raise CaptureError(f"the graph returns {len(outputs)} tensors, the model {len(self.output_names)}")
         named = {name: out.name for name, out in zip(self.output_names, outputs, strict=True)}
         sequence = self.inputs.pop(self.place)
-        return Graph(self.nodes, sequence, tuple(self.inputs), named)
+        values = (node.meta.get("val") for node in self.program.graph.nodes if node.name in self.changing)
+        dtypes = frozenset(v.dtype for v in values if isinstance(v, Tensor) and v.is_floating_point())
+        return Graph(self.nodes, sequence, tuple(self.inputs), named, dtypes)
 
     def _placeholder(self, node: fx.Node, spec: Any) -> None:
         if spec.kind == InputKind.USER_INPUT:
@@ -158,7 +162,7 @@ class _Reader:
                 translated = translate_part(origin.target, operator_call)
                 if translated is not None:
                     op, inputs, parameters = translated.op, translated.inputs, translated.parameters
-                    kind = str(origin.target.name())
+                    kind = str(origin.target.name())  # type: ignore[no-untyped-call]
                     every = _bound(origin.target, origin, inputs, self.constants)
                     call, layer = (lambda *values: every(*values)[part]), _layer(origin)
         self.nodes[node.name] = Node(node.name, op, inputs, call, layer, shape, parameters, kind)
@@ -227,22 +231,29 @@ class _Reader:
         if not all(map(self._has_rule, pieces)):
             self._forget([piece for piece in node.graph.nodes if piece not in before])
             return False
-        if isinstance(results, fx.Node):
-            node.replace_all_uses_with(results)
-        else:
-            found_: Any = results
-            for user in list(node.users):
-                user.replace_all_uses_with(found_[user.args[1]])
-                node.graph.erase_node(user)
-        node.graph.erase_node(node)
+        for read, result in self._read_parts(node, results):
+            while result in self.replaced:
+                result = self.replaced[result]
+            read.replace_all_uses_with(result)
+            self.replaced[read] = result
+            node.graph.erase_node(read)
+        if not isinstance(results, fx.Node):
+            node.graph.erase_node(node)
         return True
+
+    def _read_parts(self, node: fx.Node, results: Any) -> list[tuple[fx.Node, fx.Node]]:
+        """Return what reads the tensors that an operator returns, each with the result that takes its place."""
+        if isinstance(results, fx.Node):
+            return [(node, results)]
+        return [(user, results[user.args[1]]) for user in node.users]
 
     def _has_rule(self, piece: fx.Node) -> bool:
         """Add a piece of an operator; returns whether windows may go through it."""
         self._call(piece)
         known = self.nodes.get(piece.name)  # None for one that was taken apart itself
         is_tensor = isinstance(piece.meta.get("val"), Tensor)
-        return known is None or not known.is_opaque or not is_tensor or piece.name not in self.changing
+        has_rule = known is None or (known.shape is not None and not known.is_opaque)
+        return has_rule or not is_tensor or piece.name not in self.changing
 
     def _forget(self, pieces: Sequence[fx.Node]) -> None:
         """Take pieces back."""

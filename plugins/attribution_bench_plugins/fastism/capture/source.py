@@ -128,6 +128,7 @@ class TorchSource(Source):
         inputs = self.sequences(one_hot), *map(self.tensor, rows)
         names, place = [output.name for output in outputs], self.model.sequence_place
         graph = capture(self.module, inputs[0], inputs[1:], names, place)
+        self.dtypes |= graph.dtypes  # some layers may compute in another type, as under torch.autocast
         self._compare(_outputs_by_batch(graph, inputs), one_hot, rows)
         return graph
 

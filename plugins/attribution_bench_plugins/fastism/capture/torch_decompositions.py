@@ -1,5 +1,6 @@
 """PyTorch's composite operators as simpler ones, which have rules."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -116,8 +117,11 @@ def _pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | N
 def _slice_scatter(
     x: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:
+    require(step == 1)
+    if not start and end in (None, sys.maxsize):
+        return _copy(x, src)
+    require(dim % x.dim() > 0)
     size = x.shape[dim]
-    require(step == 1 and dim % x.dim() > 0)
     first, stop, _ = slice(start, end).indices(size)
     parts = [x.narrow(dim, 0, first), src, x.narrow(dim, stop, size - stop)]
     kept = [part for part, width in zip(parts, (first, stop - first, size - stop), strict=True) if width]
@@ -216,6 +220,7 @@ DECOMPOSITIONS: Mapping[str, Decomposition] = MappingProxyType(
         "cat": _cat,
         "copy": _copy,
         "expand": _expand,
+        "inner": lambda x, other: torch.tensordot(x, other, ([-1], [-1])),
         "mean": _in_dtype(torch.mean),
         "one_hot": _one_hot,
         "pad": _pad,

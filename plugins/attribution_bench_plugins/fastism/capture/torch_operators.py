@@ -353,7 +353,19 @@ FILLS = ("fill", "full_like", "ones_like", "zeros_like")
 """Operators that read the shape of a tensor alone."""
 ALONG = ("cumprod", "cumsum", "logcumsumexp")
 ALONG_PARTS = ("cummax", "cummin", "sort", "topk")
-OVER = ("all", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "nanquantile", "nansum", "prod", "quantile")
+OVER = (
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "logsumexp",
+    "nanmean",
+    "nanquantile",
+    "nansum",
+    "prod",
+    "quantile",
+)
 OVER_PARTS = ("kthvalue", "median", "mode", "nanmedian", "std_mean", "var_mean")
 TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
     {
