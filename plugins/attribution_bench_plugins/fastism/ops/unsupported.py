@@ -54,7 +54,7 @@ def why_full(node: Node, operands: Sequence[Operand]) -> NoRuleError:
         if _is_product(kind) and sum(operand.reached for operand in operands) > 1:
             return NoRuleError("it multiplies two tensors that both depend on the sequence", POOL_BEFORE)
         if _is_product(kind):
-            return NoRuleError("it multiplies by a weight in a way that is not followed")
+            return NoRuleError("it multiplies tensors in a way that is not followed")
         if other is not None:
             return NoRuleError(other)
     if not node.kind or node.shape is None:
