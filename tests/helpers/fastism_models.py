@@ -385,6 +385,8 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 
 WHOLE_SOMEWHERE = {"instance norm", "squeeze and excitation", "recurrent tail", "attention tail"}
 """Those with an operation that reads every position, so that it has to run in full."""
+LOOSE = {f"spellings of {group}" for group in SPELLINGS}
+"""Those with windows that are wider than what changes: steps, fills, and operators taken apart into phases."""
 
 
 def build(name: str) -> nn.Module:
