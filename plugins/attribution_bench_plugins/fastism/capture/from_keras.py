@@ -111,6 +111,7 @@ class _Reader:
         (found,) = leaves(self.walk(functional, Reference(node), f"{site.name}/"))
         added = [known for name, known in self.builder.nodes.items() if name not in before]
         require(not any(known.is_opaque for known in added))
+        self.builder.followed |= {site.kind, str(getattr(function, "__name__", site.kind))}
         return str(found.name)
 
     def _own_code(self, site: Site, layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

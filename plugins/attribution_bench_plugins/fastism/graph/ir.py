@@ -62,6 +62,9 @@ class Graph:
     dtypes: frozenset[torch.dtype] = frozenset()
     """Floating-point types of the captured operations, beside that of the input; empty where the model told them."""
 
+    followed: frozenset[str] = frozenset()
+    """Kinds of the operations of users that are here as the operations that they are made of."""
+
     def reached(self) -> frozenset[str]:
         """Names of the nodes whose values depend on the sequence."""
         reached = {self.input}
@@ -83,4 +86,4 @@ class Graph:
             if node.name in keep:
                 keep.update(node.inputs)
         nodes = {name: node for name, node in self.nodes.items() if name in keep}
-        return Graph(nodes, self.input, self.extras, self.outputs, self.dtypes)
+        return Graph(nodes, self.input, self.extras, self.outputs, self.dtypes, self.followed)

@@ -32,7 +32,7 @@ class Fusion(enum.Enum):
 
 POOL_BEFORE = "pooling or striding before it would make that cheaper"
 """What helps where an operation reads every position by its nature."""
-OTHER_SPELLING = "written with other operations or axes, it may keep windows; docs/rules.md names what has rules"
+OTHER_SPELLING = "written with other operations, or with its positions in an axis of their own, it may keep windows"
 """What helps where a local operation is written in a way that no rule covers."""
 
 
