@@ -73,9 +73,24 @@ def _causes(plan: Plan) -> dict[Step, str]:
         joins = step.mode == "windowed" and step.layout is not None and step.layout.positional
         if step.reason and not step.reason.startswith(FOLLOWS):
             causes[step] = step.reason
-        elif joins and any(plan.steps[name].mode == "global" for name in step.node.inputs):
-            causes[step] = "a branch that has read all positions joins here, so that every position changes"
+        elif joins:
+            vectors = [name for name in step.node.inputs if plan.steps[name].mode == "global"]
+            if any(_has_read_all(plan, name) for name in vectors):
+                causes[step] = "a branch that has read all positions joins here, so that every position changes"
+            elif vectors:
+                causes[step] = "what a single position holds joins here, so that every position is computed"
     return causes
+
+
+def _has_read_all(plan: Plan, name: str) -> bool:
+    """Whether something without positions was computed from more than one of them."""
+    step = plan.steps[name]
+    if step.mode != "global":
+        return False
+    if step.node.op == "shift" and plan.steps[step.node.inputs[0]].mode == "windowed":
+        return False
+    before = [operand for operand in step.node.inputs if plan.steps[operand].mode == "global"]
+    return not before or any(_has_read_all(plan, operand) for operand in before)
 
 
 def _advice(plan: Plan, costs: dict[str, Cost]) -> list[str]:

@@ -60,6 +60,7 @@ TRUE_REASONS: dict[str, tuple[Callable[[Tensor], Tensor], str, str]] = {
     "norm of groups": (lambda y: F.group_norm(y, 2), "its statistics are taken over all positions", "pooling"),
     "bins of several sizes": (lambda y: F.adaptive_avg_pool1d(y, 7), "its bins are of different sizes", "written"),
     "uneven interpolation": (lambda y: F.interpolate(y, size=47), "its places lie at uneven distances", "written"),
+    "what one position holds": (lambda y: y - y[:, :, :1], "what a single position holds joins", "pooling"),
     "distance of pairs": (lambda y: torch.cdist(y, y + 1), "there is no rule for", "rules={'aten::"),
 }
 

@@ -213,6 +213,21 @@ def _linear(
     return torch.stack(between, -1).flatten(-2)
 
 
+def _of_rows(mode: str) -> Decomposition:
+    """Return the decomposition of an interpolation of images along their rows alone."""
+
+    def along_rows(x: Tensor, output_size: Any, *settings: Any) -> Tensor:
+        scale_factors = settings[-1]
+        require(x.dim() == 4 and not any(value for value in settings[:-1]))
+        size = None if output_size is None else output_size[1]
+        rows = output_size[0] if output_size else x.shape[2] * scale_factors[0]
+        require(rows == x.shape[2])
+        scale = None if scale_factors is None else scale_factors[1]
+        return torch.unflatten(F.interpolate(x.flatten(1, 2), size, scale, mode), 1, (-1, x.shape[2]))
+
+    return along_rows
+
+
 DECOMPOSITIONS: Mapping[str, Decomposition] = MappingProxyType(
     {
         "_upsample_nearest_exact1d": _nearest(0.5),
@@ -231,8 +246,10 @@ DECOMPOSITIONS: Mapping[str, Decomposition] = MappingProxyType(
         "stack": _stack,
         "sum": _in_dtype(torch.sum),
         "unfold": _unfold,
+        "upsample_bilinear2d": _of_rows("linear"),
         "upsample_linear1d": _linear,
         "upsample_nearest1d": _nearest(0),
+        "upsample_nearest2d": _of_rows("nearest"),
     }
 )
 """Name of an operator -> the same by operators that have rules; those of PyTorch end in operators that have none."""

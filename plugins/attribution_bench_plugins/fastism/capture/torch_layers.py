@@ -96,6 +96,10 @@ def _addmm(call: OperatorCall) -> Translation:
 
 def _matmul(call: OperatorCall) -> Translation:
     second = "mat2" if "mat2" in call.arguments else "other"
+    vector = call.constants.get(call[second].name)
+    if vector is not None and vector.dim() == 1:
+        letters = ascii_lowercase[: len(call.sizes)]
+        return _contraction(call, f"{letters},{letters[-1]}->{letters[:-1]}", call["self"], call[second])
     left, weight = call.matrix("self"), call.matrix(second)
     if left is not None and call[second].meta["val"].dim() == 3:
         pointwise = ConvolutionParameters(

@@ -381,6 +381,7 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "add": _binary("add"),
         "amax": _reduction("max"),
         "amin": _reduction("min"),
+        "bucketize": _of_elements,
         "cat": _join("concatenate"),
         "channel_shuffle": _shuffled,
         "constant_pad_nd": _padding("constant"),
