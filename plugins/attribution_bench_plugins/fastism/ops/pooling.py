@@ -83,9 +83,9 @@ class MaxPool(Pool):
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         operand = only(operands)
-        unmutated = block.unmutated.summary(operand.source, "contiguous", Tensor.contiguous)
-        if can_compile(unmutated) and not operand.holds_value:
-            return self.give_lazily(block, window, self._kernel(unmutated.element_size()), operand)
+        around = block.unmutated.array(operand.source, self.read(window), block.count)
+        if can_compile(around) and not operand.holds_value:
+            return self.give_lazily(block, window, self._kernel(around.element_size()), operand, around)
         natural = self.affected(operand.window)
         read = self.read(natural)
         x = operand.take_value_on(read)
