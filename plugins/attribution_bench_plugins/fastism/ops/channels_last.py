@@ -33,7 +33,8 @@ class ChannelsLastConvolution:
         """Return the call of a node; None where its own call is as fast, or its axes are others."""
         p = node.parameters_as(ConvolutionParameters)
         suits = len(node.inputs) == 1 and {p.position_axis, p.channel_axis} == {1, 2} and p.groups == 1
-        fast = p.weight.dtype == torch.float32 and devices.on_cpu(p.weight) and torch._C.has_mkldnn
+        has_library: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        fast = p.weight.dtype == torch.float32 and devices.on_cpu(p.weight) and has_library
         return cls(node) if suits and fast and min(p.weight.shape[:2]) >= LEAST_CHANNELS else None
 
     def arranged(self, x: Tensor) -> Tensor:
