@@ -136,11 +136,17 @@ class Operation(abc.ABC):
         return Windowed(block.unmutated, self.node.name, self.layout.length, window, **tensors)
 
     def give_lazily(
-        self, block: Block, window: Window, kernel: WindowKernel, operand: Windowed, around: Tensor | None = None
+        self,
+        block: Block,
+        window: Window,
+        kernel: WindowKernel,
+        operand: Windowed,
+        around: Callable[[Window], Tensor] | None = None,
     ) -> LazyWindow:
         """Return this node's result as a kernel will compute it from an operand.
 
-        `around` is the operand's unmutated activation, for a kernel that reads it.
+        For a kernel that reads the operand's unmutated activation, `around` gives it: (n, L, channels), as far as it is
+        read for a window of the output.
         """
         name, length = self.node.name, self.layout.length
         return LazyWindow(block.unmutated, name, length, window, kernel, operand, block.program, around)

@@ -1,7 +1,7 @@
 """Lazy windows: the results of kernels, computed with the steps that are fused into them, some rows at a time."""
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -81,9 +81,9 @@ class LazyWindow(Windowed):
         kernel: WindowKernel,
         x: Windowed,
         program: Program,
-        around: Tensor | None = None,
+        around: Callable[[Window], Tensor] | None = None,
     ) -> None:
-        """Begin without an epilogue; `around` is the unmutated activation of x, for a kernel that reads it."""
+        """Begin without an epilogue; `around` is that of `Operation.give_lazily`."""
         super().__init__(unmutated, source, length, window, is_masked=True)
         self._kernel, self._x, self._program, self._around = kernel, x, program, around
         self._epilogue, self._unmutated_of, self._node = NO_EPILOGUE, source, source
@@ -155,7 +155,7 @@ class LazyWindow(Windowed):
             self.window,
             self.length,
             epilogue,
-            x_unmutated=self._around,
+            x_unmutated=None if self._around is None else self._around(self.window),
             unmutated=self._unmutated_array(self._unmutated_of) if reads_unmutated else None,
             scale=None if self._scale is None else self._scale.to(read.dtype).contiguous(),
             other=None if other is None else _operand(other),
