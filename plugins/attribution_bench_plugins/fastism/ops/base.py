@@ -101,6 +101,9 @@ class Operation(abc.ABC):
     """Whether it is fused into the kernel of an operand that is fusible."""
     preferred_form: Form = "delta"
     """The form in which it reads its operands; an operation that can give either form gives this one."""
+    unmutated_call: Callable[..., Any] | None = None
+    """What runs the node on unmutated sequences: it gives what the node's own call does but for rounding, whatever the
+    order of its operands in memory, and is faster. None for the node's own call."""
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         self.node, self.operands = node, operands
@@ -146,9 +149,21 @@ class Operation(abc.ABC):
         """Return this node's windowed result."""
         return Windowed(block.unmutated, self.node.name, self.layout.length, window, **tensors)
 
-    def give_lazily(self, block: Block, window: Window, kernel: WindowKernel, operand: Windowed) -> LazyWindow:
-        """Return this node's result as a kernel will compute it from an operand."""
-        return LazyWindow(block.unmutated, self.node.name, self.layout.length, window, kernel, operand, block.program)
+    def give_lazily(
+        self,
+        block: Block,
+        window: Window,
+        kernel: WindowKernel,
+        operand: Windowed,
+        around: Callable[[Window], Tensor] | None = None,
+    ) -> LazyWindow:
+        """Return this node's result as a kernel will compute it from an operand.
+
+        For a kernel that reads the operand's unmutated activation, `around` gives it: (n, L, channels), as far as it is
+        read for a window of the output.
+        """
+        name, length = self.node.name, self.layout.length
+        return LazyWindow(block.unmutated, name, length, window, kernel, operand, block.program, around)
 
 
 Rule = Callable[[Node, Sequence[Operand]], Operation]

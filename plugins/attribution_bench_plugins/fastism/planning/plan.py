@@ -1,7 +1,7 @@
 """The plan: what the engine does with each node of a graph, decided before anything runs."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -9,9 +9,12 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any
 
+from torch import Tensor
+
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation, NoRuleError, Operand, Operation, Rule
+from attribution_bench_plugins.fastism.ops.channels_last import ChannelsLastConvolution
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.registry import SPECS, OpSpec
 from attribution_bench_plugins.fastism.ops.unsupported import why_full
@@ -143,6 +146,54 @@ class Plan:
         return {name: step.alias_of for name, step in self.steps.items()}
 
     @cached_property
+    def unmutated_calls(self) -> Mapping[str, Callable[..., Any]]:
+        """Node -> what runs it on unmutated sequences, where that is not the node's own call."""
+        operations = {name: step.operation for name, step in self.steps.items()}
+        return {
+            n: op.unmutated_call for n, op in operations.items() if op is not None and op.unmutated_call is not None
+        }
+
+    @cached_property
+    def unmutated_orders(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """Node -> what puts its unmutated activation into the order in memory in which a convolution reads it.
+
+        Every reader finds it so: a sum of tensors in two orders is slow.
+        """
+        calls = self.unmutated_calls.items()
+        convolutions = {name: call for name, call in calls if isinstance(call, ChannelsLastConvolution)}
+        return {self.graph.nodes[name].inputs[0]: call.arranged for name, call in convolutions.items()}
+
+    @cached_property
+    def unmutated_needs(self) -> frozenset[str]:
+        """Nodes whose unmutated values are kept in any case: inputs, outputs, and operands that no mutation reaches."""
+        graph = self.graph
+        needed = {graph.input, *graph.extras, *graph.outputs.values()}
+        for step in (*self.body, *self.head):
+            needed.update(operand for operand in step.node.inputs if self.steps[operand].mode == "constant")
+        return frozenset(needed)
+
+    @cached_property
+    def unmutated_reads(self) -> frozenset[str]:
+        """Those whose unmutated values may be read after the pass: what is needed, and nodes that run by a rule."""
+        running = (step for step in (*self.body, *self.head) if step.operation is not None)
+        return self.unmutated_needs | {step.node.name for step in running}
+
+    @cached_property
+    def read_unmutated(self) -> set[str]:
+        """Those that blocks have read so far: what a first group of sequences reads is what later ones will."""
+        return set()
+
+    @cached_property
+    def unmutated_last_uses(self) -> Mapping[str, frozenset[str]]:
+        """Node -> the nodes that no node after it reads, those aside whose values are kept in any case."""
+        later = set(self.unmutated_needs)
+        last_uses: dict[str, frozenset[str]] = {}
+        for name in reversed(list(self.graph.nodes)):
+            last_uses[name] = frozenset((name, *self.graph.nodes[name].inputs)) - later
+            later |= last_uses[name]
+        return last_uses
+
+    @cached_property
     def head_schedule(self) -> Schedule:
         """The head's steps with the last use of each value."""
         return schedule(self.head, self.aliases, self.output_sources)
@@ -199,10 +250,10 @@ def reached_window(
     length = operation.layout.length
     if not operation.layout.positional:
         return Window(0, 0, 1)  # the stride of the plan does not account for nodes without positions
-    known = [window for window in windows if window is not None and window.width]
-    if not known:
+    steps = {window.step for window in windows if window is not None and window.width}
+    if not steps:
         return Window(0, 0, 0)
-    if any(window.step != known[0].step for window in known):
+    if len(steps) > 1:
         # Ranges that advance and ranges that are shared meet in one that is shared.
         windows = [
             window.shared(count, operand.layout.length) if window is not None and operand.layout is not None else None
