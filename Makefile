@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 OUTPUT ?= reports/reproduce-paper
 # Further arguments: make reproduce-paper ARGS="--lengths 1000", make test ARGS="-k fasta".
 ARGS ?=
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
 .PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed gpu-report job-overhead motifs repeatability lint clean
 

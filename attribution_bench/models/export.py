@@ -16,6 +16,7 @@ from torch._subclasses import FakeTensor
 from torch.export import Dim, ExportedProgram
 
 from attribution_bench.errors import AttributionBenchError
+from attribution_bench.garbage import collection_paused
 
 EXAMPLE_BATCH = 3
 """Sequences in the example that is traced; torch.export would take a batch of one for a constant."""
@@ -37,6 +38,7 @@ class ExportError(AttributionBenchError):
     """A module that torch.export cannot capture for batches of any size; the message is the reason in plain words."""
 
 
+@collection_paused()
 def export(
     module: torch.nn.Module,
     x: Tensor,
