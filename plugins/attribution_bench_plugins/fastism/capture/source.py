@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 HASHED_BYTES = 2**22
 """Largest part of a weight that is hashed in one piece."""
 COMPARED_ROWS = 2
-"""Rows on which a traced graph is compared with the model: in one batch, of another size than the one that was traced.
-The model takes each row by itself."""
+"""Rows on which a traced graph is compared with the model: a batch of another size than the one that was traced."""
 
 
 class Source(abc.ABC):
@@ -99,17 +98,11 @@ class Source(abc.ABC):
         rows = tuple(np.resize(extra, (count, *extra.shape[1:])) for extra in extras)
         return np.eye(letters)[index].transpose(0, 2, 1), rows
 
-    def _compare(
-        self,
-        outputs: Mapping[str, Sequence[Tensor]],
-        one_hot: NDArray[Any],
-        extras: tuple[NDArray[Any], ...],
-        batch_size: int,
-    ) -> None:
-        """Raise CaptureError where a graph's outputs, computed in other batches, differ from the model's."""
-        truth = self.model.predict(one_hot, extras, batch_size=batch_size)
-        for name, parts in outputs.items():
-            found, expected = torch.cat(list(parts)).double().cpu().numpy(), truth[name].astype(np.float64)
+    def _compare(self, outputs: Mapping[str, Tensor], one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> None:
+        """Raise CaptureError where a graph's outputs for rows in one batch differ from the model's for each alone."""
+        truth = self.model.predict(one_hot, extras, batch_size=1)
+        for name, output in outputs.items():
+            found, expected = output.double().cpu().numpy(), truth[name].astype(np.float64)
             scale = np.abs(expected[np.isfinite(expected)]).max(initial=np.finfo(np.float32).tiny)
             same = (found == expected) | (np.isnan(found) & np.isnan(expected))
             error = float(np.abs(found - expected).max(initial=0, where=~same) / scale)
@@ -137,7 +130,7 @@ class TorchSource(Source):
         graph = capture(self.module, inputs[0], inputs[1:], names, place)
         self.model.computing_dtypes |= graph.dtypes
         self.dtypes |= graph.dtypes
-        self._compare(_outputs(graph, inputs), one_hot, rows, batch_size=1)
+        self._compare(_outputs(graph, inputs), one_hot, rows)
         return graph
 
     @cached_property
@@ -182,7 +175,9 @@ class KerasSource(Source):
             names = [output.name for output in outputs]
             return capture(_AsModule(self.model), self.sequences(one_hot), tensors, names)
         graph, examples = capture_keras(self.model, self.sequences(one_hot), tensors)
-        self._compare(examples, one_hot, rows, batch_size=max(BATCH_SIZES))
+        first = slice(BATCH_SIZES[0])
+        found = {name: batch for name, (batch, _) in examples.items()}
+        self._compare(found, one_hot[first], tuple(extra[first] for extra in rows))
         return graph
 
     @cached_property
@@ -203,7 +198,7 @@ class KerasSource(Source):
         return (chosen.float() if chosen.dtype in (torch.bfloat16, torch.float16) else chosen).cpu().numpy()
 
 
-def _outputs(graph: Graph, inputs: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+def _outputs(graph: Graph, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
     """Return the outputs of a graph for examples, in one batch."""
     given, rows = dict(zip((graph.input, *graph.extras), inputs, strict=True)), len(inputs[0])
     try:
@@ -211,7 +206,7 @@ def _outputs(graph: Graph, inputs: Sequence[Tensor]) -> dict[str, list[Tensor]]:
             values = run_graph(graph, given, rows, frozenset(graph.outputs.values()))
     except RuntimeError as error:
         raise CaptureError(f"the captured graph fails for {rows} sequences: {error}") from error
-    return {name: [values[node]] for name, node in graph.outputs.items()}
+    return {name: values[node] for name, node in graph.outputs.items()}
 
 
 class _AsModule(torch.nn.Module):
