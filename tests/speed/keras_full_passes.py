@@ -2,9 +2,9 @@
 
 A model of SpliceAI's size takes 10,101 letters in batches of 16 rows, once by ``predict`` of Keras and once as standard
 ISM runs it, each in a process of its own. Printed are the peak memory that 16 rows take beyond the loaded model, and
-the processor's seconds of 16 and of 64 rows on one thread, in later uses of the model: the least of two. One row of each
-use is compared with the eager pass, which weighs on short uses. Exits with 1 where the memory is more than 1.2 times, or
-the time of 64 rows more than 1.1 times Keras' own.
+the processor's seconds of 16 and of 64 rows on one thread, in later uses of the model: the least of two. One row of
+each use is compared with the eager pass, which weighs on short uses. Exits with 1 where the memory is more than 1.2
+times, or the time of 64 rows more than 1.1 times Keras' own.
 """
 
 import json
