@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 OUTPUT ?= reports/reproduce-paper
 # Further arguments: make reproduce-paper ARGS="--lengths 1000", make test ARGS="-k fasta".
 ARGS ?=
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
 .PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed gpu-report job-overhead motifs repeatability lint clean
 
@@ -21,7 +21,7 @@ help:
 	@echo "make test              run the tests"
 	@echo "make test-long         run the tests that take minutes each"
 	@echo "make mutants           change policies one by one, and see a test notice each"
-	@echo "make speed             measure fastISM beside standard ISM on published architectures, and variants beside two full passes"
+	@echo "make speed             measure fastISM beside standard ISM on published architectures, variants beside two full passes, and first calls"
 	@echo "make gpu-report        check and measure fastISM on a GPU, in at most eight minutes and with PyTorch alone"
 	@echo "make repeatability     run one cell of the benchmark three times, and see how far the figures lie apart"
 	@echo "make job-overhead      measure what a job costs beside its method, and that its memory stays flat"
@@ -59,6 +59,8 @@ speed: $(VENV)/.installed-dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/never_slower.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/variants.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/one_variant.py
+	PYTHONPATH=tests/helpers OMP_NUM_THREADS=1 $(BIN)/python tests/speed/first_call.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/keras_full_passes.py
 
 # Needs nothing but PyTorch: it runs on a machine where nothing can be installed, and takes .venv where there is one.
 gpu-report:

@@ -1,5 +1,7 @@
 """The application: its commands, and how errors reach the user."""
 
+import atexit
+import gc
 import os
 import sys
 
@@ -56,6 +58,8 @@ def main() -> None:
     """Run the command line. Bad input is one line on stderr, and exit code 2."""
     # TensorFlow's notes on how it was built; what goes wrong comes as an exception all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Otherwise Python looks through all objects of the libraries before it ends, which takes a second after PyTorch.
+    atexit.register(gc.freeze)
     with readable_output(), interruptible() as interruptions:
         try:
             code = app(sys.argv[1:] or ["--help"], prog_name="attribution-bench", standalone_mode=False)

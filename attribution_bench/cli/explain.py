@@ -61,13 +61,12 @@ def explain(
     import numpy as np
 
     from attribution_bench.explanation import Explains
+    from attribution_bench.garbage import collection_paused
     from attribution_bench.models.loading import model_source
     from attribution_bench.sequences import ALPHABETS
 
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
-    explaining = explaining_method(method)
-    source = model_source(model)
     settings: dict[str, Any] = {
         "framework": str(framework),
         "device": device,
@@ -75,15 +74,18 @@ def explain(
         "alphabet": ALPHABETS[alphabet],
         "sequence_input": options.sequence_input(sequence_input),
     }
-    wanted = length or options.stated_length(source, partial(source.open, **settings))
     shapes = [options.numbers([shape], (), "--extra-shape", options.DIMENSIONS) for shape in extra_shape or ()]
     for shape in shapes:
         options.DIMENSIONS.check("--extra-shape", math.prod(shape))
     extras = tuple(np.zeros((1, *shape), dtype=np.float32) for shape in shapes)
-    bound = explaining(source.open(length=wanted, **settings))
-    if not isinstance(bound, Explains):
-        raise PluginError(f"the method {bound.name!r} says that it explains, but lacks the method `explain` for it")
-    show(bound.explain(wanted, additional_forward_args=extras or None, target=parse_target(target)))
+    with collection_paused():  # large libraries are imported, and little else is made
+        explaining, source = explaining_method(method), model_source(model)
+        wanted = length or options.stated_length(source, partial(source.open, **settings))
+        bound = explaining(source.open(length=wanted, **settings))
+        if not isinstance(bound, Explains):
+            raise PluginError(f"the method {bound.name!r} says that it explains, but lacks the method `explain` for it")
+        found = bound.explain(wanted, additional_forward_args=extras or None, target=parse_target(target))
+    show(found)
 
 
 def explaining_method(name: str | None) -> "type[Attribution]":

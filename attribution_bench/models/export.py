@@ -16,6 +16,8 @@ from torch._subclasses import FakeTensor
 from torch.export import Dim, ExportedProgram
 
 from attribution_bench.errors import AttributionBenchError
+from attribution_bench.garbage import collection_paused
+from attribution_bench.models.decomposition import decomposed_at_once
 
 EXAMPLE_BATCH = 3
 """Sequences in the example that is traced; torch.export would take a batch of one for a constant."""
@@ -37,6 +39,7 @@ class ExportError(AttributionBenchError):
     """A module that torch.export cannot capture for batches of any size; the message is the reason in plain words."""
 
 
+@collection_paused()
 def export(
     module: torch.nn.Module,
     x: Tensor,
@@ -80,6 +83,8 @@ def export(
             with _quiet():
                 program = torch.export.export(module, arguments, dynamic_shapes=axes, strict=strict)
                 _refuse_fake_constants(program)
+                if not decompositions and decomposed_at_once(program):
+                    return program
                 decomposed: ExportedProgram = program.run_decompositions(dict(decompositions))
             return decomposed
         except Exception as error:  # the module's own code runs while it is traced and may fail in any way

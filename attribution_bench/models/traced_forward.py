@@ -15,8 +15,10 @@ Key: TypeAlias = tuple[tuple[str, tuple[int | None, ...]], ...]
 
 MOST_GRAPHS = 8
 """Graphs kept at a time: one for each length that a model is asked at, the least recently made given up first."""
-COMPARED_ROWS = 2
-"""Rows that are also run eagerly, to be compared. A batch of no more rows is run eagerly alone."""
+EAGER_ROWS = 2
+"""Rows of the largest batch that is run eagerly: a graph would hardly gain anything."""
+COMPARED_ROWS = 1
+"""Rows of larger batches that are also run eagerly, to be compared: eagerly a row takes several times as long."""
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
 """Largest difference of a graph from the eager pass, relative to the output's scale: well above the rounding of another
 order of summation. Half precisions have 2e-2."""
@@ -48,7 +50,7 @@ class TracedForward:
     def __call__(self, x: Tensor, extras: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Run the model on rows of any number; raises what the eager pass raises."""
         key = tuple((tensor.dtype.name, tuple(tensor.shape[1:])) for tensor in (x, *extras))
-        if int(x.shape[0]) <= COMPARED_ROWS or key in self._eager:
+        if int(x.shape[0]) <= EAGER_ROWS or key in self._eager:
             return self._forward(x, extras)
         if key in self._compared:
             return self._graphs[key](x, extras)

@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from attribution_bench.garbage import collection_paused
 from attribution_bench.models import OutputSpec
 from attribution_bench_plugins.fastism.capture.errors import CaptureError
 from attribution_bench_plugins.fastism.capture.source import Source
@@ -59,6 +60,7 @@ class CompiledModel:
     """Whether the self-check was passed."""
 
 
+@collection_paused()
 def compile_model(
     source: Source, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...], options: Options
 ) -> CompiledModel:

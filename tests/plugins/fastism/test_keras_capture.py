@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import attribution_bench as ab
 import keras_models
 from attribution_bench.errors import FallbackWarning
+from attribution_bench_plugins.fastism.capture.from_keras import MANY_STRIDES
 from attribution_bench_plugins.fastism.capture.source import source_of
 from attribution_bench_plugins.fastism.planning.plan import Plan
 from keras_models import LENGTH, ONE_INPUT, OPAQUE, build, several_inputs
@@ -222,6 +223,38 @@ def test_a_translation_that_is_wrong_leaves_the_layer_to_keras() -> None:
     assert_parity(method.attribute(x, target="all"), brute_force(model, x), 1e-10)
     opaque = [s.node.layer for s in plan_of(method).steps.values() if s.node.op == "opaque"]
     assert any("(Conv1D)" in layer for layer in opaque)
+
+
+def test_layers_are_compared_at_a_short_length_where_they_take_one() -> None:
+    length, short, seen = 4000, 4000 - MANY_STRIDES, dict[str, list[int]]()
+    x = inputs = keras.Input((length, 4))
+    for layer in (
+        layers.Conv1D(3, 5, padding="same", name="any_length"),
+        layers.PReLU(name="own_length"),
+        layers.Conv1D(3, 3, strides=2, name="wrong"),
+    ):
+        x = layer(x)
+    model = keras.Model(inputs, layers.GlobalMaxPooling1D()(x))
+    convolve = model.get_layer("wrong").call
+    model.get_layer("wrong").call = lambda inputs: 2 * convolve(inputs)
+    for layer in model.layers[1:3]:
+
+        def noted(inputs: Any, call: Any = layer.call, name: str = layer.name) -> Any:
+            seen.setdefault(name, []).append(inputs.shape[1])
+            return call(inputs)
+
+        layer.call = noted
+    one_hot = random_one_hot(1, length)
+    method = ab.get_method("fastism")(model, min_speedup=0)
+    result = method.attribute(one_hot, positions=[0, 2000], target="all")
+    counted = {name: list(lengths) for name, lengths in seen.items()}
+    truth = ab.get_method("standard_ism")(model).attribute(one_hot, positions=[0, 2000], target="all")
+    assert_parity(result, list(truth.predictions.values()), 1e-5)
+    opaque = [step.node.layer for step in plan_of(method).steps.values() if step.node.op == "opaque"]
+    assert [layer.partition(" ")[0] for layer in opaque] == ["wrong"]
+    # A layer with weights for each position fails at another length, and is compared at the model's own.
+    assert (counted["any_length"].count(short), counted["own_length"].count(short)) == (1, 0)
+    assert counted["own_length"].count(length) == counted["any_length"].count(length) + 1
 
 
 def test_mixed_precision() -> None:

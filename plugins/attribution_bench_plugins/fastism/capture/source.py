@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 HASHED_BYTES = 2**22
 """Largest part of a weight that is hashed in one piece."""
+COMPARED_ROWS = 2
+"""Rows on which a traced graph is compared with the model: a batch of another size than the one that was traced."""
 
 
 class Source(abc.ABC):
@@ -88,21 +90,19 @@ class Source(abc.ABC):
         return {graph.input: self.sequences(request.one_hot[rows]), **dict(zip(graph.extras, extras, strict=True))}
 
     def _examples(
-        self, length: int, extras: tuple[NDArray[Any], ...]
+        self, count: int, length: int, extras: tuple[NDArray[Any], ...]
     ) -> tuple[NDArray[np.float64], tuple[NDArray[Any], ...]]:
-        """Return random sequences, enough for one batch of each of BATCH_SIZES, and as many rows of further inputs."""
-        count, letters = sum(BATCH_SIZES), len(self.model.alphabet)
+        """Return some random sequences, and as many rows of further inputs."""
+        letters = len(self.model.alphabet)
         index = np.random.default_rng(length).integers(0, letters, (count, length))
         rows = tuple(np.resize(extra, (count, *extra.shape[1:])) for extra in extras)
         return np.eye(letters)[index].transpose(0, 2, 1), rows
 
-    def _compare(
-        self, outputs: Mapping[str, Sequence[Tensor]], one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]
-    ) -> None:
-        """Raise CaptureError where a graph's outputs, computed in other batches, differ from the model's."""
-        truth = self.model.predict(one_hot, extras, batch_size=max(BATCH_SIZES))
-        for name, parts in outputs.items():
-            found, expected = torch.cat(list(parts)).double().cpu().numpy(), truth[name].astype(np.float64)
+    def _compare(self, outputs: Mapping[str, Tensor], one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> None:
+        """Raise CaptureError where a graph's outputs for rows in one batch differ from the model's for each alone."""
+        truth = self.model.predict(one_hot, extras, batch_size=1)
+        for name, output in outputs.items():
+            found, expected = output.double().cpu().numpy(), truth[name].astype(np.float64)
             scale = np.abs(expected[np.isfinite(expected)]).max(initial=np.finfo(np.float32).tiny)
             same = (found == expected) | (np.isnan(found) & np.isnan(expected))
             error = float(np.abs(found - expected).max(initial=0, where=~same) / scale)
@@ -124,13 +124,13 @@ class TorchSource(Source):
         self.dtypes = model.computing_dtypes | {self.dtype}
 
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
-        one_hot, rows = self._examples(length, extras)
+        one_hot, rows = self._examples(COMPARED_ROWS, length, extras)
         inputs = self.sequences(one_hot), *map(self.tensor, rows)
         names, place = [output.name for output in outputs], self.model.sequence_place
         graph = capture(self.module, inputs[0], inputs[1:], names, place)
         self.model.computing_dtypes |= graph.dtypes
         self.dtypes |= graph.dtypes
-        self._compare(_outputs_by_batch(graph, inputs), one_hot, rows)
+        self._compare(_outputs(graph, inputs), one_hot, rows)
         return graph
 
     @cached_property
@@ -169,13 +169,15 @@ class KerasSource(Source):
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
         from attribution_bench_plugins.fastism.capture.from_keras import capture as capture_keras
 
-        one_hot, rows = self._examples(length, extras)
+        one_hot, rows = self._examples(sum(BATCH_SIZES), length, extras)
         tensors = tuple(map(self.tensor, rows))
         if self.library.on_torch and self.library.functional(self.model.model) is None:
             names = [output.name for output in outputs]
             return capture(_AsModule(self.model), self.sequences(one_hot), tensors, names)
         graph, examples = capture_keras(self.model, self.sequences(one_hot), tensors)
-        self._compare(examples, one_hot, rows)
+        first = slice(BATCH_SIZES[0])
+        found = {name: batch for name, (batch, _) in examples.items()}
+        self._compare(found, one_hot[first], tuple(extra[first] for extra in rows))
         return graph
 
     @cached_property
@@ -196,20 +198,15 @@ class KerasSource(Source):
         return (chosen.float() if chosen.dtype in (torch.bfloat16, torch.float16) else chosen).cpu().numpy()
 
 
-def _outputs_by_batch(graph: Graph, inputs: Sequence[Tensor]) -> dict[str, list[Tensor]]:
-    """Return the outputs of a graph for examples in batches of BATCH_SIZES."""
-    found: dict[str, list[Tensor]] = {name: [] for name in graph.outputs}
-    parts = [torch.split(tensor, list(BATCH_SIZES)) for tensor in inputs]
-    for batch in zip(*parts, strict=True):
-        given = dict(zip((graph.input, *graph.extras), batch, strict=True))
-        try:
-            with torch.no_grad():
-                values = run_graph(graph, given, len(batch[0]), frozenset(graph.outputs.values()))
-        except RuntimeError as error:
-            raise CaptureError(f"the captured graph fails for {len(batch[0])} sequences: {error}") from error
-        for name, node in graph.outputs.items():
-            found[name].append(values[node])
-    return found
+def _outputs(graph: Graph, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return the outputs of a graph for examples, in one batch."""
+    given, rows = dict(zip((graph.input, *graph.extras), inputs, strict=True)), len(inputs[0])
+    try:
+        with torch.no_grad():
+            values = run_graph(graph, given, rows, frozenset(graph.outputs.values()))
+    except RuntimeError as error:
+        raise CaptureError(f"the captured graph fails for {rows} sequences: {error}") from error
+    return {name: values[node] for name, node in graph.outputs.items()}
 
 
 class _AsModule(torch.nn.Module):

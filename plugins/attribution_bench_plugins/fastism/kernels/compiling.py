@@ -1,4 +1,4 @@
-"""Compilation of kernels: each function is compiled by LLVM once a process, and cached."""
+"""Compilation of kernels: each function is compiled by LLVM once a machine, and loaded once a process."""
 
 from functools import cache
 from threading import Lock
@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from attribution_bench.garbage import collection_paused
 from attribution_bench_plugins.fastism.kernels.machine import Compiled, has_compiler
 from attribution_bench_plugins.fastism.values import devices
 
@@ -48,4 +49,5 @@ def _compile(name: str, *settings: Any) -> Compiled:
         "total": TotalCode,
         "program": ProgramCode,
     }
-    return Compiled(codes[name](*settings).module)
+    with collection_paused():
+        return Compiled(codes[name](*settings).module)

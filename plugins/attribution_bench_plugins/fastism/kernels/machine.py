@@ -8,8 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from platform import machine as architecture
 from typing import Any
 
+from attribution_bench_plugins.fastism.kernels.code_cache import code_cache
+
 OLDEST_LLVMLITE = (0, 45)
 """The first version of llvmlite with opaque pointers, which the kernels use."""
+OPTIMISATION = 3
+"""LLVM's level."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +61,18 @@ class Compiled:
         features = llvm.get_host_cpu_features()
         if features.get("avx512f"):
             features["prefer-256-bit"] = False
-        # A new target for each function: the engine that compiles a module takes ownership of its target.
-        target = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3
-        )
-        parsed = llvm.parse_assembly(str(module))
-        parsed.verify()
-        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-        passes = llvm.create_pass_builder(target, tuning)
-        passes.getModulePassManager().run(parsed, passes)
-        self._engine = llvm.create_mcjit_compiler(parsed, target)  # It owns the machine code.
+        cpu, flags = llvm.get_host_cpu_name(), features.flatten()
+        # A new target for each function: the engine that loads its code takes ownership of its target.
+        target = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=flags, opt=OPTIMISATION)
+        text = str(module)
+        made_by = f"llvmlite {version('llvmlite')}, LLVM {'.'.join(map(str, llvm.llvm_version_info))}, -O{OPTIMISATION}"
+        cache, key = code_cache(), "\n".join([made_by, target.triple, cpu, flags, text])
+        code = cache.read(key)
+        if code is None:
+            code = _object_code(text, target)
+            cache.write(key, code)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)  # It owns the machine code.
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
         self.address: int = self._engine.get_function_address(module.functions[0].name)
         self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.address)
@@ -74,6 +80,19 @@ class Compiled:
     def __call__(self, arguments: "ctypes.Array[ctypes.c_int64]") -> None:
         """Call the function with its arguments, as 64-bit integers."""
         self._call(arguments)
+
+
+def _object_code(text: str, target: Any) -> bytes:
+    """Return the object code of a module's text for a target."""
+    import llvmlite.binding as llvm
+
+    parsed = llvm.parse_assembly(text)
+    parsed.verify()
+    tuning = llvm.create_pipeline_tuning_options(speed_level=OPTIMISATION)
+    passes = llvm.create_pass_builder(target, tuning)
+    passes.getModulePassManager().run(parsed, passes)
+    code: bytes = target.emit_object(parsed)
+    return code
 
 
 def packed(arguments: Sequence[int]) -> "ctypes.Array[ctypes.c_int64]":
