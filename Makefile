@@ -21,7 +21,7 @@ help:
 	@echo "make test              run the tests"
 	@echo "make test-long         run the tests that take minutes each"
 	@echo "make mutants           change policies one by one, and see a test notice each"
-	@echo "make speed             measure fastISM beside standard ISM on published architectures, and variants beside two full passes"
+	@echo "make speed             measure fastISM beside the better of windows and full passes, and variants beside two full passes"
 	@echo "make gpu-report        check and measure fastISM on a GPU, in at most eight minutes and with PyTorch alone"
 	@echo "make repeatability     run one cell of the benchmark three times, and see how far the figures lie apart"
 	@echo "make job-overhead      measure what a job costs beside its method, and that its memory stays flat"

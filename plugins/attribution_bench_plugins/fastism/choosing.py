@@ -72,6 +72,19 @@ class Captured:
         batch_size = request.batch_size or DEFAULT_BATCH_SIZE
         return fewest_launches(self.plan, len(request.one_hot), request.positions, alternatives, batch_size)
 
+    def launches_of_list(self, request: Request, edits: Sequence[Edit]) -> LaunchCounts:
+        """Return the launches of a list of mutations, the same way: what several sequences share runs together."""
+        sites: dict[tuple[int, int], set[int]] = {}
+        for edit in edits:
+            if edit.substitutes:
+                sites.setdefault((edit.width, edit.position), set()).add(edit.sequence)
+        shared = [(frozenset(sequences), width, position) for (width, position), sequences in sites.items()]
+        blocks = len({(sequences, width, position % self.plan.stride) for sequences, width, position in shared})
+        groups = len({sequences for sequences, _, _ in shared})
+        batch_size = request.batch_size or DEFAULT_BATCH_SIZE
+        batches = -(-len(request.one_hot) // batch_size) - (-len(edits) // batch_size)
+        return LaunchCounts(len(edits), len(edits), blocks, groups, batches)
+
     def decide(self, launches: LaunchCounts) -> Decision:
         """Decide for a saturation: by seconds if windows and full passes were timed, else by counted work."""
         runs = windows_run(self.work, launches), full_run(self.work, launches)
@@ -142,16 +155,11 @@ class ListChoice:
     """A list of mutations, each to be run on windows or by a full pass."""
 
     def __init__(self, model: Captured, request: Request, edits: Sequence[Edit]) -> None:
-        self.model, self.request, self.edits, self.call = model, request, edits, model.call(request)
-        self.mutations, sequences = max(1, len(edits)), len({edit.sequence for edit in edits})
-        batch_size = request.batch_size or DEFAULT_BATCH_SIZE
-        batches = -(-sequences // batch_size) - (-len(edits) // batch_size)
-        # In as many blocks as there are sequences: those that share one take less.
-        launches = LaunchCounts(len(edits), len(edits), sequences, sequences, batches)
-        self.batch_size, self.launches = batch_size, launches
+        self.model, self.request, self.edits, self.mutations = model, request, edits, max(1, len(edits))
+        self.launches = model.launches_of_list(request, edits)
         self.runs: dict[Kind, Run] = {
-            "windows": windows_run(model.work, launches),
-            "full passes": full_run(model.work, launches),
+            "windows": windows_run(model.work, self.launches),
+            "full passes": full_run(model.work, self.launches),
         }
 
     def part(self, mutations: int) -> "ListChoice":
@@ -163,16 +171,13 @@ class ListChoice:
 
         Afterwards a part is tried in the other way if that is due.
         """
-        model, tally = self.model, self.call.tally
-        speedup = model.costs.speedup(self.runs["windows"], self.runs["full passes"])
-        raw = self._run(self._fewest(), model.self_check(self.call, len(self.edits), speedup))
+        model, speedup = self.model, self.model.costs.speedup(self.runs["windows"], self.runs["full passes"])
+        raw, on_windows = self._run(self._fewest(), speedup)
         if model.options.decides_by_seconds:
-            model.costs.chosen[self.runs["windows"].size] = tally.mutations > 0
-            if not tally.mutations:
-                try_other(self, "full passes")
-            elif tally.mutations == len(self.edits):
-                try_other(self, "windows")
-        if not tally.mutations and not model.compiled.decision.run_windows:
+            model.costs.chosen[self.runs["windows"].size] = on_windows > 0
+            if on_windows in (0, len(self.edits)):
+                try_other(self, "windows" if on_windows else "full passes")
+        if not on_windows and not model.compiled.decision.run_windows:
             return replace(raw, metadata={"fallback": model.compiled.decision.reason})
         return raw
 
@@ -190,21 +195,23 @@ class ListChoice:
             return fewest_per_block(timed_work(work, model.costs, *runs), least)
         return fewest_per_block(work, options.counted_speedup) if model.compiled.decision.run_windows else math.inf
 
-    def _run(self, fewest: float, check: SelfCheck | None) -> RawMutagenesis:
-        model, tally = self.model, self.call.tally
-        listed = Substitutions(self.call, self.edits)
+    def _run(self, fewest: float, speedup: float | None) -> tuple[RawMutagenesis, int]:
+        """Return the predictions, and how many of them are by windows; see `SaturationChoice.on_windows`."""
+        model, call = self.model, self.model.call(self.request)
+        listed, tally = Substitutions(call, self.edits), call.tally
+        check = None if speedup is None else model.self_check(call, len(self.edits), speedup)
         predicted = timed(model.options.clock, lambda: listed.run(fewest, check))
         seconds, full = predicted.seconds - tally.check_seconds, int(listed.needs_full_pass.sum())
         if full:
-            launches = replace(self.launches, asked=full)
-            model.costs.full.add(full_run(model.work, launches), seconds - tally.seconds)
+            run = full_run(model.work, replace(self.launches, asked=full))
+            model.costs.full.add(run, seconds - tally.seconds)
             seconds = tally.seconds
         if tally.mutations:
             launches = LaunchCounts(tally.mutations, tally.mutations, tally.blocks, tally.groups)
-            run = replace(self.runs["windows"], work=windows_run(model.work, launches).work)
+            run = Run(tally.mutations, self.runs["windows"].starts, windows_run(model.work, launches).work)
             model.costs.windows.add(run, seconds)
-        model.add_check(self.call)
-        return predicted.value
+        model.add_check(call)
+        return predicted.value, tally.mutations
 
 
 def try_other(choice: "SaturationChoice | ListChoice", kind: Kind) -> bool:
@@ -215,15 +222,17 @@ def try_other(choice: "SaturationChoice | ListChoice", kind: Kind) -> bool:
     costs, clock, other = choice.model.costs, choice.model.options.clock, other_than(kind)
     expected, calls = costs.seconds(kind, choice.runs[kind]), costs.timings(kind).count(choice.runs[kind])
     part, mutations, allowed = choice, choice.mutations, costs.allowance(expected)
-    least = costs.hopeful_seconds(other, part.runs[other]) / SMALLEST_PART
-    if allowed < least or not costs.may_try(other, part.runs[other], expected, calls):
+    if costs.trial_seconds(other, part.runs[other], expected) > allowed * SMALLEST_PART:
         return False
-    while costs.hopeful_seconds(other, part.runs[other]) > allowed:
+    if not costs.may_try(other, part.runs[other], expected, calls):
+        return False
+    while costs.trial_seconds(other, part.runs[other], expected) > allowed:
         mutations //= PARTS
         if not mutations:
             return False
         part = choice.part(mutations)
-    due = costs.may_try(other, part.runs[other], costs.seconds(kind, part.runs[kind]), calls)
+        expected = costs.seconds(kind, part.runs[kind])
+    due = costs.may_try(other, part.runs[other], expected, calls)
     if due:
         # What it takes beyond its allowance, to compile kernels at first use or on a busy machine, was not foreseen.
         costs.budget.tried += min(allowed, timed(clock, lambda: part.attempt(other)).seconds)

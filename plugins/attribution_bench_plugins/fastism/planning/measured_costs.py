@@ -14,7 +14,7 @@ DOUBT = 8.0
 KEEPS = 1.05
 """How many times less time the other kind must take before a choice is changed."""
 SECONDS_PER_MAC = 1e-11
-"""Seconds of a multiply-accumulate where nothing has been timed yet; see `LAUNCH_COST_MACS`."""
+"""Seconds of a multiply-accumulate on windows at the least; see `LAUNCH_COST_MACS`."""
 
 Kind = Literal["windows", "full passes"]
 Size = tuple[int, int]
@@ -78,13 +78,13 @@ class Budget:
     tried: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeasuredCosts:
     """What windows of a plan, and full passes of its model, took so far; it lives with the plan in the plan cache.
 
-    Expected seconds are counted work times the seconds that such work took in the runs nearest in size. What was never
-    timed is expected to take its counted work at the rate of the other kind: the ratio is that of counted work until
-    both were timed.
+    Expected seconds are counted work times the seconds that such work took in the runs nearest in size. Full passes
+    that were never timed are expected to take their counted work at the rate of windows; windows too, but no more than
+    they take on a fast machine, since the engine runs them, whatever starting a framework's operations costs.
 
     The kind that calls do not run is timed by trials, whose results are not used: `may_try` says when, and `allowance`
     for how long.
@@ -114,9 +114,11 @@ class MeasuredCosts:
         return self._rate_as_counted(kind, run) if rate is None else rate
 
     def _rate_as_counted(self, kind: Kind, run: Run) -> float:
-        """Return the rate of the other kind, by which seconds are as counted work is."""
+        """Return the rate by which seconds are as counted work is."""
         rate = self.timings(other_than(kind)).rate(run)
-        return SECONDS_PER_MAC if rate is None else rate
+        if rate is None:
+            return SECONDS_PER_MAC
+        return min(rate, SECONDS_PER_MAC) if kind == "windows" else rate
 
     def seconds(self, kind: Kind, run: Run) -> float:
         """Return the seconds that a run of a kind is expected to take."""
@@ -125,6 +127,12 @@ class MeasuredCosts:
     def hopeful_seconds(self, kind: Kind, run: Run) -> float:
         """Return the seconds that a run takes as timed or as counted, whichever is less."""
         return run.work * min(self.rate(kind, run), self._rate_as_counted(kind, run))
+
+    def trial_seconds(self, kind: Kind, run: Run, instead_of: float) -> float:
+        """Return the seconds that a trial is expected to take of a run that may take less than `instead_of`."""
+        if self.timings(kind).count(run) < 2:
+            return self.hopeful_seconds(kind, run)
+        return min(self.seconds(kind, run), DOUBT * instead_of)
 
     def speedup(self, windows: Run, full: Run) -> float:
         """Return how many times faster windows are expected to be than full passes for the same mutations."""

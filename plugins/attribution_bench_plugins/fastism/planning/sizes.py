@@ -275,7 +275,7 @@ def fewest_launches(
 ) -> LaunchCounts:
     """Return `launch_counts` for blocks and groups of any size, and full passes in batches.
 
-    For every position it takes no time. The sequences as they are go before full passes of mutations.
+    For every position of a model it takes no time. The sequences as they are go before full passes of mutations.
     """
     asked, reach = count * len(positions) * alternatives, plan.reaching
     batches = -(-count // batch_size) - (-asked // batch_size)
