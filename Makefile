@@ -57,6 +57,7 @@ mutants: $(VENV)/.installed-dev
 
 speed: $(VENV)/.installed-dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/never_slower.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/positions.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/variants.py
 
 # Needs nothing but PyTorch: it runs on a machine where nothing can be installed, and takes .venv where there is one.
