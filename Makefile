@@ -21,7 +21,7 @@ help:
 	@echo "make test              run the tests"
 	@echo "make test-long         run the tests that take minutes each"
 	@echo "make mutants           change policies one by one, and see a test notice each"
-	@echo "make speed             measure fastISM beside standard ISM on published architectures, variants beside two full passes, and first calls"
+	@echo "make speed             measure fastISM beside the better of windows and full passes, variants beside two full passes, first calls"
 	@echo "make gpu-report        check and measure fastISM on a GPU, in at most eight minutes and with PyTorch alone"
 	@echo "make repeatability     run one cell of the benchmark three times, and see how far the figures lie apart"
 	@echo "make job-overhead      measure what a job costs beside its method, and that its memory stays flat"
@@ -57,6 +57,7 @@ mutants: $(VENV)/.installed-dev
 
 speed: $(VENV)/.installed-dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/never_slower.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/positions.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/variants.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/one_variant.py
 	PYTHONPATH=tests/helpers OMP_NUM_THREADS=1 $(BIN)/python tests/speed/first_call.py

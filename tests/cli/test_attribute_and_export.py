@@ -94,7 +94,9 @@ def expected():
     letters = list(strings().values())
     found = {}
     for name in ("fastism", "deepshap"):
-        method = ab.get_method(name)(build())
+        # As a job has it: what earlier calls took decides nothing.
+        options = {"measured_costs": False} if name == "fastism" else {}
+        method = ab.get_method(name)(build(), **options)
         found[name] = ab.AttributionResult.concatenate(
             [method.attribute(part, target=1) for part in (letters[:4], letters[4:5], letters[5:])]
         )

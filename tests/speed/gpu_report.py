@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import os
 import sys
 import tempfile
 import time
@@ -277,6 +278,8 @@ def main() -> int:
     asked = parser.parse_args()
     deadline = Deadline(asked.seconds)
     memory_without_psutil()
+    # Kernels are of a CPU, and nothing is to be written but the results.
+    os.environ.setdefault("ATTRIBUTION_BENCH_KERNEL_CACHE", "off")
     with plugins_announced():
         from attribution_bench.benchmark.runner import prepare_folder
 

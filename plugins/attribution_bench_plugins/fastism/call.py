@@ -1,7 +1,7 @@
 """One call of the engine that is answered on windows: what its runs share, and the arrays that they fill."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench.request import Request
+from attribution_bench.timer import CLOCK, Clock
 from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.execution.group_run import GroupRun
 from attribution_bench_plugins.fastism.execution.interpreter import Observer
@@ -25,6 +26,19 @@ Selected = Mapping[str, NDArray[np.floating]]
 """Selection's name -> values (..., *selected)."""
 
 
+@dataclass
+class Tally:
+    """What a call has run on windows so far, and the seconds that it took; those of a self-check are apart."""
+
+    mutations: int = 0
+    blocks: int = 0
+    groups: int = 0
+    seconds: float = 0.0
+    checked: int = 0
+    """Mutations that were compared with full passes."""
+    check_seconds: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Call:
     """A request with the model as the call finds it, its plan, and the sizes of the work."""
@@ -33,6 +47,8 @@ class Call:
     request: Request
     sizer: Sizer
     observer: Observer | None = None
+    clock: Clock = CLOCK
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def plan(self) -> Plan:
@@ -41,7 +57,11 @@ class Call:
 
     def unmutated(self, sequences: slice | NDArray[np.int64]) -> UnmutatedActivations:
         """Run the unmutated pass of some sequences of the request."""
-        return UnmutatedActivations(self.plan, self.source.graph_inputs(self.plan.graph, self.request, sequences))
+        start = self.clock()
+        found = UnmutatedActivations(self.plan, self.source.graph_inputs(self.plan.graph, self.request, sequences))
+        self.tally.groups += 1
+        self.tally.seconds += self.clock() - start
+        return found
 
     def select(self, output: str, value: Tensor) -> Selected:
         """Return the selected part of an output (rows, *output)."""
@@ -76,6 +96,7 @@ class Call:
         write
             Takes positions and their predictions (sequences, positions, alternatives, *selected).
         """
+        start, blocks = self.clock(), list(blocks)
         group = GroupRun(self.sizer, unmutated, workers, self.observer)
         with products_in(self.source.matmul_precision, self.source.device):
             for emission in group.run(blocks, alternatives, mutated, progress):
@@ -83,6 +104,9 @@ class Call:
                 selected = self.select(emission.output, rows)
                 shaped = {name: values.reshape(*axes, *values.shape[1:]) for name, values in selected.items()}
                 write(np.asarray(emission.positions), shaped)
+        self.tally.mutations += unmutated.count * alternatives * sum(block.count for block in blocks)
+        self.tally.blocks += len(blocks)
+        self.tally.seconds += self.clock() - start
 
 
 class Predictions:

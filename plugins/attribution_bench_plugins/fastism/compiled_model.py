@@ -1,5 +1,6 @@
 """A model captured and planned at one length, and the decision whether the plan runs."""
 
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.garbage import collection_paused
 from attribution_bench.models import OutputSpec
+from attribution_bench.timer import CLOCK, Clock
 from attribution_bench_plugins.fastism.capture.errors import CaptureError
 from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.explanation import main_cause
@@ -15,26 +17,41 @@ from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule, rules_for
 from attribution_bench_plugins.fastism.ops.registry import SPECS, OpSpec
 from attribution_bench_plugins.fastism.planning.cost import Work
+from attribution_bench_plugins.fastism.planning.measured_costs import MeasuredCosts
 from attribution_bench_plugins.fastism.planning.plan import Plan, make_plan
-from attribution_bench_plugins.fastism.planning.policy import Decision, decide_for_model
+from attribution_bench_plugins.fastism.planning.policy import COUNTED_MARGIN, Decision, decide_for_model
 from attribution_bench_plugins.fastism.planning.pooling_first import pool_first
 from attribution_bench_plugins.fastism.planning.rewriting import split_joint_features
 from attribution_bench_plugins.fastism.planning.sizes import SizePolicy, Sizer, free_memory, launch_counts, size_policy
+from attribution_bench_plugins.fastism.self_check import DueChecks
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of `FastISM`, under the same names and checked by it, and two further ones."""
+    """Options of `FastISM`, under the same names and checked by it, and three further ones."""
 
     memory_budget: int | None
     self_check: bool
     rules: Mapping[str, GivenRule]
     min_speedup: float
     matmul_precision: str | None = None
+    measured_costs: bool = False
+    clock: Clock = CLOCK
+    """What calls are timed by."""
     sizes: SizePolicy | None = None
     """Constants by which work is divided; None for those of the model's device."""
     specs: Mapping[str, OpSpec[Any]] = field(default_factory=lambda: SPECS)
     """Specs of ops by which models are planned."""
+
+    @property
+    def decides_by_seconds(self) -> bool:
+        """Whether windows or full passes is decided by what they took."""
+        return self.measured_costs and 0 < self.min_speedup < math.inf
+
+    @property
+    def counted_speedup(self) -> float:
+        """The speed-up that counted work must promise for windows to run where nothing was timed."""
+        return self.min_speedup * COUNTED_MARGIN
 
     def sizer(self, source: Source, plan: Plan) -> Sizer:
         """Return what sizes the work of a model's plan, within the memory that is free now."""
@@ -56,8 +73,10 @@ class CompiledModel:
     outputs: tuple[OutputSpec, ...]
     fingerprint: Hashable
     """That of the weights; see `Source.fingerprint`."""
-    checked: bool = False
-    """Whether the self-check was passed."""
+    costs: MeasuredCosts = field(default_factory=MeasuredCosts)
+    """What calls took. Full passes are timed together for all plans of an entry of the plan cache."""
+    due_checks: DueChecks = field(default_factory=lambda: DueChecks(0))
+    """What of the self-check is still to be passed, for all plans of an entry together."""
 
 
 @collection_paused()
@@ -85,7 +104,8 @@ def compile_model(
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
     layout = labelled(axes, len(source.model.alphabet), length)
     plan = make_plan(graph, layout, rules_for(graph, options.rules), options.specs)
-    return CompiledModel(plan, *_decided(plan, source, options), outputs, source.fingerprint)
+    decided, due = _decided(plan, source, options), DueChecks(plan.letters)
+    return CompiledModel(plan, *decided, outputs, source.fingerprint, due_checks=due)
 
 
 def narrowed(compiled: CompiledModel, wanted: Mapping[str, range], source: Source, options: Options) -> CompiledModel:
@@ -94,7 +114,7 @@ def narrowed(compiled: CompiledModel, wanted: Mapping[str, range], source: Sourc
         return compiled
     plan = compiled.plan.wanting(wanted)
     work, decision = _decided(plan, source, options)
-    return replace(compiled, plan=plan, work=work, decision=decision)
+    return replace(compiled, plan=plan, work=work, decision=decision, costs=compiled.costs.of_part())
 
 
 def _decided(plan: Plan, source: Source, options: Options) -> tuple[Work, Decision]:
@@ -102,7 +122,7 @@ def _decided(plan: Plan, source: Source, options: Options) -> tuple[Work, Decisi
     work, alternatives = Work.of(plan, source.kind), plan.letters - 1
     sizes = options.sizer(source, plan).sizes(alternatives)
     launches = launch_counts(plan, sizes, sizes.sequences, range(plan.length), alternatives)
-    decision = decide_for_model(work, launches, options.min_speedup)
+    decision = decide_for_model(work, launches, options.counted_speedup)
     if not decision.run_windows:
         decision = Decision.full_passes(f"{decision.reason} ({main_cause(plan)})")
     return work, decision

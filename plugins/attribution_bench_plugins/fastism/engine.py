@@ -19,18 +19,15 @@ from attribution_bench.models import OutputSpec, Selection, SequenceModel, Targe
 from attribution_bench.models.targets import select
 from attribution_bench.mutagenesis import RawMutagenesis
 from attribution_bench.mutations import Edit
-from attribution_bench_plugins.fastism.call import Call
 from attribution_bench_plugins.fastism.capture.source import Source, source_of
+from attribution_bench_plugins.fastism.choosing import Captured, ListChoice, SaturationChoice
 from attribution_bench_plugins.fastism.compiled_model import CompiledModel, Options, compile_model, narrowed
 from attribution_bench_plugins.fastism.execution.interpreter import Observer
 from attribution_bench_plugins.fastism.explanation import explain
 from attribution_bench_plugins.fastism.plan_cache import PlanCache
-from attribution_bench_plugins.fastism.planning.policy import Decision, decide_for_call, fewest_per_block
-from attribution_bench_plugins.fastism.planning.sizes import fewest_launches, free_memory, launch_counts, size_policy
+from attribution_bench_plugins.fastism.planning.policy import Decision
+from attribution_bench_plugins.fastism.planning.sizes import free_memory, size_policy
 from attribution_bench_plugins.fastism.planning.wanted import wanted_positions
-from attribution_bench_plugins.fastism.saturation import Saturation, alternatives_of
-from attribution_bench_plugins.fastism.self_check import SelfCheck
-from attribution_bench_plugins.fastism.substitutions import Substitutions
 from attribution_bench_plugins.standard_ism import StandardISM
 
 
@@ -83,43 +80,44 @@ class Engine:
         DeviceError
             The device does not offer the precision of products that was chosen.
         """
-        length, extras = request.one_hot.shape[2], request.extras
-        count, alternatives = len(request.one_hot), alternatives_of(request, len(self.model.alphabet))
-        entry = self.cache.stored(length, extras)
+        start, length, extras = self.options.clock(), request.one_hot.shape[2], request.extras
+        known = self.cache.stored(length, extras)
         # A model that has changed may have other outputs, which the entry knows nothing of.
-        current = entry is not None and entry.outputs == request.outputs
-        stored = self._for_selections(entry, self._source(), request.selections) if entry and current else None
-        if stored is not None and stored.plan is not None and stored.work is not None:
+        if known is not None and known.outputs == request.outputs:
             # Full passes are decided on before a changed model is captured anew: weights do not change the work.
-            launches = fewest_launches(stored.plan, count, request.positions, alternatives)
-            decision = decide_for_call(stored.decision, stored.work, launches, self.options.min_speedup)
-            if not decision.run_windows:
-                return self._by_full_passes(request, stored, decision)
-        source = self._source()
-        entry = self._compiled(source, length, extras, request.outputs)
-        compiled = self._for_selections(entry, source, request.selections)
-        if compiled.plan is None or compiled.work is None or not compiled.decision.run_windows:
-            return self._by_full_passes(request, compiled, compiled.decision)
-        call = Call(source, request, self.options.sizer(source, compiled.plan), self.observer)
-        sizes = call.sizer.sizes(alternatives, request.batch_size)
-        launches = launch_counts(compiled.plan, sizes, count, request.positions.tolist(), alternatives)
-        decision = decide_for_call(compiled.decision, compiled.work, launches, self.options.min_speedup)
-        if not decision.run_windows:
-            return self._by_full_passes(request, compiled, decision)
-        return Saturation(call).run(sizes, self._self_check(call, entry))
+            stale = self._captured(known, request) if known.fingerprint != self._source().fingerprint else None
+            decision = None if stale is None else stale.decide(stale.launches(request))
+            if decision is not None and not decision.run_windows:
+                return self._by_full_passes(request, decision, warns=not known.decision.run_windows)
+        entry = self._compiled(self._source(), length, extras, request.outputs)
+        captured = self._captured(entry, request)
+        if captured is None:
+            return self._by_full_passes(request, entry.decision, warns=True)
+        choice = SaturationChoice(captured, request)
+        decision = choice.decide()
+        if decision.run_windows:
+            raw = choice.on_windows(decision.predicted_speedup)
+        else:
+            if not captured.compiled.decision.run_windows:
+                self._warn(decision, stacklevel=5)
+            raw = replace(choice.by_full_passes(), metadata={"fallback": decision.reason})
+        captured.costs.budget.spent += self.options.clock() - start
+        return raw
 
     def predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
         """Return the predictions of listed mutations; raises as `attribute` does."""
-        source = self._source()
-        entry = self._compiled(source, request.one_hot.shape[2], request.extras, request.outputs)
-        compiled = self._for_selections(entry, source, request.selections)
-        if compiled.plan is None or compiled.work is None or not compiled.decision.run_windows:
-            self._warn(compiled.decision, stacklevel=5)
+        start = self.options.clock()
+        entry = self._compiled(self._source(), request.one_hot.shape[2], request.extras, request.outputs)
+        captured = self._captured(entry, request)
+        if captured is None:
+            self._warn(entry.decision, stacklevel=5)
             raw = StandardISM(self.model)._predict_mutations(request, edits)
-            return replace(raw, metadata={"fallback": compiled.decision.reason})
-        call = Call(source, request, self.options.sizer(source, compiled.plan), self.observer)
-        fewest = fewest_per_block(compiled.work, self.options.min_speedup)
-        return Substitutions(call, edits).run(fewest, self._self_check(call, entry))
+            return replace(raw, metadata={"fallback": entry.decision.reason})
+        raw = ListChoice(captured, request, edits).run()
+        if "fallback" in raw.metadata:
+            self._warn(captured.compiled.decision, stacklevel=5)
+        captured.costs.budget.spent += self.options.clock() - start
+        return raw
 
     def explain(self, length: int, extras: tuple[NDArray[Any], ...], target: Target = "all") -> Explanation:
         """Explain what the engine does with the model at one length; raises as `FastISM.explain` does."""
@@ -128,7 +126,7 @@ class Engine:
             example = np.eye(letters)[np.random.default_rng(length).integers(0, letters, length)].T[None]
             outputs = self.known_outputs(length, extras) or self.model.checked_outputs(example, extras)
             entry = self._compiled(source, length, extras, outputs)
-            compiled = self._for_selections(entry, source, select(target, outputs))
+            compiled = self._for_selections(entry, select(target, outputs))
         return explain(compiled.plan, length, source.dtype.itemsize, compiled.decision)
 
     def _source(self) -> Source:
@@ -146,22 +144,23 @@ class Engine:
         self.cache.store(length, extras, compiled)
         return compiled
 
-    def _for_selections(self, entry: CompiledModel, source: Source, selections: Sequence[Selection]) -> CompiledModel:
+    def _for_selections(self, entry: CompiledModel, selections: Sequence[Selection]) -> CompiledModel:
         """Return an entry of the cache for what is selected of the outputs: nothing else is computed."""
         if entry.plan is None:
             return entry
         wanted = wanted_positions(entry.plan, selections)
-        make = partial(narrowed, entry, wanted, source, self.options)
+        make = partial(narrowed, entry, wanted, self._source(), self.options)
         return self.cache.part(entry, tuple(wanted.items()), make)
 
-    def _self_check(self, call: Call, entry: CompiledModel) -> SelfCheck | None:
-        """Return the check that is due: at the first use of a compiled model, unless the caller has turned it off."""
-        if entry.checked or not self.options.self_check:
+    def _captured(self, entry: CompiledModel, request: Request) -> Captured | None:
+        """Return an entry for what a request selects; None where the model could not be captured."""
+        compiled = self._for_selections(entry, request.selections)
+        if compiled.plan is None or compiled.work is None:
             return None
-        return SelfCheck(call, partial(self.cache.mark_checked, entry))
+        return Captured(compiled, compiled.plan, compiled.work, self._source(), self.options, self.observer)
 
-    def _by_full_passes(self, request: Request, compiled: CompiledModel, decision: Decision) -> RawAttribution:
-        if not compiled.decision.run_windows:
+    def _by_full_passes(self, request: Request, decision: Decision, *, warns: bool) -> RawAttribution:
+        if warns:
             self._warn(decision, stacklevel=6)
         raw = StandardISM(self.model)._attribute(request)
         return replace(raw, metadata={"fallback": decision.reason})

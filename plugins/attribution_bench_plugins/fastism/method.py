@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule
 
 DEFAULT_SELF_CHECK = True
-DEFAULT_MIN_SPEEDUP = 1.25
+DEFAULT_MIN_SPEEDUP = 1.0
+DEFAULT_MEASURED_COSTS = True
 
 
 class FastISM(InSilicoMutagenesis):
@@ -40,14 +41,20 @@ class FastISM(InSilicoMutagenesis):
         Bytes that the engine may use, besides the model and the results. By default a quarter of the free memory;
         on a CPU at most 4 GiB.
     self_check
-        At first use, compare a few mutations of the first sequence with full passes before anything is returned.
+        Compare a few mutations with full passes before anything is returned: at first use, or, where that would take
+        more than a twentieth of its time, a few in each of the first calls.
     rules
         Rules for operations of the model that fastISM has none for, by the operation's name (``mylib::attention_pool``)
         or the Keras layer's class; see `attribution_bench.fastism.Local`. They go before those that installed packages
         register under the entry points ``attribution_bench.fastism_rules``.
     min_speedup
-        Smallest predicted speed-up over full passes at which windows run; below it every mutation takes a full pass.
-        With 0 windows run wherever there is a rule.
+        Smallest speed-up over full passes at which windows run; below it every mutation takes a full pass. It is
+        predicted from the seconds of earlier calls; where there were none, counted work must promise a quarter more.
+        With 0 windows run wherever there is a rule, with infinity full passes.
+    measured_costs
+        Let the seconds of earlier calls decide between windows and full passes, and now and then try on a few mutations
+        what the other would take. If False, counted work decides, so that how numbers round depends on the request
+        alone; jobs choose that.
     matmul_precision
         Compute the products of single-precision windows in ``"tf32"`` or ``"bfloat16"`` and add them up in single
         precision: faster where the hardware has units for it, and no longer exact. What is unmutated stays as the model
@@ -79,6 +86,7 @@ class FastISM(InSilicoMutagenesis):
         rules: "Mapping[str, GivenRule] | None" = None,
         min_speedup: float = DEFAULT_MIN_SPEEDUP,
         matmul_precision: str | None = None,
+        measured_costs: bool = DEFAULT_MEASURED_COSTS,
     ) -> None:
         if memory_budget is not None:
             if isinstance(memory_budget, bool) or not isinstance(memory_budget, int | np.integer):
@@ -108,6 +116,7 @@ class FastISM(InSilicoMutagenesis):
             rules=dict(rules or {}),
             min_speedup=float(min_speedup),
             matmul_precision=matmul_precision,
+            measured_costs=measured_costs,
         )
 
     @cached_property
@@ -153,13 +162,14 @@ class FastISM(InSilicoMutagenesis):
         return measure(self, self.engine, one_hot, precisions=self.matmul_precisions, budget=budget, clock=clock)
 
     def machine_options(self) -> dict[str, Any]:
-        """Return the memory budget that free memory allows now, where the caller gave none.
+        """Return that counted work decides, and, where the caller gave none, the memory budget that free memory allows.
 
         It is rounded down to a power of two, so that the same machine mostly gives the same one.
         """
+        counted = {"measured_costs": False}
         if self.options["memory_budget"] is not None:
-            return {}
-        return {"memory_budget": 1 << (self.engine.default_budget().bit_length() - 1)}
+            return counted
+        return {"memory_budget": 1 << (self.engine.default_budget().bit_length() - 1), **counted}
 
     @contextlib.contextmanager
     def _requested(self, *arguments: Any, **named: Any) -> Iterator[Request]:

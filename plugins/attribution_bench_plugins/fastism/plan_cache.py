@@ -1,7 +1,6 @@
 """The plan cache: compiled models of an engine, kept from call to call."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -20,8 +19,8 @@ class PlanCache:
 
     An entry is made at the first call with its key. All entries are dropped when one is stored for weights with another
     fingerprint, as changed weights rarely change back; the least recently stored one is dropped where there are more
-    than `MOST_MODELS`. The entry holds whether the self-check was passed, so that new weights are checked again. The
-    plans for parts of the outputs are kept with it, up to `MOST_PARTS` of all entries.
+    than `MOST_MODELS`. The entry holds what of the self-check is still due, so that new weights are checked again, and
+    what calls took. The plans for parts of the outputs are kept with it, up to `MOST_PARTS` of all entries.
     """
 
     def __init__(self) -> None:
@@ -55,11 +54,6 @@ class PlanCache:
                 del self._parts[next(iter(self._parts))]
             self._parts[key] = make()
         return self._parts[key]
-
-    def mark_checked(self, compiled: CompiledModel) -> None:
-        """Remember that a compiled model has passed the self-check."""
-        self._models |= {key: replace(known, checked=True) for key, known in self._models.items() if known is compiled}
-        self._parts.clear()
 
     @property
     def models(self) -> tuple[CompiledModel, ...]:

@@ -1,5 +1,7 @@
 """Saturation on the engine: every single-letter mutation, group after group of sequences."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.planning.sizes import Sizes
-from attribution_bench_plugins.fastism.self_check import SelfCheck, places_to_check
+from attribution_bench_plugins.fastism.self_check import PLACES, Place, SelfCheck, place_among
 from attribution_bench_plugins.fastism.values.window import Positions, Window
 from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
 
@@ -93,15 +95,29 @@ class Saturation:
         call.run(unmutated, workers, blocks, self.alternatives, mutated, progress, write)
 
     def _check(self, self_check: SelfCheck) -> None:
-        """Check every letter at a few positions of the first sequence."""
-        places, columns = places_to_check(self.call.reaches), np.eye(self.letters)
-        positions = self.request.positions[places].tolist()
-        edits = [Edit(0, position, column[:, None], 1) for position in positions for column in columns]
-        found = {
-            name: values[0][:, places].swapaxes(0, 1).reshape(len(edits), *values.shape[3:])
-            for name, values in self.predictions.arrays.items()
-        }
-        self_check.compare(edits, found, self._mutated_alone)
+        """Check some letters at a few positions of the first sequence; the reference letter in the last turn."""
+        inside, outside = np.flatnonzero(self.call.reaches), np.flatnonzero(~self.call.reaches)
+        positions, count = self.request.positions, self.letters
+
+        def find(place: Place, turn: int) -> tuple[int, int] | None:
+            among = outside if place == "outside" else inside
+            if not among.size:
+                return None
+            at = int(among[place_among(len(among), place, 0)])
+            ref = int(self.request.letters[0, positions[at]])
+            # Places take their letters in different orders, so that few rows see several letters.
+            further = (turn + PLACES.index(place)) % (count - 1) + 1 if turn < count - 1 else 0
+            return at, (ref + further) % count if ref >= 0 else turn
+
+        def edit(chosen: tuple[int, int]) -> Edit:
+            at, letter = chosen
+            return Edit(0, int(positions[at]), np.eye(count)[:, [letter]], 1)
+
+        def found(chosen: Sequence[tuple[int, int]]) -> Selected:
+            at, letters = (list(part) for part in zip(*chosen, strict=True))
+            return {name: values[0][letters, at] for name, values in self.predictions.arrays.items()}
+
+        self_check.check(find, edit, found, self._mutated_alone)
 
     def _mutated_alone(self, unmutated: UnmutatedActivations, edit: Edit) -> Windowed:
         """Return the input of one sequence under one mutation of a letter."""

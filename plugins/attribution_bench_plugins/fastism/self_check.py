@@ -1,7 +1,9 @@
 """The self-check: some predictions of windows against full passes, and the first layer at which they differ."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -18,38 +20,100 @@ from attribution_bench_plugins.fastism.planning.plan import Plan
 from attribution_bench_plugins.fastism.values.window import whole
 from attribution_bench_plugins.fastism.values.windowed import Windowed
 
-CHECKED_OF = 16
-"""Listed mutations of a group for each that is checked, at least, so that short lists are not run twice."""
+MOST_SHARE = 0.05
+"""Part of the time of a request that its self-check may take, in full passes."""
+FEWEST_ROWS = 2
+"""Full passes that it may take in any case."""
 
+Place = Literal["middle", "first", "last", "outside"]
+"""Where a mutation is among those of a call that reach what is wanted; outside for one that reaches nothing of it."""
+PLACES: tuple[Place, ...] = ("middle", "first", "last", "outside")
+Chosen = TypeVar("Chosen", bound=Hashable)
 MutateInput = Callable[[UnmutatedActivations, Edit], Windowed]
 """Returns the mutated input of one sequence as the engine runs it."""
 
 
-def places_to_check(reaches: NDArray[np.bool_]) -> list[int]:
-    """Return which of the mutated positions of a saturation are checked.
+class DueChecks:
+    """The comparisons that a model's windows have still to pass; they live with its plan in the plan cache.
 
-    They are the first, the middle and the last of those that reach what is wanted, but one that does not in the place
-    of the last, where there are any.
+    There is one for each place and turn; each turn takes another letter. A call makes as many as its size allows, so
+    that small ones cost little, and those after it make the others.
     """
-    inside, outside = np.flatnonzero(reaches).tolist(), np.flatnonzero(~reaches).tolist()
-    if not inside:
-        return [0]
-    return sorted({inside[0], inside[len(inside) // 2], outside[len(outside) // 2] if outside else inside[-1]})
+
+    def __init__(self, letters: int) -> None:
+        self._due = [(place, turn) for turn in range(letters) for place in PLACES]
+
+    def __bool__(self) -> bool:
+        return bool(self._due)
+
+    def choose(self, most: int, find: Callable[[Place, int], Chosen | None]) -> dict[Chosen, list[tuple[Place, int]]]:
+        """Return at most `most` mutations of a call with the comparisons that each stands for.
+
+        Parameters
+        ----------
+        find
+            Returns the mutation of a place and turn; None where the call has none there.
+        """
+        chosen: dict[Chosen, list[tuple[Place, int]]] = {}
+        for due in self._due:
+            found = find(*due)
+            if found is not None and (found in chosen or len(chosen) < most):
+                chosen.setdefault(found, []).append(due)
+        return chosen
+
+    def passed(self, done: Iterable[tuple[Place, int]]) -> None:
+        """Remember comparisons that were passed."""
+        passed = set(done)
+        self._due = [due for due in self._due if due not in passed]
 
 
-def numbers_to_check(numbers: NDArray[np.int64]) -> list[int]:
-    """Return which listed mutations of a group are checked: up to three, spread over it."""
-    found: list[int] = numbers[:: max(CHECKED_OF, len(numbers) // 2)].tolist()
-    return found
+def rows_to_check(asked: int, speedup: float) -> int:
+    """Return the full passes that a self-check may take in a call of `asked` mutations at a speed-up over full passes.
+
+    That are two, or as many as take a twentieth of its time.
+    """
+    return max(FEWEST_ROWS, math.floor(MOST_SHARE * asked / speedup) if speedup > 0 else asked)
+
+
+def place_among(count: int, place: Place, turn: int) -> int:
+    """Return the number of a place among `count` mutations in order, moved on with each turn."""
+    return {"middle": count // 2 + turn, "first": turn, "last": -1 - turn, "outside": count // 2 + turn}[place] % count
 
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """Comparison of windows with full passes, due in a call whose plan has not passed it."""
+    """Comparison of windows with full passes, due in a call whose plan has not passed all of it."""
 
     call: Call
-    passed: Callable[[], None]
-    """Called when the predictions agree."""
+    due: DueChecks
+    rows: int
+    """Full passes at most."""
+
+    def check(
+        self,
+        find: Callable[[Place, int], Chosen | None],
+        edit: Callable[[Chosen], Edit],
+        predictions: Callable[[Sequence[Chosen]], Mapping[str, NDArray[np.floating]]],
+        mutate_input: MutateInput,
+    ) -> None:
+        """Make comparisons that are due; raises as `compare` does.
+
+        Parameters
+        ----------
+        find
+            As `DueChecks.choose` takes it.
+        edit
+            Returns the mutation that `find` has named.
+        predictions
+            Returns the predictions (mutations, *selected) of some such mutations by the names of selections.
+        """
+        chosen = self.due.choose(self.rows, find)
+        if chosen:
+            start, names = self.call.clock(), list(chosen)
+            self.compare([edit(name) for name in names], predictions(names), mutate_input)
+            self.due.passed(due for stands_for in chosen.values() for due in stands_for)
+            self.call.tally.checked += len(names)
+            self.call.tally.check_seconds += self.call.clock() - start
 
     def compare(
         self, edits: Sequence[Edit], predictions: Mapping[str, NDArray[np.floating]], mutate_input: MutateInput
@@ -75,7 +139,6 @@ class SelfCheck:
                     f"scale, first at layer {layer!r}; nothing was returned. Please report the model; standard_ism "
                     "gives exact results meanwhile"
                 )
-        self.passed()
 
     def _diverging_layers(self, edits: Sequence[Edit], mutate_input: MutateInput) -> Iterator[str]:
         for edit in edits:

@@ -13,7 +13,7 @@ from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
 from attribution_bench_plugins.fastism.execution.shared_blocks import Batch, Group, shared_blocks
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
-from attribution_bench_plugins.fastism.self_check import SelfCheck, numbers_to_check
+from attribution_bench_plugins.fastism.self_check import Place, SelfCheck, place_among
 from attribution_bench_plugins.fastism.values.window import Positions, Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
 
@@ -106,9 +106,15 @@ class Substitutions:
 
     def _check(self, self_check: SelfCheck, group: Group) -> None:
         """Check some substitutions of a group."""
-        numbers = numbers_to_check(np.concatenate([batch.every.ravel() for batch in group.batches]))
-        found = {name: array[numbers] for name, array in self.predictions.arrays.items()}
-        self_check.compare([self.edits[number] for number in numbers], found, self._mutated_alone)
+        numbers = np.concatenate([batch.every.ravel() for batch in group.batches]).tolist()
+
+        def find(place: Place, turn: int) -> int | None:
+            return None if place == "outside" else numbers[place_among(len(numbers), place, turn)]
+
+        def found(chosen: Sequence[int]) -> Selected:
+            return {name: array[list(chosen)] for name, array in self.predictions.arrays.items()}
+
+        self_check.check(find, self.edits.__getitem__, found, self._mutated_alone)
 
     def _mutated_alone(self, unmutated: UnmutatedActivations, edit: Edit) -> Windowed:
         """Return the input of one sequence under one mutation."""

@@ -58,14 +58,6 @@ def test_no_more_than_a_few_lengths_are_kept() -> None:
     assert cache.models == tuple(entries[1:])
 
 
-def test_a_passed_self_check_is_remembered_with_its_entry_alone() -> None:
-    cache, one, other = PlanCache(), compiled("same"), compiled("same")
-    cache.store(10, (), one)
-    cache.store(20, (), other)
-    cache.mark_checked(one)
-    assert [model.checked for model in cache.models] == [True, False]
-
-
 class Looked(nn.Module):
     """Counts how often its parts are asked for, as to read their weights."""
 

@@ -21,6 +21,7 @@ from attribution_bench_plugins.fastism.values.window import Positions, Window
 from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
 from fastism_models import LENGTH, MODELS, build
 from parity import assert_parity, brute_force, one_hot, plan_of, sized
+from real_architectures import ARCHITECTURES
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
@@ -153,3 +154,15 @@ def test_a_group_of_sequences_leaves_nothing_behind() -> None:
     assert len(during) == 4
     assert 1 <= max(during) <= 2  # that of the group before, at most
     assert after == 0
+
+
+@pytest.mark.parametrize("count", [3, 25])
+def test_irregular_positions_are_answered_as_asked_whatever_runs_for_them(count: int) -> None:
+    module = ARCHITECTURES["both strands"].build().double()
+    x, seen = one_hot(2, 4, 60), list[tuple[int, int]]()
+    x[0, :, 5] = 0  # an unknown letter
+    positions = np.random.default_rng(0).permutation(60)[:count]
+    result = FastISM(module).attribute(x, target="all", positions=positions, progress=lambda *state: seen.append(state))
+    truth = {name: values[:, :, positions] for name, values in brute_force(module, x).items()}
+    assert_parity(dict(result.predictions), truth, 1e-10)
+    assert seen[-1] == (2 * count, 2 * count)

@@ -21,6 +21,8 @@ WINDOW_STORE_CHANNELS = 8
 """Channels that are added to each position of a window in counting: few channels make short loops."""
 LAUNCH_COST_MACS = {"cpu": 4_000_000}
 """Cost of starting one operation, in multiply-accumulates: 40 microseconds."""
+ENGINE_STARTS = 2
+"""How many times longer an operation takes to start on windows than in the model itself."""
 ACCELERATOR_LAUNCH_COST_MACS = 300_000_000
 """The same time on a device that does 10 tera multiply-accumulates a second; an estimate."""
 
@@ -102,6 +104,8 @@ class LaunchCounts:
     """Walks over the plan."""
     groups: int
     """Groups of sequences, each with an unmutated pass and a run of the head."""
+    batches: int = 0
+    """Calls of the model that full passes would take."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,8 @@ class Work:
     """Starting the operations of a block."""
     group: int
     """Starting the operations of a group."""
+    batch: int = 0
+    """Starting the operations of a call of the model."""
 
     @classmethod
     def of(cls, plan: Plan, device: str) -> "Work":
@@ -127,4 +133,5 @@ class Work:
             planned=sum(step_costs(plan).values(), Cost()).work,
             block=len(plan.body) * start,
             group=(len(plan.head) + operations) * start,
+            batch=operations * start // ENGINE_STARTS,
         )

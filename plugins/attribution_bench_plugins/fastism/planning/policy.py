@@ -4,8 +4,12 @@ import math
 from dataclasses import dataclass, replace
 
 from attribution_bench_plugins.fastism.planning.cost import LaunchCounts, Work
+from attribution_bench_plugins.fastism.planning.measured_costs import MeasuredCosts, Run
 
 TOO_FEW = "too few mutations: full passes take less time"
+TIMED = "full passes took less time in earlier calls"
+COUNTED_MARGIN = 1.25
+"""How many times the least speed-up counted work must promise, since it is only about right."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Decision:
     reason: str
     """Why full passes run; empty where windows do."""
     predicted_speedup: float
-    """Speed over that of full passes, by counted work; 1 for full passes themselves."""
+    """Speed over that of full passes, by counted work or by seconds; 1 for full passes themselves."""
 
     @classmethod
     def full_passes(cls, reason: str) -> "Decision":
@@ -25,10 +29,20 @@ class Decision:
         return cls(run_windows=False, reason=reason, predicted_speedup=1.0)
 
 
-def predicted_speedup(work: Work, launches: LaunchCounts) -> float:
-    """Return how many times cheaper windows are than a full pass for every mutation, starts of operations included."""
+def windows_run(work: Work, launches: LaunchCounts) -> Run:
+    """Return what windows take, starts of operations included."""
     planned = launches.mutations * work.planned + launches.blocks * work.block + launches.groups * work.group
-    return launches.asked * work.full / max(1, planned)
+    return Run(launches.mutations, launches.blocks + launches.groups, planned)
+
+
+def full_run(work: Work, launches: LaunchCounts) -> Run:
+    """Return what a full pass for every mutation takes, starts of operations included."""
+    return Run(launches.asked, launches.batches, launches.asked * work.full + launches.batches * work.batch)
+
+
+def predicted_speedup(work: Work, launches: LaunchCounts) -> float:
+    """Return how many times cheaper windows are than a full pass for every mutation, by counted work."""
+    return full_run(work, launches).work / max(1.0, windows_run(work, launches).work)
 
 
 def decide_for_model(work: Work, launches: LaunchCounts, min_speedup: float) -> Decision:
@@ -40,7 +54,7 @@ def decide_for_model(work: Work, launches: LaunchCounts, min_speedup: float) -> 
 
 
 def decide_for_call(decision: Decision, work: Work, launches: LaunchCounts, min_speedup: float) -> Decision:
-    """Decide for one saturation of a model: as for the model, or full passes where it asks for too few mutations.
+    """Decide for one saturation by counted work: as for its model, or full passes where it asks for too few mutations.
 
     Parameters
     ----------
@@ -53,6 +67,25 @@ def decide_for_call(decision: Decision, work: Work, launches: LaunchCounts, min_
     if not decision.run_windows:
         return decision
     return replace(decision, predicted_speedup=speedup) if speedup >= min_speedup else Decision.full_passes(TOO_FEW)
+
+
+def decide_by_seconds(
+    decision: Decision, costs: MeasuredCosts, windows: Run, full: Run, min_speedup: float
+) -> Decision:
+    """Decide for one saturation of a model of which windows and full passes were timed; `decision` is its model's."""
+    speedup = costs.speedup(windows, full)
+    if speedup >= costs.least_speedup(windows, min_speedup):
+        return Decision(run_windows=True, reason="", predicted_speedup=speedup)
+    if not decision.run_windows:
+        return decision
+    return Decision.full_passes(TIMED)
+
+
+def timed_work(work: Work, costs: MeasuredCosts, windows: Run, full: Run) -> Work:
+    """Return work whose parts are to each other as their seconds are, in runs of the size of these two."""
+    ratio = costs.rate("windows", windows) / costs.rate("full passes", full)
+    planned, block, group = (round(part * ratio) for part in (work.planned, work.block, work.group))
+    return replace(work, planned=planned, block=block, group=group)
 
 
 def fewest_per_block(work: Work, min_speedup: float) -> float:

@@ -260,16 +260,27 @@ def phases(positions: Sequence[int], stride: int, most: int) -> Iterator[Positio
 
 
 def launch_counts(plan: Plan, sizes: Sizes, count: int, positions: Sequence[int], alternatives: int) -> LaunchCounts:
-    """Return the mutations, blocks and groups of a saturation of some positions of `count` sequences."""
+    """Return the mutations, blocks and groups of a saturation of some positions of `count` sequences.
+
+    Full passes instead of it are counted in batches of any size.
+    """
     groups, asked = -(-count // sizes.sequences), count * len(positions) * alternatives
     reaching = [position for position in positions if position in plan.reaching]
     blocks = sum(1 for _ in phases(reaching, plan.stride, max(1, sizes.positions // min(count, sizes.sequences))))
     return LaunchCounts(asked, count * len(reaching) * alternatives, groups * blocks, groups)
 
 
-def fewest_launches(plan: Plan, count: int, positions: NDArray[np.int64], alternatives: int) -> LaunchCounts:
-    """Return a lower bound of `launch_counts`, for blocks and groups of any size; costs no time."""
-    every, asked = len(positions) == plan.length, count * len(positions) * alternatives
-    reaching = positions[(positions >= plan.reaching.start) & (positions < plan.reaching.stop)]
-    blocks = min(plan.stride, len(plan.reaching)) if every else len(np.unique(reaching % plan.stride))
-    return LaunchCounts(asked, count * len(reaching) * alternatives, blocks, 1)
+def fewest_launches(
+    plan: Plan, count: int, positions: NDArray[np.int64], alternatives: int, batch_size: int
+) -> LaunchCounts:
+    """Return `launch_counts` for blocks and groups of any size, and full passes in batches.
+
+    For every position of a model it takes no time. The sequences as they are go before full passes of mutations.
+    """
+    asked, reach = count * len(positions) * alternatives, plan.reaching
+    batches = -(-count // batch_size) - (-asked // batch_size)
+    if len(positions) == plan.length:
+        return LaunchCounts(asked, count * len(reach) * alternatives, min(plan.stride, len(reach)), 1, batches)
+    reaching = positions[(positions >= reach.start) & (positions < reach.stop)].tolist()
+    blocks = sum(1 for _ in phases(reaching, plan.stride, len(reaching)))
+    return LaunchCounts(asked, count * len(reaching) * alternatives, blocks, 1, batches)

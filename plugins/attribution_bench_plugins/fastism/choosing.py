@@ -1,0 +1,258 @@
+"""Windows or full passes for one request: what is counted of either, what either takes, and trials of the other one."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from attribution_bench.attribution import RawAttribution, Request
+from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis
+from attribution_bench.mutations import Edit
+from attribution_bench.timer import timed
+from attribution_bench_plugins.fastism.call import Call
+from attribution_bench_plugins.fastism.capture.source import Source
+from attribution_bench_plugins.fastism.compiled_model import CompiledModel, Options
+from attribution_bench_plugins.fastism.execution.interpreter import Observer
+from attribution_bench_plugins.fastism.planning.cost import LaunchCounts, Work
+from attribution_bench_plugins.fastism.planning.measured_costs import Kind, MeasuredCosts, Run, other_than
+from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.planning.policy import (
+    Decision,
+    decide_by_seconds,
+    decide_for_call,
+    fewest_per_block,
+    full_run,
+    timed_work,
+    windows_run,
+)
+from attribution_bench_plugins.fastism.planning.sizes import fewest_launches
+from attribution_bench_plugins.fastism.saturation import Saturation, alternatives_of
+from attribution_bench_plugins.fastism.self_check import SelfCheck, rows_to_check
+from attribution_bench_plugins.fastism.substitutions import Substitutions
+from attribution_bench_plugins.fastism.trials import part_of_list, part_of_saturation
+from attribution_bench_plugins.standard_ism import StandardISM
+
+PARTS = 4
+"""Where a trial would take too long, a quarter of its mutations is tried, or a quarter of those, and so on."""
+SMALLEST_PART = 64
+"""A trial of a smaller part of a request would tell little of it, and is put off."""
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """A captured model as one call finds it, with the caller's options."""
+
+    compiled: CompiledModel
+    plan: Plan
+    work: Work
+    source: Source
+    options: Options
+    observer: Observer | None
+
+    @property
+    def costs(self) -> MeasuredCosts:
+        """What earlier calls took."""
+        return self.compiled.costs
+
+    def call(self, request: Request) -> Call:
+        """Return a request as it would be answered on windows."""
+        sizer = self.options.sizer(self.source, self.plan)
+        return Call(self.source, request, sizer, self.observer, self.options.clock)
+
+    def self_check(self, call: Call, asked: int, speedup: float) -> SelfCheck | None:
+        """Return the check that is due in a call on windows, unless the caller has turned it off.
+
+        `asked` mutations are asked for, and windows are expected to be `speedup` times as fast as full passes.
+        """
+        due = self.compiled.due_checks
+        return SelfCheck(call, due, rows_to_check(asked, speedup)) if due and self.options.self_check else None
+
+    def launches(self, request: Request) -> LaunchCounts:
+        """Return the launches of a saturation, in groups and blocks of any size."""
+        alternatives = alternatives_of(request, self.plan.letters)
+        batch_size = request.batch_size or DEFAULT_BATCH_SIZE
+        return fewest_launches(self.plan, len(request.one_hot), request.positions, alternatives, batch_size)
+
+    def launches_of_list(self, request: Request, edits: Sequence[Edit]) -> LaunchCounts:
+        """Return the launches of a list of mutations, the same way: what several sequences share runs together."""
+        sites: dict[tuple[int, int], set[int]] = {}
+        for edit in edits:
+            if edit.substitutes:
+                sites.setdefault((edit.width, edit.position), set()).add(edit.sequence)
+        shared = [(frozenset(sequences), width, position) for (width, position), sequences in sites.items()]
+        blocks = len({(sequences, width, position % self.plan.stride) for sequences, width, position in shared})
+        groups = len({sequences for sequences, _, _ in shared})
+        batch_size = request.batch_size or DEFAULT_BATCH_SIZE
+        batches = -(-len(request.one_hot) // batch_size) - (-len(edits) // batch_size)
+        return LaunchCounts(len(edits), len(edits), blocks, groups, batches)
+
+    def decide(self, launches: LaunchCounts) -> Decision:
+        """Decide for a saturation: by seconds if windows and full passes were timed, else by counted work."""
+        runs = windows_run(self.work, launches), full_run(self.work, launches)
+        if self.options.decides_by_seconds and self.costs.are_known(*runs):
+            return decide_by_seconds(self.compiled.decision, self.costs, *runs, self.options.min_speedup)
+        return decide_for_call(self.compiled.decision, self.work, launches, self.options.counted_speedup)
+
+    def add_check(self, call: Call) -> None:
+        """Keep what the full passes of a call's self-check took."""
+        if call.tally.checked:
+            launches = LaunchCounts(call.tally.checked, 0, 0, 0, batches=1)
+            self.costs.full.add(full_run(self.work, launches), call.tally.check_seconds)
+
+
+class SaturationChoice:
+    """A saturation, to be run on windows or by full passes."""
+
+    def __init__(self, model: Captured, request: Request) -> None:
+        self.model, self.request, self.launches = model, request, model.launches(request)
+        self.covering = request
+        """What windows run: all positions from the first to the last, where irregular ones take more time."""
+        every = np.arange(request.positions[0], request.positions[-1] + 1)
+        if self.launches.blocks > 1 and len(request.positions) < len(every):
+            asked = len(request.positions) * len(request.one_hot)
+            progress = request.progress
+
+            def scaled(done: int, total: int) -> None:
+                progress(done * asked // total, asked)
+
+            covering = replace(request, positions=every, progress=scaled)
+            launches = replace(model.launches(covering), asked=self.launches.asked, batches=self.launches.batches)
+            if windows_run(model.work, launches).work < windows_run(model.work, self.launches).work:
+                self.covering, self.launches = covering, launches
+        self.mutations = len(request.one_hot) * len(request.positions)
+        self.runs: dict[Kind, Run] = {
+            "windows": windows_run(model.work, self.launches),
+            "full passes": full_run(model.work, self.launches),
+        }
+
+    def part(self, mutations: int) -> "SaturationChoice":
+        """Return the choice for a part of the mutated positions of all sequences."""
+        return SaturationChoice(self.model, part_of_saturation(self.request, mutations))
+
+    def decide(self) -> Decision:
+        """Decide, after a trial if one is due."""
+        decision = self.model.decide(self.launches)
+        if self.model.options.decides_by_seconds:
+            if try_other(self, "windows" if decision.run_windows else "full passes"):
+                decision = self.model.decide(self.launches)
+            self.model.costs.chosen[self.runs["windows"].size] = decision.run_windows
+        return decision
+
+    def attempt(self, kind: Kind) -> None:
+        """Run the saturation for its seconds alone."""
+        if kind == "windows":
+            self.on_windows(None)
+        else:
+            self.by_full_passes()
+
+    def on_windows(self, speedup: float | None) -> RawAttribution:
+        """Return the predictions by windows; raises as `SelfCheck.compare` does.
+
+        They are expected to be `speedup` times as fast as full passes, by which a part is checked; None for no check.
+        """
+        model, call = self.model, self.model.call(self.covering)
+        check = None if speedup is None else model.self_check(call, self.launches.asked, speedup)
+        sizes = call.sizer.sizes(alternatives_of(self.request, model.plan.letters), self.request.batch_size)
+        predicted = timed(model.options.clock, lambda: Saturation(call).run(sizes, check))
+        model.costs.windows.add(self.runs["windows"], predicted.seconds - call.tally.check_seconds)
+        model.add_check(call)
+        places = np.searchsorted(self.covering.positions, self.request.positions)
+        whole = self.covering is self.request
+        raw = predicted.value
+        return raw if whole else replace(raw, predictions={k: v[:, :, places] for k, v in raw.predictions.items()})
+
+    def by_full_passes(self) -> RawAttribution:
+        """Return the predictions by full passes."""
+        method = StandardISM(self.model.source.model)
+        predicted = timed(self.model.options.clock, lambda: method._attribute(self.request))
+        self.model.costs.full.add(self.runs["full passes"], predicted.seconds)
+        return predicted.value
+
+
+class ListChoice:
+    """A list of mutations, each to be run on windows or by a full pass."""
+
+    def __init__(self, model: Captured, request: Request, edits: Sequence[Edit]) -> None:
+        self.model, self.request, self.edits, self.mutations = model, request, edits, max(1, len(edits))
+        self.launches = model.launches_of_list(request, edits)
+        self.runs: dict[Kind, Run] = {
+            "windows": windows_run(model.work, self.launches),
+            "full passes": full_run(model.work, self.launches),
+        }
+
+    def part(self, mutations: int) -> "ListChoice":
+        """Return the choice for a part of the list."""
+        return ListChoice(self.model, *part_of_list(self.request, self.edits, mutations))
+
+    def run(self) -> RawMutagenesis:
+        """Return the predictions, and keep the seconds that they took; raises as `SelfCheck.compare` does.
+
+        Afterwards a part is tried in the other way if that is due.
+        """
+        model, speedup = self.model, self.model.costs.speedup(self.runs["windows"], self.runs["full passes"])
+        raw, on_windows = self._run(self._fewest(), speedup)
+        if model.options.decides_by_seconds:
+            model.costs.chosen[self.runs["windows"].size] = on_windows > 0
+            if on_windows in (0, len(self.edits)):
+                try_other(self, "windows" if on_windows else "full passes")
+        if not on_windows and not model.compiled.decision.run_windows:
+            return replace(raw, metadata={"fallback": model.compiled.decision.reason})
+        return raw
+
+    def attempt(self, kind: Kind) -> None:
+        """Run the list for its seconds alone."""
+        self._run(0.0 if kind == "windows" else math.inf, None)
+
+    def _fewest(self) -> float:
+        """Return how many mutations a block must hold on average for windows."""
+        model, options, runs = self.model, self.model.options, self.runs.values()
+        # Starting the calls of the model is shared by the mutations.
+        work = replace(model.work, full=round(self.runs["full passes"].work / self.mutations))
+        if options.decides_by_seconds and model.costs.are_known(*runs):
+            least = model.costs.least_speedup(self.runs["windows"], options.min_speedup)
+            return fewest_per_block(timed_work(work, model.costs, *runs), least)
+        return fewest_per_block(work, options.counted_speedup) if model.compiled.decision.run_windows else math.inf
+
+    def _run(self, fewest: float, speedup: float | None) -> tuple[RawMutagenesis, int]:
+        """Return the predictions, and how many of them are by windows; see `SaturationChoice.on_windows`."""
+        model, call = self.model, self.model.call(self.request)
+        listed, tally = Substitutions(call, self.edits), call.tally
+        check = None if speedup is None else model.self_check(call, len(self.edits), speedup)
+        predicted = timed(model.options.clock, lambda: listed.run(fewest, check))
+        seconds, full = predicted.seconds - tally.check_seconds, int(listed.needs_full_pass.sum())
+        if full:
+            run = full_run(model.work, replace(self.launches, asked=full))
+            model.costs.full.add(run, seconds - tally.seconds)
+            seconds = tally.seconds
+        if tally.mutations:
+            launches = LaunchCounts(tally.mutations, tally.mutations, tally.blocks, tally.groups)
+            run = Run(tally.mutations, self.runs["windows"].starts, windows_run(model.work, launches).work)
+            model.costs.windows.add(run, seconds)
+        model.add_check(call)
+        return predicted.value, tally.mutations
+
+
+def try_other(choice: "SaturationChoice | ListChoice", kind: Kind) -> bool:
+    """Run a part of a request in the other way than a kind, if that might take less time and the budget allows it.
+
+    Returns whether it was run.
+    """
+    costs, clock, other = choice.model.costs, choice.model.options.clock, other_than(kind)
+    expected, calls = costs.seconds(kind, choice.runs[kind]), costs.timings(kind).count(choice.runs[kind])
+    part, mutations, allowed = choice, choice.mutations, costs.allowance(expected)
+    if costs.trial_seconds(other, part.runs[other], expected) > allowed * SMALLEST_PART:
+        return False
+    if not costs.may_try(other, part.runs[other], expected, calls):
+        return False
+    while costs.trial_seconds(other, part.runs[other], expected) > allowed:
+        mutations //= PARTS
+        if not mutations:
+            return False
+        part = choice.part(mutations)
+        expected = costs.seconds(kind, part.runs[kind])
+    due = costs.may_try(other, part.runs[other], expected, calls)
+    if due:
+        # What it takes beyond its allowance, to compile kernels at first use or on a busy machine, was not foreseen.
+        costs.budget.tried += min(allowed, timed(clock, lambda: part.attempt(other)).seconds)
+    return due
