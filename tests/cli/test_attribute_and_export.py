@@ -14,7 +14,7 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench.cli.app import app
-from attribution_bench.sequences import DNA
+from attribution_bench.sequences import DNA, Interval
 from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.storage import StoredScores
 from attribution_bench.storage.selected_scores import SelectedScores
@@ -157,6 +157,22 @@ def test_scores_of_a_store_are_those_it_holds_beside_its_predictions(models, opt
         np.testing.assert_array_equal(getattr(result, what), held[what])
         np.testing.assert_array_equal(getattr(part, what), held[what])
     np.testing.assert_array_equal(result.predictions["output"], predictions.astype(np.float32))
+
+
+def test_names_with_blanks_of_any_kind_stay_in_their_column(command, tmp_path):
+    names = ("a\tb", "c\nd", "e\r\nf", "g  h", "i\udcffj", "")
+    regions = tuple(Interval("chr2", start, start + LENGTH, "+") for start in range(6))
+    sequences = Sequences(names, tuple(GENOME["chr2"][r.start : r.end] for r in regions), "six", DNA, regions)
+    ab.attribute_to_store(build(), sequences, tmp_path / "s.zarr", methods=["gradient_x_input"], target=1)
+    assert command("export", tmp_path / "s.zarr", "--to", "tsv", "--output", tmp_path / "s.tsv").code == 0
+    frame = pandas.read_csv(tmp_path / "s.tsv", sep="\t", keep_default_na=False)
+    expected = ["a b", "c d", "e  f", "g  h", "i\ufffdj", ""]
+    assert frame["name"].tolist() == np.repeat(expected, LENGTH).tolist()
+    assert frame["genome_position"].tolist() == [r.start + place for r in regions for place in range(LENGTH)]
+    assert command("export", tmp_path / "s.zarr", "--to", "modisco", "--output", tmp_path).code == 0
+    lines = (tmp_path / "regions.bed").read_text().split("\n")[:-1]
+    assert [line.split("\t")[3] for line in lines] == expected
+    assert {line.count("\t") for line in lines} == {9}
 
 
 def exported(command, store, to, output, *further):
