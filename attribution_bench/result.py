@@ -59,7 +59,7 @@ class AttributionResult:
     """Methods with a baseline: sum of attributions - (f(x) - f(baseline)).
     (N, *output), or (N, references, *output)."""
     stored_scores: NDArray[np.floating] | None = None
-    """Scores of methods that compute them; those of ISM methods derive from the predictions."""
+    """Scores as a method computed them or a store holds them; without them, scores derive from the predictions."""
     names: tuple[str, ...] | None = None
     """(N,) names of the sequences where they are known; they may repeat."""
     intervals: tuple[Interval, ...] | None = None
@@ -162,7 +162,7 @@ class AttributionResult:
             raise UnsupportedError(
                 f"score conventions apply to predictions of mutations, which {self.metadata['method']!r} does not give"
             )
-        return replace(self, metadata={**self.metadata, "convention": convention})
+        return replace(self, stored_scores=None, metadata={**self.metadata, "convention": convention})
 
     def to_xarray(self) -> "xarray.Dataset":
         """Return scores, observed scores and predictions as a labelled dataset; the metadata become attributes.

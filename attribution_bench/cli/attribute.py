@@ -19,7 +19,7 @@ from attribution_bench.cli.further_inputs import Inputs, further_inputs
 from attribution_bench.cli.terminal import note
 from attribution_bench.errors import InvalidInputError, SetAsideError
 
-SOME_SET_ASIDE, INTERRUPTED = 1, 128
+SOME_SET_ASIDE, NOTHING_SCORED, INTERRUPTED = 1, 2, 128
 SHARDS = options.Bounds(1, 100_000)
 
 
@@ -116,8 +116,8 @@ def attribute(
       attribution-bench attribute fold0.pt2 peaks.bed --genome hg38.fa --fold fold1.pt2 --fold fold2.pt2 --both-strands
       attribution-bench attribute basset peaks.fa --methods fastism,deepshap --store scores,convergence_delta
 
-    Exit codes: 0 done, 1 with --strict a sequence cannot be scored, 2 bad input, memory or disk too small, 130 after
-    Ctrl-C, 143 after SIGTERM; the shard in work is finished first.
+    Exit codes: 0 done, 1 with --strict a sequence cannot be scored, 2 bad input, no sequence could be scored, memory or
+    disk too small, 130 after Ctrl-C, 143 after SIGTERM; the shard in work is finished first.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.cli.job_progress import JobProgress, JsonLines, stopping_text
     from attribution_bench.jobs import NamedModel, attribute_to_store
@@ -186,6 +186,8 @@ def attribute(
             raise typer.Exit(INTERRUPTED + signal.SIGINT) from interruption
     if summary.stopped_by is not None:
         raise typer.Exit(INTERRUPTED + signal.Signals[summary.stopped_by])
+    if not summary.scored:
+        raise typer.Exit(NOTHING_SCORED)
 
 
 def announce(text: bytes) -> None:

@@ -51,7 +51,8 @@ class LineProgress:
         if summary.total and summary.kept == summary.total:
             lines.insert(0, f"{written[0]} is already complete: nothing was computed")
         for reason, count in summary.set_aside.most_common():
-            lines.append(f"set aside {count:,}: {reason}")
+            first = f" (the first at {summary.examples[reason]})" if reason in summary.examples else ""
+            lines.append(f"set aside {count:,}: {reason}{first}")
         if summary.duplicates:
             lines.append(f"{summary.duplicates:,} are an earlier variant again, scored like any other")
         for line in lines:
@@ -75,10 +76,12 @@ class JsonProgress:
 
     def end(self, summary: Summary, written: list[Path]) -> None:
         """Print what became of the alleles, and the files that were written."""
-        files = [str(path) for path in written]
-        print(
-            json.dumps({"event": "summary", **self._counts(summary), "duplicates": summary.duplicates, "files": files})
-        )
+        more = {
+            "examples": {reason.name: text for reason, text in summary.examples.items()},
+            "duplicates": summary.duplicates,
+            "files": [str(path) for path in written],
+        }
+        print(json.dumps({"event": "summary", **self._counts(summary), **more}))
 
     def caution(self, text: str) -> None:
         """Print something that a reader of the numbers should know."""

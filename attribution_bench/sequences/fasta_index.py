@@ -119,9 +119,10 @@ def _make(path: Path, index: FastaIndex) -> None:
                 os.replace(gzi, index.gzi)
             os.replace(fai, index.fai)
     except pysam.utils.SamtoolsError as error:
-        remedy = "decompress it, and compress it with bgzip" if index.gzi else "its lines must have one length each"
+        remedy = "; decompress it, and compress it with bgzip" if index.gzi else ""
         raise SequenceError(
-            f"{path} cannot be indexed as FASTA; it needs '>name' before each contig's letters, and {remedy}"
+            f"{path} cannot be indexed as FASTA; it needs '>name' before each contig's letters, in lines of one "
+            f"length{remedy}"
         ) from error
     except OSError as error:
         raise OutputError(

@@ -18,7 +18,7 @@ class ListedSource:
     @property
     def description(self) -> Mapping[str, Any]:
         """What decides the records; see `SequenceSource`."""
-        names = hashlib.sha256("\n".join(self._sequences.names).encode()).hexdigest()
+        names = hashlib.sha256("\n".join(self._sequences.names).encode("utf-8", "surrogateescape")).hexdigest()
         return {
             "kind": "list",
             "sha256 of letters": self._sequences.sha256,

@@ -125,15 +125,16 @@ class StoredScores:
         predictions = self._outputs(method, "predictions", outputs, stretch, rows)
         reference = self._outputs(method, "reference_predictions", outputs, stretch, rows)
         # Of several strands or models a norm of the mean predictions is not the mean of the norms that is stored.
-        derived = bool(predictions) and bool(reference) and metadata.get("convention") not in UNSIGNED
+        readable = bool(predictions) and bool(reference) and metadata.get("convention") not in UNSIGNED
         return AttributionResult(
             one_hot,
             np.arange(self.length),
             metadata,
-            predictions if derived else {},
-            reference if derived else {},
+            predictions if readable else {},
+            reference if readable else {},
             self._read(array_name(method, "convergence_delta"), stretch, rows),
-            None if derived else scores,
+            # Predictions may be stored in half precision, where those of mutations hardly differ.
+            scores,
             tuple(self._store.read(NAME, stretch)[rows].tolist()),
             self._intervals(stretch, rows),
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attribution_bench.errors import OutputError
+from attribution_bench.errors import InvalidInputError, OutputError
 from attribution_bench.sequences.variants import VariantReason, VariantRecord
 from attribution_bench.variants.annotate import annotate, check_annotated_path
 from attribution_bench.variants.identity import identity_of
@@ -59,7 +59,8 @@ def score_vcf(
     Raises
     ------
     InvalidInputError
-        The annotated file's name ends otherwise, or the table is of other settings or other variants.
+        The annotated file's name ends otherwise, a file that is written is another of the files, or the table is of
+        other settings or other variants.
     SequenceError
         The variants or the genome cannot be read, or the genome has no such chromosome.
     SetAsideError
@@ -68,6 +69,7 @@ def score_vcf(
         A file cannot be written.
     """
     path, target = Path(table), None if annotated is None else Path(annotated)
+    _check_distinct(vcf, path, target)
     if target is not None:
         check_annotated_path(target)
         _check_writable(target)
@@ -91,6 +93,16 @@ def score_vcf(
             progress=progress,
             finish=finish,
         )
+
+
+def _check_distinct(vcf: str | os.PathLike[str], table: Path, annotated: Path | None) -> None:
+    """Raise InvalidInputError where a file that is to be written is one that is read, or the other one."""
+    taken = {} if os.fspath(vcf) == STDIN else {Path(vcf).resolve(): "the file of variants"}
+    for path, what in ((table, "the table"), (annotated, "the annotated file")):
+        if path is not None:
+            other = taken.setdefault(path.resolve(), what)
+            if other != what:
+                raise InvalidInputError(f"{path} cannot be {what}, since it is {other}; choose another name")
 
 
 def _check_writable(path: Path) -> None:

@@ -48,6 +48,16 @@ def header_line(columns: Sequence[Column]) -> str:
     return "\t".join((*ALLELE_COLUMNS, *(column.name for column in columns))) + "\n"
 
 
+def is_table(path: Path) -> bool:
+    """Tell whether a file begins as a table of effects does, of whatever effects; an empty one may become a table."""
+    fixed = "\t".join(ALLELE_COLUMNS).encode()
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        first = file.read(len(fixed))
+    return fixed.startswith(first)
+
+
 def row_line(score: VariantScore, columns: Sequence[Column]) -> str:
     """Return the line of an allele, with its end."""
     variant = score.variant

@@ -20,6 +20,8 @@ class Summary:
     kept: int = 0
     """Alleles that were found in a complete table, set aside or not."""
     set_aside: Counter[VariantReason] = field(default_factory=Counter)
+    examples: dict[VariantReason, str] = field(default_factory=dict)
+    """Reason -> where the first such allele of this run is and what was wrong with it, where that is known."""
     seconds: float = 0.0
     # Eight bytes an allele tell them apart, so that memory hardly grows with their number.
     _forms: array = field(default_factory=lambda: array("Q"), repr=False)  # type: ignore[type-arg]

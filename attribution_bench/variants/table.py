@@ -19,7 +19,7 @@ from attribution_bench.errors import (
 from attribution_bench.files import write_whole
 from attribution_bench.sequences.variants import SetAside, Variant, VariantReason, VariantRecord
 from attribution_bench.variants.identity import check_settings, write_settings
-from attribution_bench.variants.rows import Row, header_line, parsed_row, read_effects, row_line
+from attribution_bench.variants.rows import Row, header_line, is_table, parsed_row, read_effects, row_line
 from attribution_bench.variants.score import Numbered, VariantScore, VariantScorer, ends_block
 from attribution_bench.variants.summary import Summary
 
@@ -58,7 +58,7 @@ def write_effects(
     settings
         What the numbers depend on, JSON-able.
     restart
-        Begin anew: a table that is there, complete or not, is removed.
+        Begin anew: a table that is there, complete or not, is removed. Any other file is kept.
     fatal
         Reasons that end the run instead of setting an allele aside.
     progress
@@ -76,14 +76,13 @@ def write_effects(
     SetAsideError
         A variant is set aside for a fatal reason.
     OutputError
-        The table cannot be written; what stands there goes on later.
+        The table cannot be written; what stands there goes on later. With `restart`, another file stands there.
     """
     partial = path.with_name(path.name + ".partial")
     header = header_line(scorer.columns)
     with _locked(path), _writing(path):
         if restart:
-            partial.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+            _remove(partial, path)
         begun = path.exists() or partial.exists()
         if begun:
             check_settings(path, settings)
@@ -132,6 +131,9 @@ class _Counted:
             detail = f" ({set_aside.detail})" if set_aside.detail else ""
             raise SetAsideError(f"variant {variant}: {set_aside.reason}{detail}; whole blocks before it are kept")
         self.summary.count(None if set_aside is None else set_aside.reason, None if form is None else str(form))
+        if set_aside is not None and set_aside.detail:
+            where = f"{variant.contig}:{variant.position + 1}"
+            self.summary.examples.setdefault(set_aside.reason, f"{where}: {set_aside.detail}")
 
 
 @contextlib.contextmanager
@@ -174,6 +176,16 @@ def _writing(path: Path) -> Iterator[None]:
         raise OutputError(
             f"cannot write {path}: {error.strerror or error}; the same command goes on where this one stopped"
         ) from error
+
+
+def _remove(*tables: Path) -> None:
+    """Remove tables that are not to be gone on with; raises OutputError where one is another file, and keeps all."""
+    there = [table for table in tables if table.exists()]
+    for table in there:
+        if not is_table(table):
+            raise OutputError(f"{table} is no table of effects, and is kept; choose another --output")
+    for table in there:
+        table.unlink()
 
 
 def _alleles(scorer: VariantScorer, records: Iterable[Variant | VariantRecord], complete: Path) -> Iterator[Allele]:

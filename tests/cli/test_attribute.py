@@ -35,6 +35,11 @@ def build():
 
 def other():
     return Small(1)
+
+def no_numbers():
+    model = Small(0)
+    nn.init.constant_(model.body[3].weight, float("nan"))
+    return model
 """
 
 
@@ -277,3 +282,11 @@ def test_bad_input_is_one_line_and_leaves_nothing(attribute, folder, arguments, 
     assert words in run.err
     assert run.err.count("\n") == 1
     assert set(os.listdir(folder)) <= before
+
+
+def test_nothing_scored_is_told_by_the_exit_code(attribute, folder):
+    for _ in range(2):  # the second time nothing is left to do
+        outcome = attribute("peaks.fa", "--output", "none.zarr", model="no_numbers")
+        assert outcome.code == 2
+        assert "scored 0 of 10 sequences" in outcome.out
+    assert set(loaded("none.zarr")["set_aside"].values) == {"scores or predictions are not finite"}

@@ -14,8 +14,10 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench.cli.app import app
-from attribution_bench.sequences import DNA
+from attribution_bench.sequences import DNA, Interval
+from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.storage import StoredScores
+from attribution_bench.storage.selected_scores import SelectedScores
 
 LENGTH = 40
 GENOME = {
@@ -134,6 +136,45 @@ def test_a_result_of_the_store_is_that_of_the_interface(store, expected):
     np.testing.assert_array_equal(one.scores, expected["deepshap"][3].scores)
     with pytest.raises(ab.errors.InvalidInputError, match=r"sequence 6 \(no contig\).*not in the genome.*chr2"):
         stored.one("deepshap", 6)
+
+
+@pytest.mark.parametrize("contents", [("scores", "observed"), ("observed",)])
+@pytest.mark.parametrize(("models", "options"), [(1, {"dtype": "float16"}), (1, {"both_strands": True}), (2, {})])
+def test_scores_of_a_store_are_those_it_holds_beside_its_predictions(models, options, contents, tmp_path):
+    several = [build() for _ in range(models)]
+    for number, model in enumerate(several):
+        # So large a prediction differs from that of a mutation by less than half precision can tell.
+        nn.init.constant_(model[4].bias, 200.0 + number)
+    sequences = Sequences(("a", "b"), tuple(strings().values())[:2], "two")
+    store = ("predictions", "reference_predictions", *contents)
+    asked = {"methods": ["standard_ism"], "target": 1, "store": store, **options}
+    ab.attribute_to_store(several, sequences, tmp_path / "store", observer=lambda event: None, **asked)
+    stored = StoredScores(tmp_path / "store")
+    result = stored.result("standard_ism", 0, 2)
+    (part,) = SelectedScores(stored)
+    with xarray.open_zarr(tmp_path / "store") as dataset:
+        held = {what: dataset[f"standard_ism_{what}"].values.astype(np.float32) for what in contents}
+        predictions = dataset["standard_ism_predictions_output"].values
+    for what in contents:
+        np.testing.assert_array_equal(getattr(result, what), held[what])
+        np.testing.assert_array_equal(getattr(part, what), held[what])
+    np.testing.assert_array_equal(result.predictions["output"], predictions.astype(np.float32))
+
+
+def test_names_with_blanks_of_any_kind_stay_in_their_column(command, tmp_path):
+    names = ("a\tb", "c\nd", "e\r\nf", "g  h", "i\udcffj", "")
+    regions = tuple(Interval("chr2", start, start + LENGTH, "+") for start in range(6))
+    sequences = Sequences(names, tuple(GENOME["chr2"][r.start : r.end] for r in regions), "six", DNA, regions)
+    ab.attribute_to_store(build(), sequences, tmp_path / "s.zarr", methods=["gradient_x_input"], target=1)
+    assert command("export", tmp_path / "s.zarr", "--to", "tsv", "--output", tmp_path / "s.tsv").code == 0
+    frame = pandas.read_csv(tmp_path / "s.tsv", sep="\t", keep_default_na=False)
+    expected = ["a b", "c d", "e  f", "g  h", "i\ufffdj", ""]
+    assert frame["name"].tolist() == np.repeat(expected, LENGTH).tolist()
+    assert frame["genome_position"].tolist() == [r.start + place for r in regions for place in range(LENGTH)]
+    assert command("export", tmp_path / "s.zarr", "--to", "modisco", "--output", tmp_path).code == 0
+    lines = (tmp_path / "regions.bed").read_text().split("\n")[:-1]
+    assert [line.split("\t")[3] for line in lines] == expected
+    assert {line.count("\t") for line in lines} == {9}
 
 
 def exported(command, store, to, output, *further):

@@ -65,6 +65,7 @@ def test_the_table_holds_what_the_function_gives(command: Callable[..., Any], ge
     events = [json.loads(line) for line in again.out.splitlines()]
     assert [event["event"] for event in events] == ["progress", "summary"]
     assert events[-1]["set_aside"] == {"OVERLAPPING_DELETION": 1, "REF_MISMATCH": 1, "SYMBOLIC": 1}
+    assert events[-1]["examples"].keys() == {"REF_MISMATCH", "SYMBOLIC"}
 
     shared = command("variants", "demo_profile", VCF, *arguments, "--share-windows")
     assert shared.code == 2
@@ -323,5 +324,6 @@ def test_nothing_scored_is_told_by_the_exit_code(command: Callable[..., Any], tm
     genome.write_text(">chr1\nACGT\n")
     outcome = command("variants", "demo_classifier", VCF, "--genome", genome, "--output", table)
     assert outcome.code == 2
-    assert "set aside 18: contig is not in the genome" in outcome.err
+    first = "the first at NC_001416.1:41: contig 'NC_001416.1' is not in other.fa, which has chr1"
+    assert f"set aside 18: contig is not in the genome ({first})" in outcome.err
     assert table.exists()

@@ -171,6 +171,8 @@ def test_duplicates_are_kept_and_counted(genome: Genome) -> None:
     source = RegionSource(regions, genome, Windows(10), label="x")
     assert (len(source), source.duplicates) == (4, 2)
     assert [r.name for r in source.read(0, 4)] == ["a", "b", "chr1:45-65", "n:50-60"]
+    about_the_end = [Region("chr1", middle, middle + 1) for middle in (2, 3, 4, 5, 6)]
+    assert RegionSource(about_the_end, genome, Windows(10, overhang="pad"), label="x").duplicates == 0
 
 
 def test_stretches_of_records_are_those_of_the_whole(genome: Genome) -> None:

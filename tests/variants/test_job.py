@@ -91,6 +91,10 @@ def test_the_examples_are_scored_and_annotated(method: ab.InSilicoMutagenesis, t
         VariantReason.REF_MISMATCH: 1,
         VariantReason.SYMBOLIC: 1,
     }
+    assert summary.examples == {
+        VariantReason.REF_MISMATCH: "NC_001416.1:7501: the genome has G",
+        VariantReason.SYMBOLIC: "NC_001416.1:8601: <DEL>",
+    }
     frame = pd.read_csv(table, sep="\t").set_index("id")
     assert frame.loc["deletion_in_repeat", "variant"] == "NC_001416.1:2429:GA:G"
     assert frame["set_aside"].value_counts()["."] == 17
@@ -367,6 +371,44 @@ def test_an_annotated_file_that_cannot_be_written_is_told_before_any_work(
     with pytest.raises(OutputError, match="choose a folder"):
         score_vcf(scorer, VCF, tmp_path / "effects.tsv", annotated=tmp_path / "file" / "annotated.vcf")
     assert not list(tmp_path.glob("effects.tsv*"))
+
+
+@pytest.mark.parametrize("suffix", ["", ".partial"])
+def test_beginning_anew_removes_tables_of_effects_alone(
+    scorer: VariantScorer, many: list[Variant], suffix: str, tmp_path: Path
+) -> None:
+    path, notes = tmp_path / "effects.tsv", tmp_path / f"effects.tsv{suffix}"
+    for content in ("weeks of work\n", "chromosome\tposition\n"):
+        notes.write_text(content)
+        with pytest.raises(OutputError, match=f"{notes.name} is no table of effects, and is kept"):
+            write_effects(scorer, many, path, {}, restart=True)
+        assert notes.read_text() == content
+        assert {file.name for file in tmp_path.iterdir()} == {notes.name, ".effects.tsv.lock"}
+    notes.unlink()
+    notes.mkdir()
+    with pytest.raises(OutputError, match="is no table of effects"):
+        write_effects(scorer, many, path, {}, restart=True)
+
+
+@pytest.mark.parametrize(
+    ("read", "table", "annotated", "named"),
+    [
+        ("a.vcf", "a.vcf", None, "the table, since it is the file of variants"),
+        ("a.vcf", "effects.tsv", "a.vcf", "the annotated file, since it is the file of variants"),
+        ("a.vcf", "b.vcf", "sub/../b.vcf", "the annotated file, since it is the table"),
+        ("link.vcf", "effects.tsv", "a.vcf", "the annotated file, since it is the file of variants"),
+    ],
+)
+def test_no_file_is_written_over_another_of_the_run(
+    scorer: VariantScorer, read: str, table: str, annotated: str | None, named: str, tmp_path: Path
+) -> None:
+    vcf(tmp_path / "a.vcf", ["chr1\t101\t.\tN\tA\t.\t.\t."])
+    (tmp_path / "link.vcf").symlink_to("a.vcf")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    target = None if annotated is None else tmp_path / annotated
+    with pytest.raises(InvalidInputError, match=named):
+        score_vcf(scorer, tmp_path / read, tmp_path / table, annotated=target, restart=True)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 def test_rows_come_back_as_they_were_written(scorer: VariantScorer, many: list[Variant], tmp_path: Path) -> None:

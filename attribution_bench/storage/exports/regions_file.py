@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from attribution_bench.storage.exports.tables import in_one_column
 from attribution_bench.storage.record_arrays import CHROMOSOME, CONTIG_LENGTH, END, START, STRAND
 from attribution_bench.storage.selected_scores import SelectedScores
 from attribution_bench.storage.whole_files import whole_file
@@ -27,5 +28,5 @@ def write_regions(path: Path, selected: SelectedScores) -> list[Path]:
             within, last = max(0, start), min(end, int(places[CONTIG_LENGTH][record]) or end)
             summit = start + half - within
             words = (places[CHROMOSOME][record], within, last, names[record], 0, places[STRAND][record], 0, -1, -1)
-            file.write("\t".join(map(str, (*words, summit))) + "\n")
+            file.write("\t".join(in_one_column(str(word)) for word in (*words, summit)) + "\n")
     return [path]

@@ -16,6 +16,7 @@ from attribution_bench.storage.selected_scores import Part, SelectedScores
 from attribution_bench.storage.whole_files import whole_file
 
 UNKNOWN = "N"
+BLANKS = str.maketrans("\t\n\r", "   ")
 NUMBER = "%.9g"
 """Digits that give a float32 back exactly."""
 
@@ -112,10 +113,17 @@ def genome_positions(records: NDArray[np.int64], places: dict[str, NDArray[Any]]
     return np.where(known & (found >= 0) & ((found < lengths) | (lengths == 0)), found, -1)
 
 
+def in_one_column(text: str) -> str:
+    """Return a text as one column of a line: names given from Python may hold tabs and ends of lines."""
+    return text.translate(BLANKS)
+
+
 def _words(values: NDArray[Any]) -> list[str]:
     if np.issubdtype(values.dtype, np.floating):
         return [NUMBER % value for value in values.tolist()]
-    return [str(value) for value in values.tolist()]
+    if np.issubdtype(values.dtype, np.integer):
+        return [str(value) for value in values.tolist()]
+    return [in_one_column(value) for value in values.tolist()]
 
 
 @contextlib.contextmanager
