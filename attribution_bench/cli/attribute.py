@@ -157,6 +157,7 @@ def attribute(
             stranded=stranded,
             alphabet=ALPHABETS[alphabet],
         )
+    wanted = sources[0].default_target if target is None else target
     models = [NamedModel(one.open(length=source.length, **settings), one.label, one.identity) for one in sources]
     progress = JobProgress()
     with progress if not json_lines else nullcontext(), stopping(lambda n: announce(stopping_text(n))) as stop:
@@ -166,7 +167,7 @@ def attribute(
                 source,
                 output,
                 methods=chosen,
-                target=None if target is None else parse_target(target),
+                target=None if wanted is None else parse_target(wanted),
                 additional_forward_args=inputs,
                 store=options.names(store, DEFAULT_CONTENTS),
                 dtype=dtype.value,

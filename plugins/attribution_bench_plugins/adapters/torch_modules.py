@@ -1,5 +1,6 @@
 """PyTorch modules that adapters put around the networks of packages. Importing this file imports PyTorch."""
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -19,14 +20,16 @@ class MeanByTissue(nn.Module):
 
     def __init__(self, networks: Sequence[Sequence[nn.Module]], channels: Sequence[int]) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(nn.ModuleList(replicates) for replicates in networks)
+        self.networks = nn.ModuleList(network for replicates in networks for network in replicates)
+        self.replicates = [len(replicates) for replicates in networks]
         self.channels = tuple(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, tissues, positions)."""
+        networks = iter(self.networks)
         means = []
-        for index, channel in enumerate(self.channels):
-            values = [network(x)[:, channel] for network in self.networks[index]]  # type: ignore[arg-type]
+        for count, channel in zip(self.replicates, self.channels, strict=True):
+            values = [network(x)[:, channel] for network in itertools.islice(networks, count)]
             means.append(torch.stack(values).mean(dim=0))
         return torch.stack(means, dim=1)
 
