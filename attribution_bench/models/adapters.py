@@ -33,7 +33,7 @@ class ModelCard:
     """Of the package, and of the weights where they have another one."""
     citation: str
     fixed: bool = True
-    """Whether it takes sequences of that length alone."""
+    """Whether it takes sequences of that length alone; any number of letters where there is none."""
     alphabet: str = "DNA"
     target: str | None = None
     """Target for whoever gives none, as on the command line; None where the model has one number or none is usual."""

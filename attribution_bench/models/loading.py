@@ -182,7 +182,8 @@ class ModelSource:
         found = get_catalogued(self.name)
         card, options = found.card, dict(self.options)
         stated = options.pop("length", None)
-        takes = [*card.options, *(() if card.weights else ("weights",)), *(() if card.fixed else ("length",))]
+        any_length = card.length is None or not card.fixed
+        takes = [*card.options, *(() if card.weights else ("weights",)), *(("length",) if any_length else ())]
         unknown = [*(key for key in options if key not in card.options), *(("weights",) if self.weights else ())]
         unknown = [key for key in unknown if key not in takes]
         if unknown:
@@ -193,7 +194,7 @@ class ModelSource:
                 f"{self.name}?weights=FILE"
             )
         wanted = [asked for asked in (stated, length) if asked is not None]
-        if card.fixed and any(asked != card.length for asked in wanted if card.length is not None):
+        if not any_length and any(asked != card.length for asked in wanted):
             raise ModelError(f"{self.name} takes sequences of {card.length} letters, not {wanted[0]}")
         if len(set(wanted)) > 1:
             raise ModelError(
@@ -201,8 +202,9 @@ class ModelSource:
                 "leave one of them out"
             )
         given: dict[str, Any] = {**options, **({} if self.weights is None else {"weights": self.weights})}
-        if not card.fixed:
-            given["length"] = next(iter(wanted), card.length)
+        asked = next(iter(wanted), card.length)
+        if any_length and asked is not None:
+            given["length"] = asked
         try:
             return found.open(**given)
         except AttributionBenchError:

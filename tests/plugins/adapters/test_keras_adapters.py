@@ -190,7 +190,7 @@ def test_mmsplice_and_mtsplice(modules: dict[str, Any]) -> None:
         np.testing.assert_allclose(next(iter(found.values())), expected, atol=1e-5)
     model = opened("mtsplice?member=2")
     explanation = ab.get_method("fastism")(model).explain(400, additional_forward_args=in_letters(sides[1]))
-    assert {layer.mode for layer in explanation.layers} <= {"windowed", "whole"}
+    assert {layer.mode for layer in explanation.layers} == {"windowed", "global", "constant"}
     found = model.predict(sides[0], extras=(in_letters(sides[1]),))
     np.testing.assert_allclose(next(iter(found.values())), each[2], atol=1e-5)
     for text, said in (
