@@ -9,13 +9,14 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed gpu-report job-overhead repeatability lint clean
+.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed gpu-report job-overhead motifs repeatability lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
 	@echo "make readme            put the measured table into README.md"
 	@echo "make tutorial          run docs/tutorial.ipynb and keep its outputs"
 	@echo "make gallery           draw the figures of docs/gallery"
+	@echo "make motifs            find the demonstration model's motifs by TF-MoDISco, where modisco-lite is installed"
 	@echo "make demo-models       train the demonstration models again (minutes)"
 	@echo "make test              run the tests"
 	@echo "make test-long         run the tests that take minutes each"
@@ -39,6 +40,9 @@ tutorial: $(VENV)/.installed-dev
 gallery: $(VENV)/.installed-dev
 	$(BIN)/python docs/draw_gallery.py
 
+motifs: $(VENV)/.installed
+	$(BIN)/python docs/find_motifs.py $(ARGS)
+
 demo-models: $(VENV)/.installed-dev
 	$(BIN)/python -m attribution_bench.demo.train
 
@@ -54,6 +58,7 @@ mutants: $(VENV)/.installed-dev
 speed: $(VENV)/.installed-dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/never_slower.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/variants.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/one_variant.py
 
 # Needs nothing but PyTorch: it runs on a machine where nothing can be installed, and takes .venv where there is one.
 gpu-report:
@@ -63,7 +68,7 @@ repeatability: $(VENV)/.installed-dev
 	$(BIN)/python tests/speed/repeatability.py $(ARGS)
 
 job-overhead: $(VENV)/.installed-dev
-	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/job_overhead.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/job_overhead.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -8,7 +8,7 @@ from attribution_bench.models import SequenceModel, as_sequence_model
 from attribution_bench.mutagenesis import InSilicoMutagenesis, MutationResult, RawMutagenesis
 from attribution_bench.mutations import Mutation, knockouts, scrambles, tiles
 from attribution_bench.registry import get_method, get_model, list_methods, list_models, list_peers
-from attribution_bench.sequences import DNA, PROTEIN, RNA, Alphabet, Genome
+from attribution_bench.sequences import DNA, PROTEIN, RNA, Alphabet, Genome, Tracks
 from attribution_bench.variants import Variant, score_variants
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Request",
     "SequenceModel",
     "Tags",
+    "Tracks",
     "Variant",
     "__version__",
     "as_sequence_model",

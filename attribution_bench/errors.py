@@ -100,5 +100,9 @@ class ConvergenceWarning(UserWarning):
     """Attributions do not add up to the difference of predictions, so that the multipliers are no DeepLIFT values."""
 
 
+class JobWarning(UserWarning):
+    """What a job takes for granted, or had to do otherwise than asked, where no observer is told of it."""
+
+
 class ReferenceWarning(UserWarning):
     """References that explain nothing, since they equal the sequence that they are compared with."""

@@ -5,9 +5,9 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from attribution_bench.errors import ConvergenceWarning, FallbackWarning, InconsistencyWarning
+from attribution_bench.errors import ConvergenceWarning, FallbackWarning, InconsistencyWarning, ReferenceWarning
 
-OWN = (ConvergenceWarning, FallbackWarning, InconsistencyWarning)
+OWN = (ConvergenceWarning, FallbackWarning, InconsistencyWarning, ReferenceWarning)
 """Warnings of methods, which stay errors where the user has made them errors."""
 
 

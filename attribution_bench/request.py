@@ -85,7 +85,7 @@ def checked_one_hot(inputs: Inputs, model: SequenceModel) -> NDArray[np.floating
         )
     if 0 in x.shape:
         raise InvalidInputError(f"inputs are empty: shape {x.shape}")
-    if not (np.isin(x, (0, 1)).all() and (x.sum(axis=1) <= 1).all()):
+    if not (((x == 0) | (x == 1)).all() and (x.sum(axis=1) <= 1).all()):
         raise InvalidInputError(
             "inputs must be one-hot: 0 and 1, at most one 1 a column (all zero is an unknown letter)"
         )

@@ -9,17 +9,15 @@ from contextlib import nullcontext
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from attribution_bench.cli import options, sequence_source
 from attribution_bench.cli.benchmark import parse_target
+from attribution_bench.cli.further_inputs import Inputs, further_inputs
 from attribution_bench.cli.terminal import note
 from attribution_bench.errors import InvalidInputError, SetAsideError
-
-if TYPE_CHECKING:
-    pass
 
 SOME_SET_ASIDE, INTERRUPTED = 1, 128
 SHARDS = options.Bounds(1, 100_000)
@@ -82,10 +80,7 @@ def attribute(
         ),
     ] = None,
     each_model: Annotated[bool, typer.Option("--each-model", help="Of several models, store each one's too.")] = False,
-    inputs: Annotated[
-        Path | None,
-        typer.Option(help=".npz or .npy of the model's further inputs, in its order, with a row for every record."),
-    ] = None,
+    inputs: Inputs = None,
     seed: Annotated[int, options.SEEDS.option("Of methods that draw references", metavar="NUMBER")] = 0,
     batch_size: Annotated[
         int | None, options.BATCHES.option("Sequences in one call of the model", metavar="NUMBER")
@@ -117,6 +112,7 @@ def attribute(
     Examples:
       attribution-bench attribute model.keras peaks.fa --output scores.zarr
       attribution-bench attribute model.pt2 peaks.narrowPeak --genome hg38.fa.gz --target count:0
+      attribution-bench attribute model.pt2 --genome hg38.fa --regions chr1:1,001-2,000
       attribution-bench attribute fold0.pt2 peaks.bed --genome hg38.fa --fold fold1.pt2 --fold fold2.pt2 --both-strands
       attribution-bench attribute basset peaks.fa --methods fastism,deepshap --store scores,convergence_delta
 
@@ -130,6 +126,7 @@ def attribute(
     from attribution_bench.jobs.interruption import stopping
     from attribution_bench.models.loading import model_source
     from attribution_bench.sequences import ALPHABETS
+    from attribution_bench.sequences.regions import RegionSource
 
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
@@ -158,6 +155,7 @@ def attribute(
             alphabet=ALPHABETS[alphabet],
         )
     wanted = sources[0].default_target if target is None else target
+    further = further_inputs(inputs, source.genome if isinstance(source, RegionSource) else None)
     models = [NamedModel(one.open(length=source.length, **settings), one.label, one.identity) for one in sources]
     progress = JobProgress()
     with progress if not json_lines else nullcontext(), stopping(lambda n: announce(stopping_text(n))) as stop:
@@ -168,7 +166,7 @@ def attribute(
                 output,
                 methods=chosen,
                 target=None if wanted is None else parse_target(wanted),
-                additional_forward_args=inputs,
+                additional_forward_args=further or None,
                 store=options.names(store, DEFAULT_CONTENTS),
                 dtype=dtype.value,
                 convention=convention,  # type: ignore[arg-type]

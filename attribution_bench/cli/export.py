@@ -60,7 +60,8 @@ def export(
         typer.Option(help="Which value, where scores are of several: an index, an output's name, or output:index."),
     ] = None,
     genome: Annotated[
-        Path | None, typer.Option(help="bigwig: the genome's FASTA, whose index has the sizes of its contigs.")
+        Path | None,
+        typer.Option(help="bigwig: FASTA with the sizes of contigs; by default those of the genome that was scored."),
     ] = None,
     sizes: Annotated[
         Path | None, typer.Option(help="bigwig: the sizes as a .fai or chrom.sizes file, in place of the genome.")
@@ -75,7 +76,7 @@ def export(
     \b
     Examples:
       attribution-bench export scores.zarr --to modisco --output motifs
-      attribution-bench export scores.zarr --to bigwig --genome hg38.fa.gz
+      attribution-bench export scores.zarr --to bigwig --overlaps max
       attribution-bench export scores.zarr --to parquet --method deepshap
 
     Exit codes: 0 done, 2 bad input.
@@ -109,22 +110,24 @@ def _write(
     return writers[to](selected, path)
 
 
-def contig_sizes(genome: Path | None, sizes: Path | None) -> dict[str, int]:
-    """Return contig -> letters from a genome's index or a table of sizes.
+def contig_sizes(genome: Path | None, sizes: Path | None) -> dict[str, int] | None:
+    """Return contig -> letters from a genome's index or a table of sizes; None where neither is given.
 
     Raises
     ------
     InvalidInputError
-        Neither or both are given, or the table cannot be read.
+        Both are given, or the table cannot be read.
     SequenceError
         The genome cannot be read.
     """
     from attribution_bench.sequences.genome import Genome
     from attribution_bench.storage.exports.bigwig import read_sizes
 
-    if (genome is None) == (sizes is None):
-        raise InvalidInputError("bigWig needs the sizes of the contigs; give --genome, or a table with --sizes")
+    if genome is not None and sizes is not None:
+        raise InvalidInputError("the sizes of contigs come from one place; give --genome or --sizes, not both")
     if sizes is not None:
         return read_sizes(sizes)
-    with Genome(genome) as opened:  # type: ignore[arg-type]
+    if genome is None:
+        return None
+    with Genome(genome) as opened:
         return dict(opened.contigs)

@@ -5,20 +5,18 @@ import signal
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from attribution_bench.cli import terminal
+from attribution_bench.cli.bar import Bar
 from attribution_bench.jobs.events import Caution, Event, ShardDone, Started, Summary, Working
 from attribution_bench.timer import CLOCK, Clock
 
 LINE_SECONDS = 30.0
 """Seconds between two lines of progress where there is no terminal."""
-WHOLE_RUN = 3600.0
-"""Seconds over which a terminal's rate is averaged: a shard's methods differ too much for a short look back."""
 EVENT_NAMES: Mapping[type, str] = {
     Started: "started",
     Working: "working",
@@ -28,36 +26,22 @@ EVENT_NAMES: Mapping[type, str] = {
 }
 
 
-class JobProgress:
+class JobProgress(Bar):
     """Draws a job on stderr, and its summary on stdout."""
 
     def __init__(self, console: Console | None = None, out: Console | None = None, clock: Clock = CLOCK) -> None:
-        self.console = console or terminal.console(stderr=True)
-        self._out = out or terminal.console()
-        self._clock, self._began, self._told = clock, clock(), clock()
-        self._before = 0
-        self._bar = Progress(
-            BarColumn(20),
+        super().__init__(
             TextColumn("{task.fields[count]} sequences"),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("left:"),
             TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-            speed_estimate_period=WHOLE_RUN,
+            console=console,
         )
+        self._out = out or terminal.console()
+        self._clock, self._began, self._told = clock, clock(), clock()
+        self._before = 0
         self._task = self._bar.add_task("", total=None, count="reading the", rate="")
-
-    def __enter__(self) -> "JobProgress":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -92,9 +76,6 @@ class JobProgress:
         self._line("; ".join(part for part in parts if part))
         for reason, detail in event.examples.items():
             self._line(f"the first of '{reason}': {detail}")
-
-    def _line(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True, markup=False)
 
 
 class JsonLines:
@@ -158,4 +139,6 @@ def duration(seconds: float) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, type):
+        return value.__name__
     raise TypeError(f"{value!r} is no JSON")

@@ -34,7 +34,12 @@ GenomeFile = Annotated[
 ]
 Locus = Annotated[
     str | None,
-    typer.Option("--regions", help="One locus of the genome in place of SEQUENCES.", metavar="chr1:1000-2000"),
+    typer.Option(
+        "--regions",
+        help="One locus of the genome in place of SEQUENCES, written as in samtools and genome browsers: 1-based, both "
+        "ends included.",
+        metavar="chr1:1000-2000",
+    ),
 ]
 WindowLength = Annotated[
     int | None,
@@ -46,7 +51,9 @@ WindowLength = Annotated[
 ]
 Anchor = Annotated[
     AnchorName | None,
-    typer.Option(help="Middle of the windows; the summit by default for .narrowPeak, else the region's centre."),
+    typer.Option(
+        help="Middle of the windows; by default the summit (column 10) in files named .narrowPeak, else the centre."
+    ),
 ]
 Overhang = Annotated[
     OverhangName, typer.Option(help="Windows that reach beyond their contig: set aside, or filled with N.")
@@ -73,16 +80,9 @@ def region_source(
         A file cannot be read, holds no region, or the locus is none.
     """
     from attribution_bench.sequences.genome import Genome
-    from attribution_bench.sequences.regions import (
-        RegionSource,
-        Windows,
-        default_anchor,
-        parse_locus,
-        read_regions,
-    )
+    from attribution_bench.sequences.regions import RegionSource, Windows, parse_locus, read_regions
 
-    middle = anchor.value if anchor is not None else default_anchor(sequences or "")
-    windows = Windows(length, middle, overhang.value, stranded)
+    windows = Windows(length, None if anchor is None else anchor.value, overhang.value, stranded)
     opened = Genome(genome)
     if locus is not None:
         return RegionSource([parse_locus(locus)], opened, windows, label=locus, alphabet=alphabet)

@@ -8,6 +8,9 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from attribution_bench.errors import JobWarning
+from attribution_bench.foreign_warnings import OWN
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResult
 
@@ -68,7 +71,9 @@ def readable_output() -> Iterator[None]:
     def formatted(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
-        return printable(former(message, category, filename, lineno, line))
+        # The place in our code means nothing to whoever runs a command.
+        own = issubclass(category, (*OWN, JobWarning))
+        return printable(f"caution: {message}\n" if own else former(message, category, filename, lineno, line))
 
     warnings.formatwarning = formatted
     try:

@@ -1,6 +1,5 @@
 """`attribution-bench variants`: effects of the variants of a VCF file."""
 
-import json
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -10,18 +9,16 @@ import typer
 
 from attribution_bench.cli import options
 from attribution_bench.cli.benchmark import parse_target
+from attribution_bench.cli.further_inputs import Inputs, further_inputs
 from attribution_bench.cli.terminal import note
-from attribution_bench.errors import InvalidInputError
+from attribution_bench.errors import InvalidInputError, SetAsideError
 
 if TYPE_CHECKING:
-    from attribution_bench.models import SequenceModel
     from attribution_bench.models.loading import ModelSource
     from attribution_bench.variants import Effects
-    from attribution_bench.variants.table import Summary
 
 DISTANCES, SHARES = options.Bounds(0, 10_000_000), options.Bounds(0, 1)
-NOTHING_SCORED = 2
-INTERRUPTED = 130
+SOME_SET_ASIDE, NOTHING_SCORED, INTERRUPTED = 1, 2, 130
 SHARED_PART = 8
 """With --share-windows a variant is at most this part of the window's length from its middle."""
 
@@ -53,7 +50,13 @@ def variants(
     model: options.Model,
     vcf: Annotated[str, typer.Argument(help="VCF or BCF file, plain or compressed; - for stdin.", metavar="VCF")],
     genome: Annotated[Path, typer.Option(help="FASTA of the genome, plain or bgzip; its index is made if missing.")],
-    output: Annotated[Path, typer.Option(help="Table of effects, tab-separated; a run that was stopped goes on.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Table of effects, tab-separated. A run that was stopped goes on; of a table that is complete only "
+            "new variants are scored."
+        ),
+    ],
     annotated: Annotated[
         Path | None, typer.Option(help="The VCF file again, with the effects in INFO: .vcf or .vcf.gz.")
     ] = None,
@@ -83,6 +86,17 @@ def variants(
         int | None,
         DISTANCES.option("Letters about the variant where gains and losses are looked for", metavar="LETTERS"),
     ] = None,
+    fold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Further model, once for each: mean and standard deviation over all of them are written.",
+            metavar="MODEL",
+        ),
+    ] = None,
+    each_model: Annotated[
+        bool, typer.Option("--each-model", help="Of several models, write each one's effects too.")
+    ] = False,
+    inputs: Inputs = None,
     length: Annotated[
         int | None, options.LETTERS.option("Letters of a window; by default what the model states", metavar="LETTERS")
     ] = None,
@@ -105,22 +119,23 @@ def variants(
     ] = None,
     fail_on_mismatch: Annotated[
         bool,
-        typer.Option("--fail-on-mismatch", help="End where a reference allele is not what the genome has."),
+        typer.Option("--fail-on-mismatch", help="Fail at the first reference allele that is not what the genome has."),
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="End at the first allele that would be set aside, whatever the reason.")
+        bool, typer.Option("--strict", help="Fail at the first allele that would be set aside, whatever the reason.")
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Begin anew, whatever a run that was stopped has left.")
+        bool, typer.Option("--restart", help="Begin anew: a table that is there, complete or not, is removed.")
     ] = False,
     json_lines: Annotated[
-        bool, typer.Option("--json", help="Progress and summary as JSON, one object a line, on stdout.")
+        bool, typer.Option("--json", help="One JSON object a line on stdout: caution, progress, summary.")
     ] = False,
     batch_size: Annotated[
         int | None, options.BATCHES.option("Sequences in one call of the model", metavar="NUMBER")
     ] = None,
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
+    sequence_input: options.SequenceInput = None,
     alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
     threads: options.Threads = None,
@@ -139,68 +154,85 @@ def variants(
       attribution-bench variants splice.h5 - --genome hg19.fa --effects splicing --classes acceptor=1,donor=2 \\
         --distance 50 --length 10101 --output effects.tsv < variants.vcf
       attribution-bench variants spliceai variants.vcf --genome hg19.fa --output effects.tsv
+      attribution-bench variants fold0.pt2 variants.vcf --genome hg38.fa --fold fold1.pt2 --fold fold2.pt2 \\
+        --inputs control=control.bw --output effects.tsv
 
-    Exit codes: 0 done, 2 bad input or no variant could be scored, 130 interrupted, 143 stopped.
+    Exit codes: 0 done, 1 with --strict or --fail-on-mismatch an allele cannot be scored, 2 bad input or no allele
+    could be scored, 130 interrupted, 143 stopped.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
+    from attribution_bench.cli.variant_progress import JsonProgress, LineProgress
     from attribution_bench.environment import announce_threads, thread_count
     from attribution_bench.models.loading import model_source
     from attribution_bench.sequences import ALPHABETS
     from attribution_bench.sequences.genome import Genome
     from attribution_bench.sequences.variants import VariantReason
     from attribution_bench.variants.annotate import check_annotated_path
+    from attribution_bench.variants.cautions import told
+    from attribution_bench.variants.identity import identity_of, read_settings
     from attribution_bench.variants.job import score_vcf
+    from attribution_bench.variants.options import ScoringOptions
     from attribution_bench.variants.score import variant_scorer
 
-    thread_number = announce_threads(threads)
+    # A table that is gone on with keeps its number of threads, on which the rounding of numbers depends.
+    stored = None if restart else read_settings(output)
+    thread_number = announce_threads(threads or (stored or {}).get("threads"))
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
     if annotated is not None:
         check_annotated_path(annotated)
     chosen = _effects(effects or EffectsName.numbers, target, profile, counts, classes, distance)
     opened_genome = Genome(genome)
-    source = model_source(model)
+    sources = [model_source(name) for name in (model, *(fold or ()))]
     if effects is None:
-        chosen = _default_effects(source, chosen, (target, profile, counts, classes, distance))
+        chosen = _default_effects(sources[0], chosen, (target, profile, counts, classes, distance))
     arguments: dict[str, Any] = {
         "framework": str(framework),
         "device": device,
         "layout": None if layout is None else layout.value,
         "alphabet": ALPHABETS[alphabet],
+        "sequence_input": options.sequence_input(sequence_input),
     }
-    window = length or options.stated_length(source, partial(source.open, **arguments))
-    opened = source.open(length=window, **arguments)
-    choices: dict[str, Any] = {
-        "length": window,
-        "strand": strand.value,
-        "share_within": window // SHARED_PART if share_windows else 0,
-        "overhang": overhang.value,
-        "largest_unknown_share": max_unknown,
-        "batch_size": batch_size,
-    }
-    with thread_count(opened.framework, thread_number):
-        scorer = variant_scorer(opened, opened_genome, effects=chosen, **choices)
-        shown = _JsonProgress() if json_lines else _LineProgress()
-        with shown:
-            try:
-                summary = score_vcf(
-                    scorer,
-                    vcf,
-                    output,
-                    annotated=annotated,
-                    chromosome=chromosome,
-                    settings={
-                        **_settings(source, opened, opened_genome, chosen),
-                        **choices,
-                        "chromosome": chromosome,
-                    },
-                    restart=restart,
-                    fatal=tuple(VariantReason) if strict else (VariantReason.REF_MISMATCH,) if fail_on_mismatch else (),
-                    progress=shown.update,
-                )
-            except KeyboardInterrupt:
-                note(f"interrupted: {output}.partial is kept; the same command goes on")
-                raise typer.Exit(INTERRUPTED) from None
-    shown.end(summary, [output] if annotated is None else [output, annotated])
+    window = length or options.stated_length(sources[0], partial(sources[0].open, **arguments))
+    models = [source.open(length=window, **arguments) for source in sources]
+    choices = ScoringOptions(
+        length=window,
+        effects=chosen,
+        strand=strand.value,
+        share_within=window // SHARED_PART if share_windows else 0,
+        overhang=overhang.value,
+        largest_unknown_share=max_unknown,
+        batch_size=batch_size,
+        additional_forward_args=further_inputs(inputs, opened_genome),
+        each_model=each_model,
+    )
+    progress: JsonProgress | LineProgress = JsonProgress() if json_lines else LineProgress()
+    with thread_count(models[0].framework, thread_number), told(progress.caution) as tell, progress:
+        scorer = variant_scorer(models, opened_genome, choices)
+        for text in scorer.cautions:
+            tell(text)
+        try:
+            summary = score_vcf(
+                scorer,
+                vcf,
+                output,
+                annotated=annotated,
+                chromosome=chromosome,
+                settings={
+                    "models": [{"label": one.label, "file_sha256": one.identity} for one in sources],
+                    **identity_of(scorer),
+                    "threads": thread_number,
+                },
+                restart=restart,
+                fatal=tuple(VariantReason) if strict else (VariantReason.REF_MISMATCH,) if fail_on_mismatch else (),
+                progress=progress.update,
+            )
+        except SetAsideError as error:
+            note(f"attribution-bench: {error}")
+            raise typer.Exit(SOME_SET_ASIDE) from error
+        except KeyboardInterrupt:
+            note(f"interrupted: {output}.partial is kept; the same command goes on")
+            raise typer.Exit(INTERRUPTED) from None
+    progress.end(summary, [output] if annotated is None else [output, annotated])
     if summary.total and not summary.scored:
         raise typer.Exit(NOTHING_SCORED)
 
@@ -247,91 +279,3 @@ def _default_effects(source: "ModelSource", numbers: "Effects", given: tuple[Any
     if source.default_effects is not None:
         return source.default_effects  # type: ignore[no-any-return]
     return numbers if source.default_target is None else ScalarEffects(parse_target(source.default_target))
-
-
-def _settings(source: "ModelSource", model: "SequenceModel", genome: Any, effects: "Effects") -> dict[str, Any]:
-    """Return what the numbers depend on, for the file beside the table."""
-    import hashlib
-
-    from attribution_bench._version import __version__
-    from attribution_bench.models.digest import weights_digest
-
-    contigs = "\n".join(f"{name}\t{length}" for name, length in genome.contigs.items())
-    return {
-        "model": source.label,
-        "model_sha256": source.identity,
-        # The source of a callable does not tell which weights it loads.
-        "weights_sha256": weights_digest(model),
-        "genome": genome.path.name,
-        "genome_contigs_sha256": hashlib.sha256(contigs.encode()).hexdigest(),
-        "effects": repr(effects),
-        "framework": model.framework,
-        "device": model.device,
-        "dtype": str(model.numpy_dtype),
-        "versions": {"attribution-bench": __version__, **model.versions()},
-    }
-
-
-class _LineProgress:
-    """Progress on a terminal, and the summary as lines, on stderr."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        console = Console(stderr=True)
-        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("starting", total=None)
-
-    def __enter__(self) -> "_LineProgress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def update(self, summary: "Summary") -> None:
-        """Show how far the run is."""
-        rate = "" if not summary.seconds_per_100 else f", {100 / summary.seconds_per_100:.3g} a second"
-        self._bar.update(self._task, description=f"{summary.total:,} alleles{rate}")
-
-    def end(self, summary: "Summary", written: list[Path]) -> None:
-        """Print what became of the alleles, and the files that were written."""
-        seconds = "" if summary.seconds_per_100 is None else f", {summary.seconds_per_100:.3g} seconds per 100"
-        resumed = f", {summary.resumed:,} of them by a run that was stopped" if summary.resumed else ""
-        lines = [f"scored {summary.scored:,} of {summary.total:,} alleles{resumed}{seconds}"]
-        for reason, count in summary.set_aside.most_common():
-            lines.append(f"set aside {count:,}: {reason}")
-        for line in lines:
-            note(line)
-        for path in written:
-            print(path)
-
-
-class _JsonProgress:
-    """Progress and summary as JSON, one object a line, on stdout."""
-
-    def __enter__(self) -> "_JsonProgress":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def update(self, summary: "Summary") -> None:
-        """Print how far the run is."""
-        print(json.dumps({"event": "progress", **self._counts(summary)}), flush=True)
-
-    def end(self, summary: "Summary", written: list[Path]) -> None:
-        """Print what became of the alleles, and the files that were written."""
-        print(json.dumps({"event": "summary", **self._counts(summary), "files": [str(path) for path in written]}))
-
-    def _counts(self, summary: "Summary") -> dict[str, Any]:
-        return {
-            "alleles": summary.total,
-            "scored": summary.scored,
-            "set_aside": {reason.name: count for reason, count in summary.set_aside.items()},
-            "resumed": summary.resumed,
-            "seconds": round(summary.seconds, 3),
-            "seconds_per_100": summary.seconds_per_100,
-        }

@@ -15,6 +15,7 @@ from attribution_bench.jobs.job import Job, NamedModel
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Asked, Choice
 from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE
+from attribution_bench.jobs.track_rows import with_tracks
 from attribution_bench.models import Target, as_sequence_model
 from attribution_bench.registry import get_method
 from attribution_bench.sequences.alphabet import Alphabet
@@ -66,8 +67,8 @@ def attribute_to_store(
     target
         As in `Attribution.attribute`.
     additional_forward_args
-        The model's further inputs: an ``.npz`` or ``.npy`` file, an array, a tuple or a mapping of arrays, each with
-        one row for every record, those that are set aside included.
+        The model's further inputs: an ``.npz`` or ``.npy`` file, an array, `Tracks`, a tuple or a mapping of these.
+        Arrays have one row for every record, those that are set aside included; `Tracks` give the values of a region.
     store
         What to store: ``scores`` (hypothetical), ``observed`` (of the reference letters), ``predictions`` of every
         mutation and ``reference_predictions`` (ISM methods), ``convergence_delta`` (methods with references).
@@ -90,7 +91,7 @@ def attribute_to_store(
     restart
         Begin anew; a store that is there is kept under another name.
     observer
-        Called with every `attribution_bench.jobs.events.Event`.
+        Called with every `attribution_bench.jobs.events.Event`; without one, cautions are warnings.
     stop
         Asked before each shard whether to stop; see `attribution_bench.jobs.interruption.stopping`.
 
@@ -115,6 +116,7 @@ def attribute_to_store(
     source = as_source(sequences, models[0].model.alphabet)
     if isinstance(additional_forward_args, str | os.PathLike):
         additional_forward_args = read_further_inputs(additional_forward_args)
+    additional_forward_args = with_tracks(additional_forward_args, source, models[0].model)
     job = Job(
         models,
         source,

@@ -77,7 +77,8 @@ class Blocks:
             def report(done: int, of: int, rows: slice = rows) -> None:
                 progress(rows.start * of + done * (rows.stop - rows.start), count * of)
 
-            block = Block(shard.one_hot[rows], tuple(extra[rows] for extra in shard.extras))
+            extras, turned = (tuple(extra[rows] for extra in each) for each in (shard.extras, shard.other_strand))
+            block = Block(shard.one_hot[rows], extras, turned)
             parts.append(scorer.score(block, self.batch, report))
         return _joined(parts)
 

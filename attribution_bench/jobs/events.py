@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from attribution_bench.errors import JobWarning
+
 
 @dataclass(frozen=True)
 class Started:
@@ -53,6 +55,8 @@ class Caution:
     """Something that a reader of the scores should know; each is told once."""
 
     text: str
+    category: type[Warning] = JobWarning
+    """Of the warning that it is where nobody watches."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.request import further_inputs
 
 
@@ -37,7 +38,7 @@ def read_further_inputs(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]
     return found
 
 
-def checked_rows(arrays: Any, count: int) -> dict[str, NDArray[Any]]:
+def checked_rows(arrays: Any, count: int) -> "dict[str, NDArray[Any] | TrackRows]":
     """Return further inputs by name, given as a mapping, an array or a tuple of arrays, each with a row a record.
 
     Raises
@@ -58,12 +59,17 @@ def checked_rows(arrays: Any, count: int) -> dict[str, NDArray[Any]]:
     return dict(arrays)
 
 
-def described(arrays: Mapping[str, NDArray[Any]], rows: Sequence[slice]) -> dict[str, Any]:
-    """Return shapes and digests of arrays, as a manifest holds them, reading some rows at a time."""
+def described(arrays: "Mapping[str, NDArray[Any] | TrackRows]", rows: Sequence[slice]) -> dict[str, Any]:
+    """Return places, shapes and digests of arrays, as a manifest holds them, reading some rows at a time."""
     found = {}
-    for name, array in arrays.items():
+    for place, (name, array) in enumerate(arrays.items()):
         digest = hashlib.sha256()
         for part in rows:
             digest.update(np.ascontiguousarray(array[part]).tobytes())
-        found[name] = {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest.hexdigest()}
+        found[name] = {
+            "place": place,
+            "shape": list(array.shape),
+            "dtype": str(array.dtype),
+            "sha256": digest.hexdigest(),
+        }
     return found

@@ -13,9 +13,10 @@ from attribution_bench.jobs.contents import check_contents
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.scoring import Asked, Choice, check_both_strands, described_options
 from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE, Shard, shards_of
+from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.models import SequenceModel
 from attribution_bench.models.digest import weights_digest
-from attribution_bench.sequences.source import SequenceSource
+from attribution_bench.sequences.source import Assuming, SequenceSource
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Job:
     methods: Mapping[str, Choice]
     """Registered name -> method and options."""
     asked: Asked
-    extras: Mapping[str, NDArray[Any]]
+    extras: Mapping[str, NDArray[Any] | TrackRows]
     """Further inputs of the models by name, each with one row a record."""
     batch_size: int | None = None
     shard_size: int = DEFAULT_SHARD_SIZE
@@ -75,22 +76,25 @@ def checked_shards(job: Job) -> list[Shard]:
         raise InvalidInputError(
             f"the model reads {first.alphabet.name}, but the sequences are {job.source.alphabet.name}"
         )
-    strand_assumptions(job)
+    assumptions(job)
     return shards_of(len(job.source), job.shard_size)
 
 
-def strand_assumptions(job: Job) -> list[str]:
-    """Return what has to be taken for granted where both strands are averaged, each once.
+def assumptions(job: Job) -> list[str]:
+    """Return what is taken for granted of sequences, of tracks and of the strands that are averaged, each once.
 
     Raises
     ------
     UnsupportedError
-        They cannot be averaged.
+        The strands cannot be averaged.
     """
-    if not job.asked.both_strands:
-        return []
     asked, extras, length = job.asked, tuple(job.extras.values()), job.source.length
-    found = [text for named in job.models for text in check_both_strands(named.model, asked.target, extras, length)]
+    found = list(job.source.assumptions) if isinstance(job.source, Assuming) else []
+    found += [text for extra in extras if isinstance(extra, TrackRows) for text in extra.tracks.cautions]
+    if asked.both_strands:
+        found += [
+            text for named in job.models for text in check_both_strands(named.model, asked.target, extras, length)
+        ]
     return list(dict.fromkeys(found))
 
 

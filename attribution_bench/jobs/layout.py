@@ -13,6 +13,7 @@ from attribution_bench.sequences.alphabet import Alphabet
 from attribution_bench.sequences.source import Reason, SourceRecord
 from attribution_bench.storage.record_arrays import (
     CHROMOSOME,
+    CONTIG_LENGTH,
     COORDINATES,
     DETAIL,
     END,
@@ -35,7 +36,7 @@ def record_specs(length: int) -> list[ArraySpec]:
         SET_ASIDE: (PENDING, "why the sequence has no scores; empty where it has them"),
         DETAIL: ("", "what was wrong with it in particular"),
     }
-    numbers = {START: "0-based", END: "half-open"}
+    numbers = {START: "0-based", END: "half-open", CONTIG_LENGTH: "letters of the contig; 0 where that is unknown"}
     letters = ArraySpec(LETTERS, ("position",), (length,), "int8", -1, {"meaning": "index of the letter; -1 unknown"})
     return [
         *(ArraySpec(name, (), (), "str", fill, {"meaning": text}) for name, (fill, text) in words.items()),
@@ -79,6 +80,7 @@ def record_arrays(
         DETAIL: _words(details),
         START: np.array([record.start for record in records], dtype=np.int64),
         END: np.array([record.end for record in records], dtype=np.int64),
+        CONTIG_LENGTH: np.array([record.contig_length for record in records], dtype=np.int64),
         LETTERS: letters,
     }
 

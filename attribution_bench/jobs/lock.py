@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from attribution_bench.errors import MissingDependencyError, OutputError
-from attribution_bench.storage.durable import writing
 
 LOCK = ".lock"
 
@@ -25,15 +24,18 @@ def locked(store: Path) -> Iterator[None]:
         import filelock
     except ImportError as error:
         raise MissingDependencyError.of("filelock", "genomics", "a store of attributions") from error
-    with writing(store):
+    try:
         store.mkdir(parents=True, exist_ok=True)
+        # filelock takes a file that cannot be made for one that another process holds.
+        (store / LOCK).touch()
         lock = filelock.FileLock(store / LOCK)
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout as error:
-            raise OutputError(
-                f"another run writes into {store}; wait for it, end it, or choose another --output"
-            ) from error
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise OutputError(
+            f"another run writes into {store}; wait for it, end it, or choose another --output"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"cannot write {store}: {error.strerror or error}; choose a folder you can write") from error
     try:
         yield
     finally:

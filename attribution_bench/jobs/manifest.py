@@ -1,19 +1,17 @@
 """The manifest of a job: everything that decides its numbers, stored beside them and compared when it is resumed."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from attribution_bench.errors import InvalidInputError, OutputError
+from attribution_bench.jobs.differences import differences
 from attribution_bench.storage.durable import write_durable, writing
 
 FILE = "manifest.json"
 FORMAT = 1
-SHOWN_DIFFERENCES = 6
-LONGEST_SHOWN = 60
-"""Characters of a list that a message shows; of a longer one it tells the number."""
 
 
 @dataclass(frozen=True)
@@ -79,38 +77,12 @@ def check_same(stored: Manifest, asked: Manifest, store: Path) -> None:
     InvalidInputError
         They differ; the message shows each difference, the one in the store first.
     """
-    # As JSON, since tuples come back as lists.
-    there, here = (json.loads(json.dumps(asdict(manifest))) for manifest in (stored, asked))
+    there, here = asdict(stored), asdict(asked)
     for manifest in (there, here):
         del manifest["machine"]
-    differences = list(_differences(there, here, ""))
-    if differences:
-        shown = "; ".join(differences[:SHOWN_DIFFERENCES])
-        more = f"; and {len(differences) - SHOWN_DIFFERENCES} more" if len(differences) > SHOWN_DIFFERENCES else ""
+    shown = differences(there, here, "store")
+    if shown:
         raise InvalidInputError(
-            f"{store} holds another job: {shown}{more}. Give the same command to go on with it, another --output, or "
+            f"{store} holds another job: {shown}. Give the same command to go on with it, another --output, or "
             "--restart to begin anew (the old store is kept under another name)"
         )
-
-
-def _differences(there: Any, here: Any, place: str) -> Iterator[str]:
-    """Yield what differs between two JSON values: ``settings: target: 'count' in the store, 'profile' now``."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        for key in dict.fromkeys((*there, *here)):
-            yield from _differences(there.get(key), here.get(key), f"{place}{key}: ")
-    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
-        for index, (one, other) in enumerate(zip(there, here, strict=True)):
-            yield from _differences(one, other, f"{place}{index}: ")
-    elif there != here:
-        yield f"{place}{_shown(there)} in the store, {_shown(here)} now"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, list):
-        words = ", ".join(map(_shown, value))
-        return f"[{words}]" if len(words) <= LONGEST_SHOWN else f"{len(value)} of them"
-    text = str(value)
-    # Of a digest the beginning tells two apart.
-    return text[:12] + "..." if len(text) == 64 and set(text) <= set("0123456789abcdef") else repr(value)

@@ -9,28 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from attribution_bench import errors
 from attribution_bench.environment import current_threads, thread_count
-from attribution_bench.errors import InvalidInputError, OutputError, SequenceError, SetAsideError
+from attribution_bench.errors import InvalidInputError, JobWarning, OutputError, SequenceError, SetAsideError
+from attribution_bench.foreign_warnings import OWN
 from attribution_bench.jobs import layout
 from attribution_bench.jobs.blocks import Blocks
 from attribution_bench.jobs.contents import Values
 from attribution_bench.jobs.events import Caution, Event, Observer, ShardDone, Started, Summary, Working
 from attribution_bench.jobs.interruption import Stop, never
-from attribution_bench.jobs.job import Job, checked_shards, manifest_of, strand_assumptions
+from attribution_bench.jobs.job import Job, assumptions, checked_shards, manifest_of
 from attribution_bench.jobs.lock import LOCK, locked
 from attribution_bench.jobs.manifest import FILE, Manifest, check_same
 from attribution_bench.jobs.scoring import Block, MethodScorer, Scored
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.survey import Survey, digest_of, read_shard, survey
+from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.sequences.source import Reason
 from attribution_bench.storage.durable import PARTIAL
 from attribution_bench.storage.record_arrays import SET_ASIDE
 from attribution_bench.storage.zarr_store import ZarrStore, is_store
 from attribution_bench.timer import CLOCK, Clock
 
-TOLD = (errors.FallbackWarning, errors.ConvergenceWarning, errors.InconsistencyWarning)
-"""Warnings of methods that every shard may repeat; a job tells the first of each."""
 OUT_OF_MEMORY = "memory ran out; going on with smaller blocks, in which predictions may round otherwise"
 
 
@@ -57,7 +56,7 @@ def run(
     restart
         Begin anew; a store that is there is kept under another name.
     observer
-        Told what happens.
+        Told what happens; without one, cautions are warnings.
     stop
         Asked before each shard.
     clock
@@ -74,7 +73,7 @@ def run(
     AttributionBenchError
         Memory is too small for one sequence.
     """
-    tell: Observer = observer or (lambda event: None)
+    tell: Observer = observer or _warn_of_cautions
     shards = checked_shards(job)
     found = survey(job.source, shards)
     if strict and found.set_aside:
@@ -149,7 +148,7 @@ class _Run:
                 dict(self.found.examples),
             )
         )
-        for text in strand_assumptions(self.job):
+        for text in assumptions(self.job):
             self._caution(text, text)
         todo = [shard for shard in self.shards if shard.index not in finished]
         if self.store is None:
@@ -183,7 +182,11 @@ class _Run:
         if rows:
             strings = [record.sequence for record in records if record.sequence is not None]
             extras = tuple(np.asarray(array[shard.start : shard.stop])[rows] for array in job.extras.values())
-            block = Block(source.alphabet.one_hot(strings), extras)
+            turned = tuple(
+                array.other_strand(extra) if isinstance(array, TrackRows) else extra
+                for array, extra in zip(job.extras.values(), extras, strict=True)
+            )
+            block = Block(source.alphabet.one_hot(strings), extras, turned)
             for index, scorer in enumerate(self.scorers):
                 result = self._score(scorer, block, index, done, len(shard))
                 scored |= result.arrays
@@ -218,28 +221,37 @@ class _Run:
         def progress(part: int, of: int) -> None:
             self.tell(Working(done + share * (index + part / max(1, of))))
 
-        with warnings.catch_warnings(record=True) as caught:
-            for category in TOLD:
-                warnings.simplefilter("always", category)
-            scored = self.blocks.score(scorer, block, progress)
+        caught: list[warnings.WarningMessage] = []
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                # Every shard may repeat them; the first of each is told.
+                for category in (*OWN, JobWarning):
+                    warnings.simplefilter("always", category)
+                scored = self.blocks.score(scorer, block, progress)
+        finally:
+            self._pass_on(caught, scorer)
         if scored.halvings:
             self._caution("memory", OUT_OF_MEMORY)
+        return scored
+
+    def _pass_on(self, caught: Sequence[warnings.WarningMessage], scorer: MethodScorer) -> None:
+        """Tell warnings of a method, and warn of others, each once."""
         for warning in caught:
-            if issubclass(warning.category, TOLD):
-                self._caution(f"{scorer.name} {warning.category.__name__}", f"{scorer.name}: {warning.message}")
+            if issubclass(warning.category, OWN):
+                kind, text = f"{scorer.name} {warning.category.__name__}", f"{scorer.name}: {warning.message}"
+                self._caution(kind, text, warning.category)
             elif str(warning.message) not in self.cautions:
                 self.cautions.add(str(warning.message))
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        return scored
 
     def _shrunk(self, sequences: int) -> None:
         self._caution("memory", f"{OUT_OF_MEMORY} ({sequences} sequences at a time now)")
 
-    def _caution(self, kind: str, text: str) -> None:
+    def _caution(self, kind: str, text: str, category: type[Warning] = JobWarning) -> None:
         """Tell something once."""
         if kind not in self.cautions:
             self.cautions.add(kind)
-            self.tell(Caution(text))
+            self.tell(Caution(text, category))
 
     def _create(
         self,
@@ -289,6 +301,12 @@ class _Run:
             halvings=self.blocks.halvings,
             stopped_by=signal,
         )
+
+
+def _warn_of_cautions(event: Event) -> None:
+    """Warn of what an observer would be told to be careful of."""
+    if isinstance(event, Caution):
+        warnings.warn(event.text, event.category, stacklevel=2)
 
 
 def _check_folder(path: Path) -> None:

@@ -24,8 +24,9 @@ from attribution_bench.jobs.contents import (
     values_of,
     with_observed,
 )
-from attribution_bench.models import OutputSpec, SequenceModel, Target
-from attribution_bench.models.targets import select
+from attribution_bench.jobs.track_rows import TrackRows
+from attribution_bench.models import SequenceModel, Target
+from attribution_bench.models.strand_targets import same_on_both_strands
 from attribution_bench.request import MEMORY_HALVINGS, Progress
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences.strands import check_strands, reverse_complement
@@ -56,6 +57,8 @@ class Block:
     """(n, A, L)."""
     extras: tuple[NDArray[Any], ...]
     """The model's further inputs, n rows each."""
+    other_strand: tuple[NDArray[Any], ...]
+    """The same for the reverse complements."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class MethodScorer:
                 result = member.attribute(
                     np.ascontiguousarray(reverse_complement(block.one_hot)) if turned else block.one_hot,
                     target=asked.target,
-                    additional_forward_args=block.extras or None,
+                    additional_forward_args=(block.other_strand if turned else block.extras) or None,
                     batch_size=batch_size,
                     progress=report,
                 )
@@ -162,7 +165,7 @@ class MethodScorer:
 
 
 def check_both_strands(
-    model: SequenceModel, target: Target, extras: Sequence[NDArray[Any]], length: int
+    model: SequenceModel, target: Target, extras: "Sequence[NDArray[Any] | TrackRows]", length: int
 ) -> tuple[str, ...]:
     """Check that a target means the same on both strands; returns what has to be taken for granted, in words.
 
@@ -175,26 +178,12 @@ def check_both_strands(
         places of an output with several axes, which lie elsewhere on the other strand.
     """
     check_strands(model.alphabet)
-    if any(extra[:1].size > 1 for extra in extras):
+    if any(extra[:1].size > 1 for extra in extras if not isinstance(extra, TrackRows)):
         raise UnsupportedError(
             "both strands cannot be averaged where a further input has several numbers a sequence, whose order on the "
             "other strand is not known; score one strand"
         )
-    outputs: Sequence[OutputSpec] = model.outputs(length, tuple(extra[:1] for extra in extras))
-    assumed = []
-    for selection in select(target, outputs):
-        shape = outputs[selection.position].shape
-        if selection.reducer is None and outputs[selection.position].size > 1 and len(shape) == 1:
-            assumed.append(
-                f"both strands: the numbers of output {selection.name!r} {shape} are taken for tasks, each the same on "
-                f"both; if they are places along the sequence, give a reducer, such as {selection.name}:sum"
-            )
-        if selection.reducer is None and len(shape) > 1:
-            raise UnsupportedError(
-                f"both strands cannot be averaged of single places of output {selection.name!r} {shape}, which lie "
-                f"elsewhere on the other strand; give a reducer, such as {selection.name}:sum"
-            )
-    return tuple(assumed)
+    return same_on_both_strands(target, model.outputs(length, tuple(extra[:1] for extra in extras)))
 
 
 def described_options(options: Mapping[str, Any]) -> dict[str, Any]:

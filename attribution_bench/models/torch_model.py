@@ -36,6 +36,8 @@ class TorchSequenceModel(SequenceModel):
     def __init__(self, model: torch.nn.Module, **options: Any) -> None:
         self.own_changes: tuple[str, ...] = ()
         """Names of the tensors that the model's own calls have been seen to change, as a constraint of weights does."""
+        self.computing_dtypes: frozenset[torch.dtype] = frozenset()
+        """Floating-point types in which its layers have been seen to compute, as bfloat16 under `torch.autocast`."""
         self._kept: list[KeptTensor] = []
         """Those of them that the innermost `inference` puts back at its end."""
         super().__init__(model, **options)

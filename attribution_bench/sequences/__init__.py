@@ -6,6 +6,7 @@ from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.interval import Interval
 from attribution_bench.sequences.lambda_phage import lambda_windows
 from attribution_bench.sequences.shuffle import dinucleotide_shuffle
+from attribution_bench.sequences.tracks import Tracks
 
 __all__ = [
     "ALPHABETS",
@@ -16,6 +17,7 @@ __all__ = [
     "Genome",
     "Interval",
     "Sequences",
+    "Tracks",
     "dinucleotide_shuffle",
     "lambda_windows",
     "read_fasta",

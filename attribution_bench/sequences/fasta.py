@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +12,10 @@ from numpy.typing import NDArray
 from attribution_bench.errors import SequenceError
 from attribution_bench.files import write_whole
 from attribution_bench.sequences.alphabet import DNA, Alphabet
+from attribution_bench.sequences.fasta_records import FastaRecord, fasta_records
 from attribution_bench.sequences.interval import Interval
-from attribution_bench.sequences.text_files import quoted, text_lines, unreadable
+from attribution_bench.sequences.text_files import quoted, unreadable
 
-BLANKS = " \t\v\f"
-"""Characters that end a name, and may stand around a line."""
-WITHOUT_BLANKS = str.maketrans("", "", " \t")
 NAME = re.compile(r"[^ \t\v\f\r\n\0\ud800-\udfff]+")
 """Names that are read back as they were written."""
 
@@ -70,16 +67,15 @@ def read_fasta(path: str | os.PathLike[str], alphabet: Alphabet = DNA) -> Sequen
     path = Path(path)
     names: list[str] = []
     strings: list[str] = []
-    for name, letters in _records(path, alphabet):
-        names.append(name)
-        strings.append(letters)
-        record = f"record {len(names)} ({name}) of {path}"
-        if not letters:
-            raise SequenceError(f"{record} has no letters; remove it or add its sequence")
-        if len(letters) != len(strings[0]):
+    for number, record in enumerate(fasta_records(path), 1):
+        _check(record, number, path, alphabet)
+        names.append(record.name)
+        strings.append(record.letters)
+        if len(record.letters) != len(strings[0]):
             raise SequenceError(
-                f"{record} has {len(letters)} letters, but the first one ({names[0]}) has {len(strings[0])}; sequences "
-                f"must have one length: crop them, or pad them with {alphabet.unknown[0]}"
+                f"record {number} ({record.name}) of {path} has {len(record.letters)} letters, but the first one "
+                f"({names[0]}) has {len(strings[0])}; sequences must have one length: crop them, or pad them with "
+                f"{alphabet.unknown[0]}"
             )
     if not names:
         raise SequenceError(f"{path} is empty; give a FASTA file with at least one sequence")
@@ -104,40 +100,20 @@ def write_fasta(path: str | os.PathLike[str], sequences: Sequences) -> Path:
     return write_whole(Path(path), "".join(f">{name}\n{letters}\n" for name, letters in records))
 
 
-def _records(path: Path, alphabet: Alphabet) -> Iterator[tuple[str, str]]:
-    """Yield the name and the upper-case letters of each record."""
-    known = alphabet.letters + alphabet.unknown
-    foreign = re.compile(f"[^{re.escape(known.upper() + known.lower())}]")
-    count, name, parts = 0, "", list[str]()
-    for number, line in enumerate(text_lines(path, "FASTA file"), 1):
-        text = line.strip(BLANKS)
-        where = f"line {number} of {path}"
-        if text.startswith(">"):
-            if count:
-                yield name, "".join(parts)
-            count, name, parts = count + 1, _name(text, where), []
-        elif text and not count:
-            raise SequenceError(f"{where} comes before any header; a FASTA record starts with '>name'")
-        elif text:
-            letters = text.translate(WITHOUT_BLANKS)
-            if found := foreign.search(letters):
-                if unreadable(found.group()):
-                    raise SequenceError(f"{where} is not text; give a FASTA file, plain or gzipped")
-                raise SequenceError(
-                    f"record {count} ({name}) of {path} holds {found.group()!r} at position "
-                    f"{sum(map(len, parts)) + found.start()} (0-based), which is not in the {alphabet.name} "
-                    f"alphabet ({alphabet.letters}); write unknown letters as {alphabet.unknown[0]}"
-                )
-            parts.append(letters.upper())
-    if count:
-        yield name, "".join(parts)
-
-
-def _name(header: str, where: str) -> str:
-    """Return the first word of a header."""
-    words = re.split(f"[{BLANKS}]", header[1:].lstrip(BLANKS), maxsplit=1)
-    if not words[0]:
-        raise SequenceError(f"{where} is a header without a name; write one after '>'")
-    if unreadable(words[0]):
-        raise SequenceError(f"{where}: the name {quoted(words[0])} is not UTF-8 text; save the file as UTF-8")
-    return words[0]
+def _check(record: FastaRecord, number: int, path: Path, alphabet: Alphabet) -> None:
+    """Raise SequenceError where a record's name is no text, or a letter is not in the alphabet."""
+    if unreadable(record.name):
+        raise SequenceError(f"{record.where}: the name {quoted(record.name)} is not UTF-8 text; save the file as UTF-8")
+    where = f"record {number} ({record.name}) of {path}"
+    known = set(alphabet.letters + alphabet.unknown)
+    if not record.letters:
+        raise SequenceError(f"{where} has no letters; remove it or add its sequence")
+    if known.issuperset(record.letters):
+        return
+    place, letter = next((place, letter) for place, letter in enumerate(record.letters) if letter not in known)
+    if unreadable(letter):
+        raise SequenceError(f"{where} is not text; give a FASTA file, plain or gzipped")
+    raise SequenceError(
+        f"{where} holds {letter!r} at position {place} (0-based), which is not in the {alphabet.name} alphabet "
+        f"({alphabet.letters}); write unknown letters as {alphabet.unknown[0]}"
+    )

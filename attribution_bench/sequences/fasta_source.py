@@ -8,10 +8,9 @@ from typing import Any
 
 from attribution_bench.errors import SequenceError
 from attribution_bench.sequences.alphabet import DNA, Alphabet
+from attribution_bench.sequences.fasta_records import FastaRecord, fasta_records
 from attribution_bench.sequences.source import Reason, SourceRecord
-from attribution_bench.sequences.text_files import readable, text_lines
-
-KIND = "FASTA file"
+from attribution_bench.sequences.text_files import quoted, readable
 
 
 class FastaSource:
@@ -38,14 +37,14 @@ class FastaSource:
     def __init__(self, path: str | os.PathLike[str], alphabet: Alphabet = DNA, length: int | None = None) -> None:
         self.path, self.alphabet = Path(path), alphabet
         self._table = frozenset(alphabet.letters + alphabet.unknown)
-        self._stream: Iterator[tuple[str, str]] = iter(())
+        self._stream: Iterator[FastaRecord] = iter(())
         self._position = 0
         """Index of the record that the stream yields next."""
         digest = hashlib.sha256()
         first, count = 0, 0
-        for name, letters in fasta_records(self.path):
-            first, count = first or len(letters), count + 1
-            digest.update(f">{name}\n{letters}\n".encode())
+        for record in fasta_records(self.path):
+            first, count = first or len(record.letters), count + 1
+            digest.update(f">{record.name}\n{record.letters}\n".encode("utf-8", "surrogateescape"))
         if not first:
             holds = "holds no record with letters" if count else "is empty"
             raise SequenceError(f"{self.path} {holds}; give a FASTA file with at least one sequence")
@@ -83,7 +82,7 @@ class FastaSource:
             if entry is None:
                 raise SequenceError(f"{self.path} has changed: it had {self._count} records, now {self._position}")
             if self._position >= start:
-                found.append(self._record(*entry))
+                found.append(self._record(readable(entry.name), entry.letters))
             self._position += 1
         return found
 
@@ -95,33 +94,6 @@ class FastaSource:
             return SourceRecord(name, None, reason=Reason.OTHER_LENGTH, detail=detail)
         if not self._table.issuperset(letters):
             position = next(i for i, letter in enumerate(letters) if letter not in self._table)
-            detail = f"{letters[position]!r} at position {position}"
+            detail = f"{quoted(letters[position])} at position {position}"
             return SourceRecord(name, None, reason=Reason.OTHER_LETTERS, detail=detail)
         return SourceRecord(name, letters)
-
-
-def fasta_records(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name and the upper-case letters of each record of a FASTA file, plain or compressed.
-
-    Raises
-    ------
-    SequenceError
-        The file cannot be read, is damaged or no FASTA text.
-    """
-    name: str | None = None
-    parts: list[str] = []
-    for number, raw in enumerate(text_lines(path, KIND), 1):
-        line = raw.strip()
-        if line.startswith(">"):
-            if name is not None:
-                yield name, "".join(parts)
-            words = line[1:].split()
-            if not words:
-                raise SequenceError(f"line {number} of {path} is a header without a name; write one after '>'")
-            name, parts = readable(words[0]), []
-        elif line and name is None:
-            raise SequenceError(f"line {number} of {path} comes before any header; a FASTA record starts with '>name'")
-        elif line:
-            parts.append(readable("".join(line.split()).upper()))
-    if name is not None:
-        yield name, "".join(parts)

@@ -1,5 +1,6 @@
 """Genomes: the contigs of an indexed FASTA file, read a stretch at a time."""
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -75,6 +76,21 @@ class Genome:
     def close(self) -> None:
         """Close the file."""
         self._fasta.close()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file's bytes, which are read through.
+
+        Raises
+        ------
+        SequenceError
+            The file cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise SequenceError(f"cannot read {self.path}: {error.strerror or error}") from error
 
     def length(self, contig: str) -> int:
         """Return the number of letters of a contig.

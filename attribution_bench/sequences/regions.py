@@ -6,7 +6,7 @@ import re
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,14 +15,13 @@ from attribution_bench.sequences.alphabet import DNA, Alphabet
 from attribution_bench.sequences.bed import KIND, LONGEST_LINE, BedLine, bed_lines, read_bed
 from attribution_bench.sequences.genome import UNKNOWN, Genome
 from attribution_bench.sequences.interval import Strand
+from attribution_bench.sequences.narrow_peak import SummitsPassedOver, is_named_narrow_peak, summit_of
 from attribution_bench.sequences.source import Reason, SourceRecord
 from attribution_bench.sequences.text_files import stream_lines
 
 Anchor = Literal["centre", "summit"]
 Overhang = Literal["drop", "pad"]
 STDIN = "-"
-SUMMIT_COLUMN = 10
-NARROW_PEAK = (".narrowpeak", ".narrowpeak.gz")
 LOCUS = re.compile(r"(?P<contig>.+):(?P<start>[0-9,]+)(-(?P<end>[0-9,]+))?")
 COMPLEMENTS = str.maketrans("ACGTN", "TGCAN")
 
@@ -52,9 +51,9 @@ class Windows:
 
     length: int
     """Letters of each sequence, those that the model takes."""
-    anchor: Anchor = "centre"
-    """What stands in the middle: the region's centre, or its summit where one was called. The letter at the anchor has
-    ``length // 2`` letters before it."""
+    anchor: Anchor | None = None
+    """What stands in the middle: the region's centre, or its summit where one was called; None for the summit in files
+    named ``.narrowPeak``, and the centre elsewhere. The letter at the anchor has ``length // 2`` letters before it."""
     overhang: Overhang = "drop"
     """What happens to a sequence that reaches beyond its contig: it is set aside, or filled with N."""
     stranded: bool = False
@@ -66,7 +65,7 @@ class Windows:
         if self.length < 1:
             raise InvalidInputError(f"the length of sequences must be at least 1, not {self.length}")
         for name, value, known in (("anchor", self.anchor, Anchor), ("overhang", self.overhang, Overhang)):
-            if value not in get_args(known):
+            if value is not None and value not in get_args(known):
                 raise InvalidInputError(f"{name} must be one of {', '.join(get_args(known))}, not {value!r}")
         if not 0 <= self.largest_unknown_share <= 1:
             raise InvalidInputError(
@@ -103,7 +102,10 @@ class RegionSource:
         self, regions: Iterable[Region], genome: Genome, windows: Windows, *, label: str, alphabet: Alphabet = DNA
     ) -> None:
         self._to_alphabet = _translation(alphabet)
-        self.alphabet, self.genome, self.windows, self.label = alphabet, genome, windows, label
+        self.alphabet, self.genome, self.label = alphabet, genome, label
+        self.windows = replace(windows, anchor=windows.anchor or "centre")
+        self.assumptions: tuple[str, ...] = ()
+        """What was taken for granted of the regions, in words that a job tells."""
         self._regions = _Columns()
         digest, seen = hashlib.sha256(), set()
         for region in regions:
@@ -160,12 +162,12 @@ class RegionSource:
         start, strand = self._start(region), self._strand(region)
         end = start + self.length
         name = region.name or f"{region.contig}:{region.start}-{region.end}"
+        contig_length = self.genome.contigs.get(region.contig, 0)
         reason, detail, letters = self._read(region, start, end)
-        if reason is not None:
-            return SourceRecord(name, None, region.contig, start, end, strand, reason, detail)
         if strand == "-":
             letters = letters.translate(COMPLEMENTS)[::-1]
-        return SourceRecord(name, letters.translate(self._to_alphabet), region.contig, start, end, strand)
+        sequence = None if reason is not None else letters.translate(self._to_alphabet)
+        return SourceRecord(name, sequence, region.contig, start, end, strand, reason, detail, contig_length)
 
     def _read(self, region: Region, start: int, end: int) -> tuple[Reason | None, str, str]:
         """Return why a region gives no sequence, what is wrong with it, and the letters of the strand ``+``."""
@@ -194,7 +196,8 @@ def read_regions(
     """Read the regions of a BED or narrowPeak file, plain or gzipped, or of standard input (``-``).
 
     With the anchor ``summit``, a line's tenth column is how far its summit lies behind its start, as in narrowPeak; -1
-    stands for a summit that was not called, and the region's centre takes its place.
+    stands for a summit that was not called, and the region's centre takes its place. Where no anchor is asked for and
+    lines of narrowPeak come in a file of another name, `RegionSource.assumptions` says that centres were taken.
 
     Raises
     ------
@@ -206,16 +209,21 @@ def read_regions(
         lines = bed_lines(stream_lines(sys.stdin.buffer, name, KIND, longest_line=LONGEST_LINE), name)
     else:
         lines = read_bed(path)
-    regions = (_region(line, windows.anchor) for line in lines)
-    source = RegionSource(regions, genome, windows, label=f"regions of {Path(name).name}", alphabet=alphabet)
+    anchor, passed_over = windows.anchor or default_anchor(path), SummitsPassedOver()
+    if windows.anchor is None and anchor == "centre":
+        lines = passed_over.watched(lines)
+    regions = (_region(line, anchor) for line in lines)
+    label = f"regions of {Path(name).name}"
+    source = RegionSource(regions, genome, replace(windows, anchor=anchor), label=label, alphabet=alphabet)
     if not len(source):
         raise SequenceError(f"{name} holds no region; give at least one line: chromosome, start, end")
+    source.assumptions = passed_over.words(Path(name).name)
     return source
 
 
 def default_anchor(path: str | os.PathLike[str]) -> Anchor:
     """Return what the middle of a file's regions is by its name: the summit for ``.narrowPeak``, else the centre."""
-    return "summit" if os.fspath(path).lower().endswith(NARROW_PEAK) else "centre"
+    return "summit" if is_named_narrow_peak(path) else "centre"
 
 
 def parse_locus(text: str) -> Region:
@@ -273,10 +281,7 @@ class _Columns:
 
 
 def _region(line: BedLine, anchor: Anchor) -> Region:
-    summit = None
-    if anchor == "summit":
-        offset = line.whole_number(SUMMIT_COLUMN, "summit")
-        summit = None if offset < 0 else line.start + offset
+    summit = summit_of(line) if anchor == "summit" else None
     return Region(line.chromosome, line.start, line.end, line.name or "", line.strand, summit)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from attribution_bench.sequences.alphabet import Alphabet
 from attribution_bench.sequences.interval import Interval, Strand
@@ -13,7 +13,7 @@ class Reason(StrEnum):
     """Reasons for which a sequence is set aside; a job counts them by these words and stores them."""
 
     EMPTY = "no letters"
-    OTHER_LENGTH = "another length than the first sequence"
+    OTHER_LENGTH = "another length than those that are scored"
     OTHER_LETTERS = "letters outside the alphabet"
     ONLY_UNKNOWN = "unknown letters only"
     MOSTLY_UNKNOWN = "more unknown letters than allowed"
@@ -42,6 +42,8 @@ class SourceRecord:
     """Why the record is set aside; None where it has a sequence."""
     detail: str = ""
     """What was wrong with this record in particular, such as the names that the genome has for a contig."""
+    contig_length: int = 0
+    """Letters of the contig; 0 where that is unknown. A sequence that is padded behind it ends beyond them."""
 
     @property
     def interval(self) -> Interval | None:
@@ -97,3 +99,11 @@ class SequenceSource(Protocol):
             A file cannot be read, or has changed since the source was opened.
         """
         ...
+
+
+@runtime_checkable
+class Assuming(Protocol):
+    """A source that took something for granted, which a job tells whoever runs it."""
+
+    assumptions: tuple[str, ...]
+    """What it took for granted, in words."""

@@ -3,8 +3,9 @@
 import re
 
 NAME, CHROMOSOME, START, END, STRAND = "sequence_name", "chromosome", "start", "end", "strand"
+CONTIG_LENGTH = "contig_length"
 SET_ASIDE, DETAIL, LETTERS = "set_aside", "set_aside_detail", "sequence_letters"
-COORDINATES = (NAME, CHROMOSOME, START, END, STRAND, SET_ASIDE, DETAIL)
+COORDINATES = (NAME, CHROMOSOME, START, END, STRAND, CONTIG_LENGTH, SET_ASIDE, DETAIL)
 PENDING = "not scored yet"
 """The reason of a record whose shard is not done."""
 

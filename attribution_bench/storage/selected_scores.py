@@ -52,7 +52,9 @@ class SelectedScores:
     def __init__(self, store: StoredScores, method: str | None = None, target: Target = None) -> None:
         if method is None:
             if len(store.methods) != 1:
-                raise InvalidInputError(f"{store.path} holds several methods; choose one of {', '.join(store.methods)}")
+                raise InvalidInputError(
+                    f"{store.path} holds several methods; choose one of {', '.join(store.methods)} (--method)"
+                )
             (method,) = store.methods
         if method not in store.methods:
             raise InvalidInputError(f"{store.path} holds no {method!r}, but {', '.join(store.methods)}")
@@ -64,7 +66,8 @@ class SelectedScores:
         self._place = self._place_of(target)
         self.records = store.scored
         if not len(self.records):
-            raise InvalidInputError(f"{store.path} holds no scored sequence yet")
+            reasons = "every one is set aside" if store.complete else "its job has scored none yet"
+            raise InvalidInputError(f"{store.path} holds no scored sequence: {reasons}")
 
     def __len__(self) -> int:
         return len(self.records)

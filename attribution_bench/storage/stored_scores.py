@@ -16,6 +16,7 @@ from attribution_bench.result import AttributionResult
 from attribution_bench.sequences.interval import Interval, Strand
 from attribution_bench.storage.record_arrays import (
     CHROMOSOME,
+    CONTIG_LENGTH,
     DETAIL,
     END,
     LETTERS,
@@ -161,8 +162,14 @@ class StoredScores:
                 yield result
 
     def places(self) -> dict[str, NDArray[Any]]:
-        """Return chromosome, start, end and strand of the records of all shards that are done, (N,) each."""
-        return {name: self._column(name) for name in (CHROMOSOME, START, END, STRAND)}
+        """Return the arrays of places of the records of all shards that are done, by name, (N,) each.
+
+        They are chromosome, start, end, strand, and the contig's length, which is 0 where it is unknown.
+        """
+        places = {name: self._column(name) for name in (CHROMOSOME, START, END, STRAND)}
+        # Stores of earlier days do not have it.
+        known = CONTIG_LENGTH in self._specs
+        return {**places, CONTIG_LENGTH: self._column(CONTIG_LENGTH) if known else np.zeros(len(self), dtype=np.int64)}
 
     @property
     def shard_size(self) -> int:

@@ -1,16 +1,17 @@
 """Predictions for both alleles of many variants: substitutions by a method of mutagenesis, the rest by full passes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError
-from attribution_bench.models import LazyRows, OutputSpec, Target, predict
+from attribution_bench.models import LazyRows, OutputSpec, SequenceModel, Target, predict
 from attribution_bench.models.targets import select
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, InSilicoMutagenesis
 from attribution_bench.mutations import Mutation
 from attribution_bench.sequences import Alphabet
+from attribution_bench.variants.further_inputs import Extras
 from attribution_bench.variants.windows import Alleles
 
 Arrays = dict[str, NDArray[np.float64]]
@@ -56,18 +57,38 @@ class AllelePredictor:
         self._selections = select(target, outputs)
         self._letters = str.maketrans("T", "U") if "U" in method.model.alphabet.letters else {}
 
-    def predict(self, alleles: Sequence[Alleles]) -> tuple[Arrays, Arrays]:
-        """Return output -> (V, *selected) for the reference alleles of V variants, and for the alternative ones."""
-        numbers: dict[tuple[str, int], int] = {}
-        windows = np.array([numbers.setdefault(allele.window, len(numbers)) for allele in alleles])
-        sequences = {window: allele.reference for window, allele in zip(windows.tolist(), alleles, strict=True)}
+    @property
+    def model(self) -> SequenceModel:
+        """The model."""
+        return self._method.model
+
+    def predict(self, alleles: Sequence[Alleles], keys: Sequence[Hashable], extras: Extras) -> tuple[Arrays, Arrays]:
+        """Predict V variants.
+
+        Parameters
+        ----------
+        alleles
+            Both alleles of each.
+        keys
+            What tells the reference sequences apart: variants of one key have one window and the same further inputs.
+        extras
+            The model's further inputs, V rows each.
+
+        Returns
+        -------
+        Output -> (V, *selected) for the reference alleles, and for the alternative ones.
+        """
+        numbers: dict[Hashable, int] = {}
+        windows = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+        # Of the variants of a window, the first one's stand for all.
+        firsts = np.unique(windows, return_index=True)[1]
         substitutions = [number for number, allele in enumerate(alleles) if allele.is_substitution]
         indels = [number for number, allele in enumerate(alleles) if not allele.is_substitution]
         references, alternatives = _Filled(len(numbers)), _Filled(len(alleles))
-        mutated = sorted({windows[number] for number in substitutions})
+        mutated = sorted({int(windows[number]) for number in substitutions})
         if substitutions:
             result = self._method.predict_mutations(
-                self._one_hot([sequences[window] for window in mutated]),
+                self._one_hot([alleles[firsts[window]].reference for window in mutated]),
                 [
                     Mutation(
                         mutated.index(windows[number]),
@@ -77,25 +98,28 @@ class AllelePredictor:
                     for number in substitutions
                 ],
                 target=self._target,
+                additional_forward_args=tuple(extra[firsts[mutated]] for extra in extras) or None,
                 batch_size=self._batch_size,
             )
             references.put(mutated, result.reference_predictions)
             alternatives.put(substitutions, result.predictions)
-        others = sorted(set(sequences) - set(mutated))
+        others = sorted(set(range(len(numbers))) - set(mutated))
         if others or indels:
             passes = self._full_passes(
-                [sequences[window] for window in others] + [alleles[number].alternative for number in indels]
+                [alleles[firsts[window]].reference for window in others]
+                + [alleles[number].alternative for number in indels],
+                tuple(extra[[*firsts[others], *indels]] for extra in extras),
             )
             references.put(others, {name: values[: len(others)] for name, values in passes.items()})
             alternatives.put(indels, {name: values[len(others) :] for name, values in passes.items()})
         return {name: values[windows] for name, values in references.arrays.items()}, alternatives.arrays
 
-    def _full_passes(self, sequences: Sequence[str]) -> dict[str, NDArray[np.floating]]:
+    def _full_passes(self, sequences: Sequence[str], extras: Extras) -> dict[str, NDArray[np.floating]]:
         """Predict sequences as they are, (len(sequences), *selected)."""
-        model = self._method.model
+        model, size = self._method.model, self._batch_size or DEFAULT_BATCH_SIZE
         rows = LazyRows(len(sequences), lambda rows: self._one_hot(sequences[rows]).astype(model.numpy_dtype))
         with model.inference():
-            return predict(model, rows, self._selections, batch_size=self._batch_size or DEFAULT_BATCH_SIZE)
+            return predict(model, rows, self._selections, extras=extras, batch_size=size)
 
     def _one_hot(self, sequences: Sequence[str]) -> NDArray[np.float32]:
         return self._method.model.alphabet.one_hot([sequence.translate(self._letters) for sequence in sequences])

@@ -10,7 +10,7 @@ from typing import Any
 from attribution_bench.errors import InvalidInputError, OutputError
 from attribution_bench.sequences.variants import VariantReason, variants_of
 from attribution_bench.variants.effects import Column
-from attribution_bench.variants.table import MISSING, NOTHING, Row
+from attribution_bench.variants.rows import MISSING, NOTHING, Row
 from attribution_bench.variants.vcf import VcfFile
 
 PREFIX = "AB_"

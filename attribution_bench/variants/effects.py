@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from attribution_bench.errors import TargetError
 from attribution_bench.models import Layout, OutputSpec, Selection, Target
+from attribution_bench.models.strand_targets import same_on_both_strands
 from attribution_bench.models.targets import select
 from attribution_bench.variants.windows import Alleles
 
 Values = Mapping[str, NDArray[np.float64]]
 """Output's name -> (V, ...) for V alleles."""
 StrandName = Literal["+", "-"]
+Averaged = Literal["effects", "predictions"]
+"""What of several models is averaged: the effects of each, or predictions, before effects are taken."""
 MOST_COLUMNS = 4000
 
 
@@ -54,6 +57,21 @@ class BoundEffects(Protocol):
         """The numbers of each variant."""
         ...
 
+    @property
+    def averaged(self) -> Averaged:
+        """What of several models is averaged."""
+        ...
+
+    def strand_assumptions(self, strands: Sequence[StrandName]) -> tuple[str, ...]:
+        """Check that predictions for some strands can be had and averaged; returns what has to be taken for granted.
+
+        Raises
+        ------
+        TargetError, UnsupportedError
+            They cannot.
+        """
+        ...
+
     def quantities(self, predictions: Values, strand: StrandName) -> Values:
         """Return what strands are averaged by, of predictions for one strand.
 
@@ -84,7 +102,8 @@ class Effects(Protocol):
 class ScalarEffects:
     """Reference, alternative, their difference, and log2 of their ratio where both are positive, for each number.
 
-    Both strands give the mean of their predictions: a target must not be a position of a profile then.
+    Both strands give the mean of their predictions: a target must not be a position of a profile then. Several models
+    give the mean of their effects.
 
     Parameters
     ----------
@@ -114,7 +133,7 @@ class ScalarEffects:
             )
         )
         check_unique(columns)
-        return BoundScalarEffects(self.target, columns, tuple(selection.name for selection in selections))
+        return BoundScalarEffects(self.target, columns, tuple(selection.name for selection in selections), outputs)
 
 
 @dataclass(frozen=True)
@@ -125,6 +144,16 @@ class BoundScalarEffects:
     columns: tuple[Column, ...]
     outputs: tuple[str, ...]
     """Names of the outputs, in the order of the columns."""
+    model: ModelOutputs
+
+    @property
+    def averaged(self) -> Averaged:
+        """The effects."""
+        return "effects"
+
+    def strand_assumptions(self, strands: Sequence[StrandName]) -> tuple[str, ...]:
+        """Return what has to be taken for granted of the target; raises UnsupportedError for places of a profile."""
+        return same_on_both_strands(self.target, self.model.specs) if len(strands) > 1 else ()
 
     def quantities(self, predictions: Values, strand: StrandName) -> Values:
         """Return the predictions as they are."""

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attribution_bench.errors import OutputError, SequenceError
-from attribution_bench.sequences.variants import Variant, VariantReason, variants_of
+from attribution_bench.errors import OutputError
+from attribution_bench.sequences.variants import VariantReason, VariantRecord
 from attribution_bench.variants.annotate import annotate, check_annotated_path
+from attribution_bench.variants.identity import identity_of
+from attribution_bench.variants.rows import read_effects
 from attribution_bench.variants.score import VariantScorer
-from attribution_bench.variants.table import Summary, read_effects, write_effects
+from attribution_bench.variants.summary import Summary
+from attribution_bench.variants.table import write_effects
 from attribution_bench.variants.vcf import STDIN, VcfFile
 
 
@@ -31,7 +34,8 @@ def score_vcf(
 ) -> Summary:
     """Score the alleles of a VCF file into a table; memory does not grow with their number.
 
-    A run that was stopped goes on with the same call, see `write_effects`.
+    A run that was stopped goes on with the same call, and a table that is complete is not computed again: of a file
+    with more variants only these are, see `write_effects`.
 
     Parameters
     ----------
@@ -43,20 +47,23 @@ def score_vcf(
         Where the table of tab-separated values is written.
     annotated
         Where the records are written with their effects: ``.vcf`` or ``.vcf.gz``. They are read a second time for it;
-        standard input is kept in a temporary file beside it until then.
+        standard input is kept in a temporary file beside the table until then.
     chromosome
         Score the records of this contig only; with the file's index the others are not read.
     settings
-        What the numbers depend on, JSON-able; a run that was stopped goes on only with the same ones.
+        What the numbers depend on, JSON-able; a table is gone on with only with the same ones. By default
+        `identity_of` the scorer.
     restart, fatal, progress
         As for `write_effects`.
 
     Raises
     ------
     InvalidInputError
-        The annotated file's name ends otherwise, or a run with other settings was stopped here.
+        The annotated file's name ends otherwise, or the table is of other settings or other variants.
     SequenceError
         The variants or the genome cannot be read, or the genome has no such chromosome.
+    SetAsideError
+        A variant is set aside for a fatal reason.
     OutputError
         A file cannot be written.
     """
@@ -66,7 +73,8 @@ def score_vcf(
         _check_writable(target)
     if chromosome is not None:
         scorer.genome.length(chromosome)
-    with _readable_twice(vcf, target) as source, VcfFile(source, chromosome=chromosome) as file:
+    read_again = target is not None or path.exists()
+    with _readable(vcf, path.parent if read_again else None) as source, _Records(source, chromosome) as records:
 
         def finish(rows: Path) -> None:
             if target is not None:
@@ -75,9 +83,9 @@ def score_vcf(
 
         return write_effects(
             scorer,
-            _alleles(file),
+            records,
             path,
-            dict(settings or {}),
+            identity_of(scorer) if settings is None else settings,
             restart=restart,
             fatal=fatal,
             progress=progress,
@@ -95,22 +103,39 @@ def _check_writable(path: Path) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write") from error
 
 
-def _alleles(file: VcfFile) -> Iterator[Variant]:
-    for record in file.records():
-        yield from variants_of(record)
+class _Records:
+    """Records of a file, read from its beginning each time; what is no VCF file is told as this is made."""
+
+    def __init__(self, source: str | os.PathLike[str], chromosome: str | None) -> None:
+        self._source, self._chromosome = source, chromosome
+        # Standard input can be opened only once, so that the first reading goes on with what was opened here.
+        self._opened: VcfFile | None = VcfFile(source, chromosome=chromosome)
+
+    def __enter__(self) -> "_Records":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._opened is not None:
+            self._opened.__exit__(*error)
+
+    def __iter__(self) -> Iterator[VariantRecord]:
+        file, self._opened = self._opened or VcfFile(self._source, chromosome=self._chromosome), None
+        with file:
+            yield from file.records()
 
 
 @contextlib.contextmanager
-def _readable_twice(vcf: str | os.PathLike[str], annotated: Path | None) -> Iterator[str | os.PathLike[str]]:
-    """Yield the name of what can be read as often as is needed: standard input is copied where that is twice."""
-    if os.fspath(vcf) != STDIN or annotated is None:
+def _readable(vcf: str | os.PathLike[str], folder: Path | None) -> Iterator[str | os.PathLike[str]]:
+    """Yield the name of what can be read: standard input is copied into a folder where it is to be read again."""
+    if os.fspath(vcf) != STDIN or folder is None:
         yield vcf
         return
-    annotated.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=annotated.parent, prefix=".standard-input-") as copy:
+    with contextlib.ExitStack() as stack:
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            copy = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".standard-input-"))
             shutil.copyfileobj(sys.stdin.buffer, copy)
             copy.flush()
         except OSError as error:
-            raise SequenceError(f"cannot keep standard input for {annotated}: {error.strerror or error}") from error
+            raise OutputError(f"cannot keep standard input in {folder}: {error.strerror or error}") from error
         yield copy.name

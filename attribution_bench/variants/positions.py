@@ -1,5 +1,6 @@
 """Positions of outputs: where one number per letter stands in the window, and how alleles line up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,20 @@ class PositionAxis:
     def is_central(self) -> bool:
         """Whether as many letters are left out before as after, so that both strands have the same positions."""
         return (self.length - self.size) % 2 == 0
+
+    def check_strands(self, strands: Sequence[StrandName]) -> None:
+        """Check that the strand ``-`` has the positions of the strand ``+``, where it is one of some strands.
+
+        Raises
+        ------
+        TargetError
+            Its positions are others.
+        """
+        if "-" in strands and not self.is_central:
+            raise TargetError(
+                f"output {self.output!r} has {self.size} positions of {self.length}, which are not in the middle of "
+                "the window, so that the strands cannot be compared; use a window of one letter more or less"
+            )
 
     def last(self, values: NDArray[np.float64], strand: StrandName) -> NDArray[np.float64]:
         """Return values (V, *output) as (V, channels, positions), in the order of the strand ``+``.

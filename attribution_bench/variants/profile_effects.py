@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError, TargetError
 from attribution_bench.models import OutputSpec, Target
-from attribution_bench.variants.effects import Column, ModelOutputs, StrandName, Values, output_named
+from attribution_bench.variants.effects import Averaged, Column, ModelOutputs, StrandName, Values, output_named
 from attribution_bench.variants.positions import PositionAxis, position_axis, shared_positions
 from attribution_bench.variants.windows import Alleles
 
@@ -102,13 +102,18 @@ class BoundProfileEffects:
             *of_profile,
         )
 
+    @property
+    def averaged(self) -> Averaged:
+        """The effects, as variant-scorer does."""
+        return "effects"
+
+    def strand_assumptions(self, strands: Sequence[StrandName]) -> tuple[str, ...]:
+        """Return nothing; raises TargetError where positions of the strand ``-`` are not those of ``+``."""
+        self.axis.check_strands(strands)
+        return ()
+
     def quantities(self, predictions: Values, strand: StrandName) -> Values:
         """Return ``profile`` (V, channels, positions) and ``counts`` (V,), which are no logarithms."""
-        if strand == "-" and not self.axis.is_central:
-            raise TargetError(
-                f"the profile has {self.axis.size} positions of {self.axis.length}, which are not in the middle of the "
-                "window, so that the strands cannot be compared; use a window of one letter more or less"
-            )
         profile = self.axis.last(predictions[self.axis.output], strand)
         if strand == "-" and profile.shape[1] == 2:
             profile = profile[:, ::-1]

@@ -1,14 +1,15 @@
 """Scoring of variants: from records of any number to their effects, a block at a time."""
 
-import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from attribution_bench.errors import InvalidInputError
-from attribution_bench.models import SequenceModel, Target, as_sequence_model
+from attribution_bench.errors import InvalidInputError, JobWarning, OptionError
+from attribution_bench.models import SequenceModel, as_sequence_model
 from attribution_bench.mutagenesis import InSilicoMutagenesis
 from attribution_bench.registry import working_methods
 from attribution_bench.sequences.genome import Genome
@@ -21,11 +22,12 @@ from attribution_bench.sequences.variants import (
     variants_of,
 )
 from attribution_bench.variants.allele_predictions import AllelePredictor, Arrays, check_nucleotides
-from attribution_bench.variants.effects import BoundEffects, Column, Effects, ModelOutputs, ScalarEffects, StrandName
-from attribution_bench.variants.windows import Alleles, Placing, place
+from attribution_bench.variants.effects import BoundEffects, Column, ModelOutputs, ScalarEffects, StrandName, Values
+from attribution_bench.variants.ensemble import EnsembleEffects, check_ensemble
+from attribution_bench.variants.further_inputs import FurtherInputs, ModelExtras, further_inputs, model_extras
+from attribution_bench.variants.options import ScoringOptions
+from attribution_bench.variants.windows import Alleles, place
 
-Strands = Literal["+", "-", "both"]
-STRANDS: Mapping[Strands, tuple[StrandName, ...]] = {"+": ("+",), "-": ("-",), "both": ("+", "-")}
 BLOCK = 128
 """Variants that are predicted together."""
 MOST_WAITING = 4096
@@ -52,14 +54,34 @@ class VariantScore:
 
 
 @dataclass(frozen=True)
-class VariantScorer:
-    """Scores variants on one model; see `score_variants`, which takes the same arguments."""
+class Numbered:
+    """An allele, with the number of the record that it comes from."""
 
-    genome: Genome
-    placing: Placing
-    strands: tuple[StrandName, ...]
+    variant: Variant
+    record: int
+    """0-based; what tells the row of further inputs."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the models whose effects are averaged."""
+
     effects: BoundEffects
     predictor: AllelePredictor
+    extras: ModelExtras
+
+
+@dataclass(frozen=True)
+class VariantScorer:
+    """Scores variants on one model or several; made by `variant_scorer`."""
+
+    genome: Genome
+    options: ScoringOptions
+    members: tuple[Member, ...]
+    effects: EnsembleEffects
+    inputs: FurtherInputs
+    cautions: tuple[str, ...] = ()
+    """What a reader of the numbers should know."""
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -68,121 +90,157 @@ class VariantScorer:
 
     def score(self, records: "Iterable[Variant | VariantRecord]") -> Iterator[VariantScore]:
         """Yield the score of every allele, in the order of the records; raises as `score_variants`."""
-        return itertools.chain.from_iterable(self.blocks(records))
+        for block in self.blocks(self.numbered(records)):
+            yield from block
 
-    def blocks(self, records: "Iterable[Variant | VariantRecord]") -> Iterator[list[VariantScore]]:
-        """Yield the scores of alleles that were predicted together; where a block ends depends on the alleles alone."""
-        waiting: list[_Checked] = []
-        placed = 0
-        for record in records:
+    def numbered(self, records: "Iterable[Variant | VariantRecord]") -> Iterator[Numbered]:
+        """Yield the alleles of records, in order; a variant is a record of its own.
+
+        Raises
+        ------
+        InvalidInputError
+            A further input has not one row for each record.
+        """
+        number = -1
+        for number, record in enumerate(records):
+            self.inputs.check_record(number)
             for variant in (record,) if isinstance(record, Variant) else variants_of(record):
-                checked = self._checked(variant)
+                yield Numbered(variant, number)
+        self.inputs.check_end(number + 1)
+
+    def blocks(self, alleles: "Iterable[Numbered | VariantScore]") -> Iterator[list[VariantScore]]:
+        """Yield the scores of alleles that were predicted together; where a block ends depends on the alleles alone.
+
+        A score among the alleles is that of one that is known already, and keeps its place.
+        """
+        waiting: list[_Checked | VariantScore] = []
+        placed = 0
+        for allele in alleles:
+            if isinstance(allele, VariantScore):
+                waiting.append(allele)
+            else:
+                checked = self._checked(allele)
                 waiting.append(checked)
                 placed += isinstance(checked.placed, Alleles)
-                if ends_block(placed, len(waiting)):
-                    yield list(self._scores(waiting))
-                    waiting, placed = [], 0
+            if ends_block(placed, len(waiting)):
+                yield list(self._scores(waiting))
+                waiting, placed = [], 0
         if waiting:
             yield list(self._scores(waiting))
 
-    def _checked(self, variant: Variant) -> "_Checked":
-        form = normalised(variant, self.genome)
+    def _checked(self, allele: Numbered) -> "_Checked":
+        form = normalised(allele.variant, self.genome)
         if isinstance(form, SetAside):
-            return _Checked(variant, None, form)
-        return _Checked(variant, form, place(form, self.genome, self.placing))
+            return _Checked(allele, None, form)
+        return _Checked(allele, form, place(form, self.genome, self.options.placing))
 
-    def _scores(self, waiting: "Sequence[_Checked]") -> Iterator[VariantScore]:
-        rows = iter(self._numbers([checked.placed for checked in waiting if isinstance(checked.placed, Alleles)]))
-        for checked in waiting:
-            placed = next(rows) if isinstance(checked.placed, Alleles) else checked.placed
+    def _scores(self, waiting: "Sequence[_Checked | VariantScore]") -> Iterator[VariantScore]:
+        new = [
+            (one.allele.record, one.placed)
+            for one in waiting
+            if isinstance(one, _Checked) and isinstance(one.placed, Alleles)
+        ]
+        rows = iter(self._numbers([record for record, _ in new], [alleles for _, alleles in new]))
+        for one in waiting:
+            if isinstance(one, VariantScore):
+                yield one
+                continue
+            placed = next(rows) if isinstance(one.placed, Alleles) else one.placed
             if isinstance(placed, SetAside):
-                yield VariantScore(checked.variant, checked.form, {}, placed)
+                yield VariantScore(one.allele.variant, one.form, {}, placed)
             else:
-                yield VariantScore(checked.variant, checked.form, placed)
+                yield VariantScore(one.allele.variant, one.form, placed)
 
-    def _numbers(self, alleles: Sequence[Alleles]) -> "list[dict[str, float] | SetAside]":
+    def _numbers(self, records: Sequence[int], alleles: Sequence[Alleles]) -> "list[dict[str, float] | SetAside]":
         """Return the effects of variants, or why one has none."""
         if not alleles:
             return []
-        on_strands = [self._predicted(alleles, strand) for strand in self.strands]
-        references, alternatives = ([strand[allele] for strand in on_strands] for allele in (0, 1))
         finite = np.ones(len(alleles), bool)
-        for values in (*references, *alternatives):
-            for array in values.values():
-                finite &= np.isfinite(array.reshape(len(alleles), -1)).all(axis=1)
-        before, after = self._averaged(references), self._averaged(alternatives)
+        quantities = [self._quantities(member, records, alleles, finite) for member in self.members]
         with np.errstate(all="ignore"):  # what is not finite is set aside below, or does not exist
-            numbers = self.effects.numbers(before, after, alleles)
-        names = [column.name for column in self.effects.columns]
+            numbers = self.effects.numbers(quantities, alleles)
+        names = [column.name for column in self.columns]
         return [
             dict(zip(names, row, strict=True)) if good else SetAside(VariantReason.NOT_FINITE)
             for row, good in zip(numbers.tolist(), finite.tolist(), strict=True)
         ]
 
-    def _averaged(self, on_strands: Sequence[Arrays]) -> Arrays:
+    def _quantities(
+        self, member: Member, records: Sequence[int], alleles: Sequence[Alleles], finite: NDArray[np.bool_]
+    ) -> tuple[Values, Values]:
+        """Return one model's quantities of both alleles, and say in `finite` (V,) which of its predictions are not."""
+        on_strands = [self._predicted(member, records, alleles, strand) for strand in self.options.strands]
+        references, alternatives = ([strand[allele] for strand in on_strands] for allele in (0, 1))
+        for values in (*references, *alternatives):
+            for array in values.values():
+                finite &= np.isfinite(array.reshape(len(alleles), -1)).all(axis=1)
+        return self._averaged(member.effects, references), self._averaged(member.effects, alternatives)
+
+    def _averaged(self, effects: BoundEffects, on_strands: Sequence[Arrays]) -> Values:
         """Return the mean over the strands of what the effects average."""
-        given = zip(on_strands, self.strands, strict=True)
+        given = zip(on_strands, self.options.strands, strict=True)
         with np.errstate(all="ignore"):
-            quantities = [self.effects.quantities(values, strand) for values, strand in given]
+            quantities = [effects.quantities(values, strand) for values, strand in given]
         return {name: np.mean([values[name] for values in quantities], axis=0) for name in quantities[0]}
 
-    def _predicted(self, alleles: Sequence[Alleles], strand: StrandName) -> tuple[Arrays, Arrays]:
+    def _predicted(
+        self, member: Member, records: Sequence[int], alleles: Sequence[Alleles], strand: StrandName
+    ) -> tuple[Arrays, Arrays]:
+        extras = member.extras.of(records, alleles, turned=strand == "-")
+        # Where inputs go with the records, a window is one record's.
+        of_records = records if self.inputs.by_record else [0] * len(records)
+        keys = [(allele.window, record) for allele, record in zip(alleles, of_records, strict=True)]
         if strand == "-":
             alleles = [allele.reverse_complement for allele in alleles]
-        return self.predictor.predict(alleles)
+        return member.predictor.predict(alleles, keys, extras)
 
 
 @dataclass(frozen=True)
 class _Checked:
     """A variant before it is predicted."""
 
-    variant: Variant
+    allele: Numbered
     form: Variant | None
     placed: Alleles | SetAside
 
 
-def variant_scorer(
-    model: Any,
-    genome: Genome,
-    *,
-    length: int,
-    effects: Effects | None = None,
-    target: Target = None,
-    strand: Strands = "+",
-    share_within: int = 0,
-    overhang: Literal["drop", "pad"] = "pad",
-    largest_unknown_share: float = 0.5,
-    batch_size: int | None = None,
-) -> VariantScorer:
-    """Return what scores variants on a model; parameters and errors are those of `score_variants`."""
-    if strand not in STRANDS:
-        raise InvalidInputError(f"strand must be one of {', '.join(STRANDS)}, not {strand!r}")
-    if effects is not None and target is not None:
-        raise InvalidInputError("target is that of single numbers; give it, or effects, not both")
-    if batch_size is not None and batch_size < 1:
-        raise InvalidInputError(f"batch_size must be at least 1, not {batch_size}")
-    placing = Placing(length, share_within, overhang, largest_unknown_share)
-    method = model if isinstance(model, InSilicoMutagenesis) else partial_passes(as_sequence_model(model))
-    check_nucleotides(method.model.alphabet)
-    outputs = method.model.outputs(length)
-    bound = (effects or ScalarEffects(target)).bind(ModelOutputs(outputs, length, method.model.layout))
-    predictor = AllelePredictor(method, outputs, bound.target, batch_size)
-    return VariantScorer(genome, placing, STRANDS[strand], bound, predictor)
+def variant_scorer(model: Any, genome: Genome, options: ScoringOptions) -> VariantScorer:
+    """Return what scores variants on a model, or on several; errors are those of `score_variants`."""
+    several = list(model) if isinstance(model, list | tuple) else [model]
+    if not several:
+        raise InvalidInputError("there is no model; give at least one")
+    if options.each_model and len(several) < 2:
+        raise InvalidInputError("each model's own effects are given of several models; there is one")
+    methods = [
+        one if isinstance(one, InSilicoMutagenesis) else partial_passes(as_sequence_model(one)) for one in several
+    ]
+    inputs = further_inputs(options.additional_forward_args)
+    members, every_output, cautions = [], [], [*inputs.cautions]
+    for method in methods:
+        sequence_model = method.model
+        check_nucleotides(sequence_model.alphabet)
+        extras, outputs = model_extras(inputs, sequence_model, options.length)
+        every_output.append(outputs)
+        choice = options.effects or ScalarEffects(options.target)
+        effects = choice.bind(ModelOutputs(outputs, options.length, sequence_model.layout))
+        cautions += effects.strand_assumptions(options.strands)
+        predictor = AllelePredictor(method, outputs, effects.target, options.batch_size)
+        members.append(Member(effects, predictor, extras))
+    check_ensemble([method.model for method in methods], every_output)
+    if len(options.strands) > 1:
+        inputs.check_both_strands()
+    return VariantScorer(
+        genome,
+        options,
+        tuple(members),
+        EnsembleEffects(tuple(member.effects for member in members), options.each_model),
+        inputs,
+        tuple(dict.fromkeys(cautions)),
+    )
 
 
 def score_variants(
-    model: Any,
-    variants: "Iterable[Variant | VariantRecord]",
-    genome: Genome,
-    *,
-    length: int,
-    effects: Effects | None = None,
-    target: Target = None,
-    strand: Strands = "+",
-    share_within: int = 0,
-    overhang: Literal["drop", "pad"] = "pad",
-    largest_unknown_share: float = 0.5,
-    batch_size: int | None = None,
+    model: Any, variants: "Iterable[Variant | VariantRecord]", genome: Genome, **options: Any
 ) -> Iterator[VariantScore]:
     """Score variants on a model, as they come: memory does not grow with their number.
 
@@ -194,53 +252,44 @@ def score_variants(
     ----------
     model
         A torch.nn.Module, a keras.Model, a SequenceModel, or a method of mutagenesis bound to one; by default the
-        method that computes of a substitution what it affects.
+        method that computes of a substitution what it affects. A list of them (folds) gives mean and standard
+        deviation of their effects, see `EnsembleEffects`; the genome is read once.
     variants
         Variants, or records of a VCF file as pysam gives them, whose alternative alleles are scored one by one.
     genome
         Where the letters about them come from.
-    length
-        Letters of a window, those that the model takes.
-    effects
-        `ScalarEffects` (by default, of the target), `ProfileEffects` or `SplicingEffects`, or one's own.
-    target
-        What of the model's outputs, as for `attribute`, for effects on single numbers.
-    strand
-        ``+``, ``-`` (windows are reverse complements) or ``both``, whose predictions are averaged.
-    share_within
-        Largest distance of a variant from the middle of a window that nearby variants share; 0 for windows of their
-        own. See `Placing`.
-    overhang
-        What happens where a window reaches beyond its contig: ``pad`` puts N there, ``drop`` sets the variant aside.
-    largest_unknown_share
-        Share of N in a window beyond which a variant is set aside.
-    batch_size
-        Sequences in one call of the model.
+    **options
+        Those of `ScoringOptions`: ``length`` (which has no default), ``effects``, ``target``, ``strand``,
+        ``share_within``, ``overhang``, ``largest_unknown_share``, ``batch_size``, ``additional_forward_args``,
+        ``each_model``.
 
     Yields
     ------
     A score for each allele, in order. What cannot be scored has the reason in its place.
 
+    Warns
+    -----
+    JobWarning
+        Something is taken for granted, such as that a target is the same on both strands.
+
     Raises
     ------
     InvalidInputError
         An option that cannot be, outputs that do not suit the effects (TargetError), or a model that does not take the
-        length (ModelError); these are raised at once.
+        length (ModelError); these are raised at once. Further inputs that have not one row for each record.
+    UnsupportedError
+        Both strands cannot be averaged of such a target or further input.
     SequenceError
-        The genome cannot be read.
+        The genome or a track cannot be read.
     """
-    scorer = variant_scorer(
-        model,
-        genome,
-        length=length,
-        effects=effects,
-        target=target,
-        strand=strand,
-        share_within=share_within,
-        overhang=overhang,
-        largest_unknown_share=largest_unknown_share,
-        batch_size=batch_size,
-    )
+    known = [field.name for field in fields(ScoringOptions)]
+    unknown = [name for name in options if name not in known]
+    if unknown or "length" not in options:
+        wrong = f"unknown option {unknown[0]!r}" if unknown else "the length of windows is missing"
+        raise OptionError(f"{wrong}; score_variants takes {', '.join(known)}")
+    scorer = variant_scorer(model, genome, ScoringOptions(**options))
+    for text in scorer.cautions:
+        warnings.warn(text, JobWarning, stacklevel=2)
     return scorer.score(variants)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from attribution_bench.errors import InvalidInputError, TargetError
 from attribution_bench.models import Target
 from attribution_bench.variants.effects import (
+    Averaged,
     Column,
     ModelOutputs,
     StrandName,
@@ -100,13 +101,18 @@ class BoundSplicingEffects:
             )
         )
 
+    @property
+    def averaged(self) -> Averaged:
+        """Predictions, as SpliceAI does of its five models."""
+        return "predictions"
+
+    def strand_assumptions(self, strands: Sequence[StrandName]) -> tuple[str, ...]:
+        """Return nothing; raises TargetError where positions of the strand ``-`` are not those of ``+``."""
+        self.axis.check_strands(strands)
+        return ()
+
     def quantities(self, predictions: Values, strand: StrandName) -> Values:
         """Return ``classes``, (V, classes, positions)."""
-        if strand == "-" and not self.axis.is_central:
-            raise TargetError(
-                f"the output has {self.axis.size} positions of {self.axis.length}, which are not in the middle of the "
-                "window, so that the strands cannot be compared; use a window of one letter more or less"
-            )
         values = self.axis.last(predictions[self.axis.output], strand)
         return {"classes": values[:, list(self.classes.values())]}
 

@@ -1,60 +1,35 @@
-"""Tables of effects: a row for each allele, written block by block, so that a run that was stopped goes on."""
+"""Tables of effects written block by block: a run that was stopped goes on, and what is there is not done again."""
 
 import contextlib
 import itertools
-import json
-import math
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError, SequenceError
+from attribution_bench.errors import (
+    AttributionBenchError,
+    InvalidInputError,
+    OutputError,
+    SequenceError,
+    SetAsideError,
+)
 from attribution_bench.files import write_whole
-from attribution_bench.sequences.variants import Variant, VariantReason
-from attribution_bench.variants.effects import Column
-from attribution_bench.variants.score import VariantScore, VariantScorer, ends_block
+from attribution_bench.sequences.variants import SetAside, Variant, VariantReason, VariantRecord
+from attribution_bench.variants.identity import check_settings, write_settings
+from attribution_bench.variants.rows import Row, header_line, parsed_row, read_effects, row_line
+from attribution_bench.variants.score import Numbered, VariantScore, VariantScorer, ends_block
+from attribution_bench.variants.summary import Summary
 
-ALLELE_COLUMNS = ("chromosome", "position", "id", "ref", "alt", "variant", "set_aside")
-"""Position is 1-based; ``variant`` is the normal form, ``set_aside`` the reason where there are no effects."""
-NOTHING, MISSING = ".", "NA"
-
-
-@dataclass
-class Summary:
-    """What became of the alleles of one run."""
-
-    scored: int = 0
-    resumed: int = 0
-    """Alleles that were found in the table of a run that was stopped, set aside or not."""
-    set_aside: Counter[VariantReason] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-    @property
-    def total(self) -> int:
-        """Alleles in the table."""
-        return self.scored + self.set_aside.total()
-
-    @property
-    def seconds_per_100(self) -> float | None:
-        """Seconds per 100 alleles of this run; None where it had none."""
-        done = self.total - self.resumed
-        return 100 * self.seconds / done if done else None
-
-    def count(self, reason: VariantReason | None) -> None:
-        """Count an allele."""
-        if reason is None:
-            self.scored += 1
-        else:
-            self.set_aside[reason] += 1
+Allele = Numbered | VariantScore
+"""One that is to be scored, or the score that a complete table has of it."""
 
 
 def write_effects(
     scorer: VariantScorer,
-    variants: Iterable[Variant],
+    records: Iterable[Variant | VariantRecord],
     path: Path,
     settings: Mapping[str, Any],
     *,
@@ -65,21 +40,25 @@ def write_effects(
 ) -> Summary:
     """Score variants into a table of tab-separated values, which gets its name once it is complete.
 
-    Until then its blocks stand in ``PATH.partial``, and the settings that they depend on in ``PATH.json``, which stays.
-    The same call after one that was stopped goes on after the last whole block, and ends with the same bytes.
+    Until then its blocks stand in ``PATH.partial``. The settings that they depend on stand in ``PATH.json``, which
+    stays. The same call after one that was stopped goes on after the last whole block, and ends with the same bytes.
+
+    A complete table is not computed again: of the same variants and a few more between or after them, only these are
+    scored. They are predicted together with other variants than in a table that is made at once, so that their last
+    digits may differ from it.
 
     Parameters
     ----------
     scorer
         What scores them.
-    variants
-        The alleles, the same ones when a run goes on.
+    records
+        Variants, or records of a VCF file, the same ones when a run goes on; gone through twice where there is a table.
     path
         The table.
     settings
         What the numbers depend on, JSON-able.
     restart
-        Begin anew, whatever a run that was stopped has left.
+        Begin anew: a table that is there, complete or not, is removed.
     fatal
         Reasons that end the run instead of setting an allele aside.
     progress
@@ -91,68 +70,75 @@ def write_effects(
     Raises
     ------
     InvalidInputError
-        A run with other settings was stopped here; the message shows the difference.
+        The table is of other settings, which the message shows, or has variants that are none of the records.
     SequenceError
-        The variants are others than those of the run that was stopped, or one is set aside for a fatal reason.
+        The variants are others than those of the run that was stopped.
+    SetAsideError
+        A variant is set aside for a fatal reason.
     OutputError
         The table cannot be written; what stands there goes on later.
     """
     partial = path.with_name(path.name + ".partial")
-    header = "\t".join((*ALLELE_COLUMNS, *(column.name for column in scorer.columns))) + "\n"
-    alleles, summary = iter(variants), Summary()
-    with _locked(partial):
-        settings_path = path.with_name(path.name + ".json")
-        if not restart and partial.exists():
-            _check_settings(settings_path, settings)
-            _go_on(partial, header, alleles, summary)
-        else:
-            write_whole(settings_path, json.dumps(settings, indent=2) + "\n")
+    header = header_line(scorer.columns)
+    with _locked(path), _writing(path):
+        if restart:
+            partial.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        begun = path.exists() or partial.exists()
+        if begun:
+            check_settings(path, settings)
+        if path.exists():
+            counted = _Counted(Summary(), fatal)
+            new = 0
+            for allele in _alleles(scorer, records, path):
+                if isinstance(allele, Numbered):
+                    new += 1
+                else:
+                    counted.scored(allele)
+                    counted.summary.kept += 1
+            if not new:
+                if finish is not None:
+                    finish(path)
+                return counted.summary
+        if not begun:
+            write_settings(path, settings)
+        if not partial.exists():
             write_whole(partial, header)
-        _append(scorer, alleles, partial, summary, fatal, progress)
+        counted = _Counted(Summary(), fatal)
+        alleles = _go_on(partial, header, _alleles(scorer, records, path), counted)
+        _append(scorer, alleles, partial, counted, progress)
         if finish is not None:
             finish(partial)
         os.replace(partial, path)
-    return summary
+    return counted.summary
 
 
 @dataclass(frozen=True)
-class Row:
-    """One allele in a table."""
+class _Counted:
+    """Counts the alleles of a run, and ends it where one is set aside for a fatal reason."""
 
-    variant: Variant
-    normalised: str | None
-    reason: VariantReason | None
-    effects: tuple[str, ...]
-    """Numbers as they are written; ``NA`` where one does not exist."""
+    summary: Summary
+    fatal: Sequence[VariantReason]
 
+    def scored(self, score: VariantScore) -> None:
+        self._count(score.variant, score.set_aside, score.normalised)
 
-def read_effects(path: Path) -> Iterator[Row]:
-    """Yield the rows of a table that `write_effects` wrote.
+    def resumed(self, row: Row) -> None:
+        self._count(row.variant, None if row.reason is None else SetAside(row.reason), row.normalised)
+        self.summary.resumed += 1
 
-    Raises
-    ------
-    OutputError
-        The file cannot be read or is no such table.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="\n") as file:
-            next(file, None)
-            for line in file:
-                yield _parsed(line)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"cannot read {path} as a table of effects: {error}") from error
-
-
-def number_text(value: float, column: Column) -> str:
-    """Return a number as tables write it: every digit, ``NA`` where there is none."""
-    if not math.isfinite(value):
-        return MISSING
-    return str(int(value)) if column.kind == "Integer" else repr(value)
+    def _count(self, variant: Variant, set_aside: SetAside | None, form: Variant | str | None) -> None:
+        if set_aside is not None and set_aside.reason in self.fatal:
+            detail = f" ({set_aside.detail})" if set_aside.detail else ""
+            raise SetAsideError(f"variant {variant}: {set_aside.reason}{detail}; whole blocks before it are kept")
+        self.summary.count(None if set_aside is None else set_aside.reason, None if form is None else str(form))
 
 
 @contextlib.contextmanager
-def _locked(partial: Path) -> Iterator[None]:
+def _locked(table: Path) -> Iterator[None]:
     """Hold a table while it is written; a process that ends in any way lets go of it.
+
+    The file of the lock stays: where one process removes it, a second may hold the removed one and a third a new one.
 
     Raises
     ------
@@ -161,19 +147,20 @@ def _locked(partial: Path) -> Iterator[None]:
     """
     import filelock
 
-    path = partial.with_name(partial.name + ".lock")
-    with _writing(partial):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(table):
+        table.parent.mkdir(parents=True, exist_ok=True)
+        path = table.with_name(f".{table.name}.lock")
+        # filelock takes a file that cannot be made for one that another process holds.
+        path.touch()
         lock = filelock.FileLock(path)
         try:
             lock.acquire(blocking=False)
         except filelock.Timeout as error:
-            raise OutputError(f"another run writes {partial}; wait for it, or choose another output") from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-            lock.release()
+            raise OutputError(f"another run writes {table}; wait for it, or choose another --output") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -189,117 +176,108 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _alleles(scorer: VariantScorer, records: Iterable[Variant | VariantRecord], complete: Path) -> Iterator[Allele]:
+    """Yield the alleles of records; of those that a complete table has, in its order, the scores.
+
+    Raises
+    ------
+    InvalidInputError
+        The table has alleles that the records have not, or not in its order.
+    OutputError
+        It is no table of the effects asked for.
+    """
+    rows = _rows(complete, header_line(scorer.columns)) if complete.exists() else iter(())
+    row = next(rows, None)
+    for allele in scorer.numbered(records):
+        if row is None or row.variant != allele.variant:
+            yield allele
+            continue
+        try:
+            yield row.score(scorer.columns)
+        except ValueError as error:
+            raise OutputError(f"cannot read {complete} as a table of effects at {row.variant}: {error}") from error
+        row = next(rows, None)
+    if row is not None:
+        raise InvalidInputError(
+            f"{complete} is complete and has {row.variant}, which is not among the variants, or not in that order; "
+            "give the same ones, with new ones between or after them, choose another --output, or --restart to begin "
+            "anew, which removes the table"
+        )
+
+
+def _rows(table: Path, header: str) -> Iterator[Row]:
+    with table.open("rb") as file:
+        first = file.readline()
+    if first != header.encode():
+        raise OutputError(f"{table} is no table of the effects asked for; begin anew with --restart")
+    return read_effects(table)
+
+
 def _append(
     scorer: VariantScorer,
-    alleles: Iterable[Variant],
+    alleles: Iterable[Allele],
     partial: Path,
-    summary: Summary,
-    fatal: Sequence[VariantReason],
+    counted: _Counted,
     progress: Callable[[Summary], None] | None,
 ) -> None:
     """Write the rows of alleles, a block at a time."""
     started = time.monotonic()
+
+    def noted() -> Iterator[Allele]:
+        for allele in alleles:
+            counted.summary.kept += isinstance(allele, VariantScore)
+            yield allele
+
     with partial.open("a", encoding="utf-8", newline="\n") as file:
-        for block in scorer.blocks(alleles):
+        for block in scorer.blocks(noted()):
             for score in block:
-                _check_fatal(score, fatal)
-                summary.count(None if score.set_aside is None else score.set_aside.reason)
-            file.write("".join(_row(score, scorer.columns) for score in block))
+                counted.scored(score)
+            file.write("".join(row_line(score, scorer.columns) for score in block))
             file.flush()
-            summary.seconds = time.monotonic() - started
+            counted.summary.seconds = time.monotonic() - started
             if progress is not None:
-                progress(summary)
+                progress(counted.summary)
 
 
-def _row(score: VariantScore, columns: Sequence[Column]) -> str:
-    variant = score.variant
-    fixed = (
-        variant.contig,
-        str(variant.position + 1),
-        variant.name or NOTHING,
-        variant.reference,
-        variant.alternative,
-        NOTHING if score.normalised is None else str(score.normalised),
-        NOTHING if score.set_aside is None else score.set_aside.reason.value,
-    )
-    numbers = (
-        MISSING if score.set_aside is not None else number_text(score.effects[column.name], column)
-        for column in columns
-    )
-    return "\t".join((*fixed, *numbers)) + "\n"
+def _go_on(partial: Path, header: str, alleles: Iterator[Allele], counted: _Counted) -> Iterator[Allele]:
+    """Cut the table of a run that was stopped after its last whole block; returns the alleles that are left.
 
-
-def _parsed(line: str) -> Row:
-    """Return a line of a table; raises ValueError where it is none."""
-    if not line.endswith("\n"):
-        raise ValueError("its last line has no end")
-    contig, position, name, reference, alternative, form, reason, *effects = line[:-1].split("\t")
-    variant = Variant(contig, int(position) - 1, reference, alternative, "" if name == NOTHING else name)
-    return Row(
-        variant,
-        None if form == NOTHING else form,
-        None if reason == NOTHING else VariantReason(reason),
-        tuple(effects),
-    )
-
-
-def _check_fatal(score: VariantScore, fatal: Sequence[VariantReason]) -> None:
-    if score.set_aside is not None and score.set_aside.reason in fatal:
-        detail = f" ({score.set_aside.detail})" if score.set_aside.detail else ""
-        raise SequenceError(f"variant {score.variant}: {score.set_aside.reason}{detail}")
-
-
-def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Check that a run that was stopped had the same settings."""
-    try:
-        before = json.loads(path.read_text())
-    except (OSError, ValueError):
-        before = {}
-    now = json.loads(json.dumps(settings))
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    if names:
-        shown = "; ".join(f"{name}: {before.get(name)!r} then, {now.get(name)!r} now" for name in names)
-        raise InvalidInputError(
-            f"a run with other settings was stopped at {path.with_suffix('')} ({shown}); finish it with those, or "
-            "begin anew with restart"
-        )
-
-
-def _go_on(partial: Path, header: str, alleles: Iterator[Variant], summary: Summary) -> None:
-    """Cut the table of a run that was stopped after its last whole block, and pass over its alleles."""
-    whole, rows = _whole_blocks(partial, header)
-    if rows == 0:
-        write_whole(partial, header)
-        return
-    os.truncate(partial, whole)
-    for row, variant in itertools.zip_longest(
-        itertools.islice(read_effects(partial), rows), itertools.islice(alleles, rows)
-    ):
-        if row is None or variant is None or row.variant != variant:
-            raise SequenceError(
-                f"the run that was stopped scored {row and row.variant} where there is {variant} now; give the same "
-                "variants in the same order, or begin anew with restart"
-            )
-        summary.count(row.reason)
-        summary.resumed += 1
-
-
-def _whole_blocks(partial: Path, header: str) -> tuple[int, int]:
-    """Return the bytes of a table up to the end of its last whole block, and the rows until there."""
-    rows = alleles = predicted = 0
+    Raises
+    ------
+    OutputError
+        It is no table of the effects asked for.
+    SequenceError
+        It is one of other variants.
+    """
+    block: list[tuple[Row, Allele]] = []
+    predicted = 0
     with partial.open("rb") as file:
         first = file.readline()
         if not header.encode().startswith(first):
-            raise OutputError(f"{partial} is no table of the effects asked for; begin anew with restart")
+            raise OutputError(f"{partial} is no table of the effects asked for; begin anew with --restart")
         whole = read = len(first)
         for line in file:
             read += len(line)
             try:
-                row = _parsed(line.decode("utf-8"))
+                row = parsed_row(line.decode("utf-8"))
             except ValueError:
                 break
-            alleles += 1
-            predicted += row.reason in (None, VariantReason.NOT_FINITE)
-            if ends_block(predicted, alleles):
-                whole, rows, alleles, predicted = read, rows + alleles, 0, 0
-    return whole, rows
+            allele = next(alleles, None)
+            if allele is None or row.variant != allele.variant:
+                now = "nothing more" if allele is None else allele.variant
+                raise SequenceError(
+                    f"the run that was stopped scored {row.variant} where there is {now} now; give the same variants "
+                    "in the same order, or begin anew with --restart"
+                )
+            block.append((row, allele))
+            predicted += isinstance(allele, Numbered) and row.reason in (None, VariantReason.NOT_FINITE)
+            if ends_block(predicted, len(block)):
+                for found, _ in block:
+                    counted.resumed(found)
+                whole, predicted = read, 0
+                block.clear()
+    if counted.summary.resumed:
+        os.truncate(partial, whole)
+    else:
+        write_whole(partial, header)
+    return itertools.chain((allele for _, allele in block), alleles)

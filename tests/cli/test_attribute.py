@@ -94,6 +94,27 @@ def test_a_fasta_file(attribute, folder):
     assert "shard size: 4 in the store, 5 now" in refused.err
 
 
+def test_what_was_taken_for_granted_is_told(attribute, folder):
+    (folder / "peaks.bed").write_text("chr1\t40\t60\ta\t0\t.\t1\t-1\t-1\t5\n")
+    told = attribute("peaks.bed", "--genome", "genome.fa", "--length", 20, "--output", "a.zarr")
+    assert "caution: peaks.bed has the ten columns of narrowPeak" in told.err
+    asked = attribute("peaks.bed", "--genome", "genome.fa", "--length", 20, "--output", "b.zarr", "--anchor", "summit")
+    assert (asked.code, "caution" in asked.err) == (0, False)
+    assert loaded("b.zarr")["start"].values.tolist() == [35]
+    length = ("--genome", "genome.fa", "--length", 20, "--output")
+    locus = attribute("--regions", "chr1:41-60", *length, "c.zarr")
+    assert (locus.code, loaded("c.zarr")["start"].values.tolist()) == (0, [40])
+
+
+@pytest.mark.parametrize("where", ["/proc/x.zarr", "a_file/x.zarr"])
+def test_a_folder_that_cannot_be_made_is_told_with_the_reason_of_the_system(attribute, folder, where):
+    (folder / "a_file").write_text("")
+    run = attribute("peaks.fa", "--output", where)
+    assert run.code == 2
+    assert run.err.splitlines()[-1].startswith(f"attribution-bench: cannot write {where}: N")  # No such ..., Not a ...
+    assert "another run" not in run.err
+
+
 def test_json_lines_are_all_that_is_printed(attribute, folder):
     (folder / "peaks.fa").write_text(">a\n" + "ACGTA" * 4 + "\n>b\n" + "N" * 20 + "\n")
     run = attribute("peaks.fa", "--json", "--shard-size", 1)

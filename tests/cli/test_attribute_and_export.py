@@ -170,11 +170,12 @@ def track(expected, overlaps):
     return {contig: [merge(scores) if scores else np.nan for scores in pile] for contig, pile in piles.items()}
 
 
-@pytest.mark.parametrize("overlaps", ["mean", "max", "first"])
-def test_bigwig(command, store, files, expected, tmp_path, overlaps):
-    (path,) = exported(
-        command, store, "bigwig", tmp_path / "scores.bw", "--genome", files / "genome.fa", "--overlaps", overlaps
-    )
+@pytest.mark.parametrize(
+    ("overlaps", "sizes"), [("mean", ()), ("max", ("--genome", "genome.fa")), ("first", ("--sizes", "genome.fa.fai"))]
+)
+def test_bigwig(command, store, files, expected, tmp_path, monkeypatch, overlaps, sizes):
+    monkeypatch.chdir(files)
+    (path,) = exported(command, store, "bigwig", tmp_path / "scores.bw", *sizes, "--overlaps", overlaps)
     with pyBigWig.open(path) as file:
         assert file.chroms() == {"chr2": 400, "chr10": 400}
         for contig, values in track(expected, overlaps).items():
@@ -209,7 +210,7 @@ def test_what_cannot_be_exported_is_refused(command, store, files, tmp_path):
     for arguments, words in (
         (("--to", "modisco"), "several methods"),
         (("--to", "modisco", "--method", "standard_ism"), "holds no 'standard_ism'"),
-        (("--to", "bigwig", "--method", "fastism"), "--sizes"),
+        (("--to", "bigwig", "--method", "fastism", "--genome", "g.fa", "--sizes", "g.fai"), "--sizes, not both"),
         (("--to", "bigwig", "--method", "fastism", "--sizes", files / "other.sizes"), "no size of the contig"),
         (("--to", "bigwig", "--method", "fastism", "--sizes", files / "model.pt2"), "no sizes of contigs"),
         (("--to", "tsv", "--method", "fastism", "--target", "7"), "out of range"),

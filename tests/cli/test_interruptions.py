@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: what is kept, which exit code there is, and that the same command goes on."""
 
+import importlib
 import json
 import os
 import signal
@@ -15,19 +16,21 @@ from attribution_bench.cli.interruptions import interruptible
 from attribution_bench.sequences import lambda_windows, write_fasta
 
 LENGTH = 60
+ONE_THREAD = ("--threads", 1)
+"""For what is quick, several threads wait for each other most of the time."""
 METHODS = ("gradient_x_input", "standard_ism", "integrated_gradients")
 
 
 @pytest.fixture
 def fasta(tmp_path: Path) -> Path:
-    return write_fasta(tmp_path / "windows.fa", lambda_windows(LENGTH, 3))
+    return write_fasta(tmp_path / "windows.fa", lambda_windows(LENGTH, 2))
 
 
 class Stopped:
     """Scoring that counts its calls, and stops the process by a signal at the method of a name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        module: Any = sys.modules["attribution_bench.evaluation.evaluate"]
+        module: Any = importlib.import_module("attribution_bench.evaluation.evaluate")
         working: Callable[..., Any] = module.score
         self.scored: list[str] = []
         self.at, self.signal = "", signal.SIGINT
@@ -47,7 +50,7 @@ def test_a_comparison_goes_on(
 ) -> None:
     stopped, output = Stopped(monkeypatch), tmp_path / "results"
     arguments = ("compare", f"basset?length={LENGTH}", fasta, "--methods", ",".join(METHODS), "--output", output)
-    arguments = (*arguments, "--repeated", 2, "--threads", 1)
+    arguments = (*arguments, "--repeated", 2, *ONE_THREAD)
     stopped.at, stopped.signal = "integrated_gradients", number
     first = command(*arguments)
     assert first.code == code
@@ -68,9 +71,10 @@ def test_a_comparison_goes_on(
 def test_what_differs_is_not_used(command: Any, fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped, output = Stopped(monkeypatch), tmp_path / "results"
     arguments = (f"basset?length={LENGTH}", fasta, "--methods", "gradient_x_input,standard_ism", "--output", output)
+    arguments = (*arguments, *ONE_THREAD)
     stopped.at = "standard_ism"
     assert command("compare", *arguments, "--repeated", 0).code == 130
-    other = write_fasta(tmp_path / "other.fa", lambda_windows(LENGTH, 4))
+    other = write_fasta(tmp_path / "other.fa", lambda_windows(LENGTH, 3))
     for changed in (
         (*arguments, "--repeated", 0, "--seed", 1),
         (f"basset?length={LENGTH}&seed=1", *arguments[1:], "--repeated", 0),
@@ -91,7 +95,8 @@ def test_an_interruption_before_anything_is_kept(
     stopped = Stopped(monkeypatch)
     stopped.at = "gradient_x_input"
     output = tmp_path / "results"
-    done = command("compare", f"basset?length={LENGTH}", fasta, "--methods", "gradient_x_input", "--output", output)
+    arguments = (f"basset?length={LENGTH}", fasta, "--methods", "gradient_x_input", "--output", output, *ONE_THREAD)
+    done = command("compare", *arguments)
     assert done.code == 130
     assert "interrupted: nothing is kept yet" in done.err
     assert not output.exists()
@@ -99,11 +104,11 @@ def test_an_interruption_before_anything_is_kept(
 
 def test_every_step_is_a_line_where_stderr_is_no_terminal(command: Any, fasta: Path, tmp_path: Path) -> None:
     output = tmp_path / "results"
-    arguments = (f"basset?length={LENGTH}", fasta, "--methods", "gradient_x_input", "--repeated", 1)
+    arguments = (f"basset?length={LENGTH}", fasta, "--methods", "gradient_x_input", "--repeated", 1, *ONE_THREAD)
     done = command("compare", *arguments, "--output", output)
     assert done.code == 0
     first, *steps = done.err.splitlines()
-    assert first.startswith("comparing gradient_x_input on windows.fa (3 sequences of 60 letters): basset")
+    assert first.startswith("comparing gradient_x_input on windows.fa (2 sequences of 60 letters): basset")
     assert [step.split(":")[0] for step in steps] == [f"step {number} of 4" for number in range(1, 5)]
     assert "gradient_x_input: scores" in steps[1]
 

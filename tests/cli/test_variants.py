@@ -9,11 +9,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyBigWig
 import pysam
 import pytest
 
 import attribution_bench as ab
+from attribution_bench.mutagenesis import InSilicoMutagenesis
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.variants import ProfileEffects, score_variants
 from attribution_bench.variants.vcf import VcfFile
@@ -54,16 +57,19 @@ def test_the_table_holds_what_the_function_gives(command: Callable[..., Any], ge
         for name, value in score.effects.items():
             assert row[name] == pytest.approx(value, rel=1e-4, abs=1e-6)
     settings = json.loads((tmp_path / "effects.tsv.json").read_text())
-    assert (settings["model"], settings["length"], settings["strand"]) == ("demo_profile", 256, "both")
+    assert (settings["models"][0]["label"], settings["length"], settings["strand"]) == ("demo_profile", 256, "both")
     with pysam.VariantFile(str(annotated)) as file:
         assert sum("AB_jsd" in record.info for record in file) == 15
 
-    again = command("variants", "demo_profile", VCF, *arguments, "--json", "--chromosome", "NC_001416.1")
+    again = command("variants", "demo_profile", VCF, *arguments, "--json", "--chromosome", "NC_001416.1", "--restart")
     events = [json.loads(line) for line in again.out.splitlines()]
     assert [event["event"] for event in events] == ["progress", "summary"]
     assert events[-1]["set_aside"] == {"OVERLAPPING_DELETION": 1, "REF_MISMATCH": 1, "SYMBOLIC": 1}
 
     shared = command("variants", "demo_profile", VCF, *arguments, "--share-windows")
+    assert shared.code == 2
+    assert "share_within: 0 in the table, 32 now" in shared.err
+    shared = command("variants", "demo_profile", VCF, *arguments, "--share-windows", "--restart")
     assert shared.code == 0
     assert len(pd.read_csv(table, sep="\t")) == 20
 
@@ -81,6 +87,7 @@ def test_numbers_and_standard_input(genome: Path, tmp_path: Path) -> None:
     with pysam.VariantFile(str(annotated)) as file:
         assert len(list(file)) == 17
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".effects.tsv.lock",
         "annotated.vcf",
         "effects.tsv",
         "effects.tsv.json",
@@ -92,8 +99,6 @@ def test_numbers_and_standard_input(genome: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--strict"], "allele * of an overlapping deletion"),
-        (["--fail-on-mismatch"], "NC_001416.1:7501:A:G: reference is not what the genome has"),
         (["--chromosome", "lambda"], "contig 'lambda' is not in genome.fa, which has NC_001416.1"),
         (["--effects", "profile", "--target", "count"], "--target goes with --effects numbers"),
         (["--distance", "5"], "--distance goes with --effects splicing"),
@@ -119,6 +124,169 @@ def test_bad_input_is_one_line(
     assert not table.exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--strict", "allele * of an overlapping deletion"),
+        ("--fail-on-mismatch", "NC_001416.1:7501:A:G: reference is not what the genome has"),
+    ],
+)
+def test_what_was_not_to_be_set_aside_has_its_exit_code(
+    command: Callable[..., Any], genome: Path, tmp_path: Path, option: str, message: str
+) -> None:
+    table = tmp_path / "effects.tsv"
+    outcome = command("variants", "demo_classifier", VCF, "--genome", genome, "--output", table, option)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert message in outcome.err
+    assert not table.exists()
+
+
+@pytest.fixture
+def many(genome: Path, tmp_path: Path) -> Path:
+    """Substitutions a few letters apart, two of them the same, on the only contig."""
+    letters = Genome(genome).fetch("NC_001416.1", 0, 3000)
+    lines = [
+        f"NC_001416.1\t{place + 1}\tv{place}\t{letters[place]}\t{'ACGT'['CGTA'.index(letters[place])]}\t.\t.\t.\n"
+        for place in (1000, 1004, 1009, 1009, 1015, 2000)
+    ]
+    header = VCF.read_text().split("#CHROM")[0] + "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    path = tmp_path / "many.vcf"
+    path.write_text(header + "".join(lines))
+    return path
+
+
+def test_one_command_after_another(
+    command: Callable[..., Any], genome: Path, tmp_path: Path, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "not_to_be_captured.py").write_text(BRANCHING)
+    table, lines = tmp_path / "effects.tsv", many.read_text().splitlines(keepends=True)
+    few = tmp_path / "few.vcf"
+    few.write_text("".join(lines[:-2]))
+    arguments = ("not_to_be_captured:Branching", "--genome", genome, "--length", 40, "--output", table)
+    first = command("variants", arguments[0], few, *arguments[1:])
+    assert "1 are an earlier variant again, scored like any other" in first.err
+    # Of a method's warning the job tells the text, once.
+    assert first.err.count("caution: fastISM falls back") == 1
+    assert "Warning" not in first.err
+    content = table.read_bytes()
+    again = command("variants", arguments[0], few, *arguments[1:])
+    assert again.code == 0
+    assert "is already complete: nothing was computed" in again.err
+    assert table.read_bytes() == content
+    other = command("variants", arguments[0], few, *arguments[1:], "--strand", "-")
+    assert other.code == 2
+    assert "strand: '+' in the table, '-' now" in other.err
+    assert "--restart" in other.err
+    assert table.read_bytes() == content
+    longer = command("variants", arguments[0], many, *arguments[1:])
+    assert "scored 6 of 6 alleles, 4 of them kept from the table as it was" in longer.err
+    assert table.read_bytes().startswith(content)
+    fewer = command("variants", arguments[0], few, *arguments[1:])
+    assert fewer.code == 2
+    assert "which is not among the variants" in fewer.err
+
+
+def test_shared_windows_are_few(
+    command: Callable[..., Any], genome: Path, tmp_path: Path, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    predict = InSilicoMutagenesis.predict_mutations
+
+    def counted(self: Any, inputs: Any, mutations: Any, **options: Any) -> Any:
+        passes.append(len(inputs))
+        return predict(self, inputs, mutations, **options)
+
+    monkeypatch.setattr(InSilicoMutagenesis, "predict_mutations", counted)
+    arguments = ("demo_classifier", many, "--genome", genome)
+    apart, shared = tmp_path / "apart.tsv", tmp_path / "shared.tsv"
+    assert command("variants", *arguments, "--output", apart).code == 0
+    assert command("variants", *arguments, "--output", shared, "--share-windows").code == 0
+    assert passes == [5, 2]
+    frames = [pd.read_csv(path, sep="\t") for path in (apart, shared)]
+    assert (frames[0]["variant"] == frames[1]["variant"]).all()
+    assert (frames[0]["delta"] - frames[1]["delta"]).abs().max() > 0
+
+
+def test_folds_tracks_and_an_index(
+    command: Callable[..., Any], genome: Path, tmp_path: Path, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folds_with_a_track.py").write_text(FOLDS)
+    (letters,) = Genome(genome).contigs.values()
+    random = np.random.default_rng(0)
+    with pyBigWig.open("control.bw", "w") as file:
+        file.addHeader([("NC_001416.1", letters)])
+        file.addEntries("NC_001416.1", 900, values=random.integers(0, 9, 300).astype(float), span=1, step=1)
+    np.save("rows.npy", np.arange(6.0)[:, None])
+    # Another contig in the file, which the index passes over.
+    pysam.tabix_compress(str(many), "many.vcf.gz")
+    pysam.tabix_index("many.vcf.gz", preset="vcf")
+    outcome = command(
+        *("variants", "folds_with_a_track:one", "many.vcf.gz", "--genome", genome, "--length", 60, "--each-model"),
+        *("--fold", "folds_with_a_track:two", "--chromosome", "NC_001416.1", "--output", "effects.tsv"),
+        *("--inputs", "rows.npy", "--inputs", "control=control.bw"),
+    )
+    assert outcome.code == 0, outcome.err
+    frame = pd.read_csv("effects.tsv", sep="\t")
+    own = frame[["delta_model_0", "delta_model_1"]].to_numpy()
+    np.testing.assert_allclose(frame["delta"], own.mean(axis=1))
+    np.testing.assert_allclose(frame["delta_sd"], own.std(axis=1), atol=1e-7)
+    assert (frame["delta_sd"] > 0).any()
+    one, again = frame.iloc[2], frame.iloc[3]
+    assert one["variant"] == again["variant"]
+    # The row of the record adds to both alleles alike.
+    assert again["reference_prediction"] - one["reference_prediction"] == pytest.approx(1, abs=1e-4)
+    assert json.loads(Path("effects.tsv.json").read_text())["further_inputs"]["control"]["place"] == 1
+    np.save("rows.npy", np.zeros((5, 1)))
+    for arguments, message in (
+        (("--inputs", "rows.npy", "--inputs", "control.bw"), "'rows' has 5 rows, but there are more records"),
+        (("--inputs", "rows.npy", "--inputs", "none.bw"), "there is no bigWig file none.bw"),
+        (("--inputs", "rows.npy", "--inputs", "rows.npy"), "there is an input 'rows' already"),
+    ):
+        wrong = command(
+            *("variants", "folds_with_a_track:one", "many.vcf.gz", "--genome", genome, "--length", 60),
+            *("--output", "other.tsv", *arguments),
+        )
+        assert wrong.code == 2
+        assert message in wrong.err
+
+
+FOLDS = """
+import torch
+
+
+class Fold(torch.nn.Module):
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.stem = torch.nn.Conv1d(5, 3, 9)
+
+    def forward(self, x, row, track):
+        return torch.tanh(self.stem(torch.cat([x, track], 1))).sum((1, 2))[:, None] + row
+
+
+def one():
+    return Fold(1)
+
+
+def two():
+    return Fold(2)
+"""
+BRANCHING = """
+import torch
+
+
+class Branching(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = torch.nn.Conv1d(4, 3, 9)
+
+    def forward(self, x):
+        hidden = torch.tanh(self.stem(x)).sum((1, 2))[:, None]
+        return hidden if float(hidden.sum()) < 1e9 else 2 * hidden
+"""
 LOADER = """
 from pathlib import Path
 import torch

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from spellings import SPELLINGS
+
 
 def _randomised(module: nn.Module, seed: int = 0) -> nn.Module:
     """Give batch norms statistics and parameters that change the result, so that skipping them is caught."""
@@ -255,6 +257,16 @@ def einstein_sums() -> nn.Module:
     return module
 
 
+def spelt(group: str) -> Callable[[], nn.Module]:
+    """Return the maker of a model that writes operations in every way of a group, an output for each."""
+
+    def forward(m: nn.Module, x: torch.Tensor) -> object:
+        y = m.stem(x).tanh()
+        return {name: spelling(y) for name, spelling in SPELLINGS[group].items()}
+
+    return lambda: Custom(forward, stem=nn.Conv1d(4, 6, 5, padding=2))
+
+
 def dense_head(channels: int, length: int) -> list[nn.Module]:
     return [nn.Flatten(), nn.Linear(channels * length, 7), nn.ReLU(), nn.BatchNorm1d(7), nn.Linear(7, 2)]
 
@@ -367,11 +379,14 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "position-wise": position_wise,
     "recurrent tail": recurrent_tail,
     "attention tail": attention_tail,
+    **{f"spellings of {group}": spelt(group) for group in SPELLINGS},
 }
 
 
 WHOLE_SOMEWHERE = {"instance norm", "squeeze and excitation", "recurrent tail", "attention tail"}
 """Those with an operation that reads every position, so that it has to run in full."""
+LOOSE = {f"spellings of {group}" for group in SPELLINGS}
+"""Those with windows that are wider than what changes: steps, fills, and operators taken apart into phases."""
 
 
 def build(name: str) -> nn.Module:

@@ -1,176 +1,45 @@
 """Readers given damaged files: ``python tests/helpers/fuzz.py READER --minutes 10 --seed 1``.
 
-Each case is an honest file with some bytes, values or members changed. A reader takes it, or raises an
-AttributionBenchError; anything else, a crash or a case of half a minute included, is a fault. A case is told by its
-seed and number, and its file lies in the folder ``--folder`` while it is read. A reader is added to `TARGETS`.
+Each case is an honest file with something changed. A reader takes it, or raises an AttributionBenchError; anything
+else, a crash or a case of half a minute included, is a fault. A case is told by its seed and number, and its files lie
+in ``--folder`` while they are read; those of faults stay there. A reader is added to the table of one of `MODULES`.
 """
 
 import argparse
 import collections
+import contextlib
+import importlib
 import io
-import json
 import random
+import shutil
 import sys
 import tempfile
 import time
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from pathlib import Path
-from typing import Any
 
-import hostile_files
 from attribution_bench.errors import AttributionBenchError
 
+MODULES = ("fuzz_models", "fuzz_text", "fuzz_genomics", "fuzz_results")
 SLOW = 30.0
 """Seconds of the processor that no case should take."""
-NUMBERS = (0, 1, -1, 2, 127, 255, 65535, 1 << 31, 1 << 32, 1 << 62, 1 << 63, -(1 << 63), 10**30)
-VALUES: tuple[Any, ...] = (
-    *NUMBERS,
-    0.5,
-    None,
-    True,
-    [],
-    {},
-    "",
-    "x",
-    "relu",
-    "../x",
-    "\x00",
-    "é\u2028",
-    [[]],
-    "1" * 5000,
-)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A reader and honest files for it."""
+    """A reader, and what writes files for it into a folder."""
 
-    samples: Callable[[], Mapping[str, bytes]]
-    """Returns the contents of honest files by their names."""
+    honest: Callable[[Path], list[Path]]
+    """Writes honest files and returns their paths, all of which must be readable."""
+    damaged: Callable[[random.Random, Path], Path]
+    """Writes a damaged file and returns its path."""
     read: Callable[[Path], object]
-
-
-def honest(*suffixes: str) -> Callable[[], Mapping[str, bytes]]:
-    """Return what makes the honest files with these suffixes."""
-
-    def samples() -> Mapping[str, bytes]:
-        found = {}
-        with tempfile.TemporaryDirectory() as folder:
-            for name, maker in hostile_files.HONEST.items():
-                if Path(name).suffix in suffixes:
-                    maker(Path(folder) / name, Path(folder))
-                    found[name] = (Path(folder) / name).read_bytes()
-        return found
-
-    return samples
-
-
-def open_model(path: Path) -> None:
-    """Open a model file; running it is another matter."""
-    from attribution_bench.models.loading import model_source
-
-    model_source(str(path)).open(device="cpu")
-
-
-TARGETS: dict[str, Target] = {
-    "torch_export": Target(honest(".pt2"), open_model),
-    "keras": Target(honest(".keras"), open_model),
-    "keras_2": Target(honest(".h5"), open_model),
-}
-"""Readers by their names."""
-
-
-def changed(content: bytes, chance: random.Random) -> bytes:
-    """Return contents with one thing changed: within a member of an archive, a value of a document, or in bytes."""
-    if content.startswith(b"PK") and chance.random() < 0.8:
-        return _changed_archive(content, chance)
-    if content[:1] in (b"{", b"[") and chance.random() < 0.9:
-        with suppress(ValueError):
-            return _changed_document(json.loads(content), chance)
-    return _changed_bytes(bytearray(content), chance)
-
-
-def _changed_archive(content: bytes, chance: random.Random) -> bytes:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = [(name, archive.read(name)) for name in archive.namelist()]
-    except Exception:  # damaged by an earlier change
-        return _changed_bytes(bytearray(content), chance)
-    place = chance.randrange(len(members))
-    name, member = members[place]
-    what = chance.randrange(12)
-    if what == 0:
-        del members[place]
-    elif what == 1:
-        members.append((chance.choice([name, name.upper(), f"{name}/x", f"./{name}", f"{name}\\x"]), member))
-    elif what == 2:
-        members[place] = (chance.choice(members)[0], member)
-    else:
-        members[place] = (name, changed(member, chance))
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if chance.random() < 0.03 else zipfile.ZIP_STORED) as archive:
-        for name, member in members:
-            archive.NameToInfo.pop(name, None)  # zipfile warns of a name that it has
-            archive.writestr(name, member)
-    return file.getvalue()
-
-
-def _changed_document(document: Any, chance: random.Random) -> bytes:
-    places = list(_places(document))
-    if places:
-        holder, key = chance.choice(places)
-        other_holder, other_key = chance.choice(places)
-        what = chance.randrange(6)
-        if what == 0:
-            del holder[key]
-        elif what == 1:
-            holder[key] = other_holder[other_key]
-        elif what == 2 and isinstance(holder, dict):
-            holder[str(chance.choice(VALUES))[:50]] = holder.pop(key)
-        elif what == 3 and isinstance(holder[key], str):
-            text = holder[key]
-            place = chance.randrange(len(text) + 1)
-            holder[key] = (
-                text[:place] + chance.choice(["'", '"', "(", "\n", ".", "_", "9", "\\", text[:20]]) + text[place:]
-            )
-        else:
-            holder[key] = chance.choice(VALUES)
-    with suppress(ValueError, RecursionError):  # a value that has come to hold itself
-        return json.dumps(document).encode()
-    return b"{}"
-
-
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield every place in a document: what holds it, and its key or index."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, part in pairs:
-        yield value, key
-        yield from _places(part)
-
-
-def _changed_bytes(content: bytearray, chance: random.Random) -> bytes:
-    for _ in range(chance.choice([1, 1, 2, 4, 16])):
-        place, what = chance.randrange(len(content) + 1), chance.randrange(8)
-        length = chance.choice([1, 2, 4, 8, 100])
-        if what == 0:
-            del content[place : place + length]
-        elif what == 1:
-            content[place:place] = content[place : place + length] * chance.choice([1, 2, 50])
-        elif what == 2:
-            content[place:place] = chance.randbytes(length)
-        elif what == 3:
-            size = chance.choice([2, 4, 8])
-            number = chance.choice(NUMBERS) % (1 << 8 * size)
-            content[place : place + size] = number.to_bytes(size, chance.choice(["little", "big"]))
-        elif what == 4 and chance.random() < 0.2:
-            del content[place:]
-        elif place < len(content):
-            content[place] = chance.choice([0, 1, 10, 13, 34, 127, 128, 255, chance.randrange(256)])
-    return bytes(content)
+    short: int = 60
+    """Cases of the short run in the suite."""
 
 
 @dataclass(frozen=True)
@@ -188,47 +57,85 @@ class Case:
         return self.outcome not in ("read", "refused") or self.seconds > SLOW
 
 
-def cases(target: Target, seed: int, folder: Path, number: int = 0) -> Iterator[Case]:
+def changed_files(
+    samples: Callable[[], Mapping[str, bytes]],
+    change: Callable[[bytes, random.Random], bytes],
+    read: Callable[[Path], object],
+    short: int = 60,
+) -> Target:
+    """Return a target whose files are contents by name, one of which a function changes."""
+    made = cache(samples)
+
+    def honest(folder: Path) -> list[Path]:
+        for name, content in made().items():
+            (folder / name).write_bytes(content)
+        return [folder / name for name in made()]
+
+    def damaged(chance: random.Random, folder: Path) -> Path:
+        name, content = chance.choice(sorted(made().items()))
+        (folder / name).write_bytes(change(content, chance))
+        return folder / name
+
+    return Target(honest, damaged, read, short)
+
+
+def targets() -> dict[str, Target]:
+    """Return every reader by its name."""
+    return {name: target for module in MODULES for name, target in importlib.import_module(module).TARGETS.items()}
+
+
+def cases(target: Target, seed: int, folder: Path, first: int = 0) -> Iterator[Case]:
     """Read the honest files, which must succeed, and then changed ones without end, from that of a number on."""
-    samples = sorted(target.samples().items())
-    for name, content in samples:
-        (folder / name).write_bytes(content)
-        target.read(folder / name)
-    while True:
-        chance = random.Random(f"{seed}/{number}")
-        name, content = chance.choice(samples)
-        for _ in range(chance.choice([1, 1, 1, 2, 3])):
-            content = changed(content, chance)
-        path = folder / name
-        path.write_bytes(content)
+    with tempfile.TemporaryDirectory() as honest:
+        for path in target.honest(Path(honest)):
+            with _quiet():
+                target.read(path)
+    for number in count(first):
+        place = folder / f"{seed}-{number}"
+        place.mkdir()
+        path = target.damaged(random.Random(f"{seed}/{number}"), place)
         start = time.process_time()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with _quiet():
                 target.read(path)
             outcome = "read"
-        except AttributionBenchError:
+        except AttributionBenchError as error:
+            str(error).encode()
             outcome = "refused"
         except Exception as error:  # what this is about
             outcome = f"{type(error).__name__}: {error}"
-        yield Case(number, outcome, time.process_time() - start)
-        number += 1
+        case = Case(number, outcome, time.process_time() - start)
+        yield case
+        if not case.fault:
+            shutil.rmtree(place)
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("reader", choices=TARGETS)
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what readers print and warn of to themselves, but for what libraries write on the process's own stderr."""
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def main() -> int:
+    """Run from the command line; returns 1 where there were faults."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    known = targets()
+    parser.add_argument("reader", choices=known)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="read this case alone, and keep its file")
-    parser.add_argument("--folder", type=Path, default=None, help="where the file of a case lies")
+    parser.add_argument("--only", type=int, help="read this case alone, and keep its files")
+    parser.add_argument("--folder", type=Path, default=None, help="where the files of a case lie")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
-    end, counts, faults = 0.0, collections.Counter[str](), 0
-    for case in cases(TARGETS[options.reader], options.seed, folder, options.only or 0):
-        end = end or time.monotonic() + 60 * options.minutes
+    end, counts, faults = time.monotonic() + 60 * options.minutes, collections.Counter[str](), 0
+    for case in cases(known[options.reader], options.seed, folder, options.only or 0):
         counts[case.outcome if case.outcome in ("read", "refused") else "other"] += 1
         if case.fault:
             faults += 1
@@ -237,8 +144,8 @@ def main() -> None:
             break
     told = f"{sum(counts.values())} cases, {dict(counts)}, {faults} faults"
     print(f"{options.reader}, seed {options.seed}: {told}; {folder}")
-    sys.exit(faults > 0)
+    return int(faults > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

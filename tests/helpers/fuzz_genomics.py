@@ -1,18 +1,9 @@
-"""Readers of genomes, regions and variants given damaged files: ``python tests/helpers/fuzz_genomics.py vcf``.
+"""Damaged files of genomes, regions and variants, for the fuzzer: fields, lines or bytes changed."""
 
-Each case is an honest file with some bytes, fields or lines changed. A reader takes it, or raises an
-AttributionBenchError; anything else is a fault. A case is told by its seed and number, and its file lies in the folder
-``--folder`` while it is read, so that it is there after a crash of htslib too.
-"""
-
-import argparse
 import random
 import shutil
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,15 +11,20 @@ import numpy as np
 import pysam
 import pysam.bcftools
 
-from attribution_bench.errors import AttributionBenchError
 from attribution_bench.models import OutputSpec
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.regions import Windows, default_anchor, parse_locus, read_regions
-from attribution_bench.variants import ScalarEffects
+from attribution_bench.variants import ScalarEffects, ScoringOptions
 from attribution_bench.variants.effects import ModelOutputs
+from attribution_bench.variants.ensemble import EnsembleEffects
+from attribution_bench.variants.further_inputs import FurtherInputs, ModelExtras
 from attribution_bench.variants.job import score_vcf
-from attribution_bench.variants.score import VariantScorer
-from attribution_bench.variants.windows import Alleles, Placing
+from attribution_bench.variants.score import Member, VariantScorer
+from attribution_bench.variants.windows import Alleles
+from fuzz import changed_files
+
+SHORT = 300
+"""Cases of the short run: they are quick."""
 
 EXAMPLES = Path(str(files("attribution_bench.sequences") / "data" / "examples"))
 LENGTH = 64
@@ -57,13 +53,18 @@ FIELDS = (
 class Zeros:
     """Predicts 0 for every allele."""
 
-    def predict(self, alleles: Sequence[Alleles]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def predict(
+        self, alleles: Sequence[Alleles], keys: object, extras: object
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         return {"y": np.zeros(len(alleles))}, {"y": np.zeros(len(alleles))}
 
 
 def scorer(genome: Genome) -> VariantScorer:
     effects = ScalarEffects("y").bind(ModelOutputs((OutputSpec("y", ()),), LENGTH, "NAL"))
-    return VariantScorer(genome, Placing(LENGTH), ("+", "-"), effects, Zeros())  # type: ignore[arg-type]
+    inputs = FurtherInputs({})
+    member = Member(effects, Zeros(), ModelExtras(inputs, ()))  # type: ignore[arg-type]
+    options = ScoringOptions(LENGTH, strand="both")
+    return VariantScorer(genome, options, (member,), EnsembleEffects((effects,)), inputs)
 
 
 def read_genome(path: Path) -> None:
@@ -93,9 +94,8 @@ def read_locus(path: Path) -> None:
 
 def read_vcf(path: Path) -> None:
     with Genome(EXAMPLES / "genome.fa") as genome:
-        summary = score_vcf(
-            scorer(genome), path, path.parent / "out.tsv", annotated=path.parent / "out.vcf", restart=True
-        )
+        table, annotated = path.parent / "out.tsv", path.parent / "out.vcf"
+        summary = score_vcf(scorer(genome), path, table, annotated=annotated, settings={}, restart=True)
         assert summary.total == (path.parent / "out.tsv").read_bytes().count(b"\n") - 1
 
 
@@ -103,16 +103,7 @@ def read_stopped(path: Path) -> None:
     shutil.copy(path, path.parent / "effects.tsv.partial")
     (path.parent / "effects.tsv.json").write_text("{}")
     with Genome(EXAMPLES / "genome.fa") as genome:
-        score_vcf(scorer(genome), EXAMPLES / "variants.vcf", path.parent / "effects.tsv")
-
-
-@dataclass(frozen=True)
-class Target:
-    """A reader and honest files for it."""
-
-    samples: Callable[[], Mapping[str, bytes]]
-    """Returns the contents of honest files by their names."""
-    read: Callable[[Path], object]
+        score_vcf(scorer(genome), EXAMPLES / "variants.vcf", path.parent / "effects.tsv", settings={})
 
 
 def examples(*names: str) -> Callable[[], Mapping[str, bytes]]:
@@ -134,22 +125,8 @@ def binary() -> Mapping[str, bytes]:
 
 def table() -> Mapping[str, bytes]:
     with tempfile.TemporaryDirectory() as folder, Genome(EXAMPLES / "genome.fa") as genome:
-        score_vcf(scorer(genome), EXAMPLES / "variants.vcf", Path(folder) / "x.tsv")
+        score_vcf(scorer(genome), EXAMPLES / "variants.vcf", Path(folder) / "x.tsv", settings={})
         return {"x.tsv": Path(folder, "x.tsv").read_bytes()}
-
-
-TARGETS: dict[str, Target] = {
-    "genome": Target(examples("genome.fa"), read_genome),
-    "genome_bgzip": Target(lambda: {"genome.fa.gz": compressed()["genome.fa.gz"]}, read_genome),
-    "genome_index": Target(examples("genome.fa.fai"), read_index),
-    "regions": Target(examples("regions.bed", "peaks.narrowPeak"), read_bed),
-    "locus": Target(lambda: {"locus": b"NC_001416.1:1,000-2,000"}, read_locus),
-    "vcf": Target(examples("variants.vcf"), read_vcf),
-    "vcf_bgzip": Target(lambda: {"variants.vcf.gz": compressed()["variants.vcf.gz"]}, read_vcf),
-    "bcf": Target(binary, read_vcf),
-    "stopped_table": Target(table, read_stopped),
-}
-"""Readers by their names."""
 
 
 def changed(content: bytes, chance: random.Random) -> bytes:
@@ -177,51 +154,15 @@ def changed(content: bytes, chance: random.Random) -> bytes:
     return content
 
 
-def cases(name: str, seed: int) -> Iterator[tuple[int, str, bytes]]:
-    """Yield the number, the file's name and the contents of each case of a reader, without end."""
-    samples = TARGETS[name].samples()
-    number = 0
-    while True:
-        chance = random.Random(f"{name} {seed} {number}")
-        file, content = chance.choice(sorted(samples.items()))
-        yield number, file, changed(content, chance)
-        number += 1
-
-
-def run(name: str, seed: int, count: int | None, seconds: float, folder: Path) -> list[str]:
-    """Read cases until there are enough or time is up; returns the faults."""
-    faults: list[str] = []
-    stop = time.monotonic() + seconds
-    for number, file, content in cases(name, seed):
-        if number == count or time.monotonic() > stop or len(faults) > 20:
-            break
-        place = folder / f"{name}-{seed}-{number}"
-        place.mkdir()
-        (place / file).write_bytes(content)
-        try:
-            TARGETS[name].read(place / file)
-        except AttributionBenchError:
-            pass
-        except Exception as error:
-            faults.append(f"{name} --seed {seed}, case {number}: {type(error).__name__}: {error}")
-            continue
-        shutil.rmtree(place)
-    return faults
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("reader", choices=sorted(TARGETS))
-    parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=None)
-    asked = parser.parse_args()
-    folder = asked.folder or Path(tempfile.mkdtemp())
-    folder.mkdir(parents=True, exist_ok=True)
-    faults = run(asked.reader, asked.seed, None, 60 * asked.minutes, folder)
-    print("\n".join(faults) or "no fault", f"files: {folder}", sep="\n")
-    return bool(faults)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+TARGETS = {
+    "genome": changed_files(examples("genome.fa"), changed, read_genome, SHORT),
+    "genome_bgzip": changed_files(lambda: {"genome.fa.gz": compressed()["genome.fa.gz"]}, changed, read_genome, SHORT),
+    "genome_index": changed_files(examples("genome.fa.fai"), changed, read_index, SHORT),
+    "regions": changed_files(examples("regions.bed", "peaks.narrowPeak"), changed, read_bed, SHORT),
+    "locus": changed_files(lambda: {"locus": b"NC_001416.1:1,000-2,000"}, changed, read_locus, SHORT),
+    "vcf": changed_files(examples("variants.vcf"), changed, read_vcf, SHORT),
+    "vcf_bgzip": changed_files(lambda: {"variants.vcf.gz": compressed()["variants.vcf.gz"]}, changed, read_vcf, SHORT),
+    "bcf": changed_files(binary, changed, read_vcf, SHORT),
+    "stopped_table": changed_files(table, changed, read_stopped, SHORT),
+}
+"""Readers by their names."""

@@ -1,23 +1,15 @@
-"""Fuzzing of everything that reads stored results: right ones are damaged at random, and only refusals may follow.
-
-``python tests/helpers/fuzz_results.py SECONDS [SEED]`` gives each target the same share of the time, and prints how
-many files were refused and how many were read. A failure prints the target and the seed that makes the same file again.
-"""
+"""Damaged stored results, for the fuzzer: right ones with values, arrays, members or bytes changed."""
 
 import contextlib
 import copy
 import io
 import json
 import random
-import shutil
-import sys
 import tempfile
-import time
-import traceback
 import warnings
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +17,11 @@ import numpy as np
 
 import stored_results
 from attribution_bench.errors import AttributionBenchError
+from fuzz import Target
 from result_readers import Reader, attributions, benchmark, comparison, drawn_attributions, mutations, panels, report
 
-Damage = Callable[[random.Random, Path], Path]
+SHORT = 25
+"""Cases of the short run."""
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 7, 3.5, -0.0, 5e-324, 1e-13, 1e12, 1e149, 1e308, float("nan"), float("inf"), 2**31,
     2**53, 2**64, 10**160, "", " ", "x", "fastism", "FastISM", "ACGT", "AC", "../x", "a/b", "con", "a\0b", "\ud800",
@@ -178,36 +172,39 @@ def _npy(values: Any) -> bytes:
     return file.getvalue()
 
 
-def _archive(make: Callable[[Path], Path]) -> Damage:
-    def damage(random: random.Random, folder: Path) -> Path:
+def _archive(make: Callable[[Path], Path], read: Reader) -> Target:
+    def damaged(random: random.Random, folder: Path) -> Path:
         path = make(folder / "a")
         damage_npz(random, path)
         return path
 
-    return damage
+    return Target(lambda folder: [make(folder / "a")], damaged, read, SHORT)
 
 
-def _folder(make: Callable[[Path], Path]) -> Damage:
-    """Return what damages one file of a folder, which is made once and copied."""
-    with tempfile.TemporaryDirectory() as made:
-        make(Path(made))
-        files = {path.relative_to(made): path.read_bytes() for path in sorted(Path(made).rglob("*")) if path.is_file()}
+def _folder(make: Callable[[Path], Path], read: Reader, short: int, only: str | None = None) -> Target:
+    """Return a target that damages one file of a folder, which is made once and copied."""
 
-    def damage(random: random.Random, folder: Path) -> Path:
-        for name, content in files.items():
+    @cache
+    def made() -> dict[Path, bytes]:
+        with tempfile.TemporaryDirectory() as folder:
+            make(Path(folder))
+            paths = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+            return {path.relative_to(folder): path.read_bytes() for path in paths}
+
+    def honest(folder: Path) -> list[Path]:
+        for name, content in made().items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
-        name = random.choice([name for name in files if name.suffix in (".json", ".npz")])
+        return [folder]
+
+    def damaged(random: random.Random, folder: Path) -> Path:
+        honest(folder)
+        name = random.choice([name for name in made() if name.suffix in (".json", ".npz")])
+        name = name if only is None else Path(only)
         (damage_npz if name.suffix == ".npz" else damage_json)(random, folder / name)
         return folder
 
-    return damage
-
-
-def _evaluation(random: random.Random, folder: Path) -> Path:
-    stored_results.comparison_folder(folder)
-    damage_json(random, folder / "evaluation.json")
-    return folder
+    return Target(honest, damaged, read, short)
 
 
 def all_attributions(path: Path) -> None:
@@ -218,62 +215,17 @@ def all_attributions(path: Path) -> None:
     attributions(path)
 
 
-TARGETS: Mapping[str, tuple[Damage, Reader]] = {
-    "predictions": (_archive(lambda path: stored_results.attribution().save(path)), all_attributions),
-    "scores": (_archive(lambda path: stored_results.attribution("deepshap", False).save(path)), all_attributions),
-    "mutations": (_archive(lambda path: stored_results.mutations().save(path)), mutations),
-    "evaluation": (_evaluation, comparison),
-    "comparison": (_folder(stored_results.comparison_folder), comparison),
-    "records": (_folder(stored_results.benchmark_folder), benchmark),
-    "profiles": (_folder(stored_results.engine_folder), benchmark),
+comparison_folder, benchmark_folder = stored_results.comparison_folder, stored_results.benchmark_folder
+TARGETS = {
+    "predictions": _archive(lambda path: stored_results.attribution().save(path), all_attributions),
+    "scores": _archive(lambda path: stored_results.attribution("deepshap", False).save(path), all_attributions),
+    "mutations": _archive(lambda path: stored_results.mutations().save(path), mutations),
+    "evaluation": _folder(comparison_folder, comparison, SHORT, "evaluation.json"),
+    "comparison": _folder(comparison_folder, comparison, SHORT),
+    "records": _folder(benchmark_folder, benchmark, SHORT),
+    "profiles": _folder(stored_results.engine_folder, benchmark, SHORT),
+    "comparison_report": _folder(comparison_folder, report, 0),
+    "benchmark_report": _folder(benchmark_folder, report, 0),
+    "engine_report": _folder(stored_results.engine_folder, report, 0),
 }
-"""Name -> how a file is damaged, and what reads it."""
-RENDERED: Mapping[str, tuple[Damage, Reader]] = {
-    "comparison report": (_folder(stored_results.comparison_folder), report),
-    "benchmark report": (_folder(stored_results.benchmark_folder), report),
-    "engine report": (_folder(stored_results.engine_folder), report),
-}
-"""The same for whole reports with figures, which take a second each where the damage leaves them readable."""
-
-
-def run(target: str, seed: int) -> bool:
-    """Read one damaged file; returns whether it was read rather than refused. Any other error is a failure."""
-    damage, read = {**TARGETS, **RENDERED}[target]
-    folder = Path(tempfile.mkdtemp())
-    try:
-        path = damage(random.Random(f"{target} {seed}"), folder)
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            read(path)
-        return True
-    except AttributionBenchError as error:
-        str(error).encode()
-        return False
-    finally:
-        shutil.rmtree(folder)
-
-
-def main(seconds: float, first_seed: int) -> int:
-    """Fuzz every target for its share of the seconds; returns how many files failed."""
-    failures = 0
-    targets = [*TARGETS, *RENDERED]
-    for target in targets:
-        counts: Counter[bool] = Counter()
-        seed, end = first_seed, time.monotonic() + seconds / len(targets)
-        while time.monotonic() < end:
-            try:
-                counts[run(target, seed)] += 1
-            except Exception:  # what fuzzing looks for
-                failures += 1
-                print(f"{target}: seed {seed} failed\n{traceback.format_exc()}", flush=True)
-            seed += 1
-        print(f"{target}: seeds {first_seed} to {seed - 1}: {counts[False]} refused, {counts[True]} read", flush=True)
-    return failures
-
-
-if __name__ == "__main__":
-    sys.exit(bool(main(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)))
+"""Readers by their names; whole reports with figures take a second each, and have no short run."""

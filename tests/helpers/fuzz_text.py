@@ -1,30 +1,24 @@
-"""Readers of text given damaged files: ``python tests/helpers/fuzz_text.py READER --minutes 10 --seed 1``.
+"""Damaged text for the fuzzer: pieces or bytes changed, packed or not.
 
-Each case is an honest file with some of its pieces or bytes changed, packed or not. A reader takes it, and then it must
-have read what a simple reader of a few lines finds in it, or raises an AttributionBenchError; anything else, a case of
-half a minute included, is a fault. A case is told by its seed and number. A reader is added to `TARGETS`.
+What is taken must be what a simple reader of a few lines finds in the file.
 """
 
-import argparse
-import collections
 import gzip
 import random
 import re
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from attribution_bench.errors import AttributionBenchError
 from attribution_bench.sequences import DNA, PROTEIN, RNA, Alphabet, Sequences, read_fasta
 from attribution_bench.sequences.bed import read_bed
 from attribution_bench.sequences.sites import read_sites
+from fuzz import changed_files
 
-SLOW = 30.0
-"""Seconds of the processor that no case should take."""
+SHORT = 1000
+"""Cases of the short run: they are quick."""
+
 PIECES = (
     *(b"\n", b"\r", b"\r\n", b"\n\n", b"\t", b" ", b"\x0b", b"\x0c", b"\x1c", b"\x1e", b"\x85", b"\xc2\x85", b"\xa0"),
     *(b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xef\xbb\xbf", b"\xff\xfe", b"\xff", b"\xc3", b"\xe9", b"\0", b"\x1b[31m"),
@@ -59,15 +53,6 @@ BED = {
     "blanks.bed": b"browser hide all\r\na 0 5\r\nbrowser 1 7 name 2.5 +\r\n\r\n",
     "narrow.bed": b"a\t1\t90\tpeak\t500\t.\t5.5\t-1\t-1\t40\ncaf\xc3\xa9\t0\t100\tcaf\xe9\t0\t.\t1\t1\t1\t-1\n",
 }
-
-
-@dataclass(frozen=True)
-class Target:
-    """A reader and honest files for it."""
-
-    samples: Callable[[], Mapping[str, bytes]]
-    """Returns the contents of honest files by their names."""
-    read: Callable[[Path], object]
 
 
 def fasta(alphabet: Alphabet) -> Callable[[Path], object]:
@@ -139,20 +124,6 @@ def simple_positions(line: bytes, names: set[bytes] = frozenset()) -> tuple[byte
     return None
 
 
-TARGETS: dict[str, Target] = {
-    "fasta": Target(lambda: FASTA, fasta(DNA)),
-    "fasta_rna": Target(
-        lambda: {name: data.replace(b"T", b"U").replace(b"t", b"u") for name, data in FASTA.items()}, fasta(RNA)
-    ),
-    "fasta_protein": Target(
-        lambda: {name: data.replace(b"N", b"X").replace(b"n", b"x") for name, data in FASTA.items()}, fasta(PROTEIN)
-    ),
-    "bed": Target(lambda: BED, bed),
-    "sites": Target(lambda: BED, sites),
-}
-"""Readers by their names."""
-
-
 def changed(content: bytes, chance: random.Random) -> bytes:
     """Return contents with a few pieces put in, taken out, doubled or moved."""
     data = bytearray(content)
@@ -188,62 +159,18 @@ def packed(content: bytes, chance: random.Random) -> bytes:
     return changed(whole, chance)
 
 
-@dataclass(frozen=True)
-class Case:
-    """What a reader made of a case."""
-
-    number: int
-    outcome: str
-    """``read``, ``refused``, or what else was raised."""
-    seconds: float
-
-    @property
-    def fault(self) -> bool:
-        """Whether the reader did what it must not."""
-        return self.outcome not in ("read", "refused") or self.seconds > SLOW
+def changed_and_packed(content: bytes, chance: random.Random) -> bytes:
+    """Return contents changed, and then gzipped or not."""
+    return packed(changed(content, chance), chance)
 
 
-def cases(target: Target, seed: int, folder: Path, number: int = 0) -> Iterator[Case]:
-    """Read changed files without end, from that of a number on."""
-    samples = sorted(target.samples().items())
-    while True:
-        chance = random.Random(f"{seed}/{number}")
-        name, content = chance.choice(samples)
-        (folder / name).write_bytes(packed(changed(content, chance), chance))
-        start = time.process_time()
-        try:
-            target.read(folder / name)
-            outcome = "read"
-        except AttributionBenchError:
-            outcome = "refused"
-        except Exception as error:  # what this is about
-            outcome = f"{type(error).__name__}: {error}"
-        yield Case(number, outcome, time.process_time() - start)
-        number += 1
-
-
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("reader", choices=TARGETS)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="read this case alone, and keep its file")
-    parser.add_argument("--folder", type=Path, default=None, help="where the file of a case lies")
-    options = parser.parse_args()
-    folder = options.folder or Path(tempfile.mkdtemp())
-    folder.mkdir(parents=True, exist_ok=True)
-    end, counts, faults = time.monotonic() + 60 * options.minutes, collections.Counter[str](), 0
-    for case in cases(TARGETS[options.reader], options.seed, folder, options.only or 0):
-        counts[case.outcome if case.outcome in ("read", "refused") else "other"] += 1
-        if case.fault:
-            faults += 1
-            print(f"case {case.number}, {case.seconds:.1f} s: {case.outcome[:300]}", flush=True)
-        if case.number == options.only or time.monotonic() > end:
-            break
-    print(f"{options.reader}, seed {options.seed}: {sum(counts.values())} cases, {dict(counts)}, {faults} faults")
-    sys.exit(faults > 0)
-
-
-if __name__ == "__main__":
-    main()
+RNA_FILES = {name: data.replace(b"T", b"U").replace(b"t", b"u") for name, data in FASTA.items()}
+PROTEIN_FILES = {name: data.replace(b"N", b"X").replace(b"n", b"x") for name, data in FASTA.items()}
+TARGETS = {
+    "fasta": changed_files(lambda: FASTA, changed_and_packed, fasta(DNA), SHORT),
+    "fasta_rna": changed_files(lambda: RNA_FILES, changed_and_packed, fasta(RNA), SHORT),
+    "fasta_protein": changed_files(lambda: PROTEIN_FILES, changed_and_packed, fasta(PROTEIN), SHORT),
+    "bed": changed_files(lambda: BED, changed_and_packed, bed, SHORT),
+    "sites": changed_files(lambda: BED, changed_and_packed, sites, SHORT),
+}
+"""Readers by their names."""

@@ -178,6 +178,52 @@ def users_own(x: Tensor) -> Tensor:
     return flat(layers.GroupNormalization(2)(x))
 
 
+class Wide(layers.Conv1D):
+    """A standard layer that the user named, with a setting of its own."""
+
+    def __init__(self, filters: int, note: str = "", **options: Any) -> None:
+        super().__init__(filters, 5, padding="same", **options)
+        self.note = note
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "note": self.note}
+
+
+class SoftmaxPooling(layers.Layer):
+    """Attention pooling of pairs of positions, written with operations."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.logits = self.add_weight(shape=(shape[-1], shape[-1]), name="logits")
+        self.out = layers.Dense(3, activation="tanh")
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        pairs = ops.reshape(x, (-1, x.shape[1] // 2, 2, x.shape[2]))
+        weights = ops.softmax(ops.matmul(pairs, self.logits), axis=-2)
+        return self.out(ops.sum(pairs * weights, axis=-2))
+
+
+def users_layers(x: Tensor) -> Tensor:
+    """Code of the user's own whose operations have rules."""
+    x = Wide(4, note="mine", activation=lambda v: v * ops.sigmoid(1.702 * v), name="wide")(x)
+    x = layers.Activation(two_thirds)(layers.Lambda(lambda v: v * 2 - ops.min(v, axis=-1, keepdims=True))(x))
+    return flat(SoftmaxPooling(name="pooled")(x))
+
+
+def aligned_merges(x: Tensor) -> Tensor:
+    """Merges of tensors with and without positions, as in squeeze-and-excitation."""
+    x = conv(4, 3, padding="same", activation="relu")(x)
+    gate = layers.Dense(4, activation="sigmoid")(layers.GlobalAveragePooling1D()(x))
+    return conv(2, 3)(layers.Add()([layers.Multiply()([x, gate]), gate]))
+
+
+def moved_operations(x: Tensor) -> Tensor:
+    y = conv(4, 3, padding="same")(x)
+    y = ops.concatenate([ops.roll(y, 3, axis=1), ops.tile(y, (1, 1, 2)), ops.take(y, [3, 0], axis=2)], axis=-1)
+    z = ops.cumsum(y, axis=-1) + ops.tile(ops.min(y, axis=-1, keepdims=True), (1, 1, 14))
+    z = z * ops.std(y, axis=-1, keepdims=True) + ops.prod(ops.tanh(z), axis=2, keepdims=True)
+    return layers.Dense(2)(ops.concatenate([ops.amin(z, axis=1), ops.logsumexp(y, axis=-1)], axis=-1))
+
+
 def two_dimensional(x: Tensor) -> Tensor:
     one = layers.Conv2D(4, (1, 5), activation="relu")(layers.Reshape((1, LENGTH, 4))(x))
     one = layers.BatchNormalization()(layers.DepthwiseConv2D((3, 3), depth_multiplier=2, padding="same")(one))
@@ -254,7 +300,10 @@ ONE_INPUT: dict[str, Callable[[Tensor], Any]] = {
         strided,
         transposed,
         two_dimensional,
+        users_layers,
         users_own,
+        aligned_merges,
+        moved_operations,
     )
 }
 OPAQUE = {
@@ -263,7 +312,7 @@ OPAQUE = {
     "products_of_positions": {"Einsum"},
     "recurrent": {"Bidirectional", "GRU"},
     "square_kernels": {"MaxPooling2D"},
-    "users_own": {"two_thirds", "Twice", "Lambda", "GroupNormalization"},
+    "users_own": {"GroupNormalization"},
 }
 """What only Keras itself can call, by model."""
 

@@ -62,6 +62,15 @@ def test_records_that_are_set_aside_keep_their_places(tmp_path):
     assert [record.sequence for record in shorter.read(0, 5)] == [None, None, "MK", None, None]
 
 
+def test_names_and_letters_that_are_no_text_or_have_odd_capitals(tmp_path):
+    path = tmp_path / "a.fa"
+    path.write_bytes(">c\xe9 x\nmk\xe9\n".encode("latin-1") + ">d\x0bmore\nM\u0131K\n>e\u2028f\nM K\tV\n".encode())
+    first, second, third = FastaSource(path, PROTEIN).read(0, 3)
+    assert (first.name, first.reason, first.detail) == ("c\ufffd", Reason.OTHER_LETTERS, r"'\xe9' at position 2")
+    assert (second.name, second.reason, second.detail) == ("d", Reason.OTHER_LETTERS, "'\u0131' at position 1")
+    assert (third.name, third.sequence) == ("e\u2028f", "MKV")
+
+
 def test_a_file_that_lost_records_is_noticed(tmp_path):
     path = tmp_path / "a.fa"
     path.write_text(TEXT)

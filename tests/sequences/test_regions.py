@@ -4,6 +4,7 @@ import gzip
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from attribution_bench.sequences.regions import (
     parse_locus,
     read_regions,
 )
-from attribution_bench.sequences.source import Reason, SequenceSource, SourceRecord
+from attribution_bench.sequences.source import Assuming, Reason, SequenceSource, SourceRecord
 
 CHR1 = "".join(np.random.default_rng(1).choice(list("ACGT"), 200))
 GAP = CHR1[:40] + "N" * 30 + CHR1[70:100]
@@ -57,6 +58,48 @@ def test_a_summit_stands_where_the_centre_would(genome: Genome) -> None:
     about = [r.start for r in records(genome, peak, without, windows=Windows(21, anchor="summit"))]
     assert about == [43, 60]
     assert [r.start for r in records(genome, peak, windows=Windows(21))] == [60]
+
+
+PEAKS = (
+    "chr1\t20\t60\ta\t9\t.\t1.5\t-1\t2e3\t8\nchr1\t80\t120\tb\t9\t+\t1\t1\t1\t20\nchr1\t80\t99\tc\t0\t.\t1\t1\t1\t-1\n"
+)
+
+
+def test_summits_of_a_file_that_is_not_named_narrow_peak_are_told_of(
+    genome: Genome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, renamed, packed = (tmp_path / name for name in ("a.narrowPeak", "a.bed", "ENCFF.bed.gz"))
+    for path in (named, renamed):
+        path.write_text(PEAKS)
+    packed.write_bytes(gzip.compress(PEAKS.encode(), mtime=0))
+    about_summits = [18, 90, 79]
+    assert [r.start for r in read_regions(named, genome, Windows(20)).read(0, 3)] == about_summits
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PEAKS.encode())))
+    for path, name in ((renamed, "a.bed"), (packed, "ENCFF.bed.gz"), ("-", "standard input")):
+        source = read_regions(path, genome, Windows(20))
+        assert [r.start for r in source.read(0, 3)] == [30, 90, 79]
+        (words,) = source.assumptions
+        assert words.startswith(f"{name} has the ten columns of narrowPeak")
+        assert "1 of 3 summits elsewhere" in words
+        assert isinstance(source, Assuming)
+    for anchor, starts in (("summit", about_summits), ("centre", [30, 90, 79])):
+        source = read_regions(renamed, genome, Windows(20, anchor=anchor))
+        assert ([r.start for r in source.read(0, 3)], source.assumptions) == (starts, ())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\t8\n", "\t20\n"),  # every summit is a centre, or was not called
+        lambda text: text.replace("\t8\n", "\t40\n"),  # beyond its region
+        lambda text: text.replace("\t8\n", "\t8\tmore\n"),
+        lambda text: text.replace("2e3", "x"),
+        lambda text: "chr1\t5\t9\n" + text,
+    ],
+)
+def test_columns_of_another_meaning_are_not_taken_for_summits(genome: Genome, tmp_path: Path, change: Any) -> None:
+    (tmp_path / "a.bed").write_text(change(PEAKS))
+    assert read_regions(tmp_path / "a.bed", genome, Windows(20)).assumptions == ()
 
 
 def test_the_strand_is_respected_when_asked(genome: Genome) -> None:

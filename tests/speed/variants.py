@@ -20,7 +20,7 @@ from rich.table import Table
 import attribution_bench as ab
 from attribution_bench.models import predict
 from attribution_bench.sequences.genome import Genome
-from attribution_bench.variants import Effects, ProfileEffects, SplicingEffects
+from attribution_bench.variants import Effects, ProfileEffects, ScoringOptions, SplicingEffects
 from attribution_bench.variants.job import score_vcf
 from attribution_bench.variants.score import variant_scorer
 from real_architectures import SpliceAIBlock
@@ -75,12 +75,12 @@ def ratio(model: torch.nn.Module, length: int, effects: Effects, folder: Path) -
     """Return the processor's seconds of a variant, those of two full passes, and the ratio: medians over rounds."""
     fasta, vcf = files(folder)
     sequences = ab.as_sequence_model(model)
-    scorer = variant_scorer(sequences, Genome(fasta), length=length, effects=effects)
+    scorer = variant_scorer(sequences, Genome(fasta), ScoringOptions(length, effects))
     one_hot = np.eye(4, dtype=np.float32)[np.random.default_rng(1).integers(0, 4, (2 * VARIANTS, length))]
     rows = one_hot.transpose(0, 2, 1)
 
     def score() -> None:
-        score_vcf(scorer, vcf, folder / "effects.tsv", annotated=folder / "annotated.vcf.gz")
+        score_vcf(scorer, vcf, folder / "effects.tsv", annotated=folder / "annotated.vcf.gz", restart=True)
 
     def in_full() -> None:
         with sequences.inference():

@@ -5,7 +5,9 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
+import pandas
 import pyBigWig
 import pytest
 
@@ -45,8 +47,12 @@ def test_what_is_not_scored_yet_is_told_from_what_is(fasta, tmp_path):
     (tmp_path / "store/markers/000000.json").unlink()
     (tmp_path / "store/sequence_name/c/0").write_bytes(b"torn")
     assert StoredScores(tmp_path / "store").scored.tolist() == []
-    with pytest.raises(InvalidInputError, match="no scored sequence"):
+    with pytest.raises(InvalidInputError, match="no scored sequence: its job has scored none yet"):
         SelectedScores(StoredScores(tmp_path / "store"))
+    poisoned = tmp_path / "poisoned.fa"
+    poisoned.write_text(">a\nACGT\n>b\nACGG\n")
+    with pytest.raises(InvalidInputError, match="no scored sequence: every one is set aside"):
+        SelectedScores(stored(poisoned, tmp_path / "poisoned", options={"poison": "A"}))
 
 
 def test_sequences_are_found_by_name_or_index(tmp_path):
@@ -141,11 +147,12 @@ class Padded(ListedSource):
 
     def read(self, start, stop):
         found = [SourceRecord("a", "NNACGTAC", "chr1", -2, 6, "+"), SourceRecord("b", "ACGTACGT", "chr1", 4, 12, "-")]
-        return [*found, SourceRecord("c", "ACGTANNN", "chr1", 15, 23, "+")][start:stop]
+        last = SourceRecord("c", "NNNTACGT", "chr1", 15, 23, "-", contig_length=20)
+        return [*found, last][start:stop]
 
 
 def test_regions_beyond_their_contig_have_scores_within_it_only(fasta, tmp_path):
-    listed = Padded(Sequences(("a", "b", "c"), ("NNACGTAC", "ACGTACGT", "ACGTANNN"), "padded"))
+    listed = Padded(Sequences(("a", "b", "c"), ("NNACGTAC", "ACGTACGT", "NNNTACGT"), "padded"))
     run(replace(numpy_job(fasta, contents=("scores", "observed")), source=listed), tmp_path / "store")
     scores = StoredScores(tmp_path / "store")
     assert scores.result("weights", 0, 1).intervals is None
@@ -156,13 +163,17 @@ def test_regions_beyond_their_contig_have_scores_within_it_only(fasta, tmp_path)
     with pyBigWig.open(str(tmp_path / "a.bw")) as file:
         values = file.values("chr1", 0, 20)
     expected = np.full(20, np.nan)
-    expected[15:20] = observed[2][:5]
+    expected[15:20] = observed[2][::-1][:5]
     expected[4:12] = observed[1][::-1]
     expected[0:6] = observed[0][2:]
     np.testing.assert_allclose(values, expected, rtol=1e-6)
     *_, regions = export_modisco(selected, tmp_path / "modisco")
     lines = [line.split("\t") for line in regions.read_text().splitlines()]
-    assert [(line[1], line[2], line[9]) for line in lines] == [("0", "6", "2"), ("4", "12", "4"), ("15", "23", "4")]
+    assert [(line[1], line[2], line[9]) for line in lines] == [("0", "6", "2"), ("4", "12", "4"), ("15", "20", "4")]
+    (table,) = export_tsv(selected, tmp_path / "a.tsv")
+    positions = pandas.read_csv(table, sep="\t")["genome_position"].to_numpy().reshape(3, 8)
+    assert positions[0].tolist() == [-1, -1, *range(6)]
+    assert positions[2].tolist() == [-1, -1, -1, *range(19, 14, -1)]
 
 
 def test_a_track_takes_places_and_sizes(fasta, tmp_path):
@@ -180,6 +191,43 @@ def test_a_track_takes_places_and_sizes(fasta, tmp_path):
         sizes.write_text(text)
         with pytest.raises(InvalidInputError, match="no sizes of contigs"):
             read_sizes(sizes)
+
+
+def test_exports_hold_the_mean_of_models_and_strands(fasta, tmp_path):
+    letters = tuple("".join(np.random.default_rng(seed).choice(list("ACGT"), 12)) for seed in range(5))
+    places = tuple(Interval("chr1", 20 * row, 20 * row + 12, "+-"[row % 2]) for row in range(5))
+    source = ListedSource(Sequences(tuple("abcde"), letters, "made up", intervals=places))
+    job = numpy_job(fasta, models=3, members=True, both_strands=True, shard_size=2)
+    run(replace(job, source=source), tmp_path / "store")
+    one_hot = DNA.one_hot(letters).astype(np.float64)
+    passes = []
+    for model in map(NumpyModel, range(3)):
+        method = METHODS["weights"](model)
+        passes += [
+            method.attribute(letters).scores,
+            method.attribute(np.ascontiguousarray(one_hot[:, ::-1, ::-1])).scores[:, ::-1, ::-1],
+        ]
+    scores = np.mean(passes, axis=0, dtype=np.float64)
+    observed = (scores * one_hot).sum(axis=1)
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    selected = SelectedScores(StoredScores(tmp_path / "store"))
+    _, archive, _ = export_modisco(selected, tmp_path / "modisco")
+    np.testing.assert_allclose(np.load(archive)["arr_0"], scores, **close)
+    path, _ = export_chrombpnet(selected, tmp_path / "a.h5")
+    with h5py.File(path) as file:
+        np.testing.assert_allclose(file["shap/seq"], scores, **close)
+        np.testing.assert_allclose(file["projected_shap/seq"], scores * one_hot, **close)
+    for table in (
+        pandas.read_csv(export_tsv(selected, tmp_path / "a.tsv")[0], sep="\t"),
+        pandas.read_parquet(export_parquet(selected, tmp_path / "a.parquet")[0]),
+    ):
+        np.testing.assert_allclose(table["observed"].to_numpy().reshape(5, 12), observed, **close)
+        np.testing.assert_allclose(table["score_T"].to_numpy().reshape(5, 12), scores[:, 3], **close)
+    (path,) = export_bigwig(selected, tmp_path / "a.bw", {"chr1": 100})
+    with pyBigWig.open(str(path)) as file:
+        for row, place in enumerate(places):
+            forward = observed[row][::-1] if place.strand == "-" else observed[row]
+            np.testing.assert_allclose(file.values("chr1", place.start, place.end), forward, **close)
 
 
 @pytest.mark.parametrize("overlaps", ["mean", "max", "first"])

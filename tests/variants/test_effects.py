@@ -1,11 +1,13 @@
 """Effects worked by hand, and held against SciPy."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
-from attribution_bench.errors import InvalidInputError, TargetError
+from attribution_bench.errors import InvalidInputError, TargetError, UnsupportedError
 from attribution_bench.models import OutputSpec
 from attribution_bench.variants import ProfileEffects, ScalarEffects, SplicingEffects
 from attribution_bench.variants.effects import ModelOutputs
@@ -119,13 +121,38 @@ def test_the_other_strand_is_turned_round() -> None:
 
 
 def test_positions_that_are_not_central_have_one_strand() -> None:
-    for effects, values in (
-        (ProfileEffects().bind(outputs(profile=(5,))), {"profile": np.zeros((1, 5))}),
-        (SplicingEffects({"donor": 0}).bind(outputs(classes=(3, 5))), {"classes": np.zeros((1, 3, 5))}),
+    for effects in (
+        ProfileEffects().bind(outputs(profile=(5,))),
+        SplicingEffects({"donor": 0}).bind(outputs(classes=(3, 5))),
     ):
-        effects.quantities(values, "+")
-        with pytest.raises(TargetError, match="window of one letter more or less"):
-            effects.quantities(values, "-")
+        assert effects.strand_assumptions("+") == ()
+        for strands in ("-", "+-"):
+            with pytest.raises(TargetError, match="window of one letter more or less"):
+                effects.strand_assumptions(strands)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("target", "shapes", "assumed"),
+    [
+        (("profile", 3), {"profile": (9,), "count": (1,)}, 1),
+        ("all", {"profile": (9,), "count": (1,)}, 1),
+        ("count", {"profile": (9,), "count": (1, 1)}, 0),
+        (("profile", "sum"), {"profile": (9, 2), "count": (1,)}, 0),
+    ],
+)
+def test_what_strands_take_for_granted_is_said(target: Any, shapes: dict[str, tuple[int, ...]], assumed: int) -> None:
+    effects = ScalarEffects(target).bind(outputs(**shapes))
+    assert effects.strand_assumptions("-") == ()
+    texts = effects.strand_assumptions("+-")  # type: ignore[arg-type]
+    assert len(texts) == assumed
+    assert all("'profile' (9,) are taken for tasks" in text for text in texts)
+
+
+@pytest.mark.parametrize("target", [("profile", (3, 0)), ("profile", 3), "profile", "all"])
+def test_places_of_several_axes_have_one_strand(target: Any) -> None:
+    effects = ScalarEffects(target).bind(outputs(profile=(9, 2), count=(1,)))
+    with pytest.raises(UnsupportedError, match="profile:sum"):
+        effects.strand_assumptions("+-")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ import pytest
 import torch
 
 import attribution_bench as ab
-from attribution_bench.errors import InvalidInputError, OutputError, SequenceError
+from attribution_bench.errors import InvalidInputError, OutputError, SequenceError, SetAsideError
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import Variant, VariantReason
-from attribution_bench.variants import ScalarEffects, job, score
+from attribution_bench.variants import ScalarEffects, ScoringOptions, job, score
 from attribution_bench.variants.job import score_vcf
+from attribution_bench.variants.rows import read_effects
 from attribution_bench.variants.score import VariantScorer, variant_scorer
-from attribution_bench.variants.table import Summary, read_effects, write_effects
+from attribution_bench.variants.summary import Summary
+from attribution_bench.variants.table import write_effects
 from attribution_bench.variants.vcf import VcfFile
 
 EXAMPLES = Path(str(files("attribution_bench.sequences") / "data" / "examples"))
@@ -52,7 +55,7 @@ def method() -> ab.InSilicoMutagenesis:
 
 @pytest.fixture
 def scorer(method: ab.InSilicoMutagenesis, genome: Genome) -> VariantScorer:
-    return variant_scorer(method, genome, length=LENGTH, effects=ScalarEffects("all"))
+    return variant_scorer(method, genome, ScoringOptions(LENGTH, ScalarEffects("all")))
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def vcf(path: Path, lines: list[str], header: str = HEADER, columns: str = COLUM
 
 def test_the_examples_are_scored_and_annotated(method: ab.InSilicoMutagenesis, tmp_path: Path) -> None:
     genome = Genome(shutil.copy(EXAMPLES / "genome.fa", tmp_path))
-    scorer = variant_scorer(method, genome, length=LENGTH, effects=ScalarEffects("all"))
+    scorer = variant_scorer(method, genome, ScoringOptions(LENGTH, ScalarEffects("all")))
     table, annotated = tmp_path / "effects.tsv", tmp_path / "new" / "annotated.vcf.gz"
     summary = score_vcf(scorer, VCF, table, annotated=annotated)
     assert (summary.total, summary.scored, summary.resumed) == (20, 17, 0)
@@ -111,7 +114,8 @@ def test_the_examples_are_scored_and_annotated(method: ab.InSilicoMutagenesis, t
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
         aside = ["." if reason == "." else "OVERLAPPING_DELETION" for reason in rows["set_aside"]]
         assert list(record.info.get("AB_set_aside", aside)) == aside
-    assert len(list(tmp_path.iterdir())) == 5, "the genome, its index, the table, its settings, the new folder"
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"genome.fa", "genome.fa.fai", "effects.tsv", "effects.tsv.json", ".effects.tsv.lock", "new"}
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -123,6 +127,7 @@ def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bytes(
     content, random = whole.read_bytes(), np.random.default_rng(1)
     for cut in [0, 10, len(content) - 1, len(content), *random.integers(0, len(content), 20).tolist()]:
         path = tmp_path / "stopped.tsv"
+        path.unlink(missing_ok=True)
         path.with_name("stopped.tsv.partial").write_bytes(content[:cut])
         path.with_name("stopped.tsv.json").write_text(json.dumps({"model": "m"}))
         summary = write_effects(scorer, many, path, {"model": "m"})
@@ -177,13 +182,132 @@ def test_other_settings_and_other_variants_are_refused(
 
     with pytest.raises(KeyboardInterrupt):
         write_effects(scorer, many, path, {"length": 40, "strand": "+"}, progress=stopped)
-    with pytest.raises(InvalidInputError, match="strand: '\\+' then, 'both' now"):
+    with pytest.raises(InvalidInputError, match="strand: '\\+' in the table, 'both' now"):
         write_effects(scorer, many, path, {"length": 40, "strand": "both"})
     with pytest.raises(SequenceError, match="the run that was stopped scored"):
         write_effects(scorer, many[1:], path, {"length": 40, "strand": "+"})
-    with pytest.raises(SequenceError, match="there is None now"):
+    with pytest.raises(SequenceError, match="there is nothing more now"):
         write_effects(scorer, many[:2], path, {"length": 40, "strand": "+"})
     assert write_effects(scorer, many[1:], path, {"length": 41}, restart=True).resumed == 0
+
+
+class Counting:
+    """A predictor that counts what it is asked for."""
+
+    def __init__(self, predictor: Any) -> None:
+        self.predictor, self.alleles = predictor, 0
+
+    def predict(self, alleles: Any, *rest: Any) -> Any:
+        self.alleles += len(alleles)
+        return self.predictor.predict(alleles, *rest)
+
+
+@pytest.fixture
+def counting(scorer: VariantScorer) -> tuple[VariantScorer, Counting]:
+    (member,) = scorer.members
+    counter = Counting(member.predictor)
+    return replace(scorer, members=(replace(member, predictor=counter),)), counter  # type: ignore[arg-type]
+
+
+def test_a_complete_table_is_not_computed_again(
+    counting: tuple[VariantScorer, Counting], many: list[Variant], tmp_path: Path
+) -> None:
+    (scorer, counter), path = counting, tmp_path / "effects.tsv"
+    first = write_effects(scorer, many, path, {"strand": "+"})
+    content, asked, finished = path.read_bytes(), counter.alleles, []
+    again = write_effects(scorer, many, path, {"strand": "+"}, finish=finished.append)
+    assert (again.total, again.scored, again.kept, again.new) == (first.total, first.scored, first.total, 0)
+    assert (again.set_aside, again.duplicates) == (first.set_aside, first.duplicates)
+    assert (counter.alleles, path.read_bytes(), finished) == (asked, content, [path])
+    with pytest.raises(InvalidInputError, match="strand: '\\+' in the table, 'both' now"):
+        write_effects(scorer, many, path, {"strand": "both"})
+    with pytest.raises(InvalidInputError, match=f"is complete and has {many[3]}, which is not among the variants"):
+        write_effects(scorer, [*many[:3], *many[4:]], path, {"strand": "+"})
+    with pytest.raises(SetAsideError):
+        write_effects(scorer, many, path, {"strand": "+"}, fatal=[VariantReason.REF_MISMATCH])
+    path.with_name("effects.tsv.json").unlink()
+    with pytest.raises(InvalidInputError, match=r"effects\.tsv\.json, which tells its settings, is missing"):
+        write_effects(scorer, many, path, {"strand": "+"})
+    assert (counter.alleles, path.read_bytes()) == (asked, content)
+    assert write_effects(scorer, many[:7], path, {"strand": "both"}, restart=True).new == 7
+    assert len(list(read_effects(path))) == 7
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("kept", [slice(0, 20), slice(0, None, 2), slice(30, None), slice(0, 1)])
+def test_of_more_variants_only_the_new_ones_are_scored_also_after_a_stop(
+    counting: tuple[VariantScorer, Counting], many: list[Variant], tmp_path: Path, kept: slice
+) -> None:
+    (scorer, counter), path = counting, tmp_path / "effects.tsv"
+    few = many[kept]
+    write_effects(scorer, few, path, {})
+    old, asked = path.read_bytes(), counter.alleles
+    summary = write_effects(scorer, many, path, {})
+    whole = path.read_bytes()
+    placed = len([v for v in many if v not in few])
+    assert counter.alleles - asked <= placed
+    assert (summary.kept, summary.new, summary.total) == (len(few), len(many) - len(few), len(many))
+    assert {*old.splitlines()} <= {*whole.splitlines()}
+    write_effects(scorer, many, tmp_path / "at_once.tsv", {})
+    for one, other in zip(read_effects(path), read_effects(tmp_path / "at_once.tsv"), strict=True):
+        assert (one.variant, one.normalised, one.reason) == (other.variant, other.normalised, other.reason)
+        assert one.score(scorer.columns).effects == pytest.approx(
+            other.score(scorer.columns).effects, abs=1e-12, nan_ok=True
+        )
+    # Stopped anywhere on the way from the shorter table to the longer one.
+    for cut in np.random.default_rng(2).integers(0, len(whole), 8).tolist():
+        path.write_bytes(old)
+        path.with_name("effects.tsv.partial").write_bytes(whole[:cut])
+        assert write_effects(scorer, many, path, {}).total == len(many)
+        assert path.read_bytes() == whole
+
+
+def test_a_table_of_another_model_is_refused_by_itself(scorer: VariantScorer, genome: Genome, tmp_path: Path) -> None:
+    path, file = (
+        tmp_path / "effects.tsv",
+        vcf(tmp_path / "a.vcf", [f"chr1\t9\t.\t{genome.fetch('chr1', 8, 9)}\tN\t.\t.\t."]),
+    )
+    score_vcf(scorer, file, path)
+    assert score_vcf(scorer, file, path).kept == 1
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4 * LENGTH, 2)).double()
+    other = variant_scorer(ab.get_method("standard_ism")(model), genome, scorer.options)
+    with pytest.raises(InvalidInputError, match="weights_sha256: 0: "):
+        score_vcf(other, file, path)
+    wider = variant_scorer(scorer.members[0].predictor._method, genome, replace(scorer.options, overhang="drop"))
+    with pytest.raises(InvalidInputError, match="overhang: 'pad' in the table, 'drop' now"):
+        score_vcf(wider, file, path)
+
+
+def test_alleles_that_come_again_are_scored_and_counted(scorer: VariantScorer, genome: Genome, tmp_path: Path) -> None:
+    # An A less in a run of two, written in two ways; and a substitution twice.
+    letters = genome.fetch("chr1", 0, 400)
+    at = next(place for place in range(100, 300) if letters[place] == letters[place + 1] != letters[place - 1])
+    twice = Variant("chr1", 50, letters[50], "ACGT"["CGTA".index(letters[50])])
+    variants = [
+        twice,
+        Variant("chr1", at - 1, letters[at - 1 : at + 1], letters[at - 1]),
+        Variant("chr1", at, letters[at : at + 2], letters[at]),
+        replace(twice, name="again"),
+        Variant("1", 5, "A", "C"),
+        Variant("1", 5, "A", "C"),
+    ]
+    summary = write_effects(scorer, variants, tmp_path / "effects.tsv", {})
+    assert (summary.scored, summary.total, summary.duplicates) == (4, 6, 2)
+
+
+def test_a_lock_is_not_lost_by_who_waits_for_it(scorer: VariantScorer, many: list[Variant], tmp_path: Path) -> None:
+    path = tmp_path / "effects.tsv"
+    write_effects(scorer, many[:1], path, {})
+    lock = path.with_name(".effects.tsv.lock")
+    before = lock.stat().st_ino
+
+    def second() -> Iterator[Variant]:
+        # The file that the first run locked is the one that a third run finds.
+        assert lock.stat().st_ino == before
+        yield from many[:2]
+
+    write_effects(scorer, second(), path, {}, restart=True)
+    assert lock.stat().st_ino == before
 
 
 def test_two_runs_into_one_table_are_refused(scorer: VariantScorer, many: list[Variant], tmp_path: Path) -> None:
@@ -207,7 +331,7 @@ def test_another_file_in_the_place_of_the_table_is_refused(scorer: VariantScorer
 
 def test_reasons_may_be_fatal(scorer: VariantScorer, many: list[Variant], tmp_path: Path) -> None:
     path = tmp_path / "effects.tsv"
-    with pytest.raises(SequenceError, match=r"chr1:\d+:.:.: reference is not what the genome has \(the genome has .\)"):
+    with pytest.raises(SetAsideError, match=r"chr1:\d+:.:.: reference is not what the genome has \(the genome has .\)"):
         write_effects(scorer, many, path, {}, fatal=[VariantReason.REF_MISMATCH])
     assert not path.exists()
     assert write_effects(scorer, many, path, {}, fatal=[VariantReason.NO_CONTIG]).set_aside[VariantReason.REF_MISMATCH]

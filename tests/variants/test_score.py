@@ -15,41 +15,12 @@ from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import Variant, VariantReason, normalised
 from attribution_bench.variants import ProfileEffects, ScalarEffects, SplicingEffects, score_variants
 from attribution_bench.variants.score import BLOCK, partial_passes
+from variants_by_hand import LENGTH, contig_letters, random_variants, spliced
 
-LENGTH = 60
 CROPPED = 5
 """Positions at either end of the window that the model has no output for."""
 InFull = Callable[[list[str]], dict[str, np.ndarray]]
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
-
-
-def contig_letters(genome: Genome, contig: str) -> str:
-    return genome.fetch(contig, 0, genome.length(contig))
-
-
-def random_variants(genome: Genome, contig: str, count: int, seed: int = 0) -> list[Variant]:
-    """Substitutions, insertions and deletions of up to five letters, all along a contig."""
-    random, letters, variants = np.random.default_rng(seed), contig_letters(genome, contig), []
-    while len(variants) < count:
-        position = int(random.integers(0, len(letters)))
-        if random.random() < 0.5:
-            reference = letters[position]
-            alternative = str(random.choice([letter for letter in "ACGT" if letter != reference]))
-        else:
-            reference = letters[position : position + int(random.integers(1, 6))]
-            alternative = "".join(random.choice(list("ACGT"), random.integers(1, 6)))
-        if reference != alternative and set(reference) <= set("ACGT"):
-            variants.append(Variant(contig, position, reference, alternative))
-    return variants
-
-
-def spliced(genome: Genome, variant: Variant, middle: int) -> tuple[str, str]:
-    """Windows of both alleles about a position, cut from the contig and from the contig with the variant in it."""
-    letters = contig_letters(genome, variant.contig)
-    end = variant.position + len(variant.reference)
-    with_variant = letters[: variant.position] + variant.alternative + letters[end:]
-    padding, start = "N" * LENGTH, middle - LENGTH // 2 + LENGTH
-    return tuple((padding + text + padding)[start : start + LENGTH] for text in (letters, with_variant))
 
 
 def predicted(in_full: InFull, sequence: str, strand: str) -> dict[str, np.ndarray]:
@@ -75,6 +46,7 @@ def engine(profiles: torch.nn.Module) -> ab.InSilicoMutagenesis:
     return method
 
 
+@pytest.mark.filterwarnings("ignore:both strands")
 @pytest.mark.parametrize("contig", ["chr1", "short", "gap"])
 @pytest.mark.parametrize("strand", ["+", "-", "both"])
 @pytest.mark.parametrize("share_within", [0, 7])

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError, MissingDependencyError, OutputError
 from attribution_bench.storage.exports.overlaps import Overlaps, Pile
-from attribution_bench.storage.record_arrays import CHROMOSOME, START, STRAND
+from attribution_bench.storage.record_arrays import CHROMOSOME, CONTIG_LENGTH, START, STRAND
 from attribution_bench.storage.selected_scores import SelectedScores
 from attribution_bench.storage.whole_files import whole_file
 
 SUFFIXES = (".bw", ".bigwig")
 
 
-def export_bigwig(selected: SelectedScores, path: Path, sizes: Mapping[str, int], overlaps: str = "mean") -> list[Path]:
+def export_bigwig(
+    selected: SelectedScores, path: Path, sizes: Mapping[str, int] | None = None, overlaps: str = "mean"
+) -> list[Path]:
     """Write the observed score of every position that a region covers, in the genome's order; returns the path.
 
     Parameters
@@ -27,7 +29,7 @@ def export_bigwig(selected: SelectedScores, path: Path, sizes: Mapping[str, int]
     path
         The file.
     sizes
-        Contig -> letters, as the genome's index has them.
+        Contig -> letters, as the genome's index has them; those of the genome that was scored by default.
     overlaps
         What becomes of positions that several regions cover; see `Overlaps`.
 
@@ -49,7 +51,10 @@ def export_bigwig(selected: SelectedScores, path: Path, sizes: Mapping[str, int]
         import pybigtools
     except ImportError as error:
         raise MissingDependencyError.of("pybigtools", "genomics", "a bigWig file") from error
-    places = _checked_places(selected, sizes)
+    places = {name: values[selected.records] for name, values in selected.store.places().items()}
+    if sizes is None:
+        sizes = _stored_sizes(places)
+    _check_places(selected, places, sizes)
     used = {contig: int(sizes[contig]) for contig in sorted(set(places[CHROMOSOME]))}
     # On disk, since the regions are read in the source's order and written in the genome's.
     with whole_file(path) as partial, tempfile.TemporaryFile(dir=path.parent) as file:
@@ -84,8 +89,13 @@ def read_sizes(path: Path) -> dict[str, int]:
         ) from error
 
 
-def _checked_places(selected: SelectedScores, sizes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
-    places = {name: values[selected.records] for name, values in selected.store.places().items()}
+def _stored_sizes(places: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """Return contig -> letters where the job knew them."""
+    pairs = zip(places[CHROMOSOME].tolist(), places[CONTIG_LENGTH].tolist(), strict=True)
+    return {contig: length for contig, length in pairs if length}
+
+
+def _check_places(selected: SelectedScores, places: Mapping[str, NDArray[Any]], sizes: Mapping[str, int]) -> None:
     for row, record in enumerate(selected.records):
         contig = places[CHROMOSOME][row]
         if not contig:
@@ -100,7 +110,6 @@ def _checked_places(selected: SelectedScores, sizes: Mapping[str, int]) -> dict[
                 f"sequence {record} begins at {places[START][row]}, beyond the {sizes[contig]} letters of {contig}; "
                 "give the genome that was scored"
             )
-    return places
 
 
 def _values(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from attribution_bench.storage.record_arrays import CHROMOSOME, END, START, STRAND
+from attribution_bench.storage.record_arrays import CHROMOSOME, CONTIG_LENGTH, END, START, STRAND
 from attribution_bench.storage.selected_scores import SelectedScores
 from attribution_bench.storage.whole_files import whole_file
 
@@ -23,9 +23,9 @@ def write_regions(path: Path, selected: SelectedScores) -> list[Path]:
     with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         for record in selected.records:
             start, end = int(places[START][record]), int(places[END][record])
-            # A window that was filled with N begins before its contig, which BED cannot say.
-            within = max(0, start)
+            # A window that was filled with N reaches beyond its contig, which BED cannot say.
+            within, last = max(0, start), min(end, int(places[CONTIG_LENGTH][record]) or end)
             summit = start + half - within
-            words = (places[CHROMOSOME][record], within, end, names[record], 0, places[STRAND][record], 0, -1, -1)
+            words = (places[CHROMOSOME][record], within, last, names[record], 0, places[STRAND][record], 0, -1, -1)
             file.write("\t".join(map(str, (*words, summit))) + "\n")
     return [path]

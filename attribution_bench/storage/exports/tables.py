@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import MissingDependencyError
-from attribution_bench.storage.record_arrays import CHROMOSOME, END, START, STRAND
+from attribution_bench.storage.record_arrays import CHROMOSOME, CONTIG_LENGTH, END, START, STRAND
 from attribution_bench.storage.selected_scores import Part, SelectedScores
 from attribution_bench.storage.whole_files import whole_file
 
@@ -102,13 +102,14 @@ def _columns(
 
 
 def genome_positions(records: NDArray[np.int64], places: dict[str, NDArray[Any]], length: int) -> NDArray[np.int64]:
-    """Return the 0-based position in the genome of every letter (n, L); -1 where it has none."""
+    """Return the 0-based position in the genome of every letter (n, L); -1 where it has none, as beyond the contig."""
     starts, ends = places[START][records][:, None], places[END][records][:, None]
     reverse = (places[STRAND][records] == "-")[:, None]
     offsets = np.arange(length)
     found = np.where(reverse, ends - 1 - offsets, starts + offsets)
     known = (places[CHROMOSOME][records] != "")[:, None]
-    return np.where(known & (found >= 0), found, -1)
+    lengths = places[CONTIG_LENGTH][records][:, None]
+    return np.where(known & (found >= 0) & ((found < lengths) | (lengths == 0)), found, -1)
 
 
 def _words(values: NDArray[Any]) -> list[str]:

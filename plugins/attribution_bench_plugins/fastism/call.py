@@ -51,7 +51,7 @@ class Call:
     def unmutated_predictions(self, unmutated: UnmutatedActivations) -> Selected:
         """Return the unmutated predictions of a group, (sequences, *selected)."""
         outputs = self.plan.graph.outputs.items()
-        return {k: v for output, name in outputs for k, v in self.select(output, unmutated.native[name]).items()}
+        return {k: v for output, name in outputs for k, v in self.select(output, unmutated.output(name)).items()}
 
     @cached_property
     def reaches(self) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from attribution_bench.explanation import Explanation, LayerExplanation
 from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.kernels.machine import OLDEST_LLVMLITE, has_compiler
+from attribution_bench_plugins.fastism.ops.base import POOL_BEFORE
 from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 from attribution_bench_plugins.fastism.ops.registry import SPECS
 from attribution_bench_plugins.fastism.planning.cost import Cost, full_cost, step_costs
@@ -18,7 +19,6 @@ UNCOMPILED = (
     "On a CPU, convolutions are faster compiled together with what follows them: "
     f"pip install 'llvmlite>={'.'.join(map(str, OLDEST_LLVMLITE))}'."
 )
-REMEDY = "pooling or striding before it would make that cheaper"
 
 
 def explain(plan: Plan | None, length: int, itemsize: int, decision: Decision) -> Explanation:
@@ -73,9 +73,24 @@ def _causes(plan: Plan) -> dict[Step, str]:
         joins = step.mode == "windowed" and step.layout is not None and step.layout.positional
         if step.reason and not step.reason.startswith(FOLLOWS):
             causes[step] = step.reason
-        elif joins and any(plan.steps[name].mode == "global" for name in step.node.inputs):
-            causes[step] = "a branch that has read all positions joins here, so that every position changes"
+        elif joins:
+            vectors = [name for name in step.node.inputs if plan.steps[name].mode == "global"]
+            if any(_has_read_all(plan, name) for name in vectors):
+                causes[step] = "a branch that has read all positions joins here, so that every position changes"
+            elif vectors:
+                causes[step] = "what a single position holds joins here, so that every position is computed"
     return causes
+
+
+def _has_read_all(plan: Plan, name: str) -> bool:
+    """Whether something without positions was computed from more than one of them."""
+    step = plan.steps[name]
+    if step.mode != "global":
+        return False
+    if step.node.op == "shift" and plan.steps[step.node.inputs[0]].mode == "windowed":
+        return False
+    before = [operand for operand in step.node.inputs if plan.steps[operand].mode == "global"]
+    return not before or any(_has_read_all(plan, operand) for operand in before)
 
 
 def _advice(plan: Plan, costs: dict[str, Cost]) -> list[str]:
@@ -86,7 +101,7 @@ def _advice(plan: Plan, costs: dict[str, Cost]) -> list[str]:
         share = sum((costs[name] for name in dependent), Cost()).work / total
         advice.append(
             f"{step.node.layer!r} needs every position: {reason}. "
-            f"It and what follows it take {share:.0%} of the time; {REMEDY}."
+            f"It and what follows it take {share:.0%} of the time; {step.remedy or POOL_BEFORE}."
         )
     if not causes and costs:
         heaviest = max(costs, key=lambda name: costs[name].work)

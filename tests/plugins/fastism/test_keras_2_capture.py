@@ -88,6 +88,31 @@ def test_layers_and_operations() -> None:
     assert_parity(method, x, standard(model, x))
 
 
+def test_code_of_users_is_followed() -> None:
+    import tensorflow as tf
+
+    class Gate(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.weight = self.add_weight(name="weight", shape=(shape[-1], shape[-1]))
+
+        def call(self, x: Any, training: bool = False) -> Any:
+            return x * tf.sigmoid(tf.matmul(x, self.weight))
+
+    class Named(layers.Conv1D):
+        """A layer that the user named."""
+
+    def make() -> Any:
+        x = tf_keras.Input((LENGTH, 4))
+        y = Named(4, 5, padding="same", activation=lambda v: v * tf.sigmoid(1.702 * v))(x)
+        y = layers.Lambda(lambda v: v - tf.reduce_mean(v, axis=-1, keepdims=True))(Gate()(y))
+        return tf_keras.Model(x, layers.Conv1D(2, 3)(y))
+
+    model, x = in_float64(make), random_one_hot(2)
+    method = ab.get_method("fastism")(model)
+    assert_parity(method, x, standard(model, x))
+    assert {layer.mode for layer in method.explain(LENGTH).layers} == {"windowed"}
+
+
 def test_a_keras_2_file_of_bpnet(tmp_path: Path) -> None:
     model, x = in_float64(bpnet), random_one_hot(2)
     control = np.random.default_rng(1).standard_normal((2, LENGTH, 2))

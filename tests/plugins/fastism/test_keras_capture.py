@@ -1,6 +1,7 @@
 """Keras models run on the same engine: its predictions are the model's own, at every position and letter."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 import attribution_bench as ab
 import keras_models
 from attribution_bench.errors import FallbackWarning
+from attribution_bench_plugins.fastism.capture.source import source_of
 from attribution_bench_plugins.fastism.planning.plan import Plan
 from keras_models import LENGTH, ONE_INPUT, OPAQUE, build, several_inputs
 
@@ -250,20 +252,69 @@ def falls_back(model: Any, match: str) -> None:
     assert "fallback" in result.metadata
 
 
-def test_a_subclassed_model_falls_back_and_says_so() -> None:
-    falls_back(keras_models.Subclassed(), "Subclassed is a subclassed Keras model")
-
-
-def test_a_functional_model_with_a_call_of_its_own_falls_back() -> None:
+def doubled() -> keras.Model:
     class Doubled(keras.Model):
         def call(self, inputs: Any, training: bool | None = None) -> Any:
             return 2 * super().call(inputs, training=training)
 
+    x = keras.Input((LENGTH, 4))
+    return Doubled(x, layers.Dense(1)(layers.Flatten()(layers.Conv1D(3, 3)(x))))
+
+
+@pytest.mark.parametrize("make", [keras_models.Subclassed, doubled])
+def test_models_with_a_call_of_their_own_are_followed_and_not_changed(make: Any) -> None:
+    model, x = keras_models.in_precision("float64", make), random_one_hot(2)
+    model(x.transpose(0, 2, 1))
+    before = [(len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in model._flatten_layers()]
+    method = ab.get_method("fastism")(model)
+    assert_parity(method.attribute(x, target="all"), brute_force(model, x), 1e-10)
+    steps = plan_of(method).steps.values()
+    assert [step.node.layer for step in steps if step.node.is_opaque] == []
+    assert any(step.mode == "windowed" and step.node.op == "conv" for step in steps)
+    after = [(len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in model._flatten_layers()]
+    assert after == before
+
+
+def test_a_model_that_branches_on_values_falls_back_and_says_so() -> None:
+    class Branching(keras.Model):
+        def call(self, x: Any) -> Any:
+            total = ops.sum(x, axis=(1, 2))
+            return total if float(total[0]) > 0 else -total
+
+    falls_back(Branching(dtype="float64"), "Branching is a subclassed Keras model")
+
+
+def test_layers_that_others_are_made_of_keep_windows() -> None:
+    for name in ("users_layers", "moved_operations"):
+        explanation = ab.get_method("fastism")(build(name)).explain(LENGTH)
+        assert {layer.layer: layer.reason for layer in explanation.layers if layer.reason} == {}
+    explanation = ab.get_method("fastism")(build("aligned_merges")).explain(LENGTH)
+    assert {layer.reason for layer in explanation.layers if layer.reason} == {
+        "a branch that has read all positions joins here, so that every position changes"
+    }
+
+
+def test_a_subclass_that_calls_in_its_own_way_is_not_taken_for_its_base() -> None:
+    class Shifted(layers.Conv1D):
+        def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+            return super().convolution_op(inputs, kernel) + 1e-12
+
     def make() -> keras.Model:
         x = keras.Input((LENGTH, 4))
-        return Doubled(x, layers.Dense(1)(layers.Flatten()(x)))
+        return keras.Model(x, layers.Dense(1)(layers.Flatten()(Shifted(3, 3, name="shifted")(x))))
 
-    falls_back(keras_models.in_precision("float64", make), "Doubled is a subclassed Keras model")
+    explanation = ab.get_method("fastism")(keras_models.in_precision("float64", make)).explain(LENGTH)
+    assert next(layer.layer for layer in explanation.layers if layer.mode == "full") == "shifted (Shifted)"
+
+
+def test_capture_warns_of_nothing() -> None:
+    model = build("recurrent")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        source = source_of(ab.as_sequence_model(model))
+        with source.model.inference():
+            source.capture(LENGTH, (), source.model.outputs(LENGTH, ()))
+    assert [str(warning.message) for warning in heard] == []
 
 
 def test_a_mask_falls_back() -> None:

@@ -68,7 +68,7 @@ REASONS = {
     "DanQ": ("lstm: lstm", "recurrent"),
     "Enformer": ("transformer.0.layers.1: matmul", "multiplies two tensors that both depend on the sequence"),
     "squeeze-excitation ResNet": ("first: mul", "a branch that has read all positions joins"),
-    "profile times count": ("softmax", "over axis 'p'"),
+    "profile times count": ("softmax", "its sum is taken over all positions"),
     "LSTM only": ("lstm: lstm", "recurrent"),
 }
 """Published architectures with a layer that needs every position: the first such layer, and why."""

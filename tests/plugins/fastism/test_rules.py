@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attribution_bench as ab
+import keras_models
 from attribution_bench.fastism import Local
 from attribution_bench.testing import ConformanceError, check_rules
 from attribution_bench_plugins.fastism.graph.ir import Node
@@ -179,7 +180,8 @@ def test_a_keras_layer_by_its_class() -> None:
         def call(self, x: object) -> object:
             length = x.shape[1] // self.size * self.size  # type: ignore[attr-defined]
             read = keras.ops.reshape(x[:, :length], (-1, length // self.size, self.size, x.shape[2]))  # type: ignore[index, attr-defined]
-            return keras.ops.sum(read * keras.ops.softmax(keras.ops.matmul(read, self.score), 2), 2)
+            # Sorting has no rule of its own, so that the layer stays whole.
+            return keras.ops.sort(read * keras.ops.softmax(keras.ops.matmul(read, self.score), 2), 2)[:, :, -1]
 
     def rule(node: Node, operands: Sequence[Operand]) -> Local:
         size = node.parameters["layer"].size
@@ -197,6 +199,13 @@ def test_a_keras_layer_by_its_class() -> None:
     found = ab.get_method("fastism")(model, rules={"AttentionPool": rule}).attribute(inputs, target="all").predictions
     truth = ab.get_method("standard_ism")(model).attribute(inputs, target="all").predictions
     assert_parity(dict(found), dict(truth), 1e-10)
+
+
+def test_a_rule_for_a_layer_that_is_followed_anyway_is_taken() -> None:
+    model = keras_models.build("users_layers")
+    rules = {"SoftmaxPooling": Local(2, 2), "Lambda": Local(1)}
+    layers = ab.get_method("fastism")(model, rules=rules).explain(keras_models.LENGTH).layers
+    assert {layer.reason for layer in layers} == {""}
 
 
 class Narrow(LocalFunction):

@@ -1,7 +1,7 @@
 """Capture of a functional or Sequential Keras model, of Keras 3 or Keras 2, layer by layer."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,18 +45,15 @@ def capture(
         The model has no graph, or its graph cannot be captured; the message is the reason.
     """
     library = library_of(model.model)
-    functional = library.functional(model.model)
-    if functional is None:
-        raise CaptureError(
-            f"{type(model.model).__name__} is a subclassed Keras model, whose layers cannot be followed; build it as a "
-            "functional model to make it fast"
-        )
     reader = _Reader(library, sequences.device)
     builder = reader.builder
     sequence = builder.source("input", "sequence", _two_batches(sequences))
     others = [builder.source("extra", f"extra_{i}", _two_batches(extra)) for i, extra in enumerate(extras)]
     length = sequences.shape[1 if model.layout == "NLA" else 2]
     given = model.arrange(Reference(sequence), tuple(Reference(name) for name in others), length)
+    functional = library.functional(model.model)
+    if functional is None:
+        functional = reader.calls_of(model.model, given)
     try:
         outputs = mapped(reader.walk(functional, given, ""), lambda leaf: leaf.name)
     except CaptureError:
@@ -87,6 +84,49 @@ class _Reader:
 
     def __init__(self, library: Library, device: torch.device) -> None:
         self.builder, self.library, self.device = GraphBuilder(), library, device
+
+    def calls_of(self, model: Any, given: Any) -> Functional:
+        """Return the graph of what a subclassed model calls on nodes; CaptureError where it cannot be followed."""
+        inference = {"training": False} if self.library.takes_training(model) else {}
+        references = list(leaves(given))
+
+        def call(*symbols: Any) -> Any:
+            place = {reference.name: symbol for reference, symbol in zip(references, symbols, strict=True)}
+            return model.call(mapped(given, lambda reference: place[reference.name]), **inference)
+
+        examples = [self.builder.examples[reference.name][0] for reference in references]
+        try:
+            return self.library.followed(call, model._flatten_layers(), examples)
+        except TranslationError as error:
+            cause = error.__cause__
+            raise CaptureError(
+                f"{type(model).__name__} is a subclassed Keras model, which cannot be called on tensors without values "
+                f"({type(cause).__name__}); build it as a functional model to make it fast"
+            ) from error
+
+    def follow(self, site: Site, function: Callable[..., Any], node: str, layers: Iterable[Any] = ()) -> str:
+        """Add what a function of tensors calls on a node; TranslationError where some of that has no rule."""
+        before = set(self.builder.nodes)
+        functional = self.library.followed(function, layers, [site.value(node)])
+        (found,) = leaves(self.walk(functional, Reference(node), f"{site.name}/"))
+        added = [known for name, known in self.builder.nodes.items() if name not in before]
+        require(not any(known.is_opaque for known in added))
+        self.builder.followed |= {site.kind, str(getattr(function, "__name__", site.kind))}
+        return str(found.name)
+
+    def _own_code(self, site: Site, layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """Add what a layer of the user's own calls on its only input."""
+        reference = args[0] if len(args) == 1 else None
+        given = {name for name, value in kwargs.items() if value is not None} - {"training"}
+        if not isinstance(reference, Reference) or given:
+            raise TranslationError
+        if type(layer).__name__ == "Lambda":
+            settings = dict(layer.arguments or {})
+            return self.follow(site, lambda x: layer.function(x, **settings), reference.name)
+        require(not self.library.owns(type(layer), "layers") and hasattr(layer, "_flatten_layers"))
+        inference = {"training": False} if self.library.takes_training(layer) else {}
+        inner = layer._flatten_layers(include_self=False)
+        return self.follow(site, lambda x: layer.call(x, **inference), reference.name, inner)
 
     def walk(self, functional: Functional, given: Any, prefix: str) -> Any:
         """Add a model called on nodes; returns its outputs' References in their structure."""
@@ -143,6 +183,9 @@ class _Reader:
                 require(len(args) == 1 and all(isinstance(leaf, Reference) for leaf in leaves(args[0])))
                 require(all(value is None for name, value in kwargs.items() if name != "training"))
                 found = translate_layer(site, layer, [leaf.name for leaf in leaves(args[0])])
+        if found is None and not is_operation:
+            with contextlib.suppress(TranslationError):
+                found = self._own_code(site, layer, args, kwargs)
         own, sources = self._own_call(site, layer, args, kwargs, len(call.outputs))
         if found is not None and self._equals(found, own, sources):
             return [found]
@@ -184,20 +227,26 @@ class _Reader:
         place = {name: i for i, name in enumerate(sources)}
         inference = {"training": False} if library.takes_training(layer) else {}
 
-        def call(*values: Tensor) -> Any:
+        def of_library(*values: Any) -> list[Any]:
             def fill(leaf: Any) -> Any:
-                return library.to_keras(values[place[leaf.name]]) if isinstance(leaf, Reference) else leaf
+                return values[place[leaf.name]] if isinstance(leaf, Reference) else leaf
 
             outputs = list(leaves(layer(*mapped(args, fill), **{**mapped(kwargs, fill), **inference})))
             if any(getattr(output, "_keras_mask", None) is not None for output in outputs):
                 raise CaptureError(f"{site.name} ({site.kind}) gives a mask, which the engine does not follow")
+            return outputs
+
+        run = library.traced(of_library)
+
+        def call(*values: Tensor) -> Any:
+            outputs = run(*map(library.to_keras, values))
             tensors = tuple(library.to_torch(output, device) for output in outputs)
             return tensors[0] if count == 1 else tensors
 
         return call, sources
 
     def _site(self, name: str, kind: str, dtype: torch.dtype | None) -> Site:
-        return Site(self.builder, self.library, self.device, name, kind, dtype)
+        return Site(self.builder, self.library, self.device, name, kind, dtype, self.follow)
 
 
 def _matching(functional: Functional, given: Any) -> list[Reference]:

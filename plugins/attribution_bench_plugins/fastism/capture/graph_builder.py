@@ -17,6 +17,8 @@ class GraphBuilder:
         self.nodes: dict[str, Node] = {}
         self.examples: dict[str, tuple[Any, Any]] = {}
         """Node -> its values for the two batches, while something may still be added that reads them."""
+        self.followed: set[str] = set()
+        """Kinds of the operations of users that were added as the operations that they are made of."""
 
     def source(self, kind: str, name: str, examples: tuple[Tensor, Tensor]) -> str:
         """Add the sequence input (kind ``input``) or another one (``extra``)."""
@@ -48,7 +50,7 @@ class GraphBuilder:
 
     def graph(self, sequence: str, extras: Sequence[str], outputs: dict[str, str]) -> Graph:
         """Return the graph, without nodes that no output depends on."""
-        return Graph(self.nodes, sequence, tuple(extras), outputs).needed()
+        return Graph(self.nodes, sequence, tuple(extras), outputs, followed=frozenset(self.followed)).needed()
 
     def _add(self, node: Node, examples: tuple[Any, Any]) -> str:
         name = self._unique(node.name)

@@ -34,8 +34,8 @@ Merger = Callable[[Site, Any, list[str]], str]
 
 def translate_layer(site: Site, layer: Any, nodes: list[str]) -> str:
     """Return the node of a layer's call on nodes; raise TranslationError for one that no rule covers."""
-    name = type(layer).__name__
-    require(site.library.owns(type(layer), "layers") and all(site.is_tensor(node) for node in nodes))
+    name = _standard_name(site, layer)
+    require(all(site.is_tensor(node) for node in nodes))
     require(getattr(layer, "quantization_mode", None) is None)
     if name in MERGERS:
         return MERGERS[name](site, layer, nodes)
@@ -43,14 +43,29 @@ def translate_layer(site: Site, layer: Any, nodes: list[str]) -> str:
     return TRANSLATORS[name](site, layer, nodes[0])
 
 
+def _standard_name(site: Site, layer: Any) -> str:
+    """Return the name of the library's class that a layer is, or that it calls like; TranslationError for others."""
+    own: set[str] = set()
+    for kind in type(layer).__mro__:
+        if site.library.owns(kind, "layers"):
+            require(not any(callable(getattr(kind, name, None)) for name in own - UNCALLED))
+            return str(kind.__name__)
+        own |= vars(kind).keys()
+    raise TranslationError
+
+
 def _activation(site: Site, function: Any, node: str) -> str:
-    """Return the node of an activation function, which may be a layer; TranslationError for one of the user's."""
+    """Return the node of an activation function, which may be a layer, or a function that others are made of."""
     if function is None:
         return node
     if hasattr(function, "weights"):
         return translate_layer(site, function, [node])
     name = _function_name(function)
-    require(site.library.owns(function, "activations"))
+    if not site.library.owns(function, "activations"):
+        of_backend = str(getattr(function, "__module__", "")).startswith(("tensorflow.", "jax.", "torch."))
+        if of_backend and key(name) in FUNCTIONS:
+            return site.named_function(node, name, function, name)
+        return site.follow(site, function, node)
     if name == "linear":
         return node
     if key(name) in ("softmax", "logsoftmax"):
@@ -348,10 +363,11 @@ def _rescaling(site: Site, layer: Any, node: str) -> str:
 
 
 def _fold(op: str) -> Merger:
-    """Return the translator of a merge of tensors of one rank, two by two."""
+    """Return the translator of a merge of tensors, two by two."""
 
     def translate(site: Site, layer: Any, nodes: list[str]) -> str:
-        require(len({len(site.shape(node)) for node in nodes}) == 1)  # else Keras adds axes by its own rules
+        rank = max(len(site.shape(node)) for node in nodes)
+        nodes = [_with_axes(site, node, rank) for node in nodes]
         total = nodes[0]
         for node in nodes[1:]:
             total = site.combine(op, total, node)
@@ -360,10 +376,32 @@ def _fold(op: str) -> Merger:
     return translate
 
 
+def _with_axes(site: Site, node: str, rank: int) -> str:
+    """Return a node with axes of size one after the batch, as Keras adds them to the operands of a merge."""
+    missing = rank - len(site.shape(node))
+    return site.view(node, lambda x: (x.shape[0], *[1] * missing, *x.shape[1:]), "expand") if missing else node
+
+
 def _average(site: Site, layer: Any, nodes: list[str]) -> str:
     return site.combine("divide", _fold("add")(site, layer, nodes), len(nodes))
 
 
+UNCALLED = frozenset(
+    {
+        "__init__",
+        "build",
+        "build_from_config",
+        "compute_output_shape",
+        "compute_output_signature",
+        "compute_output_spec",
+        "from_config",
+        "get_build_config",
+        "get_config",
+        "load_own_variables",
+        "save_own_variables",
+    }
+)
+"""Methods of layers that take no part in calls: a subclass that defines no others calls like its base."""
 NOISE = ("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D")
 """Layers that are inactive in inference."""
 TRANSLATORS: Mapping[str, Translator] = MappingProxyType(

@@ -2,7 +2,7 @@
 
 import abc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from attribution_bench_plugins.fastism.capture.errors import TranslationError
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,36 @@ class Library(abc.ABC):
         """Return the graph of a model whose calls follow one; None for a subclassed model, or what is no model."""
 
     @abc.abstractmethod
+    def _symbol(self, tensor: Tensor) -> Any:
+        """Return a symbolic tensor for any number of rows of a tensor."""
+
+    @abc.abstractmethod
+    def _graph(self, symbols: Sequence[Any], outputs: Any) -> Functional:
+        """Return the graph of the calls that lead from symbolic tensors to others."""
+
+    def followed(self, function: Callable[..., Any], layers: Iterable[Any], examples: Sequence[Tensor]) -> Functional:
+        """Return the graph of what a function of tensors calls; `layers` are those that it may call.
+
+        Raises
+        ------
+        TranslationError
+            It cannot be called on tensors without values.
+        """
+        kept = [(nodes, list(nodes)) for layer in layers for nodes in (layer._inbound_nodes, layer._outbound_nodes)]
+        symbols = [self._symbol(tensor) for tensor in examples]
+        try:
+            return self._graph(symbols, function(*symbols))
+        except Exception as error:  # code of users may raise anything
+            raise TranslationError from error
+        finally:
+            for nodes, before in kept:
+                nodes[:] = before
+
+    def traced(self, call: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        """Return a function of the library's tensors as its backend traces it; the function itself by default."""
+        return call
+
+    @abc.abstractmethod
     def to_keras(self, tensor: Tensor) -> Any:
         """Return a tensor of the library's backend, of the same dtype."""
 
@@ -106,6 +138,18 @@ class Library(abc.ABC):
         return bool(getattr(layer, "_call_has_training_arg", False))
 
 
+def _as_graph(call: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Return a function of TensorFlow's tensors as a TensorFlow graph."""
+    from attribution_bench.models.traced_forward import TracedForward
+
+    forward = TracedForward(lambda x, others: {str(i): value for i, value in enumerate(call(x, *others))})
+
+    def traced(x: Any, *others: Any) -> list[Any]:
+        return list(forward(x, others).values())
+
+    return traced
+
+
 class Keras3(Library):
     """Keras 3, whatever its backend."""
 
@@ -122,11 +166,22 @@ class Keras3(Library):
             model = model._functional  # that of a Sequential; None before it is built
         if model is None or not self._calls_its_graph(model):
             return None
-        calls = tuple(
+        return Functional(model._inputs_struct, self._calls(model), model._outputs_struct)
+
+    def _calls(self, graph: Any) -> tuple[Call, ...]:
+        return tuple(
             Call(node.operation, tuple(node.arguments.args), dict(node.arguments.kwargs), tuple(node.outputs))
-            for node in self._nodes(model)
+            for node in self._nodes(graph)
         )
-        return Functional(model._inputs_struct, calls, model._outputs_struct)
+
+    def _symbol(self, tensor: Tensor) -> Any:
+        return self.keras.KerasTensor((None, *tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
+
+    def _graph(self, symbols: Sequence[Any], outputs: Any) -> Functional:
+        return Functional(list(symbols), self._calls(self.keras.Function(list(symbols), outputs)), outputs)
+
+    def traced(self, call: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        return _as_graph(call) if self.keras.backend.backend() == "tensorflow" else call
 
     def is_symbolic(self, value: Any) -> bool:
         return isinstance(value, self.keras.KerasTensor)
@@ -141,10 +196,11 @@ class Keras3(Library):
     def to_torch(self, tensor: Any, device: torch.device) -> Tensor:
         if self.on_torch:
             return torch.as_tensor(self.keras.ops.convert_to_tensor(tensor)).detach().to(device)
+        tensor = self.keras.ops.convert_to_tensor(tensor)
         if self.keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
-            array = self.keras.ops.convert_to_numpy(self.keras.ops.cast(tensor, "float32"))
+            array = np.asarray(self.keras.ops.cast(tensor, "float32"))
             return torch.tensor(array, dtype=torch.bfloat16, device=device)
-        return torch.tensor(self.keras.ops.convert_to_numpy(tensor), device=device)
+        return torch.tensor(np.asarray(tensor), device=device)
 
     def array(self, variable: Any) -> NDArray[Any]:
         if self.on_torch:
@@ -167,12 +223,23 @@ class Keras2(Library):
     def functional(self, model: Any) -> Functional | None:
         if not self._calls_its_graph(model) or not getattr(model, "_nodes_by_depth", None):
             return None  # the second: a Sequential that is not built
+        return Functional(model._nested_inputs, self._calls(model), model._nested_outputs)
+
+    def _calls(self, model: Any) -> tuple[Call, ...]:
         flatten = self.tf.nest.flatten
-        calls = tuple(
+        return tuple(
             Call(node.layer, tuple(node.call_args), dict(node.call_kwargs), tuple(flatten(node.outputs)))
             for node in self._nodes(model)
         )
-        return Functional(model._nested_inputs, calls, model._nested_outputs)
+
+    def _symbol(self, tensor: Tensor) -> Any:
+        return self.keras.Input(tuple(tensor.shape[1:]), dtype=str(tensor.dtype).removeprefix("torch."))
+
+    def _graph(self, symbols: Sequence[Any], outputs: Any) -> Functional:
+        return Functional(list(symbols), self._calls(self.keras.Model(list(symbols), outputs)), outputs)
+
+    def traced(self, call: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        return _as_graph(call)
 
     def is_symbolic(self, value: Any) -> bool:
         return hasattr(value, "_keras_history")

@@ -135,6 +135,53 @@ def _repeat(site: Site, x: Reference, repeats: Any, axis: Any = None) -> str:
     return site.upsample(x.name, repeats, *site.inner_axes(x.name, axis))
 
 
+def _roll(site: Site, x: Reference, shift: Any, axis: Any = None) -> str:
+    require(isinstance(shift, int) and isinstance(axis, int))
+    (axis,), size = site.inner_axes(x.name, axis), site.shape(x.name)[axis]
+    return site.choose(x.name, axis, [(place - shift) % size for place in range(size)])
+
+
+def _tile(site: Site, x: Reference, repeats: Any) -> str:
+    times = [repeats] if isinstance(repeats, int) else list(repeats)
+    shape, node = site.shape(x.name), x.name
+    require(len(times) <= len(shape) and all(isinstance(n, int) for n in times))
+    for axis, count in enumerate([1] * (len(shape) - len(times)) + times):
+        require(axis > 0 or count == 1)
+        node = site.choose(node, axis, list(range(shape[axis])) * count) if count != 1 else node
+    return node
+
+
+def _take(site: Site, x: Reference, indices: Any, axis: Any = None) -> str:
+    require(isinstance(axis, int) and not isinstance(indices, Reference))
+    places = np.asarray(indices)
+    require(places.ndim == 1)
+    (axis,) = site.inner_axes(x.name, axis)
+    return site.choose(x.name, axis, [int(place) for place in places])
+
+
+def _along(function: Callable[..., Tensor]) -> Handler:
+    """Return the handler of a function of one axis, which stays."""
+
+    def handle(site: Site, x: Reference, axis: Any = None, dtype: Any = None) -> str:
+        require(isinstance(axis, int) and dtype is None)
+        (axis,) = site.inner_axes(x.name, axis)
+        return site.position_wise(x.name, axis, lambda value: function(value, -1))
+
+    return handle
+
+
+def _over(function: Callable[..., Tensor]) -> Handler:
+    """Return the handler of a function that makes one number of an axis."""
+
+    def handle(site: Site, x: Reference, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> str:
+        require(isinstance(axis, int | list | tuple) and dtype is None)
+        axes = site.inner_axes(x.name, axis)
+        require(len(axes) == 1)
+        return site.over(x.name, axes[0], lambda value: function(value, -1), keep=bool(keepdims))
+
+    return handle
+
+
 def _pad(site: Site, x: Reference, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> str:
     value = 0 if constant_values is None else site.operand(constant_values)
     (before, after), *widths = (tuple(map(int, pair)) for pair in pad_width)
@@ -176,6 +223,10 @@ def _cast(site: Site, x: Reference, dtype: Any) -> str:
     if not isinstance(wanted, torch.dtype):
         raise TranslationError
     return x.name if site.dtype_of(x.name) == wanted else site.cast(x.name, wanted)
+
+
+def _converted(site: Site, x: Reference, dtype: Any = None, sparse: Any = None, ragged: Any = None) -> str:
+    return x.name if dtype is None else _cast(site, x, dtype)
 
 
 def _get_item(site: Site, x: Reference, index: Any) -> str:
@@ -229,9 +280,14 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
     {
         "add": _binary("add"),
         "amax": _reduction("max"),
+        "amin": _reduction("min"),
+        "argmax": _over(lambda x, axis: x.argmax(axis).int()),
         "cast": _cast,
         "concatenate": lambda site, xs, axis=0: site.concatenate(site.nodes(xs), axis),
+        "converttotensor": _converted,
         "copy": _identity,
+        "cumprod": _along(torch.cumprod),
+        "cumsum": _along(torch.cumsum),
         "divide": _binary("divide"),
         "einsum": _einsum,
         "equal": _of_elements(operator.eq),
@@ -246,10 +302,12 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         "logicalnot": _of_elements(torch.logical_not),
         "logicalor": _of_elements(torch.logical_or),
         "logsoftmax": _softmax(torch.log_softmax),
+        "logsumexp": _over(torch.logsumexp),
         "matmul": _matmul,
         "max": _reduction("max"),
         "maximum": _binary("maximum"),
         "mean": _reduction("mean"),
+        "min": _reduction("min"),
         "minimum": _binary("minimum"),
         "moveaxis": _move_axis,
         "multiply": _binary("multiply"),
@@ -257,17 +315,23 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         "notequal": _of_elements(operator.ne),
         "pad": _pad,
         "power": _power,
+        "prod": _over(torch.prod),
         "repeat": _repeat,
         "reshape": _reshape,
+        "roll": _roll,
         "softmax": _softmax(torch.softmax),
         "squeeze": _squeeze,
         "stack": _stack,
         "stopgradient": _identity,
+        "std": _over(lambda x, axis: x.std(axis, correction=0)),
         "subtract": _binary("subtract"),
         "sum": _reduction("sum"),
         "swapaxes": _swap_axes,
+        "take": _take,
+        "tile": _tile,
         "transpose": _transpose,
         "truedivide": _binary("divide"),
+        "var": _over(lambda x, axis: x.var(axis, correction=0)),
         "where": _of_elements(torch.where),
     }
 )
@@ -279,6 +343,8 @@ TENSORFLOW_NAMES: Mapping[str, str] = MappingProxyType(
         "pow": "power",
         "reduce_max": "max",
         "reduce_mean": "mean",
+        "reduce_min": "min",
+        "reduce_prod": "prod",
         "reduce_sum": "sum",
         "reverse": "flip",
     }
@@ -289,6 +355,7 @@ TENSORFLOW_ARGUMENTS: Mapping[str, str] = MappingProxyType(
         "b": "x2",
         "input": "x",
         "input_tensor": "x",
+        "multiples": "repeats",
         "perm": "axes",
         "shape": "newshape",
         "slice_spec": "index",

@@ -7,6 +7,7 @@ from functools import reduce
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,8 @@ from attribution_bench_plugins.fastism.graph.ir import OPAQUE, Node
 from attribution_bench_plugins.fastism.graph.parameters import (
     NO_PARAMETERS,
     AxisFunctionParameters,
+    AxisReductionParameters,
+    ChoiceParameters,
     ConcatenationParameters,
     ElementwiseParameters,
     OpaqueParameters,
@@ -52,7 +55,7 @@ COMBINATIONS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType(
     }
 )
 REDUCTIONS: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
-    {"sum": torch.sum, "mean": torch.mean, "max": torch.amax}
+    {"sum": torch.sum, "mean": torch.mean, "max": torch.amax, "min": torch.amin}
 )
 ROUNDING = 1000
 """Units in the last place by which two computations of a function may differ."""
@@ -74,6 +77,8 @@ class Site:
     """Class of the layer."""
     dtype: torch.dtype | None
     """The layer's own for computing; None for an operation, which computes in that of its operands."""
+    follow: Callable[["Site", Callable[..., Any], str], str]
+    """Adds what a function of the library's tensors calls on a node; TranslationError where that has not all rules."""
 
     @property
     def keras_2(self) -> bool:
@@ -118,7 +123,7 @@ class Site:
         if plain is not None:
             return plain
         require(hasattr(value, "shape"))
-        tensor = torch.as_tensor(value) if not hasattr(value, "device") else self.library.to_torch(value, self.device)
+        tensor = torch.as_tensor(value) if isinstance(value, np.ndarray) else self.library.to_torch(value, self.device)
         return self.constant("constant", tensor.to(self.device))
 
     def constant(self, kind: str, value: Tensor) -> str:
@@ -234,8 +239,24 @@ class Site:
         parameters = UpsamplingParameters(axis, factor)
         return self.add("upsample", node, lambda x: x.repeat_interleave(factor, axis), parameters)
 
+    def choose(self, node: str, axis: int, places: Sequence[int]) -> str:
+        """Add places of one axis, in any order and any number of times."""
+        index = torch.tensor(list(places), device=self.device)
+        return self.add(
+            "choose", node, lambda x: x.index_select(axis, index), ChoiceParameters(axis, tuple(map(int, places)))
+        )
+
+    def over(self, node: str, axis: int, function: Callable[..., Tensor], *, keep: bool) -> str:
+        """Add a function that makes one number of a tensor's last axis, applied to one axis."""
+
+        def call(x: Tensor) -> Tensor:
+            found = function(x.movedim(axis, -1))
+            return found.unsqueeze(axis) if keep else found
+
+        return self.add("reduce_channels", node, call, AxisReductionParameters(axis, function, keep))
+
     def reduce(self, node: str, op: str, axes: tuple[int, ...], keep: bool) -> str:
-        """Add a sum, a mean or a maximum over axes."""
+        """Add a sum, a mean or an extreme over axes."""
         function: Callable[..., Tensor] = REDUCTIONS[op]
         return self.add(op, node, lambda x: function(x, axes, keepdim=keep), ReductionParameters(axes, keep))
 

@@ -121,13 +121,15 @@ class TorchSource(Source):
     def __init__(self, model: TorchSequenceModel) -> None:
         self.model, self.module = model, model.model
         self.device, self.dtype = torch.device(model.device), model.dtype
-        self.dtypes = frozenset({self.dtype})
+        self.dtypes = model.computing_dtypes | {self.dtype}
 
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
         one_hot, rows = self._examples(length, extras)
         inputs = self.sequences(one_hot), *map(self.tensor, rows)
         names, place = [output.name for output in outputs], self.model.sequence_place
         graph = capture(self.module, inputs[0], inputs[1:], names, place)
+        self.model.computing_dtypes |= graph.dtypes
+        self.dtypes |= graph.dtypes
         self._compare(_outputs_by_batch(graph, inputs), one_hot, rows)
         return graph
 

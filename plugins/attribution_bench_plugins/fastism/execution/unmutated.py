@@ -1,7 +1,7 @@
 """The unmutated pass: activations of a group of sequences, laid out so that every window is a strided view."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -74,8 +74,7 @@ class Padded:
         """
         if self.length == 1 and window.step == 0 and window.width == 1:
             return self._array(0, 1)[:, None, None].expand(-1, count, -1, -1, -1)
-        low = min(window.start, window.at(count - 1))
-        high = max(window.start, window.at(count - 1)) + window.width
+        low, high = window.hull(count)
         needed = max(-low, high - self.length, 0)
         if self._padded is None and needed == 0:
             array, margin = self._array(low, high), 0
@@ -92,18 +91,27 @@ class Padded:
 
 
 class UnmutatedActivations:
-    """Activations of one group of sequences, laid out on first use; blocks that run side by side share them."""
+    """Activations of one group of sequences, laid out on first use; blocks that run side by side share them.
+
+    Blocks read few of them: those that earlier groups have read are kept, so that the memory of the others is free for
+    the next layers while it is in the cache. Whatever is read after all is there at the cost of another pass.
+    """
 
     def __init__(self, plan: Plan, inputs: Mapping[str, Tensor]) -> None:
         self.plan, self.inputs = plan, inputs
         sequences = inputs[plan.graph.input]
         self.count, self.device = sequences.shape[0], devices.kind(sequences.device)
-        self.native: dict[str, Any] = run_graph(plan.graph, inputs, self.count, _kept(plan))
         self._laid_out: dict[str, LaidOut] = {}
         self._padded: dict[tuple[str, str], Padded] = {}
         self._summaries: dict[tuple[str, str], Tensor] = {}
         self._making = Lock()
+        self._native = self._run(plan.read_unmutated or plan.unmutated_reads)
         self.buffers = Buffers()
+
+    def output(self, name: str) -> Tensor:
+        """Return a node that is an output, as the model gives it."""
+        value: Tensor = self._native[name].contiguous()
+        return value
 
     def view(self, source: str, window: Window, count: int) -> Tensor:
         """Return a node's unmutated activation on windows; see `Padded.view`."""
@@ -114,8 +122,7 @@ class UnmutatedActivations:
 
         What it holds at other positions of the sequence means nothing.
         """
-        low, high = min(window.start, window.at(count - 1)), max(window.start, window.at(count - 1))
-        return self._source(source).array(low, high + window.width)
+        return self._source(source).array(*window.hull(count))
 
     def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Padded:
         """Return a function of a node's unmutated activation, computed once; the function must map 0 to 0."""
@@ -147,13 +154,20 @@ class UnmutatedActivations:
     def _lay_out(self, source: str) -> LaidOut:
         """Return an activation in the engine's order, made once; called by one thread at a time."""
         if source not in self._laid_out:
+            self.plan.read_unmutated.add(source)
             layout = self.plan.steps[source].layout
             assert layout is not None
-            self._laid_out[source] = LaidOut(layout, self.native[source])
+            self._laid_out[source] = LaidOut(layout, self._kept(source))
         return self._laid_out[source]
 
+    def _kept(self, name: str) -> Any:
+        """Return a node's value at every position; runs another pass where it was not kept. Called by one at a time."""
+        if name not in self._native:
+            self._native = self._run(self.plan.unmutated_reads)
+        return self._native[name]
+
     def _broadcast(self, name: str, like: Node, layout: Layout) -> Tensor:
-        value, shape = self.native[name], like.shape
+        value, shape = self._kept(name), like.shape
         assert shape is not None
         value = value.reshape((1,) * (len(shape) - value.dim()) + tuple(value.shape))
         axes = tuple(
@@ -164,6 +178,26 @@ class UnmutatedActivations:
         known = Layout(axes, tuple(item for item in layout.channel_sizes if item[0] in kept), length)
         sizes = [size if label in kept else 1 for label, size in layout.channel_sizes]
         return spread(known.to_engine(value), sizes, [size for _, size in layout.channel_sizes])
+
+    def _run(self, kept: Set[str]) -> dict[str, Any]:
+        """Run every node, by the faster calls that operations know; returns what is to be kept, and what is needed."""
+        plan, values = self.plan, dict[str, Any]()
+        for name, node in plan.graph.nodes.items():
+            operands = (values[operand] for operand in node.inputs)
+            if name in self.inputs:
+                values[name] = self.inputs[name]
+            elif node.op == "batch_size":
+                values[name] = self.count
+            elif (faster := plan.unmutated_calls.get(name)) is not None:
+                values[name] = faster(*operands)
+            else:
+                # An operation that nothing is known of may read memory: its operands are as the model would have them.
+                values[name] = node.call(*(map(_contiguous, operands) if node.is_opaque else operands))
+            if (ordered := plan.unmutated_orders.get(name)) is not None:
+                values[name] = ordered(values[name])
+            for operand in plan.unmutated_last_uses[name] - kept:
+                del values[operand]
+        return values
 
     def _once(self, made: dict[tuple[str, str], Made], key: tuple[str, str], make: Callable[[], Made]) -> Made:
         with self._making:
@@ -190,11 +224,6 @@ def run_graph(graph: Graph, inputs: Mapping[str, Tensor], rows: int, keep: froze
     return {name: value for name, value in values.items() if name in keep}
 
 
-def _kept(plan: Plan) -> frozenset[str]:
-    """Return the nodes whose unmutated activations are read: outputs, windowed nodes, and the operands of those."""
-    keep = {plan.graph.input, *plan.graph.extras, *plan.graph.outputs.values()}
-    for step in plan.steps.values():
-        if step.mode in ("windowed", "global") and step.alias_of in plan.fields:
-            keep.add(step.node.name)
-            keep.update(step.node.inputs)
-    return frozenset(keep)
+def _contiguous(value: Any) -> Any:
+    """Return a tensor contiguous, and any other value as it is."""
+    return value.contiguous() if isinstance(value, Tensor) else value

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import torch
+
 from attribution_bench_plugins.fastism.graph.parameters import NO_PARAMETERS, Parameters
 
 BATCH = None
@@ -57,6 +59,11 @@ class Graph:
     extras: tuple[str, ...]
     outputs: Mapping[str, str]
     """Output's name -> node."""
+    dtypes: frozenset[torch.dtype] = frozenset()
+    """Floating-point types of the captured operations, beside that of the input; empty where the model told them."""
+
+    followed: frozenset[str] = frozenset()
+    """Kinds of the operations of users that are here as the operations that they are made of."""
 
     def reached(self) -> frozenset[str]:
         """Names of the nodes whose values depend on the sequence."""
@@ -79,4 +86,4 @@ class Graph:
             if node.name in keep:
                 keep.update(node.inputs)
         nodes = {name: node for name, node in self.nodes.items() if name in keep}
-        return Graph(nodes, self.input, self.extras, self.outputs)
+        return Graph(nodes, self.input, self.extras, self.outputs, self.dtypes, self.followed)

@@ -150,6 +150,22 @@ class Layout:
             axes.append(axis)
         return None if left else canonical(axes, [(label, sizes[label]) for label in order], length)
 
+    def sorted_as_named(self) -> "tuple[Layout, tuple[int, ...]] | None":
+        """Return the layout with what a position holds in the order in which the axes name it, where that is simpler.
+
+        Channels that were shuffled become plain channels; those that stand beside the positions in one axis become
+        positions. The second value gives the old places of `order` in their new order. None where nothing is gained.
+        """
+        joined = "".join(axis[1:] for axis in self.axes if axis[:1] == "p") if len(self.axes) > 2 else ""
+        named = [label for label in self.labels if label in self.order and label not in joined]
+        places = tuple(self.order.index(label) for label in (*joined, *named))
+        inner, outer = iter(INNER_LABELS), iter(CHANNEL_LABELS)
+        names = {label: next(inner if label in joined + INNER_LABELS else outer) for label in (*joined, *named)}
+        axes = ["".join(names.get(label, label) for label in axis) for axis in self.axes]
+        sizes = [self.channel_sizes[place] for place in places]
+        found = canonical(axes, [(names[label], size) for label, size in sizes], self.length)
+        return (found, places) if len(found.labels) < len(self.labels) else None
+
     def to_engine(self, value: Tensor) -> Tensor:
         """Return a framework's tensor as (rows, positions, channels), contiguous."""
         return self.in_order(value).reshape(-1, self.length, self.channels).contiguous()

@@ -143,7 +143,7 @@ class AveragePoolParameters(PoolParameters):
 
 @dataclass(frozen=True)
 class ReductionParameters(Parameters):
-    """Sum, mean or maximum over ``axes``, which may be negative."""
+    """Sum, mean or extreme over ``axes``, which may be negative."""
 
     axes: tuple[int, ...]
     keep: bool
@@ -211,7 +211,7 @@ class ShiftParameters(Parameters):
 
 @dataclass(frozen=True)
 class ChoiceParameters(Parameters):
-    """Choice of places of one axis, in any order; axis and places may be negative."""
+    """Choice of places of one axis, in any order and any number of times; axis and places may be negative."""
 
     axis: int
     chosen: tuple[int, ...]

@@ -30,8 +30,18 @@ class Fusion(enum.Enum):
     """It is fused into the kernel that computes an operand, as part of the epilogue."""
 
 
+POOL_BEFORE = "pooling or striding before it would make that cheaper"
+"""What helps where an operation reads every position by its nature."""
+OTHER_SPELLING = "written with other operations, or with its positions in an axis of their own, it may keep windows"
+"""What helps where a local operation is written in a way that no rule covers."""
+
+
 class NoRuleError(Exception):
     """A node that cannot run on windows; the message says why, and the engine runs it in full."""
+
+    def __init__(self, reason: str, remedy: str = OTHER_SPELLING) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,9 @@ class Operation(abc.ABC):
     """Whether it is fused into the kernel of an operand that is fusible."""
     preferred_form: Form = "delta"
     """The form in which it reads its operands; an operation that can give either form gives this one."""
+    unmutated_call: Callable[..., Any] | None = None
+    """What runs the node on unmutated sequences: it gives what the node's own call does but for rounding, whatever the
+    order of its operands in memory, and is faster. None for the node's own call."""
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         self.node, self.operands = node, operands
@@ -106,6 +119,10 @@ class Operation(abc.ABC):
     def affected(self, window: Window) -> Window:
         """Return the affected range of the output, given that of the only reached operand; by default the same."""
         return window
+
+    def window_of_block(self, windows: Sequence[Window | None], count: int) -> Window:
+        """Return the affected range in a block of `count` mutations; by default that of a block of any number."""
+        return self.window(windows)
 
     @abc.abstractmethod
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
@@ -132,9 +149,21 @@ class Operation(abc.ABC):
         """Return this node's windowed result."""
         return Windowed(block.unmutated, self.node.name, self.layout.length, window, **tensors)
 
-    def give_lazily(self, block: Block, window: Window, kernel: WindowKernel, operand: Windowed) -> LazyWindow:
-        """Return this node's result as a kernel will compute it from an operand."""
-        return LazyWindow(block.unmutated, self.node.name, self.layout.length, window, kernel, operand, block.program)
+    def give_lazily(
+        self,
+        block: Block,
+        window: Window,
+        kernel: WindowKernel,
+        operand: Windowed,
+        around: Callable[[Window], Tensor] | None = None,
+    ) -> LazyWindow:
+        """Return this node's result as a kernel will compute it from an operand.
+
+        For a kernel that reads the operand's unmutated activation, `around` gives it: (n, L, channels), as far as it is
+        read for a window of the output.
+        """
+        name, length = self.node.name, self.layout.length
+        return LazyWindow(block.unmutated, name, length, window, kernel, operand, block.program, around)
 
 
 Rule = Callable[[Node, Sequence[Operand]], Operation]

@@ -65,8 +65,12 @@ def _broadcast(node: Node, operands: Sequence[Operand]) -> tuple[Layout, dict[st
         if [part for part in order if part in parts] != list(parts):
             raise NoRuleError("its operands hold their channels in different orders")
     length = max(layout.length for layout in layouts)
+    for axis, size in enumerate(node.shape):
+        if axes[axis] == "" and size != 1:  # that of an unreached operand
+            axes[axis] = CHANNEL_LABELS[0]
+            order.append((axis, 0))
+            sizes[axis, 0] = size or 1
     out = _named(axes, order, sizes, length)
-    # An unreached operand may be larger than every reached one; the result is then, too.
     if any(size is not BATCH and size != out.axis_size(axis) for axis, size in enumerate(node.shape)):
         raise NoRuleError("it is broadcast against an operand larger than those that depend on the sequence")
     full = tuple(sizes[part] for part in order)

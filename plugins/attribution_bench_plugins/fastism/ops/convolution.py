@@ -33,6 +33,7 @@ from attribution_bench_plugins.fastism.ops.base import (
     only,
     sole_reached,
 )
+from attribution_bench_plugins.fastism.ops.channels_last import ChannelsLastConvolution
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.values.window import Window, strided
 from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
@@ -191,7 +192,9 @@ class StridedConvolution(Operation):
 
 def convolution(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``conv``: ConvolutionParameters."""
-    return _convolution(node, operands, node.parameters_as(ConvolutionParameters))
+    operation = _convolution(node, operands, node.parameters_as(ConvolutionParameters))
+    operation.unmutated_call = ChannelsLastConvolution.of(node)
+    return operation
 
 
 def _convolution(node: Node, operands: Sequence[Operand], p: ConvolutionParameters) -> Operation:

@@ -18,6 +18,8 @@ GivenRule = Local | Callable[[Node, Sequence[Operand]], Operation | Local]
 def rules_for(graph: Graph, given: Mapping[str, GivenRule]) -> dict[str, Rule]:
     """Return the rules of a graph's opaque operations by kind; those given take precedence over installed ones.
 
+    A rule for an operation of the user that was followed into operations with rules of their own is not needed.
+
     Raises
     ------
     InvalidInputError
@@ -26,14 +28,14 @@ def rules_for(graph: Graph, given: Mapping[str, GivenRule]) -> dict[str, Rule]:
         An installed rule that the graph needs cannot be loaded.
     """
     kinds = graph.opaque_kinds()
-    for kind in sorted(given.keys() - kinds):
+    for kind in sorted(given.keys() - kinds - graph.followed):
         known = f"those that it has are {', '.join(sorted(kinds))}" if kinds else "there is none"
         raise InvalidInputError(
             f"rules: the model has no operation {kind!r} that lacks a rule and returns one tensor; {known}"
         )
     installed = kinds.intersection(list_plugins(GROUP)) - given.keys()
     loaded = {kind: load_plugin(GROUP, "fastISM rule", kind) for kind in sorted(installed)}
-    return {kind: _as_rule(rule) for kind, rule in {**given, **loaded}.items()}
+    return {kind: _as_rule(rule) for kind, rule in {**given, **loaded}.items() if kind in kinds}
 
 
 def _as_rule(given: GivenRule) -> Rule:

@@ -1,7 +1,7 @@
 """Lazy windows: the results of kernels, computed with the steps that are fused into them, some rows at a time."""
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -81,9 +81,11 @@ class LazyWindow(Windowed):
         kernel: WindowKernel,
         x: Windowed,
         program: Program,
+        around: Callable[[Window], Tensor] | None = None,
     ) -> None:
+        """Begin without an epilogue; `around` is that of `Operation.give_lazily`."""
         super().__init__(unmutated, source, length, window, is_masked=True)
-        self._kernel, self._x, self._program = kernel, x, program
+        self._kernel, self._x, self._program, self._around = kernel, x, program, around
         self._epilogue, self._unmutated_of, self._node = NO_EPILOGUE, source, source
         self._scale: Tensor | None = None
         self._other: Windowed | None = None
@@ -153,7 +155,7 @@ class LazyWindow(Windowed):
             self.window,
             self.length,
             epilogue,
-            x_unmutated=self._contiguous(x.source) if kernel.reads_unmutated else None,
+            x_unmutated=None if self._around is None else self._around(self.window),
             unmutated=self._unmutated_array(self._unmutated_of) if reads_unmutated else None,
             scale=None if self._scale is None else self._scale.to(read.dtype).contiguous(),
             other=None if other is None else _operand(other),
@@ -206,7 +208,9 @@ class LazyWindow(Windowed):
 
     def _followed(self, source: str, epilogue: Epilogue, window: Window) -> "LazyWindow":
         """Return a lazy window with another epilogue, which takes the place of this one."""
-        result = LazyWindow(self.unmutated, source, self.length, window, self._kernel, self._x, self._program)
+        result = LazyWindow(
+            self.unmutated, source, self.length, window, self._kernel, self._x, self._program, self._around
+        )
         result._other, result._epilogue, result._scale, result._node = self._other, epilogue, self._scale, self._node
         if self._kernel.reads_unmutated or self._epilogue.rectified:
             result._unmutated_of = self._unmutated_of
@@ -219,14 +223,11 @@ class LazyWindow(Windowed):
 
     def _let_go(self) -> None:
         """Drop the operands: the result may be kept for much longer than they are needed."""
-        del self._x, self._other, self._program
+        del self._x, self._other, self._program, self._around
 
     def _unmutated_array(self, source: str) -> Tensor:
         """Return a node's unmutated activation of which the kernel reads what it writes: the window."""
         return self.unmutated.array(source, self.window, self.shape[1])
-
-    def _contiguous(self, source: str) -> Tensor:
-        return self.unmutated.summary(source, "contiguous", Tensor.contiguous)
 
 
 def _operand(windowed: Windowed) -> Tensor | KernelCall:

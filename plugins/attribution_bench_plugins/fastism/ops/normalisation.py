@@ -8,6 +8,7 @@ from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import spread
 from attribution_bench_plugins.fastism.graph.parameters import BatchNormParameters
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
+from attribution_bench_plugins.fastism.ops.channels_last import ChannelsLastAffine
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
@@ -27,6 +28,7 @@ class Affine(Operation):
         around, scale, shift = layout.around(p.axis), p.scale, p.shift
         self.scale_by = spread(scale, (1, len(scale), 1), around)
         self.shift = spread(shift, (1, len(shift), 1), around)
+        self.unmutated_call = ChannelsLastAffine(node)
         self.absorbed = False
         """Whether the scale is folded into the weights of the operation before."""
 

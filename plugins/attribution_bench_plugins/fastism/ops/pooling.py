@@ -83,9 +83,13 @@ class MaxPool(Pool):
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         operand = only(operands)
-        unmutated = block.unmutated.summary(operand.source, "contiguous", Tensor.contiguous)
+
+        def around(window: Window) -> Tensor:
+            return block.unmutated.array(operand.source, self.read(window), block.count)
+
+        unmutated = around(window)
         if can_compile(unmutated) and not operand.holds_value:
-            return self.give_lazily(block, window, self._kernel(unmutated.element_size()), operand)
+            return self.give_lazily(block, window, self._kernel(unmutated.element_size()), operand, around)
         natural = self.affected(operand.window)
         read = self.read(natural)
         x = operand.take_value_on(read)

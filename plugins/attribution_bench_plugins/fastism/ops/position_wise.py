@@ -12,6 +12,7 @@ from attribution_bench_plugins.fastism.graph.parameters import (
     WeightParameters,
 )
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
+from attribution_bench_plugins.fastism.ops.unsupported import over_positions
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
 
@@ -25,7 +26,7 @@ class PositionWise(Operation):
         super().__init__(node, operands)
         source = sole_reached(node, operands)
         p = node.parameters_as(AxisFunctionParameters)
-        axis = _channel_axis(source, p.axis)
+        axis = _channel_axis(node, source, p.axis)
         if node.shape is None:
             raise NoRuleError("its output's shape is not known")
         self.around, self.function = source.around(axis), p.on_last_axis
@@ -49,7 +50,7 @@ class ChannelReduction(Operation):
         super().__init__(node, operands)
         source = sole_reached(node, operands)
         p = node.parameters_as(AxisReductionParameters)
-        axis = _channel_axis(source, p.axis)
+        axis = _channel_axis(node, source, p.axis)
         self.around, self.function = source.around(axis), p.on_last_axis
         self.layout = source.without_axes([axis], keep=p.keep)
 
@@ -78,9 +79,11 @@ class Embedding(Operation):
         return self.give(block, operand.window, value=value)
 
 
-def _channel_axis(source: Layout, axis: int) -> int:
+def _channel_axis(node: Node, source: Layout, axis: int) -> int:
     """Return an axis of channels, counted from the front; NoRuleError for another axis."""
     axis %= len(source.axes)
+    if "p" in source.axes[axis]:
+        raise over_positions(node, f"axis {source.axes[axis]!r} of {source.axes}")
     if not source.is_channels(axis):
         raise NoRuleError(f"it runs over axis {source.axes[axis]!r} of {source.axes}, not over channels")
     return axis

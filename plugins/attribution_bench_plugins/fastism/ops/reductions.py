@@ -96,29 +96,52 @@ class Maximum(Reduction):
     """
 
     preferred_form: Form = "value"
+    none: ClassVar[float] = float("-inf")
+    """The extreme of no values."""
+    larger = staticmethod(torch.maximum)
+    largest = staticmethod(torch.amax)
+    so_far: ClassVar[Callable[..., tuple[Tensor, Tensor]]] = torch.cummax
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         operand = only(operands)
         value = operand.take_value()
         if self.over_positions:
-            mask_outside(value, operand.window, operand.length, float("-inf"))
-            value = torch.maximum(value.amax(3, keepdim=True), self._outside(operand, block))
+            mask_outside(value, operand.window, operand.length, self.none)
+            value = self.larger(self.largest(value, 3, keepdim=True), self._outside(operand, block))
         if self.over_channels:
-            value = _over(value, self.sizes, self.over_channels, torch.amax)
+            value = _over(value, self.sizes, self.over_channels, self.largest)
         return self.give(block, self.affected(operand.window), value=value)
 
     def _outside(self, operand: Windowed, block: Block) -> Tensor:
-        """Return the unmutated maxima before and after every window, (n, count, 1, 1, channels)."""
-        source, length = operand.source, operand.length
-        before = block.unmutated.summary(source, "maxima before", _maxima_before)
-        after = block.unmutated.summary(source, "maxima after", _maxima_after)
+        """Return the unmutated extremes before and after every window, (n, count, 1, 1, channels)."""
+        source, length, name = operand.source, operand.length, type(self).__name__
+        before = block.unmutated.summary(source, f"{name} before", self._before)
+        after = block.unmutated.summary(source, f"{name} after", self._after)
         starts = [operand.window.at(k) for k in range(operand.shape[1])]
         stops = [start + operand.window.width for start in starts]
         first, last = (
             torch.tensor([min(max(position, 0), length) for position in positions], device=before.device)
             for positions in (starts, stops)
         )
-        return torch.maximum(before.index_select(1, first), after.index_select(1, last))[:, :, None, None]
+        return self.larger(before.index_select(1, first), after.index_select(1, last))[:, :, None, None]
+
+    def _before(self, unmutated: Tensor) -> Tensor:
+        """Return the extreme of all positions before each, and before the end; that of no values before the first."""
+        none = unmutated.new_full((unmutated.shape[0], 1, unmutated.shape[2]), self.none)
+        return torch.cat([none, type(self).so_far(unmutated, 1)[0]], 1)
+
+    def _after(self, unmutated: Tensor) -> Tensor:
+        """Return the extreme from each position on, and from the end, which is that of no values."""
+        return self._before(unmutated.flip(1)).flip(1)
+
+
+class Minimum(Maximum):
+    """Rule of ``min``, ReductionParameters: the same with the smallest value."""
+
+    none: ClassVar[float] = float("inf")
+    larger = staticmethod(torch.minimum)
+    largest = staticmethod(torch.amin)
+    so_far = torch.cummin
 
 
 def _over(tensor: Tensor, sizes: Sequence[int], axes: Sequence[int], reduce: Callable[..., Tensor]) -> Tensor:
@@ -126,14 +149,3 @@ def _over(tensor: Tensor, sizes: Sequence[int], axes: Sequence[int], reduce: Cal
     split = torch.unflatten(tensor, 4, tuple(sizes))
     out = reduce(split, [4 + axis for axis in axes])
     return out.flatten(4) if out.dim() > 4 else out[..., None]
-
-
-def _maxima_before(unmutated: Tensor) -> Tensor:
-    """Return the maximum of all positions before each, and before the end; -inf before the first."""
-    none = unmutated.new_full((unmutated.shape[0], 1, unmutated.shape[2]), float("-inf"))
-    return torch.cat([none, unmutated.cummax(1).values], 1)
-
-
-def _maxima_after(unmutated: Tensor) -> Tensor:
-    """Return the maximum from each position on, and from the end, which is -inf."""
-    return _maxima_before(unmutated.flip(1)).flip(1)

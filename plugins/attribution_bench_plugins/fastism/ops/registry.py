@@ -27,8 +27,8 @@ from attribution_bench_plugins.fastism.ops.joining import concatenation, stack
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.pooling import average_pool, max_pool
 from attribution_bench_plugins.fastism.ops.position_wise import ChannelReduction, Embedding, PositionWise
-from attribution_bench_plugins.fastism.ops.reductions import Maximum, Mean, Sum
-from attribution_bench_plugins.fastism.ops.reshaping import Repetition, Reversal, choice, permute, shift, view
+from attribution_bench_plugins.fastism.ops.reductions import Maximum, Mean, Minimum, Sum
+from attribution_bench_plugins.fastism.ops.reshaping import Reversal, choice, permute, repetition, shift, view
 
 P = TypeVar("P", bound=Parameters)
 
@@ -108,6 +108,7 @@ _SPECS = (
     OpSpec("max", Maximum, parameters.ReductionParameters, NO_TRAITS, no_macs),
     OpSpec("max_pool", max_pool, parameters.PoolParameters, NO_TRAITS, no_macs),
     OpSpec("mean", Mean, parameters.ReductionParameters, NO_TRAITS, no_macs),
+    OpSpec("min", Minimum, parameters.ReductionParameters, NO_TRAITS, no_macs),
     OpSpec("multiply", product, Parameters, ARITHMETIC, no_macs),
     OpSpec(OPAQUE, None, parameters.OpaqueParameters, NO_TRAITS, estimated_macs),
     OpSpec("permute", permute, parameters.PermutationParameters, PERMUTATION, no_macs),
@@ -117,7 +118,7 @@ _SPECS = (
     OpSpec("shift", shift, parameters.ShiftParameters, NO_TRAITS, no_macs),
     OpSpec("stack", stack, parameters.ConcatenationParameters, NO_TRAITS, no_macs),
     OpSpec("sum", Sum, parameters.ReductionParameters, NO_TRAITS, no_macs),
-    OpSpec("upsample", Repetition, parameters.UpsamplingParameters, NO_TRAITS, no_macs),
+    OpSpec("upsample", repetition, parameters.UpsamplingParameters, NO_TRAITS, no_macs),
     OpSpec("view", view, Parameters, VIEW, no_macs),
 )
 

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import ClassVar
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from attribution_bench_plugins.fastism.graph.ir import Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
@@ -16,7 +19,7 @@ from attribution_bench_plugins.fastism.graph.parameters import (
     UpsamplingParameters,
 )
 from attribution_bench_plugins.fastism.ops.base import Block, Form, NoRuleError, Operand, Operation, only, sole_reached
-from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.window import Window, whole
 from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
 
 
@@ -34,12 +37,25 @@ class Relabelling(Operation):
 
 
 class Regrouping(Operation):
-    """Grouping of neighbouring positions, which become channels of one position, or its inverse."""
+    """Grouping of neighbouring positions, which become channels of one position, or its inverse.
 
-    def __init__(self, node: Node, operands: Sequence[Operand], source: Layout, layout: Layout) -> None:
+    `places` gives the labels of what a position holds in another order, in which they move first.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        operands: Sequence[Operand],
+        source: Layout,
+        layout: Layout,
+        places: tuple[int, ...] | None = None,
+    ) -> None:
         super().__init__(node, operands)
         self.layout = layout
         self.scale = Fraction(layout.length, source.length)
+        sizes = [size for _, size in source.channel_sizes]
+        channels = torch.arange(source.channels)
+        self.index = None if places is None else channels.view(sizes).permute(places).flatten()
 
     def affected(self, window: Window) -> Window:
         if self.scale >= 1:
@@ -56,8 +72,12 @@ class Regrouping(Operation):
             size = int(1 / self.scale)
             aligned = Window(natural.start * size, operand.window.step, natural.width * size)
             delta = regrid(delta, operand.window, aligned)
+        if self.index is not None:
+            self.index = self.index.to(delta.device)
+            delta = delta.index_select(4, self.index)
         delta = delta.reshape(*delta.shape[:3], natural.width, self.layout.channels)
-        return self.give(block, natural, delta=delta if operand.is_overwritable else delta.clone(), is_masked=True)
+        is_own = operand.is_overwritable or self.index is not None
+        return self.give(block, natural, delta=delta if is_own else delta.clone(), is_masked=True)
 
 
 class Shift(Operation):
@@ -148,17 +168,104 @@ class ChannelChoice(Operation):
         return self.give(block, operand.window, delta=delta.index_select(4, self.index), is_masked=True)
 
 
-class Repetition(Operation):
-    """Rule of ``upsample``, UpsamplingParameters: nearest neighbours, so each position is repeated."""
+class ChannelPadding(Operation):
+    """Channels of a constant before or after those of one axis; their delta is zero."""
 
-    def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
+    def __init__(self, node: Node, operands: Sequence[Operand], axis: int, low: int, high: int) -> None:
         super().__init__(node, operands)
         source = sole_reached(node, operands)
-        p = node.parameters_as(UpsamplingParameters)
-        if source.axes[p.position_axis] != "p":
-            raise NoRuleError(f"it repeats axis {source.axes[p.position_axis]!r} of {source.axes}, not positions")
-        self.factor, self.scale = p.factor, Fraction(p.factor)
-        self.layout = source.resized(source.length * p.factor)
+        self.around, self.widths = source.around(axis), (0, 0, low, high)
+        self.layout = source.with_axis(axis, low + self.around[1] + high)
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
+        operand = only(operands)
+        split = torch.unflatten(operand.delta(), 4, self.around)
+        return self.give(block, operand.window, delta=F.pad(split, self.widths).flatten(4), is_masked=True)
+
+
+class PositionChoice(Operation):
+    """Selection of positions in any order, any number of times, such as circular padding or a rotation.
+
+    Where a stretch of neighbours is taken as it is, windows are moved; a block that reaches another part has the
+    ranges of that part, too.
+    """
+
+    def __init__(self, node: Node, operands: Sequence[Operand], chosen: Sequence[int]) -> None:
+        super().__init__(node, operands)
+        source = sole_reached(node, operands)
+        self.layout = source.resized(len(chosen))
+        self.chosen = np.asarray(chosen)
+        outputs = np.arange(len(chosen))
+        self.first, self.last = np.full(source.length, len(chosen)), np.full(source.length, -1)
+        """First and last position of the result that takes each position; the first is larger where none does."""
+        np.minimum.at(self.first, self.chosen, outputs)
+        np.maximum.at(self.last, self.chosen, outputs)
+
+    def affected(self, window: Window) -> Window:
+        return self._affected(window, 1) if window.step == 0 else whole(self.layout.length)
+
+    def window_of_block(self, windows: Sequence[Window | None], count: int) -> Window:
+        (window,) = (window for window in windows if window is not None)
+        return self._affected(window, count)
+
+    def _affected(self, window: Window, count: int) -> Window:
+        places = _places(window, count)
+        is_inside = (places >= 0) & (places < len(self.first))
+        read = places.clip(0, len(self.first) - 1)
+        starts = np.where(is_inside, self.first[read], len(self.chosen)).min(1, initial=len(self.chosen))
+        stops = np.where(is_inside, self.last[read], -1).max(1, initial=-1) + 1
+        some = starts < stops
+        if not some.any():
+            return Window(0, 0, 0)
+        advance = window.step * np.arange(count)
+        start, stop = int((starts - advance)[some].min()), int((stops - advance)[some].max())
+        return Window(start, window.step, stop - start)
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
+        operand = only(operands)
+        count, outputs = operand.shape[1], _places(window, operand.shape[1])
+        is_inside = (outputs >= 0) & (outputs < len(self.chosen))
+        read = self.chosen[outputs.clip(0, len(self.chosen) - 1)]
+        offsets = (outputs - read)[is_inside]
+        if offsets.size and (offsets == offsets[0]).all():
+            moved = operand.window.moved(int(offsets[0]))
+            delta = regrid(operand.delta(), moved, window)
+            return self.give(block, window, delta=delta.clone() if delta is operand.delta() else delta)
+        at = read - _places(Window(operand.window.start, operand.window.step, 1), count)
+        is_inside &= (at >= 0) & (at < operand.window.width)
+        delta = operand.delta()
+        index = torch.as_tensor(at.clip(0, operand.window.width - 1), device=delta.device)[:, None, :, None]
+        taken = delta.gather(3, index.expand(*delta.shape[:3], window.width, delta.shape[4]))
+        outside = torch.as_tensor(~is_inside, device=delta.device)[:, None, :, None]
+        return self.give(block, window, delta=taken.masked_fill_(outside, 0), is_masked=True)
+
+
+class Everywhere(Operation):
+    """What has no positions, at each of many positions, all of which change with it."""
+
+    def __init__(self, node: Node, operands: Sequence[Operand], axis: int, length: int) -> None:
+        super().__init__(node, operands)
+        source = sole_reached(node, operands)
+        axes = tuple("p" if i == axis else labels for i, labels in enumerate(source.axes))
+        self.layout = Layout(axes, source.channel_sizes, length)
+
+    def affected(self, window: Window) -> Window:
+        return whole(self.layout.length)
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
+        delta = only(operands).delta()
+        delta = delta.expand(*delta.shape[:3], self.layout.length, delta.shape[4]).contiguous()
+        return self.give(block, whole(self.layout.length), delta=delta, is_masked=True)
+
+
+class Repetition(Operation):
+    """Nearest neighbours, so that each position is repeated."""
+
+    def __init__(self, node: Node, operands: Sequence[Operand], factor: int) -> None:
+        super().__init__(node, operands)
+        source = sole_reached(node, operands)
+        self.factor, self.scale = factor, Fraction(factor)
+        self.layout = source.resized(source.length * factor)
 
     def affected(self, window: Window) -> Window:
         return window.repeated(self.factor)
@@ -177,6 +284,9 @@ def view(node: Node, operands: Sequence[Operand]) -> Operation:
     reshaped = layout.reshaped(node.shape)
     if reshaped is None:
         raise NoRuleError(f"it splits or mixes the axes {layout.axes} into the shape {node.shape}")
+    sorted_ = reshaped.sorted_as_named() if reshaped.length == layout.length else None
+    if sorted_ is not None:
+        return Regrouping(node, operands, reshaped, *sorted_)
     return _under(node, operands, layout, reshaped)
 
 
@@ -207,6 +317,8 @@ def shift(node: Node, operands: Sequence[Operand]) -> Operation:
     operation: Operation
     if layout.is_channels(axis) and inside:
         operation = ChannelChoice(node, operands, axis, range(low, low + size * step, step))
+    elif layout.is_channels(axis) and labels != "" and step == 1 and low <= 0:
+        operation = ChannelPadding(node, operands, axis, -low, size + low - layout.axis_size(axis))
     elif labels == "p" or (labels == "" and not layout.positional):
         axes = tuple("p" if i == axis else known for i, known in enumerate(layout.axes))
         out = Layout(axes, layout.channel_sizes, size).resized(size)
@@ -220,11 +332,37 @@ def shift(node: Node, operands: Sequence[Operand]) -> Operation:
 
 
 def choice(node: Node, operands: Sequence[Operand]) -> Operation:
-    """Rule of ``choose``, from channels: ChoiceParameters."""
-    layout = sole_reached(node, operands)
+    """Rule of ``choose``: ChoiceParameters."""
     p = node.parameters_as(ChoiceParameters)
-    axis = p.axis % len(layout.axes)
+    axis = p.axis % len(sole_reached(node, operands).axes)
+    return _chosen(node, operands, axis, p.chosen)
+
+
+def repetition(node: Node, operands: Sequence[Operand]) -> Operation:
+    """Rule of ``upsample``: UpsamplingParameters."""
+    p, source = node.parameters_as(UpsamplingParameters), sole_reached(node, operands)
+    if source.axes[p.position_axis] == "p":
+        return Repetition(node, operands, p.factor)
+    places = [place for place in range(source.axis_size(p.position_axis)) for _ in range(p.factor)]
+    return _chosen(node, operands, p.position_axis, places)
+
+
+def _chosen(node: Node, operands: Sequence[Operand], axis: int, chosen: Sequence[int]) -> Operation:
+    """Return the operation that takes places of one axis, in any order and any number of times."""
+    layout = sole_reached(node, operands)
+    labels, size = layout.axes[axis], layout.axis_size(axis)
+    if labels == "n":
+        raise NoRuleError("it mixes the sequences of a batch")
+    if labels == "p":
+        return PositionChoice(node, operands, [place % size for place in chosen])
+    if labels == "" and not layout.positional and len(layout.axes) > 2:
+        # What was taken over all positions is spread over positions again.
+        return Everywhere(node, operands, axis, len(chosen))
     if not layout.is_channels(axis):
-        raise NoRuleError(f"it chooses from axis {layout.axes[axis]!r} of {layout.axes}, not from channels")
-    size = layout.axis_size(axis)
-    return ChannelChoice(node, operands, axis, [index % size for index in p.chosen])
+        raise NoRuleError(f"it chooses from axis {labels!r} of {layout.axes}, not from channels or positions")
+    return ChannelChoice(node, operands, axis, [place % size for place in chosen])
+
+
+def _places(window: Window, count: int) -> NDArray[np.int64]:
+    """Return the positions of each mutation's range, (count, width)."""
+    return window.start + window.step * np.arange(count)[:, None] + np.arange(window.width)

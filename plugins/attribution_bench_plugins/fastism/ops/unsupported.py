@@ -1,33 +1,80 @@
-"""Why an operation without a rule runs in full."""
+"""Why an operation without a rule runs in full, and what would make it cheaper."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from attribution_bench_plugins.fastism.graph.ir import Node
+from attribution_bench_plugins.fastism.ops.base import OTHER_SPELLING, POOL_BEFORE, NoRuleError, Operand
 
-REASONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+Reasons = Mapping[str, tuple[str, ...]]
+"""Reason -> parts of the names, in lower case, that frameworks give to the operations that it holds for."""
+EVERY_POSITION: Reasons = MappingProxyType(
     {
         "a recurrent layer carries each change along the whole sequence": ("lstm", "gru", "bidirectional", "rnn"),
         "attention lets every position read every other": ("attention",),
         "a Fourier transform mixes all positions": ("fft",),
         "its statistics are taken over all positions": ("group_norm", "groupnorm", "instance_norm"),
-        "a running sum carries each change along the whole sequence": ("cumsum",),
-        "it multiplies two tensors that both depend on the sequence": ("matmul", "bmm"),
-        "it multiplies tensors in a way that is not followed": ("einsum",),
-        "a Lambda layer is code that cannot be looked into": ("lambda",),
-        "its bins are of different sizes": ("adaptive",),
-        "it orders positions by their values": ("sort", "topk"),
     }
 )
-"""Why an operation needs every position -> parts of the names of such operations in their frameworks."""
+"""Those of operations that read every position, whatever their axes."""
+OVER_POSITIONS: Reasons = MappingProxyType(
+    {
+        "a running sum carries each change along the whole sequence": ("cumsum", "cumprod"),
+        "a running extreme carries each change along the whole sequence": ("cummax", "cummin"),
+        "it orders positions by their values": ("sort", "topk", "top_k", "kthvalue", "median", "mode", "quantile"),
+        "its sum is taken over all positions": ("softmax", "logsumexp"),
+        "its statistics are taken over all positions": ("norm", "std", "var"),
+    }
+)
+"""Those of functions of one axis, where that axis is the positions."""
+PRODUCTS = ("matmul", "bmm", "einsum", "dot", "inner")
+OTHERS: Reasons = MappingProxyType(
+    {
+        "a Lambda layer is code that cannot be looked into": ("lambda",),
+        "its bins are of different sizes": ("adaptive",),
+        "its places lie at uneven distances": ("upsample", "interpolate", "resize"),
+    }
+)
+"""Those of operations that are written in a way that no rule covers."""
 
 
-def why_full(node: Node) -> str:
+def needs_every_position(kind: str, changing: int) -> bool:
+    """Whether an operation needs every position, by its framework's name and how many operands a mutation changes."""
+    return _reason(EVERY_POSITION, kind) is not None or (changing > 1 and _is_product(kind))
+
+
+def why_full(node: Node, operands: Sequence[Operand]) -> NoRuleError:
     """Return why an operation that has no rule runs in full."""
     library, _, name = node.kind.rpartition("::")
+    kind = name or node.layer
     if library in ("", "aten"):
-        kind = (name or node.layer).lower()
-        for reason, parts in REASONS.items():
-            if any(part in kind for part in parts):
-                return reason
-    return f"there is no rule for {node.kind or node.layer!r}"
+        always, other = _reason(EVERY_POSITION, kind), _reason(OTHERS, kind)
+        if always is not None:
+            return NoRuleError(always, POOL_BEFORE)
+        if _is_product(kind) and sum(operand.reached for operand in operands) > 1:
+            return NoRuleError("it multiplies two tensors that both depend on the sequence", POOL_BEFORE)
+        if _is_product(kind):
+            return NoRuleError("it multiplies tensors in a way that is not followed")
+        if other is not None:
+            return NoRuleError(other)
+    if not node.kind or node.shape is None:
+        return NoRuleError(f"there is no rule for {node.kind or node.layer!r}", OTHER_SPELLING)
+    rule = f"rules={{{node.kind!r}: ...}}"
+    return NoRuleError(
+        f"there is no rule for {node.kind!r}",
+        f"if it reads a few neighbouring positions, a rule of yours would keep windows: {rule}, see docs/rules.md",
+    )
+
+
+def over_positions(node: Node, found: str) -> NoRuleError:
+    """Return why a function of one axis runs in full where that axis, which is described, is not channels."""
+    reason = _reason(OVER_POSITIONS, node.kind or node.layer)
+    return NoRuleError(reason or f"it runs over {found}, not over channels", POOL_BEFORE)
+
+
+def _reason(reasons: Reasons, kind: str) -> str | None:
+    return next((reason for reason, parts in reasons.items() if any(part in kind.lower() for part in parts)), None)
+
+
+def _is_product(kind: str) -> bool:
+    return any(part in kind.lower() for part in PRODUCTS)

@@ -1,6 +1,5 @@
 """Liveness: after which step each value is read for the last time, planned once for each order of steps."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,5 +40,5 @@ def schedule(steps: Sequence[Step], alias_of: Mapping[str, str], live_out: froze
 
 def overwritable(step: Step, alias_of: Mapping[str, str], last_uses: frozenset[str]) -> frozenset[str]:
     """Return the operands that a step may overwrite: it is the last to read them, and reads them once."""
-    reads = Counter(alias_of[operand] for operand in step.node.inputs)
-    return frozenset(name for name in last_uses if reads[name] == 1)
+    reads = [alias_of[operand] for operand in step.node.inputs]
+    return frozenset(name for name in last_uses if reads.count(name) == 1)

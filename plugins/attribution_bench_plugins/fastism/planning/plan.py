@@ -1,7 +1,7 @@
 """The plan: what the engine does with each node of a graph, decided before anything runs."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -9,9 +9,12 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any
 
+from torch import Tensor
+
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation, NoRuleError, Operand, Operation, Rule
+from attribution_bench_plugins.fastism.ops.channels_last import ChannelsLastConvolution
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.registry import SPECS, OpSpec
 from attribution_bench_plugins.fastism.ops.unsupported import why_full
@@ -143,6 +146,54 @@ class Plan:
         return {name: step.alias_of for name, step in self.steps.items()}
 
     @cached_property
+    def unmutated_calls(self) -> Mapping[str, Callable[..., Any]]:
+        """Node -> what runs it on unmutated sequences, where that is not the node's own call."""
+        operations = {name: step.operation for name, step in self.steps.items()}
+        return {
+            n: op.unmutated_call for n, op in operations.items() if op is not None and op.unmutated_call is not None
+        }
+
+    @cached_property
+    def unmutated_orders(self) -> Mapping[str, Callable[[Tensor], Tensor]]:
+        """Node -> what puts its unmutated activation into the order in memory in which a convolution reads it.
+
+        Every reader finds it so: a sum of tensors in two orders is slow.
+        """
+        calls = self.unmutated_calls.items()
+        convolutions = {name: call for name, call in calls if isinstance(call, ChannelsLastConvolution)}
+        return {self.graph.nodes[name].inputs[0]: call.arranged for name, call in convolutions.items()}
+
+    @cached_property
+    def unmutated_needs(self) -> frozenset[str]:
+        """Nodes whose unmutated values are kept in any case: inputs, outputs, and operands that no mutation reaches."""
+        graph = self.graph
+        needed = {graph.input, *graph.extras, *graph.outputs.values()}
+        for step in (*self.body, *self.head):
+            needed.update(operand for operand in step.node.inputs if self.steps[operand].mode == "constant")
+        return frozenset(needed)
+
+    @cached_property
+    def unmutated_reads(self) -> frozenset[str]:
+        """Those whose unmutated values may be read after the pass: what is needed, and nodes that run by a rule."""
+        running = (step for step in (*self.body, *self.head) if step.operation is not None)
+        return self.unmutated_needs | {step.node.name for step in running}
+
+    @cached_property
+    def read_unmutated(self) -> set[str]:
+        """Those that blocks have read so far: what a first group of sequences reads is what later ones will."""
+        return set()
+
+    @cached_property
+    def unmutated_last_uses(self) -> Mapping[str, frozenset[str]]:
+        """Node -> the nodes that no node after it reads, those aside whose values are kept in any case."""
+        later = set(self.unmutated_needs)
+        last_uses: dict[str, frozenset[str]] = {}
+        for name in reversed(list(self.graph.nodes)):
+            last_uses[name] = frozenset((name, *self.graph.nodes[name].inputs)) - later
+            later |= last_uses[name]
+        return last_uses
+
+    @cached_property
     def head_schedule(self) -> Schedule:
         """The head's steps with the last use of each value."""
         return schedule(self.head, self.aliases, self.output_sources)
@@ -199,16 +250,16 @@ def reached_window(
     length = operation.layout.length
     if not operation.layout.positional:
         return Window(0, 0, 1)  # the stride of the plan does not account for nodes without positions
-    known = [window for window in windows if window is not None and window.width]
-    if not known:
+    steps = {window.step for window in windows if window is not None and window.width}
+    if not steps:
         return Window(0, 0, 0)
-    if any(window.step != known[0].step for window in known):
+    if len(steps) > 1:
         # Ranges that advance and ranges that are shared meet in one that is shared.
         windows = [
             window.shared(count, operand.layout.length) if window is not None and operand.layout is not None else None
             for window, operand in zip(windows, operation.operands, strict=True)
         ]
-    natural = operation.window(windows)
+    natural = operation.window_of_block(windows, count)
     shared = natural.shared(count, length)
     if field is not None:
         natural, shared = natural.cut(count, field), shared.cut(1, field)
@@ -241,13 +292,13 @@ class _Planner:
         self.reached_nodes = [node for name, node in graph.nodes.items() if name in self.reached - {graph.input}]
         self.operations: dict[str, Operation] = {}
         self.layouts: dict[str, Layout] = {graph.input: layout}
-        self.reasons: dict[str, str] = {}
+        self.reasons: dict[str, NoRuleError] = {}
         self.alias_of = {name: name for name in graph.nodes}
         for node in self.reached_nodes:
             try:
                 operation = self._operation(node)
             except NoRuleError as error:
-                self.reasons[node.name] = str(error)
+                self.reasons[node.name] = error
                 continue
             self.operations[node.name], self.layouts[node.name] = operation, operation.layout
             if operation.is_alias:
@@ -270,7 +321,8 @@ class _Planner:
             steps[name] = Step(
                 node,
                 self._mode(name),
-                reason=self.reasons.get(name, ""),
+                reason=str(self.reasons.get(name, "")),
+                remedy=self.reasons[name].remedy if name in self.reasons else "",
                 operation=self.operations.get(name),
                 layout=self.layouts.get(name),
                 alias_of=source,
@@ -294,7 +346,7 @@ class _Planner:
             raise NoRuleError("it holds no numbers")
         rule = self.rules.get(node.kind) if node.is_opaque else self.specs[node.op].rule
         if rule is None:
-            raise NoRuleError(why_full(node))
+            raise why_full(node, operands)
         return rule(node, operands)
 
     def _mode(self, name: str) -> Mode:
@@ -344,7 +396,8 @@ class _Planner:
                 if self.alias_of[node.name] in head:
                     head.add(node.name)
             elif merges or any(i in head for i in inputs) or all(is_global.values()):
-                if not merges and any(i not in head and not is_global[i] for i in inputs):
+                joins = any(i not in head and not is_global[i] for i in inputs)
+                if not merges and (joins or not is_global[node.name]):
                     return set()
                 head.add(node.name)
         return head

@@ -24,7 +24,7 @@ def pool_first(graph: Graph) -> Graph:
             nodes[function.name] = replace(pool, name=function.name, inputs=function.inputs)
             nodes[name] = replace(function, name=name, inputs=(function.name,), shape=pool.shape)
             name = function.name
-    return Graph(nodes, graph.input, graph.extras, graph.outputs)
+    return replace(graph, nodes=nodes)
 
 
 def _before(pool: Node, nodes: dict[str, Node], readers: Mapping[str, int]) -> Node | None:

@@ -48,7 +48,7 @@ class _Splitter:
                 self._normed(node)
             else:
                 self.nodes[node.name] = node
-        return Graph(self.nodes, self.old.input, self.old.extras, self.old.outputs).needed()
+        return replace(self.old, nodes=self.nodes).needed()
 
     def _dense(self, node: Node) -> None:
         """Add a dense layer on parts as a sum, which bears its name."""

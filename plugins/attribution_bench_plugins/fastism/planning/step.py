@@ -20,6 +20,8 @@ class Step:
     ``full``: the model's own operation on every position."""
     reason: str
     """Why it runs in full; empty otherwise."""
+    remedy: str
+    """What would make that cheaper; empty where it does not run in full."""
     operation: Operation | None
     layout: Layout | None
     alias_of: str

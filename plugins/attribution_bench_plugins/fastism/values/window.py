@@ -41,6 +41,11 @@ class Window:
         low, high = max(0, positions.start - last), min(self.width, positions.stop - first)
         return Window(self.start + low, self.step, high - low) if low < high else Window(0, 0, 0)
 
+    def hull(self, count: int) -> tuple[int, int]:
+        """Return the half-open range that `count` ranges cover together, which may leave the sequence."""
+        first, last = self.start, self.start + self.step * (count - 1)
+        return min(first, last), max(first, last) + self.width
+
     def overhangs(self, count: int, length: int) -> bool:
         """Whether any of `count` ranges leaves ``[0, length)``."""
         return min(self.start, self.at(count - 1)) < 0 or max(self.start, self.at(count - 1)) + self.width > length

@@ -1,0 +1,96 @@
+"""How a run over variants is shown: a spinner on a terminal and lines at the end, or a JSON object a line."""
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from attribution_bench.cli import terminal
+from attribution_bench.cli.terminal import note
+from attribution_bench.variants.summary import Summary
+
+
+class LineProgress:
+    """Progress on a terminal, and the summary as lines, on stderr."""
+
+    def __init__(self) -> None:
+        console = terminal.console(stderr=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("starting", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def update(self, summary: Summary) -> None:
+        """Show how far the run is."""
+        rate = "" if not summary.seconds_per_100 else f", {100 / summary.seconds_per_100:.3g} a second"
+        self._bar.update(self._task, description=f"{summary.total:,} alleles{rate}")
+
+    def caution(self, text: str) -> None:
+        """Print something that a reader of the numbers should know."""
+        self._bar.console.print(f"caution: {text}", soft_wrap=True)
+
+    def end(self, summary: Summary, written: list[Path]) -> None:
+        """Print what became of the alleles, and the files that were written."""
+        seconds = "" if summary.seconds_per_100 is None else f", {summary.seconds_per_100:.3g} seconds per 100"
+        before = [
+            f", {count:,} of them {where}"
+            for count, where in (
+                (summary.resumed, "by a run that was stopped"),
+                (summary.kept, "kept from the table as it was"),
+            )
+            if count and summary.new
+        ]
+        lines = [f"scored {summary.scored:,} of {summary.total:,} alleles{''.join(before)}{seconds}"]
+        if summary.total and summary.kept == summary.total:
+            lines.insert(0, f"{written[0]} is already complete: nothing was computed")
+        for reason, count in summary.set_aside.most_common():
+            lines.append(f"set aside {count:,}: {reason}")
+        if summary.duplicates:
+            lines.append(f"{summary.duplicates:,} are an earlier variant again, scored like any other")
+        for line in lines:
+            note(line)
+        for path in written:
+            print(path)
+
+
+class JsonProgress:
+    """Progress and summary as JSON, one object a line, on stdout."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def update(self, summary: Summary) -> None:
+        """Print how far the run is."""
+        print(json.dumps({"event": "progress", **self._counts(summary)}), flush=True)
+
+    def end(self, summary: Summary, written: list[Path]) -> None:
+        """Print what became of the alleles, and the files that were written."""
+        files = [str(path) for path in written]
+        print(
+            json.dumps({"event": "summary", **self._counts(summary), "duplicates": summary.duplicates, "files": files})
+        )
+
+    def caution(self, text: str) -> None:
+        """Print something that a reader of the numbers should know."""
+        print(json.dumps({"event": "caution", "text": text}), flush=True)
+
+    def _counts(self, summary: Summary) -> dict[str, Any]:
+        return {
+            "alleles": summary.total,
+            "scored": summary.scored,
+            "set_aside": {reason.name: count for reason, count in summary.set_aside.items()},
+            "resumed": summary.resumed,
+            "kept": summary.kept,
+            "seconds": round(summary.seconds, 3),
+            "seconds_per_100": summary.seconds_per_100,
+        }

@@ -1,0 +1,89 @@
+"""Identity of a table of effects: the settings that its numbers depend on, in a file beside it."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attribution_bench._version import __version__
+from attribution_bench.errors import InvalidInputError
+from attribution_bench.files import write_whole
+from attribution_bench.jobs.differences import differences
+from attribution_bench.models.digest import weights_digest
+from attribution_bench.variants.effects import ScalarEffects
+from attribution_bench.variants.score import VariantScorer
+
+
+def identity_of(scorer: VariantScorer) -> dict[str, Any]:
+    """Return what the numbers of a scorer depend on, JSON-able: digests of models, genome and inputs, and options.
+
+    Raises
+    ------
+    SequenceError
+        The genome or a track cannot be read.
+    """
+    options, models = scorer.options, [member.predictor.model for member in scorer.members]
+    choice = repr(options.effects or ScalarEffects(options.target))
+    return {
+        "weights_sha256": [weights_digest(model) for model in models],
+        "genome": scorer.genome.path.name,
+        "genome_sha256": scorer.genome.digest,
+        # A function's place in memory tells nothing of it.
+        "effects": re.sub(" at 0x[0-9a-f]+", "", choice),
+        "length": options.length,
+        "strand": options.strand,
+        "share_within": options.share_within,
+        "overhang": options.overhang,
+        "largest_unknown_share": options.largest_unknown_share,
+        "batch_size": options.batch_size,
+        "each_model": options.each_model,
+        "further_inputs": scorer.inputs.description,
+        "framework": models[0].framework,
+        "layout": models[0].layout,
+        "sequence_input": models[0].sequence_input,
+        "device": models[0].device,
+        "dtype": str(models[0].numpy_dtype),
+        "versions": {"attribution-bench": __version__, **models[0].versions()},
+    }
+
+
+def settings_path(table: Path) -> Path:
+    """Return the file beside a table that holds its settings."""
+    return table.with_name(table.name + ".json")
+
+
+def write_settings(table: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings of a table that is about to be begun; raises OutputError."""
+    write_whole(settings_path(table), json.dumps(settings, indent=2) + "\n")
+
+
+def read_settings(table: Path) -> dict[str, Any] | None:
+    """Return the settings of a table; None where they are missing or cannot be read."""
+    try:
+        found = json.loads(settings_path(table).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def check_settings(table: Path, settings: Mapping[str, Any]) -> None:
+    """Check that a table, complete or not, is of the settings asked for.
+
+    Raises
+    ------
+    InvalidInputError
+        It is of others, which the message shows, or it is not known of which.
+    """
+    before = read_settings(table)
+    if before is None:
+        raise InvalidInputError(
+            f"{table} is begun, but {settings_path(table).name}, which tells its settings, is missing or damaged; "
+            "choose another --output, or --restart to begin anew"
+        )
+    shown = differences(before, settings, "table")
+    if shown:
+        raise InvalidInputError(
+            f"{table} is of other settings: {shown}. Give those, choose another --output, or --restart to begin anew, "
+            "which removes the table"
+        )

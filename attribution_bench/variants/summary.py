@@ -1,0 +1,54 @@
+"""Summary of a run over variants: how many were scored, set aside and why, and how fast."""
+
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import numpy as np
+
+from attribution_bench.sequences.variants import VariantReason
+
+
+@dataclass
+class Summary:
+    """What became of the alleles of one run."""
+
+    scored: int = 0
+    resumed: int = 0
+    """Alleles that were found in the table of a run that was stopped, set aside or not."""
+    kept: int = 0
+    """Alleles that were found in a complete table, set aside or not."""
+    set_aside: Counter[VariantReason] = field(default_factory=Counter)
+    seconds: float = 0.0
+    # Eight bytes an allele tell them apart, so that memory hardly grows with their number.
+    _forms: array = field(default_factory=lambda: array("Q"), repr=False)  # type: ignore[type-arg]
+
+    @property
+    def total(self) -> int:
+        """Alleles in the table."""
+        return self.scored + self.set_aside.total()
+
+    @property
+    def new(self) -> int:
+        """Alleles that this run did."""
+        return self.total - self.resumed - self.kept
+
+    @property
+    def seconds_per_100(self) -> float | None:
+        """Seconds per 100 alleles of this run; None where it had none."""
+        return 100 * self.seconds / self.new if self.new else None
+
+    @property
+    def duplicates(self) -> int:
+        """Alleles whose normal form is that of one before; they have their rows like any other."""
+        return len(self._forms) - len(np.unique(np.array(self._forms, np.uint64)))
+
+    def count(self, reason: VariantReason | None, form: str | None) -> None:
+        """Count an allele, by why it was set aside and its normal form; None where it has none."""
+        if reason is None:
+            self.scored += 1
+        else:
+            self.set_aside[reason] += 1
+        if form is not None:
+            self._forms.append(int.from_bytes(blake2b(form.encode(), digest_size=8).digest(), "little"))

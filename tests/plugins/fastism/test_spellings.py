@@ -1,0 +1,114 @@
+"""Spellings of local operations keep windows; others have reasons that are true, and advice that follows from them."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import attribution_bench as ab
+from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.values.window import Positions
+from fastism_models import Custom, build
+from parity import assert_parity, brute_force, one_hot, plan_of
+from spellings import SPELLINGS
+
+LENGTH = 30
+EVERYWHERE = {"a mean at every position"}
+"""Spellings of operations that read every position."""
+
+
+def before(plan: Plan, node: str) -> Iterator[str]:
+    """Yield a node and all that it depends on."""
+    yield node
+    for operand in plan.graph.nodes[node].inputs:
+        yield from before(plan, operand)
+
+
+@pytest.mark.parametrize("group", SPELLINGS)
+def test_every_spelling_of_a_local_operation_keeps_windows(group: str) -> None:
+    model = ab.as_sequence_model(build(f"spellings of {group}"))
+    with model.inference():
+        plan = plan_of(model, LENGTH)
+    kept = {
+        output
+        for output, node in plan.graph.outputs.items()
+        if all(plan.steps[name].mode != "full" for name in before(plan, node))
+    }
+    assert kept == set(SPELLINGS[group])
+    windows = plan.windows(Positions(LENGTH // 2, plan.stride, 1))
+    wide = {
+        output
+        for output, node in plan.graph.outputs.items()
+        for step in [plan.steps[node]]
+        if step.layout is not None and step.layout.positional
+        if windows[step.alias_of].width >= 0.6 * step.layout.length
+    }
+    assert wide == EVERYWHERE & kept
+
+
+TRUE_REASONS: dict[str, tuple[Callable[[Tensor], Tensor], str, str]] = {
+    "sum that runs along positions": (lambda y: y.cumsum(2), "a running sum carries each change", "pooling"),
+    "maximum that runs along positions": (lambda y: y.cummax(2).values, "a running extreme", "pooling"),
+    "positions in order": (lambda y: y.sort(2).values, "it orders positions by their values", "pooling"),
+    "softmax over positions": (lambda y: y.softmax(-1), "its sum is taken over all positions", "pooling"),
+    "variance of positions": (lambda y: y - y.var(2, keepdim=True), "its statistics are taken", "pooling"),
+    "product of positions": (lambda y: y.prod(2, keepdim=True) * y, "it runs over axis 'p'", "pooling"),
+    "correlation of positions": (lambda y: torch.bmm(y, y.mT + 1), "it multiplies two tensors that both", "pooling"),
+    "norm of groups": (lambda y: F.group_norm(y, 2), "its statistics are taken over all positions", "pooling"),
+    "bins of several sizes": (lambda y: F.adaptive_avg_pool1d(y, 7), "its bins are of different sizes", "written"),
+    "uneven interpolation": (lambda y: F.interpolate(y, size=47), "its places lie at uneven distances", "written"),
+    "what one position holds": (lambda y: y - y[:, :, :1], "what a single position holds joins", "pooling"),
+    "distance of pairs": (lambda y: torch.cdist(y, y + 1), "there is no rule for", "rules={'aten::"),
+}
+
+
+@pytest.mark.parametrize("name", TRUE_REASONS)
+def test_reasons_look_at_axes_and_operands_and_advice_follows_from_them(name: str) -> None:
+    operation, reason, advice = TRUE_REASONS[name]
+    module = Custom(lambda m, x: operation(m.stem(x)), stem=nn.Conv1d(4, 6, 3, padding=1)).eval()
+    explanation = ab.get_method("fastism")(module).explain(LENGTH)
+    first = next(layer for layer in explanation.layers if layer.reason)
+    assert first.reason.startswith(reason)
+    (found,) = (line for line in explanation.advice if line.startswith(repr(first.layer)))
+    assert advice in found
+    assert ("pooling" in found) == (advice == "pooling")
+
+
+def test_autocast_keeps_windows_within_the_tolerance_of_its_type() -> None:
+    def forward(m: nn.Module, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return m.head(m.body(x).mean(2)).float()
+
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv1d(4, 8, 5), nn.BatchNorm1d(8), nn.GELU(), nn.MaxPool1d(2), nn.Conv1d(8, 8, 3))
+    module = Custom(forward, body=body, head=nn.Linear(8, 2)).eval()
+    method, x = ab.get_method("fastism")(module), one_hot(2, 4, LENGTH).astype("f4")
+    assert {layer.reason for layer in method.explain(LENGTH).layers} == {""}
+    assert_parity(dict(method.attribute(x, target="all").predictions), brute_force(module, x), 3e-2)
+
+
+def test_a_cast_that_does_nothing_costs_nothing() -> None:
+    stem = nn.Conv1d(4, 6, 3, padding=1).eval()
+    plain = Custom(lambda m, x: m.stem(x).relu(), stem=stem)
+    cast = Custom(lambda m, x: m.stem(x.type_as(m.stem.weight)).relu().float(), stem=stem)
+    ratios = [ab.get_method("fastism")(module).explain(LENGTH).predicted_ratio for module in (plain, cast)]
+    assert ratios[0] == ratios[1]
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [
+        (lambda y: torch.cdist(y, y + 1), "_cdist_forward|cdist"),
+        (lambda y: F.scaled_dot_product_attention(y, y, y), "scaled_dot_product_attention"),
+        (lambda y: F.group_norm(y, 3), "group_norm"),
+    ],
+    ids=["distances", "attention", "norm of groups"],
+)
+def test_an_operator_whose_parts_have_no_rules_stays_whole(operation: Callable[[Tensor], Tensor], name: str) -> None:
+    module = Custom(lambda m, x: operation(m.stem(x)), stem=nn.Conv1d(4, 3, 3)).eval()
+    layers = [layer.layer for layer in ab.get_method("fastism")(module).explain(LENGTH).layers if layer.mode == "full"]
+    assert len(layers) == 1
+    assert re.fullmatch(name, layers[0])
