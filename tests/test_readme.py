@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from attribution_bench.cli.app import app
+from attribution_bench.models.adapters import ADAPTERS
 from attribution_bench.registry import METHODS
 from attribution_bench_plugins.fastism.ops.custom_rules import GROUP
 
@@ -86,8 +87,13 @@ def test_quick_commands_run(command):
 
 
 def test_the_registration_of_a_method():
-    (block,) = blocks("plugins/README.md", "toml")
-    assert tomllib.loads(block)["project"]["entry-points"] == {METHODS: {"occlusion": "occlusion:Occlusion"}}
+    method, _ = blocks("plugins/README.md", "toml")
+    assert tomllib.loads(method)["project"]["entry-points"] == {METHODS: {"occlusion": "occlusion:Occlusion"}}
+
+
+def test_the_registration_of_an_adapter():
+    _, adapter = blocks("plugins/README.md", "toml")
+    assert tomllib.loads(adapter)["project"]["entry-points"] == {ADAPTERS: {"mylab": "mylab_adapter:MyLab"}}
 
 
 def test_the_registration_of_a_rule():

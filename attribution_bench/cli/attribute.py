@@ -154,6 +154,7 @@ def attribute(
             stranded=stranded,
             alphabet=ALPHABETS[alphabet],
         )
+    wanted = sources[0].default_target if target is None else target
     further = further_inputs(inputs, source.genome if isinstance(source, RegionSource) else None)
     models = [NamedModel(one.open(length=source.length, **settings), one.label, one.identity) for one in sources]
     progress = JobProgress()
@@ -164,7 +165,7 @@ def attribute(
                 source,
                 output,
                 methods=chosen,
-                target=None if target is None else parse_target(target),
+                target=None if wanted is None else parse_target(wanted),
                 additional_forward_args=further or None,
                 store=options.names(store, DEFAULT_CONTENTS),
                 dtype=dtype.value,

@@ -48,8 +48,9 @@ def models(
 
 def _lines(card: "ModelCard") -> list[str]:
     """Return all that is known of a model, a line a fact."""
-    package = f"{card.package}, {'installed' if card.installed else f'not installed (pip install {card.package})'}"
-    length = "any" if card.length is None else f"{card.length:,} letters"
+    package = f"{card.package}, {'installed' if card.installed else f'not installed ({card.install_command})'}"
+    others = "" if card.fixed or card.length is None else ", or another number"
+    length = "any number of letters" if card.length is None else f"{card.length:,} letters{others}"
     weights = "in the package" if card.weights else f"of your own: {card.name}?weights=FILE"
     facts = {
         "predicts": card.summary,
@@ -58,7 +59,7 @@ def _lines(card: "ModelCard") -> list[str]:
         "length": length,
         "alphabet": card.alphabet,
         "outputs": card.outputs,
-        "default target": card.target or "its only number",
+        "default target": card.target or "none; give one where there are several numbers",
         **{f"option {option}": meaning for option, meaning in card.options.items()},
         "licence": card.licence,
         "cite": card.citation,

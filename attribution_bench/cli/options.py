@@ -170,6 +170,10 @@ def stated_length(source: "ModelSource", open_model: "Callable[[], SequenceModel
         if source.length is not None:
             return source.length
         return DEFAULT_LENGTH if source.default_length is None else source.default_length
+    if source.kind == "catalogued":
+        stated = source.default_length if source.length is None else source.length
+        if stated is not None:
+            return stated
     model = open_model()
     shape = getattr(model.model, "input_shape", None)
     if isinstance(shape, tuple) and len(shape) == 3:

@@ -14,6 +14,7 @@ from attribution_bench.cli.terminal import note
 from attribution_bench.errors import InvalidInputError, SetAsideError
 
 if TYPE_CHECKING:
+    from attribution_bench.models.loading import ModelSource
     from attribution_bench.variants import Effects
 
 DISTANCES, SHARES = options.Bounds(0, 10_000_000), options.Bounds(0, 1)
@@ -60,12 +61,13 @@ def variants(
         Path | None, typer.Option(help="The VCF file again, with the effects in INFO: .vcf or .vcf.gz.")
     ] = None,
     effects: Annotated[
-        EffectsName,
+        EffectsName | None,
         typer.Option(
-            help="numbers: difference and fold change of each number of the target. profile: Jensen-Shannon distance "
-            "of profiles, fold change of counts. splicing: largest gain and loss of each class, with offsets."
+            help="By default what suits a model of `attribution-bench models`, else numbers. numbers: difference and "
+            "fold change of each number of the target. profile: Jensen-Shannon distance of profiles, "
+            "fold change of counts. splicing: largest gain and loss of each class, with offsets."
         ),
-    ] = EffectsName.numbers,
+    ] = None,
     target: Annotated[
         str | None,
         typer.Option(help="Of numbers: an index, an output, output:index, a reducer such as output:sum, or all."),
@@ -151,6 +153,7 @@ def variants(
         --output effects.tsv --annotated annotated.vcf.gz
       attribution-bench variants splice.h5 - --genome hg19.fa --effects splicing --classes acceptor=1,donor=2 \\
         --distance 50 --length 10101 --output effects.tsv < variants.vcf
+      attribution-bench variants spliceai variants.vcf --genome hg19.fa --output effects.tsv
       attribution-bench variants fold0.pt2 variants.vcf --genome hg38.fa --fold fold1.pt2 --fold fold2.pt2 \\
         --inputs control=control.bw --output effects.tsv
 
@@ -177,9 +180,11 @@ def variants(
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
     if annotated is not None:
         check_annotated_path(annotated)
-    chosen = _effects(effects, target, profile, counts, classes, distance)
+    chosen = _effects(effects or EffectsName.numbers, target, profile, counts, classes, distance)
     opened_genome = Genome(genome)
     sources = [model_source(name) for name in (model, *(fold or ()))]
+    if effects is None:
+        chosen = _default_effects(sources[0], chosen, (target, profile, counts, classes, distance))
     arguments: dict[str, Any] = {
         "framework": str(framework),
         "device": device,
@@ -263,3 +268,14 @@ def _effects(
             raise InvalidInputError(f"--classes takes names with indices, such as acceptor=1,donor=2, not {text!r}")
         indices[name] = int(index)
     return SplicingEffects(indices, distance=distance)
+
+
+def _default_effects(source: "ModelSource", numbers: "Effects", given: tuple[Any, ...]) -> "Effects":
+    """Return the effects that suit a catalogued model where no option says which; else differences of numbers."""
+    from attribution_bench.variants import ScalarEffects
+
+    if any(value is not None for value in given):
+        return numbers
+    if source.default_effects is not None:
+        return source.default_effects  # type: ignore[no-any-return]
+    return numbers if source.default_target is None else ScalarEffects(parse_target(source.default_target))

@@ -26,19 +26,23 @@ class ModelCard:
     package: str
     """Distribution that has its classes or weights, by pip's name; installed by the user."""
     length: int | None
-    """Letters that it takes; None where any length does."""
+    """Letters of a sequence for whoever says nothing; None where the user has to say."""
     outputs: str
-    """Its outputs and their shapes, in words."""
+    """Its outputs and their shapes, in words, with targets to choose where there are many numbers."""
     licence: str
     """Of the package, and of the weights where they have another one."""
     citation: str
+    fixed: bool = True
+    """Whether it takes sequences of that length alone; any number of letters where there is none."""
     alphabet: str = "DNA"
     target: str | None = None
-    """Target for whoever gives none, as on the command line; None where the model has one number."""
+    """Target for whoever gives none, as on the command line; None where the model has one number or none is usual."""
     weights: bool = True
     """Whether the package holds trained weights; else a file is given as ``name?weights=FILE``."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Options of ``name?option=value`` and what they mean."""
+    source: str | None = None
+    """What pip is given to install the package; its name by default."""
 
     @property
     def installed(self) -> bool:
@@ -49,6 +53,11 @@ class ModelCard:
             return False
         return True
 
+    @property
+    def install_command(self) -> str:
+        """Command that installs the package."""
+        return f"pip install {self.source or self.package}"
+
 
 class Adapter(abc.ABC):
     """The models of one package. An entry point of the group ``attribution_bench.adapters`` names the class."""
@@ -58,23 +67,24 @@ class Adapter(abc.ABC):
         """Return the models that it opens, without importing their package."""
 
     @abc.abstractmethod
-    def open(self, name: str, **options: Any) -> Any:
+    def open(self, name: str, *ignored: Any, **options: Any) -> Any:
         """Return a model by its name: a torch.nn.Module, a keras.Model or a SequenceModel.
 
-        The package is installed. `options` are those that the card names, and ``length`` where one was asked for and
-        the card states none.
+        The package is installed. `options` are those that the card names, as far as they are given; ``length`` where
+        the card's is not fixed, asked for or the card's own; and ``weights``, the path of a file, where the package
+        holds none. Files are read by `read_keras`, `load_weights` and `read_weights`, which unpickle nothing.
         """
 
     def can_open(self, name: str) -> bool:
         """Whether a name is one of this adapter's models."""
         return any(card.name == name for card in self.cards())
 
-    def sequence_options(self, name: str) -> Mapping[str, Any]:
-        """Return what `as_sequence_model` has to know of a model beside itself, such as ``sequence_input``."""
+    def sequence_options(self, name: str, **options: Any) -> Mapping[str, Any]:
+        """Return what `as_sequence_model` has to know of a model opened with `options`, such as ``sequence_input``."""
         return {}
 
-    def effects(self, name: str) -> Any:
-        """Return the effects of variants that suit a model, as `score_variants` takes them; None for plain numbers."""
+    def effects(self, name: str, **options: Any) -> Any:
+        """Return the effects of variants that suit a model opened with `options`; None for differences of numbers."""
         return None
 
 
@@ -96,7 +106,7 @@ class CataloguedModel:
         if not self.card.installed:
             raise MissingDependencyError(
                 f"{self.card.name} needs the package {self.card.package}, which is not installed; install it with: "
-                f"pip install {self.card.package}"
+                f"{self.card.install_command}"
             )
         return self.adapter.open(self.card.name, **options)
 

@@ -38,7 +38,7 @@ class ModelSource:
     options: tuple[tuple[str, int | str], ...] = ()
     """Options of what builds the model, such as ``length``."""
     weights: Path | None = None
-    """File of weights for the PyTorch model that is built."""
+    """File of weights for the model that is built."""
 
     @property
     def label(self) -> str:
@@ -65,6 +65,18 @@ class ModelSource:
             return None
         parameter = inspect.signature(get_model(self.name)).parameters.get("length")
         return parameter.default if parameter is not None and isinstance(parameter.default, int) else None
+
+    @property
+    def default_target(self) -> str | None:
+        """Target of a catalogued model for whoever gives none, as on the command line."""
+        return get_catalogued(self.name).card.target if self.kind == "catalogued" else None
+
+    @property
+    def default_effects(self) -> Any:
+        """Effects of variants that suit a catalogued model; None for differences of numbers."""
+        if self.kind != "catalogued":
+            return None
+        return get_catalogued(self.name).adapter.effects(self.name, **dict(self.options))
 
     @property
     def identity(self) -> str:
@@ -116,7 +128,7 @@ class ModelSource:
         """
         ways = {"file": self._read, "callable": self._call, "built-in": self._build, "catalogued": self._adapt}
         model = ways[self.kind](length, framework)
-        if self.weights is not None:
+        if self.weights is not None and self.kind != "catalogued":  # an adapter gives its model the weights itself
             load_weights(model, self.weights)
         given: dict[str, Any] = {
             "device": device,
@@ -125,7 +137,7 @@ class ModelSource:
             "sequence_input": sequence_input,
         }
         if self.kind == "catalogued":
-            known = get_catalogued(self.name).adapter.sequence_options(self.name)
+            known = get_catalogued(self.name).adapter.sequence_options(self.name, **dict(self.options))
             given |= {name: value for name, value in known.items() if given.get(name) is None}
         return as_sequence_model(model, **given)
 
@@ -168,23 +180,33 @@ class ModelSource:
 
     def _adapt(self, length: int | None, framework: str) -> Any:
         found = get_catalogued(self.name)
-        unknown = [key for key, _ in self.options if key not in found.card.options and key != "length"]
+        card, options = found.card, dict(self.options)
+        stated = options.pop("length", None)
+        any_length = card.length is None or not card.fixed
+        takes = [*card.options, *(() if card.weights else ("weights",)), *(("length",) if any_length else ())]
+        unknown = [*(key for key in options if key not in card.options), *(("weights",) if self.weights else ())]
+        unknown = [key for key in unknown if key not in takes]
         if unknown:
-            takes = ", ".join(["weights", *found.card.options])
-            raise ModelError(f"{self.name} has no option {unknown[0]}; it takes {takes}")
-        if not found.card.weights and self.weights is None:
+            raise ModelError(f"{self.name} has no option {unknown[0]}; it takes {', '.join(takes) or 'none'}")
+        if not card.weights and self.weights is None:
             raise ModelError(
-                f"{found.card.package} has the architecture of {self.name}, and no weights; give a file of them: "
+                f"{card.package} has the architecture of {self.name}, and no weights; give a file of them: "
                 f"{self.name}?weights=FILE"
             )
-        stated = found.card.length
-        if stated is not None and length not in (None, stated):
-            raise ModelError(f"{self.name} takes sequences of {stated} letters, not {length}")
-        options: dict[str, Any] = dict(self.options)
-        if length is not None and stated is None:
-            options["length"] = length
+        wanted = [asked for asked in (stated, length) if asked is not None]
+        if not any_length and any(asked != card.length for asked in wanted):
+            raise ModelError(f"{self.name} takes sequences of {card.length} letters, not {wanted[0]}")
+        if len(set(wanted)) > 1:
+            raise ModelError(
+                f"{self.name} is asked for with length={stated}, but for sequences of {length} letters; "
+                "leave one of them out"
+            )
+        given: dict[str, Any] = {**options, **({} if self.weights is None else {"weights": self.weights})}
+        asked = next(iter(wanted), card.length)
+        if any_length and asked is not None:
+            given["length"] = asked
         try:
-            return found.open(**options)
+            return found.open(**given)
         except AttributionBenchError:
             raise
         except Exception as error:  # another package may fail in any way; the failure is named and re-raised

@@ -6,7 +6,7 @@ import logging
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
@@ -25,12 +25,26 @@ FAKE_TENSORS: Final = "torch._subclasses.fake_tensor"
 _values_left: ContextVar[list[int] | None] = ContextVar("_values_left", default=None)
 
 
-def read_keras(path: Path) -> Any:
+Layers = Callable[[Any], Mapping[str, type]]
+"""Classes of layers by the names that a file has for them, made for the Keras or tf_keras module that is given."""
+
+
+def no_layers(keras: Any) -> Mapping[str, type]:
+    """Return no layers."""
+    return {}
+
+
+def read_keras(path: Path, layers: Layers = no_layers) -> Any:
     """Read a Keras model file (.keras, .h5) without its training state.
 
     Layers, functions and whatever else its configuration names are compared with what is known to compute and to do
     nothing else, or what the calling program has registered with Keras. A file of Keras 2 that Keras 3 cannot read is
     read by tf_keras where that is installed.
+
+    Parameters
+    ----------
+    layers
+        Classes that are known beside Keras' own and the registered ones.
 
     Raises
     ------
@@ -44,21 +58,21 @@ def read_keras(path: Path) -> Any:
     except ImportError as error:
         raise MissingDependencyError.of("keras", "tensorflow", f"reading {path}") from error
     with refusals(path, "a Keras model"), opened_file(path) as file:
-        registered = _registered(keras)
+        registered = _registered(keras) | layers(keras).keys()
         archive = path.suffix.lower() == ".keras"
         model = read_archive(file, registered) if archive else read_single(file.read(), registered)
     with tempfile.TemporaryDirectory(prefix="attribution-bench-") as folder:
         with refusals(path, "a Keras model"):
             copy = model.write(Path(folder))
         try:
-            return _loaded(keras, copy, model)
+            return _loaded(keras, copy, model, layers)
         except Exception as error:  # of Keras 2, or of layers that do not fit together
             if model.of_keras_3:
                 raise ModelError(f"{path} cannot be read as a Keras model: {_first_line(error)}") from error
-            return _read_keras_2(path, copy, model, error)
+            return _read_keras_2(path, copy, model, error, layers)
 
 
-def _read_keras_2(path: Path, copy: Path, model: CheckedModel, failure: Exception) -> Any:
+def _read_keras_2(path: Path, copy: Path, model: CheckedModel, failure: Exception, layers: Layers) -> Any:
     """Read what Keras 3 failed to read."""
     try:
         tf_keras = import_keras_2()
@@ -68,7 +82,7 @@ def _read_keras_2(path: Path, copy: Path, model: CheckedModel, failure: Exceptio
             f"tf_keras, which reads such files ({install_command('tf-keras')})"
         ) from error
     try:
-        return _loaded(tf_keras, copy, model)
+        return _loaded(tf_keras, copy, model, layers)
     except Exception as error:  # a damaged file fails in many ways; the failure is named and re-raised
         raise ModelError(
             f"{path} cannot be read as a Keras model: {_first_line(failure)}; nor by tf_keras, as one of Keras 2: "
@@ -76,9 +90,9 @@ def _read_keras_2(path: Path, copy: Path, model: CheckedModel, failure: Exceptio
         ) from error
 
 
-def _loaded(keras: Any, copy: Path, model: CheckedModel) -> Any:
+def _loaded(keras: Any, copy: Path, model: CheckedModel, layers: Layers) -> Any:
     with _bounded_weights(keras.layers.Layer, model.weights.values() + SPARE_VALUES):
-        return keras.models.load_model(copy, compile=False, safe_mode=True)
+        return keras.models.load_model(copy, custom_objects=dict(layers(keras)), compile=False, safe_mode=True)
 
 
 @contextlib.contextmanager

@@ -34,7 +34,12 @@ def load_weights(model: Any, path: Path) -> None:
 
     if not isinstance(model, torch.nn.Module):
         raise ModelError(f"weights of {path} go into a torch.nn.Module, not a {type(model).__name__}")
-    tensors, own = read_weights(path), model.state_dict()
+    give_weights(model, read_weights(path), path)
+
+
+def give_weights(model: "torch.nn.Module", tensors: "dict[str, torch.Tensor]", path: Path) -> None:
+    """Give a module tensors by name, as `load_weights` does; messages name the file that they come from."""
+    own = model.state_dict()
     if not tensors.keys() & own.keys():
         tensors = _without_first_part(tensors)
     _check(path, tensors, own)
@@ -47,6 +52,11 @@ def read_weights(path: Path) -> "dict[str, torch.Tensor]":
         return _read_safetensors(path)
     if path.suffix.lower() not in PICKLED:
         raise ModelError(f"{path} is no file of weights that can be read; give one of {', '.join(WEIGHT_FILES)}")
+    return read_saved_tensors(path)
+
+
+def read_saved_tensors(path: Path) -> "dict[str, torch.Tensor]":
+    """Return the tensors by name of a file that torch.save wrote, whatever its suffix; raises as `load_weights`."""
     from attribution_bench.models.untrusted.refused import Refused
     from attribution_bench.models.untrusted.tensor_pickle import read_tensors
 

@@ -14,6 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from random_models import randomised
+from recent_networks import (
+    Borzoi,
+    DragoNNFruit,
+    LegNet,
+    Malinois,
+    OneHotTokens,
+    ProCapNet,
+    Sei,
+    TokenModel,
+    WeightedProfile,
+)
 
 
 class BPNet(nn.Module):
@@ -443,5 +454,13 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         "profile times count": Architecture(ProfileTimesCount, 60),
         "LSTM only": Architecture(RecurrentOnly, 40),
         "both strands": Architecture(BothStrands, 60),
+        "bpnet-lite's weighted profile": Architecture(lambda: WeightedProfile(BPNet()), 70),
+        "Borzoi": Architecture(Borzoi, 64),
+        "LegNet": Architecture(LegNet, 50),
+        "Malinois": Architecture(lambda: Malinois(60), 60),
+        "Sei": Architecture(lambda: Sei(64), 64),
+        "ProCapNet": Architecture(ProCapNet, 70),
+        "DragoNNFruit": Architecture(DragoNNFruit, 60, ((3,), (1,))),
+        "ESM": Architecture(lambda: OneHotTokens(TokenModel(9), [4, 6, 5, 7], 0, 2), 24),
     }
 )

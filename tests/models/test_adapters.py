@@ -30,7 +30,7 @@ class Zoo(Adapter):
         model.given = (name, options)
         return model
 
-    def sequence_options(self, name):
+    def sequence_options(self, name, **options):
         return {{"layout": "NAL", "output_names": ("level",)}} if name == "zoo_fixed" else {{}}
 """
 
@@ -48,6 +48,7 @@ def test_models_are_opened_by_name() -> None:
     assert {"zoo_any", "zoo_fixed"} <= {card.name for card in list_catalogue()}
     source = model_source("zoo_fixed")
     assert (source.kind, source.default_length, source.label) == ("catalogued", 30, "zoo_fixed")
+    assert (source.default_target, source.default_effects) == ("0", None)
     model = source.open(length=30)
     assert model.model.given == ("zoo_fixed", {})
     assert list(model.predict(np.zeros((1, 4, 30), np.float32))) == ["level"]
@@ -58,7 +59,7 @@ def test_models_are_opened_by_name() -> None:
 def test_what_does_not_fit_is_said() -> None:
     with pytest.raises(ModelError, match="zoo_fixed takes sequences of 30 letters, not 31"):
         model_source("zoo_fixed").open(length=31)
-    with pytest.raises(ModelError, match="zoo_any has no option depth; it takes weights, scale"):
+    with pytest.raises(ModelError, match="zoo_any has no option depth; it takes scale, length"):
         model_source("zoo_any?depth=3").open()
     with pytest.raises(ModelError, match=r"no weights; give a file of them: zoo_empty\?weights=FILE"):
         model_source("zoo_empty").open()

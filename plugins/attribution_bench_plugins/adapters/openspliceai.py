@@ -1,0 +1,67 @@
+"""OpenSpliceAI: SpliceAI's architecture in PyTorch, with weights for several species."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attribution_bench.errors import ModelError
+from attribution_bench.models.adapters import Adapter, ModelCard
+from attribution_bench.models.weight_files import load_weights
+
+if TYPE_CHECKING:
+    from attribution_bench.variants import SplicingEffects
+
+DISTANCE = 50
+CHANNELS = 32
+UNITS = ((11, 1), (11, 4), (21, 10), (41, 25))
+"""Kernel and dilation of every four residual units."""
+CONTEXTS = {80: 1, 400: 2, 2000: 3, 10_000: 4}
+"""Letters of context -> groups of four residual units that see as many."""
+
+
+class OpenSpliceAI(Adapter):
+    """The architecture of the package ``openspliceai`` with a file of weights, which holds a state_dict."""
+
+    def cards(self) -> Sequence[ModelCard]:
+        """Return the one card."""
+        return [
+            ModelCard(
+                name="openspliceai",
+                summary="probability of each letter to be a splice acceptor or donor",
+                package="openspliceai",
+                length=10_000 + 2 * DISTANCE + 1,
+                fixed=False,
+                outputs="(3, letters - context): neither, acceptor, donor; of 10,101 letters 1,50 is the middle one as "
+                "acceptor, 2,50 as donor",
+                licence="GPL-3.0",
+                citation="Chao et al., eLife 14, RP107454 (2025)",
+                weights=False,
+                options={"context": "letters that the weights were trained for: 80, 400, 2000 or 10000 (default)"},
+            )
+        ]
+
+    def open(self, name: str, *, weights: Path, length: int | None = None, context: int = 10_000) -> Any:
+        """Return a torch.nn.Module, (N, 4, length) to (N, 3, length - context).
+
+        Raises
+        ------
+        ModelError
+            The context is none of the four, the length leaves nothing to predict, or the weights do not fit.
+        """
+        if context not in CONTEXTS:
+            raise ModelError(f"{name} has contexts of {', '.join(map(str, CONTEXTS))} letters, not {context}")
+        if length is not None and length <= context:
+            raise ModelError(f"{name} takes more than {context:,} letters, which are context")
+        import numpy as np
+        from openspliceai.train_base.openspliceai import SpliceAI
+
+        units = np.repeat(np.array(UNITS[: CONTEXTS[context]]), 4, axis=0)
+        model = SpliceAI(CHANNELS, units[:, 0], units[:, 1])
+        load_weights(model, weights)
+        return model
+
+    def effects(self, name: str, **options: Any) -> "SplicingEffects":
+        """Return SpliceAI's scores: gain and loss of acceptor and donor within 50 letters."""
+        from attribution_bench.variants import SplicingEffects
+
+        return SplicingEffects({"acceptor": 1, "donor": 2}, distance=DISTANCE)

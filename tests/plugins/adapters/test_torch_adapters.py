@@ -1,0 +1,229 @@
+"""Adapters of PyTorch packages, on networks that stand for the packages' own: the numbers are those of the networks."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import attribution_bench as ab
+from attribution_bench.errors import ModelError
+from attribution_bench.models.loading import model_source
+from attribution_bench.variants import ProfileEffects, SplicingEffects
+from parity import assert_parity, brute_force, one_hot
+
+
+def written(module: torch.nn.Module, path: Path) -> Path:
+    """Write a network's weights, drawn anew; the network keeps them."""
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(1)
+        for parameter in module.parameters():
+            parameter.normal_(0, 0.4)
+    torch.save(module.state_dict(), path)
+    return path
+
+
+def opened(text: str, length: int | None = None) -> Any:
+    return model_source(text).open(length=length, device="cpu")
+
+
+def check(model: Any, length: int, expected: Callable[[torch.Tensor], Any]) -> None:
+    """Compare predictions with a function of (N, 4, L) in single precision, and fastISM with full passes in double."""
+    x = one_hot(2, 4, length, seed=2)
+    with torch.no_grad():
+        outputs = expected(torch.as_tensor(x, dtype=torch.float32))
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    for found, wanted in zip(model.predict(x.astype(np.float32)).values(), outputs, strict=True):
+        np.testing.assert_allclose(found, wanted.numpy(), atol=1e-6)
+    module = model.model.double()
+    if model.layout == "NAL":
+        result = ab.get_method("fastism")(module, min_speedup=0.0).attribute(x, target="all")
+        assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
+
+
+def test_openspliceai(installed: Callable[..., None], tmp_path: Path) -> None:
+    installed("openspliceai")
+    network = import_module("openspliceai.train_base.openspliceai").SpliceAI
+    for context, kernel, dilation in ((80, 11, 1), (400, 11, 4)):
+        units = [(11, 1)] * 4 + ([(11, 4)] * 4 if context == 400 else [])
+        theirs = network(32, *np.array(units).T)
+        path = written(theirs, tmp_path / f"{context}.pt")
+        assert theirs.half * 2 == context
+        assert (theirs.unit.kernel_size, theirs.unit.dilation) == ((kernel,), (dilation,))
+        check(opened(f"openspliceai?context={context}&weights={path}", context + 20), context + 20, theirs)
+    source = model_source(f"openspliceai?weights={path}")
+    assert (source.default_length, source.default_effects) == (
+        10_101,
+        SplicingEffects({"acceptor": 1, "donor": 2}, distance=50),
+    )
+    with pytest.raises(ModelError, match="takes more than 400 letters"):
+        opened(f"openspliceai?context=400&weights={path}", 400)
+    with pytest.raises(ModelError, match="contexts of 80, 400, 2000, 10000 letters, not 90"):
+        opened(f"openspliceai?context=90&weights={path}", 400)
+    with pytest.raises(ModelError, match=r"no weights; give a file of them: openspliceai\?weights=FILE"):
+        opened("openspliceai")
+
+
+def test_no_file_of_weights_is_unpickled(installed: Callable[..., None], tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "mark",))
+
+    for package, name in (
+        ("openspliceai", "openspliceai"),
+        ("bpnet-lite", "bpnet-lite"),
+        ("bpnet-lite", "bpnet-lite-chrombpnet"),
+        ("enformer-pytorch", "enformer-pytorch"),
+        ("borzoi-pytorch", "borzoi-pytorch"),
+    ):
+        if not any((tmp_path / "site").glob(f"{package.replace(chr(45), chr(95))}-*")):
+            installed(package)
+        torch.save({"iconv.weight": Trap()}, tmp_path / "trap.pt")
+        with pytest.raises(ModelError, match=r"trap\.pt"):
+            opened(f"{name}?weights={tmp_path / 'trap.pt'}")
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.fixture
+def pangolins(installed: Callable[..., None], tmp_path: Path) -> Mapping[tuple[int, int], torch.nn.Module]:
+    """Networks by replicate and number of the tissue's file."""
+    networks, files = {}, {}
+    installed("pangolin")
+    model = import_module("pangolin.model")
+    for replicate in (1, 2, 3):
+        for kind in (0, 2, 4, 6):
+            networks[replicate, kind] = model.Pangolin(model.L, model.W, model.AR)
+            path = tmp_path / f"{replicate}.{kind}"
+            with torch.random.fork_rng():
+                torch.manual_seed(10 * replicate + kind)
+                torch.save(networks[replicate, kind].state_dict(), path)
+            files[f"final.{replicate}.{kind}.3.v2"] = path
+    (tmp_path / "site/pangolin/models").mkdir()
+    for name, path in files.items():
+        path.rename(tmp_path / "site/pangolin/models" / name)
+    return networks
+
+
+def test_pangolin(pangolins: Mapping[tuple[int, int], torch.nn.Module]) -> None:
+    channels = {"heart": (0, 1), "liver": (2, 4), "brain": (4, 7), "testis": (6, 10)}
+
+    def mean(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack(
+            [
+                torch.stack([pangolins[replicate, kind](x)[:, channel] for replicate in (1, 2, 3)]).mean(0)
+                for kind, channel in channels.values()
+            ],
+            dim=1,
+        )
+
+    x = torch.as_tensor(one_hot(1, 4, 10_005), dtype=torch.float32)
+    with torch.no_grad():
+        np.testing.assert_allclose(opened("pangolin").predict(x.numpy())["output"], mean(x).numpy(), atol=1e-6)
+        alone = opened("pangolin?tissue=brain&replicate=2", 10_005).predict(x.numpy())["output"]
+        np.testing.assert_allclose(alone[:, 0], pangolins[2, 4](x)[:, 7].numpy(), atol=1e-6)
+    assert model_source("pangolin?tissue=liver").default_effects == SplicingEffects({"liver": 0}, distance=50)
+    assert list(model_source("pangolin").default_effects.classes) == list(channels)
+    for text, said in (
+        ("tissue=skin", "has the tissues heart, liver, brain, testis, not skin"),
+        ("replicate=4", "has the replicates 1 to 3, not 4"),
+        ("length=10000", "takes more than 10,000 letters"),
+        ("colour=red", "has no option colour; it takes tissue, replicate, length"),
+        ("weights=/dev/null", "there is no file of weights"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            opened(f"pangolin?{text}")
+
+
+@pytest.mark.parametrize("controls", [0, 2])
+def test_bpnet_of_bpnet_lite(installed: Callable[..., None], tmp_path: Path, controls: int) -> None:
+    installed("bpnet-lite")
+    theirs = import_module("bpnetlite").BPNet(5, 3, 2, controls, count_output_bias=False)
+    path = written(theirs, tmp_path / "bpnet.pt")
+    whole = import_module("bpnetlite.bpnet").ControlWrapper(theirs)
+
+    def profile(x: torch.Tensor) -> torch.Tensor:
+        logits = whole(x)[0].flatten(1)
+        logits = logits - logits.mean(1, keepdim=True)
+        return (logits * logits.softmax(1)).sum(1, keepdim=True)
+
+    expected = {"counts": lambda x: whole(x)[1], "profile": profile, "both": whole}
+    for output in expected if controls else ("both",):
+        check(opened(f"bpnet-lite?output={output}&weights={path}", 60), 60, expected[output])
+    source = model_source(f"bpnet-lite?output=both&weights={path}")
+    assert source.default_effects == ProfileEffects("profile", "counts")
+    assert [spec.name for spec in source.open(length=60, device="cpu").outputs(60)] == ["profile", "counts"]
+    assert model_source(f"bpnet-lite?weights={path}").default_effects is None
+    assert opened(f"bpnet-lite?output=both&trimming=20&weights={path}", 60).outputs(60)[0].shape == (2, 20)
+    with pytest.raises(ModelError, match="has the outputs counts, profile, both, not count"):
+        opened(f"bpnet-lite?output=count&weights={path}", 60)
+
+
+def test_chrombpnet_of_bpnet_lite(installed: Callable[..., None], tmp_path: Path) -> None:
+    installed("bpnet-lite")
+    package = import_module("bpnetlite")
+    theirs = package.ChromBPNet(package.BPNet(3, 1, 1, 0), package.BPNet(6, 3, 1, 0))
+    path = written(theirs, tmp_path / "chrombpnet.pt")
+    check(opened(f"bpnet-lite-chrombpnet?output=both&weights={path}", 70), 70, theirs)
+    check(
+        opened(f"bpnet-lite-chrombpnet?part=accessibility&weights={path}", 70),
+        70,
+        lambda x: theirs.accessibility(x)[1],
+    )
+    with pytest.raises(ModelError, match=r"holds no weights of a BPNet of bpnet-lite: it lacks iconv\.weight"):
+        opened(f"bpnet-lite?weights={path}", 70)
+
+
+def test_enformer_pytorch(installed: Callable[..., None], tmp_path: Path) -> None:
+    installed("enformer-pytorch")
+    theirs = import_module("enformer_pytorch").Enformer({"human": 5313, "mouse": 1643}, 6, use_tf_gamma=False)
+    path = written(theirs, tmp_path / "pytorch_model.bin")
+
+    def tracks(head: str, track: int | slice) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: theirs(x.transpose(1, 2))[head][..., track]
+
+    check(opened(f"enformer-pytorch?weights={path}", 768), 768, tracks("human", slice(None)))
+    mouse = opened(f"enformer-pytorch?organism=mouse&track=7&bins=4&weights={path}", 1024)
+    assert mouse.outputs(1024)[0].shape == (4,)
+    check(opened(f"enformer-pytorch?organism=mouse&track=7&weights={path}", 768), 768, tracks("mouse", 7))
+    assert opened(f"enformer-pytorch?weights={path}").model.network.use_tf_gamma
+    for text, said in (
+        ("organism=rat", "the organisms human and mouse, not rat"),
+        ("organism=mouse&track=1643", "the tracks 0 to 1642 for mouse, not 1643"),
+        ("gammas=none", "gammas of tensorflow or pytorch, not none"),
+        ("length=1000", "multiples of 128 letters"),
+        ("length=1024&gammas=tensorflow", "with gammas=tensorflow 196,608 alone, not 1,024"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            opened(f"enformer-pytorch?{text}&weights={path}")
+
+
+def test_borzoi_pytorch(installed: Callable[..., None], tmp_path: Path) -> None:
+    installed("borzoi-pytorch")
+    package = import_module("borzoi_pytorch")
+    theirs = package.Borzoi(package.BorzoiConfig(True, 8))
+    path = written(theirs, tmp_path / "both.pt")
+    check(opened(f"borzoi-pytorch?track=5&weights={path}", 256), 256, lambda x: theirs(x)[:, 5])
+    mouse = opened(f"borzoi-pytorch?organism=mouse&weights={path}", 256)
+    x = one_hot(1, 4, 256).astype(np.float32)
+    with torch.no_grad():
+        expected = theirs(torch.as_tensor(x), is_human=False).numpy()
+    np.testing.assert_allclose(mouse.predict(x)["output"], expected, atol=1e-6)
+    human = written(package.Borzoi(package.BorzoiConfig(False, 8)), tmp_path / "human.pt")
+    assert opened(f"borzoi-pytorch?bins=4&weights={human}", 256).outputs(256)[0].shape == (7611, 4)
+    for text, said in (
+        ("organism=rat", "the organisms human and mouse, not rat"),
+        ("organism=mouse", "has no weights for mouse"),
+        ("track=7611", "the tracks 0 to 7610 for human, not 7611"),
+        ("length=100", "multiples of 128 letters, not 100"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            opened(f"borzoi-pytorch?{text}&weights={human}")
+
+
+def test_another_package_of_the_same_name_is_told(installed: Callable[..., None]) -> None:
+    installed("pangolin")
+    with pytest.raises(ModelError, match=r"pangolin 1\.0, which is installed, has no file pangolin/models/final"):
+        opened("pangolin")
