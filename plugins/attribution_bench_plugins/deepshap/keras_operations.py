@@ -91,7 +91,7 @@ def classify(operation: Any, positions: Sequence[int]) -> Classified:
         return Classified({1: Kind.LINEAR, 2: Kind.BILINEAR}.get(len(varies), Kind.UNKNOWN))
     if name in NAMED:
         return Classified(NAMED[name])
-    if name in REARRANGING:
+    if name in REARRANGING or (name == "StridedSlice" and _keeps_elements(operation)):
         return Classified(Kind.REARRANGE)
     if name in LINEAR:
         return Classified(Kind.LINEAR)
@@ -127,6 +127,14 @@ def _cast(operation: Any) -> Classified:
     if not operation.outputs[0].dtype.is_floating:
         return Classified(Kind.ELEMENTWISE)
     return Classified(Kind.SCALE if operation.inputs[0].dtype.is_floating else Kind.CAST)
+
+
+def _keeps_elements(operation: Any) -> bool:
+    """Whether a slice takes everything in the order in which it is, as one that inserts axes does."""
+    before, after = operation.inputs[0].shape, operation.outputs[0].shape
+    strides = tf.get_static_value(operation.inputs[3])
+    known = before.num_elements() is not None and before.num_elements() == after.num_elements()
+    return bool(known and strides is not None and (strides > 0).all())
 
 
 def _axes(operation: Any) -> tuple[int, ...] | None:

@@ -94,7 +94,5 @@ def _means(
         2 * old_a / (old_root * gap) + mixed,
         2 * nearest / (old_root * gap) + far * (1 / old_root - of_inverse),
     )
-    at_x = arrays.where(
-        near, 2 * a / (root * gap) - mixed, 2 * nearest / (root * gap) - far * (1 / root - of_inverse)
-    )
+    at_x = arrays.where(near, 2 * a / (root * gap) - mixed, 2 * nearest / (root * gap) - far * (1 / root - of_inverse))
     return of_inverse, at_reference, at_x

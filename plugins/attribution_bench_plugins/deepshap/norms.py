@@ -22,6 +22,7 @@ class Inner:
     members: tuple[Node, ...]
     """All operations between the operands and the divisor, in an order in which they can run."""
 
+
 @dataclass(frozen=True)
 class Norm:
     """A numerator over the root of a sum of squares."""
@@ -32,12 +33,10 @@ class Norm:
 
 def norm_of(node: Node) -> Norm | None:
     """Return what a quotient or a product is the norm of; None where it is none."""
-    if node.kind is Kind.DIVIDE:
-        orders, exponent = (node.inputs,), 0.5
-    elif node.kind is Kind.MULTIPLY and len(node.inputs) == 2:
-        orders, exponent = (node.inputs, node.inputs[::-1]), -0.5
-    else:
+    if node.kind not in (Kind.DIVIDE, Kind.MULTIPLY) or len(node.inputs) != 2:
         return None
+    orders = [node.inputs] if node.kind is Kind.DIVIDE else [node.inputs, node.inputs[::-1]]
+    exponent = 0.5 if node.kind is Kind.DIVIDE else -0.5
     for numerator, divisor in orders:
         inner = _inner(divisor, exponent)
         if inner is not None and numerator.spec.floating:

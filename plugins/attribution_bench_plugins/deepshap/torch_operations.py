@@ -160,8 +160,9 @@ def _power(name: str, node: Call, positions: tuple[int, ...]) -> Classified:
         return power_of(EXPONENTS[name])
     if name == "pow":
         exponent = node.args[1]
-        numeric = positions == (0,) and isinstance(exponent, int | float)
-        return power_of(exponent) if numeric else Classified(Kind.ELEMENTWISE)
+        if positions == (0,) and isinstance(exponent, int | float):
+            return power_of(exponent)
+        return Classified(Kind.ELEMENTWISE)
     if node.kwargs.get("rounding_mode") is not None:
         return Classified(Kind.ELEMENTWISE)
     if positions == (0,):
