@@ -1,6 +1,6 @@
 """Functions of hidden values (N, L, C) for DeepLIFT's rules, each in PyTorch and in Keras, and models around them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -241,16 +241,26 @@ class TorchCases(nn.Module):
         }
 
 
-def keras_cases() -> keras.Model:
-    """Return the same model in Keras."""
-    kernel, whole = (array.astype("float32") for array in weights())
+def keras_cases(precision: str = "float32", names: Sequence[str] = tuple(CASES)) -> keras.Model:
+    """Return the same model in Keras, of the cases named and in a precision."""
+    usual = keras.config.floatx()
+    keras.config.set_floatx(precision)
+    try:
+        return _keras_cases(precision, names)
+    finally:
+        keras.config.set_floatx(usual)
+
+
+def _keras_cases(precision: str, names: Sequence[str]) -> keras.Model:
+    kernel, whole = (array.astype(precision) for array in weights())
     x, scale, size = (keras.Input(shape) for shape in ((LENGTH, 4), (1,), (1,)))
     hidden = scale[..., None] * ops.conv(x, kernel, padding="same")
     number = (size * ops.tanh(ops.sum(x * whole, (1, 2)))[:, None])[..., None]
     inputs = {"": hidden, "shift": hidden + number, "scale": hidden * (1 + size[..., None] + number)}
     outputs = {}
-    for name, case in CASES.items():
+    for name in names:
+        case = CASES[name]
         flat = keras.layers.Flatten()(case.keras(inputs[case.ignores]))
-        line = np.linspace(-1, 2, flat.shape[1]).astype("float32")
+        line = np.linspace(-1, 2, flat.shape[1]).astype(precision)
         outputs[name.replace(" ", "_")] = ops.sum(flat * line, 1, keepdims=True)
     return keras.Model([x, scale, size], outputs)
