@@ -102,6 +102,22 @@ def divided(z: Array, r: Array, v: Array, of_reciprocal: Callable[[Array, Array]
     return np.asarray(part - part.mean(-1, keepdims=True))
 
 
+def closed(z: Array, r: Array, v: Array) -> Array:
+    """Mean gradient of the layer norm on the straight line, in closed form."""
+    now, before = (part - part.mean(-1, keepdims=True) for part in (z, r))
+    size, old = (np.sqrt((part**2).mean(-1, keepdims=True) + 1e-5) for part in (now, before))
+    square = ((now - before) ** 2).mean(-1, keepdims=True)
+    total, length = size + old, np.sqrt(square)
+    gap = total**2 - square
+    inverse = np.log((total + length) ** 2 / gap) / length
+    mixed = (2 * total / gap - inverse) / square
+    weights = [(v * part).mean(-1, keepdims=True) for part in (before, now)]
+    at_old = (2 / (old * gap) - mixed) * weights[0] + mixed * weights[1]
+    at_new = (2 / (size * gap) - mixed) * weights[1] + mixed * weights[0]
+    part = v * inverse - at_old * before - at_new * now
+    return np.asarray(part - part.mean(-1, keepdims=True))
+
+
 SOFTMAX: dict[str, Rule] = {
     "exponential x reciprocal of the sum": exponentials,
     "gradient half-way, scaled": midpoint(softmax, softmax_gradient),
@@ -113,7 +129,8 @@ NORM: dict[str, Rule] = {
     "product with the mean of the reciprocals": lambda z, r, v: divided(z, r, v, lambda a, b: (1 / a + 1 / b) / 2),
     "gradient half-way, scaled": midpoint(norm, norm_gradient),
     "mean gradient, 16 nodes": mean_gradient(norm_gradient, 16),
-    "**path integral of the quotient**": lambda z, r, v: divided(z, r, v, lambda a, b: np.log(a / b) / (a - b)),
+    "path integral of the quotient": lambda z, r, v: divided(z, r, v, lambda a, b: np.log(a / b) / (a - b)),
+    "**mean gradient in closed form**": closed,
 }
 
 

@@ -1,6 +1,6 @@
 """Functions of hidden values (N, L, C) for DeepLIFT's rules, each in PyTorch and in Keras, and models around them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,51 @@ CASES: dict[str, Case] = {
     "unit norm": Case(
         lambda h: functional.normalize(h, dim=-1), lambda h: keras.layers.UnitNormalization()(h), "scale"
     ),
+    "instance norm": Case(
+        lambda h: functional.instance_norm(h.transpose(1, 2), eps=1e-3).transpose(1, 2),
+        lambda h: keras.layers.GroupNormalization(-1)(h),
+    ),
+    # Norms of few channels are nearly step functions.
+    "layer norm of two": Case(
+        lambda h: functional.layer_norm(h[..., :2], (2,), eps=1e-3),
+        lambda h: keras.layers.LayerNormalization()(h[..., :2]),
+        "shift",
+    ),
+    "layer norm of four": Case(
+        lambda h: functional.layer_norm(h[..., 2:], (4,), eps=1e-3),
+        lambda h: keras.layers.LayerNormalization()(h[..., 2:]),
+        "shift",
+    ),
+    "group norm of three pairs": Case(
+        lambda h: functional.group_norm(h.reshape(-1, CHANNELS), 3, eps=1e-3).reshape(-1, LENGTH, CHANNELS),
+        lambda h: ops.reshape(
+            keras.layers.GroupNormalization(3)(ops.reshape(h, (-1, CHANNELS))), (-1, LENGTH, CHANNELS)
+        ),
+    ),
+    "rms norm of three": Case(
+        lambda h: functional.rms_norm(h[..., :3], (3,), eps=1e-6),
+        lambda h: keras.layers.RMSNormalization()(h[..., :3]),
+        "scale",
+    ),
+    "unit norm of two": Case(
+        lambda h: functional.normalize(h[..., :2], dim=-1),
+        lambda h: keras.layers.UnitNormalization()(h[..., :2]),
+        "scale",
+    ),
+    "deviation and a number by hand": Case(
+        lambda h: (h - h.mean(-1, keepdim=True)) / (h.std(-1, correction=0)[..., None] + 1e-3),
+        lambda h: (h - ops.mean(h, -1, keepdims=True)) / (ops.std(h, -1)[..., None] + 1e-3),
+        "shift",
+    ),
+    "norm of the moments by hand": Case(
+        lambda h: (
+            (h - h.mean(-1, keepdim=True)) * ((h**2).mean(-1, keepdim=True) - h.mean(-1, keepdim=True) ** 2 + 1).rsqrt()
+        ),
+        lambda h: (
+            (h - ops.mean(h, -1, keepdims=True))
+            * ops.rsqrt(ops.mean(h**2, -1, keepdims=True) - ops.mean(h, -1, keepdims=True) ** 2 + 1)
+        ),
+    ),
     "quotient": Case(lambda h: h[..., :3] / (1 + h[..., 3:] ** 2), lambda h: h[..., :3] / (1 + h[..., 3:] ** 2)),
     "share of sum": Case(
         lambda h: (lambda p: p / p.sum(-1, keepdim=True))(functional.softplus(h)),
@@ -166,42 +211,56 @@ CASES: dict[str, Case] = {
 }
 
 
-def weights(scale: float) -> NDArray[np.float64]:
-    """Return the kernel of the convolution that makes hidden values, (3, 4, CHANNELS)."""
-    return scale * np.random.default_rng(5).normal(size=(3, 4, CHANNELS))
+def weights() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the kernel (3, 4, CHANNELS) that makes hidden values, and weights (LENGTH, 4) of one number of all."""
+    generator = np.random.default_rng(5)
+    return generator.normal(size=(3, 4, CHANNELS)), generator.normal(size=(LENGTH, 4))
 
 
 class TorchCases(nn.Module):
-    """A convolution, cases of its hidden values, and one weighted sum a case."""
+    """(x, scale (N, 1), size (N, 1)) to one weighted sum (N, 1) of each case, of hidden values `scale` in size.
 
-    def __init__(self, names: list[str], scale: float) -> None:
+    A number of the whole sequence, up to `size`, is added to the hidden values of cases that ignore a shift, and
+    changes the factor of those that ignore their scale from 1 to 1 + 2 `size`.
+    """
+
+    def __init__(self) -> None:
         super().__init__()
-        self.names = names
-        self.kernel = nn.Parameter(torch.tensor(weights(scale).transpose(2, 1, 0).copy()))
+        kernel, whole = weights()
+        self.kernel = nn.Parameter(torch.tensor(kernel.transpose(2, 1, 0).copy()))
+        self.whole = nn.Parameter(torch.tensor(whole.T.copy()))
 
-    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        hidden = functional.conv1d(x, self.kernel, padding=1).transpose(1, 2)
-        results = {name: CASES[name].torch(hidden).flatten(1) for name in self.names}
+    def forward(self, x: torch.Tensor, scale: torch.Tensor, size: torch.Tensor) -> dict[str, torch.Tensor]:
+        hidden = scale[..., None] * functional.conv1d(x, self.kernel, padding=1).transpose(1, 2)
+        number = (size * torch.tanh((x * self.whole).sum((1, 2)))[:, None])[..., None]
+        inputs = {"": hidden, "shift": hidden + number, "scale": hidden * (1 + size[..., None] + number)}
+        results = {name: case.torch(inputs[case.ignores]).flatten(1) for name, case in CASES.items()}
         return {
             name: (result * torch.linspace(-1, 2, result.shape[1], dtype=x.dtype)).sum(1, keepdim=True)
             for name, result in results.items()
         }
 
 
-def keras_cases(names: list[str], scale: float) -> keras.Model:
-    """Return the same model in Keras."""
-    x = keras.Input((LENGTH, 4))
-    convolution = keras.layers.Conv1D(CHANNELS, 3, padding="same", use_bias=False)
-    hidden = convolution(x)
-    outputs = []
+def keras_cases(precision: str = "float32", names: Sequence[str] = tuple(CASES)) -> keras.Model:
+    """Return the same model in Keras, of the cases named and in a precision."""
+    usual = keras.config.floatx()
+    keras.config.set_floatx(precision)
+    try:
+        return _keras_cases(precision, names)
+    finally:
+        keras.config.set_floatx(usual)
+
+
+def _keras_cases(precision: str, names: Sequence[str]) -> keras.Model:
+    kernel, whole = (array.astype(precision) for array in weights())
+    x, scale, size = (keras.Input(shape) for shape in ((LENGTH, 4), (1,), (1,)))
+    hidden = scale[..., None] * ops.conv(x, kernel, padding="same")
+    number = (size * ops.tanh(ops.sum(x * whole, (1, 2)))[:, None])[..., None]
+    inputs = {"": hidden, "shift": hidden + number, "scale": hidden * (1 + size[..., None] + number)}
+    outputs = {}
     for name in names:
-        flat = keras.layers.Flatten()(CASES[name].keras(hidden))
-        line = np.linspace(-1, 2, flat.shape[1]).astype("float32")
-        outputs.append(ops.sum(flat * line, 1, keepdims=True))
-    model = keras.Model(x, dict(zip(map(_identifier, names), outputs, strict=True)))
-    convolution.set_weights([weights(scale).astype("float32")])
-    return model
-
-
-def _identifier(name: str) -> str:
-    return name.replace(" ", "_")
+        case = CASES[name]
+        flat = keras.layers.Flatten()(case.keras(inputs[case.ignores]))
+        line = np.linspace(-1, 2, flat.shape[1]).astype(precision)
+        outputs[name.replace(" ", "_")] = ops.sum(flat * line, 1, keepdims=True)
+    return keras.Model([x, scale, size], outputs)

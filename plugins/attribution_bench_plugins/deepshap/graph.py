@@ -100,6 +100,15 @@ class Classified:
     """Of ADD, +1 or -1 for each input."""
     offset: float = 0.0
     """Of ADD, the number that is added besides; of RECIPROCAL, the number that is divided."""
+    exponent: float = float("nan")
+    """Of a power of one tensor, the exponent."""
+
+
+def power_of(exponent: float) -> Classified:
+    """Return what a fixed power of one tensor is."""
+    if exponent == -1:
+        return Classified(Kind.RECIPROCAL, offset=1.0, exponent=exponent)
+    return Classified(Kind.INVERSE_POWER if exponent < 0 else Kind.ELEMENTWISE, exponent=exponent)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """DeepLIFT on Keras models of the TensorFlow backend: the traced graph, walked back by the rules."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,6 +38,8 @@ class KerasExplainer:
         self._rules = rules
         self._targets = sum(selection.size for selection in request.selections)
         self._functions: dict[int, Any] = {}
+        self._ambiguous: set[Any] = set()
+        """Where a bias in the function traced last depends on the sequence, the lengths of all axes but the batch."""
         self._names: tuple[str, ...] = ()
         self._lost: dict[str, float] = {}
 
@@ -44,18 +47,37 @@ class KerasExplainer:
         self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...]
     ) -> Iterator[NDArray[np.floating]]:
         rows = len(x)
-        size = min((size for size in self._functions if size >= rows), default=rows)
-        to_tensor = self._model.to_tensor
-        given = [tf.convert_to_tensor(_filled(part, size)) for part in (x, references)]
-        further = [to_tensor(_filled(extra, size)) for extra in extras]
-        if size not in self._functions:
-            self._functions[size] = self._function(given, further)
+        size = min((size for size in self._functions if size >= rows), default=None)
+        if size is None:
+            size = self._made(x, references, extras)
+        given, further = self._tensors(x, references, extras, size)
         for target in range(self._targets):
             chosen = tf.constant(np.eye(1, self._targets, target, dtype=x.dtype)[0])
             multipliers, lost = self._functions[size](*given, chosen, *further)
             for name, amount in zip(self._names, lost, strict=True):
                 self._lost[name] = max(self._lost.get(name, 0.0), float(amount))
             yield multipliers.numpy()[:rows]
+
+    def _made(self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> int:
+        """Trace a function for batches of at least as many rows, and return of how many.
+
+        `keras.ops.add` takes a tensor (rows, 1, 1) for a bias of the channels where there are as many of them as rows.
+        Where it may have done so, a batch is taken that is as long as no other axis of the model.
+        """
+        size = len(x)
+        function = self._function(*self._tensors(x, references, extras, size))
+        if self._ambiguous:
+            size = next(other for other in itertools.count(size + 1) if other not in self._ambiguous)
+            function = self._function(*self._tensors(x, references, extras, size))
+        self._functions[size] = function
+        return size
+
+    def _tensors(
+        self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...], size: int
+    ) -> tuple[list[Any], list[Any]]:
+        """Return sequences with references, and further inputs, each filled up to a number of rows."""
+        given = [tf.convert_to_tensor(_filled(part, size)) for part in (x, references)]
+        return given, [self._model.to_tensor(_filled(extra, size)) for extra in extras]
 
     def _function(self, given: list[Any], further: list[Any]) -> Any:
         """Return the traced function for batches of one size: code of models and of reducers may ask for it."""
@@ -74,6 +96,11 @@ class KerasExplainer:
         flat = tf.concat(selected, 1) if len(selected) > 1 else selected[0]
         flat = tf.ensure_shape(tf.cast(flat, x.dtype), (len(x), self._targets))
         graph = captured(x, flat)
+        outputs_of_nodes = [output for node in graph.nodes.values() for output in node.outputs]
+        biased = any(
+            operation.type == "BiasAdd" and operation.inputs[1].ref() in graph.values for operation in graph.nodes
+        )
+        self._ambiguous = {length for output in outputs_of_nodes for length in output.shape[1:]} if biased else set()
         steps = plan(graph.output, self._rules)
         needed = {member for step in steps for member in step.members}
         refuse_loops(graph, needed)

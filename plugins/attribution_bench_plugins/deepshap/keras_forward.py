@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-from attribution_bench_plugins.deepshap.graph import Node, Value
+from attribution_bench_plugins.deepshap.graph import Kind, Node, Value
 from attribution_bench_plugins.deepshap.keras_graph import TracedGraph, has_gradient
+from attribution_bench_plugins.deepshap.norms import Inner
 from attribution_bench_plugins.deepshap.planning import Step
 from attribution_bench_plugins.deepshap.rules import Call, Function, Tensor
 
@@ -136,8 +137,7 @@ class TensorFlowForward:
 
         def function(*inputs: Tensor) -> Any:
             known = dict(zip(step.inputs, inputs, strict=True))
-            for member in step.members:
-                self._run(member, known)
+            self._run_all(step.members, known)
             last = tuple(known[value] for value in outputs)
             return last if len(last) > 1 else last[0]
 
@@ -152,6 +152,7 @@ class TensorFlowForward:
             tuple(self._reference[value] for value in step.inputs),
             tuple(self._x[value] for value in outputs),
             tuple(self._reference[value] for value in outputs),
+            None if step.inner is None else self._inner(step.inner),
         )
 
     def pullback(self, step: Step, upstream: Sequence[Tensor | None]) -> Sequence[Tensor]:
@@ -177,6 +178,26 @@ class TensorFlowForward:
 
     def _varies(self, tensor: Tensor) -> bool:
         return tensor.ref() in self._graph.values
+
+    def _inner(self, inner: Inner) -> Function:
+        """Return the sum of squares of a norm, and its divisor, as a function of what is squared."""
+
+        def function(*inputs: Tensor) -> tuple[Tensor, Tensor]:
+            known = dict(zip(inner.operands, inputs, strict=True))
+            self._run_all(inner.members, known)
+            total = known[inner.total]
+            for node in inner.above:
+                if node.kind is Kind.REARRANGE:
+                    rearranged = {node.inputs[0]: total}
+                    self._run(node, rearranged)
+                    total = rearranged[Value(node)]
+            return total, known[inner.divisor]
+
+        return function
+
+    def _run_all(self, members: Sequence[Node], known: dict[Value, Tensor]) -> None:
+        for member in members:
+            self._run(member, known)
 
     def _run(self, node: Node, known: dict[Value, Tensor]) -> None:
         """Repeat an operation on other inputs, which are known, and note its outputs there."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from attribution_bench_plugins.deepshap.graph import Classified, Kind
+from attribution_bench_plugins.deepshap.graph import Classified, Kind, power_of
 
 
 def _names(text: str) -> frozenset[str]:
@@ -38,7 +38,7 @@ BILINEAR = _names(
 """Linear in either of two tensors."""
 ELEMENTWISE = _names(
     """
-    Relu6 LeakyRelu Elu Selu Softplus Softsign Sigmoid Tanh Sqrt Square Abs Sign Erf Erfc Erfinv Ndtri Expm1 Log1p Sin
+    Relu6 LeakyRelu Elu Selu Softplus Softsign Sigmoid Tanh Abs Sign Erf Erfc Erfinv Ndtri Expm1 Log1p Sin
     Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Atan2 Pow Digamma Lgamma Polygamma Zeta Igamma Igammac Ceil Floor
     Round Rint Mod FloorMod TruncateMod FloorDiv TruncateDiv ClipByValue Xlogy Xdivy Xlog1py NextAfter BesselI0 BesselI1
     BesselI0e BesselI1e IsFinite IsInf IsNan LogicalAnd LogicalOr LogicalNot BitwiseAnd BitwiseOr BitwiseXor MulNoNan
@@ -50,7 +50,6 @@ NAMED = {
     "Relu": Kind.RECTIFIER,
     "Exp": Kind.EXP,
     "Log": Kind.LOG,
-    "Rsqrt": Kind.INVERSE_POWER,
     "Maximum": Kind.MAXIMUM,
     "Minimum": Kind.MINIMUM,
     "SquaredDifference": Kind.SQUARED_DIFFERENCE,
@@ -62,6 +61,8 @@ NAMED = {
     **dict.fromkeys(("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual"), Kind.COMPARE),
 }
 
+EXPONENTS = {"Reciprocal": -1.0, "Inv": -1.0, "Sqrt": 0.5, "Rsqrt": -0.5, "Square": 2.0}
+
 
 def classify(operation: Any, positions: Sequence[int]) -> Classified:
     """Return the kind of an operation of which the inputs at some positions depend on the sequence."""
@@ -70,7 +71,7 @@ def classify(operation: Any, positions: Sequence[int]) -> Classified:
         return _sum_of_terms(operation, varies)
     if name == "Mul":
         return Classified(Kind.SCALE if len(varies) == 1 else Kind.MULTIPLY)
-    if name in ("RealDiv", "Div", "Reciprocal", "Inv", "Pow"):
+    if name in ("RealDiv", "Div", "Pow", *EXPONENTS):
         return _power(operation, varies)
     if name == "Cast":
         return _cast(operation)
@@ -90,7 +91,7 @@ def classify(operation: Any, positions: Sequence[int]) -> Classified:
         return Classified({1: Kind.LINEAR, 2: Kind.BILINEAR}.get(len(varies), Kind.UNKNOWN))
     if name in NAMED:
         return Classified(NAMED[name])
-    if name in REARRANGING:
+    if name in REARRANGING or (name == "StridedSlice" and _keeps_elements(operation)):
         return Classified(Kind.REARRANGE)
     if name in LINEAR:
         return Classified(Kind.LINEAR)
@@ -109,18 +110,16 @@ def _sum_of_terms(operation: Any, varies: tuple[int, ...]) -> Classified:
 
 
 def _power(operation: Any, varies: tuple[int, ...]) -> Classified:
-    if operation.type in ("Reciprocal", "Inv"):
-        return Classified(Kind.RECIPROCAL, offset=1.0)
+    if operation.type in EXPONENTS:
+        return power_of(EXPONENTS[operation.type])
     if operation.type == "Pow":
         exponent = _number(operation.inputs[1]) if varies == (0,) else None
-        if exponent is None or exponent >= 0:
-            return Classified(Kind.ELEMENTWISE)
-        return Classified(Kind.RECIPROCAL, offset=1.0) if exponent == -1 else Classified(Kind.INVERSE_POWER)
+        return Classified(Kind.ELEMENTWISE) if exponent is None else power_of(exponent)
     if varies == (0,):
         return Classified(Kind.SCALE)
     if varies == (1,):
         number = _number(operation.inputs[0])
-        return Classified(Kind.RECIPROCAL, offset=float("nan") if number is None else number)
+        return Classified(Kind.RECIPROCAL, offset=float("nan") if number is None else number, exponent=-1)
     return Classified(Kind.DIVIDE)
 
 
@@ -128,6 +127,14 @@ def _cast(operation: Any) -> Classified:
     if not operation.outputs[0].dtype.is_floating:
         return Classified(Kind.ELEMENTWISE)
     return Classified(Kind.SCALE if operation.inputs[0].dtype.is_floating else Kind.CAST)
+
+
+def _keeps_elements(operation: Any) -> bool:
+    """Whether a slice takes everything in the order in which it is, as one that inserts axes does."""
+    before, after = operation.inputs[0].shape, operation.outputs[0].shape
+    strides = tf.get_static_value(operation.inputs[3])
+    known = before.num_elements() is not None and before.num_elements() == after.num_elements()
+    return bool(known and strides is not None and (strides > 0).all())
 
 
 def _axes(operation: Any) -> tuple[int, ...] | None:

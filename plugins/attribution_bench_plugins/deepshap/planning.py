@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from attribution_bench_plugins.deepshap import rules
+from attribution_bench_plugins.deepshap import norm_rule, rules
 from attribution_bench_plugins.deepshap.graph import LINEAR, POINTWISE, Kind, Node, Value, ancestors
+from attribution_bench_plugins.deepshap.norms import Inner, norm_of
 from attribution_bench_plugins.deepshap.rules import Rule
 
 
@@ -22,6 +23,8 @@ class Step:
     """None where the operation is linear and its gradient is exact."""
     measured: bool = False
     """Whether the rule need not be complete, so that what it loses is measured."""
+    inner: Inner | None = None
+    """Of a norm, what it is divided by."""
 
     def __str__(self) -> str:
         return str(self.members[0])
@@ -85,6 +88,13 @@ class _Planner:
     def _single(self, node: Node) -> Step:
         if node.kind in LINEAR and all(value.spec.floating for value in node.inputs):
             return Step(node, node.inputs, (node,), None)
+        norm = norm_of(node)
+        if norm is not None:
+            inputs = (norm.numerator, *norm.inner.operands)
+            members = ancestors(node, frozenset(inputs))
+            if not any(member.operation in self._own for member in members):
+                rule = norm_rule.over_norm if node.kind is Kind.DIVIDE else norm_rule.times_inverse_norm
+                return Step(node, inputs, members, rule, inner=norm.inner)
         if node.kind is Kind.MULTIPLY:
             inverse = [_is_inverse(value) for value in node.inputs]
             if inverse[0] != inverse[1]:

@@ -86,6 +86,8 @@ class Call:
     """The same of the references."""
     output: tuple[Tensor, ...]
     reference_output: tuple[Tensor, ...]
+    inner: Function | None = None
+    """Of a norm: the sum of squares, and the divisor or its inverse, as a function of all inputs but the first."""
 
 
 Rule = Callable[[Call, Sequence[Tensor | None]], Sequence[Tensor]]

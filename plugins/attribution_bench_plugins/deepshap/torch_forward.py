@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from attribution_bench_plugins.deepshap.graph import Node, Value
+from attribution_bench_plugins.deepshap.graph import Kind, Node, Value
+from attribution_bench_plugins.deepshap.norms import Inner
 from attribution_bench_plugins.deepshap.planning import Step
 from attribution_bench_plugins.deepshap.rules import Call, Function
 from attribution_bench_plugins.deepshap.torch_graph import CapturedGraph
@@ -185,6 +186,7 @@ class TorchForward:
             tuple(self._reference[value] for value in step.inputs),
             tuple(self._x[value] for value in outputs),
             tuple(self._reference[value] for value in outputs),
+            None if step.inner is None else self._inner(step.inner),
         )
 
     def pullback(self, step: Step, upstream: Sequence[Tensor | None]) -> Sequence[Tensor]:
@@ -204,14 +206,34 @@ class TorchForward:
                 given = iter(inputs)
                 return _called(step.node.handle, lambda argument: self._constant_or(argument, given))
             known = dict(zip(step.inputs, inputs, strict=True))
-            for member in step.members:
-                outputs = _called(member.handle, lambda argument: self._bound(argument, known))
-                for index, part in enumerate(outputs if isinstance(outputs, tuple | list) else (outputs,)):
-                    known[Value(member, index)] = part
+            self._run_all(step.members, known)
             last = tuple(known[Value(step.node, index)] for index in range(len(step.node.outputs)))
             return last if len(last) > 1 else last[0]
 
         return function
+
+    def _inner(self, inner: Inner) -> Callable[..., Any]:
+        """Return the sum of squares of a norm, and its divisor, as a function of what is squared."""
+
+        def function(*inputs: Tensor) -> tuple[Tensor, Tensor]:
+            known = dict(zip(inner.operands, inputs, strict=True))
+            self._run_all(inner.members, known)
+            total = known[inner.total]
+            for node in inner.above:
+                if node.kind is Kind.REARRANGE:
+                    rearranged = {node.inputs[0]: total}
+                    self._run_all((node,), rearranged)
+                    total = rearranged[Value(node)]
+            return total, known[inner.divisor]
+
+        return function
+
+    def _run_all(self, members: Sequence[Node], known: dict[Value, Tensor]) -> None:
+        """Evaluate operations on known inputs, and note their outputs there."""
+        for member in members:
+            outputs = _called(member.handle, lambda argument: self._bound(argument, known))
+            for index, part in enumerate(outputs if isinstance(outputs, tuple | list) else (outputs,)):
+                known[Value(member, index)] = part
 
     def _constant_or(self, argument: fx.Node, given: Any) -> Any:
         return next(given) if argument in self._graph.values else self._constants[argument]

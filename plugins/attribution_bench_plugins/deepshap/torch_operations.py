@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node as Call
 
-from attribution_bench_plugins.deepshap.graph import Classified, Kind
+from attribution_bench_plugins.deepshap.graph import Classified, Kind, power_of
 
 
 def _names(text: str) -> frozenset[str]:
@@ -67,7 +67,6 @@ NAMED = {
     "clamp_min": Kind.MAXIMUM,
     "minimum": Kind.MINIMUM,
     "clamp_max": Kind.MINIMUM,
-    "rsqrt": Kind.INVERSE_POWER,
     "softmax": Kind.SOFTMAX,
     "_softmax": Kind.SOFTMAX,
     "log_softmax": Kind.LOG_SOFTMAX,
@@ -81,6 +80,7 @@ NAMED = {
     "topk": Kind.ORDERED,
     "msort": Kind.ORDERED,
 }
+EXPONENTS = {"reciprocal": -1.0, "sqrt": 0.5, "rsqrt": -0.5, "square": 2.0}
 COMPARISONS = _names("gt ge lt le eq ne")
 
 
@@ -96,7 +96,7 @@ def classify(node: Call, varying: set[Call]) -> Classified:
         return _sum_of_terms(name, node, positions)
     if name == "mul":
         return Classified(Kind.SCALE if len(positions) == 1 else Kind.MULTIPLY)
-    if name in ("div", "true_divide", "reciprocal", "pow"):
+    if name in ("div", "true_divide", "reciprocal", "pow", "sqrt", "rsqrt", "square"):
         return _power(name, node, positions)
     if name in ("to", "_to_copy", "type_as"):
         return _cast(node, value)
@@ -156,22 +156,21 @@ def _sum_of_terms(name: str, node: Call, positions: tuple[int, ...]) -> Classifi
 
 
 def _power(name: str, node: Call, positions: tuple[int, ...]) -> Classified:
-    if name == "reciprocal":
-        return Classified(Kind.RECIPROCAL, offset=1.0)
+    if name in EXPONENTS:
+        return power_of(EXPONENTS[name])
     if name == "pow":
         exponent = node.args[1]
-        if positions != (0,) or not isinstance(exponent, int | float) or exponent >= 0:
-            return Classified(Kind.ELEMENTWISE)
-        return Classified(Kind.RECIPROCAL, offset=1.0) if exponent == -1 else Classified(Kind.INVERSE_POWER)
+        if positions == (0,) and isinstance(exponent, int | float):
+            return power_of(exponent)
+        return Classified(Kind.ELEMENTWISE)
     if node.kwargs.get("rounding_mode") is not None:
         return Classified(Kind.ELEMENTWISE)
     if positions == (0,):
         return Classified(Kind.SCALE)
     numerator = node.args[0]
     if positions == (1,):
-        return Classified(
-            Kind.RECIPROCAL, offset=float(numerator) if isinstance(numerator, int | float) else float("nan")
-        )
+        numerator = float(numerator) if isinstance(numerator, int | float) else float("nan")
+        return Classified(Kind.RECIPROCAL, offset=numerator, exponent=-1)
     return Classified(Kind.DIVIDE)
 
 

@@ -1,12 +1,10 @@
-"""Rules on networks small enough to work out by hand, on one network an operation, and against tangermeme."""
+"""Rules on networks small enough to work out by hand, on one network an operation."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tangermeme.deep_lift_shap import deep_lift_shap
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -182,37 +180,6 @@ def test_every_operation_adds_up(sequences: Any) -> None:
     assert error.shape == (len(OPERATIONS),)
     wrong = {name: value for name, value in zip(OPERATIONS, error, strict=True) if not value <= 1e-10}
     assert not wrong
-
-
-@pytest.mark.parametrize(
-    "module",
-    [nn.GELU(), nn.SiLU(), nn.PReLU(), nn.Softplus(), nn.MaxPool1d(3, stride=1), nn.MaxPool1d(4, 3, padding=2)],
-    ids=str,
-)
-def test_agrees_with_tangermeme(module: nn.Module, sequences: Any) -> None:
-    model = operation_model(module.double())
-    x = sequences(3, LENGTH)
-    references = sequences(12, LENGTH, seed=1).reshape(3, 4, 4, LENGTH)
-    ours = DeepSHAP(model, baselines=references).attribute(x).scores
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        theirs = deep_lift_shap(
-            _Column(model),
-            torch.tensor(x).double(),
-            references=torch.tensor(references).double(),
-            hypothetical=True,
-            device="cpu",
-        )
-    np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-9 * np.abs(ours).max())
-
-
-class _Column(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.model(x)[:, None]
 
 
 class BiLSTM(nn.Module):
