@@ -37,13 +37,13 @@ def models(
         return
     say(f"Built in: {', '.join(list_models())}")
     table = Table(title="Models of other packages", title_justify="left")
-    for column in ("model", "letters", "outputs", "package", "installed"):
-        table.add_column(column, no_wrap=column == "model", justify="right" if column == "letters" else "left")
+    for column in ("model", "letters", "package", "installed"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "letters" else "left")
     for card in list_catalogue():
         length = "any" if card.length is None else f"{card.length:,}"
-        table.add_row(card.name, length, card.outputs, card.package, "yes" if card.installed else "")
+        table.add_row(card.name, length, card.package, "yes" if card.installed else "")
     console().print(table)
-    say("attribution-bench models NAME says what one predicts, its target, licence and citation.")
+    say("attribution-bench models NAME says what one predicts, its outputs, target, licence and citation.")
 
 
 def _lines(card: "ModelCard") -> list[str]:
