@@ -113,9 +113,8 @@ def test_links_lead_somewhere(document):
         assert page.exists(), target
         if page.suffix != ".md":
             continue
-        headings = [
-            line.lstrip("# ").lower().replace(" ", "-") for line in page.read_text().splitlines() if line[:1] == "#"
-        ]
+        lines = [line for line in page.read_text().splitlines() if line[:1] == "#"]
+        headings = [re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in lines]
         assert not anchor or anchor in headings, target
 
 

@@ -64,7 +64,9 @@ def _is_replaced(node: fx.Node) -> bool:
 
 
 def _called(graph: fx.Graph, target: Any, arguments: tuple[Any, ...], meta: dict[str, Any], value: Any) -> fx.Node:
-    node = graph.call_function(target, arguments)
+    # Named as PyTorch names what it decomposes: users read the names, and give rules by them.
+    name = target.overloadpacket.__name__ if isinstance(target, torch._ops.OpOverload) else target.__name__
+    node = graph.create_node("call_function", target, arguments, name=name)
     node.meta = {**meta, "val": value}
     return node
 

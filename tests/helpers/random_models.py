@@ -185,7 +185,7 @@ class AdaptivePool(Layer):
 class Reduction(Layer):
     """Over all positions (axis 2) or channels (1), which stay as one."""
 
-    how: Literal["mean", "sum", "max", "logsumexp", "variance"] = "mean"
+    how: Literal["mean", "sum", "max", "min", "logsumexp", "variance"] = "mean"
     axis: Literal[1, 2] = 2
 
     def __call__(self, x: Tensor, run: Pass) -> Tensor:
@@ -197,6 +197,7 @@ REDUCTIONS: MappingProxyType[str, Callable[[Tensor, int], Tensor]] = MappingProx
         "mean": lambda x, axis: x.mean(axis, keepdim=True),
         "sum": lambda x, axis: x.sum((axis,), keepdim=True),
         "max": lambda x, axis: x.amax(axis, keepdim=True),
+        "min": lambda x, axis: x.amin(axis, keepdim=True),
         "logsumexp": lambda x, axis: x.logsumexp(axis, keepdim=True),
         "variance": lambda x, axis: x.var(axis, correction=0, keepdim=True),
     }

@@ -109,6 +109,8 @@ def without_numbers(plan: Plan) -> Plan:
             except (RuntimeError, AssertionError):  # the model's own weights have numbers
                 if node.shape is None:
                     return []
+                if node.op == "elementwise":  # of windows, whatever their shape
+                    return torch.empty(torch.broadcast_shapes(*(operand.shape for operand in operands)), device="meta")
                 return torch.empty([size or len(operands[0]) for size in node.shape], device="meta")
 
         found = {field.name: getattr(node.parameters, field.name) for field in fields(node.parameters)}
