@@ -4,6 +4,7 @@ Nothing of a package is imported until one of its models is opened.
 """
 
 import abc
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
@@ -112,24 +113,28 @@ class CataloguedModel:
 
 
 def adapters() -> list[Adapter]:
-    """Return an adapter of each registered class, by name.
-
-    Raises
-    ------
-    PluginError
-        One cannot be loaded, or is no Adapter.
-    """
+    """Return an adapter of each registered class, by name; one that cannot be used is named in a warning."""
     found = []
     for name in list_plugins(ADAPTERS):
-        made = load_plugin(ADAPTERS, "adapter", name)
-        if not (isinstance(made, type) and issubclass(made, Adapter)):
-            raise PluginError(f"the adapter {name!r} is registered as {made!r}, which is no subclass of Adapter")
-        found.append(made())
+        try:
+            found.append(_adapter(name))
+        except PluginError as error:
+            warnings.warn(str(error), RuntimeWarning, stacklevel=2)
     return found
 
 
+def _adapter(name: str) -> Adapter:
+    made = load_plugin(ADAPTERS, "adapter", name)
+    if not (isinstance(made, type) and issubclass(made, Adapter)):
+        raise PluginError(f"the adapter {name!r} is registered as {made!r}, which is no subclass of Adapter")
+    try:
+        return made()
+    except Exception as error:  # an adapter may fail in any way; the failure is named and re-raised
+        raise PluginError(f"the adapter {name!r} cannot be made: {type(error).__name__}: {error}") from error
+
+
 def list_catalogue() -> list[ModelCard]:
-    """Return the cards of every adapter, sorted by name; raises as `adapters` does."""
+    """Return the cards of every adapter, sorted by name; warns as `adapters` does."""
     return sorted((card for adapter in adapters() for card in adapter.cards()), key=lambda card: card.name)
 
 
@@ -139,7 +144,7 @@ def find_catalogued(name: str) -> CataloguedModel | None:
     Raises
     ------
     PluginError
-        Two adapters have it, or one cannot be loaded.
+        Two adapters have it.
     """
     found = [adapter for adapter in adapters() if adapter.can_open(name)]
     if len(found) > 1:

@@ -85,8 +85,19 @@ def test_two_adapters_of_one_name_are_an_error(tmp_path: Path) -> None:
         model_source("zoo_any")
 
 
-def test_what_is_no_adapter_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    install(tmp_path, "no-zoo", {"nothing": "nothing"}, "nothing = 3\n", ADAPTERS)
-    with pytest.raises(PluginError, match="the adapter 'nothing' is registered as 3, which is no subclass of Adapter"):
-        list_catalogue()
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("broken = 3\n", "is registered as 3, which is no subclass of Adapter"),
+        ("raise OSError('no disk')\n", "cannot be loaded: OSError: no disk"),
+        (CODE.format(package="a") + "\nclass broken(Zoo):\n    def __init__(self): 1 / 0\n", "cannot be made: ZeroDiv"),
+    ],
+)
+@pytest.mark.usefixtures("zoo")
+def test_a_broken_adapter_is_named_and_the_others_are_used(code: str, words: str, tmp_path: Path) -> None:
+    distribution = f"broken-zoo-{len(code)}"
+    install(tmp_path, distribution, {"broken": "broken"}, code, ADAPTERS)
+    with pytest.warns(RuntimeWarning, match=f"the adapter 'broken'.*{words}"):
+        assert "zoo_any" in {card.name for card in list_catalogue()}
+    with pytest.warns(RuntimeWarning, match="the adapter 'broken'"):
+        assert model_source("zoo_fixed").default_length == 30
