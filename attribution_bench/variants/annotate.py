@@ -2,8 +2,9 @@
 
 import itertools
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from attribution_bench.variants.vcf import VcfFile
 
 PREFIX = "AB_"
 """Of the names of everything that is added to a file."""
+SOURCE = 'Source="attribution-bench"'
+"""In the header's lines of what is added, so that a later annotation replaces it, and nothing of other programs."""
+NAMED = re.compile(rf"##(?:INFO|FILTER)=<ID=({PREFIX}[^,>]*)[,>]")
 SET_ASIDE = f"{PREFIX}set_aside"
 SUFFIXES = (".vcf", ".vcf.gz")
 FILTER, INFO = 6, 7
@@ -32,7 +36,7 @@ def annotate(vcf: VcfFile, rows: Iterable[Row], columns: Sequence[Column], path:
 
     Each column is a field of INFO with a number for each alternative allele. ``AB_set_aside`` names the reason where an
     allele has none; a record whose alleles are all set aside has their reasons in FILTER. Fields and filters of an
-    earlier annotation are replaced.
+    earlier annotation are replaced; those of other programs stay, unless they have the very names that are written.
 
     Parameters
     ----------
@@ -60,8 +64,9 @@ def annotate(vcf: VcfFile, rows: Iterable[Row], columns: Sequence[Column], path:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".annotated-") as folder:
             partial = Path(folder) / path.name
             with _opened(partial) as file:
-                file.write(_header(vcf.header, columns).encode())
-                for line in _lines(vcf, iter(rows), columns):
+                replaced = _replaced(vcf.header, columns)
+                file.write(_header(vcf.header, columns, replaced).encode())
+                for line in _lines(vcf, iter(rows), columns, replaced):
                     file.write(line.encode())
             os.replace(partial, path)
     except (InvalidInputError, OutputError):
@@ -77,25 +82,37 @@ def _opened(path: Path) -> Any:
     return pysam.BGZFile(str(path), "wb", None) if path.name.endswith(".gz") else path.open("wb")
 
 
-def _header(header: str, columns: Sequence[Column]) -> str:
+def _replaced(header: str, columns: Sequence[Column]) -> frozenset[str]:
+    """Return the names of fields and filters that are written, or that an earlier annotation has written."""
+    earlier = (NAMED.match(line) for line in header.splitlines() if SOURCE in line)
+    own = (column.name for column in columns), (reason.name for reason in VariantReason)
+    return frozenset(
+        [SET_ASIDE, *(f"{PREFIX}{name}" for names in own for name in names), *(found[1] for found in earlier if found)]
+    )
+
+
+def _header(header: str, columns: Sequence[Column], replaced: Container[str]) -> str:
     """Return the header with a line for each field and filter that is added."""
-    kept = [
-        line
-        for line in header.rstrip("\n").split("\n")
-        if not line.startswith((f"##INFO=<ID={PREFIX}", f"##FILTER=<ID={PREFIX}"))
-    ]
+    lines = ((line, NAMED.match(line)) for line in header.rstrip("\n").split("\n"))
+    kept = [line for line, found in lines if found is None or found[1] not in replaced]
+    described = {
+        **{column.name: (column.kind, column.description) for column in columns},
+        SET_ASIDE.removeprefix(PREFIX): ("String", "Why an allele was set aside and has no effects"),
+    }
     added = [
         *(
-            f'##INFO=<ID={PREFIX}{column.name},Number=A,Type={column.kind},Description="{column.description}">'
-            for column in columns
+            f'##INFO=<ID={PREFIX}{name},Number=A,Type={kind},Description="{description}",{SOURCE}>'
+            for name, (kind, description) in described.items()
         ),
-        f'##INFO=<ID={SET_ASIDE},Number=A,Type=String,Description="Why an allele was set aside and has no effects">',
-        *(f'##FILTER=<ID={PREFIX}{reason.name},Description="Not scored: {reason}">' for reason in VariantReason),
+        *(
+            f'##FILTER=<ID={PREFIX}{reason.name},Description="Not scored: {reason}",{SOURCE}>'
+            for reason in VariantReason
+        ),
     ]
     return "".join(f"{line}\n" for line in (*kept[:-1], *added, kept[-1]))
 
 
-def _lines(vcf: VcfFile, rows: Iterator[Row], columns: Sequence[Column]) -> Iterator[str]:
+def _lines(vcf: VcfFile, rows: Iterator[Row], columns: Sequence[Column], replaced: Container[str]) -> Iterator[str]:
     """Yield the annotated records."""
     names = [f"{PREFIX}{column.name}" for column in columns]
     for record in vcf.records():
@@ -103,21 +120,22 @@ def _lines(vcf: VcfFile, rows: Iterator[Row], columns: Sequence[Column]) -> Iter
         of_record = list(itertools.islice(rows, len(variants)))
         if [row.variant for row in of_record] != variants:
             raise OutputError(f"the effects are not those of the records of {vcf.name}: they differ at {variants[0]}")
-        yield _annotated(vcf.line(record), of_record, names)
+        yield _annotated(vcf.line(record), of_record, names, replaced)
     extra = next(rows, None)
     if extra is not None:
         raise OutputError(f"the effects are not those of the records of {vcf.name}, which has no {extra.variant}")
 
 
-def _annotated(line: str, rows: Sequence[Row], names: Sequence[str]) -> str:
+def _annotated(line: str, rows: Sequence[Row], names: Sequence[str], replaced: Container[str]) -> str:
     """Return a record's line with what the rows say."""
     fields = line.rstrip("\n").split("\t")
-    info = [entry for entry in fields[INFO].split(";") if entry not in (NOTHING, "") and not entry.startswith(PREFIX)]
+    entries = (entry for entry in fields[INFO].split(";") if entry not in (NOTHING, ""))
+    info = [entry for entry in entries if entry.partition("=")[0] not in replaced]
     if any(row.reason is None for row in rows):
         info += [f"{name}={','.join(_number(row.effects[place]) for row in rows)}" for place, name in enumerate(names)]
     if any(row.reason is not None for row in rows):
         info.append(f"{SET_ASIDE}={','.join(NOTHING if row.reason is None else row.reason.name for row in rows)}")
-    filters = [name for name in fields[FILTER].split(";") if not name.startswith(PREFIX)]
+    filters = [name for name in fields[FILTER].split(";") if name not in replaced]
     if all(row.reason is not None for row in rows):
         reasons = dict.fromkeys(f"{PREFIX}{row.reason.name}" for row in rows if row.reason is not None)
         filters = [*(name for name in filters if name not in (NOTHING, "PASS")), *reasons]

@@ -464,12 +464,17 @@ def test_every_form_has_the_same_records(tmp_path: Path, form: str, chromosome: 
 
 def test_annotation_keeps_what_is_there_and_replaces_its_own(scorer: VariantScorer, tmp_path: Path) -> None:
     letters = scorer.genome.fetch("chr1", 0, 20)
-    old = '##INFO=<ID=AB_output_0_delta,Number=A,Type=Float,Description="old">\n'
+    old = (
+        '##INFO=<ID=AB_output_0_delta,Number=A,Type=Float,Description="old">\n'
+        '##INFO=<ID=AB_gone,Number=A,Type=Float,Description="old",Source="attribution-bench">\n'
+        '##FILTER=<ID=AB_OLD,Description="old",Source="attribution-bench">\n'
+        '##INFO=<ID=AB_1,Number=0,Type=Flag,Description="of another program">\n'
+    )
     others = ["C" if letter != "C" else "G" for letter in letters]
     lines = [
         f"chr1\t10\ta\t{letters[9]}\t<DEL>,{others[9]}\t3.5\tPASS\tXX=1\tGT\t0/1",
         f"chr1\t11\tb\t{letters[10]}\t.\t.\tq10;AB_OLD\tAB_set_aside=OLD\tGT\t./.",
-        f"chr1\t12\tc;d\t{letters[11]}\t{others[11]}\t.\tAB_OLD\tXX=2;AB_output_0_delta=7;YY\tGT\t1/1",
+        f"chr1\t12\tc;d\t{letters[11]}\t{others[11]}\t.\tAB_OLD\tXX=2;AB_output_0_delta=7;AB_gone=2;AB_1;YY\tGT\t1/1",
     ]
     path = vcf(tmp_path / "x.vcf", lines, HEADER + old, f"{COLUMNS}\tFORMAT\tperson")
     first, second = tmp_path / "first.vcf", tmp_path / "second.vcf"
@@ -483,7 +488,9 @@ def test_annotation_keeps_what_is_there_and_replaces_its_own(scorer: VariantScor
     assert one[7].endswith("AB_set_aside=SYMBOLIC,.")
     assert other[6:8] == ["q10;AB_NO_ALTERNATIVE", "AB_set_aside=NO_ALTERNATIVE"]
     assert third[6] == "."
-    assert third[7].startswith("XX=2;YY;AB_output_0_reference_prediction=")
+    assert third[7].startswith("XX=2;AB_1;YY;AB_output_0_reference_prediction=")
+    assert first.read_text().count("<ID=AB_1,") == 1
+    assert "AB_gone" not in first.read_text()
     assert [line[8:] for line in (one, other, third)] == [["GT", "0/1"], ["GT", "./."], ["GT", "1/1"]]
 
 
