@@ -17,6 +17,7 @@ from torch.export import Dim, ExportedProgram
 
 from attribution_bench.errors import AttributionBenchError
 from attribution_bench.garbage import collection_paused
+from attribution_bench.models.batch_pieces import BatchPieces
 from attribution_bench.models.decomposition import decomposed_at_once
 
 EXAMPLE_BATCH = 3
@@ -80,7 +81,7 @@ def export(
     failures: list[Exception] = []
     for strict in (False, True):
         try:
-            with _quiet():
+            with _quiet(), BatchPieces():
                 program = torch.export.export(module, arguments, dynamic_shapes=axes, strict=strict)
                 _refuse_fake_constants(program)
                 if not decompositions and decomposed_at_once(program):

@@ -94,6 +94,29 @@ def test_a_program_runs_on_any_number_of_sequences(kind: type[Network], extras: 
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
+PIECES: dict[str, Callable[[Tensor, Tensor], Any]] = {
+    "chunk": lambda x, y: y.chunk(3),
+    "torch.chunk": lambda x, y: torch.chunk(input=y, chunks=3, dim=-3),
+    "split": lambda x, y: y.split(x.shape[0]),
+    "torch.split": lambda x, y: torch.split(y, split_size_or_sections=x.shape[0], dim=0),
+    "split of a quotient": lambda x, y: y.split(y.shape[0] // 3, 0),
+    "split of the length": lambda x, y: y.split(len(x)),
+}
+
+
+@pytest.mark.parametrize("cut", PIECES)
+def test_a_batch_may_be_cut_into_the_pieces_that_it_was_made_of(cut: str) -> None:
+    class Joined(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            first, second, third = PIECES[cut](x, torch.cat([x, x.flip(1, 2), 2 * x]))
+            y: Tensor = first * second - third
+            return y
+
+    program = export(Joined(), rows(1, 4, LENGTH)).module()
+    for count in (1, 2, 5):
+        torch.testing.assert_close(program(rows(count, 4, LENGTH)), Joined()(rows(count, 4, LENGTH)))
+
+
 def test_whole_numbers_beside_the_sequence_keep_their_type() -> None:
     class Kinds(nn.Module):
         def __init__(self) -> None:

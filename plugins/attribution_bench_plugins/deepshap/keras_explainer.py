@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from attribution_bench.attribution import Request
-from attribution_bench.errors import UnsupportedError
+from attribution_bench.errors import AttributionBenchError, UnsupportedError
 from attribution_bench.models import SequenceModel
 from attribution_bench_plugins.deepshap.backward import backward
 from attribution_bench_plugins.deepshap.keras_forward import TensorFlowForward
@@ -83,8 +83,21 @@ class KerasExplainer:
         """Return the traced function for batches of one size: code of models and of reducers may ask for it."""
         specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (*given, *further)]
         chosen = tf.TensorSpec((self._targets,), given[0].dtype)
-        with unrolled(self._model.model):
-            return tf.function(self._traced).get_concrete_function(*specs[:2], chosen, *specs[2:])
+        refusals: list[AttributionBenchError] = []
+
+        def traced(*tensors: Any) -> tuple[Any, list[Any]]:
+            try:
+                return self._traced(*tensors)
+            except AttributionBenchError as error:
+                refusals.append(error)
+                raise
+
+        try:
+            with unrolled(self._model.model):
+                return tf.function(traced).get_concrete_function(*specs[:2], chosen, *specs[2:])
+        except AttributionBenchError:
+            # TensorFlow raises another one, with the lines of code that it came through in its message.
+            raise refusals[0] from None
 
     def lost(self) -> Mapping[str, float]:
         found, self._lost = self._lost, {}

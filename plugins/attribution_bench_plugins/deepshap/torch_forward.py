@@ -68,7 +68,7 @@ class TorchArrays:
 
     def pullback(self, function: Function, inputs: Sequence[Tensor], upstream: Sequence[Tensor | None]) -> list[Tensor]:
         with torch.enable_grad():
-            leaves = [tensor.detach().requires_grad_(tensor.is_floating_point()) for tensor in inputs]
+            leaves = [tensor.detach().requires_grad_(_has_gradient(tensor)) for tensor in inputs]
             outputs = function(*leaves)
         return gradients(outputs, leaves, upstream)
 
@@ -82,7 +82,7 @@ class TorchArrays:
             sums: list[Tensor] | None = None
             for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
                 point = [
-                    old + float(place) * (x - old) if x.is_floating_point() else x
+                    old + float(place) * (x - old) if _has_gradient(x) else x
                     for x, old in zip(call.x, call.reference, strict=True)
                 ]
                 parts = [float(weight) * part for part in self.pullback(call.function, point, upstream)]
@@ -263,15 +263,22 @@ def gradients(outputs: Any, leaves: Sequence[Tensor], upstream: Sequence[Tensor 
     return [_zeros(leaf, upstream) if part is None else part for leaf, part in zip(leaves, results, strict=True)]
 
 
+def _has_gradient(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 def _zeros(leaf: Tensor, upstream: Sequence[Tensor | None]) -> Tensor:
     like = next(part for part in upstream if part is not None)
     return torch.zeros(leaf.shape, dtype=like.dtype, device=leaf.device)
 
 
 def _rows(now: Sequence[Tensor], before: Sequence[Tensor], factors: Sequence[Tensor | None]) -> Tensor:
-    """Return the sum of factors times differences for each row of the first axis."""
+    """Return the sum of factors times differences for each row of the first axis.
+
+    PyTorch's gradients of complex numbers are those of their real parts, and i times those of their imaginary parts.
+    """
     totals = [
-        (factor * (x.to(factor.dtype) - old.to(factor.dtype))).reshape(len(x) if x.ndim else 1, -1).sum(1)
+        (factor.conj() * (x.to(factor.dtype) - old.to(factor.dtype))).real.reshape(len(x) if x.ndim else 1, -1).sum(1)
         for x, old, factor in zip(now, before, factors, strict=False)
         if factor is not None
     ]

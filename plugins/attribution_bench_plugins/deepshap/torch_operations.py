@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node as Call
 
-from attribution_bench_plugins.deepshap.graph import Classified, Kind, power_of
+from attribution_bench_plugins.deepshap.graph import LINEAR, Classified, Kind, power_of
 
 
 def _names(text: str) -> frozenset[str]:
@@ -54,7 +54,7 @@ BILINEAR = _names("matmul bmm mm mv dot linear bilinear tensordot outer inner kr
 ELEMENTWISE = _names(
     """
     prelu _prelu_kernel rrelu hardswish hardtanh log_sigmoid logsigmoid celu softsign tanhshrink special_expit
-    glu_jvp
+    glu_jvp __and__ __or__ __xor__
     """
 )
 """Functions of one element that PyTorch does not mark so."""
@@ -65,7 +65,9 @@ NAMED = {
     "log": Kind.LOG,
     "maximum": Kind.MAXIMUM,
     "clamp_min": Kind.MAXIMUM,
+    "fmax": Kind.MAXIMUM,
     "minimum": Kind.MINIMUM,
+    "fmin": Kind.MINIMUM,
     "clamp_max": Kind.MINIMUM,
     "softmax": Kind.SOFTMAX,
     "_softmax": Kind.SOFTMAX,
@@ -82,10 +84,24 @@ NAMED = {
 }
 EXPONENTS = {"reciprocal": -1.0, "sqrt": 0.5, "rsqrt": -0.5, "square": 2.0}
 COMPARISONS = _names("gt ge lt le eq ne")
+CONJUNCTIONS = _names("logical_and bitwise_and __and__")
+"""Products of truth values."""
 
 
 def classify(node: Call, varying: set[Call]) -> Classified:
     """Return the kind of a call of which at least one argument depends on the sequence."""
+    known = _classify(node, varying)
+    # The rules are those of real numbers; their mean gradient holds of complex ones, too.
+    of_complex = any(_is_complex(argument) for argument in node.all_input_nodes)
+    return Classified(Kind.UNKNOWN) if of_complex and known.kind not in LINEAR else known
+
+
+def _is_complex(node: Call) -> bool:
+    value = value_of(node)
+    return isinstance(value, Tensor) and value.is_complex()
+
+
+def _classify(node: Call, varying: set[Call]) -> Classified:
     name = name_of(node)
     positions = varying_positions(node, varying)
     value = value_of(node)
@@ -96,6 +112,8 @@ def classify(node: Call, varying: set[Call]) -> Classified:
         return _sum_of_terms(name, node, positions)
     if name == "mul":
         return Classified(Kind.SCALE if len(positions) == 1 else Kind.MULTIPLY)
+    if name in CONJUNCTIONS and value.dtype == torch.bool and positions == (0, 1):
+        return Classified(Kind.MULTIPLY)
     if name in ("div", "true_divide", "reciprocal", "pow", "sqrt", "rsqrt", "square"):
         return _power(name, node, positions)
     if name in ("to", "_to_copy", "type_as"):

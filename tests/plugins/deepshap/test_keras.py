@@ -170,3 +170,10 @@ def test_another_backend_is_refused(sequences: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("attribution_bench_plugins.deepshap.keras_explainer.keras.backend.backend", lambda: "torch")
     with pytest.raises(UnsupportedError, match="on the TensorFlow backend, and this one runs on torch"):
         method.attribute(sequences(1, LENGTH))
+
+
+def test_refusals_hold_one_message(sequences: Any) -> None:
+    model = head(lambda h: layers.Lambda(lambda h: keras.ops.cast(h > 0, "float32"), lambda shape: shape)(h))
+    with pytest.raises(UnsupportedError, match=r"^the target does not depend on the sequence") as caught:
+        DeepSHAP(model, n_references=1).attribute(sequences(1, LENGTH))
+    assert "\n" not in str(caught.value)

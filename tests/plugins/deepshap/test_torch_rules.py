@@ -144,6 +144,13 @@ OPERATIONS = {
     "rrelu": lambda h: functional.rrelu(h),
     "normal_quantile": lambda h: torch.atan2(h.exp(), 1 + h.flip(1).exp()),
     "log_add_exp": lambda h: torch.logaddexp(h, h.flip(1)),
+    "masks_of_one": lambda h: (((h > 0) & (h < 1)) | (h < -0.5)).to(h) * h,
+    "masks_of_two": lambda h: ((h > 0) & (h.flip(1) < 0.5)).to(h) * h,
+    "maximum_of_numbers": lambda h: torch.fmax(h, h.flip(1)) - torch.fmin(h, h.flip(2)),
+    "strands_chunked": lambda h: torch.mul(*torch.cat([h, h.flip(1, 2)]).tanh().chunk(2)),
+    "strands_split": lambda h: torch.maximum(*torch.cat([h, h.flip(1, 2)]).split(h.shape[0])),
+    "spectrum": lambda h: torch.fft.rfft(h).real.square(),
+    "spectral_product": lambda h: torch.fft.irfft(torch.fft.rfft(h) * torch.fft.rfft(h.flip(1)), LENGTH),
     "linear_only": lambda h: torch.cat([h.flip(-1), functional.avg_pool1d(h, 3)], -1).cumsum(-1)[..., 2:] - 1,
 }
 
