@@ -81,7 +81,9 @@ class _Planner:
         root = self._root(Value(node))
         if root.node is not node:
             members = ancestors(node, frozenset({root}))
-            if any(_joins(member) or not member.outputs[0].floating for member in members):
+            # Exponentials may be infinite where what is made of them, as a sigmoid written out, is not.
+            exponential = any(member.kind is Kind.EXP for member in members[:-1])
+            if exponential or any(_joins(member) or not member.outputs[0].floating for member in members):
                 return Step(node, (root,), members, rules.rescale)
         return self._single(node)
 

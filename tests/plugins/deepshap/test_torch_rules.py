@@ -189,6 +189,13 @@ def test_every_operation_adds_up(sequences: Any) -> None:
     assert not wrong
 
 
+def test_a_sigmoid_written_out_may_overflow(sequences: Any) -> None:
+    model = operation_model(lambda h: 1 / (1 + torch.exp(-1e4 * h)))
+    result = DeepSHAP(model, n_references=3).attribute(sequences(2, LENGTH))
+    assert np.abs(result.convergence_delta).max() <= 1e-9
+    assert np.isfinite(result.scores).all()
+
+
 class BiLSTM(nn.Module):
     def __init__(self) -> None:
         super().__init__()
