@@ -186,7 +186,7 @@ def _ratio(x: Tensor, output_size: Sequence[int] | None, scale_factors: Sequence
 def _nearest(centre: float) -> Decomposition:
     """Return the decomposition of a nearest interpolation to fewer positions, a whole number of times fewer.
 
-    Of each group of positions that becomes one, the position at `centre` of the group's length is taken: 0 is the first.
+    Of each group of positions that becomes one, the one at `centre` of the group's length is taken: 0 is the first.
     """
 
     def nearest(x: Tensor, output_size: Sequence[int] | None, scale_factors: Sequence[float] | None) -> Tensor:
