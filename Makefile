@@ -9,13 +9,16 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper readme tutorial gallery demo-models test test-long mutants speed gpu-report job-overhead motifs repeatability lint clean
+.PHONY: help reproduce-paper readme tutorials gallery plan docs site demo-models test test-long mutants speed gpu-report job-overhead motifs repeatability lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
 	@echo "make readme            put the measured table into README.md"
-	@echo "make tutorial          run docs/tutorial.ipynb and keep its outputs"
+	@echo "make docs              serve the documentation at http://127.0.0.1:8000"
+	@echo "make site              build the documentation into build/site; a broken link is an error"
+	@echo "make tutorials         run the notebooks of docs/tutorials and keep their outputs"
 	@echo "make gallery           draw the figures of docs/gallery"
+	@echo "make plan              draw the plan of Basset in docs/how_fastism_works.md"
 	@echo "make motifs            find the demonstration model's motifs by TF-MoDISco, where modisco-lite is installed"
 	@echo "make demo-models       train the demonstration models again (minutes)"
 	@echo "make test              run the tests"
@@ -34,8 +37,21 @@ reproduce-paper: $(VENV)/.installed
 readme: | $(BIN)/python
 	$(BIN)/python docs/update_readme.py
 
-tutorial: $(VENV)/.installed-dev
-	$(BIN)/python docs/run_tutorial.py
+docs: build/demonstration/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
+site: build/demonstration/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+# The report that the documentation shows, of a small comparison.
+build/demonstration/index.html: $(VENV)/.installed-dev
+	$(BIN)/attribution-bench demo --no-open --count 12 --output build/demonstration
+
+tutorials: $(VENV)/.installed-dev
+	$(BIN)/python docs/run_tutorials.py
+
+plan: $(VENV)/.installed-dev
+	$(BIN)/python docs/draw_plan.py
 
 gallery: $(VENV)/.installed-dev
 	$(BIN)/python docs/draw_gallery.py
@@ -80,7 +96,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports --no-cache
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

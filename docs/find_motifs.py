@@ -1,8 +1,8 @@
 """Peaks of the demonstration model, from files to a browser track and TF-MoDISco's motifs: ``make motifs``.
 
-Lays sequences with planted motifs side by side as a genome, with a peak each, runs the lines of docs/jobs.md on it, and
-tells which planted motif each found one is. TF-MoDISco (the package modisco-lite) is looked for on the path; it goes
-well into an environment of its own: ``python -m venv modisco && modisco/bin/pip install modisco-lite``, and then
+Lays sequences with planted motifs side by side as a genome, with a peak each, runs the lines of docs/motifs.md on it,
+and tells which planted motif each found one is. TF-MoDISco (the package modisco-lite) is looked for on the path; it
+goes well into an environment of its own: ``python -m venv modisco && modisco/bin/pip install modisco-lite``, and then
 ``make motifs ARGS="--modisco modisco/bin/modisco"``.
 """
 

@@ -28,7 +28,7 @@ def find_motifs():
 def rows_of_the_documentation():
     return re.findall(
         r"^\| (\w+_patterns/pattern_\d+) \| (\w+) \| (\d+) \| ([\w:]+) \| (0\.\d\d) \|$",
-        (DOCS / "jobs.md").read_text(),
+        (DOCS / "motifs.md").read_text(),
         re.MULTILINE,
     )
 
@@ -70,7 +70,7 @@ def test_the_peaks_are_the_sequences(find_motifs, tmp_path):
 
 
 def test_the_documentation_has_the_lines_that_are_run_and_every_planted_motif(find_motifs):
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (DOCS / "jobs.md").read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (DOCS / "motifs.md").read_text(), re.DOTALL | re.MULTILINE)
     assert "\n".join(find_motifs.COMMANDS) + "\n" in blocks
     assert {motif for *_, motif, _ in rows_of_the_documentation()} == {motif.name for motif in planted_motifs()}
 
