@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from attribution_bench.sequences.sites import Site
 
 SOME_FAILED = 1
-SHOWN_WIDTH = 8
 SHORT = {"reference": "ref.", "undefined": "undef."}
 """Marks of the report as a table of the terminal has room for them."""
 
@@ -232,28 +231,26 @@ def render_comparison(evaluation: "Evaluation", output: Path) -> None:
 
 def show(evaluation: "Evaluation") -> None:
     """Print a table of methods by metrics: means over sequences, the best of each line in bold where there is one."""
-    from rich.table import Table
     from rich.text import Text
 
     from attribution_bench.reporting.faithfulness.standing import known_metrics
     from attribution_bench.reporting.faithfulness.summary import BEST, REFERENCE, SHARED, mark
     from attribution_bench.reporting.faithfulness.texts import number_text
     from attribution_bench.reporting.labels import seconds_text
+    from attribution_bench.reporting.terminal_tables import Column, TerminalLine, TerminalTable
 
     scored = [method for method in evaluation.methods if method.reason is None]
-    table = Table()
-    table.add_column("mean of", no_wrap=True)
-    for method in scored:
-        table.add_column(evaluation.label(method.method), justify="right", min_width=SHOWN_WIDTH, overflow="fold")
+    columns = (Column("mean of", right=False), *(Column(evaluation.label(method.method)) for method in scored))
     seconds = [method.seconds_per_100_sequences for method in scored]
-    table.add_row("Seconds per 100 ↓", *("-" if taken is None else seconds_text(taken) for taken in seconds))
+    taken = ("-" if one is None else seconds_text(one) for one in seconds)
+    lines = [TerminalLine(("Seconds per 100 ↓", *taken))]
     for metric in known_metrics(evaluation):
         cells = []
         for method in scored:
             marked, found = mark(evaluation, method, metric), method.means.get(metric.name)
             text = SHORT.get(marked, "-") if found is None or marked == REFERENCE else number_text(found.mean)
             cells.append(Text(text, style="bold" if marked in (BEST, SHARED) else ""))
-        table.add_row(f"{metric.label} {'↑' if metric.better == 'higher' else '↓'}", *cells)
-    console().print(table)
+        lines.append(TerminalLine((f"{metric.label} {'↑' if metric.better == 'higher' else '↓'}", *cells)))
+    console().print(TerminalTable(columns, tuple(lines)))
     say(f"target {evaluation.target}; ↑ higher is better, ↓ lower is better; seconds per 100 sequences")
     say("ref.: agreement is measured with it; undef.: defined for no sequence, as the report explains")

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from attribution_bench.attribution import Attribution
     from attribution_bench.explanation import Explanation
 
+UNITS = (
+    "reached: positions that one mutation reaches. MMAC: million multiply-accumulates for one mutation, in "
+    "a full pass and as planned. kB: memory of the layer's values for one mutation."
+)
+"""What the table's columns mean."""
+
 
 def explain(
     model: options.Model,
@@ -111,31 +117,30 @@ def explaining_method(name: str | None) -> "type[Attribution]":
 
 
 def show(explanation: "Explanation") -> None:
-    """Draw an explanation as a table, with its summary below."""
-    from rich.table import Table
-
+    """Draw an explanation as a table, with what its columns mean and its summary below."""
     from attribution_bench.cli.terminal import console
+    from attribution_bench.reporting.terminal_tables import Column, TerminalLine, TerminalTable
 
     if explanation.layers:
-        table = Table()
-        for title, justify in (
-            ("layer", "left"),
-            ("mode", "left"),
-            ("reached", "right"),
-            ("MMAC standard", "right"),
-            ("MMAC fast", "right"),
-            ("kB", "right"),
-        ):
-            table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
-        for layer in explanation.layers:
-            table.add_row(
-                layer.layer,
-                layer.mode,
-                layer.extent,
-                f"{layer.products_standard / 1e6:.3g}",
-                f"{layer.products_fast / 1e6:.3g}",
-                f"{layer.bytes / 1e3:.3g}",
+        columns = (
+            Column("layer", right=False),
+            Column("mode", right=False),
+            *map(Column, ("reached", "MMAC standard", "MMAC fast", "kB")),
+        )
+        lines = (
+            TerminalLine(
+                (
+                    layer.layer,
+                    layer.mode,
+                    layer.extent,
+                    f"{layer.products_standard / 1e6:.3g}",
+                    f"{layer.products_fast / 1e6:.3g}",
+                    f"{layer.bytes / 1e3:.3g}",
+                )
             )
-        console().print(table)
+            for layer in explanation.layers
+        )
+        console().print(TerminalTable(columns, tuple(lines)))
+        console().print(UNITS)
     for line in (explanation.summary, *explanation.advice):
         console().print(line)

@@ -25,24 +25,23 @@ def models(
 
     Exit codes: 0 done, 2 bad input.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
-    from rich.table import Table
-
     from attribution_bench.cli.terminal import console, say
     from attribution_bench.models.adapters import get_catalogued, list_catalogue
     from attribution_bench.registry import list_models
+    from attribution_bench.reporting.terminal_tables import Column, TerminalLine, TerminalTable
 
     if name is not None:
         for line in _lines(get_catalogued(name).card):
             say(line)
         return
     say(f"Built in: {', '.join(list_models())}")
-    table = Table(title="Models of other packages", title_justify="left")
-    for column in ("model", "letters", "package", "installed"):
-        table.add_column(column, no_wrap=True, justify="right" if column == "letters" else "left")
+    lines = []
     for card in list_catalogue():
         length = "any" if card.length is None else f"{card.length:,}"
-        table.add_row(card.name, length, card.package, "yes" if card.installed else "")
-    console().print(table)
+        lines.append(TerminalLine((card.name, length, card.package, "yes" if card.installed else "")))
+    names = ("model", "letters", "package", "installed")
+    columns = tuple(Column(name, right=name == "letters") for name in names)
+    console().print(TerminalTable(columns, tuple(lines), "Models of other packages"))
     say("attribution-bench models NAME says what one predicts, its outputs, target, licence and citation.")
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 from attribution_bench.benchmark.engine_profile import EngineProfile, load_profiles
 from attribution_bench.benchmark.results import Record, load_records
@@ -21,9 +20,7 @@ from attribution_bench.reporting.labels import (
     seconds_text,
     share_text,
 )
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from attribution_bench.reporting.terminal_tables import Column, TerminalLine, TerminalTable
 
 SCALED = (
     "≈ marks what did not fit the time budget: it was measured on a part of the sequences or positions and scaled up "
@@ -111,23 +108,17 @@ def _figure_files(comparison: EngineComparison) -> dict[str, bytes]:
     return figure_files("ratio", ratio_figure(comparison)) if has_ratios(comparison) else {}
 
 
-def engine_terminal_table(records: Sequence[Record]) -> "Table":
+def engine_terminal_table(records: Sequence[Record]) -> TerminalTable:
     """Return the table of seconds for ``rich``."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
     comparison = compare_engine(records, ())
     ratio = f" (times as fast as {comparison.labels[comparison.baseline]})" if comparison.baseline else ""
-    table = Table(title=f"Seconds per sequence{ratio}", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("Model", "Length", "Sequences", *comparison.headings):
-        justify: Literal["left", "right"] = "left" if name == "Model" else "right"
-        table.add_column(Text(name.replace(" ", "\n")), justify=justify, no_wrap=name != "Model")
+    lines = []
     for row in comparison.rows:
         model, length, framework = _place(row)
-        figures = (row.text(method).replace(" ", "\n") for method in comparison.usual)
-        table.add_row(*map(Text, (f"{model}, {framework}", length, str(row.sequences), *figures)))
-    return table
+        figures = map(row.text, comparison.usual)
+        lines.append(TerminalLine((f"{model}, {framework}", length, str(row.sequences), *figures)))
+    names = (Column("Model", right=False), *map(Column, ("Length", "Sequences", *comparison.headings)))
+    return TerminalTable(names, tuple(lines), f"Seconds per sequence{ratio}", keys=3)
 
 
 def _page(records: Sequence[Record], comparison: EngineComparison, notes: str, figure: str | None) -> str:

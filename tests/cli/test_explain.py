@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from attribution_bench.cli.app import app
 from attribution_bench.errors import InvalidInputError, ModelError
+from attribution_bench.registry import get_method, get_model
 
 
 def test_table_and_summary_of_a_built_in_architecture() -> None:
@@ -12,6 +13,18 @@ def test_table_and_summary_of_a_built_in_architecture() -> None:
     assert done.exit_code == 0, done.output
     assert "19 of 300" in done.output
     assert "times as fast as standard ISM at 300 letters" in done.output
+
+
+def test_eighty_columns_hold_every_line_and_no_word_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = CliRunner().invoke(app, ["explain", "bpnet"])
+    lines = done.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    layers = get_method("fastism")(get_model("bpnet")()).explain(1000).layers
+    for layer in layers:
+        (line,) = (line for line in lines if line.startswith(f"{layer.layer} "))
+        assert layer.extent in line
+    assert "reached: positions that one mutation reaches." in done.output
 
 
 @pytest.mark.parametrize(
