@@ -7,7 +7,8 @@ CITATION = (
     "Nair S, Shrikumar A, Schreiber J, Kundaje A. fastISM: performant in silico saturation mutagenesis for "
     "convolutional neural networks. Bioinformatics 38(9), 2397-2403 (2022), Table 1. doi:10.1093/bioinformatics/btac135"
 )
-DEVICE = "one NVIDIA Tesla P100, TensorFlow 2.3"
+GPU = "Tesla P100"
+DEVICE = f"one NVIDIA {GPU}, TensorFlow 2.3"
 AT_ONCE = 4096
 """Most sequences in a batch of the runs that the figures come from."""
 AMORTISED = (

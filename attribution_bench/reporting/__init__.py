@@ -1,7 +1,7 @@
 """Tables, figures and logos of stored results. Nothing here computes a score or times anything."""
 
 from attribution_bench.reporting.benchmark_report import render_report
-from attribution_bench.reporting.benchmark_tables import terminal_table
+from attribution_bench.reporting.benchmark_terminal import terminal_table
 from attribution_bench.reporting.engine import of_engine_suite
 from attribution_bench.reporting.engine_report import engine_terminal_table, render_engine_report
 

@@ -10,12 +10,21 @@ from attribution_bench.benchmark.results import Record, load_records
 from attribution_bench.benchmark.rounds import AGREEMENT, FEWEST_ROUNDS, FORETOLD
 from attribution_bench.description import plain_label
 from attribution_bench.files import write_whole
-from attribution_bench.reporting.benchmark_tables import csv_table, latex_table, markdown_table, markdown_text
+from attribution_bench.reporting.benchmark_tables import csv_table, markdown_table, markdown_text
 from attribution_bench.reporting.comparison import FRAMEWORKS, Comparison, compare, paper_row_of, place
-from attribution_bench.reporting.conditions import checks_sentence, convergence, difference_sentence, facts
+from attribution_bench.reporting.conditions import (
+    checks_sentence,
+    convergence,
+    difference_sentence,
+    facts,
+    setup_sentence,
+)
 from attribution_bench.reporting.digits import DIGITS
 from attribution_bench.reporting.faithfulness.texts import listed
 from attribution_bench.reporting.labels import architecture_label, framework_label
+from attribution_bench.reporting.latex_tables import latex_table, ratio_latex
+from attribution_bench.reporting.ratio_tables import columns, ratio_markdown
+from attribution_bench.reporting.verdict import verdict_points, verdict_sentence
 
 PROTOCOL = (
     "A cell is one method on one model, length and framework. After a warm-up, batch sizes are tried within a share of "
@@ -33,8 +42,9 @@ ROUNDS = (
 def render_report(folder: Path) -> list[Path]:
     """Render a results folder again from ``records/*.json`` and ``logos-*.json``; nothing is measured or computed.
 
-    Writes ``table.md``, ``table.csv``, ``table.tex``, ``seconds.png`` and ``.svg``, ``logos-<framework>.png`` and
-    ``.svg`` where logo scores are stored, and ``README.md``, which shows them all. Everything is rendered before the
+    Writes ``ratios.md``, ``table.md``, ``table.csv``, ``table.tex`` for one column of an article and ``table-full.tex``
+    for a page, ``dots.png`` and ``.svg``, ``logos-<framework>.png`` and ``.svg`` where logo scores are stored, and
+    ``README.md``, which shows them all. Everything is rendered before the
     first file is written, each file is written whole, and the same records give the same bytes.
 
     Returns
@@ -53,9 +63,11 @@ def render_report(folder: Path) -> list[Path]:
     logos = sorted(find_logo_scores(folder), key=lambda scores: place(scores.framework, FRAMEWORKS))
     comparison = compare(records)
     contents: dict[str, str | bytes] = {
+        "ratios.md": ratio_markdown(comparison),
         "table.md": markdown_table(comparison),
         "table.csv": csv_table(comparison),
-        "table.tex": latex_table(comparison, difference_sentence(records)),
+        "table.tex": ratio_latex(comparison),
+        "table-full.tex": latex_table(comparison, difference_sentence(records)),
         **_figure_files(comparison),
         **_logo_files(logos),
     }
@@ -64,9 +76,10 @@ def render_report(folder: Path) -> list[Path]:
 
 
 def _figure_files(comparison: Comparison) -> dict[str, bytes]:
-    from attribution_bench.reporting.figures import figure_files, has_bars, seconds_figure
+    from attribution_bench.reporting.figures import figure_files
+    from attribution_bench.reporting.ratio_dots import dots_figure, has_dots
 
-    return figure_files("seconds", seconds_figure(comparison)) if has_bars(comparison) else {}
+    return figure_files("dots", dots_figure(comparison)) if has_dots(comparison) else {}
 
 
 def _logo_files(logos: Sequence[LogoScores]) -> dict[str, bytes]:
@@ -95,20 +108,21 @@ def _page(
     published = any(row.paper for row in comparison.rows)
     parts = [
         "# Table 1 of the fastISM paper, measured here" if published else "# Attribution methods, measured",
-        markdown_text(difference_sentence(records)),
+        *_opening(records, comparison),
+    ]
+    if "dots.png" in files:
+        parts.append(f"![{markdown_text(_dots_text(comparison))}](dots.png)")
+    parts += [
+        str(files["ratios.md"]).strip(),
+        "## Every figure",
         str(files["table.md"]).strip(),
     ]
-    if "seconds.png" in files:
-        parts += [
-            "## Figure",
-            f"![Seconds per 100 sequences of each method{', measured and in the paper' * published}](seconds.png)",
-        ]
     if logos:
         parts += _logo_sections(logos, files)
     parts += [
         "## How it was measured",
         " ".join(_protocol(records)),
-        markdown_text(checks_sentence(records)),
+        markdown_text(f"{setup_sentence(records)} {checks_sentence(records)}"),
         "\n".join(f"- {name}: {markdown_text(value)}" for name, value in facts(records)),
     ]
     deltas = "; ".join(f"{method} {delta}" for method, delta in convergence(records))
@@ -123,11 +137,29 @@ def _page(
     parts += [
         "## Files",
         "`records/` holds one JSON file a cell, with the raw durations, the batch sizes tried, memory, machine and "
-        "versions; `table.csv` lists the cells with full precision; `table.tex` needs the LaTeX package booktabs. "
+        "versions; `table.csv` lists the cells with full precision; `table.tex` fits one column of an article, "
+        "`table-full.tex` has every figure and note; both need the LaTeX package booktabs. "
         "To render everything again from the records, in this folder:",
         "```bash\nattribution-bench report .\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _opening(records: Sequence[Record], comparison: Comparison) -> list[str]:
+    """Return what the page begins with: whether the paper is reproduced, or else where it was measured."""
+    sentence = verdict_sentence(comparison)
+    if not sentence:
+        return [markdown_text(setup_sentence(records))]
+    points = (f"- {what}: {markdown_text(said)}" for what, said in verdict_points(comparison))
+    return list(filter(None, [f"**{markdown_text(sentence)}**", "\n".join(points)]))
+
+
+def _dots_text(comparison: Comparison) -> str:
+    """Say in words what the figure of dots shows."""
+    shown = columns(comparison)
+    what = f"Times the seconds of {comparison.labels[shown.seconds[0]]}" if shown.ratios else "Seconds"
+    published = ", measured and in the paper" if any(row.paper for row in comparison.rows) else ""
+    return f"{what} that each method takes on each model{published}; the table below has the figures"
 
 
 def _protocol(records: Sequence[Record]) -> Iterator[str]:

@@ -1,32 +1,18 @@
-"""The comparison as Markdown, CSV, LaTeX, and as a table for the terminal."""
+"""The comparison with every figure and footnote: as Markdown and CSV, and line by line for other forms."""
 
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.results import Record
-from attribution_bench.reporting.comparison import Cell, Comparison, Row, compare, mark
-from attribution_bench.reporting.conditions import difference_sentence
+from attribution_bench.reporting.comparison import Cell, Comparison, Row, mark
 from attribution_bench.reporting.csv_text import csv_text
-from attribution_bench.reporting.labels import (
-    architecture_label,
-    framework_label,
-    paper_seconds_text,
-    ratio_text,
-)
-
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType
-    from rich.table import Table
+from attribution_bench.reporting.labels import architecture_label, framework_label, paper_seconds_text, ratio_text
 
 HEADER = ("Model", "Length", "Source")
 PAPER = "paper"
-UNLIMITED = 10_000
-"""Characters that no table needs, to ask how many one would take."""
 CSV_COLUMNS = (
     "architecture", "length", "framework", "method", "status", "seconds_per_100_sequences", "ratio",
     "paper_seconds_per_100_sequences", "paper_ratio_to_fastism", "scaled", "measured_fraction", "rounds", "spread",
@@ -34,12 +20,6 @@ CSV_COLUMNS = (
     "error",
 )  # fmt: skip
 """``ratio`` is written as ``ratio_to_<method>`` where there is a method that ratios are relative to."""
-LATEX_ESCAPES = {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "&": r"\&", "%": r"\%",
-    "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "×": r"$\times$", "–": "--", "—": "---", "…": r"\ldots{}",
-    "’": "'", "‘": "`", "“": "``", "”": "''", "≤": r"$\leq$", "≥": r"$\geq$", "±": r"$\pm$", "µ": r"$\mu$",
-}  # fmt: skip
 
 
 def caption(comparison: Comparison) -> str:
@@ -58,11 +38,11 @@ def markdown_table(comparison: Comparison) -> str:
     """Write the table for GitHub's Markdown, the footnotes as lines below it."""
     header = [*HEADER, *comparison.headings]
     rule = ["---", "---:", "---", *["---:"] * len(comparison.methods)]
-    lines = [_markdown_line(map(markdown_text, header)), _markdown_line(rule)]
-    for line in _lines(comparison):
+    lines = [markdown_line(map(markdown_text, header)), markdown_line(rule)]
+    for line in table_lines(comparison):
         names = map(markdown_text, (line.architecture, line.length, line.source))
         figures = [markdown_text(text) + (f" <sup>{marks}</sup>" if marks else "") for text, marks in line.figures]
-        lines.append(_markdown_line([*names, *figures]))
+        lines.append(markdown_line([*names, *figures]))
     notes = [f"<sup>{mark(index)}</sup> {markdown_text(note)}" for index, note in enumerate(comparison.notes)]
     return (
         "\n".join([*lines, "", markdown_text(caption(comparison)), *(["", "  \n".join(notes)] if notes else [])]) + "\n"
@@ -84,78 +64,6 @@ def csv_table(comparison: Comparison) -> str:
     return csv_text(header, ([line[name] for name in CSV_COLUMNS] for line in lines))
 
 
-def latex_table(comparison: Comparison, remark: str = "") -> str:
-    r"""Write a ``table*`` environment, which needs ``\usepackage{booktabs}`` only; the remark ends its caption."""
-    header = [*HEADER, *comparison.headings]
-    lines = [
-        r"% Needs \usepackage{booktabs}.",
-        r"\begin{table*}",
-        r"\centering",
-        r"\footnotesize",
-        rf"\caption{{{_latex(' '.join(filter(None, (caption(comparison), remark))))}}}",
-        rf"\begin{{tabular}}{{lrl{'r' * len(comparison.methods)}}}",
-        r"\toprule",
-        _latex_line(map(_latex, header)),
-    ]
-    for line in _lines(comparison):
-        if line.first:
-            lines.append(r"\midrule")
-        names = map(_latex, (line.architecture, line.length, line.source))
-        figures = [_latex(text) + (rf"\textsuperscript{{{marks}}}" if marks else "") for text, marks in line.figures]
-        lines.append(_latex_line([*names, *figures]))
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    if comparison.notes:
-        notes = [rf"\textsuperscript{{{mark(index)}}}~{_latex(note)}" for index, note in enumerate(comparison.notes)]
-        lines += ["", r"\medskip", r"\parbox{\linewidth}{\raggedright\scriptsize " + "\\\\\n".join(notes) + "}"]
-    return "\n".join([*lines, r"\end{table*}"]) + "\n"
-
-
-def terminal_table(records: Sequence[Record]) -> "RenderableType":
-    """Return the table, its footnotes and a sentence on how it was measured, for ``rich``; raises as `compare` does."""
-    from rich.console import Group
-    from rich.text import Text
-
-    comparison = compare(records)
-    notes = [Text(f"[{mark(index)}] {note}", style="dim") for index, note in enumerate(comparison.notes)]
-    return Group(TerminalTable(comparison), Text(), *notes, Text(difference_sentence(records)))
-
-
-@dataclass(frozen=True)
-class TerminalTable:
-    """The table for a terminal of any width: cells break between words where the lines would not fit."""
-
-    comparison: Comparison
-
-    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> Iterator["Table"]:
-        from rich.measure import Measurement
-
-        table = self._table(" ")
-        needed = Measurement.get(console, options.update(max_width=UNLIMITED), table).maximum
-        # Left to itself, rich narrows the widest columns until it has to cut words, and digits with them.
-        yield table if needed <= options.max_width else self._table("\n")
-
-    def _table(self, space: str) -> "Table":
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
-        from rich.text import Text
-
-        relative_to = self.comparison.relative_to
-        title = "Seconds per 100 sequences" + (f" (times {relative_to}'s)" if relative_to else "")
-        table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        for name in HEADER:
-            table.add_column(name, justify="right" if name == "Length" else "left", overflow="fold")
-        for heading in self.comparison.headings:
-            table.add_column(Text(heading.replace(" ", "\n", 1)), justify="right", overflow="fold")
-        for line in _lines(self.comparison):
-            if line.first:
-                table.add_section()
-            figures = (text + (f" [{marks}]" if marks else "") for text, marks in line.figures)
-            cells = (line.architecture, line.length, line.source, *figures)
-            style = "dim" if line.source == PAPER else ""
-            table.add_row(*(Text(cell.replace(" ", space)) for cell in cells), style=style)
-        return table
-
-
 @dataclass(frozen=True)
 class Line:
     """One printed line of the table."""
@@ -171,7 +79,7 @@ class Line:
     """Whether an architecture and length begin here."""
 
 
-def _lines(comparison: Comparison) -> Iterator[Line]:
+def table_lines(comparison: Comparison) -> Iterator[Line]:
     """Yield the frameworks' lines of one architecture and length, and the paper's below them."""
     for (architecture, length), group in groupby(comparison.rows, key=lambda row: (row.architecture, row.length)):
         rows = list(group)
@@ -221,19 +129,6 @@ def _csv_line(row: Row, cell: Cell, record: Record) -> dict[str, object]:
     }
 
 
-def _markdown_line(cells: Iterable[str]) -> str:
+def markdown_line(cells: Iterable[str]) -> str:
+    """Return the line of a table."""
     return f"| {' | '.join(cells)} |"
-
-
-def _latex_line(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
-
-
-def _latex(text: str) -> str:
-    """Escape what LaTeX reads as commands; letters that its default fonts lack become their nearest ASCII, or ``?``."""
-    return "".join(LATEX_ESCAPES.get(letter) or _ascii(letter) for letter in " ".join(text.split()))
-
-
-def _ascii(letter: str) -> str:
-    plain = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
-    return plain if plain.isprintable() and plain else "?"

@@ -47,6 +47,11 @@ def machine_text(machine: Machine) -> str:
     return f"{machine.cpu} ({cores}, {machine.memory_bytes / GIBIBYTE:.3g} GiB memory, {gpu}), {machine.system}"
 
 
+def cores_text(machine: Machine) -> str:
+    """Name in few words what computed: the GPU, or how many cores of a CPU."""
+    return machine.gpu or f"{machine.cores} CPU core{'s' * (machine.cores != 1)}"
+
+
 def facts(records: Sequence[Record]) -> list[tuple[str, str]]:
     """List what a reader needs in order to measure the same again, as (name, value); several values are all named."""
     commits = (

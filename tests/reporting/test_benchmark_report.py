@@ -15,7 +15,8 @@ from attribution_bench.benchmark.results import Record, save_record
 from attribution_bench.errors import InvalidInputError, OutputError
 from attribution_bench.reporting import render_report
 
-FILES = ["table.md", "table.csv", "table.tex", "seconds.png", "seconds.svg"]
+TABLES = ["ratios.md", "table.md", "table.csv", "table.tex", "table-full.tex"]
+FILES = [*TABLES, "dots.png", "dots.svg"]
 
 
 def _store(records: list[Record], folder: Path) -> Path:
@@ -41,9 +42,11 @@ def test_everything_is_written_and_shown_on_the_page(mixed_row: list[Record], tm
     assert [path.name for path in written] == [*FILES, "logos-torch.png", "logos-torch.svg", "README.md"]
     page = (tmp_path / "README.md").read_text()
     assert page.startswith("# Table 1 of the fastISM paper, measured here\n")
-    assert (tmp_path / "table.md").read_text().strip() in page
+    assert page.split("\n")[2].startswith("**Reproduced: fastISM is faster than Standard ISM on 1 of 1 line (PyTorch)")
+    for table in ("ratios.md", "table.md"):
+        assert (tmp_path / table).read_text().strip() in page
     images = re.findall(r"!\[[^]]+\]\(([^)]+)\)", page)
-    assert images == ["seconds.png", "logos-torch.png"]
+    assert images == ["dots.png", "logos-torch.png"]
     for image in images:
         assert (tmp_path / image).read_bytes().startswith(b"\x89PNG")
     assert r"- zoom: no logo; it does \*not\* run" in page
@@ -71,8 +74,8 @@ def test_a_folder_with_one_cell_renders(make_record: Callable[..., Record], tmp_
 
 def test_a_folder_of_failures_renders_without_a_figure(make_record: Callable[..., Record], tmp_path: Path) -> None:
     written = render_report(_store([make_record("fastism", None, status="failed", error="E: e")], tmp_path))
-    assert [path.name for path in written] == ["table.md", "table.csv", "table.tex", "README.md"]
-    assert "seconds.png" not in (tmp_path / "README.md").read_text()
+    assert [path.name for path in written] == [*TABLES, "README.md"]
+    assert "dots.png" not in (tmp_path / "README.md").read_text()
 
 
 def test_another_model_is_reported_without_the_paper(make_record: Callable[..., Record], tmp_path: Path) -> None:
