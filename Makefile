@@ -9,11 +9,12 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper readme tutorials gallery plan docs site demo-models test test-long mutants speed gpu-report job-overhead motifs repeatability lint clean
+.PHONY: help reproduce-paper readme picture tutorials gallery plan docs site demo-models test test-long mutants speed gpu-report job-overhead motifs repeatability lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
-	@echo "make readme            put the measured table into README.md"
+	@echo "make readme            write into README.md what it says of measurements, from their records"
+	@echo "make picture           measure and draw the picture at the top of README.md"
 	@echo "make docs              serve the documentation at http://127.0.0.1:8000"
 	@echo "make site              build the documentation into build/site; a broken link is an error"
 	@echo "make tutorials         run the notebooks of docs/tutorials and keep their outputs"
@@ -34,8 +35,11 @@ help:
 reproduce-paper: $(VENV)/.installed
 	$(BIN)/attribution-bench reproduce-paper --output $(OUTPUT) $(ARGS)
 
-readme: | $(BIN)/python
+readme: $(VENV)/.installed
 	$(BIN)/python docs/update_readme.py
+
+picture: $(VENV)/.installed
+	$(BIN)/python docs/draw_first_picture.py $(ARGS)
 
 docs: build/demonstration/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000

@@ -1,8 +1,14 @@
-"""Draw the figures of docs/gallery from the demonstration model: ``make gallery``."""
+"""Draw the figures of docs/gallery from the demonstration model: ``make gallery``.
 
+README.md's example is run as it is written there, and the logo that it draws is kept.
+"""
+
+import contextlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -11,9 +17,11 @@ import numpy as np
 import attribution_bench as ab
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.demo import PlantedSequences, demonstration_sequences
-from attribution_bench.evaluation import Settings, evaluate, save_evaluation
+from attribution_bench.evaluation import Evaluation, Settings, evaluate, save_evaluation
 from attribution_bench.files import write_whole
 from attribution_bench.reporting.faithfulness import render_evaluation
+from attribution_bench.reporting.faithfulness.plane import plane_figure
+from attribution_bench.reporting.faithfulness.standing import headline
 from attribution_bench.reporting.figures import render
 from attribution_bench.reporting.heat_maps import heat_map_figure
 from attribution_bench.reporting.labels import method_label
@@ -22,7 +30,9 @@ from attribution_bench.sequences.sites import Site
 
 GALLERY = Path(__file__).parent / "gallery"
 SEQUENCES = 100
-REPORT_FIGURES = ("plane.png", "agreement.png", "curves.png")
+README = Path(__file__).parents[1] / "README.md"
+REPORT_FILES = ("plane.png", "agreement.png", "curves.png", "metrics.csv")
+"""Figures of the report, and the numbers that README.md states."""
 POSITIONS = 140
 INCHES = 14.0
 
@@ -43,9 +53,30 @@ def main() -> None:
         save_evaluation(Path(folder), evaluation, results)
         render_evaluation(Path(folder))
         GALLERY.mkdir(exist_ok=True)
-        for name in REPORT_FIGURES:
+        for name in REPORT_FILES:
             shutil.copyfile(Path(folder) / name, GALLERY / name)
+    draw_plane(evaluation)
     draw_sequence(planted, results)
+    draw_example()
+
+
+def draw_plane(evaluation: Evaluation) -> None:
+    """Draw the plane of the headline's metric alone, which can be read on a phone."""
+    metric = headline(evaluation)
+    assert metric is not None
+    methods = (replace(one, means={metric.name: one.means[metric.name]}) for one in evaluation.methods)
+    figure = plane_figure(replace(evaluation, methods=tuple(methods)))
+    assert figure is not None
+    write_whole(GALLERY / "plane-agreement.png", render(figure, "png"))
+
+
+def draw_example() -> None:
+    """Run README.md's example as it is written there, and keep its picture."""
+    example = re.search(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert example is not None
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        exec(compile(example[1], README.name, "exec"), {})
+        shutil.copyfile("logo.png", GALLERY / "example-logo.png")
 
 
 def draw_sequence(planted: PlantedSequences, results: dict[str, AttributionResult]) -> None:

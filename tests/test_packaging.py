@@ -57,5 +57,15 @@ def test_a_wheel_of_the_sdist_is_the_same(sdist, wheel, tmp_path):
     unpacked = next(tmp_path.glob("attribution_bench-*"))
     again = build(unpacked, tmp_path / "again", "--target", "wheel")
     assert wheel_files(again) == wheel_files(wheel)
-    for name in ("README.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "constraints.txt", "tests", "docs", "plugins"):
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CITATION.cff",
+        "LICENSE",
+        "Makefile",
+        "constraints.txt",
+        "tests",
+        "docs",
+        "plugins",
+    ):
         assert (unpacked / name).exists(), name

@@ -109,7 +109,7 @@ def verdict_sentence(comparison: Comparison) -> str:
     said = f"{state}: {fast} is faster than {slow} on {len(sooner)} of {lines} ({frameworks})"
     if sooner:
         here, there = span([claim.here for claim in sooner]), span([claim.paper for claim in verdict.claims])
-        said += f", {here} times (in the paper {there})"
+        said += f", {here} times as fast (in the paper {there})"
     others = list(_differences(verdict))
     return f"{said}; it differs from the paper in {listed(others)}." if others else f"{said}."
 
@@ -135,6 +135,7 @@ def verdict_points(comparison: Comparison) -> list[tuple[str, str]]:
         f"they are {span(list(verdict.shares))} times the paper's"
     )
     machines = listed(sorted({_machine(record.machine) for record in verdict.records}))
+    apart = " Seconds do not compare." if _elsewhere(verdict) else ""
     amortised = (
         f"at most {_at_once(verdict.records)} sequences at once here, up to {paper.AT_ONCE} in the paper "
         f"({paper.AMORTISED})"
@@ -142,7 +143,7 @@ def verdict_points(comparison: Comparison) -> list[tuple[str, str]]:
     return [
         ("Order of the methods", f"{order}."),
         ("Ratios to fastISM", f"{ratios}. They shift with the device and with the number of sequences."),
-        ("Hardware", f"{machines} here, {paper.DEVICE} in the paper. Seconds do not compare."),
+        ("Hardware", f"{machines} here, {paper.DEVICE} in the paper.{apart}"),
         ("Amortisation", f"{amortised}."),
     ]
 
@@ -164,10 +165,15 @@ def _differences(verdict: Verdict) -> Iterator[str]:
         yield f"the order of the methods (the paper's on {verdict.ordered} of {counted(len(verdict.orders), 'line')})"
     if verdict.near < len(verdict.shares):
         yield f"the ratios (within {IN_WORDS} in {verdict.near} of {counted(len(verdict.shares), 'cell')})"
-    if not all(paper.GPU in (record.machine.gpu or "") for record in verdict.records):
+    if _elsewhere(verdict):
         yield "the hardware"
     if _at_once(verdict.records) < paper.AT_ONCE:
         yield "the amortisation"
+
+
+def _elsewhere(verdict: Verdict) -> bool:
+    """Whether any cell was measured on other hardware than the paper's."""
+    return not all(paper.GPU in (record.machine.gpu or "") for record in verdict.records)
 
 
 def _published_cells(row: Row) -> list[tuple[Cell, float]]:

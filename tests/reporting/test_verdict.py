@@ -27,8 +27,8 @@ def like_the_paper(make_record: Make, row: paper.PaperRow, **changed: float) -> 
 def test_the_papers_own_figures_are_reproduced_but_for_the_machine(make_record: Make) -> None:
     records = [record for row in paper.TABLE_1 for record in like_the_paper(make_record, row)]
     assert of(*records) == (
-        "Reproduced: fastISM is faster than Standard ISM on 6 of 6 lines (PyTorch), 1.6 to 15 times (in the paper 1.6 "
-        "to 15); it differs from the paper in the hardware and the amortisation."
+        "Reproduced: fastISM is faster than Standard ISM on 6 of 6 lines (PyTorch), 1.6 to 15 times as fast (in "
+        "the paper 1.6 to 15); it differs from the paper in the hardware and the amortisation."
     )
     points = dict(verdict_points(compare(records)))
     assert points["Order of the methods"] == "the paper's on 6 of 6 lines."
@@ -46,7 +46,7 @@ def test_on_the_papers_machine_and_as_many_sequences_nothing_differs(make_record
 
     sentence = of(*map(there, like_the_paper(make_record, paper.TABLE_1[0])))
     assert sentence == (
-        "Reproduced: fastISM is faster than Standard ISM on 1 of 1 line (PyTorch), 10 times (in the paper 10)."
+        "Reproduced: fastISM is faster than Standard ISM on 1 of 1 line (PyTorch), 10 times as fast (in the paper 10)."
     )
 
 
