@@ -1,7 +1,8 @@
-"""Colours of the letters in a logo."""
+"""Colours of the letters in logos, bars and pages: the one source of them."""
 
-NUCLEOTIDES = {"A": "#109648", "C": "#255C99", "G": "#F7A600", "T": "#D62839", "U": "#D62839"}
-"""The colours that readers of DNA logos expect; the letters' shapes carry the meaning without them."""
+NUCLEOTIDES = {"A": "#009E73", "C": "#2F6BB0", "G": "#C77F00", "T": "#D62839", "U": "#D62839"}
+"""The hues that readers of DNA logos expect, so that all four show on white and on dark paper, and bars without the
+letters' shapes are told apart by colour-blind readers: the green is bluish, the yellow a dark one."""
 CHEMISTRY = {
     **dict.fromkeys("GSTYC", "#008000"),  # polar
     **dict.fromkeys("QN", "#800080"),  # amides
@@ -12,6 +13,15 @@ CHEMISTRY = {
 """Colours of amino acids by their side chains: logomaker's scheme of that name."""
 OTHER = "#6E6E6E"
 """Colour of a letter that has no conventional colour."""
+ON_DARK = {
+    "#008000": "#158A3D",
+    "#800080": "#C77DDB",
+    "#0000FF": "#7C9BFF",
+    "#FF0000": "#FF6A5E",
+    "#000000": "#E6E9EE",
+    OTHER: "#9AA3B0",
+}
+"""What stands for a colour on dark paper where the colour itself is too dark; the others stay."""
 
 
 def letter_colours(alphabet: str) -> dict[str, str]:
