@@ -1,6 +1,6 @@
 """Colours of the letters in logos, bars and pages: the one source of them."""
 
-NUCLEOTIDES = {"A": "#009E73", "C": "#2F6BB0", "G": "#C77F00", "T": "#D62839", "U": "#D62839"}
+NUCLEOTIDES = {"A": "#009E73", "C": "#3270B8", "G": "#BD7900", "T": "#D62839", "U": "#D62839"}
 """The hues that readers of DNA logos expect, so that all four show on white and on dark paper, and bars without the
 letters' shapes are told apart by colour-blind readers: the green is bluish, the yellow a dark one."""
 CHEMISTRY = {

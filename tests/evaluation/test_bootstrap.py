@@ -73,6 +73,18 @@ def test_paired_difference_by_hand():
     assert paired_difference(values, others, seed=0) == Interval(1, 1, 1)
 
 
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_intervals_of_several_values_are_those_of_each(count, monkeypatch):
+    rows = np.random.default_rng(4).normal(size=(count, 5))
+    expected = [mean_interval(column, seed=9, resamples=500) for column in rows.T]
+    for block in (bootstrap.BLOCK, 60):
+        monkeypatch.setattr(bootstrap, "BLOCK", block)
+        mean, low, high = bootstrap.mean_intervals(rows, seed=9, resamples=500)
+        np.testing.assert_allclose(mean, [found.mean for found in expected], rtol=1e-12)
+        np.testing.assert_allclose(low, [found.low for found in expected], rtol=1e-12)
+        np.testing.assert_allclose(high, [found.high for found in expected], rtol=1e-12)
+
+
 def test_blocks_give_the_same_interval(monkeypatch):
     values = np.random.default_rng(0).normal(size=9)
     whole = mean_interval(values, seed=3)

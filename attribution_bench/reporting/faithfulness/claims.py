@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from attribution_bench.evaluation.metrics import METRICS, Metric
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
 from attribution_bench.reporting.faithfulness.standing import (
+    CHANCE,
     RECOVERY,
     best,
     clearly_above,
@@ -24,8 +25,6 @@ from attribution_bench.reporting.faithfulness.standing import (
 from attribution_bench.reporting.faithfulness.texts import counted, listed, number_text
 from attribution_bench.reporting.labels import framework_label, ratio_text, seconds_text, short
 
-CHANCE = 0.5
-"""AUROC of scores that know nothing of the sites."""
 REASON_LENGTH = 200
 """Characters of a reason that the summary keeps; the list of methods has all of it."""
 NAMED_SITES = 3

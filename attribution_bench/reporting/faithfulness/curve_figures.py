@@ -1,5 +1,6 @@
 """What the model predicts while letters are replaced or put back, the highest score first."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
-from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
+from attribution_bench.evaluation.bootstrap import mean_intervals
+from attribution_bench.evaluation.results import Evaluation
 from attribution_bench.reporting.faithfulness.series import looks
 from attribution_bench.reporting.faithfulness.standing import scored
 
@@ -17,30 +19,35 @@ CURVES = {
     "insertion": ("Insertion", "share of letters put back", "a steep rise is better"),
 }
 """Curve -> heading, axis, and what to look for."""
-BAND = "Lines are means over sequences; bands hold the middle half of the sequences."
+BAND = "Lines are means over sequences; bands are their 95% bootstrap intervals."
 
 
 @dataclass(frozen=True)
 class Band:
-    """A curve over the shares: the mean over sequences, and the quartiles."""
+    """A curve over the shares: the mean over sequences, and the ends of its interval."""
 
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
 
 
-def band(method: MethodEvaluation, curve: str) -> Band | None:
-    """Return what is drawn of a stored curve; None where the method has none."""
-    rows = np.array(method.curves.get(curve, ()), dtype=float)
-    if rows.ndim != 2 or not rows.size:
-        return None
-    low, high = np.quantile(rows, (0.25, 0.75), axis=0)
-    return Band(tuple(rows.mean(axis=0).tolist()), tuple(low.tolist()), tuple(high.tolist()))
+def bands(evaluation: Evaluation) -> Mapping[tuple[str, str], Band]:
+    """Return what is drawn of the stored curves: (method, curve) -> band, of those that are stored."""
+    seed = evaluation.settings.get("seed", 0)
+    found = {}
+    for method in scored(evaluation):
+        for curve in CURVES:
+            rows = np.array(method.curves.get(curve, ()), dtype=float)
+            if rows.ndim == 2 and rows.size:
+                mean, low, high = mean_intervals(rows, seed=seed if isinstance(seed, int) else 0)
+                found[method.method, curve] = Band(tuple(mean.tolist()), tuple(low.tolist()), tuple(high.tolist()))
+    return found
 
 
 def curves_figure(evaluation: Evaluation) -> Figure | None:
     """Draw the deletion and insertion curves of every method; None without any."""
-    methods = [method for method in scored(evaluation) if any(band(method, curve) for curve in CURVES)]
+    drawn = bands(evaluation)
+    methods = [method for method in scored(evaluation) if any((method.method, curve) in drawn for curve in CURVES)]
     if not methods:
         return None
     look = looks(evaluation)
@@ -50,11 +57,11 @@ def curves_figure(evaluation: Evaluation) -> Figure | None:
     lines = {}
     for axes, (curve, (heading, across, better)) in zip(grid, CURVES.items(), strict=True):
         for method in methods:
-            found, style = band(method, curve), look[method.method]
+            found, style = drawn.get((method.method, curve)), look[method.method]
             if found is None:
                 continue
             axes.fill_between(
-                evaluation.shares, found.low, found.high, color=style.colour, alpha=0.1, linewidth=0, zorder=1
+                evaluation.shares, found.low, found.high, color=style.colour, alpha=0.15, linewidth=0, zorder=1
             )
             (line,) = axes.plot(
                 evaluation.shares, found.mean, color=style.colour, linestyle=style.dash, linewidth=1.8, zorder=2

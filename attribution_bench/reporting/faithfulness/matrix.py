@@ -11,10 +11,10 @@ from attribution_bench.evaluation.results import Evaluation
 from attribution_bench.reporting.faithfulness.standing import scored
 from attribution_bench.reporting.faithfulness.texts import MINUS
 
-COLOURS = "RdBu_r"
-"""Diverging, and told apart by colour-blind readers."""
-DARK = 0.62
-"""Absolute agreement from which a cell is dark enough for white figures."""
+COLOURS = "Blues"
+"""One hue, from the smallest agreement that is shown to the largest."""
+DARK = 0.55
+"""Part of the scale from which a cell is dark enough for white figures."""
 
 
 def agreement_figure(evaluation: Evaluation) -> Figure | None:
@@ -25,16 +25,20 @@ def agreement_figure(evaluation: Evaluation) -> Figure | None:
     if metric is None or len(names) < 2:
         return None
     values = _matrix(evaluation, names, metric.name)
+    if not np.isfinite(values).any():
+        return None
     side = 1.9 + 0.72 * len(names)
     figure = Figure(figsize=(side + 1.5, side), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    image = axes.imshow(values, cmap=COLOURS, vmin=-1, vmax=1)
+    least, most = float(np.nanmin(values)), float(np.nanmax(values))
+    span = most - least or 1.0
+    image = axes.imshow(values, cmap=COLOURS, vmin=least, vmax=least + span)
     for row, column in np.argwhere(np.isfinite(values)):
         value = float(values[row, column])
         axes.text(
             column, row, f"{value:.2f}".replace("-", MINUS), ha="center", va="center", fontsize=10,
-            color="white" if abs(value) > DARK else "black",
+            color="white" if (value - least) / span > DARK else "black",
         )  # fmt: skip
     labels = [evaluation.label(name) for name in names]
     axes.set_xticks(range(len(names)), labels, rotation=35, ha="right", rotation_mode="anchor", parse_math=False)

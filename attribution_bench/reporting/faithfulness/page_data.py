@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from attribution_bench.evaluation.metrics import METRICS
 from attribution_bench.evaluation.results import Evaluation, Interval, MethodEvaluation
-from attribution_bench.reporting.faithfulness.curve_figures import CURVES, band
+from attribution_bench.reporting.faithfulness.curve_figures import CURVES, Band, bands
+from attribution_bench.reporting.faithfulness.palette import palette
 from attribution_bench.reporting.faithfulness.scores import Scores
 from attribution_bench.reporting.faithfulness.standing import (
     headline,
@@ -31,9 +32,11 @@ def page_data(evaluation: Evaluation, scores: Scores | None) -> dict[str, Any]:
     """Return the data of the page, ready for JSON; methods are known by their place in the list."""
     places = {method.method: index for index, method in enumerate(evaluation.methods)}
     shown = _shown(evaluation, scores)
+    curves = bands(evaluation)
     unread = () if evaluation.readable is None else evaluation.readable.unread_sites
     return {
         "alphabet": evaluation.alphabet,
+        "palette": palette(evaluation.alphabet),
         "names": evaluation.names[:shown],
         "strings": evaluation.strings[:shown],
         "predictions": _rounded(evaluation.predictions[:shown]),
@@ -54,7 +57,7 @@ def page_data(evaluation: Evaluation, scores: Scores | None) -> dict[str, Any]:
             metric.name: [places[name] for name in pareto_front(evaluation, metric)]
             for metric in known_metrics(evaluation)
         },
-        "methods": [_method(evaluation, method, scores, shown) for method in evaluation.methods],
+        "methods": [_method(evaluation, method, scores, shown, curves) for method in evaluation.methods],
         "pairs": [
             {"first": places[pair.first], "second": places[pair.second], "means": _intervals(pair.means)}
             for pair in evaluation.agreements
@@ -80,9 +83,14 @@ def _shown(evaluation: Evaluation, scores: Scores | None) -> int:
     return max(1, min(len(evaluation.names), MOST_NUMBERS // (rows * max(1, len(scores.positions)))))
 
 
-def _method(evaluation: Evaluation, method: MethodEvaluation, scores: Scores | None, shown: int) -> dict[str, Any]:
+def _method(
+    evaluation: Evaluation,
+    method: MethodEvaluation,
+    scores: Scores | None,
+    shown: int,
+    bands: Mapping[tuple[str, str], Band],
+) -> dict[str, Any]:
     observed = None if scores is None else scores.observed.get(method.method)
-    curves = {curve: band(method, curve) for curve in CURVES}
     return {
         "name": method.method,
         "label": evaluation.label(method.method),
@@ -92,9 +100,9 @@ def _method(evaluation: Evaluation, method: MethodEvaluation, scores: Scores | N
         "values": {name: _rounded(values[:shown]) for name, values in method.values.items()},
         "references": [m.name for m in known_metrics(evaluation) if is_reference(evaluation, method, m)],
         "curves": {
-            curve: {name: _rounded(values) for name, values in asdict(found).items()}
-            for curve, found in curves.items()
-            if found is not None
+            curve: {name: _rounded(values) for name, values in asdict(bands[method.method, curve]).items()}
+            for curve in CURVES
+            if (method.method, curve) in bands
         },
         "observed": None if observed is None else _array(observed[:shown]),
     }

@@ -10,6 +10,7 @@ from attribution_bench.reporting.comparison import Comparison, compare
 from attribution_bench.reporting.faithfulness import csv_files
 from attribution_bench.reporting.faithfulness.page import page
 from attribution_bench.reporting.faithfulness.scores import load_scores
+from attribution_bench.reporting.faithfulness.standing import in_order
 from attribution_bench.reporting.faithfulness.summary import markdown_summary
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ FIGURE_KINDS = ("png", "svg")
 
 def rendered(folder: Path) -> dict[str, str | bytes]:
     """Return the content of every file, by name; see `render_evaluation`."""
-    evaluation = Evaluation.load(folder)
+    evaluation = in_order(Evaluation.load(folder))
     scores = load_scores(folder, evaluation)
     table_1 = _table_1(folder)
     contents: dict[str, str | bytes] = {

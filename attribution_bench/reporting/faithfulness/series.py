@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from attribution_bench.evaluation.results import Evaluation
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
-"""Okabe and Ito's, but for the yellow, which is too light on white; the page's style sheet has them too."""
+COLOURS = ("#0072B2", "#755600", "#007A59", "#C44A00", "#A3457B", "#2A77A3", "#000000")
+"""Okabe and Ito's hues but for the yellow, dark enough that names can be written in them on white."""
+ON_DARK = ("#4BA3E3", "#E69F00", "#1FC497", "#FF8A3D", "#DE94C0", "#7FCBF5", "#FFFFFF")
+"""The same on dark paper."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2)), (0, (2, 1)))
 

@@ -1,5 +1,7 @@
 """Which methods are best at what, and what is not defined of which, by the stored means and values alone."""
 
+from dataclasses import replace
+
 from attribution_bench.evaluation.metrics import METRICS, Metric
 from attribution_bench.evaluation.results import Evaluation, MethodEvaluation
 from attribution_bench.reporting.faithfulness.texts import number_text, range_text, rounded
@@ -8,6 +10,8 @@ from attribution_bench.sequences.sites import Site
 HEADLINES = ("pearson", "auroc", "insertion", "deletion")
 """Metrics that stand for faithfulness, the first one that is known before the others."""
 RECOVERY = "auroc"
+CHANCE = 0.5
+"""AUROC of scores that know nothing of the sites."""
 REPEATED = ("sensitivity", "stability")
 """Metrics that take further runs, and are asked for on some of the sequences."""
 REPEATED_SEQUENCES = "repeated_sequences"
@@ -17,6 +21,23 @@ REPEATED_SEQUENCES = "repeated_sequences"
 def scored(evaluation: Evaluation) -> list[MethodEvaluation]:
     """Return the methods that have scores."""
     return [method for method in evaluation.methods if method.reason is None]
+
+
+def in_order(evaluation: Evaluation) -> Evaluation:
+    """Return an evaluation with its methods as they are shown: the truth, then by the headline, then the others."""
+    metric = headline(evaluation)
+    contest = [] if metric is None else contestants(evaluation, metric)
+
+    def place(method: MethodEvaluation) -> tuple[int, float]:
+        if method.reason is not None:
+            return 3, 0.0
+        if method.method == evaluation.truth:
+            return 0, 0.0
+        if metric is None or method not in contest:
+            return 2, 0.0
+        return 1, -goodness(metric, method.means[metric.name].mean)
+
+    return replace(evaluation, methods=tuple(sorted(evaluation.methods, key=place)))
 
 
 def known_metrics(evaluation: Evaluation) -> list[Metric]:
@@ -64,6 +85,16 @@ def close_to_best(evaluation: Evaluation, method: MethodEvaluation, metric: Metr
         return False
     compared = (method, *(evaluation.method(name) for name in best(evaluation, metric)))
     return behind.low <= 0 <= behind.high or any(single(one, metric) for one in compared)
+
+
+def clearly_behind(evaluation: Evaluation, method: MethodEvaluation, metric: Metric) -> bool:
+    """Whether the interval of the paired difference from the best method lies on its worse side."""
+    behind = method.behind_best.get(metric.name)
+    leaders = best(evaluation, metric)
+    if behind is None or metric.name not in method.means or method.method in leaders:
+        return False
+    worse = behind.high < 0 if metric.better == "higher" else behind.low > 0
+    return worse and not any(single(one, metric) for one in (method, *map(evaluation.method, leaders)))
 
 
 def single(method: MethodEvaluation, metric: Metric) -> bool:

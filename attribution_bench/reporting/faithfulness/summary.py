@@ -19,6 +19,7 @@ from attribution_bench.reporting.faithfulness.standing import (
     undefined_in,
 )
 from attribution_bench.reporting.faithfulness.texts import DASH, counted, listed, number_text
+from attribution_bench.reporting.faithfulness.verdict import verdict
 from attribution_bench.reporting.labels import framework_label, seconds_text
 
 TITLE = "Attribution methods compared"
@@ -84,6 +85,15 @@ def undefined_notes(evaluation: Evaluation) -> list[str]:
     return notes
 
 
+def setting(evaluation: Evaluation) -> str:
+    """Say in one line what was explained, and on what."""
+    lengths = sorted({len(string) for string in evaluation.strings})
+    letters = " to ".join(map(str, dict.fromkeys((lengths[0], lengths[-1]))))
+    count = counted(len(evaluation.names), "sequence")
+    run = f"{framework_label(evaluation.framework)}, {evaluation.device}"
+    return "; ".join(filter(None, (evaluation.target, f"{count} of {letters} letters", run)))
+
+
 def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     """List what a reader needs in order to compare again, as (name, value)."""
     settings = (f"{name.replace('_', ' ')} {value}" for name, value in sorted(evaluation.settings.items()))
@@ -113,6 +123,7 @@ def markdown_summary(evaluation: Evaluation, table_1: Comparison | None, files: 
     """Write the comparison's README; figures are shown where their file is among ``files``."""
     parts = [f"# {markdown_text(title(evaluation))}"]
     parts += [f"**{markdown_text(sentence)}**" for sentence in failures(evaluation)]
+    parts.append(_verdict_table(evaluation))
     parts.append(markdown_text(" ".join(sentences(evaluation))))
     parts.append(
         "[`index.html`](index.html) shows all of this, and the stored scores by sequence; it needs no network."
@@ -136,6 +147,14 @@ def markdown_summary(evaluation: Evaluation, table_1: Comparison | None, files: 
         "`values.csv`, `agreement.csv` and `curves.csv` list the numbers with full precision.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _verdict_table(evaluation: Evaluation) -> str:
+    lines = [["Verdict", "", "", ""], ["---"] * 4]
+    for row in verdict(evaluation):
+        subject = f"**{markdown_text(row.subject)}**"
+        lines.append([row.heading, subject, markdown_text(row.number), markdown_text(row.reason)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _metric_table(evaluation: Evaluation) -> str:

@@ -143,6 +143,11 @@ class Synthetic:
         return folder
 
 
+@pytest.fixture(scope="session")
+def make_synthetic() -> Callable[..., Synthetic]:
+    return Synthetic
+
+
 @pytest.fixture
 def synthetic() -> Callable[..., Synthetic]:
     return Synthetic

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from attribution_bench.evaluation.metrics import METRICS
 from attribution_bench.evaluation.results import Evaluation, Interval, MethodEvaluation, Readable
-from attribution_bench.reporting.faithfulness import markup
+from attribution_bench.reporting.faithfulness import markup, metric_markup
 from attribution_bench.reporting.faithfulness.claims import failures, sentences
 from attribution_bench.reporting.faithfulness.page_data import page_data
 from attribution_bench.reporting.faithfulness.summary import (
@@ -107,7 +107,7 @@ def test_a_model_that_ignores_its_input_has_no_closest_method(made: Callable[...
     assert notes[0].startswith("Pearson r is undefined where all scores of one of the two are equal")
     assert notes[0].endswith(": gradient in 2 of 2 sequences.")
     assert "| Pearson r | higher | reference | undefined |" in markdown_summary(found, None, ())
-    assert ">undefined</td>" in markup.metric_table(found)
+    assert ">undefined</td>" in metric_markup.metric_table(found)
 
 
 @pytest.mark.parametrize(("count", "text"), [(1, "GATA1 in sequence 0"), (5, "and 2 more")])
@@ -195,7 +195,7 @@ def test_means_over_fewer_sequences_say_so(made: Callable[..., Evaluation]) -> N
     partly = replace(method("a", pearson=0.9), values={"pearson": (0.9, None)})
     found = made(partly, method("b", pearson=0.8))
     assert "0.900 (one sequence) of 1 of 2 sequences ★" in markdown_summary(found, None, ())
-    assert "of 1 of 2 sequences" in markup.metric_table(found)
+    assert "of 1 of 2 sequences" in metric_markup.metric_table(found)
     assert undefined_notes(found)[0].endswith(": a in 1 of 2 sequences.")
     repeated = replace(method("a", sensitivity=0.9), values={"sensitivity": (0.9, None)})
     assert not undefined_notes(made(repeated, settings={"repeated_sequences": 1}))
@@ -220,7 +220,7 @@ def test_one_sequence_makes_nothing_clear(made: Callable[..., Evaluation]) -> No
     assert "No method finds the known sites clearly better than chance" in text
     assert marks(found, "pearson") == {"exact": "reference", "a": BEST, "b": CLOSE}
     assert "| 0.900 (one sequence) of 1 of 2 sequences ★ |" in markdown_summary(found, None, ())
-    assert '<span class="interval">one sequence</span>' in markup.metric_table(found)
+    assert '<span class="interval">one sequence</span>' in metric_markup.metric_table(found)
 
 
 def test_the_agreement_of_two_methods_is_drawn_without_a_truth(synthetic: Callable[..., Any]) -> None:
@@ -316,5 +316,5 @@ def test_no_claim_is_false_whatever_the_methods_do(
     assert ("No attribution method could explain" in text) == (not alive)
     assert len(failures(found)) == len(named) - len(alive)
     assert "()" not in text
-    markup.metric_table(found)
+    metric_markup.metric_table(found)
     markdown_summary(found, None, ())

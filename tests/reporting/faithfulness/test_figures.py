@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
+from attribution_bench.evaluation.bootstrap import mean_interval
 from attribution_bench.evaluation.results import Evaluation, Interval, MethodEvaluation
-from attribution_bench.reporting.faithfulness.curve_figures import band, curves_figure
+from attribution_bench.reporting.faithfulness.curve_figures import bands, curves_figure
 from attribution_bench.reporting.faithfulness.matrix import agreement_figure
 from attribution_bench.reporting.faithfulness.plane import plane_figure
 
@@ -84,12 +85,32 @@ def test_the_matrix_is_symmetric(evaluation: Evaluation) -> None:
     assert np.ma.getmaskarray(values).diagonal().all()
 
 
-def test_bands_are_the_middle_half(evaluation: Evaluation) -> None:
-    rows = tuple((float(value), 2.0 * value) for value in (0, 1, 2, 3, 4))
-    found = band(MethodEvaluation("a", curves={"deletion": rows}), "deletion")
-    assert found is not None
-    assert (found.mean, found.low, found.high) == ((2, 4), (1, 2), (3, 6))
-    assert band(MethodEvaluation("a"), "deletion") is None
+def test_bands_are_the_intervals_of_the_mean(evaluation: Evaluation) -> None:
+    rows = np.random.default_rng(3).normal(size=(30, 21))
+    first, *others = evaluation.methods
+    curved = replace(first, curves={"deletion": tuple(map(tuple, rows.tolist()))})
+    bare = [replace(method, curves={}) for method in others]
+    changes = {"methods": (curved, *bare), "settings": {"seed": 5}}
+    found = bands(replace(evaluation, **changes))
+    assert list(found) == [(first.method, "deletion")]
+    band = found[first.method, "deletion"]
+    for share in (0, 7, 20):
+        expected = mean_interval(rows[:, share], seed=5)
+        assert (band.mean[share], band.low[share], band.high[share]) == pytest.approx(
+            (expected.mean, expected.low, expected.high), rel=1e-12
+        )
+    one = replace(evaluation, methods=(replace(first, curves={"insertion": ((0.5,) * 21,)}),))
+    assert bands(one)[first.method, "insertion"].low == bands(one)[first.method, "insertion"].mean
+
+
+def test_the_matrix_begins_at_its_smallest_value(evaluation: Evaluation) -> None:
+    figure = agreement_figure(evaluation)
+    assert figure is not None
+    (image,) = figure.axes[0].images
+    means = [pair.means["pearson"].mean for pair in evaluation.agreements]
+    assert image.get_clim() == pytest.approx((min(means), max(means)))
+    levels = image.cmap(np.linspace(0, 1, 20)) @ (0.2126, 0.7152, 0.0722, 0)
+    assert (np.diff(levels) < 0).all()
 
 
 def test_nothing_to_draw_draws_nothing(evaluation: Evaluation) -> None:

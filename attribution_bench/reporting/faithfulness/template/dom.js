@@ -23,9 +23,10 @@ function coloured(node, properties) {
   return node;
 }
 
-function drawing(width, height, title) {
-  const shape = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
-  return shape;
+// A figure is one image to a reader of the screen: its label says what is drawn, with the numbers.
+function drawing(width, height, title, said = []) {
+  const label = [title, ...said].join(". ");
+  return svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
 }
 
 function options(select, entries, chosen) {
@@ -55,12 +56,12 @@ function offersData(id, name, rows) {
   byId(id).addEventListener("click", () => download(name, rows()));
 }
 
-// Redraws a figure whenever the room that it has changes.
+// Redraws a figure whenever the room that it has changes; the style sheet decides on the room.
 function drawsInto(host, draw) {
   let width = 0;
   const redraw = () => {
     width = host.clientWidth;
-    if (width > 0) draw(width);
+    if (width > 0) draw(width, host.clientHeight);
   };
   new ResizeObserver(() => { if (Math.abs(host.clientWidth - width) > 1) redraw(); }).observe(host);
   redraw();

@@ -7,19 +7,14 @@ const OUTLINES = {
   T: "M0,0H100V19H61.5V100H38.5V19H0Z",
   U: "M0,0H23V60C23,75 33,82 50,82C67,82 77,75 77,60V0H100V62C100,87 82,100 50,100C18,100 0,87 0,62Z",
 };
-// Amino acids by chemistry, in the colours of the nucleotides.
-const CHEMISTRY = { a: "GSTYCNQ", c: "KRH", t: "DE" };
 const NARROW = 3;
 const LEAST_INK = 0.45;
 const inkBoxes = new Map();
 
+// Colour of each letter, by its place in the alphabet.
 function letterColours(alphabet) {
-  const nucleotides = [...alphabet].every((letter) => "ACGTU".includes(letter));
-  const known = { A: "a", C: "c", G: "g", T: "t", U: "t" };
-  return (letter) => {
-    const name = nucleotides ? known[letter] : Object.keys(CHEMISTRY).find((key) => CHEMISTRY[key].includes(letter));
-    return `var(--letter-${name || "other"})`;
-  };
+  const names = new Map([...alphabet].map((letter, index) => [letter, `var(--letter-${index})`]));
+  return (letter) => names.get(letter) ?? "var(--quiet)";
 }
 
 // Where the ink of a letter lies around its origin, so that text can be stretched to fill a cell.

@@ -19,17 +19,16 @@ function largestOf(rows, from, to) {
   return largest;
 }
 
-// Left of the bar stands the lowest value, right of it the highest.
+// Left of the bar stands the lowest value, right of it the highest, before both what they are.
 function heatLegend(right, y, largest) {
   const wide = 70, group = svg("g", { class: "heat-legend" });
   const steps = [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1];
-  const end = svg("text", { class: "tick", x: right, y, "text-anchor": "end" }, `+${numberText(largest)}`);
-  group.append(end);
+  group.append(svg("text", { class: "tick", x: right, y, "text-anchor": "end" }, `+${numberText(largest)}`));
   const edge = right - 48;
   steps.forEach((share, index) => {
     const box = svg("rect", { x: edge - wide + (index * wide) / steps.length, y: y - 9, width: wide / steps.length + 0.3, height: 9 });
     group.append(coloured(box, { fill: `rgb(${divergingColour(share, 1)})` }));
   });
-  group.append(svg("text", { class: "tick", x: edge - wide - 5, y, "text-anchor": "end" }, `−${numberText(largest)}`));
+  group.append(svg("text", { class: "tick", x: edge - wide - 5, y, "text-anchor": "end" }, `change of the prediction: −${numberText(largest)}`));
   return group;
 }

@@ -1,16 +1,22 @@
-// How far every pair of methods agrees.
-function startMatrix(data) {
+// How far every pair of methods agrees, as a table whose cells are coloured from the smallest value to the largest.
+function startMatrix(data, state) {
   const host = byId("matrix-figure"), select = byId("matrix-metric");
   const metrics = data.pairMetrics;
   if (!metrics.length) {
     isEmpty(host, data.pairs.length ? "No agreement of any two methods is defined for any sequence." : "Agreement takes two methods with scores, and there are fewer.");
-    select.disabled = byId("matrix-data").disabled = true;
+    byId("matrix-controls").remove();
     return;
   }
-  options(select, metrics.map((metric) => [metric.name, metric.label]), metrics[0].name);
-  const chosen = () => metrics.find((metric) => metric.name === select.value);
-  const redraw = drawsInto(host, (width) => drawMatrix(host, width, data, chosen()));
-  select.addEventListener("change", redraw);
+  const chosen = () => metrics.find((metric) => metric.name === state.values.agreement) ?? metrics[0];
+  options(select, metrics.map((metric) => [metric.name, metric.label]), chosen().name);
+  const redraw = () => {
+    select.value = chosen().name;
+    leaveAll();
+    drawMatrix(host, data, chosen());
+  };
+  redraw();
+  select.addEventListener("change", () => state.choose({ agreement: select.value }));
+  state.watch("agreement", redraw);
   themeListeners.push(redraw);
   offersData("matrix-data", "agreement.csv", () => [
     ["first", "second", "metric", "mean", "low", "high"],
@@ -18,52 +24,27 @@ function startMatrix(data) {
   ]);
 }
 
-function drawMatrix(host, width, data, metric) {
+function drawMatrix(host, data, metric) {
   const shown = data.methods.map((method, index) => ({ ...method, index })).filter((method) => method.scored);
-  const left = Math.min(170, width * 0.38);
-  const size = Math.min(84, (width - left - 4) / shown.length);
-  const tilted = size < 76;
-  const top = tilted ? 150 : 40;
-  const shape = drawing(width, top + size * shown.length + 4, `${metric.label} of every pair of methods`);
-  shown.forEach((row, line) => {
-    shape.append(fitted(svg("text", { class: "name", x: left - 8, y: top + (line + 0.5) * size + 4, "text-anchor": "end" }, row.label), row.label));
-    const x = left + (line + 0.5) * size;
-    const place = tilted ? { transform: `translate(${x + 4} ${top - 8}) rotate(-90)`, "text-anchor": "start" } : { x, y: top - 8, "text-anchor": "middle" };
-    for (const [part, words] of (tilted ? [row.label] : wrapped(row.label)).entries()) {
-      const label = svg("text", { class: "name", ...place }, words);
-      if (!tilted) label.setAttribute("y", top - 8 - 13 * (wrapped(row.label).length - 1 - part));
-      shape.append(label);
-    }
-    shown.forEach((column, across) => shape.append(matrixCell(data, metric, row, column, left + across * size, top + line * size, size)));
-  });
-  host.replaceChildren(shape);
-  byId("matrix-note").textContent = `${metric.between} Means over the sequences where it is defined; point at a cell for its 95% interval.`;
+  const values = data.pairs.flatMap((pair) => (pair.means[metric.name] ? [pair.means[metric.name][0]] : []));
+  const range = [Math.min(...values), Math.max(...values)];
+  const header = element("tr", {}, element("td"), ...shown.map((method) => element("th", { scope: "col" }, method.label)));
+  const rows = shown.map((row) => element("tr", {}, element("th", { scope: "row" }, row.label), ...shown.map((column) => matrixCell(data, metric, row, column, range))));
+  const caption = element("caption", { class: "hidden" }, `${metric.label} of every pair of methods, with its 95% interval`);
+  const table = element("table", { class: "matrix" }, caption, element("thead", {}, header), element("tbody", {}, ...rows));
+  const bar = colourBar(metric.label, numberText(range[0]), numberText(range[1]), (part) => between(channels("least"), channels("most"), part));
+  host.replaceChildren(table, bar);
+  byId("matrix-note").textContent = `${metric.between} Means over the sequences where it is defined, with 95% bootstrap intervals.`;
 }
 
-function matrixCell(data, metric, row, column, x, y, size) {
-  const pair = data.pairs.find((entry) => (entry.first === row.index && entry.second === column.index) || (entry.second === row.index && entry.first === column.index));
-  const same = row.index === column.index;
-  const found = same ? null : pair?.means[metric.name];
-  const colour = found ? divergingColour(found[0], 1) : null;
-  const group = svg("g", { class: "cell" });
-  const box = svg("rect", { x: x + 1, y: y + 1, width: size - 2, height: size - 2, rx: 3 });
-  group.append(coloured(box, colour ? { fill: `rgb(${colour})` } : { fill: "var(--raised)" }));
-  const text = svg("text", { class: "cell-text", x: x + size / 2, y: y + size / 2 }, found ? found[0].toFixed(2).replace("-", "−") : same ? "" : DASH);
-  group.append(coloured(text, { fill: colour ? readableOn(colour) : "var(--quiet)", fontSize: size < 44 ? "11px" : "13px" }));
-  explains(group, same ? row.label : `${row.label} and ${column.label}`, () => [[metric.label, same ? "with itself: nothing to compare" : found ? intervalText(found) : "undefined"]]);
-  return group;
-}
-
-function wrapped(label) {
-  const words = label.split(" ");
-  if (words.length < 2) return [label];
-  const half = Math.ceil(words.length / 2);
-  return [words.slice(0, half).join(" "), words.slice(half).join(" ")];
-}
-
-// Shortens a label that would reach beyond the figure; its title says it in full.
-function fitted(text, label) {
-  if (label.length > 26) text.textContent = `${label.slice(0, 25)}…`;
-  text.append(svg("title", {}, label));
-  return text;
+function matrixCell(data, metric, row, column, range) {
+  if (row.index === column.index) return element("td", { class: "cell same" }, element("span", { class: "hidden" }, "itself"));
+  const pair = data.pairs.find((entry) => [entry.first, entry.second].every((index) => index === row.index || index === column.index));
+  const found = pair?.means[metric.name];
+  if (!found) return element("td", { class: "cell same" }, DASH);
+  const colour = sequentialColour(found[0], range);
+  const interval = element("span", { class: "interval" }, `${numberText(found[1])} to ${numberText(found[2])}`);
+  const cell = element("td", { class: "cell" }, element("span", { class: "mean" }, numberText(found[0])), interval);
+  coloured(cell, { backgroundColor: `rgb(${colour})`, color: readableOn(colour) });
+  return explains(cell, `${row.label} and ${column.label}`, () => [[metric.label, intervalText(found)]]);
 }

@@ -1,21 +1,28 @@
 // What a method costs against how faithful it is.
-function startPlane(data) {
+function startPlane(data, state) {
   const host = byId("plane-figure"), select = byId("plane-metric");
   const metrics = data.metrics.filter((metric) => planePoints(data, metric).length);
   if (!metrics.length) {
     isEmpty(host, "No method was timed and measured, so there is nothing to draw.");
-    select.disabled = byId("plane-data").disabled = true;
+    host.classList.add("empty");
+    byId("plane-controls").remove();
+    noNumbers("plane-numbers");
     return;
   }
-  options(select, metrics.map((metric) => [metric.name, metric.label]), data.headline);
-  if (!select.value) select.selectedIndex = 0;
-  const chosen = () => metrics.find((metric) => metric.name === select.value);
-  const redraw = drawsInto(host, (width) => drawPlane(host, width, data, chosen()));
-  select.addEventListener("change", redraw);
-  offersData("plane-data", "plane.csv", () => [
-    ["method", "seconds_per_100_sequences", "metric", "mean", "low", "high"],
-    ...planePoints(data, chosen()).map((point) => [point.method.name, point.x, chosen().name, point.y, point.low, point.high]),
-  ]);
+  const named = (name) => metrics.find((metric) => metric.name === name);
+  const chosen = () => named(state.values.metric) ?? named(data.headline) ?? metrics[0];
+  options(select, metrics.map((metric) => [metric.name, metric.label]), chosen().name);
+  const rows = () => planeRows(data, chosen());
+  const write = offersNumbers("plane-numbers", () => rows());
+  const redraw = drawsInto(host, (width, height) => drawPlane(host, width, height, data, chosen()));
+  select.addEventListener("change", () => state.choose({ metric: select.value }));
+  state.watch("metric", () => {
+    select.value = chosen().name;
+    leaveAll();
+    redraw();
+    write();
+  });
+  offersData("plane-data", "plane.csv", rows);
 }
 
 function planePoints(data, metric) {
@@ -25,9 +32,15 @@ function planePoints(data, metric) {
   });
 }
 
-function drawPlane(host, width, data, metric) {
+function planeRows(data, metric) {
+  return [
+    ["method", "seconds_per_100_sequences", "metric", "mean", "low", "high"],
+    ...planePoints(data, metric).map((point) => [point.method.name, point.x, metric.name, point.y, point.low, point.high]),
+  ];
+}
+
+function drawPlane(host, width, height, data, metric) {
   const points = planePoints(data, metric);
-  const height = Math.round(Math.max(300, Math.min(440, width * 0.55)));
   const area = { left: 58, right: width - 14, top: 16, bottom: height - 48 };
   const seconds = points.map((point) => point.x), ends = points.flatMap((point) => [point.y, point.low, point.high]);
   const low = Math.min(...ends), high = Math.max(...ends), room = 0.14 * (high - low || 1);
@@ -35,8 +48,36 @@ function drawPlane(host, width, data, metric) {
   const turned = metric.better === "lower";
   const x = logarithmic(across, [area.left, area.right]);
   const y = linear([low - room, high + room], turned ? [area.top, area.bottom] : [area.bottom, area.top]);
-  const shape = drawing(width, height, `Seconds per 100 sequences against ${metric.label}`);
-  const ticks = linearTicks(low - room, high + room, 6);
+  const said = points.map((point) => `${point.method.label}: ${secondsText(point.x)} seconds, ${metric.label} ${intervalText([point.y, point.low, point.high])}`);
+  const shape = drawing(width, height, `Seconds per 100 sequences against ${metric.label}`, said);
+  planeAxes(shape, area, x, y, across, [low - room, high + room], metric);
+  const front = data.fronts[metric.name].map((index) => points.find((point) => point.index === index)).filter(Boolean);
+  const placed = points.map((point) => ({ left: x(point.x) - 9, right: x(point.x) + 9, top: y(point.y) - 9, bottom: y(point.y) + 9 }));
+  for (const point of points) {
+    const [one, two] = [y(point.low), y(point.high)].sort((a, b) => a - b);
+    placed.push({ left: x(point.x) - 3, right: x(point.x) + 3, top: one, bottom: two });
+    const bar = svg("path", { d: `M${x(point.x)},${one}V${two}M${x(point.x) - 4},${one}h8M${x(point.x) - 4},${two}h8` });
+    const reach = svg("circle", { class: "reach", cx: x(point.x), cy: y(point.y), r: 18 });
+    const marker = svg("g", {}, reach, coloured(bar, { stroke: seriesColour(point.index), strokeWidth: 1.6 }), markerAt(point.index, x(point.x), y(point.y)));
+    shape.append(explains(marker, point.method.label, () => [
+      [metric.label, intervalText([point.y, point.low, point.high])],
+      ["seconds per 100 sequences", secondsText(point.x)],
+    ]));
+  }
+  host.replaceChildren(shape);
+  if (points.length > 1 && front.length) drawFront(shape, front, x, y, placed, area);
+  for (const point of points) labelPoint(shape, point.method.label, point.index, x(point.x), y(point.y), placed, area, [11, 18, 28, 42, 60]);
+  const missing = data.methods.filter((method) => method.scored && !(method.seconds && method.means[metric.name]));
+  byId("plane-note").textContent = [
+    metric.definition,
+    "Bars are 95% bootstrap intervals over sequences.",
+    points.length > 1 && front.length ? "The dashed line is the Pareto front: at that speed or a faster one, no method lies beyond it." : "",
+    missing.length ? `Without a value or a time: ${missing.map((method) => method.label).join(", ")}.` : "",
+  ].filter(Boolean).join(" ");
+}
+
+function planeAxes(shape, area, x, y, across, along, metric) {
+  const ticks = linearTicks(...along, 6);
   for (const value of ticks.values) {
     shape.append(svg("line", { class: "grid", x1: area.left, x2: area.right, y1: y(value), y2: y(value) }));
     shape.append(svg("text", { class: "tick", x: area.left - 6, y: y(value) + 4, "text-anchor": "end" }, tickText(value, ticks.step)));
@@ -45,33 +86,9 @@ function drawPlane(host, width, data, metric) {
     shape.append(svg("line", { class: "grid", x1: x(value), x2: x(value), y1: area.top, y2: area.bottom }));
     shape.append(svg("text", { class: "tick", x: x(value), y: area.bottom + 16, "text-anchor": "middle" }, secondsText(value)));
   }
-  const middle = (area.top + area.bottom) / 2;
-  shape.append(svg("text", { class: "axis-title", x: (area.left + area.right) / 2, y: height - 8, "text-anchor": "middle" }, "seconds per 100 sequences (less is better)"));
-  shape.append(svg("text", { class: "axis-title", transform: `translate(13 ${middle}) rotate(-90)`, "text-anchor": "middle" }, `${metric.label}${metric.group === "agreement" ? " with exact ISM" : ""} (${turned ? "lower is better, axis turned" : "higher is better"})`));
-  const front = data.fronts[metric.name].map((index) => points.find((point) => point.index === index)).filter(Boolean);
-  const placed = points.map((point) => ({ left: x(point.x) - 9, right: x(point.x) + 9, top: y(point.y) - 9, bottom: y(point.y) + 9 }));
-  for (const point of points) {
-    const [one, two] = [y(point.low), y(point.high)].sort((a, b) => a - b);
-    placed.push({ left: x(point.x) - 3, right: x(point.x) + 3, top: one, bottom: two });
-    const bar = svg("path", { d: `M${x(point.x)},${one}V${two}M${x(point.x) - 4},${one}h8M${x(point.x) - 4},${two}h8` });
-    shape.append(coloured(bar, { stroke: seriesColour(point.index), strokeWidth: 1.6 }));
-    const marker = markerAt(point.index, x(point.x), y(point.y));
-    explains(marker, point.method.label, () => [
-      [metric.label, intervalText([point.y, point.low, point.high])],
-      ["seconds per 100 sequences", secondsText(point.x)],
-    ]);
-    shape.append(marker);
-  }
-  host.replaceChildren(shape);
-  if (points.length > 1 && front.length) drawFront(shape, front, x, y, placed, area);
-  for (const point of points) placeLabel(shape, point, x(point.x), y(point.y), placed, area);
-  const missing = data.methods.filter((method) => method.scored && !(method.seconds && method.means[metric.name]));
-  byId("plane-note").textContent = [
-    metric.definition,
-    "Bars are 95% bootstrap intervals over sequences.",
-    points.length > 1 && front.length ? "The dashed line is the Pareto front: at that speed or a faster one, no method lies beyond it." : "",
-    missing.length ? `Without a value or a time: ${missing.map((method) => method.label).join(", ")}.` : "",
-  ].filter(Boolean).join(" ");
+  const middle = (area.top + area.bottom) / 2, better = metric.better === "lower" ? "lower is better, axis turned" : "higher is better";
+  shape.append(svg("text", { class: "axis-title", x: (area.left + area.right) / 2, y: area.bottom + 40, "text-anchor": "middle" }, "seconds per 100 sequences (less is better)"));
+  shape.append(svg("text", { class: "axis-title", transform: `translate(13 ${middle}) rotate(-90)`, "text-anchor": "middle" }, `${metric.label}${metric.group === "agreement" ? " with exact ISM" : ""} (${better})`));
 }
 
 // The front's parts and its label are kept free of the other labels.
@@ -88,42 +105,4 @@ function drawFront(shape, front, x, y, placed, area) {
   });
   const text = svg("text", { class: "front-label", "text-anchor": "middle" }, "Pareto front");
   place(shape, text, longest.x, longest.y, placed, area, [3, 12, 24, 40], Math.PI / 2);
-}
-
-function placeLabel(shape, point, x, y, placed, area) {
-  const text = coloured(svg("text", { class: "label", "text-anchor": "middle" }, point.method.label), { fill: seriesColour(point.index) });
-  const box = place(shape, text, x, y, placed, area, [11, 18, 28, 42, 60], 0);
-  const near = { x: Math.max(box.left, Math.min(x, box.right)), y: Math.max(box.top, Math.min(y, box.bottom)) };
-  const gap = Math.hypot(near.x - x, near.y - y);
-  if (gap > 20) {
-    const start = 9 / gap;
-    const line = svg("line", { class: "leader", x1: x + (near.x - x) * start, y1: y + (near.y - y) * start, x2: near.x, y2: near.y });
-    text.before(coloured(line, { stroke: seriesColour(point.index) }));
-  }
-}
-
-// Tries places around a point, near ones first, and takes the first that hides nothing.
-function place(shape, text, x, y, placed, area, distances, first) {
-  shape.append(text);
-  const size = text.getBBox(), across = size.width / 2, along = size.height / 2;
-  let best = null;
-  for (const distance of distances) {
-    for (let turn = 0; turn < 16; turn += 1) {
-      const angle = first + (Math.PI * turn) / 8;
-      const middle = { x: x + (distance + across) * Math.cos(angle), y: y - (distance + along) * Math.sin(angle) };
-      const box = { left: middle.x - across, right: middle.x + across, top: middle.y - along, bottom: middle.y + along };
-      const cost = placed.reduce((sum, other) => sum + overlap(box, other), 0) + 3 * (4 * across * along - overlap(box, area));
-      if (best === null || cost < best.cost - 0.01) best = { cost, box, middle };
-    }
-  }
-  text.setAttribute("x", best.middle.x);
-  text.setAttribute("y", best.middle.y + along * 0.55);
-  placed.push(best.box);
-  return best.box;
-}
-
-function overlap(one, two) {
-  const across = Math.min(one.right, two.right) - Math.max(one.left, two.left);
-  const along = Math.min(one.bottom, two.bottom) - Math.max(one.top, two.top);
-  return across > 0 && along > 0 ? across * along : 0;
 }
