@@ -67,7 +67,7 @@ demo-models: $(VENV)/.installed-dev
 	$(BIN)/python -m attribution_bench.demo.train
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long" --numprocesses logical --maxprocesses 4 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long" --numprocesses logical --maxprocesses 4 --dist loadgroup $(ARGS)
 
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m long $(ARGS)

@@ -68,7 +68,7 @@ def differences(evaluation: Evaluation) -> str:
     if not rows:
         return ""
     return (
-        "<details><summary>Differences from the best method, sequence by sequence</summary>"
+        '<details class="numbers"><summary>Differences from the best method, sequence by sequence</summary>'
         '<div class="wide" tabindex="0" role="region" aria-label="Differences from the best method">'
         f'<table class="metrics"><thead>{_header(evaluation, methods, "Metric")}</thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div></details>"

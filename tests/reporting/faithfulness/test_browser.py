@@ -271,6 +271,8 @@ def test_every_sequence_that_was_chosen_is_printed(browser: "Browser", report: P
         captions = shown.locator("#browser-paper figcaption").all_inner_texts()
         assert [caption.split(":")[0] for caption in captions] == ["sequence 2", "sequence 5"]
         assert not shown.locator("#browser-shown").is_visible()
+        looks = "(name) => [...document.querySelectorAll(`${name} .site`)].map((one) => getComputedStyle(one).opacity)"
+        assert set(shown.evaluate(looks, "#browser-paper")) == {"0.07"}
         shown.evaluate(ends)
         shown.emulate_media(media="screen")
         shown.click("#all-on-paper")

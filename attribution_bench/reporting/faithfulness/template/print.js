@@ -40,7 +40,7 @@ class Paper {
     const others = [...this.chosen].filter((sequence) => sequence !== browser.sequence).sort((one, two) => one - two);
     const whole = [0, browser.width];
     byId("browser-paper").replaceChildren(...others.map((sequence) => element(
-      "figure", {}, element("figcaption", {}, browser.caption(sequence, whole)), new SequenceFigure(browser, sequence, whole, room).shape,
+      "figure", { class: "figure" }, element("figcaption", {}, browser.caption(sequence, whole)), new SequenceFigure(browser, sequence, whole, room).shape,
     )));
     byId("browser-shown").classList.toggle("off-paper", this.chosen.size > 0 && !this.chosen.has(browser.sequence));
   }
