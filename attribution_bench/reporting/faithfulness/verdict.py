@@ -189,7 +189,7 @@ def _cautions(evaluation: Evaluation, method: MethodEvaluation | None) -> Iterat
     if method is not None and not by_sites:
         yield from _site_cautions(evaluation, method)
     if metric is not None:
-        yield from _weakest(evaluation, metric, method)
+        yield from _weakest(evaluation, metric)
     yield Advice(
         CARE, "the means", counted(count, "sequence"),
         f"They are of one model, {evaluation.model}: another may put methods in another order.",
@@ -211,7 +211,7 @@ def _site_cautions(evaluation: Evaluation, method: MethodEvaluation) -> Iterator
         yield Advice(CARE, _labels(evaluation, leaders), number, reason)
 
 
-def _weakest(evaluation: Evaluation, metric: Metric, method: MethodEvaluation | None) -> Iterator[Advice]:
+def _weakest(evaluation: Evaluation, metric: Metric) -> Iterator[Advice]:
     """Yield the least faithful method, where it is clearly so, or that the sequences tell no two methods apart."""
     rivals = contestants(evaluation, metric)
     weakest = min(rivals, key=lambda other: goodness(metric, other.means[metric.name].mean))
@@ -219,8 +219,9 @@ def _weakest(evaluation: Evaluation, metric: Metric, method: MethodEvaluation | 
     number, compared = f"{metric.label} {number_text(mean)}", _compared(evaluation, metric)
     if metric.group == "agreement" and not clearly_above(weakest, metric, 0):
         yield Advice(CARE, name, number, f"Not clearly above 0{compared} ({spread_text(weakest, metric)}).")
-    elif len(rivals) == 1 and weakest is not method and weakest not in exact_methods(evaluation):
-        yield Advice(CARE, name, number, f"How far it agrees{compared} ({spread_text(weakest, metric)}).")
+    elif len(rivals) == 1 and compared and weakest not in exact_methods(evaluation):
+        reason = f"Its scores are not those of exact ISM: this is how far they agree ({spread_text(weakest, metric)})."
+        yield Advice(CARE, name, number, reason)
     elif len(rivals) > 1 and clearly_behind(evaluation, weakest, metric):
         lowest = "lowest" if metric.better == "higher" else "highest"
         share = [o for o in rivals if rounded(o.means[metric.name].mean) == rounded(mean)]
