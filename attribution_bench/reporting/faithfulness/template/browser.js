@@ -9,6 +9,8 @@ class SequenceBrowser {
     this.colourOf = letterColours(data.alphabet);
     this.host = byId("browser-figure");
     this.laneCounts = new Map();
+    this.sites = data.names.map(() => []);
+    for (const site of data.sites) this.sites[site.sequence].push(site);
   }
 
   get sequence() {
@@ -77,8 +79,8 @@ class SequenceBrowser {
   lanes(left, right) {
     const whole = [0, this.width], key = right - left;
     if (!this.laneCounts.has(key)) {
-      const counts = this.data.names.map((_, sequence) => packedSites(sitesOf(this.data, sequence, whole, (at) => this.columnOf(at)), whole, left, right).count);
-      this.laneCounts.set(key, Math.max(...counts));
+      const count = (sites) => packedSites(sitesWithin(sites, whole, (at) => this.columnOf(at)), whole, left, right).count;
+      this.laneCounts.set(key, this.sites.reduce((most, sites) => Math.max(most, count(sites)), 0));
     }
     return this.laneCounts.get(key);
   }
@@ -144,7 +146,7 @@ class SequenceBrowser {
   said(column) {
     const { data } = this, position = this.positionOf(column);
     const letter = data.strings[this.sequence][position];
-    const sites = data.sites.filter((site) => site.sequence === this.sequence && site.start <= position && position < site.stop);
+    const sites = this.sites[this.sequence].filter((site) => site.start <= position && position < site.stop);
     const rows = this.methods.map((method) => [method.label, numberText(method.observed[this.sequence][column])]);
     const content = [element("strong", {}, `position ${position}: ${letter}${sites.length ? ` (${sites.map((site) => site.name).join(", ")})` : ""}`), pairs(rows)];
     if (data.effects) {

@@ -18,7 +18,7 @@ class SequenceFigure {
   drawn() {
     const { data, room, range, left, right } = this, browser = this.browser;
     const x = (column) => this.x(column);
-    const sites = sitesOf(data, this.sequence, range, (position) => browser.columnOf(position));
+    const sites = sitesWithin(browser.sites[this.sequence], range, (position) => browser.columnOf(position));
     const lanes = packedSites(sites, range, left, right), high = room < 500 ? 62 : 76;
     const above = Math.max(lanes.count, browser.lanes(left, right)) * LANE;
     let y = above + (above ? 6 : 0);

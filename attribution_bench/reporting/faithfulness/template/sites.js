@@ -1,9 +1,9 @@
 // Known sites over a sequence: bands through the figure, and their names above it in as few lanes as keep them apart.
 const LANE = 17;
 
-function sitesOf(data, sequence, [from, to], columnOf) {
-  return data.sites
-    .filter((site) => site.sequence === sequence)
+// Those of one sequence that lie in a range of columns.
+function sitesWithin(sites, [from, to], columnOf) {
+  return sites
     .map((site) => ({ ...site, from: columnOf(site.start), to: columnOf(site.stop) }))
     .filter((site) => site.from < site.to && site.to > from && site.from < to)
     .sort((one, two) => one.from - two.from);
