@@ -298,6 +298,17 @@ def test_a_protein_on_a_phone(browser: "Browser", make_synthetic: Callable[..., 
         assert text.startswith("Standard ISM")
 
 
+def test_long_names_leave_the_page_as_wide_as_the_phone(
+    browser: "Browser", make_synthetic: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = make_synthetic(3, 60)
+    methods = tuple(replace(m, label=f"{m.label}{'_of_a_long_name' * 5}") for m in made.evaluation().methods)
+    names = tuple(f"chr1_{index}_{'x' * 90}" for index in range(3))
+    folder = made.save(tmp_path, methods=methods, names=names, model="package/" * 20)
+    with opened(browser, _written(folder), **TOUCH) as shown:
+        assert shown.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_sequences_of_one_name_are_linked_by_number(
     browser: "Browser", make_synthetic: Callable[..., Any], tmp_path: Path
 ) -> None:

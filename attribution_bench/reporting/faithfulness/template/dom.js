@@ -29,6 +29,12 @@ function drawing(width, height, title, said = []) {
   return svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
 }
 
+// A name that may be longer than its room; 7.6 pixels are a generous letter of a label.
+function shortened(name, room) {
+  const most = Math.max(8, Math.floor(room / 7.6));
+  return name.length > most ? `${name.slice(0, most - 1)}…` : name;
+}
+
 function options(select, entries, chosen) {
   select.replaceChildren(...entries.map(([value, label]) => element("option", { value }, label)));
   if (chosen !== null) select.value = chosen;

@@ -1,7 +1,7 @@
 // Labels beside what they name, placed where they hide nothing.
 // Writes a name in the colour of its series, with a line to what it names where it stands far off.
 function labelPoint(shape, name, index, x, y, placed, area, distances) {
-  const text = coloured(svg("text", { class: "label", "text-anchor": "middle" }, name), { fill: seriesColour(index) });
+  const text = coloured(svg("text", { class: "label", "text-anchor": "middle" }, shortened(name, 0.6 * (area.right - area.left))), { fill: seriesColour(index) });
   const box = place(shape, text, x, y, placed, area, distances, 0);
   const near = { x: Math.max(box.left, Math.min(x, box.right)), y: Math.max(box.top, Math.min(y, box.bottom)) };
   const gap = Math.hypot(near.x - x, near.y - y);

@@ -79,13 +79,13 @@ class SequenceFigure {
     const metric = this.data.metrics.find((entry) => entry.name === this.data.headline);
     const value = metric ? method.values[metric.name]?.[this.sequence] : null;
     const detail = !metric || value === undefined || value === null || method.references.includes(metric.name) ? "" : `  ${metric.label} ${numberText(value)}`;
-    return svg("text", { class: "heading", x, y }, method.label, svg("tspan", { class: "detail" }, detail));
+    return svg("text", { class: "heading", x, y }, shortened(method.label, 0.55 * (this.right - x)), svg("tspan", { class: "detail" }, detail));
   }
 
   heat(shape, top, line) {
     const { data, left, right, cell } = this, [from, to] = this.range;
     const rows = data.effects[this.sequence], largest = largestOf(rows, from, to), height = line * rows.length;
-    const narrow = this.room < 700, by = `  ${data.methods[data.effectsOf].label}`;
+    const narrow = this.room < 700, by = `  ${shortened(data.methods[data.effectsOf].label, 0.4 * (right - left))}`;
     shape.append(svg("text", { class: "heading", x: left, y: top - (narrow ? 23 : 7) }, "Every mutation", svg("tspan", { class: "detail" }, by)));
     shape.append(heatLegend(right, top - 8, largest));
     const picture = { class: "heat", x: left, y: top, width: right - left, height, preserveAspectRatio: "none" };
