@@ -49,7 +49,7 @@ class Theme:
 
 THEMES = {
     "light": Theme("#1F2328", letter_colours("ACGT")),
-    "dark": Theme("#E6EDF3", {"A": "#3FB950", "C": "#6CB6FF", "G": "#F7B500", "T": "#FF7B72"}),
+    "dark": Theme("#E6EDF3", letter_colours("ACGT")),
 }
 
 
