@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench.models.targets import select
+from attribution_bench_plugins.fastism.capture.source import source_of
 from attribution_bench_plugins.fastism.planning.wanted import wanted_positions
 from attribution_bench_plugins.fastism.values.window import Window
 from fastism_models import LENGTH, MODELS, build
@@ -21,7 +22,7 @@ def fields(module: nn.Module, target: object, length: int = 30) -> dict[str, tup
     """Return layer -> the positions that a target reads of it, half-open."""
     model = ab.as_sequence_model(module.eval())
     plan = plan_of(model, length)
-    wanted = wanted_positions(plan, select(target, model.outputs(length)))  # type: ignore[arg-type]
+    wanted = wanted_positions(plan, select(target, model.outputs(length)), source_of(model).positions_read)  # type: ignore[arg-type]
     found = plan.wanting(wanted).fields
     named = {plan.steps[name].node.layer.partition(":")[0]: (field.start, field.stop) for name, field in found.items()}
     return named | {"sequence": (found[plan.graph.input].start, found[plan.graph.input].stop)}
