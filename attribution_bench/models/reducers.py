@@ -11,8 +11,10 @@ SHARED_METHODS = (
     *("relu", "reshape", "sigmoid", "softmax", "sqrt", "square", "squeeze", "sum", "tanh", "unsqueeze"),
 )
 """Methods that functions find on the outputs of PyTorch and of TensorFlow models alike, under PyTorch's names."""
-OUT_OF_MEMORY = ("OutOfMemoryError", "ResourceExhaustedError", "MemoryError")
-"""Errors of Python and of the frameworks that say nothing of the function."""
+REFUSALS = (AttributeError, RuntimeError, TypeError, ValueError)
+"""Errors with which a framework refuses the tensors of another."""
+OUT_OF_MEMORY = "OutOfMemoryError"
+"""Name of PyTorch's class of those that says nothing of the function."""
 
 
 def apply_reducer(reducer: Callable[[Any], Any], value: Any, kind: type | None = None) -> Any:
@@ -21,15 +23,15 @@ def apply_reducer(reducer: Callable[[Any], Any], value: Any, kind: type | None =
     Raises
     ------
     TargetError
-        It fails, or gives no tensor (rows,), of the class `kind` if one is given; the message tells what works on any
-        model.
+        It cannot be called on the tensor, or gives no tensor (rows,), of the class `kind` if one is given; the message
+        tells what works on any model.
     """
     try:
         reduced = reducer(value)
     except AttributionBenchError:
         raise
-    except Exception as error:  # code of users may raise anything
-        if type(error).__name__ in OUT_OF_MEMORY:
+    except REFUSALS as error:
+        if type(error).__name__ == OUT_OF_MEMORY:
             raise
         said = next((line for line in str(error).splitlines() if line.strip()), "")
         raise TargetError(f"the target's function fails: {type(error).__name__}: {said}; {_advice(value)}") from error
