@@ -1,7 +1,7 @@
 """What a target reads is all that is computed: fields worked out by hand, and parts of outputs against the whole."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -12,6 +12,8 @@ import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench.models.targets import select
 from attribution_bench_plugins.fastism.capture.source import source_of
+from attribution_bench_plugins.fastism.convolution.algorithm import ConvolutionAlgorithm
+from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 from attribution_bench_plugins.fastism.planning.wanted import wanted_positions
 from attribution_bench_plugins.fastism.values.window import Window
 from fastism_models import LENGTH, MODELS, build
@@ -136,6 +138,33 @@ def test_a_crop_inside_the_model_and_a_flip() -> None:
     found = fields(Cropped(), "all")
     assert found["convolution"] == (5, 8)
     assert found["sequence"] == (30 - 9, 30 - 4)
+
+
+class NarrowEnd(nn.Module):
+    """Convolutions whose affected ranges are wider than the few positions that are read of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [nn.Conv1d(4 if i == 0 else 3, 3, 5, padding=2 * 2**i, dilation=2**i) for i in range(4)]
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x).tanh()
+        return x[:, :, 38:43]
+
+
+@pytest.mark.parametrize("name", ["direct", "overlap-add", "Toom-Cook"])
+def test_a_range_that_all_mutations_share_is_convolved_as_their_own_ranges_are(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(available: Sequence[ConvolutionAlgorithm], source: int, width: int) -> ConvolutionAlgorithm:
+        return next(algorithm for algorithm in available if algorithm.name == name)
+
+    monkeypatch.setattr(LinearConvolution, "choose_algorithm", staticmethod(choose))
+    module, x = NarrowEnd().double().eval(), one_hot(2, 4, 80)
+    found = ab.get_method("fastism")(module, min_speedup=0).attribute(x, target="all")
+    assert_parity(dict(found.predictions), brute_force(module, x), 1e-12)
 
 
 class TwoHeads(nn.Module):
