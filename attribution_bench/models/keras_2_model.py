@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +18,8 @@ from attribution_bench.models.traced_forward import TracedForward
 
 class Keras2SequenceModel(KerasSequenceModel):
     """A tf_keras.Model as a SequenceModel. It is always called with ``training=False``."""
+
+    on_tensorflow: ClassVar[bool] = True
 
     @cached_property
     def _dtype(self) -> str:

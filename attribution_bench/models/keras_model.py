@@ -14,8 +14,9 @@ from attribution_bench.models.consistency import Trace
 from attribution_bench.models.disturbance import Disturbance, undone
 from attribution_bench.models.keras_state import KeptVariable, randomness
 from attribution_bench.models.keras_trace import known_faults, traced
+from attribution_bench.models.reducers import apply_reducer
 from attribution_bench.models.sequence_model import Layout, SequenceModel, Tensor
-from attribution_bench.models.targets import Selection, check_reduced
+from attribution_bench.models.targets import Reducer, Selection
 
 if TYPE_CHECKING:
     from attribution_bench.models.traced_forward import TracedForward
@@ -66,7 +67,7 @@ class KerasSequenceModel(SequenceModel):
     @cached_property
     def _traced(self) -> "TracedForward | None":
         """The model's graphs; None on a backend that is not TensorFlow."""
-        if keras.backend.backend() != "tensorflow":
+        if not self.on_tensorflow:
             return None
         from attribution_bench.models.traced_forward import TracedForward
 
@@ -161,10 +162,21 @@ class KerasSequenceModel(SequenceModel):
         if selection.reducer is None:
             return value
         if callable(selection.reducer):
-            reduced = selection.reducer(value)
-            check_reduced(reduced, value)
-            return reduced
+            return apply_reducer(self.portable(selection.reducer), value)
         return self._reduced(value, selection.reducer)
+
+    @property
+    def on_tensorflow(self) -> bool:
+        """Whether the model's tensors are TensorFlow's."""
+        return bool(keras.backend.backend() == "tensorflow")
+
+    def portable(self, reducer: Reducer) -> Reducer:
+        """Return a function of an output that finds methods on TensorFlow's tensors, too; see `SHARED_METHODS`."""
+        if not self.on_tensorflow:
+            return reducer
+        from attribution_bench.models.tensorflow_view import with_methods
+
+        return with_methods(reducer)
 
     def _reduced(self, value: Tensor, reducer: str) -> Tensor:
         flat = keras.ops.reshape(value, (value.shape[0], -1))

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from attribution_bench.errors import DeviceError, ModelError
 from attribution_bench.models.consistency import Trace
 from attribution_bench.models.disturbance import Disturbance, undone
+from attribution_bench.models.reducers import apply_reducer
 from attribution_bench.models.sequence_model import Layout, SequenceModel
-from attribution_bench.models.targets import Selection, check_reduced
+from attribution_bench.models.targets import Selection
 from attribution_bench.models.torch_inputs import in_order, place_of_input, refuse_look_alikes
 from attribution_bench.models.torch_state import (
     KeptTensor,
@@ -226,8 +227,7 @@ def select_tensor(value: torch.Tensor, selection: Selection) -> torch.Tensor:
     if selection.reducer is None:
         return value
     if callable(selection.reducer):
-        reduced: torch.Tensor = selection.reducer(value)
-        check_reduced(reduced, value)
+        reduced: torch.Tensor = apply_reducer(selection.reducer, value, torch.Tensor)
         return reduced
     # Not len(value), which torch.export would take for a constant.
     flat = value.reshape(value.shape[0], -1)

@@ -31,7 +31,7 @@ class GradientXInput(Attribution):
         self._gradients = gradients_of(self.model)
 
     def _attribute(self, request: Request) -> RawAttribution:
-        scalars = scalars_of(request)
+        scalars, gradients = scalars_of(request), self._gradients.for_request(request)
         one_hot, batch_size = request.one_hot, request.batch_size or DEFAULT_BATCH_SIZE
         count, letters, _ = one_hot.shape
         scores = np.empty((count, letters, len(request.positions), len(scalars)), dtype=one_hot.dtype)
@@ -44,6 +44,6 @@ class GradientXInput(Attribution):
 
         for rows in batches(count, batch_size):
             extras = tuple(extra[rows] for extra in request.extras)
-            at_letters = self._gradients.at(one_hot[rows], extras, scalars, advance)
+            at_letters = gradients.at(one_hot[rows], extras, scalars, advance)
             scores[rows] = zero_at_unknown(at_letters, one_hot[rows])[:, :, request.positions]
         return RawAttribution(scores=shaped(scores, request))

@@ -64,7 +64,7 @@ class IntegratedGradients(Attribution):
         self._gradients = gradients_of(self.model)
 
     def _attribute(self, request: Request) -> RawAttribution:
-        scalars = scalars_of(request)
+        scalars, gradients = scalars_of(request), self._gradients.for_request(request)
         one_hot, batch_size = request.one_hot, request.batch_size or DEFAULT_BATCH_SIZE
         baselines = self._baselines_of(one_hot)
         count, letters, _ = one_hot.shape
@@ -80,11 +80,9 @@ class IntegratedGradients(Attribution):
 
         for rows in batches(count, batch_size):
             x, from_, extras = one_hot[rows], baselines[rows], tuple(extra[rows] for extra in request.extras)
-            mean = self._gradients.path_mean(
-                x, from_, extras, scalars, advance, steps=self._steps, batch_size=batch_size
-            )
-            difference[rows] = self._gradients.values(x, extras, scalars)
-            difference[rows] -= self._gradients.values(from_, extras, scalars)
+            mean = gradients.path_mean(x, from_, extras, scalars, advance, steps=self._steps, batch_size=batch_size)
+            difference[rows] = gradients.values(x, extras, scalars)
+            difference[rows] -= gradients.values(from_, extras, scalars)
             attributed[rows] = np.einsum("nalt,nal->nt", mean, x - from_, dtype=np.float64)
             hypothetical = mean - np.einsum("nalt,nal->nlt", mean, from_)[:, None]
             scores[rows] = zero_at_unknown(hypothetical, x)[:, :, request.positions]

@@ -148,8 +148,9 @@ class Engine:
         """Return an entry of the cache for what is selected of the outputs: nothing else is computed."""
         if entry.plan is None:
             return entry
-        wanted = wanted_positions(entry.plan, selections)
-        make = partial(narrowed, entry, wanted, self._source(), self.options)
+        source = self._source()
+        wanted = wanted_positions(entry.plan, selections, source.positions_read)
+        make = partial(narrowed, entry, wanted, source, self.options)
         return self.cache.part(entry, tuple(wanted.items()), make)
 
     def _captured(self, entry: CompiledModel, request: Request) -> Captured | None:

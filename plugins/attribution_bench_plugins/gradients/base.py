@@ -31,6 +31,13 @@ class Gradients(abc.ABC):
     def __init__(self, model: SequenceModel) -> None:
         self.model = model
 
+    def for_request(self, request: Request) -> "Gradients":
+        """Return what gives the gradients of one request; nothing is kept that was made of a caller's function.
+
+        The same function may compute something else in the next request, where it reads what has changed since.
+        """
+        return self
+
     @abc.abstractmethod
     def at(
         self, x: NDArray[np.floating], extras: Extras, scalars: Sequence[Scalar], advance: Advance

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from attribution_bench.attribution import Request
 from attribution_bench.models import Selection, SequenceModel, batches
 from attribution_bench_plugins.gradients.base import Advance, Extras, Gradients, Scalar, not_differentiable
 
@@ -18,6 +19,10 @@ class TensorFlowGradients(Gradients):
     def __init__(self, model: SequenceModel) -> None:
         super().__init__(model)
         self._compiled: dict[Selection, Callable[..., Any]] = {}
+
+    def for_request(self, request: Request) -> "TensorFlowGradients":
+        is_kept = not any(callable(selection.reducer) for selection in request.selections)
+        return self if is_kept else TensorFlowGradients(self.model)
 
     def at(
         self, x: NDArray[np.floating], extras: Extras, scalars: Sequence[Scalar], advance: Advance

@@ -27,6 +27,7 @@ from random_models import (
     Upsample,
     descriptions,
 )
+from random_targets import applied, random_function, random_index
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
@@ -94,10 +95,10 @@ def compare(description: Description) -> Counter[str]:
     random = np.random.default_rng(description.seed)
     for name, predictions in truth.items():
         shape = predictions.shape[3:]
-        index = tuple(int(random.integers(n)) for n in shape[: random.integers(len(shape) + 1)])
+        wanted = random_index(random, shape) if random.integers(2) else random_function(random, shape)
         positions = random.choice(description.length, random.integers(1, description.length + 1), replace=False)
-        part = method.attribute(x, target=(name, index), positions=positions, additional_forward_args=extras)
-        expected = predictions[:, :, positions][(slice(None), slice(None), slice(None), *index)]
+        part = method.attribute(x, target=(name, wanted), positions=positions, additional_forward_args=extras)
+        expected = applied(wanted, predictions[:, :, positions])
         assert_parity(dict(part.predictions), {name: expected}, 1e-10)
     (captured,) = method.engine.cache.models
     return Counter(step.node.op for step in captured.plan.steps.values() if step.mode in ("windowed", "global"))

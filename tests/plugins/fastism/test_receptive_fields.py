@@ -1,18 +1,24 @@
 """What a target reads is all that is computed: fields worked out by hand, and parts of outputs against the whole."""
 
 import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor, nn
 
 import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench.models.targets import select
+from attribution_bench_plugins.fastism.capture.source import source_of
+from attribution_bench_plugins.fastism.convolution.algorithm import ConvolutionAlgorithm
+from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 from attribution_bench_plugins.fastism.planning.wanted import wanted_positions
 from attribution_bench_plugins.fastism.values.window import Window
 from fastism_models import LENGTH, MODELS, build
 from parity import assert_parity, brute_force, one_hot, plan_of
+from random_targets import applied, random_function, random_index
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 
@@ -21,7 +27,7 @@ def fields(module: nn.Module, target: object, length: int = 30) -> dict[str, tup
     """Return layer -> the positions that a target reads of it, half-open."""
     model = ab.as_sequence_model(module.eval())
     plan = plan_of(model, length)
-    wanted = wanted_positions(plan, select(target, model.outputs(length)))  # type: ignore[arg-type]
+    wanted = wanted_positions(plan, select(target, model.outputs(length)), source_of(model).positions_read)  # type: ignore[arg-type]
     found = plan.wanting(wanted).fields
     named = {plan.steps[name].node.layer.partition(":")[0]: (field.start, field.stop) for name, field in found.items()}
     return named | {"sequence": (found[plan.graph.input].start, found[plan.graph.input].stop)}
@@ -58,6 +64,65 @@ def test_pools_strides_and_transposed_convolutions() -> None:
     assert found["sequence"] == (5, 14)
 
 
+LIST, ARRAY, TENSOR = [3, 7, 5], np.array([4, 6]), torch.tensor([9, 8])
+WEIGHTS = torch.linspace(0, 1, 4)
+FUNCTIONS: list[tuple[Callable[[Tensor], Tensor], tuple[int, int]]] = [
+    (lambda h: h[:, 0, 10], (10, 11)),
+    (lambda h: h[..., -1].sum(1), (29, 30)),
+    (lambda h: (h[:, 1, 4:8] * WEIGHTS).sum(1), (4, 8)),
+    (lambda h: h[:, 1, 4:8] @ WEIGHTS, (4, 8)),
+    (lambda h: h[:, 0, LIST].mean(-1), (3, 8)),
+    (lambda h: h[:, 0, ARRAY].mean(-1), (4, 7)),
+    (lambda h: h[:, 0, TENSOR].amax(1), (8, 10)),
+    (lambda h: h[:, :, 5:20:7].sum((1, 2)), (5, 20)),
+    (lambda h: h.softmax(1)[:, 0, 12].log(), (12, 13)),
+    (lambda h: (h[:, 1] - h[:, 0])[:, 6:9].std(1), (6, 9)),
+    (lambda h: h.reshape(len(h), -1)[:, 33], (3, 4)),
+    (lambda h: h.flip(2).transpose(1, 2)[:, 0].sum(1), (29, 30)),
+    (lambda h: torch.stack([row[0, 2] + row[1, 4] for row in h]), (2, 5)),
+    (lambda h: torch.where(h > 0, h, h.exp())[:, 0].split(10, 1)[1].prod(1), (10, 20)),
+    (lambda h: h[:, 0, 3:9].max(1).values, (3, 9)),
+]
+EVERYTHING: list[Callable[[Tensor], Tensor]] = [
+    lambda h: h.sum((1, 2)),
+    lambda h: h.softmax(2)[:, 0, 3],
+    lambda h: h[:, 0, int(h[0, 0].argmax())],
+    lambda h: h[:, 0, 2] if h.sum() > 0 else h[:, 0, 4],
+    lambda h: torch.as_tensor(h.numpy()[:, 0, 3]),
+    lambda h: torch.tensor([row[0][3] for row in h.tolist()], dtype=h.dtype),
+    lambda h: torch.from_dlpack(h)[:, 0, 3],
+    lambda h: h.clone().mul_(2)[:, 0, 3],
+    lambda h: h.gather(2, h.argmax(2, keepdim=True))[:, 0, 0],
+    lambda h: h[:, 0, h[0, 0] > 0].sum(1),
+]
+"""Functions of which some position is read that no slice tells, or which are not followed."""
+
+
+@pytest.mark.parametrize("number", range(len(FUNCTIONS)))
+def test_what_a_function_reads(number: int) -> None:
+    function, read = FUNCTIONS[number]
+    assert fields(CONVOLUTIONS, function)["2"] == read
+
+
+@pytest.mark.parametrize("number", range(len(EVERYTHING)))
+def test_functions_that_are_not_followed_read_everything(number: int) -> None:
+    assert fields(CONVOLUTIONS, EVERYTHING[number])["2"] == (0, 30)
+
+
+def test_a_function_is_followed_anew_in_each_call() -> None:
+    module, x, place = CONVOLUTIONS.double().eval(), one_hot(1, 4, 30), [4]
+    method, truth = ab.get_method("fastism")(module, min_speedup=0), brute_force(module, x)["output"]
+
+    def function(value: Tensor) -> Tensor:
+        return value[:, 0, place[0]]
+
+    for place[0] in (4, 20):
+        found = method.attribute(x, target=function)
+        assert_parity(dict(found.predictions), {"output": truth[..., 0, place[0]]}, 1e-12)
+        (layer,) = (layer for layer in method.explain(30, target=function).layers if layer.layer.startswith("2"))
+        assert layer.reached == 1
+
+
 class Cropped(nn.Module):
     """A convolution of which the middle is read, on the flipped sequence."""
 
@@ -73,6 +138,33 @@ def test_a_crop_inside_the_model_and_a_flip() -> None:
     found = fields(Cropped(), "all")
     assert found["convolution"] == (5, 8)
     assert found["sequence"] == (30 - 9, 30 - 4)
+
+
+class NarrowEnd(nn.Module):
+    """Convolutions whose affected ranges are wider than the few positions that are read of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [nn.Conv1d(4 if i == 0 else 3, 3, 5, padding=2 * 2**i, dilation=2**i) for i in range(4)]
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x).tanh()
+        return x[:, :, 38:43]
+
+
+@pytest.mark.parametrize("name", ["direct", "overlap-add", "Toom-Cook"])
+def test_a_range_that_all_mutations_share_is_convolved_as_their_own_ranges_are(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(available: Sequence[ConvolutionAlgorithm], source: int, width: int) -> ConvolutionAlgorithm:
+        return next(algorithm for algorithm in available if algorithm.name == name)
+
+    monkeypatch.setattr(LinearConvolution, "choose_algorithm", staticmethod(choose))
+    module, x = NarrowEnd().double().eval(), one_hot(2, 4, 80)
+    found = ab.get_method("fastism")(module, min_speedup=0).attribute(x, target="all")
+    assert_parity(dict(found.predictions), brute_force(module, x), 1e-12)
 
 
 class TwoHeads(nn.Module):
@@ -124,9 +216,9 @@ def test_parts_of_every_output_are_those_of_the_whole(name: str) -> None:
     for output, predictions in truth.items():
         shape = predictions.shape[3:]
         ends = [(0,) * len(shape), tuple(n - 1 for n in shape)]
-        for index in [*ends, *(tuple(int(random.integers(n)) for n in shape) for _ in range(2))]:
-            found = method.attribute(x, target=(output, index))
-            assert_parity(dict(found.predictions), {output: predictions[(..., *index)]}, 1e-10)
+        for wanted in (*ends, random_index(random, shape), random_function(random, shape)):
+            found = method.attribute(x, target=(output, wanted))
+            assert_parity(dict(found.predictions), {output: applied(wanted, predictions)}, 1e-10)
 
 
 def test_listed_mutations_outside_the_field_have_the_unmutated_prediction() -> None:

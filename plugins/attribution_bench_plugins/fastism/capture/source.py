@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench.models import OutputSpec, SequenceModel
-from attribution_bench.models.targets import Selection
+from attribution_bench.models.targets import Reducer, Selection
 from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
 from attribution_bench.models.torch_state import change_counter, named_tensors
 from attribution_bench.request import Request
@@ -73,6 +73,13 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
         """Return the selected part of one output of the graph, on the host."""
+
+    @abc.abstractmethod
+    def positions_read(self, reducer: Reducer, positions: Tensor) -> range | None:
+        """Return the positions of an output that a function of it reads; None where that cannot be followed.
+
+        `positions` (rows, *output) are the position of each element of the output.
+        """
 
     def tensor(self, array: NDArray[Any]) -> Tensor:
         """Return an array on the device; floating arrays in the model's precision."""
@@ -148,6 +155,11 @@ class TorchSource(Source):
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
         return self.model.to_numpy(select_tensor(value, selection))
 
+    def positions_read(self, reducer: Reducer, positions: Tensor) -> range | None:
+        from attribution_bench_plugins.fastism.capture.torch_reads import positions_read
+
+        return positions_read(reducer, positions, self.dtype, self.device)
+
 
 class KerasSource(Source):
     """A keras.Model on any backend, or a tf_keras.Model."""
@@ -196,6 +208,17 @@ class KerasSource(Source):
             return self.model.to_numpy(self.model.select(own, selection))
         chosen = select_tensor(value, selection)
         return (chosen.float() if chosen.dtype in (torch.bfloat16, torch.float16) else chosen).cpu().numpy()
+
+    def positions_read(self, reducer: Reducer, positions: Tensor) -> range | None:
+        if self.library.on_torch:
+            from attribution_bench_plugins.fastism.capture.torch_reads import positions_read
+
+            return positions_read(reducer, positions, self.dtype, self.device)
+        if self.model.on_tensorflow:
+            from attribution_bench_plugins.fastism.capture import tensorflow_reads
+
+            return tensorflow_reads.positions_read(self.model.portable(reducer), positions, self.dtype)
+        return None
 
 
 def _outputs(graph: Graph, inputs: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import BATCH
@@ -165,6 +166,12 @@ class Layout:
         sizes = [self.channel_sizes[place] for place in places]
         found = canonical(axes, [(names[label], size) for label, size in sizes], self.length)
         return (found, places) if len(found.labels) < len(self.labels) else None
+
+    def positions(self, shape: Sequence[int | None], rows: int) -> Tensor:
+        """Return the position of each element of a framework's tensor of some rows, in its own order and shape."""
+        split = [rows if label == "n" else self.size(label) or 1 for label in self.labels]
+        along = torch.arange(self.length).view([-1 if label == "p" else 1 for label in self.labels])
+        return along.expand(split).reshape([rows if n is BATCH else n for n in shape])
 
     def to_engine(self, value: Tensor) -> Tensor:
         """Return a framework's tensor as (rows, positions, channels), contiguous."""

@@ -36,7 +36,7 @@ from attribution_bench_plugins.fastism.ops.base import (
 from attribution_bench_plugins.fastism.ops.channels_last import ChannelsLastConvolution
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
 from attribution_bench_plugins.fastism.values.window import Window, strided
-from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
+from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed, regrid
 
 
 class LinearConvolution(Operation):
@@ -115,10 +115,23 @@ class LinearConvolution(Operation):
         x = operand.delta()
         if filter_.kernel == filter_.upsampling == filter_.groups == 1:
             return self.give(block, natural, delta=x @ filter_.matrix[0], is_masked=filter_.offset == 0)
-        window = window if window.step == natural.step else natural
-        x = x.reshape(-1, operand.window.width, x.shape[-1])
+        if window.step != natural.step:
+            # Each mutation's own ranges, or the one range that a narrow field reads of all of them, whichever is less.
+            read, cost = self._read_by(window, operand), algorithm.cost
+            if cost(read.width, window.width) < cost(operand.window.width, natural.width):
+                x, natural = regrid(x, operand.window, read), filter_.output_window(read)
+            else:
+                window = natural
+        x = x.reshape(-1, x.shape[3], x.shape[-1])
         out = algorithm.run(x, window.width, natural.start - window.start)
         return self.give(block, window, delta=out.view(*rows, window.width, out.shape[-1]))
+
+    def _read_by(self, window: Window, operand: Windowed) -> Window:
+        """Return the range of the operand, shared by all mutations, that a shared range of the output reads."""
+        (low, high), up = operand.window.hull(operand.shape[1]), self.filter.upsampling
+        first = window.start - self.filter.offset
+        start, stop = max(low, (first - self.filter.reach) // up), min(high, -(-(first + window.width) // up))
+        return Window(start, 0, max(1, stop - start))
 
     def _looks_up(self, source: Window) -> bool:
         is_input = source.width == 1 and self.operands[0].node.op == "input"

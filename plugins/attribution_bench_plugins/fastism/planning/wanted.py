@@ -1,23 +1,37 @@
 """Wanted positions: those of each output that a call selects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from torch import Tensor
 
-from attribution_bench.models.targets import Selection
+from attribution_bench.models.targets import Reducer, Selection
 from attribution_bench_plugins.fastism.graph.layout import Layout
 from attribution_bench_plugins.fastism.planning.plan import Plan
 
+EXAMPLE_ROWS = 2
+"""Rows of the output that a function is followed on: an axis of one would be taken for no batch."""
+PositionsRead = Callable[[Reducer, Tensor], range | None]
+"""Returns the positions that a function of an output reads, given the position of each of the output's elements
+(rows, *output); None where the function cannot be followed."""
 
-def wanted_positions(plan: Plan, selections: Sequence[Selection]) -> Mapping[str, range]:
+
+def wanted_positions(plan: Plan, selections: Sequence[Selection], read: PositionsRead) -> Mapping[str, range]:
     """Return output -> the half-open range of its positions that is selected; other outputs are missing.
 
-    A reducer takes all positions of its output, since what it reads is not known.
+    A function takes those that it reads, as far as that can be followed; the other reducers take all positions.
     """
     wanted: dict[str, range] = {}
     for selection in selections:
-        layout = plan.steps[plan.graph.outputs[selection.name]].layout
-        wanted[selection.name] = range(1) if layout is None else _selected(layout, selection.index or ())
+        node = plan.graph.outputs[selection.name]
+        layout, shape = plan.steps[node].layout, plan.graph.nodes[node].shape
+        if layout is None or not layout.positional:
+            wanted[selection.name] = range(1)
+        elif callable(selection.reducer) and shape is not None:
+            found = read(selection.reducer, layout.positions(shape, EXAMPLE_ROWS))
+            wanted[selection.name] = range(layout.length) if found is None else found
+        else:
+            wanted[selection.name] = _selected(layout, selection.index or ())
     return wanted
 
 

@@ -1,0 +1,162 @@
+"""TensorFlow tensors with methods, for functions of callers that are written for the models of any framework."""
+
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import tensorflow as tf
+
+REDUCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "amax": tf.reduce_max,
+        "amin": tf.reduce_min,
+        "logsumexp": tf.reduce_logsumexp,
+        "mean": tf.reduce_mean,
+        "prod": tf.reduce_prod,
+        "sum": tf.reduce_sum,
+    }
+)
+ALONG_AN_AXIS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {"log_softmax": tf.nn.log_softmax, "softmax": tf.nn.softmax}
+)
+ELEMENTWISE: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "abs": tf.abs,
+        "exp": tf.exp,
+        "log": tf.math.log,
+        "log1p": tf.math.log1p,
+        "relu": tf.nn.relu,
+        "sigmoid": tf.sigmoid,
+        "sqrt": tf.sqrt,
+        "square": tf.square,
+        "tanh": tf.tanh,
+    }
+)
+OPERATORS = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"]
+COMPARISONS = ["lt", "le", "gt", "ge"]
+Axes = int | Sequence[int] | None
+
+
+def with_methods(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function of a tensor that gives it a `TensorView` where it asks for methods that tensors lack."""
+
+    def call(tensor: Any) -> Any:
+        try:
+            return function(tensor)
+        except AttributeError:
+            return _tensor(function(TensorView(tensor)))
+
+    # AutoGraph would read the source of the function, which a lambda shares with its line.
+    return tf.autograph.experimental.do_not_convert(call)  # type: ignore[no-any-return]
+
+
+class TensorView:
+    """A TensorFlow tensor with the methods of `reducers.SHARED_METHODS`; results are views, too.
+
+    TensorFlow's own functions take it as the tensor that it holds. Axes are called ``dim`` or ``axis``, and stay with
+    size one where ``keepdim`` or ``keepdims`` is true.
+    """
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor = tensor
+
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
+        return tf.convert_to_tensor(self.tensor, dtype, name=name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name in REDUCTIONS:
+            return partial(self._reduced, REDUCTIONS[name])
+        if name in ALONG_AN_AXIS:
+            return partial(self._along, ALONG_AN_AXIS[name])
+        if name in ELEMENTWISE:
+            return lambda: TensorView(ELEMENTWISE[name](self.tensor))
+        if name in ("shape", "dtype", "ndim", "device", "numpy"):
+            return getattr(self.tensor, name)
+        raise AttributeError(f"an output of a TensorFlow model has no {name!r}")
+
+    def __getitem__(self, index: Any) -> "TensorView":
+        return TensorView(self.tensor[index])
+
+    def __len__(self) -> int:
+        return len(self.tensor)
+
+    def __iter__(self) -> Iterator["TensorView"]:
+        return map(TensorView, self.tensor)
+
+    def __neg__(self) -> "TensorView":
+        return TensorView(-self.tensor)
+
+    def __abs__(self) -> "TensorView":
+        return TensorView(tf.abs(self.tensor))
+
+    def __bool__(self) -> bool:
+        return bool(self.tensor)
+
+    def __int__(self) -> int:
+        return int(self.tensor)
+
+    def __float__(self) -> float:
+        return float(self.tensor)
+
+    def clip(self, min: Any = None, max: Any = None) -> "TensorView":  # noqa: A002 as PyTorch names them
+        """Return the elements, none below `min` or above `max`."""
+        tensor = self.tensor if min is None else tf.maximum(self.tensor, _tensor(min))
+        return TensorView(tensor if max is None else tf.minimum(tensor, _tensor(max)))
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> "TensorView":
+        """Return the tensor with neighbouring axes joined to one."""
+        rank = len(self.tensor.shape)
+        first, last = start_dim % rank, end_dim % rank
+        sizes = tf.shape(self.tensor)
+        return TensorView(tf.reshape(self.tensor, tf.concat([sizes[:first], [-1], sizes[last + 1 :]], 0)))
+
+    def reshape(self, *shape: Any) -> "TensorView":
+        """Return the same elements in another shape; None, as symbols have it for the batch, is the tensor's own."""
+        sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int | None) else shape
+        own = tf.shape(self.tensor)
+        return TensorView(tf.reshape(self.tensor, [own[i] if size is None else size for i, size in enumerate(sizes)]))
+
+    def squeeze(self, dim: Axes = None, *, axis: Axes = None) -> "TensorView":
+        """Return the tensor without axes of size one."""
+        return TensorView(tf.squeeze(self.tensor, dim if axis is None else axis))
+
+    def unsqueeze(self, dim: int) -> "TensorView":
+        """Return the tensor with another axis, of size one."""
+        return TensorView(tf.expand_dims(self.tensor, dim))
+
+    def _reduced(
+        self,
+        function: Callable[..., Any],
+        dim: Axes = None,
+        keepdim: bool = False,
+        *,
+        axis: Axes = None,
+        keepdims: bool = False,
+    ) -> "TensorView":
+        return TensorView(function(self.tensor, dim if axis is None else axis, keepdims=keepdim or keepdims))
+
+    def _along(self, function: Callable[..., Any], dim: int = -1, *, axis: int | None = None) -> "TensorView":
+        return TensorView(function(self.tensor, dim if axis is None else axis))
+
+
+def _tensor(value: Any) -> Any:
+    """Return what a view holds, and anything else as it is."""
+    return value.tensor if isinstance(value, TensorView) else value
+
+
+def _operator(apply: Callable[[Any, Any], Any], *, is_reflected: bool = False) -> Callable[[Any, Any], TensorView]:
+    def method(view: TensorView, other: Any) -> TensorView:
+        mine, given = view.tensor, _tensor(other)
+        return TensorView(apply(given, mine) if is_reflected else apply(mine, given))
+
+    return method
+
+
+for _name in (*OPERATORS, *COMPARISONS):
+    setattr(TensorView, f"__{_name}__", _operator(getattr(operator, _name)))
+for _name in OPERATORS:
+    setattr(TensorView, f"__r{_name}__", _operator(getattr(operator, _name), is_reflected=True))

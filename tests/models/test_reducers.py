@@ -1,0 +1,118 @@
+"""Functions of one source on the tensors of both frameworks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+
+from attribution_bench.errors import TargetError
+from attribution_bench.models.reducers import SHARED_METHODS, apply_reducer
+from attribution_bench.models.tensorflow_view import TensorView, with_methods
+
+VALUE = np.random.default_rng(0).uniform(0.1, 2, (3, 4, 5)).astype(np.float32)
+
+USES: dict[str, list[Callable[[Any], Any]]] = {
+    "abs": [lambda h: (-h).abs()[:, 0, 0]],
+    "amax": [lambda h: h.amax((1, 2)), lambda h: h.amax(axis=1)[:, 0]],
+    "amin": [lambda h: h.amin((1, 2)), lambda h: h.amin(1, keepdim=True)[:, 0, 2]],
+    "clip": [lambda h: h.clip(0.5, 1)[:, 1, 1], lambda h: h.clip(max=1)[:, 1, 2], lambda h: h.clip(h[:, 0:1])[:, 1, 0]],
+    "exp": [lambda h: h.exp()[:, 0, 0]],
+    "flatten": [lambda h: h.flatten(1)[:, 7], lambda h: h.flatten()[0:3], lambda h: h.flatten(0, 1)[0:3, 2]],
+    "log": [lambda h: h.log()[:, 0, 0]],
+    "log1p": [lambda h: h.log1p()[:, 0, 0]],
+    "log_softmax": [lambda h: h.log_softmax(1)[:, 2, 0]],
+    "logsumexp": [lambda h: h.logsumexp((1, 2))],
+    "mean": [lambda h: h.mean(-1)[:, 1], lambda h: h.mean(axis=(1, 2)), lambda h: h[:, 1:3].mean((1, 2))],
+    "prod": [lambda h: h.prod(-1)[:, 1]],
+    "relu": [lambda h: (h - 1).relu()[:, 0, 0]],
+    "reshape": [lambda h: h.reshape(h.shape[0], -1)[:, 3], lambda h: h.reshape((3, 20))[:, 4]],
+    "sigmoid": [lambda h: h.sigmoid()[:, 0, 0]],
+    "softmax": [lambda h: h.softmax(-1)[:, 0, 1], lambda h: h.softmax(axis=1)[:, 0, 1]],
+    "sqrt": [lambda h: h.sqrt()[:, 0, 0]],
+    "square": [lambda h: h.square()[:, 0, 0]],
+    "squeeze": [lambda h: h[:, 0:1, 0].squeeze(1), lambda h: h[:, :1, :1].squeeze()],
+    "sum": [lambda h: h.sum((1, 2)), lambda h: h.sum(2).sum(1), lambda h: h.sum(axis=2, keepdims=True)[:, 0, 0]],
+    "tanh": [lambda h: h.tanh()[:, 0, 0]],
+    "unsqueeze": [lambda h: h.unsqueeze(1)[:, 0, 0, 3]],
+}
+OPERATORS: list[Callable[[Any], Any]] = [
+    lambda h: (1 - 2 * h.exp() / 3 + h**2 - h % 2 - h // 2)[:, 0, 0],
+    lambda h: (2 ** -h.abs() / (h + h.sum()))[:, 0, 0] - 1 / abs(h.log()[:, 0, 0]),
+    lambda h: (h.softmax(2)[:, 0:1] @ h.exp()[:, 0].unsqueeze(2))[:, 0, 0],
+    lambda h: sum(row.mean() for row in h) / len(h) + h[:, 0, 0],
+]
+
+
+@pytest.mark.parametrize("method", SHARED_METHODS)
+def test_methods_give_what_pytorch_gives(method: str) -> None:
+    for use in USES[method]:
+        ours = apply_reducer(with_methods(use), tf.constant(VALUE))
+        theirs = apply_reducer(use, torch.tensor(VALUE), torch.Tensor)
+        assert tf.is_tensor(ours)
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("number", range(len(OPERATORS)))
+def test_operators_mix_with_methods(number: int) -> None:
+    use = OPERATORS[number]
+    ours = apply_reducer(with_methods(use), tf.constant(VALUE))
+    np.testing.assert_allclose(ours.numpy(), use(torch.tensor(VALUE)).numpy(), rtol=1e-5)
+
+
+def test_functions_of_tensorflow_take_views() -> None:
+    view = TensorView(tf.constant(VALUE))
+    np.testing.assert_allclose(tf.reduce_sum(view.exp(), 1).numpy(), np.exp(VALUE).sum(1), rtol=1e-5)
+    with tf.GradientTape() as tape:
+        tensor = tf.constant(VALUE)
+        tape.watch(tensor)
+        total = tf.reduce_sum(TensorView(tensor).square())
+    np.testing.assert_allclose(tape.gradient(total, tensor).numpy(), 2 * VALUE, rtol=1e-5)
+
+
+def test_a_tensor_is_given_as_it_is_where_it_has_what_is_asked_for() -> None:
+    given = []
+
+    def function(tensor: Any) -> Any:
+        given.append(type(tensor).__name__)
+        return tf.reduce_mean(tensor, (1, 2)) if len(given) == 1 else tensor.mean((1, 2))
+
+    call = with_methods(function)
+    np.testing.assert_allclose(call(tf.constant(VALUE)).numpy(), call(tf.constant(VALUE)).numpy(), rtol=1e-6)
+    assert given == ["EagerTensor", "EagerTensor", "TensorView"]
+
+
+REFUSED: list[tuple[Callable[[Any], Any], str, str]] = [
+    (lambda h: torch.logsumexp(h, (1, 2)), "tensorflow", "TypeError: logsumexp"),
+    (lambda h: h.median(1), "tensorflow", "AttributeError: an output of a TensorFlow model has no 'median'"),
+    (lambda h: h.median_(1), "torch", "AttributeError: 'Tensor' object has no attribute 'median_'"),
+    (lambda h: tf.reduce_sum(h, (1, 2)), "torch", "gives EagerTensor"),
+    (lambda h: h.numpy()[:, 0, 0], "torch", "gives ndarray"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)))
+def test_what_does_not_work_is_told_with_what_does(number: int) -> None:
+    function, framework, reason = REFUSED[number]
+    call, value, kind = function, torch.tensor(VALUE), torch.Tensor
+    if framework == "tensorflow":
+        call, value, kind = with_methods(function), tf.constant(VALUE), None
+    with pytest.raises(TargetError, match="the methods abs, amax, amin, clip") as raised:
+        apply_reducer(call, value, kind)
+    assert reason in str(raised.value)
+    assert f"the model's framework ({framework}), of shape (3, 4, 5)" in str(raised.value)
+
+
+def test_other_errors_of_a_function_are_its_own() -> None:
+    with pytest.raises(ZeroDivisionError):
+        apply_reducer(lambda h: 1 / 0, torch.tensor(VALUE), torch.Tensor)
+
+
+def test_memory_that_runs_out_is_no_fault_of_the_function() -> None:
+    def function(value: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        apply_reducer(function, torch.tensor(VALUE), torch.Tensor)

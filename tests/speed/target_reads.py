@@ -1,0 +1,113 @@
+"""What a target costs that reads a part of the outputs, beside all of them, and a crop in a model, beside full passes.
+
+Run by ``make speed``. Part one: every mutation of a sequence of 2,000 letters for one position of BPNet's profile, as
+an index and as functions that slice, beside the whole profile. Part two: 100 positions in the middle of 10,101 letters
+on a model of SpliceAI's size, which gives 101 positions, beside as many full passes. Seconds are those of the processor
+on one thread, the two take turns, and ratios are medians over rounds; the self-check, which first calls make, is off.
+Exits with 1 where a ratio misses its bar.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from variants import SpliceAI
+
+import attribution_bench as ab
+from attribution_bench.models import predict
+
+SEED, ROUNDS = 0, 5
+PROFILE_LENGTH, MIDDLE, MOST_OF_PROFILE = 2000, 1000, 0.35
+TARGETS: Mapping[str, Any] = {
+    "the whole profile": "profile",
+    "its position 1,000": ("profile", MIDDLE),
+    "a function of position 1,000": ("profile", lambda profile: profile[..., MIDDLE]),
+    "a function that sums 20 positions": ("profile", lambda profile: profile[:, MIDDLE - 10 : MIDDLE + 10].sum(1)),
+}
+CROPPED_LENGTH, MUTATED, FEWEST_TIMES = 10_101, 100, 16
+BATCH_SIZE = 4
+"""Sequences of a full pass of the long model: those of larger batches leave the cache."""
+
+
+def one_hot(count: int, length: int) -> NDArray[np.float32]:
+    """Return random sequences (count, 4, length)."""
+    letters = np.random.default_rng(SEED).integers(0, 4, (count, length))
+    return np.eye(4, dtype=np.float32)[letters].transpose(0, 2, 1)
+
+
+def taking_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Return the processor's seconds of some functions in each round, after two runs of each that do not count."""
+    for run in runs.values():  # the plan and its kernels are made once
+        run()
+        run()
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            found[name].append(time.process_time() - start)
+    return found
+
+
+def parts_of_a_profile() -> list[tuple[str, float, float, float, bool]]:
+    """Return each target with its seconds, those of the whole profile, their ratio, and whether it meets its bar."""
+    torch.manual_seed(SEED)
+    method = ab.get_method("fastism")(ab.get_model("bpnet")(PROFILE_LENGTH).eval(), self_check=False)
+    x = one_hot(1, PROFILE_LENGTH)
+    runs = {name: (lambda target=target: method.attribute(x, target=target)) for name, target in TARGETS.items()}
+    whole, *parts = taking_turns(runs, ROUNDS).items()
+    rows = []
+    for name, seconds in parts:
+        share = statistics.median(mine / all_ for mine, all_ in zip(seconds, whole[1], strict=True))
+        row = (name, statistics.median(seconds), statistics.median(whole[1]), share, share <= MOST_OF_PROFILE)
+        rows.append(row)
+    return rows
+
+
+def crop_in_a_model() -> tuple[float, float, float]:
+    """Return the seconds of the mutations in the middle, those of as many full passes, and their ratio."""
+    torch.manual_seed(SEED)
+    model = ab.as_sequence_model(SpliceAI().eval())
+    method, x = ab.get_method("fastism")(model, self_check=False), one_hot(BATCH_SIZE, CROPPED_LENGTH)
+    first = (CROPPED_LENGTH - MUTATED) // 2
+
+    def in_full() -> None:
+        with model.inference():
+            predict(model, x, batch_size=BATCH_SIZE)
+
+    runs = {
+        "windows": lambda: method.attribute(x[:1], target="all", positions=slice(first, first + MUTATED)),
+        "full": in_full,
+    }
+    found = taking_turns(runs, 3)
+    passes = 1 + 3 * MUTATED
+    full = [seconds / BATCH_SIZE * passes for seconds in found["full"]]
+    times = statistics.median(theirs / ours for ours, theirs in zip(found["windows"], full, strict=True))
+    return statistics.median(found["windows"]), statistics.median(full), times
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    table, missed = Table("BPNet, 2,000 letters", "seconds", "of the whole profile", "ratio", "at most"), 0
+    for name, ours, whole, share, meets in parts_of_a_profile():
+        table.add_row(name, f"{ours:.3f}", f"{whole:.3f}", f"{share:.2f}", f"{MOST_OF_PROFILE:.2f}")
+        missed += not meets
+    Console().print(table)
+    ours, full, times = crop_in_a_model()
+    missed += times < FEWEST_TIMES
+    table = Table("SpliceAI's size, 10,101 letters", "seconds", "of full passes", "times", "at least")
+    table.add_row(f"{MUTATED} positions in the middle", f"{ours:.2f}", f"{full:.1f}", f"{times:.1f}", str(FEWEST_TIMES))
+    Console().print(table)
+    print(f"{missed} ratios miss their bars.")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
