@@ -10,6 +10,12 @@ from attribution_bench.errors import InvalidInputError
 Convention = Literal["delta", "centred", "centred-alternatives", "max-abs", "l2"]
 CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 DEFAULT_CONVENTION: Convention = "centred"
+UNSIGNED: tuple[Convention, ...] = ("max-abs", "l2")
+"""Conventions that give sizes over all outputs: no sign, and no axes for outputs."""
+REFERENCE_AT_ZERO: tuple[Convention, ...] = ("delta", *UNSIGNED)
+"""Conventions by which every reference letter scores zero: they are changes from it."""
+PROJECTED = "projected"
+"""Entry of a result's metadata: true where its scores are those of the reference letters, and 0 for the others."""
 
 
 def as_numbers(values: NDArray[Any]) -> NDArray[Any]:
@@ -50,7 +56,7 @@ def ism_scores(
     (N, A, P, *output); (N, A, P) for ``max-abs`` and ``l2``.
     """
     delta: NDArray[np.floating] = as_numbers(predictions) - as_numbers(reference)[:, None, None]
-    if convention in ("max-abs", "l2"):
+    if convention in UNSIGNED:
         order = np.inf if convention == "max-abs" else 2
         norm: NDArray[np.floating] = np.linalg.norm(delta.reshape(*delta.shape[:3], -1), ord=order, axis=-1)
         return norm
