@@ -68,3 +68,25 @@ def ism_scores(
         alternatives = alternatives.reshape(*alternatives.shape, *[1] * (delta.ndim - 3))
         return np.asarray(delta - delta.sum(axis=1, keepdims=True) / alternatives)
     return delta
+
+
+def letter_heights(
+    scores: NDArray[np.floating], present: NDArray[np.bool_], convention: str | None
+) -> NDArray[np.floating]:
+    """Return the heights (A, P) of the reference letters in a logo, zero for every other letter.
+
+    They are the letters' own scores. By a convention that leaves those at zero they derive from the other letters:
+    minus the mean change where changes have a sign, so that a letter whose loss lowers the prediction stands up, and
+    else the mean size of a change.
+
+    Parameters
+    ----------
+    scores, present
+        (A, P): scores of one sequence, and which letter is there.
+    convention
+        That of the scores; None of other scores than those of mutations.
+    """
+    if convention not in REFERENCE_AT_ZERO:
+        return np.where(present, scores, 0)
+    others = np.where(present, 0, scores).sum(axis=0, keepdims=True) / max(1, len(scores) - 1)
+    return np.where(present, others if convention in UNSIGNED else -others, 0)
