@@ -138,6 +138,10 @@ def draw_logos(
             axes.hlines(0, start - 0.5, stop - 0.5, color="black", linewidth=0.6, zorder=0.5)
             axes.spines[["top", "right", "bottom"]].set_visible(False)
             label_scores(axes, label if isinstance(label, str) else label.get(title, SCORE))
+    drawn = [axes for rows in lines for axes in rows]
+    figure = drawn[0].figure
+    assert isinstance(figure, Figure)
+    figure.align_ylabels(drawn)
 
 
 def draw_letters(
