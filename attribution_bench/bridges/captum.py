@@ -3,11 +3,13 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attribution_bench.attribution import Attribution
 from attribution_bench.errors import InvalidInputError, MissingDependencyError, TargetError, UnsupportedError
 from attribution_bench.models import Target, as_sequence_model
 from attribution_bench.registry import get_method
+from attribution_bench.request import checked_further_inputs
 
 try:
     import torch
@@ -95,19 +97,17 @@ class CaptumAttribution(PerturbationAttribution):  # type: ignore[misc]
         model = self.method.model
         if model.layout == "NLA" and sequences.ndim == 3:
             sequences = sequences.transpose(1, 2)
-        extras = additional_forward_args
-        if extras is not None and not isinstance(extras, tuple):
-            extras = (extras,)
+        extras = checked_further_inputs(additional_forward_args, len(sequences))
         scores = torch.empty(sequences.shape, dtype=_floating(given[0]), device=model.device)
         for chosen, rows in _by_target(target, len(sequences)):
-            some = extras if extras is None else tuple(extra[rows] for extra in extras)
+            some = tuple(extra[rows] for extra in extras)
             scores[rows] = self._scores(sequences[rows], chosen, some, batch_size).to(scores)
         if model.layout == "NLA":
             scores = scores.transpose(1, 2)
         return scores if single else (scores,)
 
     def _scores(
-        self, sequences: torch.Tensor, target: Target, extras: tuple[Any, ...] | None, batch_size: int | None
+        self, sequences: torch.Tensor, target: Target, extras: tuple[NDArray[Any], ...], batch_size: int | None
     ) -> torch.Tensor:
         """Return scores (N, A, L) of one target for all sequences."""
         result = self.method.attribute(sequences, target=target, additional_forward_args=extras, batch_size=batch_size)

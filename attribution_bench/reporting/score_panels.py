@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.conventions import PROJECTED, letter_heights
+from attribution_bench.conventions import PROJECTED, REFERENCE_AT_ZERO, letter_heights
 from attribution_bench.errors import InvalidInputError, TargetError
 from attribution_bench.models.targets import OutputSpec, Target, place_of_value
 from attribution_bench.reporting.one_sequence import at_positions, read_one_sequence
@@ -52,7 +52,18 @@ class ScorePanels:
         """Title -> (A, P): how high the reference letter stands in a logo, zero for the others.
 
         That is its score, or what `letter_heights` has by conventions that leave the reference letter at zero.
+
+        Raises
+        ------
+        InvalidInputError
+            Only the scores of the reference letters are known, by a convention that leaves them at zero.
         """
+        for title in self.projected:
+            if self.conventions.get(title) in REFERENCE_AT_ZERO:
+                raise InvalidInputError(
+                    f"{title} holds the scores of the reference letters only, which are all zero by the convention "
+                    f"{self.conventions[title]!r}; run the job with scores stored"
+                )
         return {
             title: letter_heights(scores, self.present, self.conventions.get(title))
             for title, scores in self.hypothetical.items()

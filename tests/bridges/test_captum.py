@@ -131,6 +131,7 @@ def test_what_cannot_be_attributed(curved: nn.Module, one_hot: np.ndarray) -> No
         (x, {"target": "all"}, TargetError, "one value"),
         (x, {"target": 3}, TargetError, "3"),
         (x, {"target": [0, 1]}, InvalidInputError, "5 entries, not 2"),
+        (x, {"target": [0, 1, 2, 1, 0], "additional_forward_args": 3}, InvalidInputError, r"one row a sequence \(5\)"),
     ):
         with pytest.raises(error, match=message):
             bridge.attribute(inputs, **settings)

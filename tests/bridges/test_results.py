@@ -1,5 +1,6 @@
 """Results as shap, logomaker and tangermeme take them, and tangermeme's arrays as results."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,8 @@ import attribution_bench as ab
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.bridges import from_tangermeme
 from attribution_bench.conventions import PROJECTED
-from attribution_bench.errors import InvalidInputError, TargetError
+from attribution_bench.errors import InvalidInputError, MissingDependencyError, TargetError
+from attribution_bench.reporting.logomaker_letters import LogomakerLetters
 
 
 @pytest.fixture
@@ -177,3 +179,19 @@ def test_gaps_and_base_values_that_do_not_fit(gradients: AttributionResult) -> N
     for wrong in ([1, 2], "x", [[1.0]] * 5):
         with pytest.raises(InvalidInputError, match="a number, or one a sequence"):
             gradients.to_shap(base_values=wrong)
+
+
+@pytest.mark.parametrize(
+    ("package", "use"),
+    [
+        ("shap", lambda result: result.to_shap()),
+        ("pandas", lambda result: result.to_logomaker()),
+        ("logomaker", lambda result: LogomakerLetters()),
+    ],
+)
+def test_a_package_that_is_missing_is_named_with_its_extra(
+    package: str, use: Callable[[AttributionResult], Any], gradients: AttributionResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingDependencyError, match=rf"'{package}'.*\.\[plots\]"):
+        use(gradients)
