@@ -135,7 +135,7 @@ def draw_logos(
             low, high = ranges[title]
             room = MARGIN * (high - low) or 1.0
             axes.set_ylim(low - room, high + room)
-            axes.hlines(0, start - 0.5, stop - 0.5, color="black", linewidth=0.6, zorder=0.5)
+            axes.plot([start - 0.5, stop - 0.5], [0, 0], color="black", linewidth=0.6, zorder=0.5)
             axes.spines[["top", "right", "bottom"]].set_visible(False)
             label_scores(axes, label if isinstance(label, str) else label.get(title, SCORE))
     drawn = [axes for rows in lines for axes in rows]
