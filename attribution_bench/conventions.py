@@ -10,6 +10,12 @@ from attribution_bench.errors import InvalidInputError
 Convention = Literal["delta", "centred", "centred-alternatives", "max-abs", "l2"]
 CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 DEFAULT_CONVENTION: Convention = "centred"
+UNSIGNED: tuple[Convention, ...] = ("max-abs", "l2")
+"""Conventions that give sizes over all outputs: no sign, and no axes for outputs."""
+REFERENCE_AT_ZERO: tuple[Convention, ...] = ("delta", *UNSIGNED)
+"""Conventions by which every reference letter scores zero: they are changes from it."""
+PROJECTED = "projected"
+"""Entry of a result's metadata: true where its scores are those of the reference letters, and 0 for the others."""
 
 
 def as_numbers(values: NDArray[Any]) -> NDArray[Any]:
@@ -50,7 +56,7 @@ def ism_scores(
     (N, A, P, *output); (N, A, P) for ``max-abs`` and ``l2``.
     """
     delta: NDArray[np.floating] = as_numbers(predictions) - as_numbers(reference)[:, None, None]
-    if convention in ("max-abs", "l2"):
+    if convention in UNSIGNED:
         order = np.inf if convention == "max-abs" else 2
         norm: NDArray[np.floating] = np.linalg.norm(delta.reshape(*delta.shape[:3], -1), ord=order, axis=-1)
         return norm
@@ -62,3 +68,25 @@ def ism_scores(
         alternatives = alternatives.reshape(*alternatives.shape, *[1] * (delta.ndim - 3))
         return np.asarray(delta - delta.sum(axis=1, keepdims=True) / alternatives)
     return delta
+
+
+def letter_heights(
+    scores: NDArray[np.floating], present: NDArray[np.bool_], convention: str | None
+) -> NDArray[np.floating]:
+    """Return the heights (A, P) of the reference letters in a logo, zero for every other letter.
+
+    They are the letters' own scores. By a convention that leaves those at zero they derive from the other letters:
+    minus the mean change where changes have a sign, so that a letter whose loss lowers the prediction stands up, and
+    else the mean size of a change.
+
+    Parameters
+    ----------
+    scores, present
+        (A, P): scores of one sequence, and which letter is there.
+    convention
+        That of the scores; None of other scores than those of mutations.
+    """
+    if convention not in REFERENCE_AT_ZERO:
+        return np.where(present, scores, 0)
+    others = np.where(present, 0, scores).sum(axis=0, keepdims=True) / max(1, len(scores) - 1)
+    return np.where(present, others if convention in UNSIGNED else -others, 0)

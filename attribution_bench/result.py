@@ -9,17 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from attribution_bench.archives import opened_archive, under, write_archive
 from attribution_bench.array_layout import check_finite
 from attribution_bench.conventions import Convention, check_convention, ism_scores
+from attribution_bench.conversions.logomaker import to_logomaker
+from attribution_bench.conversions.shap import to_shap
+from attribution_bench.conversions.tangermeme import to_tangermeme
 from attribution_bench.errors import InvalidInputError, ResultError, UnsupportedError
 from attribution_bench.json_files import json_text, parse_json
+from attribution_bench.models.targets import Target
 from attribution_bench.result_checks import ATTRIBUTIONS, check_attributions, checked_text
 from attribution_bench.sequences.interval import Interval, Strand
 
 if TYPE_CHECKING:
+    import pandas
+    import shap
+    import torch
     import xarray
 
 Index = int | slice | Sequence[int] | Sequence[bool] | NDArray[np.integer] | NDArray[np.bool_]
@@ -197,6 +204,81 @@ class AttributionResult:
             columns = _interval_columns(self.intervals)
             coordinates |= {name: ("sequence", column) for name, column in columns.items()}
         return xarray.Dataset(data, coordinates, {"metadata": json.dumps(dict(self.metadata), sort_keys=True)})
+
+    def to_shap(self, target: Target = None, *, base_values: ArrayLike | None = None) -> "shap.Explanation":
+        """Return the scores of the reference letters as a ``shap.Explanation``, which shap's own plots take.
+
+        Its features are the P positions: ``values`` (N, P) are the scores, ``data`` (N, P) the letters.
+
+        Parameters
+        ----------
+        target
+            Which value, where the scores are of several: an index, an output's name, or (name, index).
+        base_values
+            What the scores of a sequence add up from, one number or (N,). By default the prediction of the sequence
+            less the sum of its scores where the result holds predictions, so that plots which add scores up end at the
+            prediction; else None, which those plots do not take.
+
+        Raises
+        ------
+        TargetError
+            There is no such value, or it is open which is meant.
+        InvalidInputError
+            Reference letters score zero by the convention (``delta`` and the norms), or base values do not fit.
+        MissingDependencyError
+            shap is not installed.
+        """
+        return to_shap(self, target, base_values)
+
+    def to_logomaker(
+        self, sequence: int = 0, target: Target = None, *, hypothetical: bool = False
+    ) -> "pandas.DataFrame":
+        """Return the scores of one sequence as the table (P, A) that ``logomaker.Logo`` draws, indexed by position.
+
+        Parameters
+        ----------
+        sequence
+            Its index.
+        target
+            Which value, where the scores are of several: an index, an output's name, or (name, index).
+        hypothetical
+            Give what each letter would contribute, not only the scores of the reference letters.
+
+        Raises
+        ------
+        TargetError
+            There is no such value, or it is open which is meant.
+        InvalidInputError
+            There is no such sequence, a position occurs twice, reference letters score zero by the convention, or
+            hypothetical scores are not known.
+        MissingDependencyError
+            pandas is not installed.
+        """
+        return to_logomaker(self, sequence, target, hypothetical)
+
+    def to_tangermeme(
+        self, target: Target = None, *, hypothetical: bool = False
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Return one-hot letters and attributions, two tensors (N, A, P), as tangermeme's functions take them.
+
+        Parameters
+        ----------
+        target
+            Which value, where the scores are of several: an index, an output's name, or (name, index).
+        hypothetical
+            Give what each letter would contribute, not only the scores of the reference letters.
+
+        Raises
+        ------
+        TargetError
+            There is no such value, or it is open which is meant.
+        InvalidInputError
+            Positions with gaps, reference letters that score zero by the convention, or hypothetical scores that are
+            not known.
+        MissingDependencyError
+            PyTorch is not installed.
+        """
+        return to_tangermeme(self, target, hypothetical)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one ``.npz`` file, whole or not at all; returns its path (the suffix is added when missing).

@@ -19,11 +19,13 @@ from attribution_bench.attribution import AttributionResult
 from attribution_bench.demo import PlantedSequences, demonstration_sequences
 from attribution_bench.evaluation import Evaluation, Settings, evaluate, save_evaluation
 from attribution_bench.files import write_whole
+from attribution_bench.influence import influence_map
 from attribution_bench.reporting.faithfulness import render_evaluation
 from attribution_bench.reporting.faithfulness.plane import plane_figure
 from attribution_bench.reporting.faithfulness.standing import headline
 from attribution_bench.reporting.figures import render
 from attribution_bench.reporting.heat_maps import heat_map_figure
+from attribution_bench.reporting.influence_maps import influence_figure
 from attribution_bench.reporting.labels import method_label
 from attribution_bench.reporting.logos import logo_figure
 from attribution_bench.sequences.sites import Site
@@ -35,6 +37,7 @@ REPORT_FILES = ("plane.png", "agreement.png", "curves.png", "metrics.csv")
 """Figures of the report, and the numbers that README.md states."""
 POSITIONS = 140
 INCHES = 14.0
+INFLUENCE_INCHES = 5.5
 
 
 def main() -> None:
@@ -57,6 +60,7 @@ def main() -> None:
             shutil.copyfile(Path(folder) / name, GALLERY / name)
     draw_plane(evaluation)
     draw_sequence(planted, results)
+    draw_influence(planted)
     draw_example()
 
 
@@ -77,6 +81,15 @@ def draw_example() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         exec(compile(example[1], README.name, "exec"), {})
         shutil.copyfile("logo.png", GALLERY / "example-logo.png")
+
+
+def draw_influence(planted: PlantedSequences) -> None:
+    """Draw what each position of the first sequence with sites changes in the profile model's prediction."""
+    row, sites = next(by_sequence(planted.sites))
+    fastism = ab.get_method("fastism")(ab.get_model("demo_profile")())
+    result = fastism.attribute(planted.sequences.one_hot()[row : row + 1], target="profile")
+    figure = influence_figure({"fastISM": influence_map(result)}, sites=sites, width=INFLUENCE_INCHES)
+    write_whole(GALLERY / "influence.png", render(figure, "png"))
 
 
 def draw_sequence(planted: PlantedSequences, results: dict[str, AttributionResult]) -> None:

@@ -80,6 +80,17 @@ def place(
     return Path(vertices.reshape(-1, 2), np.tile(shape.codes, len(centres)))
 
 
+def place_bars(
+    centres: NDArray[np.floating], floors: NDArray[np.floating], ceilings: NDArray[np.floating], width: float
+) -> Path:
+    """Return K bars of a width in positions as one path: their middles, lower and upper ends, each (K,)."""
+    vertices = np.empty((len(centres), 5, 2))
+    vertices[..., 0] = centres[:, None] + width * np.array([-0.5, 0.5, 0.5, -0.5, -0.5])
+    vertices[..., 1] = np.stack([floors, floors, ceilings, ceilings, floors], axis=1)
+    codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
+    return Path(vertices.reshape(-1, 2), np.tile(np.array(codes, dtype=np.uint8), len(centres)))
+
+
 def _scaled(letter: str) -> tuple[NDArray[np.float64], NDArray[np.uint8], float]:
     """Return vertices and codes that fill the unit square, and the width that the letter has by nature."""
     file = FilePath(matplotlib.get_data_path(), "fonts", "ttf", FONT)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.reporting.wrapped_text import wrapped
 
 HIGHLIGHT = "#E4E4E4"
 """Shade of highlighted ranges, light enough for letters of every colour to stand out."""
@@ -21,16 +22,47 @@ def position_text(position: float, chromosome: str | None) -> str:
     return f"{position:.0f}" if chromosome is None else f"{chromosome}:{position:,.0f}"
 
 
-def label_positions(axes: Axes, start: int, stop: int, *, chromosome: str | None, inches: float) -> None:
-    """Label the positions [start, stop) below axes of a width in inches; no two texts touch."""
-    axes.set_xlim(start - 0.5, stop - 0.5)
+def tick_step(positions: int, most: int) -> int:
+    """Return 1, 2 or 5 times a power of ten, the least of which no more multiples than asked for are among positions.
+
+    ``positions`` is how many follow each other, wherever they begin.
+    """
+    unit = 1
+    while True:
+        for step in (unit, 2 * unit, 5 * unit):
+            if -(-positions // step) <= max(1, most):
+                return step
+        unit *= 10
+
+
+def ticks_within(start: int, stop: int, step: int) -> list[int]:
+    """Return the multiples of a step among the positions [start, stop), or the first position where there is none."""
+    return list(range(-(-start // step) * step, stop, step)) or [start]
+
+
+def label_positions(
+    axes: Axes, start: int, stop: int, *, chromosome: str | None, inches: float, columns: int | None = None
+) -> None:
+    """Label the positions [start, stop) below axes of a width in inches; no two texts touch, and none is repeated.
+
+    Parameters
+    ----------
+    columns
+        Positions that the axes are wide, where that is more than are shown.
+    """
+    wide = stop - start if columns is None else columns
+    axes.set_xlim(start - 0.5, start + wide - 0.5)
     longest = len(position_text(stop, chromosome)) + 3
-    ticks = int(inches / (longest * CHARACTER_INCHES))
-    ticks = max(1, min(MOST_TICKS, ticks))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=ticks, integer=True, steps=[1, 2, 5, 10]))
+    step = tick_step(wide, min(MOST_TICKS, int(inches / (longest * CHARACTER_INCHES))))
+    axes.xaxis.set_major_locator(FixedLocator(ticks_within(start, stop, step)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda position, _: position_text(position, chromosome)))
+    axes.tick_params(axis="x", labelsize=TICK_POINTS)
+
+
+def name_positions(axes: Axes, chromosome: str | None, *, inches: float) -> None:
+    """Write below axes of a width in inches what their positions are."""
     where = "in the sequence" if chromosome is None else f"on {chromosome}"
-    axes.set_xlabel(f"position {where} (0-based)", fontsize=10, parse_math=False)
+    axes.set_xlabel(wrapped(f"position {where} (0-based)", inches, 10), fontsize=10, parse_math=False)
 
 
 def shade(axes: Axes, ranges: Sequence[tuple[int, int]]) -> None:
@@ -43,6 +75,12 @@ def frame(axes: Axes, ranges: Sequence[tuple[int, int]]) -> None:
     """Draw a line around ranges of positions, half-open, where what axes show would hide a shade behind it."""
     for start, stop in ranges:
         axes.axvspan(start - 0.5, stop - 0.5, fill=False, edgecolor=FRAME, linewidth=1.5, zorder=3)
+
+
+def within(ranges: Sequence[tuple[int, int]], start: int, stop: int) -> list[tuple[int, int]]:
+    """Return the parts of ranges that lie in [start, stop)."""
+    cut = [(max(start, first), min(stop, last)) for first, last in ranges]
+    return [(first, last) for first, last in cut if first < last]
 
 
 def check_ranges(ranges: Sequence[tuple[int, int]], start: int, stop: int) -> None:

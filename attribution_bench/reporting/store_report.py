@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from attribution_bench.conventions import REFERENCE_AT_ZERO
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.stored_agreement import MEASURES, StoredAgreement, stored_agreements
 from attribution_bench.files import write_whole
@@ -113,13 +114,18 @@ def _methods(stored: StoredScores) -> list[str]:
 
 
 def _strongest(selected: SelectedScores) -> list[int]:
-    """Return the records with the largest sums of magnitudes of observed scores."""
-    sums, records = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
+    """Return the records with the largest sums of magnitudes of observed scores; none of which every score is zero.
+
+    By conventions that leave the reference letters at zero, the other letters' scores count.
+    """
+    others = selected.metadata.get("convention") in REFERENCE_AT_ZERO
+    parts, records = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
     for part in selected:
-        sums.append(np.abs(part.observed).sum(axis=1))
+        parts.append(np.abs(part.scores if others else part.observed).reshape(len(part.records), -1).sum(axis=1))
         records.append(part.records)
-    order = np.argsort(-np.concatenate(sums), kind="stable")[:SHOWN_SEQUENCES]
-    return [int(record) for record in np.concatenate(records)[order]]
+    sums = np.concatenate(parts)
+    order = np.argsort(-sums, kind="stable")[:SHOWN_SEQUENCES]
+    return [int(record) for record in np.concatenate(records)[order[sums[order] > 0]]]
 
 
 def _logo(path: Path, record: int) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution_bench.conventions import UNSIGNED
 from attribution_bench.errors import InvalidInputError, ResultError
 from attribution_bench.files import write_whole
 from attribution_bench.result import AttributionResult
@@ -36,7 +37,7 @@ def write_modisco(result: AttributionResult, folder: str | os.PathLike[str]) -> 
             f"TF-MoDISco takes scores of one output, but these have shape {scores.shape}; attribute one target"
         )
     convention = result.metadata.get("convention")
-    if convention in ("max-abs", "l2"):
+    if convention in UNSIGNED:
         raise InvalidInputError(
             f"TF-MoDISco takes scores with a sign, which {convention!r} has not; use result.with_convention('centred')"
         )

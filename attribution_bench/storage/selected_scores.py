@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution_bench.conventions import UNSIGNED
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.models.targets import OutputSpec, Target, place_of_value
-from attribution_bench.storage.stored_scores import UNSIGNED, StoredScores
+from attribution_bench.storage.stored_scores import StoredScores
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution_bench.conventions import PROJECTED, UNSIGNED
 from attribution_bench.errors import InvalidInputError, OutputError
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences.interval import Interval, Strand
@@ -31,11 +32,6 @@ from attribution_bench.storage.zarr_store import ZarrStore
 
 if TYPE_CHECKING:
     import xarray
-
-UNSIGNED = ("max-abs", "l2")
-"""Score conventions that are norms, and lose the sign."""
-PROJECTED = "projected"
-"""Entry of a result's metadata: true where its scores are those of the reference letters, and 0 for the others."""
 
 
 class StoredScores:

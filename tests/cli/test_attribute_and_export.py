@@ -14,6 +14,7 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench.cli.app import app
+from attribution_bench.reporting.letter_colours import letter_colours
 from attribution_bench.sequences import DNA, Interval
 from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.storage import StoredScores
@@ -311,6 +312,21 @@ def test_the_report_of_a_store(command, store, tmp_path):
     figures = sorted(path.name for path in tmp_path.glob("*.svg"))
     assert len(figures) == 3
     assert all(name in text for name in figures)
+
+
+def test_a_report_of_changes_shows_the_letters_whose_loss_matters_most(command, tmp_path):
+    letters = Sequences(tuple("xyz"), tuple(list(strings().values())[1:4]), "three")
+    asked = {"methods": ["standard_ism"], "target": 1, "convention": "delta", "threads": 1}
+    ab.attribute_to_store(build(), letters, tmp_path / "changes.zarr", **asked)
+    assert command("report", tmp_path / "changes.zarr", "--output", tmp_path / "report").code == 0
+    result = ab.get_method("standard_ism")(build()).attribute(letters, target=1).with_convention("delta")
+    strengths = np.abs(result.scores).sum(axis=(1, 2))
+    text = (tmp_path / "report" / "README.md").read_text()
+    places = [text.index(f"sequence_{row}.svg") for row in np.argsort(-strengths)]
+    assert places == sorted(places)
+    # Letters have paths of their own colours.
+    drawn = (tmp_path / "report" / "sequence_0.svg").read_text().lower()
+    assert all(f"fill: {colour.lower()}" in drawn for colour in letter_colours("ACGT").values())
 
 
 def test_stores_of_other_sequences_are_not_compared(command, store, tmp_path):

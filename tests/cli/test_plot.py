@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.cli.plot import plot
+from attribution_bench.conventions import CONVENTIONS
+from attribution_bench.reporting.letter_colours import NUCLEOTIDES
 from attribution_bench.sequences import DNA, Interval
 
 LENGTH = 60
@@ -56,8 +59,10 @@ def test_every_kind_of_file(tmp_path: Path, suffix: str, begins: bytes, options:
     assert done.output == f"wrote {output}\n"
     first = output.read_bytes()
     assert first.startswith(begins)
-    invoke(saved(tmp_path), "--output", output, "--range", "10:30", *options)
-    assert output.read_bytes() == first
+    # A heat map holds everything that a logo does.
+    if "--heat-map" in options:
+        invoke(saved(tmp_path), "--output", output, "--range", "10:30", *options)
+        assert output.read_bytes() == first
 
 
 def test_text_is_embedded(tmp_path: Path) -> None:
@@ -158,6 +163,18 @@ def test_one_value_of_several(tmp_path: Path) -> None:
         (("--offset", "5"), "--chromosome"),
         (("--sites", "absent.bed"), "cannot read absent.bed"),
         (("--width", "0.5"), "inches wide"),
+        (("--width", "three-columns"), "one-column or two-columns, not 'three-columns'"),
+        (("--wrap", "3"), "--wrap: the length of a line must be at least 10, not 3"),
+        (("--influence", "largest"), "predictions of mutations"),
+        (("--influence", "mean", "--heat-map"), "leave out the options of logos"),
+        (("--influence", "mean", "--target", "profile:3"), "a whole output"),
+        (("--colour-scheme", "classic"), "add --renderer logomaker"),
+        (("--glyph-style", "alpha=1"), "add --renderer logomaker"),
+        (("--renderer", "logomaker", "--glyph-style", "alpha"), "NAME=VALUE with one of font_name"),
+        (("--renderer", "logomaker", "--glyph-style", "alpha=x"), "the style alpha takes a number, not 'x'"),
+        (("--renderer", "logomaker", "--glyph-style", "flip_below=maybe"), "takes true or false, not 'maybe'"),
+        (("--renderer", "logomaker", "--colour-scheme", "loud"), "logomaker cannot draw this"),
+        (("--selectable-text", "--output", "logo.png"), "--selectable-text is for .svg"),
         (("absent.npz",), "absent.npz is no attribution result"),
     ],
 )
@@ -186,3 +203,92 @@ def test_sites_of_another_sequence_are_refused(tmp_path: Path) -> None:
     bed.write_text("chr1\t12\t20\tGATA1\n")
     done = invoke(saved(tmp_path), "--sites", bed, "--output", tmp_path / "logo.svg")
     assert "0 sequences are named 'chr1'" in str(done.exception)
+
+
+def of_ism(folder: Path, convention: str, shape: tuple[int, ...] = ()) -> Path:
+    """Save predictions of mutations, as methods of mutagenesis give them."""
+    one_hot = DNA.one_hot(SEQUENCES)
+    generator = np.random.default_rng(1)
+    reference = generator.normal(size=(2, *shape))
+    letters = one_hot.reshape(*one_hot.shape, *[1] * len(shape))
+    changes = (1 - letters) * generator.normal(size=(*one_hot.shape, *shape))
+    metadata = {
+        "method": "fastism",
+        "alphabet": "ACGT",
+        "length": LENGTH,
+        "outputs": [{"name": "profile", "shape": list(shape)}],
+        "convention": convention,
+    }
+    predictions = reference[:, None, None] + changes
+    result = AttributionResult(one_hot, np.arange(LENGTH), metadata, {"profile": predictions}, {"profile": reference})
+    return result.save(folder / f"{convention}.npz")
+
+
+@pytest.mark.parametrize(
+    ("convention", "options"),
+    [
+        *((convention, ()) for convention in CONVENTIONS),
+        *((convention, ("--heat-map",)) for convention in CONVENTIONS),
+        ("delta", ("--hypothetical",)),
+        ("centred", ("--hypothetical",)),
+    ],
+)
+def test_every_convention_has_letters_and_a_caption(tmp_path: Path, convention: str, options: tuple[str, ...]) -> None:
+    output = tmp_path / "logo.svg"
+    done = invoke(of_ism(tmp_path, convention), "--output", output, "--range", "0:20", "--selectable-text", *options)
+    assert done.exit_code == 0, done.output
+    texts = ["".join(text.itertext()) for text in ElementTree.parse(output).iter("{http://www.w3.org/2000/svg}text")]
+    words = " ".join(" ".join(texts).split())
+    assert f"({convention})." in words
+    changes = convention in ("delta", "max-abs", "l2")
+    assert ("change of the" in texts or "change of the prediction" in texts) is (changes and bool(options))
+    drawn = output.read_text()
+    assert sum(drawn.count(f"fill: {colour.lower()}") for colour in NUCLEOTIDES.values()) >= 4
+    description = ElementTree.parse(output).getroot().findtext("{http://www.w3.org/2000/svg}desc", "")
+    assert "positions 0 to 20" in description
+    assert "fastISM: highest" in description
+
+
+def test_captions_headings_and_titles_of_files(tmp_path: Path) -> None:
+    output = tmp_path / "logo.svg"
+    settings = ("--output", output, "--selectable-text", "--wrap", "25", "--width", "two-columns")
+    assert invoke(of_ism(tmp_path, "centred"), *settings, "--caption", "Mine.", "--heading", "Both").exit_code == 0
+    drawn = output.read_text()
+    assert "<title>Both</title>" in drawn
+    assert ">Mine.<" in drawn
+    assert "centred" not in drawn
+    assert drawn.count(">score<") == 3
+    assert invoke(of_ism(tmp_path, "centred"), *settings, "--caption", "").exit_code == 0
+    assert "centred" not in output.read_text()
+
+
+@pytest.mark.parametrize("statistic", ["largest", "mean"])
+def test_influence_maps(tmp_path: Path, statistic: str) -> None:
+    path, output = of_ism(tmp_path, "centred", (30,)), tmp_path / "map.svg"
+    done = invoke(path, "--influence", statistic, "--output", output, "--target", "profile", "--selectable-text")
+    assert done.exit_code == 0, done.output
+    drawn = output.read_text()
+    assert "output position (0-based)" in drawn
+    assert "Influence maps of positions 0 to 60" in drawn
+    assert ("the mean change" in drawn) is (statistic == "mean")
+
+
+def test_logomaker_draws_on_request(tmp_path: Path) -> None:
+    output = tmp_path / "logo.svg"
+    styles = ("--renderer", "logomaker", "--colour-scheme", "classic", "--glyph-style", "fade_below=0.5")
+    done = invoke(saved(tmp_path), "--output", output, "--range", "0:10", *styles)
+    assert done.exit_code == 0, done.output
+    drawn = output.read_text()
+    assert "fill: #ffa600" in drawn
+    assert "opacity: 0.5" in drawn
+
+
+def test_scores_of_the_reference_letters_only_have_no_heat_map(tmp_path: Path) -> None:
+    path = saved(tmp_path, projected=True)
+    assert invoke(path, "--output", tmp_path / "logo.svg").exit_code == 0
+    for option in ("--heat-map", "--hypothetical"):
+        done = invoke(path, "--output", tmp_path / "other.svg", option)
+        assert f"{option} takes hypothetical scores (of every letter), but DeepSHAP holds" in str(done.exception)
+    done = invoke(saved(tmp_path, projected=True, convention="delta"), "--output", tmp_path / "other.svg")
+    assert "all zero by the convention 'delta'" in str(done.exception)
+    assert not (tmp_path / "other.svg").exists()

@@ -66,3 +66,58 @@ def test_scores_of_zero_are_white() -> None:
 def test_letters_of_another_shape_are_refused() -> None:
     with pytest.raises(InvalidInputError, match=r"must be \(4, 12\).*not shape \(4, 11\)"):
         heat_map_figure({"a": SCORES}, PRESENT[:, 1:])
+
+
+CHANGES = SCORES - np.where(PRESENT, SCORES, 0).sum(axis=0)
+"""Scores by the convention ``delta``: exactly zero at the letters that are there."""
+
+
+def _heights(axes: Axes) -> list[float]:
+    """Return the ends away from zero of the letters, in no order."""
+    ends = []
+    for patch in axes.patches:
+        vertices = np.asarray(patch.get_path().vertices)
+        for position in np.unique(np.round(vertices[:, 0])):
+            own = vertices[np.round(vertices[:, 0]) == position, 1]
+            ends.append(float(own[np.abs(own).argmax()]))
+    return sorted(ends)
+
+
+@pytest.mark.parametrize(("convention", "sign"), [("delta", -1), ("l2", 1), ("max-abs", 1)])
+def test_letters_that_score_zero_by_definition_stand_as_high_as_the_others_change(convention: str, sign: int) -> None:
+    scores = CHANGES if convention == "delta" else np.abs(CHANGES)
+    figure = heat_map_figure({"a": scores}, PRESENT, convention=convention)
+    expected = sorted(sign * column[~there].mean() for column, there in zip(scores.T, PRESENT.T, strict=True))
+    assert _heights(figure.axes[0]) == pytest.approx(expected)
+    assert figure.axes[0].get_ylabel() == "score"
+    # Sizes have no sign, and no colours of raising and lowering.
+    low, _ = _mesh(figure.axes[1]).get_clim()
+    assert (low == 0) is (convention != "delta")
+    assert _mesh(figure.axes[1]).get_cmap().name == ("RdBu_r" if convention == "delta" else "Greys")
+
+
+def test_changes_that_are_not_said_to_be_such_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match=r"'b' are zero at every letter that is there.*convention='delta'"):
+        heat_map_figure({"a": SCORES, "b": CHANGES}, PRESENT)
+    heat_map_figure({"a": SCORES, "b": CHANGES}, PRESENT, convention={"b": "delta"})
+    heat_map_figure({"a": 0 * SCORES}, PRESENT)
+
+
+@pytest.mark.parametrize(
+    ("convention", "factor", "label"),
+    [
+        (None, 1, "score"),
+        ("centred", 1e-8, "score (×10⁻⁸)"),
+        ("delta", 1, "change of the prediction"),
+        ("delta", 1e6, "change of the prediction (×10⁶)"),
+    ],
+)
+def test_colour_bars_say_what_colours_are(convention: str | None, factor: float, label: str) -> None:
+    scores = factor * (CHANGES if convention == "delta" else SCORES)
+    figure = heat_map_figure({"a": scores}, PRESENT, convention=convention)
+    figure.draw_without_rendering()
+    bar = figure.axes[2]
+    assert " ".join(bar.get_ylabel().split()) == label
+    texts = [text.get_text() for text in bar.get_yticklabels()]
+    assert "0" in {text.rstrip("0").rstrip(".") or "0" for text in texts}
+    assert len(set(texts)) == len(texts)
