@@ -13,7 +13,7 @@ import pytest
 from attribution_bench_plugins.fastism.kernels import code_cache as caching
 from attribution_bench_plugins.fastism.kernels import machine
 from attribution_bench_plugins.fastism.kernels.code_cache import OFF, PREFIX, VARIABLE, CodeCache, code_cache
-from attribution_bench_plugins.fastism.kernels.machine import Compiled, packed
+from attribution_bench_plugins.fastism.kernels.machine import FUNCTION, Compiled, packed
 
 llvmlite = pytest.importorskip("llvmlite")
 
@@ -46,7 +46,7 @@ def adding(number: int) -> Any:
 
     integer = ir.IntType(64)
     module = ir.Module()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [integer.as_pointer()]), "add")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [integer.as_pointer()]), FUNCTION)
     builder = ir.IRBuilder(function.append_basic_block())
     place = function.args[0]
     builder.store(builder.add(builder.load(place), ir.Constant(integer, number)), place)
@@ -57,7 +57,7 @@ def adding(number: int) -> Any:
 def result(number: int) -> int:
     """Return 40 plus a number, as a function does that is compiled or read."""
     arguments: ctypes.Array[ctypes.c_int64] = packed([40])
-    Compiled(adding(number))(arguments)
+    Compiled(f"add {number}", lambda: adding(number))(arguments)
     return arguments[0]
 
 

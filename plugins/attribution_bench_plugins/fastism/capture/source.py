@@ -18,7 +18,6 @@ from attribution_bench.models.torch_model import TorchSequenceModel, select_tens
 from attribution_bench.models.torch_state import change_counter, named_tensors
 from attribution_bench.request import Request
 from attribution_bench_plugins.fastism.capture.errors import CaptureError
-from attribution_bench_plugins.fastism.capture.from_torch import capture
 from attribution_bench_plugins.fastism.capture.graph_builder import BATCH_SIZES
 from attribution_bench_plugins.fastism.execution.unmutated import run_graph
 from attribution_bench_plugins.fastism.graph.ir import Graph
@@ -124,6 +123,8 @@ class TorchSource(Source):
         self.dtypes = model.computing_dtypes | {self.dtype}
 
     def capture(self, length: int, extras: tuple[NDArray[Any], ...], outputs: tuple[OutputSpec, ...]) -> Graph:
+        from attribution_bench_plugins.fastism.capture.from_torch import capture  # imports much of PyTorch's compiler
+
         one_hot, rows = self._examples(COMPARED_ROWS, length, extras)
         inputs = self.sequences(one_hot), *map(self.tensor, rows)
         names, place = [output.name for output in outputs], self.model.sequence_place
@@ -172,6 +173,8 @@ class KerasSource(Source):
         one_hot, rows = self._examples(sum(BATCH_SIZES), length, extras)
         tensors = tuple(map(self.tensor, rows))
         if self.library.on_torch and self.library.functional(self.model.model) is None:
+            from attribution_bench_plugins.fastism.capture.from_torch import capture
+
             names = [output.name for output in outputs]
             return capture(_AsModule(self.model), self.sequences(one_hot), tensors, names)
         graph, examples = capture_keras(self.model, self.sequences(one_hot), tensors)
