@@ -227,7 +227,7 @@ def _seen_in_double(model: CheckedModel, rows: Rows, kind: Kind) -> Finding | No
 
 
 def _observed_anew(model: CheckedModel, rows: Rows) -> Observed:
-    """Predict rows as at first, and the first of them twice: what a model keeps from call to call changes any of them."""
+    """Predict rows as at first, and the first of them twice: what is kept from call to call may change any of them."""
     with model.inference(), model.undisturbed() as disturbance:
         observed = _observed(model, rows, _predicted(model, rows), disturbance)
         if disturbance.draws:

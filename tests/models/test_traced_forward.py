@@ -156,7 +156,7 @@ def test_layers_of_a_library_are_compared_once(library: Any) -> None:
     model, x = as_sequence_model(Turned(library).network), one_hot(6)
     counts = [eager_rows(model, lambda: model.predict(x)) for _ in range(4)]
     # Layers note in themselves that they have been called for the first time.
-    assert counts[0] == 1 and counts[2:] == [0, 0]
+    assert [counts[0], *counts[2:]] == [1, 0, 0]
     model.model.set_weights([weight + 0.1 for weight in model.model.get_weights()])
     assert eager_rows(model, lambda: assert_eager(model, x)) == 0
 
@@ -174,14 +174,15 @@ def test_what_layers_of_a_library_hold_is_noticed(library: Any, change: Callable
     assert np.abs(model.predict(x)["output"] - before[1]).max() > 1e-3
 
 
-def test_functions_of_ones_own_are_compared_in_each_use(library: Any) -> None:
-    factor = 2.0
-    layers = library.layers
-    for own in (layers.Lambda(lambda x: x * factor), layers.Activation(lambda x: x * factor)):
-        network = library.Sequential([layers.Input((LENGTH, 4)), own, layers.Dense(2)])
-        model, x = as_sequence_model(network), one_hot(6)
-        for factor in (2.0, 3.0):  # noqa: B007 - the functions read it
-            assert_eager(model, x)
+@pytest.mark.parametrize("kind", ["Lambda", "Activation"])
+def test_functions_of_ones_own_are_compared_in_each_use(library: Any, kind: str) -> None:
+    layers, factors = library.layers, [2.0]
+    own = getattr(layers, kind)(lambda x: x * factors[-1])
+    network = library.Sequential([layers.Input((LENGTH, 4)), own, layers.Dense(2)])
+    model, x = as_sequence_model(network), one_hot(6)
+    for factor in (2.0, 3.0, 4.0):
+        factors.append(factor)
+        assert_eager(model, x)
 
 
 def test_random_numbers_of_python_are_drawn_anew(library: Any) -> None:

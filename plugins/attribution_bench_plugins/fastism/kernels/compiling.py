@@ -37,7 +37,7 @@ def compiled(name: str, *settings: Any) -> Compiled:
 
 @cache
 def _compile(name: str, *settings: Any) -> Compiled:
-    origin = f"{source_digest(files(__package__))}\n{name}{settings!r}"
+    origin = f"{_own_digest()}\n{name}{settings!r}"
     with collection_paused():
         return Compiled(origin, lambda: _module(name, *settings))
 
@@ -63,6 +63,10 @@ def _module(name: str, *settings: Any) -> Any:
 
 
 @cache
+def _own_digest() -> str:
+    return source_digest(files(__package__))
+
+
 def source_digest(folder: Traversable) -> str:
     """Return a digest of the modules in a folder: what writes code, so that other versions of it share no code."""
     digest = hashlib.sha256()
