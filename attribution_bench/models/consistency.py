@@ -122,7 +122,7 @@ class Rows:
 def checked_outputs(
     model: CheckedModel, one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...], *, go_on: bool
 ) -> tuple[OutputSpec, ...]:
-    """Return a model's outputs once it is known to predict each row by itself. Call it in inference; five rows are run.
+    """Return a model's outputs once it is known to predict each row by itself. Call it in inference; four rows are run.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def _examples(one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> Rows:
 
 
 def _observed(model: CheckedModel, rows: Rows, together: Outputs, disturbance: Disturbance) -> Observed:
-    """Predict each row alone as well as in the batch, and the first one, or all where numbers are drawn, again."""
+    """Predict each row alone as well as in the batch, and all of them again where numbers are drawn."""
     singles = []
     for row in range(len(rows)):
         try:
@@ -190,8 +190,6 @@ def _observed(model: CheckedModel, rows: Rows, together: Outputs, disturbance: D
     pairs: list[tuple[Kind, int, Outputs, Outputs]] = []
     if disturbance.draws:
         pairs += [("chance", 0, _predicted(model, rows), together) for _ in range(AGAIN)]
-    else:
-        pairs.append(("memory", 0, _predicted(model, rows[:1]), singles[0]))
     pairs += [("batch", row, _row(together, row), single) for row, single in enumerate(singles)]
     same = {name: [single[name] for single in singles] for name in together}
     every = {
@@ -229,8 +227,13 @@ def _seen_in_double(model: CheckedModel, rows: Rows, kind: Kind) -> Finding | No
 
 
 def _observed_anew(model: CheckedModel, rows: Rows) -> Observed:
+    """Predict rows as at first, and the first of them twice: what is kept from call to call may change any of them."""
     with model.inference(), model.undisturbed() as disturbance:
-        return _observed(model, rows, _predicted(model, rows), disturbance)
+        observed = _observed(model, rows, _predicted(model, rows), disturbance)
+        if disturbance.draws:
+            return observed
+        twice = _predicted(model, rows[:1]), _predicted(model, rows[:1])
+        return replace(observed, pairs=[("memory", 0, *twice), *observed.pairs])
 
 
 def _more(rows: Rows) -> Rows:

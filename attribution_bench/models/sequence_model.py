@@ -181,8 +181,8 @@ class SequenceModel(abc.ABC):
     def checked_outputs(self, one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...] = ()) -> tuple[OutputSpec, ...]:
         """Return the outputs' names and shapes for sequences (N, A, L); call it within `inference`.
 
-        At first use, and after a change of modes or weights, five rows are run in four batches instead of two zero ones
-        in one, to see that each is predicted by itself.
+        At first use, and after a change of modes or weights, four rows are run in three batches instead of two zero
+        ones in one, to see that each is predicted by itself.
 
         Raises
         ------

@@ -1,11 +1,12 @@
 """Traced forward passes of TensorFlow models: one TensorFlow graph for any number of rows."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+from attribution_bench.models.keras_settings import are_same
 from attribution_bench.models.sequence_model import Tensor
 
 Forward: TypeAlias = Callable[[Tensor, tuple[Tensor, ...]], dict[str, Tensor]]
@@ -29,7 +30,7 @@ class TracedForward:
 
     A graph skips what Python does between a model's operations: a recurrent layer of 100 steps takes a hundredth of its
     eager time, and intermediate results are freed sooner. What Python decides while it is traced stays decided, so that
-    `renew` has the next batch compared with the eager pass, for each use of the model.
+    `renew` has the next batch compared with the eager pass, for each use of a model that may have been changed.
 
     Parameters
     ----------
@@ -42,10 +43,17 @@ class TracedForward:
         self._graphs: dict[Key, Forward] = {}
         self._eager: set[Key] = set()
         self._compared: set[Key] = set()
+        self._held: tuple[Any, ...] | None = None
+        """What the model held when the graphs were compared."""
 
-    def renew(self) -> None:
-        """Have every graph compared with the eager pass once more: the model may have been changed since."""
-        self._compared.clear()
+    def renew(self, held: tuple[Any, ...] | None) -> None:
+        """Have every graph compared with the eager pass once more, unless the model is known to be as it was.
+
+        `held` is what it holds now, see `held_values`; None where that does not tell.
+        """
+        if held is None or self._held is None or not are_same(held, self._held):
+            self._compared.clear()
+        self._held = held
 
     def __call__(self, x: Tensor, extras: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Run the model on rows of any number; raises what the eager pass raises."""

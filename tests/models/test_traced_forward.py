@@ -104,6 +104,87 @@ def test_a_changed_model_is_traced_anew(library: Any) -> None:
     assert np.abs(model.predict(x)["output"] - before).max() > 0.1
 
 
+class Turned:
+    """What a user may change of a model of library layers between two uses, each of which changes its predictions."""
+
+    def __init__(self, library: Any) -> None:
+        layers, self.library = library.layers, library
+        self.inner = layers.Dense(5, activation="tanh")
+        self.nested = library.Sequential([layers.Input((LENGTH, 4)), self.inner])
+        given = library.Input((LENGTH, 4))
+        self.scale = layers.Rescaling(2.0)
+        self.pool = layers.AveragePooling1D(3, strides=2, padding="same")
+        hidden = self.scale(self.pool(self.nested(given)))
+        self.last = layers.Dense(3, bias_initializer="ones")
+        self.network = library.Model(given, self.last(layers.Flatten()(hidden)))
+
+    def scaled(self) -> None:
+        self.scale.scale = 3.0
+
+    def activation_of_a_nested_model(self) -> None:
+        self.inner.activation = self.library.activations.relu
+
+    def activation_of_ones_own(self) -> None:
+        self.last.activation = lambda x: -x
+
+    def size_of_a_pool(self) -> None:
+        self.pool.pool_size = (5,) if isinstance(self.pool.pool_size, tuple) else 5
+
+    def call_of_an_instance(self) -> None:
+        call = self.scale.call
+        self.scale.call = lambda x: call(x) + 1
+
+    def no_bias(self) -> None:
+        self.last.use_bias, self.last.bias = False, None
+
+
+def eager_rows(model: SequenceModel, call: Callable[[], object]) -> int:
+    """Return how many times a call runs the model on rows whose number is known, as graphs do not."""
+    forward, counts = model._traced._forward, []  # type: ignore[attr-defined]
+
+    def counted(x: Any, extras: Any) -> Any:
+        counts.append(x.shape[0])
+        return forward(x, extras)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(model._traced, "_forward", counted)  # type: ignore[attr-defined]
+        call()
+    return sum(count is not None for count in counts)
+
+
+def test_layers_of_a_library_are_compared_once(library: Any) -> None:
+    model, x = as_sequence_model(Turned(library).network), one_hot(6)
+    counts = [eager_rows(model, lambda: model.predict(x)) for _ in range(4)]
+    # Layers note in themselves that they have been called for the first time.
+    assert [counts[0], *counts[2:]] == [1, 0, 0]
+    model.model.set_weights([weight + 0.1 for weight in model.model.get_weights()])
+    assert eager_rows(model, lambda: assert_eager(model, x)) == 0
+
+
+CHANGES = [change for name, change in vars(Turned).items() if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=[change.__name__ for change in CHANGES])
+def test_what_layers_of_a_library_hold_is_noticed(library: Any, change: Callable[[Turned], None]) -> None:
+    turned, x = Turned(library), one_hot(6)
+    model = as_sequence_model(turned.network)
+    before = [model.predict(x)["output"] for _ in range(2)]
+    change(turned)
+    assert_eager(model, x)
+    assert np.abs(model.predict(x)["output"] - before[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["Lambda", "Activation"])
+def test_functions_of_ones_own_are_compared_in_each_use(library: Any, kind: str) -> None:
+    layers, factors = library.layers, [2.0]
+    own = getattr(layers, kind)(lambda x: x * factors[-1])
+    network = library.Sequential([layers.Input((LENGTH, 4)), own, layers.Dense(2)])
+    model, x = as_sequence_model(network), one_hot(6)
+    for factor in (2.0, 3.0, 4.0):
+        factors.append(factor)
+        assert_eager(model, x)
+
+
 def test_random_numbers_of_python_are_drawn_anew(library: Any) -> None:
     random = np.random.default_rng(0)
     network, _ = layer_of(library, lambda x: tf.reduce_sum(x, 2) + float(random.normal()))

@@ -2,9 +2,8 @@
 
 A model of SpliceAI's size takes 10,101 letters in batches of 16 rows, once by ``predict`` of Keras and once as standard
 ISM runs it, each in a process of its own. Printed are the peak memory that 16 rows take beyond the loaded model, and
-the processor's seconds of 16 and of 64 rows on one thread, in later uses of the model: the least of two. One row of
-each use is compared with the eager pass, which weighs on short uses. Exits with 1 where the memory is more than 1.2
-times, or the time of 64 rows more than 1.1 times Keras' own.
+the processor's seconds of 16 and of 64 rows on one thread, in later uses of the model: the least of three. Exits with 1
+where the memory is more than 1.2 times, or either time more than 1.1 times Keras' own.
 """
 
 import json
@@ -21,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 MOST_MEMORY, MOST_SECONDS = 1.2, 1.1
-LETTERS, BATCH, ROWS, ROUNDS = 10_101, 16, 64, 2
+LETTERS, BATCH, ROWS, ROUNDS = 10_101, 16, 64, 3
 STAGES = ((11, 1), (11, 4), (21, 10), (41, 25))
 CHANNELS, CONTEXT = 32, 5000
 WAYS = ("predict of Keras", "full passes")
@@ -95,9 +94,9 @@ def main() -> int:
         table.add_row(way, f"{peak / 1e9:.2f}", f"{few:.2f}", f"{many:.2f}")
     ratios = [ours / keras for keras, ours in zip(*found.values(), strict=True)]
     table.add_row("ratio", *(f"{ratio:.2f}" for ratio in ratios))
-    table.add_row("at most", f"{MOST_MEMORY}", "", f"{MOST_SECONDS}")
+    table.add_row("at most", f"{MOST_MEMORY}", f"{MOST_SECONDS}", f"{MOST_SECONDS}")
     Console().print(table)
-    return int(ratios[0] > MOST_MEMORY or ratios[2] > MOST_SECONDS)
+    return int(ratios[0] > MOST_MEMORY or max(ratios[1:]) > MOST_SECONDS)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from attribution_bench.attribution import RawAttribution, Request, Tags, further
 from attribution_bench.deprecation import renamed_options, warn_renamed
 from attribution_bench.errors import InvalidInputError, MissingDependencyError
 from attribution_bench.fastism import Local
+from attribution_bench.garbage import collection_paused
 from attribution_bench.mutagenesis import InSilicoMutagenesis, RawMutagenesis
 from attribution_bench.mutations import Edit
 
@@ -122,7 +123,8 @@ class FastISM(InSilicoMutagenesis):
     @cached_property
     def engine(self) -> "Engine":
         """The engine of the model, made at first use: it imports PyTorch. Another may be put in its place."""
-        from attribution_bench_plugins.fastism.engine import Engine, Options
+        with collection_paused():
+            from attribution_bench_plugins.fastism.engine import Engine, Options
 
         return Engine(self.model, Options(**self.options))
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 import pytest
 
 from attribution_bench_plugins.fastism.kernels import code_cache as caching
-from attribution_bench_plugins.fastism.kernels import machine
+from attribution_bench_plugins.fastism.kernels import compiling, machine
 from attribution_bench_plugins.fastism.kernels.code_cache import OFF, PREFIX, VARIABLE, CodeCache, code_cache
-from attribution_bench_plugins.fastism.kernels.machine import Compiled, packed
+from attribution_bench_plugins.fastism.kernels.compiling import source_digest
+from attribution_bench_plugins.fastism.kernels.epilogue import Epilogue, EpilogueStep
+from attribution_bench_plugins.fastism.kernels.machine import FUNCTION, Compiled, packed
+from attribution_bench_plugins.fastism.kernels.register_tile import RegisterTile
 
 llvmlite = pytest.importorskip("llvmlite")
 
@@ -46,7 +50,7 @@ def adding(number: int) -> Any:
 
     integer = ir.IntType(64)
     module = ir.Module()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [integer.as_pointer()]), "add")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [integer.as_pointer()]), FUNCTION)
     builder = ir.IRBuilder(function.append_basic_block())
     place = function.args[0]
     builder.store(builder.add(builder.load(place), ir.Constant(integer, number)), place)
@@ -57,7 +61,7 @@ def adding(number: int) -> Any:
 def result(number: int) -> int:
     """Return 40 plus a number, as a function does that is compiled or read."""
     arguments: ctypes.Array[ctypes.c_int64] = packed([40])
-    Compiled(adding(number))(arguments)
+    Compiled(f"add {number}", lambda: adding(number))(arguments)
     return arguments[0]
 
 
@@ -72,6 +76,38 @@ def test_code_is_compiled_once(folder: Path, compilations: list[str]) -> None:
     assert len(list(folder.iterdir())) == 2
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)} == {0o700}
+
+
+def test_code_that_is_found_is_not_written_again(folder: Path) -> None:
+    result(2)
+    arguments: ctypes.Array[ctypes.c_int64] = packed([40])
+    Compiled("add 2", lambda: pytest.fail("its module was made"))(arguments)
+    assert arguments[0] == 42
+
+
+def test_other_versions_of_what_writes_code_share_none(tmp_path: Path) -> None:
+    def digest(**texts: str) -> str:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        for name, text in texts.items():
+            (folder / f"{name}.py").write_text(text)
+        (folder / "__pycache__").mkdir()
+        return source_digest(folder)
+
+    known = digest(loops="a = 1", pool="b = 2")
+    assert digest(loops="a = 1", pool="b = 2") == known
+    others = [digest(loops="a = 1", pool="b = 3"), digest(loops="a = 1"), digest(loop="a = 1", pool="b = 2"), digest()]
+    assert len({known, *others}) == 1 + len(others)
+
+
+@pytest.mark.parametrize("steps", [("rectify",), ("rectify", "add"), ("add", "rectify")])
+def test_kernels_of_other_settings_share_no_code(folder: Path, steps: tuple[EpilogueStep, ...]) -> None:
+    tile = RegisterTile(4, 1, 2)
+    for count, settings in enumerate([(tile, Epilogue(steps)), (tile, Epilogue(steps, value=True))], 1):
+        compiling._compile.__wrapped__("direct", "float", *settings)
+        assert len(list(folder.iterdir())) == count
+    compiling._compile.__wrapped__("direct", "double", tile, Epilogue(steps))
+    compiling._compile.__wrapped__("direct", "float", RegisterTile(4, 1, 3), Epilogue(steps))
+    assert len(list(folder.iterdir())) == 4
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

@@ -42,7 +42,7 @@ def capture(
     model
         A SequenceModel over a Keras 3 or Keras 2 model.
     sequences, extras
-        Five sequences in the model's own layout, and as many rows of its further inputs: examples of two and of three.
+        Three sequences in the model's own layout, and as many rows of its further inputs: examples of two and of one.
 
     Raises
     ------

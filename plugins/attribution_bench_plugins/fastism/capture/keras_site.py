@@ -59,6 +59,8 @@ REDUCTIONS: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
 )
 ROUNDING = 1000
 """Units in the last place by which two computations of a function may differ."""
+COMPARED_VALUES = 2**14
+"""Values, at equal distances, for which a function of single elements is compared with the library's."""
 IN_PLACE: Mapping[Callable[..., Tensor], Callable[..., Tensor]] = MappingProxyType(
     {torch.sigmoid: torch.sigmoid_, torch.tanh: torch.tanh_, torch.exp: torch.exp_}
 )
@@ -178,7 +180,9 @@ class Site:
         return self.library.to_torch(function(self.library.to_keras(x)), self.device)
 
     def _agree(self, node: str, function: Callable[[Tensor], Tensor], own: Callable[..., Any]) -> bool:
-        x = self.value(node)
+        whole = self.value(node)
+        every = whole.reshape(1, -1, *[1] * (whole.dim() - 2))
+        x = every[:, :: max(1, whole.numel() // COMPARED_VALUES)]
         with torch.no_grad():
             found, expected = function(x), self.by_library(own, x)
         if found.dtype != expected.dtype or not found.dtype.is_floating_point:

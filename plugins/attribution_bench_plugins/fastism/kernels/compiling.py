@@ -1,6 +1,9 @@
 """Compilation of kernels: each function is compiled by LLVM once a machine, and loaded once a process."""
 
+import hashlib
 from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from threading import Lock
 from typing import Any, Literal
 
@@ -34,6 +37,13 @@ def compiled(name: str, *settings: Any) -> Compiled:
 
 @cache
 def _compile(name: str, *settings: Any) -> Compiled:
+    origin = f"{_own_digest()}\n{name}{settings!r}"
+    with collection_paused():
+        return Compiled(origin, lambda: _module(name, *settings))
+
+
+def _module(name: str, *settings: Any) -> Any:
+    """Return the module of a function, which takes longer to be written than machine code to be loaded."""
     # The modules that write code import llvmlite, which is optional: they are imported once something is compiled.
     from attribution_bench_plugins.fastism.kernels.direct_code import DirectCode
     from attribution_bench_plugins.fastism.kernels.overlap_add_code import OverlapAddCode
@@ -49,5 +59,19 @@ def _compile(name: str, *settings: Any) -> Compiled:
         "total": TotalCode,
         "program": ProgramCode,
     }
-    with collection_paused():
-        return Compiled(codes[name](*settings).module)
+    return codes[name](*settings).module
+
+
+@cache
+def _own_digest() -> str:
+    return source_digest(files(__package__))
+
+
+def source_digest(folder: Traversable) -> str:
+    """Return a digest of the modules in a folder: what writes code, so that other versions of it share no code."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.name.endswith((".py", ".pyc")):
+            content = file.read_bytes()
+            digest.update(f"{file.name} {len(content)} ".encode() + content)
+    return digest.hexdigest()

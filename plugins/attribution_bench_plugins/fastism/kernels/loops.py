@@ -7,6 +7,8 @@ from typing import Any
 
 from llvmlite import ir
 
+from attribution_bench_plugins.fastism.kernels.machine import FUNCTION
+
 INDEX = ir.IntType(64)
 """The type of indices, sizes and integer parameters."""
 POINTER = ir.PointerType()
@@ -33,7 +35,7 @@ class Code:
     def __init__(self, parameters: Sequence[tuple[str, Any]]) -> None:
         """Begin a function of one argument: the address of its parameters, indices and pointers of 64 bits each."""
         self.module = ir.Module()
-        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), "kernel")
+        self.function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [POINTER]), FUNCTION)
         self.function.attributes.add("nounwind")
         self.builder = ir.IRBuilder(self.function.append_basic_block())
         arguments = self.function.args[0]

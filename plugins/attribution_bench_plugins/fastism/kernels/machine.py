@@ -1,7 +1,7 @@
 """The processor that kernels are compiled for, and the compiler: LLVM, through llvmlite."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +14,8 @@ OLDEST_LLVMLITE = (0, 45)
 """The first version of llvmlite with opaque pointers, which the kernels use."""
 OPTIMISATION = 3
 """LLVM's level."""
+FUNCTION = "kernel"
+"""Name of the function in every module that is compiled."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,11 @@ def host_machine() -> Machine:
 class Compiled:
     """A function in machine code, which is called without the interpreter lock."""
 
-    def __init__(self, module: Any) -> None:
-        """Compile the first function of an llvmlite module; it takes the address of its arguments (see `Code`)."""
+    def __init__(self, origin: str, module: Callable[[], Any]) -> None:
+        """Load the function `FUNCTION` of an llvmlite module from the cache, or have the module made and compile it.
+
+        The function takes the address of its arguments (see `Code`). `origin` is all that decides what the module is.
+        """
         import llvmlite.binding as llvm
 
         llvm.initialize_native_target()
@@ -64,17 +69,16 @@ class Compiled:
         cpu, flags = llvm.get_host_cpu_name(), features.flatten()
         # A new target for each function: the engine that loads its code takes ownership of its target.
         target = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=flags, opt=OPTIMISATION)
-        text = str(module)
         made_by = f"llvmlite {version('llvmlite')}, LLVM {'.'.join(map(str, llvm.llvm_version_info))}, -O{OPTIMISATION}"
-        cache, key = code_cache(), "\n".join([made_by, target.triple, cpu, flags, text])
+        cache, key = code_cache(), "\n".join([made_by, target.triple, cpu, flags, origin])
         code = cache.read(key)
         if code is None:
-            code = _object_code(text, target)
+            code = _object_code(str(module()), target)
             cache.write(key, code)
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)  # It owns the machine code.
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
-        self.address: int = self._engine.get_function_address(module.functions[0].name)
+        self.address: int = self._engine.get_function_address(FUNCTION)
         self._call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.address)
 
     def __call__(self, arguments: "ctypes.Array[ctypes.c_int64]") -> None:
