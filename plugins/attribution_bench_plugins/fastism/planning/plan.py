@@ -232,7 +232,7 @@ class Plan:
 
     def windows(self, positions: Positions, width: int = 1) -> dict[str, Window]:
         """Return the affected range of every windowed node under mutations of a width from these positions on."""
-        windows = {self.graph.input: Window(positions.start, positions.stride, width)}
+        windows = {self.graph.input: positions.window(width)}
         for name, step in self.steps.items():
             if step.operation is not None and step.alias_of == name and name in self.fields:
                 inputs = [windows.get(self.aliases[operand]) for operand in step.node.inputs]

@@ -241,22 +241,13 @@ class Sizer:
 
 
 def phases(positions: Sequence[int], stride: int, most: int) -> Iterator[Positions]:
-    """Yield blocks of at most `most` positions, at a distance that is a multiple of `stride`, which divide `positions`.
-
-    Positions that are spread evenly are in one block, as neighbours are; of any others at least two are.
-    """
+    """Yield blocks of at most `most` positions each; distances of those of a block are multiples of `stride`."""
     by_phase: dict[int, list[int]] = {}
     for position in sorted(positions):
         by_phase.setdefault(position % stride, []).append(position)
     for members in by_phase.values():
-        start = 0
-        while start < len(members):
-            part = members[start : start + most]
-            distance = part[1] - part[0] if len(part) > 1 else stride
-            uneven = (i for i in range(1, len(part)) if part[i] - part[i - 1] != distance)
-            count = next(uneven, len(part))
-            yield Positions(part[0], distance, count)
-            start += count
+        for first in range(0, len(members), most):
+            yield Positions.among(members[first : first + most], stride)
 
 
 def launch_counts(plan: Plan, sizes: Sizes, count: int, positions: Sequence[int], alternatives: int) -> LaunchCounts:
