@@ -1,6 +1,6 @@
 """The linear filter of a convolution: its taps, and the positions that they connect."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from torch import Tensor
@@ -50,10 +50,11 @@ class LinearFilter:
 
     def output_window(self, source: Window) -> Window:
         """Return the affected range of a source window."""
-        repeated = source.repeated(self.upsampling)
-        return replace(
-            repeated, start=repeated.start + self.offset, width=repeated.width + self.reach + 1 - self.upsampling
+        start, width = (
+            source.start * self.upsampling + self.offset,
+            (source.width - 1) * self.upsampling + self.reach + 1,
         )
+        return Window(start, source.step * self.upsampling, width, source.multiples)
 
     def inputs_of_taps(self, source: int, width: int, shift: int) -> list[tuple[int, int]]:
         """Return for each tap the half-open range of input positions that it takes into an output window.

@@ -54,8 +54,8 @@ class Window:
 
     def shared(self, count: int, length: int) -> "Window":
         """Return the smallest range with all of `count` ranges, cut to the sequence; width 0 where that is empty."""
-        low = max(0, min(self.start, self.at(count - 1)))
-        high = min(length, max(self.start, self.at(count - 1)) + self.width)
+        low, high = self.hull(count)
+        low, high = max(0, low), min(length, high)
         return Window(min(low, length), 0, max(0, high - low))
 
     def cut(self, count: int, positions: range) -> "Window":
@@ -71,7 +71,8 @@ class Window:
 
     def overhangs(self, count: int, length: int) -> bool:
         """Whether any of `count` ranges leaves ``[0, length)``."""
-        return min(self.start, self.at(count - 1)) < 0 or max(self.start, self.at(count - 1)) + self.width > length
+        low, high = self.hull(count)
+        return low < 0 or high > length
 
 
 def union(windows: Sequence[Window]) -> Window | None:
