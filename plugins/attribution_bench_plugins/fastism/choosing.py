@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis
 from attribution_bench.mutations import Edit
@@ -106,20 +104,6 @@ class SaturationChoice:
 
     def __init__(self, model: Captured, request: Request) -> None:
         self.model, self.request, self.launches = model, request, model.launches(request)
-        self.covering = request
-        """What windows run: all positions from the first to the last, where irregular ones take more time."""
-        every = np.arange(request.positions[0], request.positions[-1] + 1)
-        if self.launches.blocks > 1 and len(request.positions) < len(every):
-            asked = len(request.positions) * len(request.one_hot)
-            progress = request.progress
-
-            def scaled(done: int, total: int) -> None:
-                progress(done * asked // total, asked)
-
-            covering = replace(request, positions=every, progress=scaled)
-            launches = replace(model.launches(covering), asked=self.launches.asked, batches=self.launches.batches)
-            if windows_run(model.work, launches).work < windows_run(model.work, self.launches).work:
-                self.covering, self.launches = covering, launches
         self.mutations = len(request.one_hot) * len(request.positions)
         self.runs: dict[Kind, Run] = {
             "windows": windows_run(model.work, self.launches),
@@ -151,16 +135,13 @@ class SaturationChoice:
 
         They are expected to be `speedup` times as fast as full passes, by which a part is checked; None for no check.
         """
-        model, call = self.model, self.model.call(self.covering)
+        model, call = self.model, self.model.call(self.request)
         check = None if speedup is None else model.self_check(call, self.launches.asked, speedup)
         sizes = call.sizer.sizes(alternatives_of(self.request, model.plan.letters), self.request.batch_size)
         predicted = timed(model.options.clock, lambda: Saturation(call).run(sizes, check))
         model.costs.windows.add(self.runs["windows"], predicted.seconds - call.tally.check_seconds)
         model.add_check(call)
-        places = np.searchsorted(self.covering.positions, self.request.positions)
-        whole = self.covering is self.request
-        raw = predicted.value
-        return raw if whole else replace(raw, predictions={k: v[:, :, places] for k, v in raw.predictions.items()})
+        return predicted.value
 
     def by_full_passes(self) -> RawAttribution:
         """Return the predictions by full passes."""

@@ -77,8 +77,8 @@ class Saturation:
         total, done = len(request.one_hot) * asked, rows.stop * asked - unmutated.count * len(positions)
 
         def mutated(block: Positions) -> Windowed:
-            at = block.slice
-            return self._mutated(unmutated, Window(block.start, block.stride, 1), device_ref[:, at], device_alt[:, at])
+            at = block.index
+            return self._mutated(unmutated, block.window(1), device_ref[:, at], device_alt[:, at])
 
         def progress(positions_done: int) -> None:
             nonlocal done

@@ -81,7 +81,7 @@ class Substitutions:
         def mutated(block: Positions) -> Windowed:
             numbers = batch.at(block.indices)
             edits = [self.edits[number] for number in numbers.ravel().tolist()]
-            return self._mutated(unmutated, edits, numbers.shape, Window(block.start, block.stride, batch.width))
+            return self._mutated(unmutated, edits, numbers.shape, block.window(batch.width))
 
         def progress(positions: int) -> None:
             self.done += positions * batch.every[:, 0].size

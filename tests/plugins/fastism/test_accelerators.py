@@ -4,6 +4,7 @@ Its ways give the same numbers on a CPU's tensors. Tensors without numbers ("met
 starts, and fail where one waits for a number.
 """
 
+import itertools
 from dataclasses import fields, replace
 from typing import Any
 
@@ -75,13 +76,14 @@ def test_keeps_to_its_budget_in_blocks() -> None:
     starts=st.tuples(st.integers(-6, 6), st.integers(-6, 6)),
     steps=st.tuples(st.integers(-2, 3), st.integers(-2, 3)),
     widths=st.tuples(st.integers(1, 6), st.integers(1, 6)),
-    count=st.integers(1, 5),
+    distances=st.lists(st.integers(1, 4), max_size=4),
 )
 @settings(max_examples=200, deadline=None)
 def test_windows_move_together_as_they_do_one_by_one(
-    starts: tuple[int, int], steps: tuple[int, int], widths: tuple[int, int], count: int
+    starts: tuple[int, int], steps: tuple[int, int], widths: tuple[int, int], distances: list[int]
 ) -> None:
-    old, new = (Window(*of) for of in zip(starts, steps, widths, strict=True))
+    multiples, count = tuple(itertools.accumulate(distances, initial=0)), len(distances) + 1
+    old, new = (Window(*of, multiples) for of in zip(starts, steps, widths, strict=True))
     delta = torch.rand(2, count, 3, old.width, 2, dtype=torch.float64) + 1
     moved, inside = shifted(delta, old, new)
     torch.testing.assert_close(torch.where(inside, moved, 0), regrid(delta, old, new), rtol=0, atol=0)
@@ -130,8 +132,8 @@ def operations(plan: Plan, positions: int) -> int:
     alt = letters[:, :, None].expand(-1, -1, 3)
 
     def mutated(at: Positions) -> MutatedInput:
-        window, ref = Window(at.start, at.stride, 1), letters[:, at.slice]
-        return MutatedInput(unmutated, plan.graph.input, plan.length, window, ref, alt[:, at.slice], plan.letters)
+        ref = letters[:, at.index]
+        return MutatedInput(unmutated, plan.graph.input, plan.length, at.window(1), ref, alt[:, at.index], plan.letters)
 
     with torch.inference_mode(), Workers(1) as workers, Operations() as counted:
         group = GroupRun(Sizer(plan, ACCELERATOR, 4, 2**30), unmutated, workers)

@@ -8,6 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import nn
 
 import attribution_bench as ab
@@ -15,7 +18,7 @@ from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.ops.lazy_window import Program
 from attribution_bench_plugins.fastism.planning.plan import Plan
-from attribution_bench_plugins.fastism.planning.sizes import CPU, SizePolicy, Sizer, phases
+from attribution_bench_plugins.fastism.planning.sizes import CPU, SizePolicy, Sizer, fewest_launches, phases
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Positions, Window
 from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
@@ -63,16 +66,63 @@ def test_positions_that_are_spread(name: str) -> None:
 
 
 def test_blocks_of_spread_positions() -> None:
-    """One block for those that are spread evenly; pairs at worst."""
     assert list(phases(range(7, 100, 10), 1, 50)) == [Positions(7, 10, 10)]
     assert list(phases(range(7, 100, 10), 5, 4)) == [Positions(7, 10, 4), Positions(47, 10, 4), Positions(87, 10, 2)]
-    assert list(phases([3, 4, 5, 9, 13], 1, 50)) == [Positions(3, 1, 3), Positions(9, 4, 2)]
+    assert list(phases([3, 4, 5, 9, 13], 1, 50)) == [Positions(3, 1, 5, (0, 1, 2, 6, 10))]
+    assert list(phases([3, 4, 5, 9, 13], 2, 50)) == [Positions(3, 2, 4, (0, 1, 3, 5)), Positions(4, 2, 1)]
     assert list(phases([0, 1, 2, 3], 2, 50)) == [Positions(0, 2, 2), Positions(1, 2, 2)]
     positions = np.sort(np.random.default_rng(0).choice(1000, 200, replace=False)).tolist()
-    blocks = list(phases(positions, 4, 50))
+    blocks = list(phases(positions, 4, 30))
     assert sorted(position for block in blocks for position in block.indices) == positions
     assert all(block.stride % 4 == 0 for block in blocks)
-    assert len(blocks) <= 102
+    assert len(blocks) == 8
+
+
+POSITION_SETS = st.sets(st.integers(0, 60), min_size=1, max_size=20).map(sorted)
+
+
+@given(POSITION_SETS, st.integers(1, 4), st.integers(-2, 3), st.data())
+@settings(deadline=None)
+def test_some_mutations_of_a_block_keep_their_ranges(
+    positions: list[int], stride: int, step: int, data: st.DataObject
+) -> None:
+    for block in phases(positions, stride, 12):
+        advance = step * block.stride
+        window = Window(7, advance, 3, block.multiples if step else None)
+        times = data.draw(st.integers(1, 4))
+        chosen = data.draw(st.sampled_from([slice(first, None) for first in range(block.count)]))
+        members_of_phases = list(block.phases(times))
+        for members, least in [(chosen, 1), *((members, times) for members in members_of_phases)]:
+            numbers = range(block.count)[members] if isinstance(members, slice) else members
+            part, ranges = block.of(members, least), window.of(members, least)
+            assert part.stride % (block.stride * least) == 0
+            assert list(part.indices) == [block.indices[k] for k in numbers]
+            assert [ranges.at(k) for k in range(part.count)] == [window.at(k) for k in numbers]
+            assert ranges.starts(part.count).tolist() == [window.at(k) for k in numbers]
+            assert ranges.multiples in (part.multiples, None)
+        found = [position for members in members_of_phases for position in block.of(members, times).indices]
+        assert sorted(found) == list(block.indices)
+
+
+@pytest.mark.parametrize("name", ["basset", "bpnet"])
+@pytest.mark.parametrize("count", [1, 8])
+def test_irregular_positions_start_no_more_than_neighbours_and_all(name: str, count: int) -> None:
+    """Neither in blocks as they run nor as they are counted, so that what decides knows it."""
+    length, random = 600, np.random.default_rng(0)
+    plan = plan_of(ab.as_sequence_model(ab.get_model(name)(length)), length)
+    sizer = Sizer(plan, CPU, 4, 2**30)
+
+    def blocks(positions: NDArray[np.int64]) -> int:
+        return len(sizer.blocks(sizer.sizes(3), positions.tolist(), (count, 3), 1))
+
+    def counted(positions: NDArray[np.int64]) -> int:
+        return fewest_launches(plan, count, positions, 3, 32).blocks
+
+    for asked in (20, 50, 100, 200, 500, 590):
+        irregular = np.sort(random.permutation(length)[:asked])
+        near = np.arange((length - asked) // 2, (length + asked) // 2)
+        for launched in (blocks, counted):
+            assert launched(irregular) <= launched(near) <= launched(np.arange(length))
 
 
 def test_dividing_on_the_way_changes_nothing_but_rounding() -> None:
@@ -122,7 +172,7 @@ def test_few_blocks_are_not_made_fewer_than_workers_share_evenly(workers: int, b
 def test_a_phase_shares_the_numbers_of_its_block() -> None:
     delta = torch.arange(2 * 7 * 3 * 4 * 2, dtype=torch.float32).view(2, 7, 3, 4, 2)
     whole = Windowed(None, "x", 100, Window(5, 3, 4), delta=delta, is_masked=True)  # type: ignore[arg-type]
-    phase = whole.phase(1, 3)
+    phase = whole.of(slice(1, None, 3))
     assert phase.window == Window(8, 9, 4)
     assert torch.equal(phase.delta(), delta[:, [1, 4]])
     phase.give_up(Program(Buffers(), {}))
@@ -131,7 +181,10 @@ def test_a_phase_shares_the_numbers_of_its_block() -> None:
     assert delta[:, [0, 2, 3, 5, 6]][:, :, :, 1:].all()
     letters = torch.arange(14).view(2, 7)
     mutation = MutatedInput(None, "x", 100, Window(5, 3, 1), letters, letters[:, :, None], 4)  # type: ignore[arg-type]
-    assert np.array_equal(mutation.phase(1, 3).ref, letters[:, [1, 4]])
+    assert np.array_equal(mutation.of(slice(1, None, 3)).ref, letters[:, [1, 4]])
+    chosen = whole.of((0, 2, 6))
+    assert chosen.window == Window(5, 6, 4, (0, 1, 3))
+    assert torch.equal(chosen.delta(), whole.delta()[:, [0, 2, 6]])
 
 
 def test_a_group_of_sequences_leaves_nothing_behind() -> None:

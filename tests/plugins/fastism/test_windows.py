@@ -153,6 +153,10 @@ def gap(step: Step) -> int:
     return max(spread, stride if step.node.op == "conv_transpose" else 1) - 1
 
 
+IRREGULAR = (1, 2, 5)
+"""Mutations of a phase at irregular distances."""
+
+
 def check_windows(probe: Probe) -> int:
     """Check every position of the input alone, and all of each phase as a block; returns how many windows."""
     plan, alone, checked = probe.plan, {}, 0
@@ -185,7 +189,10 @@ def check_windows(probe: Probe) -> int:
                 shown = not reached or changes & set(expected) or (cut and len(reached) <= spare)
                 assert shown, f"not tight: {where}, changed by its operands {sorted(changes)}"
     for phase in range(min(plan.stride, plan.length)):
-        check_block(probe, Positions(phase, plan.stride, len(range(phase, plan.length, plan.stride))), alone)
+        members = range(phase, plan.length, plan.stride)
+        check_block(probe, Positions(phase, plan.stride, len(members)), alone)
+        if len(members) > IRREGULAR[-1]:
+            check_block(probe, Positions.among([members[k] for k in IRREGULAR], plan.stride), alone)
     return checked
 
 

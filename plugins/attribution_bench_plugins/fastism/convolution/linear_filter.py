@@ -50,8 +50,11 @@ class LinearFilter:
 
     def output_window(self, source: Window) -> Window:
         """Return the affected range of a source window."""
-        start = source.start * self.upsampling + self.offset
-        return Window(start, source.step * self.upsampling, (source.width - 1) * self.upsampling + self.reach + 1)
+        start, width = (
+            source.start * self.upsampling + self.offset,
+            (source.width - 1) * self.upsampling + self.reach + 1,
+        )
+        return Window(start, source.step * self.upsampling, width, source.multiples)
 
     def inputs_of_taps(self, source: int, width: int, shift: int) -> list[tuple[int, int]]:
         """Return for each tap the half-open range of input positions that it takes into an output window.

@@ -1,5 +1,7 @@
 """The run of a group of sequences: a walk over the plan for each block of mutations, then the head for all blocks."""
 
+import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,13 +26,12 @@ class BlockActivations:
 
     def between(self, low: int, stop: int) -> "BlockActivations | None":
         """Return the part of the positions in a range; None where the block has none there."""
-        start, stride = self.positions.start, self.positions.stride
-        first = max(0, -((start - low) // stride))
-        last = min(self.positions.count, -((start - stop) // stride))
-        if first >= last:
+        indices = self.positions.indices
+        members = slice(bisect_left(indices, low), bisect_left(indices, stop))
+        if members.start == members.stop:
             return None
-        positions = Positions(start + first * stride, stride, last - first)
-        return BlockActivations(positions, {name: _part(all_, first, last) for name, all_ in self.windowed.items()})
+        windowed = {name: activation.of(members) for name, activation in self.windowed.items()}
+        return BlockActivations(self.positions.of(members), windowed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +103,10 @@ class GroupRun:
             return
         for activation in windowed.values():
             activation.materialize()
-        times = rest[0].stride // block.stride
-        for first in range(min(times, block.count)):
-            part = block.phase(first, times)
-            given = {name: activation.phase(first, times) for name, activation in windowed.items()}
+        times = math.lcm(rest[0].stride, block.stride) // block.stride
+        for members in block.phases(times):
+            part = block.of(members, times)
+            given = {name: activation.of(members, times) for name, activation in windowed.items()}
             phase = self._interpreter(part.count, interpreter.alternatives, given)
             yield from self._run_stages(phase, part, rest)
 
@@ -145,10 +146,3 @@ class GroupRun:
             else:
                 interpreter.run_step(step, last_uses)
         return list(interpreter.outputs(positions, plan.head_outputs))
-
-
-def _part(activation: Windowed, first: int, last: int) -> Windowed:
-    """Return some mutations of a block."""
-    window = Window(activation.window.at(first), activation.window.step, activation.window.width)
-    delta = activation.delta()[:, first:last]
-    return Windowed(activation.unmutated, activation.source, activation.length, window, delta=delta, is_masked=True)

@@ -71,6 +71,8 @@ def shared_blocks(
     fewest
         Substitutions that a block must hold on average.
     """
+    if fewest > len(edits):
+        return
     grouped: set[int] = set()
     for sequences, numbers in _alike(edits, at_once).items():
         batches, together = [], min(sequences_at_once, len(sequences))

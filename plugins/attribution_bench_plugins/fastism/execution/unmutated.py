@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Set
 from threading import Lock
 from typing import Any, TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -70,7 +71,7 @@ class Padded:
     def view(self, window: Window, count: int) -> Tensor:
         """Return the windows of `count` mutations, (sequences, count, 1, width, channels), without a copy.
 
-        Windows that walk backwards are copied.
+        Windows that walk backwards, and those of irregular positions, are copied.
         """
         if self.length == 1 and window.step == 0 and window.width == 1:
             return self._array(0, 1)[:, None, None].expand(-1, count, -1, -1, -1)
@@ -86,6 +87,9 @@ class Padded:
         part = array[:, margin + low : margin + high]
         if window.step == 0:
             return part[:, None, None].expand(-1, count, -1, -1, -1)
+        if window.multiples is not None:
+            starts = (window.starts(count) - low).tolist()
+            return torch.stack([part[:, start : start + window.width] for start in starts], 1)[:, :, None]
         windows = part.unfold(1, window.width, abs(window.step)).transpose(2, 3)[:, :, None]
         return windows if window.step > 0 else windows.flip(1)
 

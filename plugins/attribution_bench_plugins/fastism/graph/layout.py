@@ -38,7 +38,7 @@ class Layout:
         """How many numbers a position holds."""
         return math.prod(size for _, size in self.channel_sizes)
 
-    @property
+    @cached_property
     def order(self) -> str:
         """The labels of what a position holds, slowest first."""
         return "".join(label for label, _ in self.channel_sizes)
@@ -48,7 +48,7 @@ class Layout:
         """Whether there is more than one position."""
         return any("p" in axis for axis in self.axes)
 
-    @property
+    @cached_property
     def labels(self) -> str:
         """Every label in the order of the axes."""
         return "".join(self.axes)
@@ -179,8 +179,18 @@ class Layout:
 
     def in_order(self, value: Tensor) -> Tensor:
         """Return a framework's tensor with an axis for each label: rows, positions, what a position holds; a view."""
-        split = value.reshape([-1 if label == "n" else self.size(label) or 1 for label in self.labels])
-        return split.permute([self.labels.index(label) for label in "np" + self.order if label in self.labels])
+        sizes, places = self._in_order
+        return (value if sizes is None else value.reshape(sizes)).permute(places)
+
+    @cached_property
+    def _in_order(self) -> tuple[list[int] | None, list[int]]:
+        """The size of each label, -1 for the rows, and the places of the labels in the order of `in_order`.
+
+        None instead of the sizes where every axis has a label already.
+        """
+        split = any(len(axis) != 1 for axis in self.axes)
+        sizes = [-1 if label == "n" else self.size(label) or 1 for label in self.labels] if split else None
+        return sizes, [self.labels.index(label) for label in "np" + self.order if label in self.labels]
 
     def to_framework(self, value: Tensor, shape: Sequence[int | None]) -> Tensor:
         """Return (rows, positions, channels) in the framework's own order and shape, contiguous."""

@@ -14,7 +14,7 @@ from attribution_bench_plugins.fastism.kernels.epilogue import NO_EPILOGUE, Epil
 from attribution_bench_plugins.fastism.kernels.machine import Compiled, packed
 from attribution_bench_plugins.fastism.kernels.window_kernel import PARAMETERS, WindowKernel
 from attribution_bench_plugins.fastism.values.buffers import Buffers
-from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.window import Multiples, Window, as_array
 
 CHUNK_BYTES = 2**20
 """Size of what one kernel reads and writes for a chunk of rows: it fits a core's second-level cache."""
@@ -67,6 +67,12 @@ class KernelCall:
         return self.x.dtype
 
     @property
+    def multiples(self) -> Multiples:
+        """Those of its windows in a block of irregular positions."""
+        windows = (self.source, self.window, self.other_window)
+        return next((window.multiples for window in windows if window is not None and window.multiples), None)
+
+    @property
     def operands(self) -> "list[Tensor | KernelCall]":
         """The deltas on windows that it reads: tensors, or the results of calls before it."""
         return [self.x] if self.other is None else [self.x, self.other]
@@ -117,6 +123,7 @@ def run_calls(
     intermediates = buffers.empty((scratch_row * chunk,), dtype)
     scratch = buffers.empty((max(call.kernel.scratch(call.source) for call in calls),), dtype)
     lists = torch.empty(max(call.kernel.lists() for call in calls), dtype=torch.int64)
+    multiples = as_array(next((m for call in calls if (m := call.multiples) is not None), None), count)
     written: dict[KernelCall, _RowStorage] = {}
     held: list[Tensor] = []  # Copies of operands: their memory is read until all calls have run.
     results: list[Tensor | None] = []
@@ -141,7 +148,7 @@ def run_calls(
             "x_start": source.start, "x_step": source.step, "x_width": source.width,
             "out": out.address, "out_moves": out.moves, "c_out": call.kernel.c_out,
             "out_start": window.start, "out_step": window.step, "out_width": window.width,
-            "count": count, "alternatives": alternatives, "length": call.length,
+            "count": count, "multiples": multiples.ctypes.data, "alternatives": alternatives, "length": call.length,
             "scratch": scratch.data_ptr(), "lists": lists.data_ptr(),
         }  # fmt: skip
         if call.x_unmutated is not None:

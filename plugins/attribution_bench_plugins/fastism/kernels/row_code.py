@@ -38,7 +38,8 @@ class RowCode(Code, abc.ABC):
         """
         b, given = self.builder, self.given
         every = b.add(given["first_row"], row)
-        k = b.srem(b.sdiv(every, given["alternatives"]), given["count"])
+        number_of_mutation = b.srem(b.sdiv(every, given["alternatives"]), given["count"])
+        k = b.load(self.integer_at(given["multiples"], number_of_mutation), typ=INDEX)
         self.x_start = b.add(given["x_start"], b.mul(given["x_step"], k))
         self.out_start = b.add(given["out_start"], b.mul(given["out_step"], k))
         self.other_start = b.add(given["other_start"], b.mul(given["other_step"], k))

@@ -44,6 +44,7 @@ class ToomCookKernel(ConvolutionKernel):
         super().__init__(taps, tile, **arguments)
         self._matrices: dict[Tiling, Matrices] = {}
         self._calls: dict[int, list[dict[str, int]]] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
 
     def laid_out(self, taps: Tensor) -> Tensor:
         """Return the taps as they are: the weights that are read depend on the width of the window."""
@@ -51,7 +52,7 @@ class ToomCookKernel(ConvolutionKernel):
 
     def scratch(self, source: Window) -> int:
         """Return the elements of the values and the products of a group of columns."""
-        return max(self._group(tiling) * self._column_elements(tiling) for _, tiling in self._tilings(source))
+        return self._scratch_and_rows(source)[0]
 
     def calls(self, source: Window) -> list[dict[str, int]]:
         """Return the parameters of a call for the columns that are one position longer, and of one for the others."""
@@ -63,8 +64,17 @@ class ToomCookKernel(ConvolutionKernel):
 
     def least_rows(self, source: Window) -> int:
         """Return the rows that fill a group of columns where the weights do not fit the cache; otherwise 1."""
-        rows = -(-LEAST_GROUP_COLUMNS // self.dilation)
-        return max(1 if self._weights_stay_cached(tiling) else rows for _, tiling in self._tilings(source))
+        return self._scratch_and_rows(source)[1]
+
+    def _scratch_and_rows(self, source: Window) -> tuple[int, int]:
+        """Return `scratch` and `least_rows`, counted once for each width: every block asks."""
+        found = self._sizes.get(source.width)
+        if found is None:
+            tilings, rows = [tiling for _, tiling in self._tilings(source)], -(-LEAST_GROUP_COLUMNS // self.dilation)
+            scratch = max(self._group(tiling) * self._column_elements(tiling) for tiling in tilings)
+            least_rows = max(1 if self._weights_stay_cached(tiling) else rows for tiling in tilings)
+            found = self._sizes.setdefault(source.width, (scratch, least_rows))
+        return found
 
     @property
     def _padded(self) -> int:

@@ -16,18 +16,18 @@ PARAMETERS = (
     *("out", "out_moves", "out_start", "out_step", "out_width", "c_out"),
     *("unmutated", "unmutated_sequence", "scale"),
     *("other", "other_row", "other_moves", "other_start", "other_step", "other_width"),
-    *("count", "alternatives", "length", "scratch", "lists"),
+    *("count", "multiples", "alternatives", "length", "scratch", "lists"),
     *("first", "columns", "inputs", "points", "evaluation", "interpolation", "group"),
 )
 """The parameters of every kernel, in order; a kernel ignores those that it has no use for.
 
 ``*_row`` is the stride from one row to the next, in elements. ``*_moves`` is 1 where a tensor holds all rows, and 0
-where it holds the rows of one chunk only. ``*_sequence`` is the stride from one sequence to the next. The last line is
-of Toom-Cook kernels.
+where it holds the rows of one chunk only. ``*_sequence`` is the stride from one sequence to the next. ``multiples`` are
+those of `Window`, one for each of the `count` mutations. The last line is of Toom-Cook kernels.
 """
 POINTERS = frozenset(
     {
-        *("x", "x_unmutated", "taps", "out", "unmutated", "scale", "other", "scratch", "lists"),
+        *("x", "x_unmutated", "taps", "out", "unmutated", "scale", "other", "multiples", "scratch", "lists"),
         *("evaluation", "interpolation"),
     }
 )

@@ -73,9 +73,7 @@ class FlattenedDense(MergingOperation):
         out = like.new_empty((sequences, total, alternatives, 1, outputs))
         for members in by_width.values():
             # Mutations are ordered by the starts of their windows: those with the same start share one product.
-            starts = np.concatenate(
-                [part.window.start + part.window.step * np.arange(part.shape[1]) for part, _ in members]
-            )
+            starts = np.concatenate([part.window.starts(part.shape[1]) for part, _ in members])
             numbers = np.concatenate([first + np.arange(part.shape[1]) for part, first in members])
             order = np.argsort(starts, kind="stable")
             x = torch.cat([part.delta() for part, _ in members], 1).transpose(0, 1)

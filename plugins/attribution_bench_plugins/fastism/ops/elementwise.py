@@ -62,10 +62,13 @@ class Rectifier(Elementwise):
             return super().run(operands, window, block, preferred_form)
         delta, is_masked = operand.take_raw_delta()
         source, unmutated, count = operand.window, block.unmutated, delta.shape[1]
-        negative = unmutated.derived(operand.source, "negative", lambda x: x.clamp(max=0))
-        floor = unmutated.derived(operand.source, "floor", lambda x: x.clamp(min=0).neg_())
-        delta.add_(negative.view(source, count))
-        torch.maximum(delta, floor.view(source, count), out=delta)
+        if count == 1:  # of the other positions nothing is read
+            view = unmutated.view(operand.source, source, 1)
+            negative, floor = _negative(view), _floor(view)
+        else:
+            negative = unmutated.derived(operand.source, "negative", _negative).view(source, count)
+            floor = unmutated.derived(operand.source, "floor", _floor).view(source, count)
+        torch.maximum(delta.add_(negative), floor, out=delta)
         return self.give(block, source, delta=delta, is_masked=is_masked)
 
 
@@ -135,6 +138,14 @@ class Scaling(Broadcast):
             else:
                 tensors.append(block.constant(known.name, self.node, self.layout, window))
         return self.give(block, window, delta=self.node.call(*tensors))
+
+
+def _negative(x: Tensor) -> Tensor:
+    return x.clamp(max=0)
+
+
+def _floor(x: Tensor) -> Tensor:
+    return x.clamp(min=0).neg_()
 
 
 def product(node: Node, operands: Sequence[Operand]) -> Operation:

@@ -83,7 +83,7 @@ class LocalFunction(Operation):
         rule = self.rule
         width = (window.width - 1 + self.margin) * rule.stride - rule.padding + self.last_tap + 1
         width += (self.source.length - width) % rule.stride
-        return Window((window.start - self.margin) * rule.stride, window.step * rule.stride, width)
+        return Window((window.start - self.margin) * rule.stride, window.step * rule.stride, width, window.multiples)
 
     def _call(self, values: Tensor) -> Tensor:
         """Call the function on (sequences, mutations, alternatives, width, channels)."""

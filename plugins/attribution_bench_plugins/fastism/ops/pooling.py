@@ -58,7 +58,7 @@ class Pool(Operation):
         """Return the receptive field of a window of output positions."""
         start = window.start * self.stride - self.padding
         width = (window.width - 1) * self.stride + self.last_tap + 1 if window.width else 0
-        return Window(start, window.step * self.stride, width)
+        return Window(start, window.step * self.stride, width, window.multiples)
 
     def taps(self, x: Tensor, width: int) -> list[Tensor]:
         """Return for each tap of the kernel its inputs, (..., width, channels), from those of the receptive field."""
@@ -144,8 +144,7 @@ class AveragePool(Pool):
     def _divisors(self, window: Window, like: Tensor) -> Tensor:
         """Return the divisors on the windows, (count, 1, width, 1)."""
         count, last = like.shape[1], len(self.divisors) - 1
-        starts = window.start + window.step * torch.arange(count)[:, None]
-        positions = (starts + torch.arange(window.width)).clamp(0, last)
+        positions = (torch.as_tensor(window.starts(count))[:, None] + torch.arange(window.width)).clamp(0, last)
         divisors: Tensor = self.divisors[positions].to(like)
         return divisors[:, None, :, None]
 

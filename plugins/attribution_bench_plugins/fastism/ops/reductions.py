@@ -117,12 +117,8 @@ class Maximum(Reduction):
         source, length, name = operand.source, operand.length, type(self).__name__
         before = block.unmutated.summary(source, f"{name} before", self._before)
         after = block.unmutated.summary(source, f"{name} after", self._after)
-        starts = [operand.window.at(k) for k in range(operand.shape[1])]
-        stops = [start + operand.window.width for start in starts]
-        first, last = (
-            torch.tensor([min(max(position, 0), length) for position in positions], device=before.device)
-            for positions in (starts, stops)
-        )
+        starts = torch.as_tensor(operand.window.starts(operand.shape[1]), device=before.device)
+        first, last = (positions.clamp(0, length) for positions in (starts, starts + operand.window.width))
         return self.larger(before.index_select(1, first), after.index_select(1, last))[:, :, None, None]
 
     def _before(self, unmutated: Tensor) -> Tensor:

@@ -63,15 +63,14 @@ class Regrouping(Operation):
         size = int(1 / self.scale)
         start = window.start // size
         stop = -(-(window.start + window.width) // size)
-        return Window(start, window.step // size, stop - start)
+        return Window(start, window.step // size, stop - start, window.multiples)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         operand = only(operands)
         natural, delta = self.affected(operand.window), operand.delta()
         if self.scale < 1:
             size = int(1 / self.scale)
-            aligned = Window(natural.start * size, operand.window.step, natural.width * size)
-            delta = regrid(delta, operand.window, aligned)
+            delta = regrid(delta, operand.window, natural.repeated(size))
         if self.index is not None:
             self.index = self.index.to(delta.device)
             delta = delta.index_select(4, self.index)
@@ -110,7 +109,7 @@ class EveryNth(Operation):
     def affected(self, window: Window) -> Window:
         start = -((self.low - window.start) // self.step)
         stop = -((self.low - window.start - window.width) // self.step)
-        return Window(start, window.step // self.step, max(0, stop - start))
+        return Window(start, window.step // self.step, max(0, stop - start), window.multiples)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         operand = only(operands)
@@ -138,7 +137,8 @@ class Reversal(Operation):
     def affected(self, window: Window) -> Window:
         if not self.mirrored:
             return window
-        return Window(self.layout.length - window.start - window.width, -window.step, window.width)
+        start = self.layout.length - window.start - window.width
+        return Window(start, -window.step, window.width, window.multiples)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         operand = only(operands)
@@ -217,9 +217,9 @@ class PositionChoice(Operation):
         some = starts < stops
         if not some.any():
             return Window(0, 0, 0)
-        advance = window.step * np.arange(count)
+        advance = window.starts(count) - window.start
         start, stop = int((starts - advance)[some].min()), int((stops - advance)[some].max())
-        return Window(start, window.step, stop - start)
+        return Window(start, window.step, stop - start, window.multiples)
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
         operand = only(operands)
@@ -231,7 +231,7 @@ class PositionChoice(Operation):
             moved = operand.window.moved(int(offsets[0]))
             delta = regrid(operand.delta(), moved, window)
             return self.give(block, window, delta=delta.clone() if delta is operand.delta() else delta)
-        at = read - _places(Window(operand.window.start, operand.window.step, 1), count)
+        at = read - operand.window.starts(count)[:, None]
         is_inside &= (at >= 0) & (at < operand.window.width)
         delta = operand.delta()
         index = torch.as_tensor(at.clip(0, operand.window.width - 1), device=delta.device)[:, None, :, None]
@@ -365,4 +365,4 @@ def _chosen(node: Node, operands: Sequence[Operand], axis: int, chosen: Sequence
 
 def _places(window: Window, count: int) -> NDArray[np.int64]:
     """Return the positions of each mutation's range, (count, width)."""
-    return window.start + window.step * np.arange(count)[:, None] + np.arange(window.width)
+    return window.starts(count)[:, None] + np.arange(window.width)

@@ -1,13 +1,16 @@
 """Fusion of a plan's nodes, as foreseen: those computed lazily, and those that are written."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from attribution_bench_plugins.fastism.ops.base import Fusion, LazyOperand
-from attribution_bench_plugins.fastism.planning.plan import Plan
 from attribution_bench_plugins.fastism.values.window import Window
 
+if TYPE_CHECKING:
+    from attribution_bench_plugins.fastism.planning.plan import Plan
 
-def planned_fusion(plan: Plan, windows: Mapping[str, Window]) -> dict[str, Fusion]:
+
+def planned_fusion(plan: "Plan", windows: Mapping[str, Window]) -> dict[str, Fusion]:
     """Return the fusion of each node; `windows` are those of one mutation."""
     found: dict[str, Fusion] = dict.fromkeys(plan.steps, Fusion.NONE)
     for name, step in plan.steps.items():
@@ -25,7 +28,7 @@ def planned_fusion(plan: Plan, windows: Mapping[str, Window]) -> dict[str, Fusio
     return found
 
 
-def materialized_nodes(plan: Plan, windows: Mapping[str, Window]) -> frozenset[str]:
+def materialized_nodes(plan: "Plan", windows: Mapping[str, Window]) -> frozenset[str]:
     """Return the windowed nodes whose results are written for all mutations of a block.
 
     The others stay in a core's cache between the kernels that write and read them.

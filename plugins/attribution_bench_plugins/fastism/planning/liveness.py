@@ -41,4 +41,4 @@ def schedule(steps: Sequence[Step], alias_of: Mapping[str, str], live_out: froze
 def overwritable(step: Step, alias_of: Mapping[str, str], last_uses: frozenset[str]) -> frozenset[str]:
     """Return the operands that a step may overwrite: it is the last to read them, and reads them once."""
     reads = [alias_of[operand] for operand in step.node.inputs]
-    return frozenset(name for name in last_uses if reads.count(name) == 1)
+    return frozenset([name for name in reads if name in last_uses and reads.count(name) == 1])

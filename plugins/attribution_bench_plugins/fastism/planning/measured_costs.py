@@ -3,6 +3,7 @@
 import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 KEPT = 8
@@ -36,7 +37,7 @@ class Run:
     work: float
     """Counted work, in multiply-accumulates, starts of operations included."""
 
-    @property
+    @cached_property
     def size(self) -> Size:
         """The size, by which runs are held to be alike."""
         return round(math.log2(max(1, self.mutations))), round(math.log2(max(1, self.starts)))

@@ -12,12 +12,13 @@ from typing import Any
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
-from attribution_bench_plugins.fastism.graph.layout import Layout
+from attribution_bench_plugins.fastism.graph.layout import Layout, elements
 from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation, NoRuleError, Operand, Operation, Rule
 from attribution_bench_plugins.fastism.ops.channels_last import ChannelsLastConvolution
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.registry import SPECS, OpSpec
 from attribution_bench_plugins.fastism.ops.unsupported import why_full
+from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes
 from attribution_bench_plugins.fastism.planning.liveness import Schedule, schedule
 from attribution_bench_plugins.fastism.planning.receptive_field import receptive_fields
 from attribution_bench_plugins.fastism.planning.step import Mode, Step
@@ -83,6 +84,21 @@ class Plan:
     def middle_windows(self) -> Mapping[str, Window]:
         """The windows of a one-letter mutation at the `middle`."""
         return self.windows(self.middle)
+
+    @cached_property
+    def middle_numbers(self) -> Mapping[str, int]:
+        """Node -> how many numbers it has on its window of those."""
+        return self.numbers_on(self.middle_windows)
+
+    @cached_property
+    def middle_materialized(self) -> frozenset[str]:
+        """The `materialized_nodes` on those."""
+        return materialized_nodes(self, self.middle_windows)
+
+    @cached_property
+    def unmutated_numbers(self) -> int:
+        """How many numbers the unmutated activations of a sequence have."""
+        return sum(elements(node.shape) for node in self.graph.nodes.values() if node.shape is not None)
 
     @property
     def middle(self) -> Positions:
@@ -232,12 +248,21 @@ class Plan:
 
     def windows(self, positions: Positions, width: int = 1) -> dict[str, Window]:
         """Return the affected range of every windowed node under mutations of a width from these positions on."""
-        windows = {self.graph.input: Window(positions.start, positions.stride, width)}
+        windows = {self.graph.input: positions.window(width)}
         for name, step in self.steps.items():
             if step.operation is not None and step.alias_of == name and name in self.fields:
                 inputs = [windows.get(self.aliases[operand]) for operand in step.node.inputs]
                 windows[name] = reached_window(step.operation, inputs, positions.count, self.cuts.get(name))
         return windows
+
+    def numbers_on(self, windows: Mapping[str, Window]) -> dict[str, int]:
+        """Return node -> how many numbers it has on its window, for one mutation."""
+        layouts = {name: self.steps[name].layout for name in windows}
+        return {
+            name: min(windows[name].width, layout.length) * layout.channels
+            for name, layout in layouts.items()
+            if layout is not None
+        }
 
 
 def reached_window(

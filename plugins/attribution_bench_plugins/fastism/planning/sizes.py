@@ -13,7 +13,7 @@ from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.planning.cost import LaunchCounts
 from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes
 from attribution_bench_plugins.fastism.planning.plan import Plan
-from attribution_bench_plugins.fastism.values.window import Positions, Window
+from attribution_bench_plugins.fastism.values.window import Positions
 
 
 @dataclass(frozen=True)
@@ -156,12 +156,14 @@ class Sizer:
         """Return how many positions, mutated over a width in each of their alternatives, make a block."""
         plan, policy, size = self.plan, self.policy, self.itemsize * alternatives
         windows = plan.middle_windows if width == 1 else plan.windows(plan.middle, width)
-        windowed, full = size * self._widest(windows, plan.steps), size * self._largest_full()
+        numbers = plan.middle_numbers if width == 1 else plan.numbers_on(windows)
+        windowed, full = size * _largest(numbers, plan.steps), size * self._largest_full()
         most = max(1, self.budget // (policy.block_budget_share * self.workers) // windowed)
         positions = max(policy.block_bytes // windowed, -(-policy.least_rows // alternatives))
         if policy.least_blocks is not None:
             # Tensors that stay between kernels need not fit.
-            kept = size * self._widest(windows, materialized_nodes(plan, windows))
+            materialized = plan.middle_materialized if width == 1 else materialized_nodes(plan, windows)
+            kept = size * _largest(numbers, materialized)
             positions = max(positions, min(policy.block_bytes // kept, plan.length // policy.least_blocks))
         positions = min(most, positions)
         if full:
@@ -180,10 +182,9 @@ class Sizer:
         together, and the largest that the head makes of them.
         """
         plan = self.plan
-        numbers = 2 * sum(elements(node.shape) for node in plan.graph.nodes.values() if node.shape is not None)
         head = max((step.layout.channels for step in plan.head if step.layout is not None), default=0)
-        each = head + sum(self._widest(plan.middle_windows, [name]) for name in plan.live_across_blocks)
-        return max(1, (numbers + 2 * each * alternatives * plan.length) * self.itemsize)
+        each = head + sum(_largest(plan.middle_numbers, [name]) for name in plan.live_across_blocks)
+        return max(1, 2 * (plan.unmutated_numbers + each * alternatives * plan.length) * self.itemsize)
 
     def blocks(self, sizes: Sizes, positions: Sequence[int], rows: tuple[int, int], workers: int) -> list[Positions]:
         """Return the blocks of a group's mutated positions in a saturation.
@@ -201,7 +202,7 @@ class Sizer:
         """
         plan, policy, (count, alternatives) = self.plan, self.policy, rows
         # Every worker has a block, where the positions are worth several.
-        windowed = self.itemsize * alternatives * self._widest(plan.middle_windows, plan.steps)
+        windowed = self.itemsize * alternatives * _largest(plan.middle_numbers, plan.steps)
         worth = windowed * len(positions) * count // policy.split_bytes
         fair = -(-len(positions) // max(1, min(workers, worth)))
         most = min(max(1, sizes.positions // count), fair)
@@ -225,38 +226,25 @@ class Sizer:
         parts = -(-positions // (fitting * workers)) * workers if positions > fitting else 1
         return -(-positions // parts)
 
-    def _widest(self, windows: Mapping[str, Window], names: Iterable[str]) -> int:
-        """Return how many numbers the largest of some nodes has on its window, for one mutation."""
-        largest = 1
-        for name in names:
-            window, layout = windows.get(name), self.plan.steps[name].layout
-            if window is not None and layout is not None:
-                largest = max(largest, min(window.width, layout.length) * layout.channels)
-        return largest
-
     def _largest_full(self) -> int:
         """Return how many numbers the largest node that runs in full has; 0 where none does."""
         shapes = [step.node.shape for step in self.plan.full]
         return max((elements(shape) for shape in shapes if shape is not None), default=0)
 
 
-def phases(positions: Sequence[int], stride: int, most: int) -> Iterator[Positions]:
-    """Yield blocks of at most `most` positions, at a distance that is a multiple of `stride`, which divide `positions`.
+def _largest(numbers: Mapping[str, int], names: Iterable[str]) -> int:
+    """Return how many numbers the largest of some nodes has, 1 at least; those without a window have none."""
+    return max((numbers.get(name, 0) for name in names), default=0) or 1
 
-    Positions that are spread evenly are in one block, as neighbours are; of any others at least two are.
-    """
+
+def phases(positions: Sequence[int], stride: int, most: int) -> Iterator[Positions]:
+    """Yield blocks of at most `most` positions each; distances of those of a block are multiples of `stride`."""
     by_phase: dict[int, list[int]] = {}
     for position in sorted(positions):
         by_phase.setdefault(position % stride, []).append(position)
     for members in by_phase.values():
-        start = 0
-        while start < len(members):
-            part = members[start : start + most]
-            distance = part[1] - part[0] if len(part) > 1 else stride
-            uneven = (i for i in range(1, len(part)) if part[i] - part[i - 1] != distance)
-            count = next(uneven, len(part))
-            yield Positions(part[0], distance, count)
-            start += count
+        for first in range(0, len(members), most):
+            yield Positions.among(members[first : first + most], stride)
 
 
 def launch_counts(plan: Plan, sizes: Sizes, count: int, positions: Sequence[int], alternatives: int) -> LaunchCounts:

@@ -1,12 +1,22 @@
 """Windows: arithmetic of affected ranges.
 
-The mutated positions of a block have one stride. At every node of the graph, the affected range of mutation k of the
-block is ``[start + step * k, start + step * k + width)``: one width, advancing by one step. With step 0 all mutations
-of the block share one range.
+The mutated positions of a block have distances that are multiples of one stride. At every node of the graph, the
+affected range of mutation k of the block is ``[start + step * k, start + step * k + width)``: one width, advancing by
+one step. In a block of irregular positions, ``multiples[k]`` takes the place of k. With step 0 all mutations of the
+block share one range.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Multiples = tuple[int, ...] | None
+"""By how many strides each mutation of a block is after the first one; None for 0, 1, 2, ..."""
+Members = slice | tuple[int, ...]
+"""Some mutations of a block, as an index."""
 
 
 @dataclass(frozen=True)
@@ -16,39 +26,53 @@ class Window:
     start: int
     step: int
     width: int
+    multiples: Multiples = None
+    """What takes the place of k in a block of irregular positions: ascending, from 0 on."""
 
     def at(self, k: int) -> int:
         """Return where the range of mutation k starts."""
-        return self.start + self.step * k
+        return self.start + self.step * (k if self.multiples is None else self.multiples[k])
+
+    def starts(self, count: int) -> NDArray[np.int64]:
+        """Return where each of `count` ranges starts, (count,)."""
+        return self.start + self.step * as_array(self.multiples, count)
 
     def moved(self, offset: int) -> "Window":
         """Return the ranges `offset` positions further on."""
-        return Window(self.start + offset, self.step, self.width)
+        return Window(self.start + offset, self.step, self.width, self.multiples)
 
     def repeated(self, factor: int) -> "Window":
         """Return the ranges of the positions, each of which became `factor` positions."""
-        return Window(self.start * factor, self.step * factor, self.width * factor)
+        return Window(self.start * factor, self.step * factor, self.width * factor, self.multiples)
+
+    def of(self, members: Members, times: int = 1) -> "Window":
+        """Return the ranges of some mutations of the block; see `Positions.of`."""
+        if self.step == 0:
+            return self
+        first, advance, multiples = _of_members(self.multiples, members, times)
+        return Window(self.at(first), self.step * advance, self.width, multiples)
 
     def shared(self, count: int, length: int) -> "Window":
         """Return the smallest range with all of `count` ranges, cut to the sequence; width 0 where that is empty."""
-        low = max(0, min(self.start, self.at(count - 1)))
-        high = min(length, max(self.start, self.at(count - 1)) + self.width)
+        low, high = self.hull(count)
+        low, high = max(0, low), min(length, high)
         return Window(min(low, length), 0, max(0, high - low))
 
     def cut(self, count: int, positions: range) -> "Window":
         """Return the narrowest window with what each of `count` ranges has of some positions; width 0 without any."""
         first, last = sorted((self.at(0), self.at(count - 1)))
         low, high = max(0, positions.start - last), min(self.width, positions.stop - first)
-        return Window(self.start + low, self.step, high - low) if low < high else Window(0, 0, 0)
+        return Window(self.start + low, self.step, high - low, self.multiples) if low < high else Window(0, 0, 0)
 
     def hull(self, count: int) -> tuple[int, int]:
         """Return the half-open range that `count` ranges cover together, which may leave the sequence."""
-        first, last = self.start, self.start + self.step * (count - 1)
+        first, last = self.start, self.at(count - 1)
         return min(first, last), max(first, last) + self.width
 
     def overhangs(self, count: int, length: int) -> bool:
         """Whether any of `count` ranges leaves ``[0, length)``."""
-        return min(self.start, self.at(count - 1)) < 0 or max(self.start, self.at(count - 1)) + self.width > length
+        low, high = self.hull(count)
+        return low < 0 or high > length
 
 
 def union(windows: Sequence[Window]) -> Window | None:
@@ -56,8 +80,8 @@ def union(windows: Sequence[Window]) -> Window | None:
     windows = [window for window in windows if window.width] or windows
     if len({window.step for window in windows}) > 1:
         return None
-    start = min(window.start for window in windows)
-    return Window(start, windows[0].step, max(window.start + window.width for window in windows) - start)
+    start, stop = min(window.start for window in windows), max(window.start + window.width for window in windows)
+    return Window(start, windows[0].step, stop - start, windows[0].multiples)
 
 
 def strided(window: Window, *, kernel: int, stride: int, dilation: int, padding: int) -> Window:
@@ -73,7 +97,7 @@ def strided(window: Window, *, kernel: int, stride: int, dilation: int, padding:
             starts.append(start)
             stops.append(stop)
     start = min(starts, default=-(-(window.start + padding) // stride))
-    return Window(start, window.step // stride, max(stops, default=start) - start)
+    return Window(start, window.step // stride, max(stops, default=start) - start, window.multiples)
 
 
 def whole(length: int) -> Window:
@@ -83,22 +107,76 @@ def whole(length: int) -> Window:
 
 @dataclass(frozen=True)
 class Positions:
-    """The mutated positions of a block: ``start, start + stride, ...``, `count` of them."""
+    """The mutated positions of a block: ``start, start + stride, ...``, `count` of them, or irregular ones."""
 
     start: int
     stride: int
     count: int
+    multiples: Multiples = None
+    """By how many strides each position is after the first one, where they are irregular."""
+
+    @classmethod
+    def among(cls, positions: Sequence[int], stride: int) -> "Positions":
+        """Return ascending positions whose distances are multiples of a stride, one at least."""
+        start = positions[0]
+        advance, multiples = _regular(tuple((position - start) // stride for position in positions))
+        return cls(start, stride * advance, len(positions), multiples)
 
     @property
-    def indices(self) -> range:
+    def indices(self) -> Sequence[int]:
         """The positions."""
+        if self.multiples is not None:
+            return [self.start + self.stride * multiple for multiple in self.multiples]
         return range(self.start, self.start + self.stride * self.count, self.stride)
 
     @property
-    def slice(self) -> slice:
-        """The positions, as an index."""
+    def index(self) -> slice | Sequence[int]:
+        """The positions, as an index of arrays."""
+        if self.multiples is not None:
+            return self.indices
         return slice(self.start, self.start + self.stride * (self.count - 1) + 1, self.stride)
 
-    def phase(self, first: int, step: int) -> "Positions":
-        """Return every `step`-th of them from the one numbered `first` on."""
-        return Positions(self.start + self.stride * first, self.stride * step, -(-(self.count - first) // step))
+    def window(self, width: int) -> Window:
+        """Return the ranges of mutations of a width from these positions on."""
+        return Window(self.start, self.stride, width, self.multiples)
+
+    def phases(self, times: int) -> Iterator[Members]:
+        """Yield the members of each phase: positions whose distances are multiples of `times` strides."""
+        if self.multiples is None:
+            yield from (slice(first, None, times) for first in range(min(times, self.count)))
+            return
+        by_phase: dict[int, list[int]] = {}
+        for k, multiple in enumerate(self.multiples):
+            by_phase.setdefault(multiple % times, []).append(k)
+        yield from map(tuple, by_phase.values())
+
+    def of(self, members: Members, times: int = 1) -> "Positions":
+        """Return some of them, whose distances are multiples of `times` strides."""
+        first, advance, multiples = _of_members(self.multiples, members, times)
+        count = len(range(self.count)[members]) if isinstance(members, slice) else len(members)
+        return Positions(self.indices[first], self.stride * advance, count, multiples)
+
+
+def as_array(multiples: Multiples, count: int) -> NDArray[np.int64]:
+    """Return the multiples of `count` mutations, (count,)."""
+    return np.arange(count, dtype=np.int64) if multiples is None else np.array(multiples, np.int64)
+
+
+def _of_members(multiples: Multiples, members: Members, times: int) -> tuple[int, int, Multiples]:
+    """Return the first of some mutations, their stride in strides of the block, and their own multiples."""
+    if isinstance(members, slice) and multiples is None:
+        return members.start or 0, members.step or 1, None
+    if isinstance(members, slice):
+        members = tuple(range(len(multiples or ())))[members]
+    chosen = members if multiples is None else [multiples[k] for k in members]
+    return members[0], *_regular(tuple(multiple - chosen[0] for multiple in chosen), times)
+
+
+def _regular(multiples: tuple[int, ...], times: int = 1) -> tuple[int, Multiples]:
+    """Return the largest stride, in strides, of which all are multiples, and these: None for 0, 1, 2, ...
+
+    The stride of a single one is `times`.
+    """
+    stride = math.gcd(*multiples) or times
+    regular = multiples[-1] == stride * (len(multiples) - 1)
+    return stride, None if regular else tuple(multiple // stride for multiple in multiples)

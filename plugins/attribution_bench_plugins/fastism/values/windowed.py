@@ -1,6 +1,7 @@
 """Windowed activations: a node's tensors on windows, as deltas or as values."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from attribution_bench_plugins.fastism.values import devices
 from attribution_bench_plugins.fastism.values.buffers import Buffers
-from attribution_bench_plugins.fastism.values.window import Window
+from attribution_bench_plugins.fastism.values.window import Members, Window
 
 MASKED_AT_ONCE = 8
 """Neighbouring mutations whose windows leave the sequence are zeroed one by one up to this number, else by a mask."""
@@ -178,21 +179,21 @@ class Windowed:
             shared._lazy_readers = self._lazy_readers
         return shared
 
-    def phase(self, first: int, step: int) -> "Windowed":
-        """Return every `step`-th mutation from `first` on, as views of the same tensors."""
+    def of(self, members: Members, times: int = 1) -> "Windowed":
+        """Return some mutations of the block, whose distances are multiples of `times` of its strides.
+
+        They are views of the same tensors where they are a slice, else copies.
+        """
         self.materialize()
         return Windowed(
             self.unmutated,
             self.source,
             self.length,
-            self._phase_window(first, step),
-            delta=None if self._delta is None else self._delta[:, first::step],
-            value=None if self._value is None else self._value[:, first::step],
+            self.window.of(members, times),
+            delta=None if self._delta is None else self._delta[:, members],
+            value=None if self._value is None else self._value[:, members],
             is_masked=self._is_masked,
         )
-
-    def _phase_window(self, first: int, step: int) -> Window:
-        return Window(self.window.at(first), self.window.step * step, self.window.width)
 
     def _placed(self, window: Window) -> Tensor:
         around = self.unmutated.view(self.source, window, self.shape[1])
@@ -229,10 +230,9 @@ class MutatedInput(Windowed):
         """(n, positions) and (n, positions, alternatives): letter indices; `letters` where unknown."""
         self.shape = torch.Size((*alt.shape, 1, letters))
 
-    def phase(self, first: int, step: int) -> "MutatedInput":
-        """Return every `step`-th mutation from `first` on."""
-        window, positions = self._phase_window(first, step), slice(first, None, step)
-        ref, alt = self.ref[:, positions], self.alt[:, positions]
+    def of(self, members: Members, times: int = 1) -> "MutatedInput":
+        """Return some mutations of the block; see `Windowed.of`."""
+        window, ref, alt = self.window.of(members, times), self.ref[:, members], self.alt[:, members]
         return MutatedInput(self.unmutated, self.source, self.length, window, ref, alt, self.letters)
 
     def pairs(self) -> Tensor:
@@ -255,8 +255,8 @@ def mask_outside(tensor: Tensor, window: Window, length: int, fill: float = 0) -
     outside = [k for k in range(count) if window.at(k) < 0 or window.at(k) + width > length]
     for run in _runs(outside):
         if len(run) > MASKED_AT_ONCE:
-            starts = window.at(run.start) + window.step * torch.arange(len(run), device=tensor.device)[:, None]
-            index = starts + torch.arange(width, device=tensor.device)
+            starts = torch.as_tensor(window.starts(count)[run.start : run.stop], device=tensor.device)
+            index = starts[:, None] + torch.arange(width, device=tensor.device)
             outside_mask = (index < 0) | (index >= length)
             tensor[:, run.start : run.stop].masked_fill_(outside_mask[None, :, None, :, None], fill)
             continue
@@ -294,7 +294,7 @@ def regrid(delta: Tensor, old: Window, new: Window) -> Tensor:
     covered = max(first, last) <= 0 and min(first, last) + width >= new.width
     shape = (*delta.shape[:3], new.width, delta.shape[4])
     result = delta.new_empty(shape) if covered else delta.new_zeros(shape)
-    for k, low, high, offset in _overlaps(Window(old.start, old.step, width), new, count):
+    for k, low, high, offset in _overlaps(replace(old, width=width), new, count):
         if low < high:
             result[:, k, ..., low:high, :] = delta[:, k, ..., low - offset : high - offset, :]
     return result
@@ -321,7 +321,7 @@ def shifted(tensor: Tensor, old: Window, new: Window) -> tuple[Tensor, Tensor]:
     of each, so that an accelerator starts one operation for all.
     """
     count, width = tensor.shape[1], tensor.shape[3]
-    starts = new.start - old.start + (new.step - old.step) * torch.arange(count, device=tensor.device)
+    starts = torch.as_tensor(new.starts(count) - old.starts(count), device=tensor.device)
     index = starts[:, None] + torch.arange(new.width, device=tensor.device)
     inside = (index >= 0) & (index < width)
     index = index.clamp_(0, width - 1)[:, None, :, None]
