@@ -82,11 +82,8 @@ speed: $(VENV)/.installed-dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/one_variant.py
 	PYTHONPATH=tests/helpers OMP_NUM_THREADS=1 $(BIN)/python tests/speed/first_call.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/keras_full_passes.py
-<<<<<<< HEAD
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/target_reads.py
-=======
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/beside_deepshap.py
->>>>>>> firstcall
 
 # Needs nothing but PyTorch: it runs on a machine where nothing can be installed, and takes .venv where there is one.
 gpu-report:
