@@ -109,6 +109,15 @@ PRODUCTS_AND_CASTS: Mapping[str, Spelling] = MappingProxyType(
         "tensordot": lambda y: torch.tensordot(y, _rising(6, 3).to(y), ([1], [0])),
         "tensordot, weight first": lambda y: torch.tensordot(_rising(3, 6).to(y), y, ([1], [1])).movedim(0, 1),
         "inner": lambda y: torch.inner(y.mT, _rising(3, 6).to(y)),
+        "matmul of groups": lambda y: y.unflatten(1, (2, 3)).mT @ _rising(2, 3, 4).to(y),
+        "matmul of groups, weight first": lambda y: torch.matmul(_rising(1, 2, 4, 3).to(y), y.unflatten(1, (2, 3))),
+        "einsum of groups": lambda y: torch.einsum("ngcl,gc->ngl", y.unflatten(1, (3, 2)), _rising(3, 2).to(y)),
+        "einsum of slow groups": lambda y: torch.einsum(
+            "gdc,ncgl->ndgl", _rising(3, 4, 2).to(y), y.unflatten(1, (2, 3))
+        ),
+        "einsum with two new axes": lambda y: torch.einsum("ncl,hdc->nhdl", y, _rising(3, 2, 6).to(y)),
+        "einsum of each position": lambda y: torch.einsum("ncl,cl->nl", y, _rising(6, 30).to(y)),
+        "einsum of two that change": lambda y: torch.einsum("nlc,ncl->ncl", y.mT.tanh(), y),
         "weight of one output": lambda y: y.mT @ _rising(6).to(y),
         "cast and back": lambda y: y.double().relu().to(y.dtype),
         "type_as": lambda y: y.relu().type_as(y),

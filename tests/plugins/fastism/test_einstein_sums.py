@@ -1,4 +1,4 @@
-"""Einstein sums as dense layers: which ones are, and with which parameters."""
+"""Einstein sums as dense layers, or one for each group: which ones are, and with which parameters."""
 
 import pytest
 import torch
@@ -21,6 +21,12 @@ SIZES = {"n": 2, "c": 3, "l": 5, "d": 4, "k": 6, "h": 7}
         ("ncl,c->nl", False),
         (" nhlc , cd -> nhld ", False),
         ("...c,cd->...d", False),
+        ("ncl,dkc->ndkl", False),
+        ("ncl,kdc->ndkl", False),
+        ("nkc,kcd->nkd", False),
+        ("kdc,nckl->ndkl", True),
+        ("knc,kch->knh", False),
+        ("nkcl,kc->nkl", False),
     ],
 )
 def test_dense_layers_give_the_same_numbers(equation: str, weight_first: bool) -> None:
@@ -29,8 +35,14 @@ def test_dense_layers_give_the_same_numbers(equation: str, weight_first: bool) -
     x, weight = reversed(tensors) if weight_first else tensors
     found = contraction(equation, x.dim(), weight, weight_first=weight_first)
     axes = [axis for axis in range(x.dim()) if axis not in found.axes]
-    y = x.permute([*axes, *found.axes]).flatten(len(axes)) @ found.weight.t()
-    y = y.squeeze(-1) if found.to is None else y.movedim(-1, found.to)
+    y = x.permute([*axes, *found.axes]).flatten(len(axes))
+    if found.group_axis is None:
+        y = y @ found.weight.t()
+    else:
+        place, groups = axes.index(found.group_axis), x.shape[found.group_axis]
+        y = y.movedim(place, -2).unsqueeze(-2) @ found.weight.unflatten(0, (groups, -1)).mT
+        y = y.squeeze(-2).movedim(-2, place)
+    y = y.squeeze(-1) if found.to is None else y.movedim(-1, found.to).unflatten(found.to, found.sizes)
     torch.testing.assert_close(y, torch.einsum(equation, *tensors), rtol=0, atol=1e-12)
 
 
@@ -39,8 +51,8 @@ def test_dense_layers_give_the_same_numbers(equation: str, weight_first: bool) -
     [
         "ncl,lk",  # its output is implicit
         "ncl,c->ncl",  # a product
-        "ncl,cl->nl",  # a weight of each position
-        "ncl,dkc->ndkl",  # two new axes
+        "ncl,dkc->ndlk",  # two new axes apart
+        "ncl,nlc->nl",  # weights of two axes that are kept
         "ncl,dc->nl",  # a sum of weights
         "ncl,dc->ldn",  # it moves axes
         "ncl,nd->dcl",  # it sums over the batch

@@ -1,6 +1,7 @@
-"""Einstein sums that are dense layers."""
+"""Einstein sums that are dense layers, with the same weights everywhere or with weights of each group of channels."""
 
-from string import ascii_uppercase
+import math
+from string import ascii_lowercase, ascii_uppercase
 
 from torch import Tensor
 
@@ -14,15 +15,15 @@ def contraction(equation: str, rank: int, weight: Tensor, *, weight_first: bool)
     Parameters
     ----------
     equation
-        Such as ``ncl,dc->ndl`` or ``...c,cd->...d``.
+        Such as ``ncl,dc->ndl``, ``...c,cd->...d`` or, with weights of each group ``g``, ``ngc,gcd->ngd``.
     rank
-        Number of axes of the tensor, of which the first is the batch.
+        Number of axes of the tensor.
 
     Raises
     ------
     TranslationError
-        The sum is more than a dense layer: it multiplies by a weight of each position, or moves the axes that it does
-        not sum over.
+        The sum is more than a dense layer: it multiplies by weights of several axes that it keeps, or moves the axes
+        that it does not sum over.
     """
     left, arrow, out = equation.replace(" ", "").partition("->")
     labels = left.split(",")
@@ -31,14 +32,38 @@ def contraction(equation: str, rank: int, weight: Tensor, *, weight_first: bool)
     others = ascii_uppercase[: rank - len(x.replace("...", ""))]
     x, out = x.replace("...", others), out.replace("...", others)
     summed = [label for label in x if label not in out]
-    new = [label for label in w if label not in x]
-    kept = [label for label in x if label in out]
+    new = [label for label in out if label not in x]
+    kept = [label for label in out if label in x]
+    shared = [label for label in kept if label in w]
+    groups = [label for label in shared if weight.shape[w.index(label)] > 1]
     repeated = any(len(set(part)) < len(part) for part in (x, w, out))
-    require(not repeated and len(x) == rank and len(new) <= 1 and bool(summed) and x[0] not in summed)
-    require(set(w) == {*summed, *new} and [label for label in out if label not in new] == kept and set(new) <= set(out))
-    matrix = weight.permute([w.index(label) for label in (*new, *summed)])
+    require(not repeated and len(x) == rank and bool(summed) and x[0] not in summed and len(groups) <= 1)
+    require(set(w) == {*summed, *new, *shared} and kept == [label for label in x if label in out])
+    place = out.index(new[0]) if new else None
+    require(place is None or out[place : place + len(new)] == "".join(new))
+    matrix = weight.permute([w.index(label) for label in (*shared, *new, *summed)])
+    size = dict(zip(w, weight.shape, strict=True))
     return ContractionParameters(
-        matrix.reshape(weight.shape[w.index(new[0])] if new else 1, -1).contiguous(),
+        matrix.reshape(-1, math.prod(size[label] for label in summed)).contiguous(),
         axes=tuple(x.index(label) for label in summed),
-        to=out.index(new[0]) if new else None,
+        to=place,
+        sizes=tuple(size[label] for label in new),
+        group_axis=x.index(groups[0]) if groups else None,
     )
+
+
+def product_equation(rank: int, weight: Tensor, *, weight_first: bool) -> str:
+    """Return the Einstein sum that a matrix product with a weight of several matrices is.
+
+    Parameters
+    ----------
+    rank
+        Number of axes of the tensor, which the weight has at most.
+    """
+    *batch, rows, inner, columns = list(ascii_lowercase[: rank + 1])
+    x = [*batch, inner, columns] if weight_first else [*batch, rows, inner]
+    w = [*batch, rows, inner] if weight_first else [*batch, inner, columns]
+    require(2 < weight.dim() <= rank)
+    x_text, w_text = "".join(x), "".join(w[rank - weight.dim() :])
+    operands = f"{w_text},{x_text}" if weight_first else f"{x_text},{w_text}"
+    return f"{operands}->{''.join(batch)}{rows}{columns}"

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attribution_bench_plugins.fastism.capture.einstein_sums import product_equation
 from attribution_bench_plugins.fastism.capture.errors import TranslationError, require
 from attribution_bench_plugins.fastism.capture.keras_functions import FUNCTIONS, key, options_of
 from attribution_bench_plugins.fastism.capture.keras_model import Reference
@@ -196,9 +197,12 @@ def _pad(site: Site, x: Reference, pad_width: Any, mode: str = "constant", const
 def _matmul(site: Site, x1: Any, x2: Any) -> str:
     constant = site.operand(x2)
     require(isinstance(x1, Reference) and not isinstance(x2, Reference))
-    if not isinstance(constant, str) or len(site.shape(constant)) != 2:
+    if not isinstance(constant, str):
         raise TranslationError
-    weight = site.value(constant).to(site.dtype_of(x1.name)).t().contiguous()
+    weight = site.value(constant).to(site.dtype_of(x1.name))
+    if weight.dim() != 2:
+        return site.contract(product_equation(len(site.shape(x1.name)), weight, weight_first=False), x1.name, weight)
+    weight = weight.t().contiguous()
     return site.add("linear", x1.name, lambda x: torch.nn.functional.linear(x, weight), WeightParameters(weight))
 
 

@@ -158,6 +158,22 @@ def _one_hot(x: Tensor, num_classes: int = -1) -> Tensor:
     return (x.unsqueeze(-1) == torch.arange(num_classes, device=x.device)).to(torch.int64)
 
 
+def _einsum(equation: str, tensors: Sequence[Tensor], *, path: Any = None) -> Tensor:
+    """Return an Einstein sum of two tensors, one of which has every axis of the other, as a product and a sum."""
+    left, arrow, out = equation.replace(" ", "").partition("->")
+    require(bool(arrow) and len(tensors) == 2 and "." not in left)
+    (all_labels, x), (labels, y) = sorted(zip(left.split(","), tensors, strict=True), key=lambda pair: -len(pair[0]))
+    require(all(len(set(part)) == len(part) for part in (all_labels, labels, out)))
+    require({*labels, *out} <= set(all_labels) and all_labels[0] in out)
+    y = y.permute([labels.index(label) for label in all_labels if label in labels])
+    for axis, label in enumerate(all_labels):
+        y = y if label in labels else y.unsqueeze(axis)
+    product, summed = x * y, [axis for axis, label in enumerate(all_labels) if label not in out]
+    product = product.sum(summed) if summed else product
+    kept = [label for label in all_labels if label in out]
+    return product if kept == list(out) else product.permute([kept.index(label) for label in out])
+
+
 def _unfold(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Take each place of the stretches by a slice with a step."""
     dimension %= x.dim()
@@ -237,6 +253,7 @@ DECOMPOSITIONS: Mapping[str, Decomposition] = MappingProxyType(
         "aminmax": _extremes,
         "cat": _cat,
         "copy": _copy,
+        "einsum": _einsum,
         "expand": _expand,
         "inner": lambda x, other: torch.tensordot(x, other, ([-1], [-1])),
         "mean": _in_dtype(torch.mean),

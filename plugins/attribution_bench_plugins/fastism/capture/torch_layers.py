@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from attribution_bench_plugins.fastism.capture.einstein_sums import contraction
-from attribution_bench_plugins.fastism.capture.errors import TranslationError, require
+from attribution_bench_plugins.fastism.capture.einstein_sums import contraction, product_equation
+from attribution_bench_plugins.fastism.capture.errors import require
 from attribution_bench_plugins.fastism.capture.operator_calls import OperatorCall, Translation, Translator
 from attribution_bench_plugins.fastism.graph.parameters import (
     AveragePoolParameters,
     BatchNormParameters,
+    ContractionParameters,
     Convolution2dParameters,
     ConvolutionParameters,
     PoolParameters,
@@ -21,12 +22,6 @@ from attribution_bench_plugins.fastism.graph.parameters import (
     TransposedConvolutionParameters,
     WeightParameters,
 )
-
-
-def _needed(weight: Tensor | None) -> Tensor:
-    if weight is None:
-        raise TranslationError
-    return weight
 
 
 def _per_axis(value: Sequence[int] | int, axes: int) -> list[int]:
@@ -106,13 +101,30 @@ def _matmul(call: OperatorCall) -> Translation:
             left[:, :, None], stride=1, dilation=1, padding=(0, 0), groups=1, position_axis=2, channel_axis=1
         )
         return Translation("conv", (call[second].name,), pointwise)
+    if weight is None:
+        return _several_matrices(call, call["self"], call[second])
     require(call[second].meta["val"].dim() <= len(call.sizes))
-    return call.to("linear", WeightParameters(_needed(weight).t()))
+    return call.to("linear", WeightParameters(weight.t()))
+
+
+def _several_matrices(call: OperatorCall, first: fx.Node, second: fx.Node) -> Translation:
+    """Translate a product with one constant matrix for each place of an axis."""
+    weight_first = first.name in call.constants
+    weight, x = (first, second) if weight_first else (second, first)
+    require(weight.name in call.constants)
+    equation = product_equation(x.meta["val"].dim(), call.constants[weight.name], weight_first=weight_first)
+    return _contraction(call, equation, first, second)
 
 
 def _einsum(call: OperatorCall) -> Translation:
     require(len(call["tensors"]) == 2)
-    return _contraction(call, call["equation"], *call["tensors"])
+    found = _contraction(call, call["equation"], *call["tensors"])
+    parameters = found.parameters
+    # With weights of each place and no new axis it is taken apart, as the places may be positions.
+    require(
+        not isinstance(parameters, ContractionParameters) or parameters.group_axis is None or bool(parameters.sizes)
+    )
+    return found
 
 
 def _tensordot(call: OperatorCall) -> Translation:

@@ -39,12 +39,19 @@ class WeightParameters(Parameters):
 
 @dataclass(frozen=True, eq=False)
 class ContractionParameters(WeightParameters):
-    """Einstein sum that is a dense layer: ``axes`` are flattened, and the outputs become axis ``to``."""
+    """Einstein sum that is a dense layer: ``axes`` are flattened, and the outputs become axes from ``to`` on.
+
+    With a group axis, each of its G places has a dense layer of its own: the weight is (G * outputs, inputs).
+    """
 
     axes: tuple[int, ...]
     """Axes that are summed over, the slowest of the weight's inputs first."""
     to: int | None
     """None for a single output, which has no axis."""
+    sizes: tuple[int, ...] = ()
+    """Sizes of the axes of the outputs, the slowest first."""
+    group_axis: int | None = None
+    """Axis of the operand whose places have weights of their own."""
 
 
 @dataclass(frozen=True, eq=False)

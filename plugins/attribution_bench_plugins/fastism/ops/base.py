@@ -34,6 +34,8 @@ POOL_BEFORE = "pooling or striding before it would make that cheaper"
 """What helps where an operation reads every position by its nature."""
 OTHER_SPELLING = "written with other operations, or with its positions in an axis of their own, it may keep windows"
 """What helps where a local operation is written in a way that no rule covers."""
+PRODUCT_AND_SUM = "written as a product and a sum, `(x * weight).sum(axis)`, it would keep windows"
+"""What helps where positions have weights of their own."""
 
 
 class NoRuleError(Exception):

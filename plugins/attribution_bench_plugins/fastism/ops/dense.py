@@ -1,4 +1,4 @@
-"""Dense layers on the channel axis and over flattened positions, and the Einstein sums that are dense layers."""
+"""Dense layers of channels and of flattened positions, and Einstein sums that are dense layers or groups of them."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.convolution.linear_filter import LinearFilter
-from attribution_bench_plugins.fastism.graph.ir import Node
-from attribution_bench_plugins.fastism.graph.layout import labelled
+from attribution_bench_plugins.fastism.graph.ir import BATCH, Node
+from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
 from attribution_bench_plugins.fastism.graph.parameters import ContractionParameters, WeightParameters
 from attribution_bench_plugins.fastism.ops.base import (
+    PRODUCT_AND_SUM,
     Block,
     Form,
     MergingOperation,
@@ -112,10 +113,47 @@ def dense(node: Node, operands: Sequence[Operand]) -> Operation:
     raise NoRuleError(f"it multiplies the last of the axes {source.axes}")
 
 
+class GroupedMap(Operation):
+    """A linear map of one of several channel axes, with a matrix for each place of another one."""
+
+    def __init__(self, node: Node, operands: Sequence[Operand], p: ContractionParameters, group_axis: int) -> None:
+        super().__init__(node, operands)
+        source = sole_reached(node, operands)
+        if source.axes[group_axis] == "p":
+            raise NoRuleError("it multiplies each position by weights of its own", PRODUCT_AND_SUM)
+        if len(p.axes) > 1 or not all(source.is_channels(axis) for axis in (group_axis, *p.axes)):
+            summed = "".join(source.axes[axis] for axis in p.axes)
+            raise NoRuleError(
+                f"it sums over {summed!r} of the axes {source.axes}, with weights of each place of another"
+            )
+        (axis,) = p.axes
+        self.weight = p.weight.reshape(source.axis_size(group_axis), -1, source.axis_size(axis))
+        self.sizes = [size for _, size in source.channel_sizes]
+        group, summed, order = source.axes[group_axis], source.axes[axis], source.order
+        result = order.replace(summed, "z") if summed else f"{order}z"
+        self.equation = f"...{order},{group}z{summed}->...{result}"
+        layout = source.with_axis(axis, self.weight.shape[1])
+        axes = list(layout.axes)
+        self.layout = _placed(layout, p, axes.pop(axis), axes)
+        self.products = source.channels * self.weight.shape[1]
+        if not summed:
+            self.weight = self.weight[:, :, 0]
+
+    def multiply_accumulates(self, windows: Sequence[Window | None], window: Window) -> int:
+        return window.width * self.products
+
+    def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
+        operand = only(operands)
+        out = torch.einsum(self.equation, torch.unflatten(operand.delta(), 4, self.sizes), self.weight).flatten(4)
+        return self.give(block, operand.window, delta=out.contiguous(), is_masked=True)
+
+
 def contraction(node: Node, operands: Sequence[Operand]) -> Operation:
     """Rule of ``contract``: ContractionParameters."""
     source = sole_reached(node, operands)
     p = node.parameters_as(ContractionParameters)
+    if p.group_axis is not None:
+        return GroupedMap(node, operands, p, p.group_axis)
     rest = [labels for axis, labels in enumerate(source.axes) if axis not in p.axes]
     flattened = "".join(source.axes[axis] for axis in p.axes)
     moved = source.relabelled([*rest, flattened])
@@ -123,7 +161,17 @@ def contraction(node: Node, operands: Sequence[Operand]) -> Operation:
         raise NoRuleError(f"it sums over {flattened!r} of the axes {source.axes}")
     operation = dense(node, [replace(operands[0], layout=moved), *operands[1:]])
     *axes, last = operation.layout.axes
-    if p.to is not None:
-        axes.insert(p.to, last)
-    operation.layout = operation.layout.relabelled(axes)
+    operation.layout = _placed(operation.layout, p, last, axes)
     return operation
+
+
+def _placed(layout: Layout, p: ContractionParameters, outputs: str, axes: Sequence[str]) -> Layout:
+    """Return a layout with the axis of the outputs in its place among the other axes, divided as the sum divides it."""
+    if p.to is None:
+        return layout.relabelled(axes)
+    layout = layout.relabelled([*axes[: p.to], outputs, *axes[p.to :]])
+    sizes = [BATCH if labels == "n" else layout.axis_size(axis) for axis, labels in enumerate(layout.axes)]
+    found = layout.reshaped([*sizes[: p.to], *p.sizes, *sizes[p.to + 1 :]])
+    if found is None:
+        raise NoRuleError(f"its outputs have several axes beside {tuple(axes)}")
+    return found

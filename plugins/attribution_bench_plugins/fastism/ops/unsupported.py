@@ -39,8 +39,12 @@ OTHERS: Reasons = MappingProxyType(
 
 
 def needs_every_position(kind: str, changing: int) -> bool:
-    """Whether an operation needs every position, by its framework's name and how many operands a mutation changes."""
-    return _reason(EVERY_POSITION, kind) is not None or (changing > 1 and _is_product(kind))
+    """Whether an operation needs every position, by its framework's name and how many operands a mutation changes.
+
+    An Einstein sum may be a product of elements.
+    """
+    products = changing > 1 and _is_product(kind) and "einsum" not in kind.lower()
+    return _reason(EVERY_POSITION, kind) is not None or products
 
 
 def why_full(node: Node, operands: Sequence[Operand]) -> NoRuleError:
@@ -54,7 +58,7 @@ def why_full(node: Node, operands: Sequence[Operand]) -> NoRuleError:
         if _is_product(kind) and sum(operand.reached for operand in operands) > 1:
             return NoRuleError("it multiplies two tensors that both depend on the sequence", POOL_BEFORE)
         if _is_product(kind):
-            return NoRuleError("it multiplies tensors in a way that is not followed")
+            return _unfollowed_product(operands)
         if other is not None:
             return NoRuleError(other)
     if not node.kind or node.shape is None:
@@ -63,6 +67,18 @@ def why_full(node: Node, operands: Sequence[Operand]) -> NoRuleError:
     return NoRuleError(
         f"there is no rule for {node.kind!r}",
         f"if it reads a few neighbouring positions, a rule of yours would keep windows: {rule}, see docs/rules.md",
+    )
+
+
+def _unfollowed_product(operands: Sequence[Operand]) -> NoRuleError:
+    """Return why a product of one tensor that depends on the sequence with others that do not has no rule."""
+    fixed = [str(operand.node.shape) for operand in operands if not operand.reached]
+    layouts = [operand.layout for operand in operands if operand.reached]
+    axes = [layout.axes for layout in layouts if layout is not None]
+    source = f"a tensor with the axes {axes[0]}" if axes else "a tensor whose axes are mixed with the batch"
+    return NoRuleError(
+        f"it multiplies {source} by {' and '.join(fixed) or 'itself'}, which is no dense layer of one axis of channels",
+        "as `torch.nn.functional.linear` of the channels, one product after the other, it would keep windows",
     )
 
 
