@@ -101,8 +101,19 @@ def variants(
         int | None, options.LETTERS.option("Letters of a window; by default what the model states", metavar="LETTERS")
     ] = None,
     strand: Annotated[
-        StrandsName, typer.Option(help="Strand that the model is given; of both, predictions are averaged.")
-    ] = StrandsName.plus,
+        StrandsName | None,
+        typer.Option(
+            help="Strand that the model is given; of both, predictions are averaged. By default that of the genes "
+            "where there are some, else +."
+        ),
+    ] = None,
+    genes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of genes as SpliceAI has it: variants are scored on their gene's strand, with N beyond the "
+            "gene. By default those of a model of `attribution-bench models` that has some."
+        ),
+    ] = None,
     share_windows: Annotated[
         bool,
         typer.Option("--share-windows", help="Nearby variants share a window, which need not be centred on them."),
@@ -163,7 +174,7 @@ def variants(
     from attribution_bench.cli.variant_progress import JsonProgress, LineProgress
     from attribution_bench.environment import announce_threads, thread_count
     from attribution_bench.models.loading import model_source
-    from attribution_bench.sequences import ALPHABETS
+    from attribution_bench.sequences import ALPHABETS, Genes
     from attribution_bench.sequences.genome import Genome
     from attribution_bench.sequences.variants import VariantReason
     from attribution_bench.variants.annotate import check_annotated_path
@@ -180,9 +191,13 @@ def variants(
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
     if annotated is not None:
         check_annotated_path(annotated)
-    chosen = _effects(effects or EffectsName.numbers, target, profile, counts, classes, distance)
+    if genes is not None and strand is not None:
+        raise InvalidInputError("the strand is that of the genes; leave --strand out, or --genes")
     opened_genome = Genome(genome)
     sources = [model_source(name) for name in (model, *(fold or ()))]
+    if effects is None and distance is not None and sources[0].takes("distance"):
+        sources, distance = [source.with_option("distance", distance) for source in sources], None
+    chosen = _effects(effects or EffectsName.numbers, target, profile, counts, classes, distance)
     if effects is None:
         chosen = _default_effects(sources[0], chosen, (target, profile, counts, classes, distance))
     arguments: dict[str, Any] = {
@@ -197,7 +212,8 @@ def variants(
     choices = ScoringOptions(
         length=window,
         effects=chosen,
-        strand=strand.value,
+        strand="+" if strand is None else strand.value,
+        genes=Genes(genes) if genes is not None else None if strand else sources[0].default_genes(opened_genome),
         share_within=window // SHARED_PART if share_windows else 0,
         overhang=overhang.value,
         largest_unknown_share=max_unknown,

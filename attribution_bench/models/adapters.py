@@ -88,6 +88,14 @@ class Adapter(abc.ABC):
         """Return the effects of variants that suit a model opened with `options`; None for differences of numbers."""
         return None
 
+    def default_length(self, name: str, **options: Any) -> int | None:
+        """Return the letters of a sequence for whoever says nothing; by default those of the card."""
+        return next(card.length for card in self.cards() if card.name == name)
+
+    def genes(self, name: str, genome: Any, **options: Any) -> Any:
+        """Return the `Genes` on whose strands a model scores the variants of a `Genome`; None for the strand ``+``."""
+        return None
+
 
 @dataclass(frozen=True)
 class CataloguedModel:

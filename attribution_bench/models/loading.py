@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -60,7 +60,7 @@ class ModelSource:
     def default_length(self) -> int | None:
         """Length that a built-in architecture is built for where none is stated, or that a catalogued model takes."""
         if self.kind == "catalogued":
-            return get_catalogued(self.name).card.length
+            return get_catalogued(self.name).adapter.default_length(self.name, **dict(self.options))
         if self.kind != "built-in":
             return None
         parameter = inspect.signature(get_model(self.name)).parameters.get("length")
@@ -77,6 +77,26 @@ class ModelSource:
         if self.kind != "catalogued":
             return None
         return get_catalogued(self.name).adapter.effects(self.name, **dict(self.options))
+
+    def takes(self, option: str) -> bool:
+        """Whether a catalogued model has an option of a name."""
+        return self.kind == "catalogued" and option in get_catalogued(self.name).card.options
+
+    def with_option(self, option: str, value: int | str) -> "ModelSource":
+        """Return the source with an option, instead of the one it may have."""
+        return replace(self, options=tuple({**dict(self.options), option: value}.items()))
+
+    def default_genes(self, genome: Any) -> Any:
+        """Return the genes on whose strands a catalogued model scores variants of a genome; None for the strand ``+``.
+
+        Raises
+        ------
+        ModelError
+            Those that it has are of another genome.
+        """
+        if self.kind != "catalogued":
+            return None
+        return get_catalogued(self.name).adapter.genes(self.name, genome, **dict(self.options))
 
     @property
     def identity(self) -> str:
@@ -202,7 +222,7 @@ class ModelSource:
                 "leave one of them out"
             )
         given: dict[str, Any] = {**options, **({} if self.weights is None else {"weights": self.weights})}
-        asked = next(iter(wanted), card.length)
+        asked = next(iter(wanted), found.adapter.default_length(self.name, **options))
         if any_length and asked is not None:
             given["length"] = asked
         try:

@@ -2,6 +2,7 @@
 
 from attribution_bench.sequences.alphabet import ALPHABETS, DNA, PROTEIN, RNA, Alphabet
 from attribution_bench.sequences.fasta import Sequences, read_fasta, write_fasta
+from attribution_bench.sequences.genes import Genes
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.interval import Interval
 from attribution_bench.sequences.lambda_phage import lambda_windows
@@ -14,6 +15,7 @@ __all__ = [
     "PROTEIN",
     "RNA",
     "Alphabet",
+    "Genes",
     "Genome",
     "Interval",
     "Sequences",

@@ -30,6 +30,7 @@ class VariantReason(StrEnum):
     WINDOW_OFF_CONTIG = "window reaches beyond its contig"
     MOSTLY_UNKNOWN = "more unknown letters than allowed"
     NOT_FINITE = "predictions are not finite"
+    NO_GENE = "in no gene"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def _header(header: str, columns: Sequence[Column], replaced: Container[str]) ->
 
 def _lines(vcf: VcfFile, rows: Iterator[Row], columns: Sequence[Column], replaced: Container[str]) -> Iterator[str]:
     """Yield the annotated records."""
-    names = [f"{PREFIX}{column.name}" for column in columns]
+    names = {f"{PREFIX}{column.name}": _label if column.kind == "String" else _number for column in columns}
     for record in vcf.records():
         variants = list(variants_of(record))
         of_record = list(itertools.islice(rows, len(variants)))
@@ -126,13 +126,16 @@ def _lines(vcf: VcfFile, rows: Iterator[Row], columns: Sequence[Column], replace
         raise OutputError(f"the effects are not those of the records of {vcf.name}, which has no {extra.variant}")
 
 
-def _annotated(line: str, rows: Sequence[Row], names: Sequence[str], replaced: Container[str]) -> str:
+def _annotated(
+    line: str, rows: Sequence[Row], names: Mapping[str, Callable[[str], str]], replaced: Container[str]
+) -> str:
     """Return a record's line with what the rows say."""
     fields = line.rstrip("\n").split("\t")
     entries = (entry for entry in fields[INFO].split(";") if entry not in (NOTHING, ""))
     info = [entry for entry in entries if entry.partition("=")[0] not in replaced]
     if any(row.reason is None for row in rows):
-        info += [f"{name}={','.join(_number(row.effects[place]) for row in rows)}" for place, name in enumerate(names)]
+        for place, (name, written) in enumerate(names.items()):
+            info.append(f"{name}={','.join(written(row.effects[place]) for row in rows)}")
     if any(row.reason is not None for row in rows):
         info.append(f"{SET_ASIDE}={','.join(NOTHING if row.reason is None else row.reason.name for row in rows)}")
     filters = [name for name in fields[FILTER].split(";") if name not in replaced]
@@ -141,6 +144,11 @@ def _annotated(line: str, rows: Sequence[Row], names: Sequence[str], replaced: C
         filters = [*(name for name in filters if name not in (NOTHING, "PASS")), *reasons]
     fields[INFO], fields[FILTER] = ";".join(info) or NOTHING, ";".join(filters) or NOTHING
     return "\t".join(fields) + "\n"
+
+
+def _label(text: str) -> str:
+    """Return a name of a table as VCF files hold it, without what divides fields."""
+    return NOTHING if text == MISSING else re.sub(r"[\s,;=%]", "_", text)
 
 
 def _number(text: str) -> str:

@@ -24,12 +24,12 @@ MOST_COLUMNS = 4000
 
 @dataclass(frozen=True)
 class Column:
-    """One number of each variant, as tables and VCF files name it."""
+    """One number of each variant, or its gene, as tables and VCF files name it."""
 
     name: str
     """Letters, digits, dots and underscores."""
     description: str
-    kind: Literal["Float", "Integer"] = "Float"
+    kind: Literal["Float", "Integer", "String"] = "Float"
 
 
 @dataclass(frozen=True)

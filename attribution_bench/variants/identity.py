@@ -39,6 +39,7 @@ def identity_of(scorer: VariantScorer) -> dict[str, Any]:
         "batch_size": options.batch_size,
         "each_model": options.each_model,
         "further_inputs": scorer.inputs.description,
+        **({} if options.genes is None else {"genes_sha256": options.genes.digest}),
         "framework": models[0].framework,
         "layout": models[0].layout,
         "sequence_input": models[0].sequence_input,

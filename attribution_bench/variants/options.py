@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.models import Target
+from attribution_bench.sequences.genes import Genes
 from attribution_bench.variants.effects import Effects, StrandName
 from attribution_bench.variants.windows import Placing
 
@@ -43,12 +44,17 @@ class ScoringOptions:
     """The model's further inputs, in its order, which both alleles are given: an ``.npz`` or ``.npy`` file, an array,
     `Tracks`, a tuple or a mapping of these. Arrays have one row for every record; `Tracks` give the values of the
     window."""
+    genes: Genes | None = None
+    """Genes, as SpliceAI takes them: a variant is scored on its gene's strand, with N beyond the gene, and set aside
+    where there is none. Of several genes the one counts whose numbers are the largest."""
     each_model: bool = False
     """Of several models, give each one's effects beside their mean and standard deviation."""
 
     def __post_init__(self) -> None:
         if self.strand not in get_args(Strands):
             raise InvalidInputError(f"strand must be one of {', '.join(get_args(Strands))}, not {self.strand!r}")
+        if self.genes is not None and self.strand != "+":
+            raise InvalidInputError(f"the strand is that of the genes; leave strand={self.strand!r} out, or the genes")
         if self.effects is not None and self.target is not None:
             raise InvalidInputError("target is that of single numbers; give it, or effects, not both")
         if self.batch_size is not None and self.batch_size < 1:

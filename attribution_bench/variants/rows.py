@@ -39,8 +39,10 @@ class Row:
             form = Variant(contig, int(position) - 1, reference, alternative, self.variant.name)
         if self.reason is not None:
             return VariantScore(self.variant, form, {}, SetAside(self.reason))
-        numbers = (math.nan if text == MISSING else float(text) for text in self.effects)
-        return VariantScore(self.variant, form, dict(zip((c.name for c in columns), numbers, strict=True)))
+        pairs = list(zip(columns, self.effects, strict=True))
+        labels = {column.name: text for column, text in pairs if column.kind == "String"}
+        numbers = {c.name: math.nan if text == MISSING else float(text) for c, text in pairs if c.name not in labels}
+        return VariantScore(self.variant, form, numbers, labels=labels)
 
 
 def header_line(columns: Sequence[Column]) -> str:
@@ -70,11 +72,13 @@ def row_line(score: VariantScore, columns: Sequence[Column]) -> str:
         NOTHING if score.normalised is None else str(score.normalised),
         NOTHING if score.set_aside is None else score.set_aside.reason.value,
     )
-    numbers = (
-        MISSING if score.set_aside is not None else number_text(score.effects[column.name], column)
+    if score.set_aside is not None:
+        return "\t".join((*fixed, *[MISSING] * len(columns))) + "\n"
+    texts = (
+        score.labels[column.name] if column.kind == "String" else number_text(score.effects[column.name], column)
         for column in columns
     )
-    return "\t".join((*fixed, *numbers)) + "\n"
+    return "\t".join((*fixed, *texts)) + "\n"
 
 
 def number_text(value: float, column: Column) -> str:

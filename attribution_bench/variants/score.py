@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from attribution_bench.errors import InvalidInputError, JobWarning, OptionError
 from attribution_bench.models import SequenceModel, as_sequence_model
 from attribution_bench.mutagenesis import InSilicoMutagenesis
 from attribution_bench.registry import working_methods
+from attribution_bench.sequences.genes import Gene
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import (
     SetAside,
@@ -30,6 +31,7 @@ from attribution_bench.variants.windows import Alleles, place
 
 BLOCK = 128
 """Variants that are predicted together."""
+GENE_COLUMNS = (Column("gene", "Gene whose strand is scored", "String"), Column("strand", "Strand of it", "String"))
 MOST_WAITING = 4096
 """Variants that are held at most, those set aside included."""
 
@@ -51,6 +53,8 @@ class VariantScore:
     """Column -> number, NaN where it does not exist; empty where the variant is set aside."""
     set_aside: SetAside | None = None
     """Why there are no effects."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Column -> name: of the gene and of its strand, where variants are scored in genes."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ class VariantScorer:
 
     @property
     def columns(self) -> Sequence[Column]:
-        """The numbers of each variant."""
-        return self.effects.columns
+        """The numbers of each variant, after its gene."""
+        return [*(GENE_COLUMNS if self.options.genes is not None else ()), *self.effects.columns]
 
     def score(self, records: "Iterable[Variant | VariantRecord]") -> Iterator[VariantScore]:
         """Yield the score of every allele, in the order of the records; raises as `score_variants`."""
@@ -121,7 +125,7 @@ class VariantScorer:
             else:
                 checked = self._checked(allele)
                 waiting.append(checked)
-                placed += isinstance(checked.placed, Alleles)
+                placed += isinstance(checked.placed, tuple)
             if ends_block(placed, len(waiting)):
                 yield list(self._scores(waiting))
                 waiting, placed = [], 0
@@ -132,56 +136,80 @@ class VariantScorer:
         form = normalised(allele.variant, self.genome)
         if isinstance(form, SetAside):
             return _Checked(allele, None, form)
-        return _Checked(allele, form, place(form, self.genome, self.options.placing))
+        return _Checked(allele, form, self._placed(allele.variant, form))
+
+    def _placed(self, variant: Variant, form: Variant) -> "tuple[_Placed, ...] | SetAside":
+        """Return a variant in its window, once for each of its genes."""
+        genes = None if self.options.genes is None else self.options.genes.at(variant.contig, variant.position)
+        if genes == []:
+            return SetAside(VariantReason.NO_GENE)
+        alleles = place(form, self.genome, self.options.placing)
+        if isinstance(alleles, SetAside):
+            return alleles
+        if genes is None:
+            return (_Placed(alleles, self.options.strands),)
+        return tuple(_Placed(alleles.masked(gene.start, gene.end), (gene.strand,), gene) for gene in genes)
 
     def _scores(self, waiting: "Sequence[_Checked | VariantScore]") -> Iterator[VariantScore]:
         new = [
-            (one.allele.record, one.placed)
+            (one.allele.record, placed)
             for one in waiting
-            if isinstance(one, _Checked) and isinstance(one.placed, Alleles)
+            if isinstance(one, _Checked) and isinstance(one.placed, tuple)
+            for placed in one.placed
         ]
-        rows = iter(self._numbers([record for record, _ in new], [alleles for _, alleles in new]))
+        rows = iter(self._rows(new))
         for one in waiting:
             if isinstance(one, VariantScore):
                 yield one
-                continue
-            placed = next(rows) if isinstance(one.placed, Alleles) else one.placed
-            if isinstance(placed, SetAside):
-                yield VariantScore(one.allele.variant, one.form, {}, placed)
+            elif isinstance(one.placed, SetAside):
+                yield VariantScore(one.allele.variant, one.form, {}, one.placed)
             else:
-                yield VariantScore(one.allele.variant, one.form, placed)
+                yield self._score(one, [(placed, next(rows)) for placed in one.placed])
 
-    def _numbers(self, records: Sequence[int], alleles: Sequence[Alleles]) -> "list[dict[str, float] | SetAside]":
-        """Return the effects of variants, or why one has none."""
-        if not alleles:
-            return []
-        finite = np.ones(len(alleles), bool)
-        quantities = [self._quantities(member, records, alleles, finite) for member in self.members]
-        with np.errstate(all="ignore"):  # what is not finite is set aside below, or does not exist
-            numbers = self.effects.numbers(quantities, alleles)
-        names = [column.name for column in self.columns]
-        return [
-            dict(zip(names, row, strict=True)) if good else SetAside(VariantReason.NOT_FINITE)
-            for row, good in zip(numbers.tolist(), finite.tolist(), strict=True)
-        ]
+    def _score(self, one: "_Checked", rows: "Sequence[tuple[_Placed, NDArray[np.float64] | None]]") -> VariantScore:
+        """Return a variant's score, of several genes that whose numbers are the largest."""
+        variant, form = one.allele.variant, one.form
+        floats = [column.kind == "Float" for column in self.effects.columns]
+        good = [(placed, row) for placed, row in rows if row is not None]
+        if len(good) < len(rows):
+            return VariantScore(variant, form, {}, SetAside(VariantReason.NOT_FINITE))
+        placed, row = max(
+            good, key=lambda pair: np.abs(pair[1][floats]).max(initial=0, where=~np.isnan(pair[1][floats]))
+        )
+        names = [column.name for column in self.effects.columns]
+        labels = {} if placed.gene is None else {"gene": placed.gene.name, "strand": placed.gene.strand}
+        return VariantScore(variant, form, dict(zip(names, row.tolist(), strict=True)), labels=labels)
+
+    def _rows(self, new: "Sequence[tuple[int, _Placed]]") -> "list[NDArray[np.float64] | None]":
+        """Return the numbers of variants (columns,); None for one whose predictions are not finite."""
+        found: list[NDArray[np.float64] | None] = [None] * len(new)
+        for strands in dict.fromkeys(placed.strands for _, placed in new):
+            of_strands = [number for number, (_, placed) in enumerate(new) if placed.strands == strands]
+            records, alleles = [new[n][0] for n in of_strands], [new[n][1].alleles for n in of_strands]
+            finite = np.ones(len(alleles), bool)
+            quantities = [self._quantities(member, records, alleles, strands, finite) for member in self.members]
+            with np.errstate(all="ignore"):  # what is not finite is set aside, or does not exist
+                numbers = self.effects.numbers(quantities, alleles)
+            for number, row, good in zip(of_strands, numbers, finite, strict=True):
+                found[number] = row if good else None
+        return found
 
     def _quantities(
-        self, member: Member, records: Sequence[int], alleles: Sequence[Alleles], finite: NDArray[np.bool_]
+        self,
+        member: Member,
+        records: Sequence[int],
+        alleles: Sequence[Alleles],
+        strands: Sequence[StrandName],
+        finite: NDArray[np.bool_],
     ) -> tuple[Values, Values]:
         """Return one model's quantities of both alleles, and say in `finite` (V,) which of its predictions are not."""
-        on_strands = [self._predicted(member, records, alleles, strand) for strand in self.options.strands]
+        on_strands = [self._predicted(member, records, alleles, strand) for strand in strands]
         references, alternatives = ([strand[allele] for strand in on_strands] for allele in (0, 1))
         for values in (*references, *alternatives):
             for array in values.values():
                 finite &= np.isfinite(array.reshape(len(alleles), -1)).all(axis=1)
-        return self._averaged(member.effects, references), self._averaged(member.effects, alternatives)
-
-    def _averaged(self, effects: BoundEffects, on_strands: Sequence[Arrays]) -> Values:
-        """Return the mean over the strands of what the effects average."""
-        given = zip(on_strands, self.options.strands, strict=True)
-        with np.errstate(all="ignore"):
-            quantities = [effects.quantities(values, strand) for values, strand in given]
-        return {name: np.mean([values[name] for values in quantities], axis=0) for name in quantities[0]}
+        before, after = (_averaged(member.effects, values, strands) for values in (references, alternatives))
+        return before, after
 
     def _predicted(
         self, member: Member, records: Sequence[int], alleles: Sequence[Alleles], strand: StrandName
@@ -189,10 +217,26 @@ class VariantScorer:
         extras = member.extras.of(records, alleles, turned=strand == "-")
         # Where inputs go with the records, a window is one record's.
         of_records = records if self.inputs.by_record else [0] * len(records)
-        keys = [(allele.window, record) for allele, record in zip(alleles, of_records, strict=True)]
+        keys = [(allele.window, allele.within, record) for allele, record in zip(alleles, of_records, strict=True)]
         if strand == "-":
             alleles = [allele.reverse_complement for allele in alleles]
         return member.predictor.predict(alleles, keys, extras)
+
+
+def _averaged(effects: BoundEffects, on_strands: Sequence[Arrays], strands: Sequence[StrandName]) -> Values:
+    """Return the mean over the strands of what the effects average."""
+    with np.errstate(all="ignore"):
+        quantities = [effects.quantities(values, strand) for values, strand in zip(on_strands, strands, strict=True)]
+    return {name: np.mean([values[name] for values in quantities], axis=0) for name in quantities[0]}
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A variant in its window, as the model is given it."""
+
+    alleles: Alleles
+    strands: tuple[StrandName, ...]
+    gene: Gene | None = None
 
 
 @dataclass(frozen=True)
@@ -201,7 +245,7 @@ class _Checked:
 
     allele: Numbered
     form: Variant | None
-    placed: Alleles | SetAside
+    placed: tuple[_Placed, ...] | SetAside
 
 
 def variant_scorer(model: Any, genome: Genome, options: ScoringOptions) -> VariantScorer:
@@ -223,7 +267,7 @@ def variant_scorer(model: Any, genome: Genome, options: ScoringOptions) -> Varia
         every_output.append(outputs)
         choice = options.effects or ScalarEffects(options.target)
         effects = choice.bind(ModelOutputs(outputs, options.length, sequence_model.layout))
-        cautions += effects.strand_assumptions(options.strands)
+        cautions += effects.strand_assumptions(options.strands if options.genes is None else ("-",))
         predictor = AllelePredictor(method, outputs, effects.target, options.batch_size)
         members.append(Member(effects, predictor, extras))
     check_ensemble([method.model for method in methods], every_output)
@@ -261,7 +305,7 @@ def score_variants(
     **options
         Those of `ScoringOptions`: ``length`` (which has no default), ``effects``, ``target``, ``strand``,
         ``share_within``, ``overhang``, ``largest_unknown_share``, ``batch_size``, ``additional_forward_args``,
-        ``each_model``.
+        ``each_model``, ``genes``.
 
     Yields
     ------

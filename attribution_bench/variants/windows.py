@@ -1,6 +1,6 @@
 """Windows of variants: both alleles as sequences of the model's length, with the genome's own letters about them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import get_args
 
@@ -64,6 +64,8 @@ class Alleles:
     alternative: str
     """(length) letters with the alternative allele. The window starts at the same position; after the allele come as
     many letters of the genome as there is room for."""
+    within: tuple[int, int] | None = None
+    """Range of the contig beyond which the letters are N."""
 
     @property
     def is_substitution(self) -> bool:
@@ -80,7 +82,20 @@ class Alleles:
         """The same on the other strand; only for substitutions the offset is that of the allele in both sequences."""
         offset = len(self.reference) - self.offset - self.deleted
         reference, alternative = (text.translate(COMPLEMENTS)[::-1] for text in (self.reference, self.alternative))
-        return Alleles(self.window, offset, self.deleted, self.inserted, reference, alternative)
+        return replace(self, offset=offset, reference=reference, alternative=alternative)
+
+    def masked(self, start: int, end: int) -> "Alleles":
+        """Return the same with N in the place of the letters beyond a range of the contig; the alleles stay."""
+        window_start, length = self.window[1], len(self.reference)
+        before = min(max(0, start - window_start), self.offset)
+        texts = []
+        for text, letters, moved in (
+            (self.reference, self.deleted, 0),
+            (self.alternative, self.inserted, self.deleted - self.inserted),
+        ):
+            after = min(max(0, window_start + length + moved - end), length - self.offset - letters)
+            texts.append(UNKNOWN * before + text[before : length - after] + UNKNOWN * after)
+        return replace(self, reference=texts[0], alternative=texts[1], within=(start, end))
 
 
 def place(variant: Variant, genome: Genome, placing: Placing) -> Alleles | SetAside:

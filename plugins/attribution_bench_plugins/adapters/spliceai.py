@@ -10,6 +10,7 @@ from attribution_bench_plugins.adapters.keras_ensembles import averaged
 from attribution_bench_plugins.adapters.package_files import package_file
 
 if TYPE_CHECKING:
+    from attribution_bench.sequences import Genes, Genome
     from attribution_bench.variants import SplicingEffects
 
 PACKAGE = "spliceai"
@@ -18,6 +19,9 @@ CONTEXT = 10_000
 """Letters that no prediction is made for: half of them at each end."""
 DISTANCE = 50
 """Letters about a variant in which SpliceAI looks for gains and losses."""
+ANNOTATIONS = ("grch37", "grch38")
+SPLICE_SITES = 0.8
+"""Share of introns that begin and end as introns do, from which on genes are those of a genome."""
 
 
 class SpliceAI(Adapter):
@@ -36,11 +40,16 @@ class SpliceAI(Adapter):
                 "one as acceptor, 50,2 as donor",
                 licence="code GPL-3.0; weights CC BY-NC 4.0, other uses licensed by Illumina",
                 citation="Jaganathan et al., Cell 176, 535 (2019)",
-                options={"member": "one of the five models instead of their mean: 1 to 5"},
+                options={
+                    "member": "one of the five models instead of their mean: 1 to 5",
+                    "distance": "letters about a variant in which gains and losses are looked for; 50 by default",
+                    "genes": "grch37 or grch38, whose genes the package has, a file of the same form, or none for the "
+                    "strand +; by default those of the package whose splice sites the genome has",
+                },
             )
         ]
 
-    def open(self, name: str, *, length: int | None = None, member: int | None = None) -> Any:
+    def open(self, name: str, *, length: int | None = None, member: int | None = None, **of_variants: Any) -> Any:
         """Return a keras.Model, (N, length, 4) to (N, length - 10,000, 3).
 
         Raises
@@ -56,11 +65,46 @@ class SpliceAI(Adapter):
             return self._member(member)
         return averaged([self._member(number) for number in MEMBERS], [("sequence", (None, 4))], name)
 
-    def effects(self, name: str, **options: Any) -> "SplicingEffects":
-        """Return SpliceAI's scores: gain and loss of acceptor and donor within 50 letters."""
+    def effects(self, name: str, *, distance: int = DISTANCE, **options: Any) -> "SplicingEffects":
+        """Return SpliceAI's scores: gain and loss of acceptor and donor within a distance."""
         from attribution_bench.variants import SplicingEffects
 
-        return SplicingEffects({"acceptor": 1, "donor": 2}, distance=DISTANCE)
+        if not isinstance(distance, int) or distance < 0:
+            raise ModelError(f"the distance of {name} must be a whole number of letters, not {distance}")
+        return SplicingEffects({"acceptor": 1, "donor": 2}, distance=distance)
+
+    def default_length(self, name: str, *, distance: int = DISTANCE, **options: Any) -> int:
+        """Return the letters that the distance needs, with the context."""
+        return CONTEXT + 2 * distance + 1 if isinstance(distance, int) else CONTEXT + 2 * DISTANCE + 1
+
+    def genes(self, name: str, genome: "Genome", *, genes: str | None = None, **options: Any) -> "Genes | None":
+        """Return the package's genes for a genome, or those of a file; None where ``genes`` is ``none``.
+
+        Raises
+        ------
+        ModelError
+            The genome has the splice sites of none of them.
+        SequenceError
+            The file is no table of genes.
+        """
+        from attribution_bench.sequences import Genes
+
+        if genes == "none":
+            return None
+        if genes is not None and genes not in ANNOTATIONS:
+            return Genes(genes)
+        known = {each: Genes(package_file(PACKAGE, f"spliceai/annotations/{each}.txt")) for each in ANNOTATIONS}
+        if genes is not None:
+            return known[genes]
+        shares = {each: of_package.share_of_splice_sites(genome) for each, of_package in known.items()}
+        best = max(shares, key=lambda each: shares[each] or 0)
+        if (shares[best] or 0) < SPLICE_SITES:
+            found = ", ".join(f"{each} {'no intron' if s is None else f'{s:.0%}'}" for each, s in shares.items())
+            raise ModelError(
+                f"{genome.path.name} has the splice sites of no genes of the package {PACKAGE} ({found}); give "
+                f"{name}?genes=grch37, grch38 or a file of genes of that form, or {name}?genes=none for the strand +"
+            )
+        return known[best]
 
     def _member(self, number: int) -> Any:
         return read_keras(package_file(PACKAGE, f"spliceai/models/spliceai{number}.h5"))

@@ -1,0 +1,133 @@
+"""Genes of a genome: their strands, extents and exons, from a table as SpliceAI has it."""
+
+import hashlib
+import itertools
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import numpy as np
+
+from attribution_bench.errors import SequenceError
+from attribution_bench.sequences.genome import Genome
+
+GeneStrand = Literal["+", "-"]
+COLUMNS = ("#NAME", "CHROM", "STRAND", "TX_START", "TX_END", "EXON_START", "EXON_END")
+INTRON_ENDS = {"+": ("GT", "AG"), "-": ("CT", "AC")}
+"""Strand -> what introns begin and end with on the strand ``+``."""
+
+
+@dataclass(frozen=True)
+class Gene:
+    """A gene's transcript on a contig."""
+
+    name: str
+    contig: str
+    """As the table names it."""
+    strand: GeneStrand
+    start: int
+    """0-based."""
+    end: int
+    """Half-open."""
+    exons: tuple[tuple[int, int], ...]
+    """Half-open ranges, ascending."""
+
+    @property
+    def introns(self) -> list[tuple[int, int]]:
+        """Half-open ranges between the exons."""
+        return [(before[1], after[0]) for before, after in itertools.pairwise(self.exons)]
+
+
+class Genes:
+    """Genes of a genome, found by position. ``chr1`` and ``1`` are the same contig.
+
+    Parameters
+    ----------
+    path
+        Tab-separated table with the columns ``#NAME``, ``CHROM``, ``STRAND``, ``TX_START``, ``TX_END``, ``EXON_START``
+        and ``EXON_END``, a gene a line; starts are 0-based, ranges half-open, those of exons lists with commas.
+
+    Raises
+    ------
+    SequenceError
+        The file cannot be read, or is no such table; the message names the line.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            data = self.path.read_bytes()
+            lines = data.decode().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SequenceError(f"cannot read {self.path} as a table of genes: {error}") from error
+        self.digest = hashlib.sha256(data).hexdigest()
+        """SHA-256 of the file."""
+        by_contig = defaultdict(list)
+        for gene in _genes(lines, self.path):
+            by_contig[_bare(gene.contig)].append(gene)
+        self._genes = dict(by_contig)
+        self._ranges = {
+            contig: np.array([(gene.start, gene.end) for gene in genes]).T for contig, genes in by_contig.items()
+        }
+
+    def __repr__(self) -> str:
+        return f"Genes({str(self.path)!r}: {sum(map(len, self._genes.values()))} genes)"
+
+    def at(self, contig: str, position: int) -> list[Gene]:
+        """Return the genes that have a 0-based position of a contig, in the order of the table."""
+        genes = self._genes.get(_bare(contig), [])
+        if not genes:
+            return []
+        starts, ends = self._ranges[_bare(contig)]
+        return [genes[index] for index in np.flatnonzero((starts <= position) & (position < ends))]
+
+    def share_of_splice_sites(self, genome: Genome, most: int = 200) -> float | None:
+        """Return the share of introns that begin and end as introns do in a genome; None where none can be looked at.
+
+        It is near 1 for the genes of that genome, and near 1/250 for those of another one. At most `most` introns are
+        looked at, spread over what the genome has; where it has N, none is.
+        """
+        found = [
+            (contig, gene.strand, start, end)
+            for contig, length in genome.contigs.items()
+            for gene in self._genes.get(_bare(contig), [])
+            for start, end in gene.introns
+            if start + 2 <= end - 2 and end <= length
+        ]
+        seen = right = 0
+        for contig, strand, start, end in found[:: max(1, len(found) // most)]:
+            ends = genome.fetch(contig, start, start + 2), genome.fetch(contig, end - 2, end)
+            if "N" not in "".join(ends):
+                seen, right = seen + 1, right + (ends == INTRON_ENDS[strand])
+        return right / seen if seen else None
+
+
+def _bare(contig: str) -> str:
+    return contig.removeprefix("chr")
+
+
+def _genes(lines: Sequence[str], path: Path) -> Iterator[Gene]:
+    header = lines[0].split("\t") if lines else []
+    missing = [column for column in COLUMNS if column not in header]
+    if missing:
+        raise SequenceError(f"{path} is no table of genes: it lacks the column {missing[0]} of {', '.join(COLUMNS)}")
+    places = [header.index(column) for column in COLUMNS]
+    for number, line in enumerate(lines[1:], 2):
+        if not line.strip():
+            continue
+        try:
+            fields = line.split("\t")
+            name, contig, strand, start, end, starts, ends = (fields[place] for place in places)
+            exons = tuple(zip(_numbers(starts), _numbers(ends), strict=True))
+            if strand not in get_args(GeneStrand) or not 0 <= int(start) < int(end):
+                raise ValueError(f"{strand} {start} {end} is no strand with a range")
+            yield Gene(name, contig, cast("GeneStrand", strand), int(start), int(end), exons)
+        except (ValueError, IndexError) as error:
+            raise SequenceError(f"{path} is no table of genes at line {number}: {error}") from error
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",") if part]
