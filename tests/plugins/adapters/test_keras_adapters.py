@@ -36,9 +36,20 @@ def in_letters(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 2, 1).astype(np.float32)
 
 
+def genes_of(letters: str) -> str:
+    """Return a table with a gene for each half of a contig, on the strands + and -, of introns that are such ones."""
+    half, lines = len(letters) // 2, ["#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END"]
+    for name, strand, start, first, last in (("FIRST", "+", 0, "GT", "AG"), ("SECOND", "-", half, "CT", "AC")):
+        donor = letters.index(first, start + 20)
+        acceptor = letters.index(last, donor + 50) + 2
+        exons = f"{start},{acceptor},\t{donor},{start + half},"
+        lines.append(f"{name}\tNC_001416.1\t{strand}\t{start}\t{start + half}\t{exons}")
+    return "\n".join(lines) + "\n"
+
+
 @pytest.fixture
 def splicing(installed: Callable[..., None], tmp_path: Path) -> list[Any]:
-    """Five small models with SpliceAI's context and classes."""
+    """Five small models with SpliceAI's context and classes, and genes of which one table is the examples'."""
     models, layers = [], keras.layers
     for number in range(1, 6):
         keras.utils.set_random_seed(number)
@@ -46,7 +57,13 @@ def splicing(installed: Callable[..., None], tmp_path: Path) -> list[Any]:
         hidden = layers.Conv1D(5, 7, padding="same", activation="relu")(sequence)
         models.append(keras.Model(sequence, layers.Conv1D(3, 1, activation="softmax")(layers.Cropping1D(5000)(hidden))))
         models[-1].save(tmp_path / f"spliceai{number}.h5")
-    installed("spliceai", {f"spliceai/models/spliceai{n}.h5": tmp_path / f"spliceai{n}.h5" for n in range(1, 6)})
+    with Genome(EXAMPLES / "genome.fa") as genome:
+        letters = genome.fetch("NC_001416.1", 0, genome.length("NC_001416.1"))
+    tables = {"grch37": genes_of(f"{letters[-100:]}{letters[:-100]}"), "grch38": genes_of(letters)}
+    files: dict[str, Path | str] = {
+        f"spliceai/models/spliceai{n}.h5": tmp_path / f"spliceai{n}.h5" for n in range(1, 6)
+    }
+    installed("spliceai", {**files, **{f"spliceai/annotations/{name}.txt": text for name, text in tables.items()}})
     return models
 
 
@@ -74,30 +91,56 @@ def test_variants_have_spliceais_effects_by_default(splicing: list[Any], tmp_pat
     genome, vcf = shutil.copy(EXAMPLES / "genome.fa", tmp_path), tmp_path / "one.vcf"
     lines = (EXAMPLES / "variants.vcf").read_text().splitlines(keepends=True)
     records = [line for line in lines if not line.startswith("#")]
-    vcf.write_text("".join([line for line in lines if line.startswith("#")] + records[:2]))
+    vcf.write_text("".join([line for line in lines if line.startswith("#")] + [records[1], records[-1]]))
     table = tmp_path / "effects.tsv"
     command = ["variants", "spliceai", str(vcf), "--genome", str(genome), "--max-unknown", "1", "--threads", "1"]
     outcome = CliRunner().invoke(app, [*command, "--output", str(table)], catch_exceptions=False)
     assert outcome.exit_code == 0
     frame = pd.read_csv(table, sep="\t")
+    opened_genome = Genome(genome)
+    genes = model_source("spliceai").default_genes(opened_genome)
+    assert genes.path.name == "grch38.txt"
     with VcfFile(vcf) as file:
         scores = list(
             score_variants(
                 opened("spliceai"),
                 file.records(),
-                Genome(genome),
+                opened_genome,
                 length=10_101,
                 effects=SplicingEffects({"acceptor": 1, "donor": 2}, distance=50),
                 largest_unknown_share=1,
+                genes=genes,
             )
         )
+    assert list(frame["gene"]) == [score.labels["gene"] for score in scores] == ["FIRST", "SECOND"]
     assert {"acceptor_gain", "acceptor_loss", "donor_gain", "donor_loss_offset"} <= set(frame.columns)
     for (_, row), score in zip(frame.iterrows(), scores, strict=True):
         for name, value in score.effects.items():
             assert row[name] == pytest.approx(value, rel=1e-4, abs=1e-6)
     numbers = tmp_path / "numbers.tsv"
-    CliRunner().invoke(app, [*command, "--target", "50,1", "--output", str(numbers)], catch_exceptions=False)
-    assert "delta" in pd.read_csv(numbers, sep="\t").columns
+    plain = [*command[:1], "spliceai?genes=none", *command[2:], "--target", "50,1", "--output", str(numbers)]
+    CliRunner().invoke(app, plain, catch_exceptions=False)
+    assert {"delta"} <= set(pd.read_csv(numbers, sep="\t").columns) - {"gene"}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:keras.*")
+def test_spliceai_has_a_distance_and_the_genes_of_a_genome(splicing: list[Any], tmp_path: Path) -> None:
+    source = model_source("spliceai?distance=500")
+    assert source.default_length == 11_001
+    assert source.default_effects == SplicingEffects({"acceptor": 1, "donor": 2}, distance=500)
+    assert model_source("spliceai").with_option("distance", 500) == source
+    with pytest.raises(ModelError, match="must be a whole number of letters, not far"):
+        _ = model_source("spliceai?distance=far").default_effects
+    other = tmp_path / "other.fa"
+    other.write_text(">NC_001416.1\n" + "ACGT" * 3000 + "\n")
+    with Genome(other) as genome:
+        with pytest.raises(ModelError, match=r"splice sites of no genes.*grch37 0%.*\?genes=none"):
+            model_source("spliceai").default_genes(genome)
+        assert model_source("spliceai?genes=none").default_genes(genome) is None
+        assert model_source("spliceai?genes=grch37").default_genes(genome).at("NC_001416.1", 7)[0].name == "FIRST"
+        own = tmp_path / "own.txt"
+        own.write_text(genes_of("GTCACAGAGCTTGAAC" * 700))
+        assert model_source(f"spliceai?genes={own}").default_genes(genome).path == own
 
 
 def spline(length: int) -> np.ndarray:

@@ -1,0 +1,147 @@
+"""Variants are scored on their genes' strands, with N beyond them, as a model alone predicts of such sequences."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import attribution_bench as ab
+from attribution_bench.errors import InvalidInputError
+from attribution_bench.sequences import Genes
+from attribution_bench.sequences.genome import Genome
+from attribution_bench.sequences.variants import Variant, VariantReason, normalised
+from attribution_bench.variants import ScoringOptions, SplicingEffects, score_variants, variant_scorer
+from attribution_bench.variants.job import score_vcf
+from attribution_bench.variants.rows import read_effects
+from attribution_bench.variants.windows import Alleles, Placing, place
+from variants_by_hand import LENGTH, random_variants
+
+CROPPED, DISTANCE = 5, 9
+"""Positions at either end of the window that the model has no output for, and letters that are looked at."""
+COMPLEMENT = str.maketrans("ACGT", "TGCA")
+EFFECTS = SplicingEffects({"acceptor": 1, "donor": 2}, "classes", DISTANCE)
+GENES = {"PLUS": ("+", 20, 130), "MINUS, of many": ("-", 100, 260), "SHORT": ("+", 310, 340)}
+"""Name -> strand and range on chr1."""
+
+
+@pytest.fixture(scope="module")
+def genes(tmp_path_factory: pytest.TempPathFactory) -> Genes:
+    path = tmp_path_factory.mktemp("genes") / "genes.txt"
+    lines = [f"{name}\t1\t{strand}\t{start}\t{end}\t{start},\t{end}," for name, (strand, start, end) in GENES.items()]
+    path.write_text("\n".join(["#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END", *lines]) + "\n")
+    return Genes(path)
+
+
+def gains_and_losses(
+    in_full: Callable[[list[str]], dict[str, np.ndarray]], variant: Variant, letters: str, gene: str
+) -> dict[str, float]:
+    """Effects of a substitution in a gene, by the model alone."""
+    strand, start, end = GENES[gene]
+    before, after = (
+        letters[: variant.position] + allele + letters[variant.position + len(allele) :]
+        for allele in (variant.reference, variant.alternative)
+    )
+    window = range(variant.position - LENGTH // 2, variant.position - LENGTH // 2 + LENGTH)
+    texts = ["".join(text[p] if start <= p < end else "N" for p in window) for text in (before, after)]
+    if strand == "-":
+        texts = [text.translate(COMPLEMENT)[::-1] for text in texts]
+    classes = in_full(texts)["classes"][..., :: -1 if strand == "-" else 1]
+    offsets = np.arange(CROPPED, LENGTH - CROPPED) - LENGTH // 2
+    change = (classes[1] - classes[0])[:, np.abs(offsets) <= DISTANCE]
+    return {
+        f"{name}_{kind}": float((sign * change[place]).max())
+        for name, place in (("acceptor", 1), ("donor", 2))
+        for kind, sign in (("gain", 1), ("loss", -1))
+    }
+
+
+def test_a_variant_is_scored_in_its_gene_of_several_in_that_of_the_largest_effect(
+    profiles: torch.nn.Module,
+    in_full: Callable[[list[str]], dict[str, np.ndarray]],
+    genome: Genome,
+    genes: Genes,
+) -> None:
+    letters, method = genome.fetch("chr1", 0, 400), ab.get_method("fastism")(profiles, min_speedup=0)
+    variants = [variant for variant in random_variants(genome, "chr1", 160, seed=4) if variant.is_substitution]
+    seen = dict.fromkeys((*GENES, "none", "two"), 0)
+    for share_within in (0, 5):
+        scores = score_variants(
+            method, variants, genome, length=LENGTH, effects=EFFECTS, genes=genes, share_within=share_within
+        )
+        for variant, score in zip(variants, scores, strict=True):
+            form = normalised(variant, genome)
+            assert isinstance(form, Variant)
+            within = [name for name, (_, start, end) in GENES.items() if start <= variant.position < end]
+            if not within:
+                assert score.set_aside is not None
+                assert (score.set_aside.reason, dict(score.labels)) == (VariantReason.NO_GENE, {})
+                seen["none"] += 1
+                continue
+            if share_within:
+                assert score.labels["gene"] in within
+                continue
+            expected = {name: gains_and_losses(in_full, form, letters, name) for name in within}
+            largest = max(within, key=lambda name: max(expected[name].values()))
+            assert score.labels == {"gene": largest, "strand": GENES[largest][0]}
+            for name, value in expected[largest].items():
+                assert score.effects[name] == pytest.approx(value, abs=1e-10)
+            seen[largest] += 1
+            seen["two"] += len(within) > 1
+    assert min(seen.values()) > 2
+
+
+def test_letters_beyond_a_gene_are_unknown_also_where_alleles_move_them(genome: Genome, genes: Genes) -> None:
+    placed = {}
+    for alternative in ("", "ACGTAC"):
+        reference = genome.fetch("chr1", 119, 126) if not alternative else genome.fetch("chr1", 119, 120)
+        variant = Variant("chr1", 119, reference, reference[0] + alternative)
+        form = normalised(variant, genome)
+        assert isinstance(form, Variant)
+        alleles = place(form, genome, Placing(LENGTH))
+        assert isinstance(alleles, Alleles)
+        masked = alleles.masked(100, 130)
+        for whole, text, moved in (
+            (alleles.reference, masked.reference, 0),
+            (alleles.alternative, masked.alternative, len(form.reference) - len(form.alternative)),
+        ):
+            low, high = 100 - alleles.window[1], 130 - alleles.window[1] - moved
+            assert text == "N" * low + whole[low:high] + "N" * (LENGTH - high)
+        placed[alternative] = masked
+    assert all(masked.within == (100, 130) for masked in placed.values())
+    turned = placed["ACGTAC"].reverse_complement
+    assert turned.reference == placed["ACGTAC"].reference.translate(COMPLEMENT)[::-1]
+
+
+def test_tables_and_annotated_files_name_the_gene(
+    profiles: torch.nn.Module, genome: Genome, genes: Genes, tmp_path: Path
+) -> None:
+    letters = genome.fetch("chr1", 0, 400)
+    lines = [
+        f"chr1\t{p + 1}\t.\t{letters[p]}\t{'ACGT'[('ACGT'.index(letters[p]) + 1) % 4]}\t.\t.\t." for p in (50, 5, 200)
+    ]
+    vcf = tmp_path / "few.vcf"
+    vcf.write_text("##fileformat=VCFv4.2\n##contig=<ID=chr1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
+    with vcf.open("a") as file:
+        file.write("\n".join(lines) + "\n")
+    scorer = variant_scorer(profiles, genome, ScoringOptions(LENGTH, EFFECTS, genes=genes))
+    summary = score_vcf(scorer, vcf, tmp_path / "few.tsv", annotated=tmp_path / "few.annotated.vcf")
+    assert (summary.scored, summary.set_aside) == (2, {VariantReason.NO_GENE: 1})
+    header, *rows = (line.split("\t") for line in (tmp_path / "few.tsv").read_text().splitlines())
+    assert header[6:10] == ["set_aside", "gene", "strand", "acceptor_gain"]
+    assert [row[6:9] for row in rows] == [[".", "PLUS", "+"], ["in no gene", "NA", "NA"], [".", "MINUS, of many", "-"]]
+    annotated = (tmp_path / "few.annotated.vcf").read_text()
+    assert '##INFO=<ID=AB_gene,Number=A,Type=String,Description="Gene whose strand is scored"' in annotated
+    assert "AB_gene=MINUS__of_many;AB_strand=-;AB_acceptor_gain=" in annotated
+    again = [row.score(scorer.columns) for row in read_effects(tmp_path / "few.tsv")]
+    assert [score.labels.get("gene") for score in again] == ["PLUS", None, "MINUS, of many"]
+    assert score_vcf(scorer, vcf, tmp_path / "few.tsv").kept == 3
+    other = variant_scorer(profiles, genome, ScoringOptions(LENGTH, EFFECTS))
+    with pytest.raises(InvalidInputError, match=r"genes_sha256|of other settings"):
+        score_vcf(other, vcf, tmp_path / "few.tsv")
+
+
+def test_genes_and_a_strand_are_refused(genes: Genes) -> None:
+    with pytest.raises(InvalidInputError, match="the strand is that of the genes; leave strand='-' out"):
+        ScoringOptions(LENGTH, EFFECTS, genes=genes, strand="-")
