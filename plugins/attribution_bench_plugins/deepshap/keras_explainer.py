@@ -23,15 +23,11 @@ class KerasExplainer:
     """DeepLIFT multipliers of a Keras model, always called with ``training=False``; traced once for all scalars."""
 
     def __init__(self, model: SequenceModel, request: Request, rules: Mapping[str, Rule]) -> None:
-        if keras.backend.backend() != "tensorflow":
+        if isinstance(model.model, keras.Model) and keras.backend.backend() != "tensorflow":
             raise UnsupportedError(
                 "DeepSHAP takes Keras models on the TensorFlow backend, and this one runs on "
                 f"{keras.backend.backend()}; set KERAS_BACKEND=tensorflow before Keras is imported, "
                 "or use another method"
-            )
-        if not isinstance(model.model, keras.Model):
-            raise UnsupportedError(
-                "DeepSHAP takes models of Keras 3, and this one is of Keras 2 (tf_keras); use another method"
             )
         self._model = model
         self._selections = request.selections

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 from tensorflow.python.framework import ops
 
 from attribution_bench.errors import UnsupportedError
@@ -78,18 +77,23 @@ def has_gradient(operation: Any) -> bool:
         return False
 
 
+UNROLLED = {"unroll": True, "_could_use_gpu_kernel": False}
+"""Attributes of recurrent layers of Keras 3 and tf_keras with which they run step by step."""
+
+
 @contextlib.contextmanager
 def unrolled(model: Any) -> Iterator[None]:
     """Have Keras unroll recurrent layers while the model is traced, so that each of their steps follows the rules."""
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
-    former = [layer.unroll for layer in layers]
+    # Keras 3 and tf_keras have a class of this name each, and the latter is not installed everywhere.
+    layers = [layer for layer in model._flatten_layers() if any(kind.__name__ == "RNN" for kind in type(layer).__mro__)]
+    former = [(layer, name, getattr(layer, name)) for layer in layers for name in UNROLLED if hasattr(layer, name)]
     try:
-        for layer in layers:
-            layer.unroll = True
+        for layer, name, _ in former:
+            setattr(layer, name, UNROLLED[name])
         yield
     finally:
-        for layer, state in zip(layers, former, strict=True):
-            layer.unroll = state
+        for layer, name, state in former:
+            setattr(layer, name, state)
 
 
 def _spec(tensor: Any) -> Spec:

@@ -35,7 +35,7 @@ class DeepSHAP(Attribution):
     Parameters
     ----------
     model
-        A torch.nn.Module, a keras.Model on TensorFlow, or a SequenceModel of one.
+        A torch.nn.Module, a keras.Model on TensorFlow, a tf_keras.Model, or a SequenceModel of one.
     n_references
         Number of dinucleotide-shuffled references a sequence, at least 1.
     seed

@@ -96,6 +96,36 @@ def test_recurrent_layers_are_unrolled_and_left_as_they_were(layer: str, sequenc
     assert not recurrent.unroll
 
 
+def of_library(library: Any) -> Any:
+    """Return a model of every kind of layer that Keras 2 runs in its own way, from the namespace of a Keras."""
+    own = library.layers
+    x = inputs = library.Input((LENGTH, 4))
+    x = own.Activation("relu")(own.BatchNormalization()(own.Conv1D(5, 3, padding="same")(x)))
+    x = own.Add()([x, own.SeparableConv1D(5, 3, padding="same", dilation_rate=2, activation="elu")(x)])
+    x = own.LayerNormalization()(own.MaxPooling1D(2)(x))
+    x = own.Bidirectional(own.LSTM(3, return_sequences=True))(own.Dropout(0.4)(x))
+    pooled = own.GlobalAveragePooling1D()(x)
+    return library.Model(inputs, own.Dense(2, "softmax")(own.Concatenate()([own.GRU(3)(x), pooled])))
+
+
+def test_models_of_keras_2_have_the_scores_of_keras_3(sequences: Any) -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    old, new = of_library(tf_keras), of_library(keras)
+    random = np.random.default_rng(3)
+    values = [random.uniform(0.5, 1.5, weight.shape).astype("float32") for weight in old.weights]
+    values = [value if "variance" in w.name else value - 1 for w, value in zip(old.weights, values, strict=True)]
+    old.set_weights(values)
+    new.set_weights(values)
+    x = sequences(2, LENGTH)
+    found, expected = (DeepSHAP(model, n_references=2).attribute(x, target=1) for model in (old, new))
+    assert np.abs(expected.scores).max() > 1e-4
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+    assert np.abs(found.convergence_delta).max() <= 1e-4 * np.abs(found.observed.sum(1)).max()
+    (recurrent,) = (layer for layer in old.layers if type(layer).__name__ == "GRU")
+    assert not recurrent.unroll
+    assert recurrent._could_use_gpu_kernel
+
+
 def test_frameworks_agree_on_a_recurrent_layer(sequences: Any) -> None:
     model = head(layers.LSTM(3))
     convolution, recurrent, dense = model.layers[1], model.layers[2], model.layers[-1]
