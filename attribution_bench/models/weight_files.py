@@ -1,7 +1,12 @@
-"""Files of weights alone, read without unpickling anything, into a PyTorch model that code has built."""
+"""Files of weights alone, read without unpickling anything, into a model that code has built."""
 
+import sys
+import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from attribution_bench.errors import MissingDependencyError, ModelError
 from attribution_bench.models.model_files import opened_file, refusals
@@ -9,19 +14,26 @@ from attribution_bench.models.model_files import opened_file, refusals
 if TYPE_CHECKING:
     import torch
 
+    from attribution_bench.models.untrusted.hdf5 import Group
+
 SAFETENSORS = ".safetensors"
 PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 WEIGHT_FILES = (SAFETENSORS, *PICKLED)
+KERAS_WEIGHTS = ".h5"
+"""Suffix of the files that a Keras model's save_weights() writes: Keras 3 wants ``.weights.h5``."""
 INSIDE = ("state_dict", "model_state_dict", "model", "module", "weights")
 """Keys under which training programs write the weights beside other things."""
+TRAINING = ("optimizer", "metrics")
+"""Groups of a file of a Keras model's weights that hold states of its training."""
 NAMED = 3
 """Names that a message lists."""
 
 
 def load_weights(model: Any, path: Path) -> None:
-    """Give a PyTorch module the weights of a file, all of them or none.
+    """Give a PyTorch module or a Keras model the weights of a file, all of them or none.
 
-    A first part that all names of the file have and the module's lack, such as ``module.`` or ``model.``, is left out.
+    A Keras model takes what its save_weights() wrote. Of names for a module, a first part that all have and the
+    module's lack, such as ``module.`` or ``model.``, is left out.
 
     Raises
     ------
@@ -30,11 +42,58 @@ def load_weights(model: Any, path: Path) -> None:
     MissingDependencyError
         safetensors is not installed.
     """
+    keras = [sys.modules.get(name) for name in ("keras", "tf_keras")]
+    if any(module is not None and isinstance(model, module.Model) for module in keras):
+        _load_keras_weights(model, path)
+        return
     import torch
 
     if not isinstance(model, torch.nn.Module):
-        raise ModelError(f"weights of {path} go into a torch.nn.Module, not a {type(model).__name__}")
+        raise ModelError(f"weights of {path} go into a torch.nn.Module or a keras.Model, not a {type(model).__name__}")
     give_weights(model, read_weights(path), path)
+
+
+def _load_keras_weights(model: Any, path: Path) -> None:
+    """Give a Keras model the weights of a file that its save_weights() wrote."""
+    from attribution_bench.models.untrusted.keras_files import read_weights_alone, write_weights
+
+    if path.suffix.lower() != KERAS_WEIGHTS:
+        raise ModelError(
+            f"a Keras model takes weights of a .weights.h5 file, not {path.name}; write one with model.save_weights()"
+        )
+    with refusals(path, "weights"), opened_file(path) as file:
+        weights = read_weights_alone(file.read())
+    before = model.get_weights()
+    with tempfile.TemporaryDirectory(prefix="attribution-bench-") as folder:
+        copy = Path(folder) / "model.weights.h5"
+        with refusals(path, "weights"):
+            write_weights(weights, copy)
+        try:
+            with warnings.catch_warnings(action="ignore"):  # what they say of is compared below
+                model.load_weights(copy)
+            _check_taken(model, weights)
+        except Exception as error:  # those of another model fail in many ways; the failure is named and re-raised
+            model.set_weights(before)
+            first = next((line for line in str(error).splitlines() if line.strip()), "")
+            raise ModelError(f"the weights of {path} are not those of the model: {first}") from error
+
+
+def _check_taken(model: Any, weights: "Group") -> None:
+    """Raise ValueError unless a Keras model holds every array of a file and no other: Keras passes over some."""
+
+    def key(values: Any) -> tuple[Any, ...]:
+        array = np.ascontiguousarray(values, np.float32)
+        return array.shape, array.tobytes()
+
+    arrays = {name: array.values for name, array in weights.every_array() if not name.startswith(TRAINING)}
+    in_file = {key(values): name for name, values in arrays.items() if np.issubdtype(values.dtype, np.floating)}
+    own = {key(weight) for weight in model.get_weights() if np.issubdtype(weight.dtype, np.floating)}
+    left = [name for found, name in in_file.items() if found not in own]
+    if left:
+        raise ValueError(f"it has, and the model has not, {_listed(left)}")
+    if not own <= in_file.keys():
+        shapes = [str(shape) for shape, _ in own - in_file.keys()]
+        raise ValueError(f"it lacks weights of the shapes {_listed(sorted(shapes))}")
 
 
 def give_weights(model: "torch.nn.Module", tensors: "dict[str, torch.Tensor]", path: Path) -> None:

@@ -126,6 +126,50 @@ def enformer(keras: Keras, length: int = 64) -> Any:
     return keras.Model(sequence, layers.Dense(4, activation="softplus")(x))
 
 
+def borzoi(keras: Keras, length: int = 64) -> Any:
+    """Linder et al. 2025: a tower of pools, attention, steps upwards that add what the tower had, a crop."""
+    layers = keras.layers
+
+    def block(x: Any, filters: int, kernel: int) -> Any:
+        x = layers.Activation(lambda y: keras.ops.gelu(y, approximate=True))(layers.BatchNormalization()(x))
+        return layers.Conv1D(filters, kernel, padding="same")(x)
+
+    sequence = keras.Input((length, 4))
+    x = layers.MaxPooling1D(2, padding="same")(layers.Conv1D(6, 7, padding="same")(sequence))
+    skipped = []
+    for filters in (6, 8):
+        x = block(x, filters, 5)
+        skipped.append(block(x, 8, 1))
+        x = layers.MaxPooling1D(2, padding="same")(x)
+    y = layers.LayerNormalization(epsilon=1e-3)(x)
+    x = layers.Add()([x, layers.MultiHeadAttention(2, 4)(y, y)])
+    y = layers.Dense(16, activation="relu")(layers.LayerNormalization(epsilon=1e-3)(x))
+    x = layers.Add()([x, layers.Dropout(0.2)(layers.Dense(8)(y))])
+    for skip in reversed(skipped):
+        x = layers.Add()([layers.UpSampling1D(2)(block(x, 8, 1)), skip])
+        x = layers.SeparableConv1D(8, 3, padding="same")(x)
+    x = layers.Dropout(0.1)(block(layers.Cropping1D(3)(x), 10, 1))
+    return keras.Model(sequence, layers.Conv1D(4, 1, activation="softplus")(x))
+
+
+def basenji(keras: Keras, length: int = 64) -> Any:
+    """Kelley et al. 2020, as CREsted has it: one pool, dilated residual blocks, a pointwise one, a mean, a dense head."""
+    layers = keras.layers
+
+    def block(x: Any, filters: int, kernel: int, **options: Any) -> Any:
+        x = layers.Activation("gelu")(x)
+        x = layers.Conv1D(filters, kernel, padding="same", use_bias=False, **options)(x)
+        return layers.BatchNormalization(momentum=0.9)(x)
+
+    x = sequence = keras.Input((length, 4))
+    x = layers.MaxPooling1D(2)(block(x, 8, 9))
+    for dilation in (1, 2, 3):
+        y = block(block(x, 5, 3, dilation_rate=dilation), 8, 1)
+        x = layers.Add()([x, layers.Dropout(0.3)(y)])
+    x = layers.GlobalAveragePooling1D()(layers.Activation("gelu")(block(x, 9, 1)))
+    return keras.Model(sequence, layers.Dense(4, activation="softplus")(x))
+
+
 def mt_splice(keras: Keras, length: int = 40) -> Any:
     """Cheng et al. 2021: both sides of an exon, dilated residual layers, weights of positions, 56 tissues (here 5)."""
     layers = keras.layers
@@ -152,6 +196,8 @@ ARCHITECTURES: Mapping[str, tuple[Callable[[Keras], Any], int]] = MappingProxyTy
         "CREsted topic LSTM": (topic_lstm, 60),
         "CREsted LegNet": (legnet, 48),
         "CREsted Enformer": (enformer, 64),
+        "CREsted Borzoi": (borzoi, 64),
+        "CREsted Basenji": (basenji, 64),
     }
 )
 """Models with one input, and the length of a sequence."""

@@ -130,6 +130,56 @@ def test_weights_of_another_model_change_nothing(state: Any, words: str, tmp_pat
     assert same(model, before)
 
 
+KERAS_BUILDER = """
+def build(width=3, layers=1):
+    import {library} as library
+    own = library.layers
+    x = inputs = library.Input((20, 4))
+    for _ in range(layers):
+        x = own.BatchNormalization()(own.Conv1D(5, width, padding="same")(x))
+    return library.Model(inputs, own.Dense(2)(own.GlobalMaxPooling1D()(own.Dropout(0.2)(x))))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+def test_a_keras_model_that_a_callable_builds_takes_its_own_weights(
+    library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    pytest.importorskip(library)
+    monkeypatch.chdir(tmp_path)
+    module = f"{library}_for_weights"
+    request.addfinalizer(lambda: sys.modules.pop(module, None))
+    (tmp_path / f"{module}.py").write_text(KERAS_BUILDER.format(library=library))
+    trained = model_source(f"{module}:build?layers=2").open().model
+    random = np.random.default_rng(0)
+    trained.set_weights([random.uniform(0.5, 1, weight.shape) for weight in trained.get_weights()])
+    trained.compile("adam", "mse")
+    x = np.eye(4, dtype=np.float32)[random.integers(0, 4, (8, 20))]
+    trained.fit(x, np.zeros((8, 2)), verbose=0)  # so that there are states of an optimizer
+    trained.save_weights(tmp_path / "trained.weights.h5")
+    opened = model_source(f"{module}:build?layers=2&weights=trained.weights.h5").open()
+    assert opened.model is not trained
+    for found, expected in zip(opened.model.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for options, said in (
+        ("layers=2&width=4", "not those of the model"),
+        ("layers=1", "not those of the model"),
+        ("layers=3", "not those of the model"),
+    ):
+        model = model_source(f"{module}:build?{options}").open().model
+        before = model.get_weights()
+        with pytest.raises(ModelError, match=said):
+            load_weights(model, tmp_path / "trained.weights.h5")
+        for found, expected in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(found, expected)
+    trained.save(tmp_path / "whole.h5")
+    torch.save({}, tmp_path / "other.pt")
+    for name, said in (("whole.h5", "it holds a whole model"), ("other.pt", r"takes weights of a \.weights\.h5 file")):
+        with pytest.raises(ModelError, match=said):
+            load_weights(opened.model, tmp_path / name)
+
+
 def test_damaged_and_missing_files_are_one_error(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"no such thing")
     (tmp_path / "b.pt").write_bytes(b"PK no archive")

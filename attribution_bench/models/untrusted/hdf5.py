@@ -39,7 +39,13 @@ class Group:
 
     def values(self) -> int:
         """Return the number of values in all arrays within."""
-        return sum(array.values.size for array in self.arrays.values()) + sum(g.values() for g in self.groups.values())
+        return sum(array.values.size for _, array in self.every_array())
+
+    def every_array(self, prefix: str = "") -> "Iterator[tuple[str, Array]]":
+        """Yield the arrays within, with their paths."""
+        yield from ((prefix + name, array) for name, array in self.arrays.items())
+        for name, group in self.groups.items():
+            yield from group.every_array(f"{prefix}{name}/")
 
 
 @dataclass

@@ -78,9 +78,9 @@ def read_single(content: bytes, registered: Container[str]) -> CheckedModel:
     config = root.attributes.get("model_config")
     if config is None:
         raise Refused(
-            "it holds weights without a model; write the whole model with model.save() to a .keras file, or write a "
-            "function that builds the model and calls its load_weights() with this file, and name it as "
-            "package.module:callable"
+            "it holds weights without a model; write a function that builds the keras.Model in a file, say my_models.py, "
+            "and give it the weights, my_models:build?weights=FILE, or write the whole model with model.save() to a "
+            ".keras file"
         )
     text = config.encode() if isinstance(config, str) else config
     if not isinstance(text, bytes) or "model_weights" not in root.groups:
@@ -97,6 +97,26 @@ def read_single(content: bytes, registered: Container[str]) -> CheckedModel:
             "model_weights, and write it with model.save()"
         )
     return CheckedModel(False, checked_config(text, registered), versions, root.groups["model_weights"])
+
+
+def read_weights_alone(content: bytes) -> Group:
+    """Return the weights in a file that a Keras model's save_weights() wrote.
+
+    Raises
+    ------
+    Refused
+        It is damaged, holds a whole model, or something that is not known to be harmless.
+    """
+    root = read_hdf5(content)
+    if "model_config" in root.attributes:
+        raise Refused("it holds a whole model, not weights alone; name the file in the place of the model")
+    return root
+
+
+def write_weights(weights: Group, path: Path) -> None:
+    """Write weights into a file, for a Keras model to load."""
+    with path.open("w+b") as file:
+        _write_hdf5(weights, file)
 
 
 def _write_hdf5(group: Group, file: BinaryIO) -> None:

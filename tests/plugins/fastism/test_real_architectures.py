@@ -29,6 +29,12 @@ def test_every_position_in_float64(name: str) -> None:
     compare(name, torch.float64, 1e-10)
 
 
-@pytest.mark.parametrize("name", ["BPNet with controls", "ChromBPNet", "SpliceAI, cropped by padding", "Enformer"])
+PUBLISHED = (
+    "BPNet with controls", "ChromBPNet", "SpliceAI, cropped by padding", "Enformer", "Borzoi", "LegNet", "Malinois",
+    "Sei", "ProCapNet", "DragoNNFruit", "ESM",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_every_position_in_float32(name: str) -> None:
     compare(name, torch.float32, 1e-5)

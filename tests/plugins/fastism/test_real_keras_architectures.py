@@ -31,7 +31,7 @@ def test_every_position_in_float64(name: str) -> None:
     compare(in_precision("float64", lambda: make(keras)), one_hot(1, 4, length, seed=3), 1e-10)
 
 
-@pytest.mark.parametrize("name", ["SpliceAI", "CREsted dilated CNN"])
+@pytest.mark.parametrize("name", ["SpliceAI", *(name for name in ARCHITECTURES if name.startswith("CREsted"))])
 def test_every_position_in_float32(name: str) -> None:
     make, length = ARCHITECTURES[name]
     compare(in_precision("float32", lambda: make(keras)), one_hot(1, 4, length, seed=3).astype(np.float32), 1e-5)
