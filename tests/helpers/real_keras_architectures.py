@@ -153,7 +153,7 @@ def borzoi(keras: Keras, length: int = 64) -> Any:
 
 
 def basenji(keras: Keras, length: int = 64) -> Any:
-    """Kelley et al. 2020, as CREsted has it: one pool, dilated residual blocks, a pointwise one, a mean, a dense head."""
+    """Kelley et al. 2020, as CREsted has it: a pool, dilated residual blocks, a pointwise one, a mean, a dense head."""
     layers = keras.layers
 
     def block(x: Any, filters: int, kernel: int, **options: Any) -> Any:

@@ -78,9 +78,9 @@ def read_single(content: bytes, registered: Container[str]) -> CheckedModel:
     config = root.attributes.get("model_config")
     if config is None:
         raise Refused(
-            "it holds weights without a model; write a function that builds the keras.Model in a file, say my_models.py, "
-            "and give it the weights, my_models:build?weights=FILE, or write the whole model with model.save() to a "
-            ".keras file"
+            "it holds weights without a model; write a function that builds the keras.Model in a file, say "
+            "my_models.py, and give it the weights, my_models:build?weights=FILE, or write the whole model with "
+            "model.save() to a .keras file"
         )
     text = config.encode() if isinstance(config, str) else config
     if not isinstance(text, bytes) or "model_weights" not in root.groups:
