@@ -103,7 +103,7 @@ def test_rules_hold_the_whole_model(name: str) -> None:
     [
         ("recurrent", "(Bidirectional)", "recurrent"),
         ("square_kernels", "square (Conv2D)", "it runs over two of the axes"),
-        ("products_of_positions", "(Einsum)", "multiplies tensors in a way that is not followed"),
+        ("products_of_positions", "(Einsum)", "it multiplies two tensors that both depend on the sequence"),
         ("normalised_in_groups", "(GroupNormalization)", "its statistics are taken over all positions"),
     ],
 )

@@ -57,6 +57,11 @@ TRUE_REASONS: dict[str, tuple[Callable[[Tensor], Tensor], str, str]] = {
     "variance of positions": (lambda y: y - y.var(2, keepdim=True), "its statistics are taken", "pooling"),
     "product of positions": (lambda y: y.prod(2, keepdim=True) * y, "it runs over axis 'p'", "pooling"),
     "correlation of positions": (lambda y: torch.bmm(y, y.mT + 1), "it multiplies two tensors that both", "pooling"),
+    "weights of two axes": (
+        lambda y: torch.einsum("ncl,clk->nclk", y, torch.ones(6, LENGTH, 2)),
+        "it multiplies a tensor with the axes ('n', 'c', 'p') by (6, 30, 2), which is no dense layer",
+        "linear",
+    ),
     "norm of groups": (lambda y: F.group_norm(y, 2), "its statistics are taken over all positions", "pooling"),
     "bins of several sizes": (lambda y: F.adaptive_avg_pool1d(y, 7), "its bins are of different sizes", "written"),
     "uneven interpolation": (lambda y: F.interpolate(y, size=47), "its places lie at uneven distances", "written"),

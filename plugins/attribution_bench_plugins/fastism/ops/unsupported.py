@@ -55,7 +55,8 @@ def why_full(node: Node, operands: Sequence[Operand]) -> NoRuleError:
         always, other = _reason(EVERY_POSITION, kind), _reason(OTHERS, kind)
         if always is not None:
             return NoRuleError(always, POOL_BEFORE)
-        if _is_product(kind) and sum(operand.reached for operand in operands) > 1:
+        reached = [operand.reached for operand in operands]
+        if _is_product(kind) and (sum(reached) > 1 or all(reached)):  # one alone is multiplied by itself
             return NoRuleError("it multiplies two tensors that both depend on the sequence", POOL_BEFORE)
         if _is_product(kind):
             return _unfollowed_product(operands)
@@ -77,7 +78,7 @@ def _unfollowed_product(operands: Sequence[Operand]) -> NoRuleError:
     axes = [layout.axes for layout in layouts if layout is not None]
     source = f"a tensor with the axes {axes[0]}" if axes else "a tensor whose axes are mixed with the batch"
     return NoRuleError(
-        f"it multiplies {source} by {' and '.join(fixed) or 'itself'}, which is no dense layer of one axis of channels",
+        f"it multiplies {source} by {' and '.join(fixed)}, which is no dense layer of one axis of channels",
         "as `torch.nn.functional.linear` of the channels, one product after the other, it would keep windows",
     )
 
