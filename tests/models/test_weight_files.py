@@ -191,5 +191,5 @@ def test_damaged_and_missing_files_are_one_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no file of weights missing\.pt"):
         model_source("basset?weights=missing.pt")
     torch.save(network(1).state_dict(), tmp_path / "d.pt")
-    with pytest.raises(ModelError, match=r"go into a torch\.nn\.Module, not a dict"):
+    with pytest.raises(ModelError, match=r"go into a torch\.nn\.Module or a keras\.Model, not a dict"):
         load_weights({}, tmp_path / "d.pt")
