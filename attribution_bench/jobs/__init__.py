@@ -1,15 +1,29 @@
 """Jobs: a user's own sequences scored shard by shard into a store, resumed wherever they stopped."""
 
 from attribution_bench.jobs.attribute import attribute_to_store
-from attribution_bench.jobs.events import Caution, Event, Observer, ShardDone, Started, Summary, Working
+from attribution_bench.jobs.events import (
+    Caution,
+    Cluster,
+    Event,
+    Observer,
+    Retry,
+    ShardDone,
+    ShardFailed,
+    Started,
+    Summary,
+    Working,
+)
 from attribution_bench.jobs.job import NamedModel
 
 __all__ = [
     "Caution",
+    "Cluster",
     "Event",
     "NamedModel",
     "Observer",
+    "Retry",
     "ShardDone",
+    "ShardFailed",
     "Started",
     "Summary",
     "Working",

@@ -60,6 +60,42 @@ class Caution:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """The processes that are to do the job are there."""
+
+    workers: int
+    """Processes now; more may come and some may go."""
+    threads: int
+    """Threads of each shard."""
+    dashboard: str | None = None
+    """Address of Dask's page on the cluster, where it serves one."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Work failed on one process, and is tried again, on another where there is one."""
+
+    work: str
+    """Such as ``shard 17``."""
+    tries: int
+    """That have failed so far."""
+    error: str
+    worker: str = ""
+    """Address of the process; empty where it is not known."""
+
+
+@dataclass(frozen=True)
+class ShardFailed:
+    """Every try of a shard failed: its records are set aside with the error, and tried again by the next run."""
+
+    shard: int
+    sequences: int
+    """Records done in all."""
+    total: int
+    error: str
+
+
+@dataclass(frozen=True)
 class Summary:
     """What became of a job; the last event, and what the functions return."""
 
@@ -83,6 +119,14 @@ class Summary:
     """How often the block was halved because memory ran out."""
     stopped_by: str | None = None
     """Name of the signal that stopped the job before its end."""
+    failed_shards: Mapping[int, str] = field(default_factory=dict)
+    """Shard -> error of those of which every try failed; the next run tries them again."""
+    retries: int = 0
+    """Tries that failed, of whatever shard."""
+    core_seconds_per_sequence: float | None = None
+    """Seconds of this run's shards times the threads of each, over their records; None where it did none."""
+    peak_bytes: int = 0
+    """Most memory of any process; 0 where that is not known."""
 
     @property
     def complete(self) -> bool:
@@ -90,5 +134,5 @@ class Summary:
         return self.left == 0
 
 
-Event: TypeAlias = Started | Working | ShardDone | Caution | Summary
+Event: TypeAlias = Started | Working | ShardDone | Caution | Cluster | Retry | ShardFailed | Summary
 Observer: TypeAlias = Callable[[Event], None]

@@ -113,8 +113,22 @@ def _check_given(job: Job) -> None:
         )
 
 
-def manifest_of(job: Job, shards: Sequence[Shard], digests: tuple[str, ...], machine: Mapping[str, Any]) -> Manifest:
-    """Return the manifest of a job whose shards have these digests, and what it takes from its machine."""
+def manifest_of(
+    job: Job, shards: Sequence[Shard], digests: tuple[str, ...], device: str, machine: Mapping[str, Any]
+) -> Manifest:
+    """Return the manifest of a job.
+
+    Parameters
+    ----------
+    job
+        The job.
+    shards, digests
+        Its shards, and the SHA-256 of each one's records.
+    device
+        Where its models run.
+    machine
+        What it takes from the machine.
+    """
     asked, stretches = job.asked, [slice(shard.start, shard.stop) for shard in shards]
     return Manifest(
         models=tuple(
@@ -140,7 +154,7 @@ def manifest_of(job: Job, shards: Sequence[Shard], digests: tuple[str, ...], mac
             "each model": asked.members,
             "batch size": job.batch_size,
             "shard size": job.shard_size,
-            "device": job.models[0].model.device,
+            "device": device,
         },
         shards=digests,
         versions=library_versions(),

@@ -51,7 +51,7 @@ def score_specs(arrays: Mapping[str, Values], dtype: str, words: Mapping[str, Ma
 
 
 def record_arrays(
-    records: Sequence[SourceRecord], alphabet: Alphabet, length: int, failed: Mapping[int, str]
+    records: Sequence[SourceRecord], alphabet: Alphabet, length: int, failed: Mapping[int, tuple[Reason, str]]
 ) -> dict[str, NDArray[Any]]:
     """Return the rows of the records' arrays.
 
@@ -62,16 +62,15 @@ def record_arrays(
     alphabet, length
         Of the sequences.
     failed
-        Index of a record whose scores are no numbers -> what was wrong.
+        Index of a record that has a sequence, but no scores -> why, and what was wrong in particular.
     """
     letters = np.full((len(records), length), -1, dtype=np.int8)
     rows = [index for index, record in enumerate(records) if record.sequence is not None]
     if rows:
         letters[rows] = alphabet.indices([record.sequence for record in records if record.sequence is not None])
-    reasons = [
-        str(Reason.NOT_FINITE) if index in failed else str(record.reason or "") for index, record in enumerate(records)
-    ]
-    details = [failed.get(index, record.detail) for index, record in enumerate(records)]
+    given = [(record.reason or "", record.detail) for record in records]
+    found = [failed.get(index, one) for index, one in enumerate(given)]
+    reasons, details = [str(reason) for reason, _ in found], [detail for _, detail in found]
     return {
         NAME: _words(record.name for record in records),
         CHROMOSOME: _words(record.chromosome for record in records),

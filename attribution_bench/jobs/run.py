@@ -1,36 +1,36 @@
 """Running a job: shard after shard from a source into a store, from wherever an earlier run stopped."""
 
 import shutil
+import signal
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from attribution_bench.environment import current_threads, thread_count
-from attribution_bench.errors import InvalidInputError, JobWarning, OutputError, SequenceError, SetAsideError
-from attribution_bench.foreign_warnings import OWN
-from attribution_bench.jobs import layout
-from attribution_bench.jobs.blocks import Blocks
-from attribution_bench.jobs.contents import Values
-from attribution_bench.jobs.events import Caution, Event, Observer, ShardDone, Started, Summary, Working
+from attribution_bench.errors import InvalidInputError, OutputError, SetAsideError
+from attribution_bench.jobs import failed_shards
+from attribution_bench.jobs.events import (
+    Caution,
+    Event,
+    Observer,
+    Retry,
+    ShardDone,
+    ShardFailed,
+    Started,
+    Summary,
+)
 from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job, assumptions, checked_shards, manifest_of
 from attribution_bench.jobs.lock import LOCK, locked
 from attribution_bench.jobs.manifest import FILE, Manifest, check_same
-from attribution_bench.jobs.scoring import Block, MethodScorer, Scored
+from attribution_bench.jobs.runner import Begun, InProcess, Runner, ShardError
+from attribution_bench.jobs.shard_work import ShardRecord
 from attribution_bench.jobs.shards import Shard
-from attribution_bench.jobs.survey import Survey, digest_of, read_shard, survey
-from attribution_bench.jobs.track_rows import TrackRows
-from attribution_bench.sequences.source import Reason
+from attribution_bench.jobs.survey import Survey, survey
 from attribution_bench.storage.durable import PARTIAL
-from attribution_bench.storage.record_arrays import SET_ASIDE
 from attribution_bench.storage.zarr_store import ZarrStore, is_store
 from attribution_bench.timer import CLOCK, Clock
-
-OUT_OF_MEMORY = "memory ran out; going on with smaller blocks, in which predictions may round otherwise"
 
 
 def run(
@@ -42,6 +42,7 @@ def run(
     observer: Observer | None = None,
     stop: Stop = never,
     clock: Clock = CLOCK,
+    runner: Runner | None = None,
 ) -> Summary:
     """Do what is left of a job.
 
@@ -60,7 +61,9 @@ def run(
     stop
         Asked before each shard.
     clock
-        Times the shards.
+        Times the run, and the shards that this process does.
+    runner
+        What computes the shards; this process by default.
 
     Raises
     ------
@@ -85,7 +88,7 @@ def run(
     _check_folder(path)
     try:
         with locked(path):
-            return _Run(job, path, shards, found, strict, tell, stop, clock).run()
+            return _Run(job, path, shards, found, strict, tell, stop, clock, runner or InProcess(clock)).run()
     finally:
         # What failed before anything was to be kept leaves nothing, and what was there before in its place.
         if new and path.is_dir() and [entry.name for entry in path.iterdir()] == [LOCK]:
@@ -107,33 +110,36 @@ class _Run:
         tell: Callable[[Event], None],
         stop: Stop,
         clock: Clock,
+        runner: Runner,
     ) -> None:
-        self.job, self.path, self.shards, self.found = job, path, shards, found
-        self.strict, self.tell, self.stop, self.clock = strict, tell, stop, clock
-        self.models = [named.model for named in job.models]
+        self.job, self.path, self.shards, self.found, self.runner = job, path, shards, found, runner
+        self.tell, self.stop, self.clock = tell, stop, clock
+        self.cautions: set[str] = set()
+        self.signal: signal.Signals | None = None
+        self.retries = 0
         stored = Manifest.read(path)
         machine = stored.machine if stored else {"threads": None, "options": {}}
-        self.scorers = [
-            MethodScorer(name, choice, self.models, machine["options"].get(name), job.asked)
-            for name, choice in job.methods.items()
-        ]
-        self.threads = job.threads or machine["threads"] or current_threads(self.models[0].framework)
-        taken = {"threads": self.threads, "options": {s.name: s.machine_options for s in self.scorers}}
-        self.manifest = manifest_of(job, shards, found.digests, taken)
+        begun = Begun(job, path, strict, machine["threads"], machine["options"], self._passed_on, self._caution)
+        self.taken = runner.begin(begun)
+        given = {"threads": self.taken.threads, "options": self.taken.options}
+        self.manifest = manifest_of(job, shards, found.digests, self.taken.device, given)
         if stored is not None:
             check_same(stored, self.manifest, path)
-            if machine["threads"] != self.threads:
+            if machine["threads"] != self.taken.threads:
                 raise InvalidInputError(
                     f"{path} was begun on {machine['threads']} threads, on which the rounding of numbers depends, not "
-                    f"{self.threads}; leave out the number of threads to go on with them"
+                    f"{self.taken.threads}; leave out the number of threads to go on with them"
                 )
-        self.store = ZarrStore.open(path) if is_store(path) else None
-        self.blocks = Blocks(job.shard_size, job.batch_size, self._shrunk)
-        self.cautions: set[str] = set()
 
     def run(self) -> Summary:
-        """Do the shards that are not finished."""
-        finished = self.store.finished() if self.store is not None else frozenset()
+        """Do the shards that are not finished, or were set aside by an earlier run."""
+        store = self._store()
+        finished = frozenset[int]() if store is None else store.finished()
+        if store is not None:
+            marked = sorted(finished)
+            finished -= {
+                shard for shard, facts in zip(marked, store.facts(marked), strict=True) if failed_shards.ERROR in facts
+            }
         before = sum(len(shard) for shard in self.shards if shard.index in finished)
         self.tell(
             Started(
@@ -149,145 +155,62 @@ class _Run:
             )
         )
         for text in assumptions(self.job):
-            self._caution(text, text)
+            self._caution(text, Caution(text))
         todo = [shard for shard in self.shards if shard.index not in finished]
-        if self.store is None:
+        if store is None:
             # The store is laid out by the first scores that there are.
             todo.sort(key=lambda shard: (shard.index != self.found.first_scorable, shard.index))
-        began, done, signal = self.clock(), before, None
-        with thread_count(self.models[0].framework, self.threads):
-            for shard in todo:
-                signal = self.stop()
-                if signal is not None:
-                    break
-                start = self.clock()
-                set_aside = self._do(shard, done)
-                done += len(shard)
-                self.tell(ShardDone(shard.index, done, len(self.job.source), self.clock() - start, set_aside))
-        summary = self._summary(before, done, self.clock() - began, signal.name if signal is not None else None)
+        began, done, total = self.clock(), before, len(self.job.source)
+        records: list[ShardRecord] = []
+        failed: dict[int, str] = {}
+        for record in self.runner.run(todo, self.manifest, self._stopped):
+            done += len(self.shards[record.shard])
+            if isinstance(record, ShardError):
+                failed[record.shard] = record.error
+                failed_shards.write(self.job, self._opened(), self.shards[record.shard], record.error)
+                self.tell(ShardFailed(record.shard, done, total, record.error))
+                continue
+            records.append(replace(record, cautions=()))
+            for caution in record.cautions:
+                self._caution(caution.text, caution)
+            self.tell(ShardDone(record.shard, done, total, record.seconds, record.set_aside))
+        summary = self._summary(before, done, self.clock() - began, records, failed)
         self.tell(summary)
         return summary
 
-    def _do(self, shard: Shard, done: int) -> Mapping[str, int]:
-        """Read, score and write one shard; returns what was set aside of it."""
-        job, source = self.job, self.job.source
-        records = read_shard(source, shard)
-        if digest_of(records) != self.manifest.shards[shard.index]:
-            raise SequenceError(f"{source.label} has changed while the job ran; give the file as it was, or begin anew")
-        rows = [index for index, record in enumerate(records) if record.sequence is not None]
-        scored: dict[str, Values] = {}
-        methods: dict[str, Mapping[str, Any]] = {}
-        words: dict[str, Mapping[str, Any]] = {}
-        halvings = 0
-        if rows:
-            strings = [record.sequence for record in records if record.sequence is not None]
-            extras = tuple(np.asarray(array[shard.start : shard.stop])[rows] for array in job.extras.values())
-            turned = tuple(
-                array.other_strand(extra) if isinstance(array, TrackRows) else extra
-                for array, extra in zip(job.extras.values(), extras, strict=True)
-            )
-            block = Block(source.alphabet.one_hot(strings), extras, turned)
-            for index, scorer in enumerate(self.scorers):
-                result = self._score(scorer, block, index, done, len(shard))
-                scored |= result.arrays
-                words |= {name: scorer.words(one, result) for name, one in result.arrays.items()}
-                methods[scorer.name] = result.metadata
-                halvings = max(halvings, result.halvings)
-        if self.store is None:
-            self.store = self._create(scored, methods, words)
-        bad = layout.not_finite(scored, len(rows))
-        if bad and self.strict:
-            row, names = next(iter(bad.items()))
-            raise SetAsideError(
-                f"sequence {shard.start + rows[row]} ({records[rows[row]].name}): {Reason.NOT_FINITE} ({names}); "
-                "stopped, as --strict asks. Finished shards are kept"
-            )
-        for one in scored.values():
-            one.array[list(bad)] = np.nan
-        failed = {rows[row]: names for row, names in bad.items()}
-        arrays = layout.record_arrays(records, source.alphabet, source.length, failed)
-        set_aside = Counter(word for word in arrays[SET_ASIDE] if word)
-        arrays |= layout.score_arrays(scored, rows, len(records), self.store.specs())
-        facts: dict[str, Any] = {"scored": len(rows) - len(bad), "set_aside": dict(set_aside)}
-        if self.blocks.halvings or halvings:
-            facts["halvings of the block"] = self.blocks.halvings + halvings
-        self.store.write(shard.index, arrays, facts)
-        return dict(set_aside)
+    def _store(self) -> ZarrStore | None:
+        return ZarrStore.open(self.path) if is_store(self.path) else None
 
-    def _score(self, scorer: MethodScorer, block: Block, index: int, done: int, size: int) -> Scored:
-        """Score a shard by one method, and pass on its warnings once."""
-        share = size / len(self.scorers)
+    def _opened(self) -> ZarrStore:
+        return ZarrStore.open(self.path)
 
-        def progress(part: int, of: int) -> None:
-            self.tell(Working(done + share * (index + part / max(1, of))))
+    def _stopped(self) -> bool:
+        """Ask whether to stop; once the answer is yes it stays so."""
+        if self.signal is None:
+            self.signal = self.stop()
+        return self.signal is not None
 
-        caught: list[warnings.WarningMessage] = []
-        try:
-            with warnings.catch_warnings(record=True) as caught:
-                # Every shard may repeat them; the first of each is told.
-                for category in (*OWN, JobWarning):
-                    warnings.simplefilter("always", category)
-                scored = self.blocks.score(scorer, block, progress)
-        finally:
-            self._pass_on(caught, scorer)
-        if scored.halvings:
-            self._caution("memory", OUT_OF_MEMORY)
-        return scored
+    def _passed_on(self, event: Event) -> None:
+        self.retries += isinstance(event, Retry)
+        self.tell(event)
 
-    def _pass_on(self, caught: Sequence[warnings.WarningMessage], scorer: MethodScorer) -> None:
-        """Tell warnings of a method, and warn of others, each once."""
-        for warning in caught:
-            if issubclass(warning.category, OWN):
-                kind, text = f"{scorer.name} {warning.category.__name__}", f"{scorer.name}: {warning.message}"
-                self._caution(kind, text, warning.category)
-            elif str(warning.message) not in self.cautions:
-                self.cautions.add(str(warning.message))
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-
-    def _shrunk(self, sequences: int) -> None:
-        self._caution("memory", f"{OUT_OF_MEMORY} ({sequences} sequences at a time now)")
-
-    def _caution(self, kind: str, text: str, category: type[Warning] = JobWarning) -> None:
+    def _caution(self, kind: str, caution: Caution) -> None:
         """Tell something once."""
         if kind not in self.cautions:
             self.cautions.add(kind)
-            self.tell(Caution(text, category))
+            self.tell(caution)
 
-    def _create(
-        self,
-        scored: Mapping[str, Values],
-        methods: Mapping[str, Mapping[str, Any]],
-        words: Mapping[str, Mapping[str, Any]],
-    ) -> ZarrStore:
-        """Write the manifest and lay out the store for arrays as they were scored first."""
-        job, source, asked = self.job, self.job.source, self.job.asked
-        facts = {
-            "alphabet": source.alphabet.letters,
-            "length": source.length,
-            "source": source.label,
-            "contents": list(asked.contents),
-            "both_strands": asked.both_strands,
-            "models": [named.label for named in job.models],
-        }
-        self.manifest.write(self.path)
-        return ZarrStore.create(
-            self.path,
-            [*layout.record_specs(source.length), *layout.score_specs(scored, asked.dtype, words)],
-            sequences=len(source),
-            shard_size=job.shard_size,
-            coordinates={
-                "letter": ("letter", np.array(list(source.alphabet.letters), dtype=str)),
-                "position": ("position", np.arange(source.length)),
-            },
-            attributes=layout.store_attributes(methods, facts),
-        )
-
-    def _summary(self, before: int, done: int, seconds: float, signal: str | None) -> Summary:
+    def _summary(
+        self, before: int, done: int, seconds: float, records: Sequence[ShardRecord], failed: Mapping[int, str]
+    ) -> Summary:
         total = len(self.job.source)
         scored, set_aside = 0, Counter[str]()
-        for facts in self.store.facts(self.store.marked()) if self.store is not None else ():
+        store = self._store()
+        for facts in store.facts(store.marked()) if store is not None else ():
             scored += facts["scored"]
             set_aside.update(facts["set_aside"])
+        computed = sum(len(self.shards[record.shard]) for record in records)
+        core_seconds = self.taken.threads * sum(record.seconds for record in records)
         return Summary(
             self.path,
             total,
@@ -298,8 +221,12 @@ class _Run:
             left=total - done,
             seconds=seconds,
             seconds_per_100_sequences=100 * seconds / (done - before) if done > before else None,
-            halvings=self.blocks.halvings,
-            stopped_by=signal,
+            halvings=max((record.halvings for record in records), default=0),
+            stopped_by=None if self.signal is None else self.signal.name,
+            failed_shards=dict(failed),
+            retries=self.retries,
+            core_seconds_per_sequence=core_seconds / computed if computed else None,
+            peak_bytes=max((record.peak_bytes for record in records), default=0),
         )
 
 

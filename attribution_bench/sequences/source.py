@@ -21,6 +21,7 @@ class Reason(StrEnum):
     OFF_CONTIG = "reaches beyond its contig"
     BAD_INTERVAL = "interval without a length, or reversed"
     NOT_FINITE = "scores or predictions are not finite"
+    NOT_COMPUTED = "every try to compute it failed"
 
 
 @dataclass(frozen=True)
