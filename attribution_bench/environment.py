@@ -17,6 +17,8 @@ from attribution_bench.errors import InvalidInputError, UnsupportedError
 
 TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 """Environment variable that TensorFlow reads as it starts."""
+SHARED_BY = "ATTRIBUTION_BENCH_SHARED_BY"
+"""Environment variable with the number of processes that divide this machine's memory among them."""
 MOST_THREADS = max(256, os.cpu_count() or 1)
 """Threads that may be asked for; thousands of them end the process where the system refuses to start them."""
 RECORDED = ("torch", "captum", "tensorflow", "keras", "tf_keras", "shap", "numpy", "tangermeme", "fastism")
@@ -93,6 +95,12 @@ def announce_threads(threads: int | None) -> int:
     _check_threads(threads)
     os.environ[TENSORFLOW_THREADS] = str(threads)
     return threads
+
+
+def sharing_processes() -> int:
+    """Return how many processes divide this machine's memory among them; 1 unless a job says otherwise."""
+    text = os.environ.get(SHARED_BY, "")
+    return int(text) if text.isdecimal() and int(text) else 1
 
 
 def current_threads(framework: str) -> int:

@@ -52,6 +52,10 @@ class UnsupportedError(AttributionBenchError):
     """A combination of method, framework and model that is known not to work."""
 
 
+class ClusterError(AttributionBenchError):
+    """A cluster that cannot be reached, was lost, or of which no process can do the work."""
+
+
 class MissingDependencyError(AttributionBenchError, ImportError):
     """A package that an optional part of the suite needs is not installed."""
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from attribution_bench.cli import options, sequence_source
+from attribution_bench.cli import cluster, options, sequence_source
 from attribution_bench.cli.benchmark import parse_target
 from attribution_bench.cli.further_inputs import Inputs, further_inputs
 from attribution_bench.cli.terminal import note
@@ -103,6 +103,11 @@ def attribute(
     alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
     threads: options.Threads = None,
+    workers: cluster.Processes = None,
+    dask: cluster.Scheduler = None,
+    gpus: cluster.Gpus = None,
+    tries: cluster.Tries = 3,
+    time_limit: cluster.TimeLimit = None,
 ) -> None:
     """Score sequences or regions of a genome into a store, shard by shard; the same command goes on after any end.
 
@@ -115,15 +120,18 @@ def attribute(
       attribution-bench attribute model.pt2 --genome hg38.fa --regions chr1:1,001-2,000
       attribution-bench attribute fold0.pt2 peaks.bed --genome hg38.fa --fold fold1.pt2 --fold fold2.pt2 --both-strands
       attribution-bench attribute basset peaks.fa --methods fastism,deepshap --store scores,convergence_delta
+      attribution-bench attribute model.pt2 peaks.bed --genome hg38.fa --workers 4
 
-    Exit codes: 0 done, 1 with --strict a sequence cannot be scored, 2 bad input, no sequence could be scored, memory or
-    disk too small, 130 after Ctrl-C, 143 after SIGTERM; the shard in work is finished first.
+    Exit codes: 0 done, 1 with --strict a sequence cannot be scored or on several processes every try of a shard failed,
+    2 bad input, no sequence could be scored, memory or disk too small, the cluster lost, 130 after Ctrl-C, 143 after
+    SIGTERM; the shards in work are finished first.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.cli.job_progress import JobProgress, JsonLines, stopping_text
     from attribution_bench.jobs import NamedModel, attribute_to_store
     from attribution_bench.jobs.attribute import DEFAULT_METHODS, as_source
     from attribution_bench.jobs.contents import DEFAULT_CONTENTS
     from attribution_bench.jobs.interruption import stopping
+    from attribution_bench.jobs.recipes import Recipe
     from attribution_bench.models.loading import model_source
     from attribution_bench.sequences import ALPHABETS
     from attribution_bench.sequences.regions import RegionSource
@@ -132,7 +140,9 @@ def attribute(
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
     sequence_source.check_sequences(sequences, regions, genome)
     chosen = method_options(options.names(methods, DEFAULT_METHODS), option or (), seed)
-    thread_count = announced_threads(threads, output, restart)
+    processes = cluster.workers(workers, dask, gpus, tries, time_limit)
+    # Those of other processes are shared out once it is known how many there are.
+    thread_count = announced_threads(threads, output, restart) if processes is None else threads
     sources = [model_source(name) for name in (model, *(fold or ()))]
     settings: dict[str, Any] = {
         "framework": str(framework),
@@ -156,7 +166,12 @@ def attribute(
         )
     wanted = sources[0].default_target if target is None else target
     further = further_inputs(inputs, source.genome if isinstance(source, RegionSource) else None)
-    models = [NamedModel(one.open(length=source.length, **settings), one.label, one.identity) for one in sources]
+    settings["length"] = source.length
+    # With other processes this one only looks at the models, and may be on a machine without their device.
+    here = settings if processes is None else {**settings, "device": "cpu"}
+    models = [
+        NamedModel(one.open(**here), one.label, one.identity, Recipe(one, settings, os.getcwd())) for one in sources
+    ]
     progress = JobProgress()
     with progress if not json_lines else nullcontext(), stopping(lambda n: announce(stopping_text(n))) as stop:
         try:
@@ -179,6 +194,7 @@ def attribute(
                 restart=restart,
                 observer=JsonLines() if json_lines else progress,
                 stop=stop,
+                cluster=processes,
             )
         except SetAsideError as error:
             note(f"attribution-bench: {error}")
@@ -189,6 +205,8 @@ def attribute(
         raise typer.Exit(INTERRUPTED + signal.Signals[summary.stopped_by])
     if not summary.scored:
         raise typer.Exit(NOTHING_SCORED)
+    if summary.failed_shards:
+        raise typer.Exit(SOME_SET_ASIDE)
 
 
 def announce(text: bytes) -> None:

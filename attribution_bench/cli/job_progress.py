@@ -12,7 +12,17 @@ from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from attribution_bench.cli import terminal
 from attribution_bench.cli.bar import Bar
-from attribution_bench.jobs.events import Caution, Event, ShardDone, Started, Summary, Working
+from attribution_bench.jobs.events import (
+    Caution,
+    Cluster,
+    Event,
+    Retry,
+    ShardDone,
+    ShardFailed,
+    Started,
+    Summary,
+    Working,
+)
 from attribution_bench.timer import CLOCK, Clock
 
 LINE_SECONDS = 30.0
@@ -22,6 +32,9 @@ EVENT_NAMES: Mapping[type, str] = {
     Working: "working",
     ShardDone: "shard",
     Caution: "caution",
+    Cluster: "cluster",
+    Retry: "retry",
+    ShardFailed: "failed",
     Summary: "summary",
 }
 
@@ -41,6 +54,8 @@ class JobProgress(Bar):
         self._out = out or terminal.console()
         self._clock, self._began, self._told = clock, clock(), clock()
         self._before = 0
+        self._retries = self._set_aside = 0
+        self._processes: int | None = None
         self._task = self._bar.add_task("", total=None, count="reading the", rate="")
 
     def __call__(self, event: Event) -> None:
@@ -48,19 +63,44 @@ class JobProgress(Bar):
         if isinstance(event, Started):
             self._start(event)
         elif isinstance(event, Working):
-            rate = (event.sequences - self._before) / max(1e-9, self._clock() - self._began)
-            self._bar.update(self._task, completed=event.sequences - self._before, rate=f"{rate:.3g}/s")
-        elif isinstance(event, ShardDone):
-            self._bar.update(self._task, count=f"{event.sequences:,} of {event.total:,}")
-            if not self.console.is_terminal and self._clock() - self._told >= LINE_SECONDS:
-                self._told = self._clock()
-                self._line(progress_line(event, self._before, self._clock() - self._began))
+            self._moved(event.sequences)
+        elif isinstance(event, ShardDone | ShardFailed):
+            self._ended(event)
         elif isinstance(event, Caution):
             self._line(f"caution: {event.text}")
+        elif isinstance(event, Cluster):
+            self._processes = event.workers
+            self._line(cluster_line(event))
+        elif isinstance(event, Retry):
+            self._retries += 1
+            self._line(f"{event.work} is tried again: {event.error}")
         else:
             self._bar.stop()
             for line in summary_lines(event):
                 self._out.print(line, soft_wrap=True, markup=False)
+
+    def _moved(self, sequences: float) -> None:
+        rate = (sequences - self._before) / max(1e-9, self._clock() - self._began)
+        self._bar.update(self._task, completed=sequences - self._before, rate=f"{rate:.3g}/s{self._trouble()}")
+
+    def _ended(self, event: ShardDone | ShardFailed) -> None:
+        if isinstance(event, ShardDone):
+            self._set_aside += sum(event.set_aside.values())
+        else:
+            self._line(f"shard {event.shard} is set aside, and tried again by the next run: {event.error}")
+        self._bar.update(self._task, count=f"{event.sequences:,} of {event.total:,}")
+        if self._processes is not None:
+            # Nobody tells how far shards on other processes are.
+            self._moved(event.sequences)
+        if not self.console.is_terminal and self._clock() - self._told >= LINE_SECONDS:
+            self._told = self._clock()
+            self._line(progress_line(event, self._before, self._clock() - self._began) + self._trouble())
+
+    def _trouble(self) -> str:
+        """Return what a line of progress on a cluster has to say beside the rate."""
+        if self._processes is None:
+            return ""
+        return f", {self._retries:,} retries, {self._set_aside:,} set aside"
 
     def _start(self, event: Started) -> None:
         self._before, self._began = event.finished_sequences, self._clock()
@@ -90,7 +130,15 @@ class JsonLines:
             print(json.dumps(content, default=_plain), flush=True)
 
 
-def progress_line(event: ShardDone, before: int, seconds: float) -> str:
+def cluster_line(event: Cluster) -> str:
+    """Return what a line says of the processes that do a job."""
+    processes = "1 process" if event.workers == 1 else f"{event.workers:,} processes"
+    threads = "1 thread" if event.threads == 1 else f"{event.threads} threads"
+    page = "" if event.dashboard is None else f"; {event.dashboard}"
+    return f"{processes} of {threads} each{page}"
+
+
+def progress_line(event: ShardDone | ShardFailed, before: int, seconds: float) -> str:
     """Return what a line says of a running job: done, rate, time left."""
     rate = (event.sequences - before) / max(1e-9, seconds)
     left = (event.total - event.sequences) / max(1e-9, rate)
@@ -109,6 +157,14 @@ def summary_lines(summary: Summary) -> list[str]:
         lines.append(f"resumed from {summary.resumed_from:,}")
     if summary.seconds_per_100_sequences is not None:
         lines.append(f"{duration(summary.seconds)}: {summary.seconds_per_100_sequences:.3g} s per 100 sequences")
+    if summary.core_seconds_per_sequence is not None:
+        memory = f"; peak memory {summary.peak_bytes / 1e9:.3g} GB a process" if summary.peak_bytes else ""
+        lines.append(f"{summary.core_seconds_per_sequence:.3g} core-seconds a sequence{memory}")
+    if summary.retries:
+        lines.append(f"{summary.retries:,} tries failed")
+    if summary.failed_shards:
+        shards = "1 shard was" if len(summary.failed_shards) == 1 else f"{len(summary.failed_shards):,} shards were"
+        lines.append(f"{shards} set aside, since every try failed; the same command tries again")
     if summary.halvings:
         lines.append(f"memory ran out: the block was halved {summary.halvings} times")
     if summary.stopped_by:

@@ -1,6 +1,7 @@
 """Jobs: a user's own sequences scored shard by shard into a store, resumed wherever they stopped."""
 
 from attribution_bench.jobs.attribute import attribute_to_store
+from attribution_bench.jobs.distributed import Workers
 from attribution_bench.jobs.events import (
     Caution,
     Cluster,
@@ -26,6 +27,7 @@ __all__ = [
     "ShardFailed",
     "Started",
     "Summary",
+    "Workers",
     "Working",
     "attribute_to_store",
 ]

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attribution_bench.conventions import Convention, check_convention
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.jobs.contents import DEFAULT_CONTENTS
+from attribution_bench.jobs.distributed.cluster import Workers, connected
 from attribution_bench.jobs.events import Observer, Summary
 from attribution_bench.jobs.further_inputs import checked_rows, read_further_inputs
 from attribution_bench.jobs.interruption import Stop, never
@@ -23,6 +24,9 @@ from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.sequences.fasta_source import FastaSource
 from attribution_bench.sequences.listed_source import ListedSource
 from attribution_bench.sequences.source import SequenceSource
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 DEFAULT_METHODS = ("fastism",)
 
@@ -47,6 +51,7 @@ def attribute_to_store(
     restart: bool = False,
     observer: Observer | None = None,
     stop: Stop = never,
+    cluster: "Workers | Client | None" = None,
 ) -> Summary:
     """Score sequences shard by shard into a store, or go on with what an earlier call began there.
 
@@ -94,6 +99,9 @@ def attribute_to_store(
         Called with every `attribution_bench.jobs.events.Event`; without one, cautions are warnings.
     stop
         Asked before each shard whether to stop; see `attribution_bench.jobs.interruption.stopping`.
+    cluster
+        Processes that compute the shards: `Workers`, or a Dask client of any cluster; this process by default. With
+        the same number of threads the store holds the same bytes.
 
     Returns
     -------
@@ -108,9 +116,11 @@ def attribute_to_store(
     SetAsideError
         With ``strict``, a sequence cannot be scored.
     MissingDependencyError
-        The extra ``genomics`` is not installed.
+        The extra ``genomics`` is not installed, or ``dask`` for a cluster.
+    ClusterError
+        The cluster cannot be reached, was lost, or cannot do the job. Finished shards are kept.
     AttributionBenchError
-        Memory is too small for one sequence at a time.
+        Memory is too small for one sequence at a time, or on a cluster no shard can be computed.
     """
     models = _models(model)
     source = as_source(sequences, models[0].model.alphabet)
@@ -134,7 +144,14 @@ def attribute_to_store(
         shard_size,
         threads,
     )
-    return run(job, Path(output), strict=strict, restart=restart, observer=observer, stop=stop)
+    given: dict[str, Any] = {"strict": strict, "restart": restart, "observer": observer, "stop": stop}
+    if cluster is None:
+        return run(job, Path(output), **given)
+    with connected(cluster) as processes:
+        from attribution_bench.jobs.distributed.shards import OnCluster
+
+        with OnCluster(processes, stop) as runner:
+            return run(job, Path(output), **given, runner=runner)
 
 
 def as_source(

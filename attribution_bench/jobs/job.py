@@ -11,6 +11,7 @@ from attribution_bench.errors import InvalidInputError
 from attribution_bench.jobs import further_inputs
 from attribution_bench.jobs.contents import check_contents
 from attribution_bench.jobs.manifest import Manifest
+from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.jobs.scoring import Asked, Choice, check_both_strands, described_options
 from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE, Shard, shards_of
 from attribution_bench.jobs.track_rows import TrackRows
@@ -27,6 +28,8 @@ class NamedModel:
     label: str
     identity: str = ""
     """Digest of its file or source, where it has one."""
+    recipe: Recipe | None = None
+    """How another process opens the same model; without one it is given the model itself."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from attribution_bench.errors import InvalidInputError, OutputError
 from attribution_bench.jobs.differences import differences
-from attribution_bench.storage.durable import write_durable, writing
+from attribution_bench.storage.durable import file_digest, write_durable, writing
 
 FILE = "manifest.json"
 FORMAT = 1
@@ -67,6 +67,22 @@ class Manifest:
             raise
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise OutputError(f"{path} is no manifest that can be read ({error}); begin anew with --restart") from error
+
+
+def manifest_digest(store: Path) -> str:
+    """Return the SHA-256 of the manifest in a folder, which tells one job there from another; empty without one.
+
+    Raises
+    ------
+    OutputError
+        It cannot be read.
+    """
+    try:
+        return file_digest(store / FILE)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise OutputError(f"cannot read {store / FILE}: {error.strerror or error}") from error
 
 
 def check_same(stored: Manifest, asked: Manifest, store: Path) -> None:

@@ -170,9 +170,9 @@ class _Run:
                 failed_shards.write(self.job, self._opened(), self.shards[record.shard], record.error)
                 self.tell(ShardFailed(record.shard, done, total, record.error))
                 continue
-            records.append(replace(record, cautions=()))
-            for caution in record.cautions:
-                self._caution(caution.text, caution)
+            records.append(replace(record, cautions={}))
+            for kind, caution in record.cautions.items():
+                self._caution(kind, caution)
             self.tell(ShardDone(record.shard, done, total, record.seconds, record.set_aside))
         summary = self._summary(before, done, self.clock() - began, records, failed)
         self.tell(summary)

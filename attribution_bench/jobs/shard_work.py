@@ -4,7 +4,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from attribution_bench.jobs import layout
 from attribution_bench.jobs.blocks import Blocks
 from attribution_bench.jobs.contents import Values
 from attribution_bench.jobs.events import Caution
+from attribution_bench.jobs.failed_shards import ERROR
 from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.scoring import Block, MethodScorer, Scored
@@ -44,8 +45,8 @@ class ShardRecord:
     """How often the process has halved its blocks so far because memory ran out."""
     peak_bytes: int = 0
     """Most memory that the process has held so far; 0 where the system does not tell."""
-    cautions: tuple[Caution, ...] = ()
-    """What a reader of the scores should know, where nobody was told of it yet."""
+    cautions: Mapping[str, Caution] = field(default_factory=dict)
+    """Kind -> what a reader of the scores should know, where nobody was told of it yet."""
 
 
 class Watcher(Protocol):
@@ -108,6 +109,13 @@ class ShardWork:
     def machine_options(self) -> dict[str, dict[str, Any]]:
         """Options of each method that follow the machine, as every process of the job is to have them."""
         return {scorer.name: scorer.machine_options for scorer in self.scorers}
+
+    def finished(self, shard: Shard) -> ShardRecord | None:
+        """Return the record of a shard that is in the store already, and was computed; None of any other."""
+        if self.store is None or not self.store.is_finished(shard.index):
+            return None
+        (facts,) = self.store.facts([shard.index])
+        return None if ERROR in facts else ShardRecord(shard.index, 0.0, facts["set_aside"])
 
     def do(self, shard: Shard, digest: str, manifest: Manifest | None) -> ShardRecord:
         """Read, score and write one shard.

@@ -37,7 +37,7 @@ class FastaSource:
     def __init__(self, path: str | os.PathLike[str], alphabet: Alphabet = DNA, length: int | None = None) -> None:
         self.path, self.alphabet = Path(path), alphabet
         self._table = frozenset(alphabet.letters + alphabet.unknown)
-        self._stream: Iterator[FastaRecord] = iter(())
+        self._stream: Iterator[FastaRecord] | None = None
         self._position = 0
         """Index of the record that the stream yields next."""
         digest = hashlib.sha256()
@@ -52,6 +52,10 @@ class FastaSource:
         self._count = count
         # Of names and letters, so that a file that is wrapped or compressed anew is the same source.
         self._digest = digest.hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: it opens the same file, and starts at its beginning."""
+        return {**self.__dict__, "path": self.path.absolute(), "_stream": None, "_position": 0}
 
     @property
     def description(self) -> Mapping[str, Any]:
@@ -74,7 +78,7 @@ class FastaSource:
 
     def read(self, start: int, stop: int) -> list[SourceRecord]:
         """Return the records [start, stop); see `SequenceSource.read`."""
-        if start < self._position or self._position == 0:
+        if self._stream is None or start < self._position or self._position == 0:
             self._stream, self._position = fasta_records(self.path), 0
         found: list[SourceRecord] = []
         while self._position < stop:

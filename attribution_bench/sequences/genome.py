@@ -70,6 +70,10 @@ class Genome:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[type["Genome"], tuple[Path]]:
+        """Let another process open the same file."""
+        return Genome, (self.path.absolute(),)
+
     def __repr__(self) -> str:
         return f"Genome({str(self.path)!r}: {len(self.contigs)} contigs, {sum(self.contigs.values())} letters)"
 

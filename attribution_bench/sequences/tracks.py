@@ -48,6 +48,10 @@ class Tracks:
         for path, contigs in zip(self.paths, self._contigs, strict=True):
             _check_genome(path, contigs, genome)
 
+    def __reduce__(self) -> tuple[type["Tracks"], tuple[tuple[Path, ...], Genome]]:
+        """Let another process open the same files."""
+        return Tracks, (tuple(path.absolute() for path in self.paths), self._genome)
+
     @property
     def channels(self) -> int:
         """Number of files."""

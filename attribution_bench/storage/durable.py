@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,26 @@ def write_durable(path: Path, content: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+    sync_folder(path.parent)
+
+
+def write_text_durable(path: Path, text: str) -> None:
+    """Write a text under its final name once all of it is on the disk; several processes may write the same one.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=PARTIAL, delete=False) as file:
+        try:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
     sync_folder(path.parent)
 
 

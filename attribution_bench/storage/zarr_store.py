@@ -175,6 +175,10 @@ class ZarrStore:
         """Return the shards whose marker is there and agrees with their files; see `Sink`."""
         return frozenset(shard for shard in self.marked() if self._intact(shard))
 
+    def is_finished(self, shard: int) -> bool:
+        """Tell whether a shard's marker is there and agrees with its files."""
+        return self._intact(shard)
+
     def marked(self) -> list[int]:
         """Return the shards that have a marker, in order; their files are not looked at."""
         names = (path.stem for path in (self.path / MARKERS).glob("*.json"))

@@ -9,6 +9,7 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
+from attribution_bench.environment import sharing_processes
 from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.planning.cost import LaunchCounts
 from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes
@@ -103,11 +104,14 @@ def size_policy(kind: str) -> SizePolicy:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the free bytes of a device's memory, those that PyTorch holds in reserve included."""
+    """Return the free bytes of a device's memory, those that PyTorch holds in reserve included.
+
+    Of the host's memory it is the share of this process, where a job runs several on the machine.
+    """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
-    return int(psutil.virtual_memory().available)
+    return int(psutil.virtual_memory().available) // sharing_processes()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,66 @@
+"""Options that say which processes do a job."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attribution_bench.cli.options import Bounds
+from attribution_bench.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from attribution_bench.jobs.distributed.cluster import Workers
+
+PROCESSES = Bounds(1, 4096, what="number of processes")
+TRIES = Bounds(1, 100, what="number of tries")
+LIMITS = Bounds(1e-3, 10_000_000, "seconds")
+
+Processes = Annotated[
+    int | None,
+    PROCESSES.option("Processes of this machine that do the work, and share its cores", "--workers", metavar="NUMBER"),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--dask", help="Address of a Dask scheduler whose workers do the work.", metavar="ADDRESS"),
+]
+Gpus = Annotated[
+    str | None, typer.Option(help="GPUs of this machine with a process each: all, or how many.", metavar="NUMBER")
+]
+Tries = Annotated[
+    int, TRIES.option("Of work that fails on a process, before it is set aside with its error", metavar="NUMBER")
+]
+TimeLimit = Annotated[
+    float | None,
+    LIMITS.option(
+        "Of one shard on a process, which is ended beyond it; by default 10 times what shards take, and no less "
+        "than a minute",
+        metavar="SECONDS",
+    ),
+]
+
+
+def workers(
+    number: int | None, address: str | None, gpus: str | None, tries: int, time_limit: float | None
+) -> "Workers | None":
+    """Return the processes that options ask for; None for this one.
+
+    Raises
+    ------
+    InvalidInputError
+        Several options ask for processes, or a number of GPUs is none.
+    MissingDependencyError
+        Dask is not installed.
+    """
+    from attribution_bench.jobs.distributed.cluster import Workers, import_distributed
+
+    given = [
+        option for option, value in (("--workers", number), ("--dask", address), ("--gpus", gpus)) if value is not None
+    ]
+    if not given:
+        return None
+    if len(given) > 1:
+        raise InvalidInputError(f"give one of {', '.join(given)}")
+    if gpus is not None and gpus != "all" and not (gpus.isdecimal() and int(gpus)):
+        raise InvalidInputError(f"--gpus takes 'all' or a number from 1 on, not {gpus!r}")
+    import_distributed()
+    devices = int(gpus) if gpus is not None and gpus.isdecimal() else gpus
+    return Workers(number, address, devices, tries, time_limit)

@@ -1,0 +1,208 @@
+"""Clusters of Dask that jobs run on: processes of this machine, one for each of its GPUs, or any that runs already."""
+
+import contextlib
+import logging
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from attribution_bench.environment import available_cores
+from attribution_bench.errors import ClusterError, DeviceError, InvalidInputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_SECONDS = 30
+QUIET = logging.CRITICAL
+"""What goes wrong on workers comes as events of the job, and not as lines of the scheduler's log as well."""
+LOOPBACK = "127.0.0.1"
+SETTINGS: Mapping[str, Any] = {
+    # Each death of a process is counted here, so that a try is a try.
+    "distributed.scheduler.allowed-failures": 0,
+    # Dask spills and pauses by the memory that its own data take, of which there is none; beyond the limit it ends the
+    # process all the same.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    # Its profile of every thread costs more than what it hands out.
+    "distributed.worker.profile.enabled": False,
+}
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Which processes do a job: exactly one of the first three says so.
+
+    Raises
+    ------
+    InvalidInputError
+        None or several do, or a number cannot be.
+    """
+
+    number: int | None = None
+    """Processes of this machine, which share its cores."""
+    address: str | None = None
+    """Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, with any workers."""
+    gpus: str | int | None = None
+    """Processes of this machine with a GPU each: ``all``, or how many."""
+    tries: int = 3
+    """How often a piece of work is tried, on other processes where there are any, before it is set aside."""
+    time_limit: float | None = None
+    """Seconds after which a piece of work is taken for hung and its process ended; by default 10 times what pieces
+    have taken so far, and no less than a minute."""
+
+    def __post_init__(self) -> None:
+        given = [one for one in (self.number, self.address, self.gpus) if one is not None]
+        if len(given) != 1:
+            raise InvalidInputError(
+                "give one of the three: a number of processes, the address of a Dask scheduler, or GPUs"
+            )
+        if self.number is not None and self.number < 1:
+            raise InvalidInputError(f"a job needs at least 1 process, not {self.number}")
+        if self.gpus is not None and self.gpus != "all" and not (isinstance(self.gpus, int) and self.gpus >= 1):
+            raise InvalidInputError(f"gpus must be 'all' or a number from 1 on, not {self.gpus!r}")
+        if self.tries < 1:
+            raise InvalidInputError(f"work is tried at least once, not {self.tries} times")
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise InvalidInputError(f"the time limit must be more than 0 seconds, not {self.time_limit}")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that is connected."""
+
+    client: "Client"
+    address: str
+    threads: int
+    """Threads that each process is to use where nothing else is asked for."""
+    is_local: bool
+    """Whether its processes are children of this one."""
+    tries: int
+    time_limit: float | None
+
+    @property
+    def dashboard(self) -> str | None:
+        """Address of Dask's page on the cluster; None where it serves none."""
+        # A cluster of this process shows nothing but a note where bokeh is missing.
+        if self.is_local and find_spec("bokeh") is None:
+            return None
+        link: str | None = self.client.dashboard_link
+        return link
+
+
+@contextlib.contextmanager
+def connected(workers: "Workers | Client") -> Iterator[Cluster]:
+    """Start the processes, or connect to those that run; they are ended, or left, afterwards.
+
+    Raises
+    ------
+    MissingDependencyError
+        Dask is not installed.
+    ClusterError
+        Nothing answers at the address.
+    DeviceError
+        The machine has not as many GPUs.
+    """
+    distributed = import_distributed()
+    if isinstance(workers, distributed.Client):
+        yield Cluster(workers, workers.scheduler.address, _fewest_threads(workers), False, Workers(1).tries, None)
+        return
+    with contextlib.ExitStack() as stack:
+        if workers.address is not None:
+            try:
+                client = distributed.Client(workers.address, timeout=CONNECT_SECONDS, set_as_default=False)
+            except (OSError, ValueError) as error:
+                raise ClusterError(
+                    f"no Dask scheduler answers at {workers.address} ({error}); start one with `dask scheduler`"
+                ) from error
+            stack.enter_context(client)
+            threads = _fewest_threads(client)
+        else:
+            import dask
+
+            # Before the processes start, which take these settings with them.
+            stack.enter_context(dask.config.set(SETTINGS))
+            devices = [] if workers.gpus is None else visible_gpus(workers.gpus)
+            count = workers.number or len(devices)
+            threads = max(1, available_cores() // count)
+            cluster = stack.enter_context(_gpu_cluster(devices) if devices else _local_cluster([{}] * count))
+            client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
+        is_local = workers.address is None
+        yield Cluster(client, client.scheduler.address, threads, is_local, workers.tries, workers.time_limit)
+
+
+def import_distributed() -> Any:
+    """Return Dask's package `distributed`; raises MissingDependencyError where it is not installed."""
+    try:
+        import distributed
+    except ImportError as error:
+        raise MissingDependencyError.of("distributed", "dask", "a job over several processes") from error
+    return distributed
+
+
+def visible_gpus(asked: str | int) -> list[str]:
+    """Return the names of GPUs as CUDA_VISIBLE_DEVICES takes them.
+
+    Raises
+    ------
+    DeviceError
+        There are none, or not as many as asked for.
+    """
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = [str(number) for number in range(_gpu_count())]
+    if allowed is not None:
+        found = [name.strip() for name in allowed.split(",") if name.strip()] if found else []
+    if not found:
+        raise DeviceError(f"--gpus {asked}: this machine has no GPU; give --workers for processes on its cores")
+    if asked == "all":
+        return found
+    if len(found) < int(asked):
+        raise DeviceError(f"--gpus {asked}: this machine has {len(found)}")
+    return found[: int(asked)]
+
+
+def _gpu_count() -> int:
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith("GPU ") for line in done.stdout.splitlines())
+
+
+def _gpu_cluster(devices: list[str]) -> Any:
+    if find_spec("dask_cuda") is None:
+        return _local_cluster([{"CUDA_VISIBLE_DEVICES": device} for device in devices])
+    # It binds each process to the cores and the network card that are nearest to its GPU.
+    from dask_cuda import LocalCUDACluster
+
+    return LocalCUDACluster(
+        CUDA_VISIBLE_DEVICES=devices,
+        threads_per_worker=1,
+        dashboard_address=f"{LOOPBACK}:0",
+        silence_logs=QUIET,
+    )
+
+
+def _local_cluster(environments: list[dict[str, str]]) -> Any:
+    """Return processes of this machine with environments of their own; each does one piece of work at a time."""
+    from distributed import Nanny, Scheduler, SpecCluster
+    from distributed.system import MEMORY_LIMIT
+
+    share = int(MEMORY_LIMIT // len(environments))
+    options = {"host": LOOPBACK, "nthreads": 1, "memory_limit": share, "silence_logs": QUIET}
+    return SpecCluster(
+        scheduler={"cls": Scheduler, "options": {"host": LOOPBACK, "dashboard_address": f"{LOOPBACK}:0"}},
+        workers={
+            name: {"cls": Nanny, "options": {**options, "env": environment}}
+            for name, environment in enumerate(environments)
+        },
+        silence_logs=QUIET,
+    )
+
+
+def _fewest_threads(client: "Client") -> int:
+    """Return the threads of the workers that have the fewest; 1 where there are no workers yet."""
+    return min(client.nthreads().values(), default=1)

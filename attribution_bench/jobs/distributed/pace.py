@@ -1,0 +1,30 @@
+"""Pace of work: how long a piece may take before it is taken for hung."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+
+TIMES = 10
+"""A piece may take as many times what pieces have taken so far (their median)."""
+LEAST_SECONDS = 60.0
+REMEMBERED = 501
+
+
+@dataclass
+class Pace:
+    """The time limit of pieces of work, from those that are done."""
+
+    fixed: float | None = None
+    """Seconds, whatever pieces take; None to measure."""
+    _seconds: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    def note(self, seconds: float) -> None:
+        """Take in what a piece took."""
+        self._seconds.append(seconds)
+
+    @property
+    def limit(self) -> float | None:
+        """Seconds of a piece; None while none is done."""
+        if self.fixed is not None:
+            return self.fixed
+        return max(LEAST_SECONDS, TIMES * median(self._seconds)) if self._seconds else None

@@ -1,0 +1,263 @@
+"""The shards of a job on the workers of a cluster: what travels there, and the runner that hands them out."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution_bench.environment import SHARED_BY, TENSORFLOW_THREADS, library_versions, thread_count
+from attribution_bench.errors import AttributionBenchError, InvalidInputError
+from attribution_bench.jobs.distributed.cluster import Cluster
+from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, Piece
+from attribution_bench.jobs.distributed.shared_folder import await_file
+from attribution_bench.jobs.events import Caution
+from attribution_bench.jobs.events import Cluster as ClusterEvent
+from attribution_bench.jobs.interruption import Stop, never
+from attribution_bench.jobs.job import Job, NamedModel
+from attribution_bench.jobs.manifest import FILE as MANIFEST
+from attribution_bench.jobs.manifest import Manifest, manifest_digest
+from attribution_bench.jobs.recipes import Recipe
+from attribution_bench.jobs.runner import Begun, MachineOptions, ShardError, Taken
+from attribution_bench.jobs.shard_work import ShardRecord, ShardWork
+from attribution_bench.jobs.shards import Shard
+from attribution_bench.jobs.track_rows import TrackRows
+from attribution_bench.models import SequenceModel
+from attribution_bench.models.digest import weights_digest
+from attribution_bench.storage.zarr_store import GROUP, is_store
+
+MOST_LAYOUTS = 3
+"""Shards that are tried, one after the other, to lay the store out."""
+
+
+@dataclass(frozen=True)
+class SentModel:
+    """A model as it travels: its recipe, or itself where there is none."""
+
+    label: str
+    identity: str
+    digest: str
+    """SHA-256 of its weights, which what is opened must have."""
+    recipe: Recipe | None
+    model: SequenceModel | None
+
+    @classmethod
+    def of(cls, named: NamedModel) -> "SentModel":
+        """Return a model ready to travel."""
+        model = named.model if named.recipe is None else None
+        return cls(named.label, named.identity, weights_digest(named.model), named.recipe, model)
+
+    def open(self) -> NamedModel:
+        """Return the model; raises InvalidInputError where its weights are others."""
+        opened = self.model if self.recipe is None else self.recipe.open()
+        assert opened is not None
+        if weights_digest(opened) != self.digest:
+            raise InvalidInputError(f"the model {self.label} has other weights here than where the job was started")
+        return NamedModel(opened, self.label, self.identity)
+
+
+@dataclass(frozen=True)
+class SentRows:
+    """A further input whose rows stay in a file that every worker reads."""
+
+    path: str
+
+    def open(self) -> NDArray[Any]:
+        """Return the rows, which stay on the disk."""
+        rows: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return rows
+
+
+@dataclass(frozen=True)
+class ShardParcel:
+    """A job as it travels to a worker."""
+
+    job: Job
+    """Without models and further inputs."""
+    models: tuple[SentModel, ...]
+    extras: Mapping[str, NDArray[Any] | TrackRows | SentRows]
+    path: Path
+    machine_options: MachineOptions
+    threads: int
+    strict: bool
+    versions: Mapping[str, str]
+
+    def open(self) -> "OpenedShards":
+        """Open models and inputs.
+
+        Raises
+        ------
+        InvalidInputError
+            The libraries here are of other versions, or the weights are others.
+        """
+        check_versions(self.versions)
+        extras = {name: one.open() if isinstance(one, SentRows) else one for name, one in self.extras.items()}
+        return OpenedShards(self, replace(self.job, models=[sent.open() for sent in self.models], extras=extras))
+
+
+@dataclass(frozen=True)
+class ShardOrder:
+    """A shard that is to be done."""
+
+    shard: Shard
+    digest: str
+    """SHA-256 of its records."""
+    machine_options: MachineOptions
+    """Options that follow the machine, the same ones on every worker."""
+    identity: str
+    """SHA-256 of the manifest that the store must have; empty while there is no store."""
+    manifest: Manifest | None = None
+    """Of the store that is to be laid out for the shard."""
+
+
+class OpenedShards:
+    """A job as it is open on a worker."""
+
+    def __init__(self, parcel: ShardParcel, job: Job) -> None:
+        self._parcel, self._job = parcel, job
+        self._cautions: dict[str, Caution] = {}
+        self._work = self._bound(parcel.machine_options)
+
+    def facts(self) -> tuple[MachineOptions, str]:
+        """Return options that follow the machine, and the device."""
+        return self._work.machine_options, self._job.models[0].model.device
+
+    def do(self, order: ShardOrder) -> ShardRecord:
+        """Do a shard, unless it is there already; raises as `ShardWork.do`."""
+        path, shard = self._parcel.path, order.shard
+        if order.identity and manifest_digest(path) != order.identity:
+            raise InvalidInputError(f"{path} was begun anew by another run while this one wrote into it")
+        if self._work.machine_options != order.machine_options:
+            self._work = self._bound(order.machine_options)
+        # A try that was given up may have come to its end all the same.
+        there = self._work.finished(shard)
+        if there is not None:
+            return there
+        with thread_count(self._job.models[0].model.framework, self._parcel.threads):
+            record = self._work.do(shard, order.digest, order.manifest)
+        cautions, self._cautions = self._cautions, {}
+        return replace(record, cautions=cautions)
+
+    def _bound(self, machine_options: MachineOptions) -> ShardWork:
+        with thread_count(self._job.models[0].model.framework, self._parcel.threads):
+            return ShardWork(self._job, self._parcel.path, machine_options, self, strict=self._parcel.strict)
+
+    def part(self, share: float) -> None:
+        """Leave alone how far the shard in work is."""
+
+    def caution(self, kind: str, caution: Caution) -> None:
+        """Keep a caution until the shard is done."""
+        self._cautions[kind] = caution
+
+
+class OnCluster:
+    """Computes shards on the workers of a cluster; see `attribution_bench.jobs.runner.Runner`."""
+
+    def __init__(self, cluster: Cluster, stop: Stop = never) -> None:
+        self._cluster, self._stop, self._stack = cluster, stop, ExitStack()
+
+    def __enter__(self) -> "OnCluster":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def begin(self, begun: Begun) -> Taken:
+        """Post the job to the workers, and take from the first of them what the manifest says of the machine."""
+        job, self._path = begun.job, begun.path.absolute()
+        threads = job.threads or begun.stored_threads or self._cluster.threads
+        parcel = ShardParcel(
+            replace(job, models=(), extras={}),
+            tuple(map(SentModel.of, job.models)),
+            {name: sent_rows(rows) for name, rows in job.extras.items()},
+            self._path,
+            begun.stored_options,
+            threads,
+            begun.strict,
+            library_versions(),
+        )
+        dispatch = Dispatch(self._cluster, parcel, environment(self._cluster, threads), begun.tell, self._stop)
+        self._dispatch = self._stack.enter_context(dispatch)
+        options, device = self._dispatch.facts()
+        self._taken = Taken(threads, options, device)
+        begun.tell(ClusterEvent(self._dispatch.workers, threads, self._cluster.dashboard))
+        return self._taken
+
+    def run(
+        self, todo: Sequence[Shard], manifest: Manifest, stopped: Callable[[], bool]
+    ) -> Iterator[ShardRecord | ShardError]:
+        """Compute shards; see `Runner`."""
+        left = iter(todo)
+        if not is_store(self._path):
+            yield from self._first(left, manifest, stopped)
+        identity = manifest_digest(self._path)
+        yield from self._each((self._order(shard, manifest, identity) for shard in left), stopped)
+
+    def _first(
+        self, todo: Iterator[Shard], manifest: Manifest, stopped: Callable[[], bool]
+    ) -> Iterator[ShardRecord | ShardError]:
+        """Compute shards one by one until one has laid the store out, for which the others wait."""
+        failed: list[ShardError] = []
+        for shard in todo:
+            order = replace(self._order(shard, manifest, ""), manifest=manifest)
+            for found in self._each([order], stopped):
+                if isinstance(found, ShardRecord):
+                    for name in (MANIFEST, GROUP):
+                        await_file(self._path / name)
+                    yield found
+                    yield from failed
+                    return
+                failed.append(found)
+            if stopped():
+                return
+            if len(failed) == MOST_LAYOUTS:
+                break
+        if failed:
+            raise AttributionBenchError(
+                f"none of the first {len(failed)} shards could be computed: {failed[-1].error}; nothing is stored"
+            )
+
+    def _order(self, shard: Shard, manifest: Manifest, identity: str) -> ShardOrder:
+        return ShardOrder(shard, manifest.shards[shard.index], self._taken.options, identity)
+
+    def _each(self, orders: Iterable[ShardOrder], stopped: Callable[[], bool]) -> Iterator[ShardRecord | ShardError]:
+        pieces = (Piece(f"shard {order.shard.index}", order) for order in orders)
+        for found in self._dispatch.run(pieces, stopped):
+            if isinstance(found, Done):
+                record: ShardRecord = found.record
+                yield record
+            elif found is not None:
+                yield ShardError(found.piece.order.shard.index, found.error)
+
+
+def sent_rows(rows: NDArray[Any] | TrackRows) -> NDArray[Any] | TrackRows | SentRows:
+    """Return a further input as it travels: by its file, where its rows stay in one."""
+    if isinstance(rows, np.memmap) and rows.filename is not None:
+        return SentRows(os.path.abspath(rows.filename))
+    return rows
+
+
+def environment(cluster: Cluster, threads: int) -> dict[str, str]:
+    """Return the variables of workers, for libraries that start after this: threads, and how many share a machine."""
+    machines = Counter(address.rpartition(":")[0] for address in cluster.client.nthreads())
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", TENSORFLOW_THREADS)
+    return {**dict.fromkeys(names, str(threads)), SHARED_BY: str(max(machines.values(), default=1))}
+
+
+def check_versions(versions: Mapping[str, str]) -> None:
+    """Check that libraries here are those where the job was started; raises InvalidInputError."""
+    here = library_versions()
+    other = [
+        f"{name} {here.get(name, 'missing')} here, {versions.get(name, 'missing')} there"
+        for name in {**versions, **here}
+        if here.get(name) != versions.get(name)
+    ]
+    if other:
+        raise InvalidInputError(
+            f"libraries differ from where the job was started: {'; '.join(other)}; install the same versions"
+        )

@@ -1,0 +1,30 @@
+"""Folders that several machines share: what one wrote another may see a while later."""
+
+import os
+import time
+from pathlib import Path
+
+from attribution_bench.errors import OutputError
+
+SEEN_SECONDS = 90.0
+"""Longest wait; network file systems remember for up to a minute that a file was not there."""
+LOOK_SECONDS = 0.5
+
+
+def await_file(path: Path) -> None:
+    """Wait until a file is seen that a worker has written.
+
+    Raises
+    ------
+    OutputError
+        It does not appear: the worker's folder of that name is another one.
+    """
+    deadline = time.monotonic() + SEEN_SECONDS
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise OutputError(
+                f"{path}, which a worker wrote, does not appear here; give a folder that all machines share"
+            )
+        time.sleep(LOOK_SECONDS)
+        if path.parent.is_dir():
+            os.listdir(path.parent)  # makes file systems look again

@@ -1,0 +1,171 @@
+"""What a worker has of a job: its models and inputs, opened once, and one piece of work at a time."""
+
+import contextlib
+import faulthandler
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError, SetAsideError
+
+
+class Opened(Protocol):
+    """A job as it is open on a worker."""
+
+    def facts(self) -> Any:
+        """Return what numbers depend on of this process."""
+        ...
+
+    def do(self, order: Any) -> Any:
+        """Do a piece of work; returns a few words on it, as what it makes goes into files."""
+        ...
+
+
+class Parcel(Protocol):
+    """A job as it travels to a worker."""
+
+    def open(self) -> Opened:
+        """Open models and files."""
+        ...
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a piece of work that was done."""
+
+    record: Any
+    worker: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a piece of work was not done."""
+
+    error: str
+    worker: str
+    unable: bool = False
+    """Whether the worker could not even open the job, so that no other piece needs to be tried there."""
+    fatal: AttributionBenchError | None = None
+    """The error with which the whole job ends, as it would in one process; of a worker that is unable, where every
+    worker is."""
+
+
+class WorkerJob(WorkerPlugin):  # type: ignore[misc]
+    """A job on every worker of a cluster, those that join later too.
+
+    Parameters
+    ----------
+    parcel
+        The pickled `Parcel`; it is opened at the first piece of work, in that one's thread.
+    environment
+        Variables that libraries read as they start.
+    shielded
+        Whether Ctrl-C is not for the workers: those that share the client's terminal get it as well.
+    """
+
+    def __init__(self, parcel: bytes, environment: Mapping[str, str], shielded: bool) -> None:
+        self._parcel, self._environment, self._shielded = parcel, dict(environment), shielded
+        self._began: float | None = None
+        self._opened: Opened | None = None
+
+    def setup(self, worker: Worker) -> None:
+        """Take the settings; called as the job or the worker comes."""
+        os.environ.update(self._environment)
+        if self._shielded and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # One piece at a time, however many a worker is given at once: frameworks share their threads in a process.
+        self._lock = threading.Lock()
+
+    def teardown(self, worker: Worker) -> None:
+        """Let go of the models."""
+        self._opened = None
+
+    def facts(self) -> Report | Failure:
+        """Open the job, and report its facts."""
+        address = get_worker().address
+        with self._lock:
+            try:
+                return Report(self._open().facts(), address)
+            except Exception as error:  # whatever goes wrong on a worker is told to the client
+                return failure_of(error, address, unable=True)
+
+    def do(self, order: Any, limit: float | None) -> Report | Failure:
+        """Do a piece of work; beyond its limit in seconds the process ends."""
+        address, unable = get_worker().address, True
+        with self._lock:
+            try:
+                opened, unable = self._open(), False
+                with self._limited(limit):
+                    return Report(opened.do(order), address)
+            except Exception as error:  # whatever goes wrong on a worker is told to the client
+                return failure_of(error, address, unable=unable)
+
+    def limit(self, seconds: float) -> None:
+        """Give the work that is being done a limit, counted from its start."""
+        if self._began is not None:
+            _end_after(max(1.0, self._began + seconds - time.monotonic()))
+
+    def _open(self) -> Opened:
+        if self._opened is None:
+            self._opened = pickle.loads(self._parcel).open()
+        return self._opened
+
+    @contextlib.contextmanager
+    def _limited(self, seconds: float | None) -> Iterator[None]:
+        self._began = time.monotonic()
+        if seconds is not None:
+            _end_after(seconds)
+        try:
+            yield
+        finally:
+            self._began = None
+            faulthandler.cancel_dump_traceback_later()
+
+
+def facts(name: str) -> Any:
+    """Return the facts of a job, as a task."""
+    return get_worker().plugins[name].facts()
+
+
+def do(name: str, order: Any, limit: float | None) -> Any:
+    """Do a piece of a job, as a task."""
+    return get_worker().plugins[name].do(order, limit)
+
+
+async def set_limit(name: str, seconds: float, dask_worker: Worker) -> None:
+    """Limit what a worker is doing of a job; runs beside its tasks."""
+    plugin = dask_worker.plugins.get(name)
+    if plugin is not None:
+        plugin.limit(seconds)
+
+
+def failure_of(error: Exception, worker: str, *, unable: bool) -> Failure:
+    """Return what the client is told of an error.
+
+    Errors of what was asked for end the job, as they would in one process. A full disk, too little memory and whatever
+    else a method raises may be a matter of this worker or of this piece.
+    """
+    text = str(error) if isinstance(error, AttributionBenchError) else f"{type(error).__name__}: {error}"
+    of_the_job = isinstance(error, SetAsideError | InvalidInputError) and not isinstance(error, OutputError)
+    return Failure(text, worker, unable, _picklable(error) if of_the_job else None)
+
+
+def _picklable(error: Exception) -> AttributionBenchError:
+    try:
+        copy = pickle.loads(pickle.dumps(error))
+    except Exception:  # an error with arguments of its own
+        return AttributionBenchError(str(error))
+    return copy if isinstance(copy, AttributionBenchError) else AttributionBenchError(str(error))
+
+
+def _end_after(seconds: float) -> None:
+    """End this process after some seconds, and say where it hung: by a thread that needs nothing of Python's."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)

@@ -1,0 +1,35 @@
+"""Clusters that the tests of a session share."""
+
+from collections.abc import Iterator
+
+import pytest
+from distributed import LocalCluster
+
+from attribution_bench.jobs.distributed.cluster import Cluster, Workers, connected
+
+SET_BY_WORKERS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "ATTRIBUTION_BENCH_SHARED_BY",
+)
+"""Environment variables of a worker's process."""
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Two processes."""
+    with connected(Workers(2)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def threaded_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
+    """A scheduler with one worker, both in this process, where PyTorch is imported already."""
+    for name in SET_BY_WORKERS:
+        monkeypatch.setenv(name, "1")
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
+    ) as cluster:
+        yield cluster

@@ -1,0 +1,297 @@
+"""Faults of processes, of the cluster and of the client: the rest of a job is done, and ends with the same bytes."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import faulty_jobs
+from attribution_bench.errors import AttributionBenchError, ClusterError, InvalidInputError, OutputError, SetAsideError
+from attribution_bench.jobs.distributed import dispatch
+from attribution_bench.jobs.distributed.cluster import Workers, connected
+from attribution_bench.jobs.events import Caution, Retry, ShardDone, ShardFailed
+from attribution_bench.jobs.run import run
+from attribution_bench.sequences import read_fasta
+from attribution_bench.storage import StoredScores
+from faulty_jobs import faulty_job
+from numpy_jobs import numpy_job
+
+
+@pytest.fixture
+def whole(fasta, tmp_path, bytes_of):
+    """The bytes of a run in one process."""
+    run(numpy_job(fasta, threads=1), tmp_path / "whole")
+    return bytes_of(tmp_path / "whole")
+
+
+@pytest.fixture
+def on_cluster(cluster):
+    """Run a job on the cluster; returns its summary and its events."""
+    from attribution_bench.jobs.distributed.shards import OnCluster
+
+    cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
+
+    def run_on_cluster(job, path, *, observer=None, **settings):
+        events = []
+
+        def told(event):
+            events.append(event)
+            if observer is not None:
+                observer(event)
+
+        run_settings = {key: settings.pop(key) for key in ("strict", "stop", "restart") if key in settings}
+        with OnCluster(replace(cluster, **settings)) as runner:
+            return run(job, path, runner=runner, observer=told, **run_settings), events
+
+    return run_on_cluster
+
+
+def first_letters(fasta: Path, index: int) -> str:
+    return read_fasta(fasta).strings[index][:12]
+
+
+def process_ids(cluster) -> list[int]:
+    return list(cluster.client.run(os.getpid).values())
+
+
+def kill_a_worker(cluster, generator: random.Random) -> None:
+    os.kill(generator.choice(process_ids(cluster)), signal.SIGKILL)
+
+
+def check_kills_of_workers(cluster, on_cluster, job, path, seed: int, kills: int) -> int:
+    """Kill workers at random moments of one job; returns how many kills met a shard in work."""
+    generator, stop = random.Random(seed), threading.Event()
+
+    def kill() -> None:
+        for _ in range(kills):
+            if stop.wait(generator.uniform(0.3, 1.0)):
+                return
+            kill_a_worker(cluster, generator)
+
+    killer = threading.Thread(target=kill)
+
+    def observer(event) -> None:
+        if isinstance(event, ShardDone) and killer.ident is None:
+            killer.start()
+
+    try:
+        summary, events = on_cluster(job, path, observer=observer, tries=kills + 1)
+    finally:
+        stop.set()
+        killer.join()
+    assert (summary.scored, summary.left, summary.failed_shards) == (22, 0, {})
+    return len([event for event in events if isinstance(event, Retry)])
+
+
+def test_a_worker_that_is_killed_is_no_matter(fasta, tmp_path, bytes_of, cluster, on_cluster, whole):
+    job = numpy_job(fasta, threads=1, options={"pause": 0.08})
+    assert check_kills_of_workers(cluster, on_cluster, job, tmp_path / "store", seed=1, kills=1) <= 1
+    assert bytes_of(tmp_path / "store") == whole
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(10))
+def test_workers_that_are_killed_are_no_matter(fasta, tmp_path, bytes_of, cluster, on_cluster, whole, seed):
+    job = numpy_job(fasta, threads=1, options={"pause": 0.5})
+    assert check_kills_of_workers(cluster, on_cluster, job, tmp_path / "store", seed, kills=3) > 0
+    assert bytes_of(tmp_path / "store") == whole
+
+
+@pytest.mark.parametrize("fault", ["killed", "broken", "full disk"])
+def test_a_shard_that_always_fails_is_set_aside_and_tried_again_by_the_next_run(
+    fasta, tmp_path, bytes_of, on_cluster, whole, fault
+):
+    file, store = tmp_path / "fault", tmp_path / "store"
+    file.touch()
+    job = faulty_job(fasta, fault, file, at=first_letters(fasta, 9))
+    summary, events = on_cluster(job, store, tries=2)
+    assert (summary.scored, summary.left, summary.retries) == (18, 0, 1)
+    (error,) = summary.failed_shards.values()
+    assert {"killed": "its process died", "broken": "ZeroDivisionError", "full disk": "No space left"}[fault] in error
+    assert [event.shard for event in events if isinstance(event, ShardFailed)] == [2]
+    assert [event.work for event in events if isinstance(event, Retry)] == ["shard 2"]
+    stored = StoredScores(store)
+    assert [row for row, reason in enumerate(stored.set_aside) if reason] == [8, 9, 10, 11]
+    assert {*stored.set_aside} == {"", "every try to compute it failed"}
+    found = bytes_of(store)
+    assert {name for name, content in found.items() if content != whole[name]} == {
+        name for name in whole if name.split("/")[2] == "2" and name.startswith(("weights", "set_aside"))
+    }
+    file.unlink()
+    summary, _ = on_cluster(job, store)
+    assert (summary.scored, summary.resumed_from, summary.set_aside) == (22, 18, {})
+    assert bytes_of(store) == whole
+
+
+def test_a_shard_that_hangs_is_ended_and_done_elsewhere(fasta, tmp_path, bytes_of, on_cluster, whole):
+    file = tmp_path / "fault"
+    file.write_text("claim")
+    job = faulty_job(fasta, "hung", file, at=first_letters(fasta, 9))
+    summary, events = on_cluster(job, tmp_path / "store", time_limit=6.0)
+    assert (summary.scored, summary.failed_shards) == (22, {})
+    assert [event.error for event in events if isinstance(event, Retry)] == [
+        "it was not done after 6 s, and its process was ended"
+    ]
+    assert bytes_of(tmp_path / "store") == whole
+
+
+def test_a_worker_out_of_memory_is_ended_and_its_shard_done_elsewhere(
+    fasta, tmp_path, bytes_of, cluster, on_cluster, whole, monkeypatch
+):
+    for nanny in cluster.client.cluster.workers.values():
+        monkeypatch.setattr(nanny.memory_manager, "memory_limit", 500_000_000)
+    file = tmp_path / "fault"
+    file.write_text("claim")
+    summary, events = on_cluster(faulty_job(fasta, "greedy", file, at=first_letters(fasta, 9)), tmp_path / "store")
+    assert (summary.scored, summary.failed_shards) == (22, {})
+    assert [event.error for event in events if isinstance(event, Retry)] == [
+        "its process died: it was killed, crashed or took too much memory"
+    ]
+    assert bytes_of(tmp_path / "store") == whole
+
+
+def test_a_poisoned_sequence_is_set_aside_as_in_one_process(fasta, tmp_path, bytes_of, on_cluster):
+    job = numpy_job(fasta, options={"poison": first_letters(fasta, 9)}, threads=1)
+    summary, _ = on_cluster(job, tmp_path / "store")
+    assert summary.set_aside == {"scores or predictions are not finite": 1}
+    run(job, tmp_path / "one process")
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "one process")
+
+
+def test_a_worker_whose_disk_is_full_gets_no_more_work(fasta, tmp_path, bytes_of, on_cluster, whole):
+    file = tmp_path / "fault"
+    file.write_text("claim")
+    summary, events = on_cluster(faulty_job(fasta, "full disk", file), tmp_path / "store")
+    assert (summary.scored, summary.failed_shards) == (22, {})
+    (caution,) = [event.text for event in events if isinstance(event, Caution)]
+    assert "gets no more work: OSError: [Errno 28] No space left on device" in caution
+    assert bytes_of(tmp_path / "store") == whole
+
+
+def test_where_every_disk_is_full_the_job_ends_and_goes_on(fasta, tmp_path, bytes_of, on_cluster, whole, monkeypatch):
+    monkeypatch.setattr(dispatch, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(dispatch, "MOST_ON_THE_LAST", 2)
+    file, job = tmp_path / "fault", faulty_job(fasta, "full disk", tmp_path / "fault")
+
+    def observer(event) -> None:
+        if isinstance(event, ShardDone):
+            file.touch()
+
+    with pytest.raises(ClusterError, match=r"every worker fails, at last with: OSError.*No space left"):
+        on_cluster(job, tmp_path / "store", observer=observer)
+    file.unlink()
+    assert on_cluster(job, tmp_path / "store")[0].resumed_from >= 4
+    assert bytes_of(tmp_path / "store") == whole
+
+
+def test_bad_shards_do_not_use_up_the_only_worker(fasta, tmp_path, threaded_cluster):
+    from attribution_bench.jobs.distributed.shards import OnCluster
+
+    (tmp_path / "fault").touch()
+    job = faulty_job(fasta, "broken", tmp_path / "fault", at=("A", "C", "G"), shard_size=1)
+    with connected(Workers(address=threaded_cluster.scheduler_address)) as one, OnCluster(one) as runner:
+        summary = run(job, tmp_path / "store", runner=runner, observer=lambda event: None)
+    good = [row for row, text in enumerate(read_fasta(fasta).strings) if text[0] in "TN"]
+    assert [row for row in range(22) if row not in summary.failed_shards] == good
+    assert summary.scored == len(good)
+
+
+def test_where_everything_fails_the_job_ends_and_leaves_nothing(fasta, tmp_path, on_cluster):
+    (tmp_path / "fault").touch()
+    job = faulty_job(fasta, "broken", tmp_path / "fault")
+    with pytest.raises(AttributionBenchError, match="divided by zero"):
+        on_cluster(job, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_ends_a_job_in_one_process_ends_it_on_a_cluster(fasta, tmp_path, on_cluster):
+    poisoned = numpy_job(fasta, options={"poison": first_letters(fasta, 9)}, threads=1)
+    with pytest.raises(SetAsideError, match=r"sequence 9 .*not finite"):
+        on_cluster(poisoned, tmp_path / "store", strict=True)
+    with pytest.raises(InvalidInputError, match="cannot take the options colour"):
+        on_cluster(numpy_job(fasta, options={"colour": 1}), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def started(fasta: Path, store: Path, address: str, pause: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(faulty_jobs.__file__).parent)])}
+    command = [sys.executable, faulty_jobs.__file__, str(fasta), str(store), address, pause]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+
+
+def check_a_killed_client(fasta: Path, store: Path, address: str, seed: int) -> None:
+    with started(fasta, store, address, "0.1") as process:
+        deadline = time.monotonic() + 60
+        while not list(store.glob("markers/*.json")) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(random.Random(seed).uniform(0, 0.8))
+        process.send_signal(signal.SIGKILL)
+        _, said = process.communicate()
+    assert process.returncode == -signal.SIGKILL, said.decode()
+
+
+def test_a_client_that_is_killed_goes_on(fasta, tmp_path, bytes_of, cluster, on_cluster, whole):
+    """Its workers may still be at a shard as the next client begins."""
+    check_a_killed_client(fasta, tmp_path / "store", cluster.address, 1)
+    summary, _ = on_cluster(numpy_job(fasta, options={"pause": 0.1}, threads=1), tmp_path / "store")
+    assert summary.scored == 22
+    assert summary.resumed_from >= 4
+    assert bytes_of(tmp_path / "store") == whole
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(5))
+def test_a_client_that_is_killed_with_its_workers_goes_on(fasta, tmp_path, bytes_of, on_cluster, whole, seed):
+    check_a_killed_client(fasta, tmp_path / "store", "2", seed)
+    summary, _ = on_cluster(numpy_job(fasta, options={"pause": 0.1}, threads=1), tmp_path / "store")
+    assert summary.scored == 22
+    assert bytes_of(tmp_path / "store") == whole
+
+
+def test_another_client_on_the_same_store_is_refused(fasta, tmp_path, on_cluster):
+    job = numpy_job(fasta, threads=1)
+
+    def observer(event) -> None:
+        if isinstance(event, ShardDone):
+            with pytest.raises(OutputError, match="another run writes"):
+                run(job, tmp_path / "store")
+
+    summary, _ = on_cluster(job, tmp_path / "store", observer=observer)
+    assert summary.scored == 22
+
+
+def test_a_scheduler_that_is_lost_is_one_error_and_the_job_goes_on(
+    fasta, tmp_path, bytes_of, whole, threaded_cluster, monkeypatch
+):
+    from attribution_bench.jobs.distributed.shards import OnCluster
+
+    monkeypatch.setattr("attribution_bench.jobs.distributed.cluster.CONNECT_SECONDS", 5)  # it tries to connect again
+    job = numpy_job(fasta, threads=1)
+    with connected(Workers(address=threaded_cluster.scheduler_address)) as lost, OnCluster(lost) as runner:
+
+        def observer(event) -> None:
+            if isinstance(event, ShardDone):
+                threaded_cluster.close()
+
+        with pytest.raises(ClusterError, match="is lost; finished work is kept"):
+            run(job, tmp_path / "store", runner=runner, observer=observer)
+    assert run(job, tmp_path / "store").resumed_from >= 4
+    assert bytes_of(tmp_path / "store") == whole
+
+
+def test_no_scheduler_at_an_address_is_one_error(monkeypatch):
+    from attribution_bench.jobs.distributed import cluster
+
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with (
+        pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
+        connected(Workers(address="tcp://127.0.0.1:9")),
+    ):
+        pass
