@@ -1,13 +1,17 @@
 """How a run over variants is shown: a spinner on a terminal and lines at the end, or a JSON object a line."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from attribution_bench.cli import terminal
+from attribution_bench.cli.job_progress import cluster_line
 from attribution_bench.cli.terminal import note
+from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
+from attribution_bench.sequences.variants import VariantReason
 from attribution_bench.variants.summary import Summary
 
 
@@ -19,6 +23,7 @@ class LineProgress:
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("starting", total=None)
+        self._retries = 0
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -30,11 +35,23 @@ class LineProgress:
     def update(self, summary: Summary) -> None:
         """Show how far the run is."""
         rate = "" if not summary.seconds_per_100 else f", {100 / summary.seconds_per_100:.3g} a second"
-        self._bar.update(self._task, description=f"{summary.total:,} alleles{rate}")
+        trouble = f", {self._retries:,} retries" if self._retries else ""
+        aside = f", {summary.set_aside.total():,} set aside" if summary.set_aside else ""
+        self._bar.update(self._task, description=f"{summary.total:,} alleles{rate}{trouble}{aside}")
+
+    def told(self, event: Event) -> None:
+        """Print what the cluster tells."""
+        if isinstance(event, Cluster):
+            self._bar.console.print(cluster_line(event), soft_wrap=True, markup=False)
+        elif isinstance(event, Retry):
+            self._retries += 1
+            self._bar.console.print(f"{event.work} is tried again: {event.error}", soft_wrap=True, markup=False)
+        elif isinstance(event, Caution):
+            self.caution(event.text)
 
     def caution(self, text: str) -> None:
         """Print something that a reader of the numbers should know."""
-        self._bar.console.print(f"caution: {text}", soft_wrap=True)
+        self._bar.console.print(f"caution: {text}", soft_wrap=True, markup=False)
 
     def end(self, summary: Summary, written: list[Path]) -> None:
         """Print what became of the alleles, and the files that were written."""
@@ -53,6 +70,12 @@ class LineProgress:
         for reason, count in summary.set_aside.most_common():
             first = f" (the first at {summary.examples[reason]})" if reason in summary.examples else ""
             lines.append(f"set aside {count:,}: {reason}{first}")
+        if summary.core_seconds_per_allele is not None:
+            lines.append(f"{summary.core_seconds_per_allele:.3g} core-seconds an allele")
+        if summary.retries:
+            lines.append(f"{summary.retries:,} tries failed")
+        if summary.set_aside[VariantReason.NOT_COMPUTED]:
+            lines.append("the same command tries again what could not be computed")
         if summary.duplicates:
             lines.append(f"{summary.duplicates:,} are an earlier variant again, scored like any other")
         for line in lines:
@@ -83,6 +106,10 @@ class JsonProgress:
         }
         print(json.dumps({"event": "summary", **self._counts(summary), **more}))
 
+    def told(self, event: Event) -> None:
+        """Print what the cluster tells."""
+        print(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}, default=str), flush=True)
+
     def caution(self, text: str) -> None:
         """Print something that a reader of the numbers should know."""
         print(json.dumps({"event": "caution", "text": text}), flush=True)
@@ -96,4 +123,6 @@ class JsonProgress:
             "kept": summary.kept,
             "seconds": round(summary.seconds, 3),
             "seconds_per_100": summary.seconds_per_100,
+            "retries": summary.retries,
+            "core_seconds_per_allele": summary.core_seconds_per_allele,
         }

@@ -1,5 +1,7 @@
 """`attribution-bench variants`: effects of the variants of a VCF file."""
 
+import os
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -7,15 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attribution_bench.cli import options
+from attribution_bench.cli import cluster, options
 from attribution_bench.cli.benchmark import parse_target
 from attribution_bench.cli.further_inputs import Inputs, further_inputs
 from attribution_bench.cli.terminal import note
 from attribution_bench.errors import InvalidInputError, SetAsideError
 
 if TYPE_CHECKING:
+    from attribution_bench.cli.variant_progress import JsonProgress, LineProgress
+    from attribution_bench.jobs.distributed.cluster import Workers
+    from attribution_bench.jobs.job import NamedModel
     from attribution_bench.models.loading import ModelSource
     from attribution_bench.variants import Effects
+    from attribution_bench.variants.score import VariantScorer
+    from attribution_bench.variants.summary import Summary
 
 DISTANCES, SHARES = options.Bounds(0, 10_000_000), options.Bounds(0, 1)
 SOME_SET_ASIDE, NOTHING_SCORED, INTERRUPTED = 1, 2, 130
@@ -150,6 +157,11 @@ def variants(
     alphabet: options.AlphabetName = "DNA",
     device: options.Device = None,
     threads: options.Threads = None,
+    workers: cluster.Processes = None,
+    dask: cluster.Scheduler = None,
+    gpus: cluster.Gpus = None,
+    tries: cluster.Tries = 3,
+    time_limit: cluster.TimeLimit = None,
 ) -> None:
     """Score the variants of a VCF file: what the model predicts of both alleles, and how far apart that is.
 
@@ -167,12 +179,15 @@ def variants(
       attribution-bench variants spliceai variants.vcf --genome hg19.fa --output effects.tsv
       attribution-bench variants fold0.pt2 variants.vcf --genome hg38.fa --fold fold1.pt2 --fold fold2.pt2 \\
         --inputs control=control.bw --output effects.tsv
+      attribution-bench variants model.pt2 variants.vcf.gz --genome hg38.fa --workers 4 --output effects.tsv
 
-    Exit codes: 0 done, 1 with --strict or --fail-on-mismatch an allele cannot be scored, 2 bad input or no allele
-    could be scored, 130 interrupted, 143 stopped.
+    Exit codes: 0 done, 1 with --strict or --fail-on-mismatch an allele cannot be scored or on several processes every
+    try of a block failed, 2 bad input, no allele could be scored or the cluster lost, 130 interrupted, 143 stopped.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.cli.variant_progress import JsonProgress, LineProgress
     from attribution_bench.environment import announce_threads, thread_count
+    from attribution_bench.jobs.job import NamedModel
+    from attribution_bench.jobs.recipes import Recipe
     from attribution_bench.models.loading import model_source
     from attribution_bench.sequences import ALPHABETS, Genes
     from attribution_bench.sequences.genome import Genome
@@ -186,7 +201,9 @@ def variants(
 
     # A table that is gone on with keeps its number of threads, on which the rounding of numbers depends.
     stored = None if restart else read_settings(output)
-    thread_number = announce_threads(threads or (stored or {}).get("threads"))
+    known_threads = threads or (stored or {}).get("threads")
+    processes = cluster.workers(workers, dask, gpus, tries, time_limit)
+    thread_number = announce_threads(known_threads) if processes is None else 1
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
     if annotated is not None:
@@ -208,7 +225,14 @@ def variants(
         "sequence_input": options.sequence_input(sequence_input),
     }
     window = length or options.stated_length(sources[0], partial(sources[0].open, **arguments))
-    models = [source.open(length=window, **arguments) for source in sources]
+    arguments["length"] = window
+    # With other processes this one only looks at the models, and may be on a machine without their device.
+    here = arguments if processes is None else {**arguments, "device": "cpu"}
+    named = [
+        NamedModel(source.open(**here), source.label, source.identity, Recipe(source, arguments, os.getcwd()))
+        for source in sources
+    ]
+    models = [one.model for one in named]
     choices = ScoringOptions(
         length=window,
         effects=chosen,
@@ -226,22 +250,23 @@ def variants(
         scorer = variant_scorer(models, opened_genome, choices)
         for text in scorer.cautions:
             tell(text)
+        run = partial(
+            score_vcf,
+            scorer,
+            vcf,
+            output,
+            annotated=annotated,
+            chromosome=chromosome,
+            restart=restart,
+            fatal=tuple(VariantReason) if strict else (VariantReason.REF_MISMATCH,) if fail_on_mismatch else (),
+        )
+        files = {"models": [{"label": one.label, "file_sha256": one.identity} for one in sources]}
         try:
-            summary = score_vcf(
-                scorer,
-                vcf,
-                output,
-                annotated=annotated,
-                chromosome=chromosome,
-                settings={
-                    "models": [{"label": one.label, "file_sha256": one.identity} for one in sources],
-                    **identity_of(scorer),
-                    "threads": thread_number,
-                },
-                restart=restart,
-                fatal=tuple(VariantReason) if strict else (VariantReason.REF_MISMATCH,) if fail_on_mismatch else (),
-                progress=progress.update,
-            )
+            if processes is None:
+                settings = {**files, **identity_of(scorer), "threads": thread_number}
+                summary = run(settings=settings, progress=progress.update)
+            else:
+                summary = on_cluster(run, scorer, named, output, files, processes, known_threads, progress)
         except SetAsideError as error:
             note(f"attribution-bench: {error}")
             raise typer.Exit(SOME_SET_ASIDE) from error
@@ -251,6 +276,45 @@ def variants(
     progress.end(summary, [output] if annotated is None else [output, annotated])
     if summary.total and not summary.scored:
         raise typer.Exit(NOTHING_SCORED)
+    if summary.set_aside[VariantReason.NOT_COMPUTED]:
+        raise typer.Exit(SOME_SET_ASIDE)
+
+
+def on_cluster(
+    run: "Callable[..., Summary]",
+    scorer: "VariantScorer",
+    models: "Sequence[NamedModel]",
+    output: Path,
+    files: dict[str, Any],
+    processes: "Workers",
+    threads: int | None,
+    progress: "JsonProgress | LineProgress",
+) -> "Summary":
+    """Score on other processes what `run` reads and writes in this one."""
+    from attribution_bench.jobs.distributed.cluster import connected
+    from attribution_bench.jobs.events import Cluster, Event, Retry
+    from attribution_bench.variants.distributed import BlocksOnCluster, VariantFacts, posted
+
+    retries = 0
+
+    def told(event: Event) -> None:
+        nonlocal retries
+        retries += isinstance(event, Retry)
+        progress.told(event)
+
+    with connected(processes) as connection:
+        each = threads or connection.threads
+        with posted(connection, models, scorer.genome, scorer.options, each, told) as dispatch:
+            facts: VariantFacts = dispatch.facts()
+            settings = {**files, **facts.identity, "threads": each}
+            told(Cluster(dispatch.workers, each, connection.dashboard))
+
+            def counted(summary: "Summary") -> None:
+                summary.retries, summary.cores = retries, each * dispatch.workers
+                progress.update(summary)
+
+            blocks = BlocksOnCluster(scorer, dispatch, output, settings, facts.machine_options, told)
+            return run(settings=settings, progress=counted, blocks=blocks.blocks)
 
 
 def _effects(

@@ -58,6 +58,11 @@ class AllelePredictor:
         self._letters = str.maketrans("T", "U") if "U" in method.model.alphabet.letters else {}
 
     @property
+    def method(self) -> InSilicoMutagenesis:
+        """The method, bound to the model."""
+        return self._method
+
+    @property
     def model(self) -> SequenceModel:
         """The model."""
         return self._method.model

@@ -16,7 +16,7 @@ from attribution_bench.variants.identity import identity_of
 from attribution_bench.variants.rows import read_effects
 from attribution_bench.variants.score import VariantScorer
 from attribution_bench.variants.summary import Summary
-from attribution_bench.variants.table import write_effects
+from attribution_bench.variants.table import Blocks, write_effects
 from attribution_bench.variants.vcf import STDIN, VcfFile
 
 
@@ -31,6 +31,7 @@ def score_vcf(
     restart: bool = False,
     fatal: Sequence[VariantReason] = (),
     progress: Callable[[Summary], None] | None = None,
+    blocks: Blocks | None = None,
 ) -> Summary:
     """Score the alleles of a VCF file into a table; memory does not grow with their number.
 
@@ -53,7 +54,7 @@ def score_vcf(
     settings
         What the numbers depend on, JSON-able; a table is gone on with only with the same ones. By default
         `identity_of` the scorer.
-    restart, fatal, progress
+    restart, fatal, progress, blocks
         As for `write_effects`.
 
     Raises
@@ -92,6 +93,7 @@ def score_vcf(
             fatal=fatal,
             progress=progress,
             finish=finish,
+            blocks=blocks,
         )
 
 

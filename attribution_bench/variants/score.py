@@ -67,6 +67,26 @@ class Numbered:
 
 
 @dataclass(frozen=True)
+class _Placed:
+    """A variant in its window, as the model is given it."""
+
+    alleles: Alleles
+    strands: tuple[StrandName, ...]
+    gene: Gene | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An allele before it is predicted."""
+
+    allele: Numbered
+    form: Variant | None
+    """Trimmed and left-aligned; None where it could not be."""
+    placed: tuple[_Placed, ...] | SetAside
+    """The variant in its window, once for each of its genes, or why it is in none."""
+
+
+@dataclass(frozen=True)
 class Member:
     """One of the models whose effects are averaged."""
 
@@ -112,12 +132,17 @@ class VariantScorer:
                 yield Numbered(variant, number)
         self.inputs.check_end(number + 1)
 
-    def blocks(self, alleles: "Iterable[Numbered | VariantScore]") -> Iterator[list[VariantScore]]:
+    def blocks(self, alleles: "Iterable[Numbered | VariantScore]") -> "Iterator[list[VariantScore]]":
         """Yield the scores of alleles that were predicted together; where a block ends depends on the alleles alone.
 
         A score among the alleles is that of one that is known already, and keeps its place.
         """
-        waiting: list[_Checked | VariantScore] = []
+        for block in self.gathered(alleles):
+            yield self.scored(block)
+
+    def gathered(self, alleles: "Iterable[Numbered | VariantScore]") -> "Iterator[list[Checked | VariantScore]]":
+        """Yield the alleles of each block, placed in their windows; no model is asked."""
+        waiting: list[Checked | VariantScore] = []
         placed = 0
         for allele in alleles:
             if isinstance(allele, VariantScore):
@@ -127,16 +152,20 @@ class VariantScorer:
                 waiting.append(checked)
                 placed += isinstance(checked.placed, tuple)
             if ends_block(placed, len(waiting)):
-                yield list(self._scores(waiting))
+                yield waiting
                 waiting, placed = [], 0
         if waiting:
-            yield list(self._scores(waiting))
+            yield waiting
 
-    def _checked(self, allele: Numbered) -> "_Checked":
+    def scored(self, block: "Sequence[Checked | VariantScore]") -> list[VariantScore]:
+        """Return the scores of a block's alleles, which are predicted together."""
+        return list(self._scores(block))
+
+    def _checked(self, allele: Numbered) -> Checked:
         form = normalised(allele.variant, self.genome)
         if isinstance(form, SetAside):
-            return _Checked(allele, None, form)
-        return _Checked(allele, form, self._placed(allele.variant, form))
+            return Checked(allele, None, form)
+        return Checked(allele, form, self._placed(allele.variant, form))
 
     def _placed(self, variant: Variant, form: Variant) -> "tuple[_Placed, ...] | SetAside":
         """Return a variant in its window, once for each of its genes."""
@@ -150,11 +179,11 @@ class VariantScorer:
             return (_Placed(alleles, self.options.strands),)
         return tuple(_Placed(alleles.masked(gene.start, gene.end), (gene.strand,), gene) for gene in genes)
 
-    def _scores(self, waiting: "Sequence[_Checked | VariantScore]") -> Iterator[VariantScore]:
+    def _scores(self, waiting: "Sequence[Checked | VariantScore]") -> Iterator[VariantScore]:
         new = [
             (one.allele.record, placed)
             for one in waiting
-            if isinstance(one, _Checked) and isinstance(one.placed, tuple)
+            if isinstance(one, Checked) and isinstance(one.placed, tuple)
             for placed in one.placed
         ]
         rows = iter(self._rows(new))
@@ -166,7 +195,7 @@ class VariantScorer:
             else:
                 yield self._score(one, [(placed, next(rows)) for placed in one.placed])
 
-    def _score(self, one: "_Checked", rows: "Sequence[tuple[_Placed, NDArray[np.float64] | None]]") -> VariantScore:
+    def _score(self, one: "Checked", rows: "Sequence[tuple[_Placed, NDArray[np.float64] | None]]") -> VariantScore:
         """Return a variant's score, of several genes that whose numbers are the largest."""
         variant, form = one.allele.variant, one.form
         floats = [column.kind == "Float" for column in self.effects.columns]
@@ -230,33 +259,21 @@ def _averaged(effects: BoundEffects, on_strands: Sequence[Arrays], strands: Sequ
     return {name: np.mean([values[name] for values in quantities], axis=0) for name in quantities[0]}
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """A variant in its window, as the model is given it."""
+def variant_scorer(
+    model: Any, genome: Genome, options: ScoringOptions, machine_options: Mapping[str, Any] | None = None
+) -> VariantScorer:
+    """Return what scores variants on a model, or on several; errors are those of `score_variants`.
 
-    alleles: Alleles
-    strands: tuple[StrandName, ...]
-    gene: Gene | None = None
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """A variant before it is predicted."""
-
-    allele: Numbered
-    form: Variant | None
-    placed: tuple[_Placed, ...] | SetAside
-
-
-def variant_scorer(model: Any, genome: Genome, options: ScoringOptions) -> VariantScorer:
-    """Return what scores variants on a model, or on several; errors are those of `score_variants`."""
+    `machine_options` are those of the method that another process took from its machine; this one's by default.
+    """
     several = list(model) if isinstance(model, list | tuple) else [model]
     if not several:
         raise InvalidInputError("there is no model; give at least one")
     if options.each_model and len(several) < 2:
         raise InvalidInputError("each model's own effects are given of several models; there is one")
     methods = [
-        one if isinstance(one, InSilicoMutagenesis) else partial_passes(as_sequence_model(one)) for one in several
+        one if isinstance(one, InSilicoMutagenesis) else partial_passes(as_sequence_model(one), machine_options)
+        for one in several
     ]
     inputs = further_inputs(options.additional_forward_args)
     members, every_output, cautions = [], [], [*inputs.cautions]
@@ -337,8 +354,11 @@ def score_variants(
     return scorer.score(variants)
 
 
-def partial_passes(model: SequenceModel) -> InSilicoMutagenesis:
+def partial_passes(model: SequenceModel, machine_options: Mapping[str, Any] | None = None) -> InSilicoMutagenesis:
     """Return the installed method that computes of a mutation what it affects, bound to a model.
+
+    What would follow the moment, such as measured times, is settled, so that the same variants give the same bytes: by
+    the options given, or by those that the machine suggests now.
 
     Raises
     ------
@@ -347,5 +367,12 @@ def partial_passes(model: SequenceModel) -> InSilicoMutagenesis:
     """
     for method in working_methods().values():
         if method.tags.partial_passes and issubclass(method, InSilicoMutagenesis):
-            return method(model)
+            settled = method(model).machine_options() if machine_options is None else machine_options
+            return method(model, **settled)
     raise InvalidInputError("no installed method computes of a mutation what it affects; bind a method to the model")
+
+
+def machine_options_of(scorer: VariantScorer) -> dict[str, Any]:
+    """Return the options that a scorer's method took from its machine, for another process."""
+    method = scorer.members[0].predictor.method
+    return {name: method.options[name] for name in type(method)(method.model).machine_options()}

@@ -23,6 +23,10 @@ class Summary:
     examples: dict[VariantReason, str] = field(default_factory=dict)
     """Reason -> where the first such allele of this run is and what was wrong with it, where that is known."""
     seconds: float = 0.0
+    retries: int = 0
+    """Tries of blocks that failed, where other processes score them."""
+    cores: int | None = None
+    """Threads of all processes that score; None where it is this one alone."""
     # Eight bytes an allele tell them apart, so that memory hardly grows with their number.
     _forms: array = field(default_factory=lambda: array("Q"), repr=False)  # type: ignore[type-arg]
 
@@ -40,6 +44,11 @@ class Summary:
     def seconds_per_100(self) -> float | None:
         """Seconds per 100 alleles of this run; None where it had none."""
         return 100 * self.seconds / self.new if self.new else None
+
+    @property
+    def core_seconds_per_allele(self) -> float | None:
+        """Seconds times threads per allele of this run; None where it had none, or this process scored."""
+        return None if self.cores is None or not self.new else self.cores * self.seconds / self.new
 
     @property
     def duplicates(self) -> int:

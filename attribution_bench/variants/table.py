@@ -25,6 +25,10 @@ from attribution_bench.variants.summary import Summary
 
 Allele = Numbered | VariantScore
 """One that is to be scored, or the score that a complete table has of it."""
+Blocks = Callable[[Iterable[Allele]], Iterator[list[VariantScore]]]
+"""Takes alleles, and yields the scores of those of each block, in order."""
+PREDICTED = (None, VariantReason.NOT_FINITE, VariantReason.NOT_COMPUTED)
+"""Reasons of rows whose alleles the model was asked for, as far as they have one."""
 
 
 def write_effects(
@@ -37,6 +41,7 @@ def write_effects(
     fatal: Sequence[VariantReason] = (),
     progress: Callable[[Summary], None] | None = None,
     finish: Callable[[Path], None] | None = None,
+    blocks: Blocks | None = None,
 ) -> Summary:
     """Score variants into a table of tab-separated values, which gets its name once it is complete.
 
@@ -66,6 +71,8 @@ def write_effects(
     finish
         Called with the file of all rows before it gets its name: what is to be made of them belongs to the run, which
         goes on if it fails.
+    blocks
+        What scores the blocks; the scorer by default, in this process.
 
     Raises
     ------
@@ -105,7 +112,7 @@ def write_effects(
             write_whole(partial, header)
         counted = _Counted(Summary(), fatal)
         alleles = _go_on(partial, header, _alleles(scorer, records, path), counted)
-        _append(scorer, alleles, partial, counted, progress)
+        _append(scorer, blocks or scorer.blocks, alleles, partial, counted, progress)
         if finish is not None:
             finish(partial)
         os.replace(partial, path)
@@ -189,7 +196,7 @@ def _remove(*tables: Path) -> None:
 
 
 def _alleles(scorer: VariantScorer, records: Iterable[Variant | VariantRecord], complete: Path) -> Iterator[Allele]:
-    """Yield the alleles of records; of those that a complete table has, in its order, the scores.
+    """Yield the alleles of records; of those that a complete table has, in its order, the scores that were computed.
 
     Raises
     ------
@@ -203,6 +210,10 @@ def _alleles(scorer: VariantScorer, records: Iterable[Variant | VariantRecord], 
     for allele in scorer.numbered(records):
         if row is None or row.variant != allele.variant:
             yield allele
+            continue
+        if row.reason == VariantReason.NOT_COMPUTED:
+            yield allele
+            row = next(rows, None)
             continue
         try:
             yield row.score(scorer.columns)
@@ -227,6 +238,7 @@ def _rows(table: Path, header: str) -> Iterator[Row]:
 
 def _append(
     scorer: VariantScorer,
+    blocks: Blocks,
     alleles: Iterable[Allele],
     partial: Path,
     counted: _Counted,
@@ -241,7 +253,7 @@ def _append(
             yield allele
 
     with partial.open("a", encoding="utf-8", newline="\n") as file:
-        for block in scorer.blocks(noted()):
+        for block in blocks(noted()):
             for score in block:
                 counted.scored(score)
             file.write("".join(row_line(score, scorer.columns) for score in block))
@@ -282,7 +294,7 @@ def _go_on(partial: Path, header: str, alleles: Iterator[Allele], counted: _Coun
                     "in the same order, or begin anew with --restart"
                 )
             block.append((row, allele))
-            predicted += isinstance(allele, Numbered) and row.reason in (None, VariantReason.NOT_FINITE)
+            predicted += isinstance(allele, Numbered) and row.reason in PREDICTED
             if ends_block(predicted, len(block)):
                 for found, _ in block:
                     counted.resumed(found)

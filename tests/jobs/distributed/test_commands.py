@@ -1,0 +1,228 @@
+"""The commands on a cluster: the same files as in one process, accounts, and what they say where they cannot run."""
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from attribution_bench.cli import main
+from attribution_bench.errors import DeviceError, InvalidInputError, MissingDependencyError
+from attribution_bench.jobs.distributed.cluster import Workers, connected, visible_gpus
+from attribution_bench.jobs.events import Retry
+from attribution_bench.jobs.job import NamedModel
+from attribution_bench.models import as_sequence_model
+from attribution_bench.sequences.genome import Genome
+from attribution_bench.sequences.variants import VariantReason
+from attribution_bench.variants import ScoringOptions
+from attribution_bench.variants.distributed import BlocksOnCluster, posted
+from attribution_bench.variants.job import score_vcf
+from attribution_bench.variants.rows import read_effects
+from attribution_bench.variants.score import variant_scorer
+from faulty_jobs import FaultyEffects
+
+MODULE = """
+from pathlib import Path
+import torch
+from torch import nn
+
+FAULT = Path(__file__).with_name("fault")
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.body = nn.Sequential(nn.Conv1d(4, 5, 5), nn.ReLU(), nn.Flatten(), nn.Linear(80, 2))
+
+    def forward(self, x):
+        return self.body(x)
+
+def build():
+    if FAULT.exists():
+        FAULT.write_text(FAULT.read_text() + "opened ")
+        if FAULT.read_text().count("opened") > 1:
+            raise ZeroDivisionError("as the file says")
+    return Small()
+"""
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["attribution-bench", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "")
+        with pytest.raises(SystemExit) as caught:
+            main()
+        said = capsys.readouterr()
+        return int(caught.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "small_model_on_a_cluster.py").write_text(MODULE)
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 400))
+    (tmp_path / "genome.fa").write_text(f">chr1\n{letters}\n")
+    (tmp_path / "peaks.bed").write_text("".join(f"chr1\t{start}\t{start + 20}\n" for start in range(0, 381, 20)))
+    records = [
+        f"chr1\t{place + 1}\t.\t{letters[place]}\t{'ACGT'['CGTA'.index(letters[place])]}\t.\t.\t.\n"
+        for place in range(0, 400, 2)
+    ]
+    records[7] = "chr1\t15\t.\tA\t<DEL>\t.\t.\t.\n"
+    records[150] = f"chr1\t301\t.\t{'ACGT'['TACG'.index(letters[300])]}\tN\t.\t.\t.\n"
+    header = "##fileformat=VCFv4.3\n##contig=<ID=chr1,length=400>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    (tmp_path / "variants.vcf").write_text(header + "".join(records))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    sys.modules.pop("small_model_on_a_cluster", None)
+
+
+def test_attribute_gives_the_same_store(command, folder, threaded_cluster, bytes_of):
+    given = ["attribute", "small_model_on_a_cluster:build", "peaks.bed", "--genome", "genome.fa", "--length", 20]
+    given += ["--target", 1, "--methods", "gradient_x_input,standard_ism", "--shard-size", 4, "--threads", 1, "--json"]
+    code, out, err = command(*given, "--output", "cluster.zarr", "--dask", threaded_cluster.scheduler_address)
+    assert code == 0, err
+    events = [json.loads(line) for line in out.splitlines()]
+    (start,) = [event for event in events if event["event"] == "cluster"]
+    assert (start["workers"], start["threads"]) == (1, 1)
+    assert sorted(event["shard"] for event in events if event["event"] == "shard") == list(range(5))
+    assert events[-1]["scored"] == 20
+    assert events[-1]["core_seconds_per_sequence"] > 0
+    assert events[-1]["peak_bytes"] > 10**7
+    assert command(*given, "--output", "one.zarr")[0] == 0
+    assert bytes_of(folder / "cluster.zarr") == bytes_of(folder / "one.zarr")
+    for name in ("manifest.json", "zarr.json"):
+        assert (folder / "cluster.zarr" / name).read_bytes() == (folder / "one.zarr" / name).read_bytes()
+
+
+def test_variants_gives_the_same_table(command, folder, threaded_cluster):
+    given = ["variants", "small_model_on_a_cluster:build", "variants.vcf", "--genome", "genome.fa", "--length", 20]
+    given += ["--threads", 1, "--target", "all"]
+    assert command(*given, "--output", "one.tsv")[0] == 0
+    on_cluster = [*given, "--dask", threaded_cluster.scheduler_address, "--output"]
+    code, _, err = command(*on_cluster, "cluster.tsv")
+    assert code == 0, err
+    assert "1 process of 1 thread each" in err
+    assert "core-seconds an allele" in err
+    assert "set aside 1: symbolic allele (the first at chr1:15: <DEL>)" in err
+    assert (folder / "cluster.tsv").read_bytes() == (folder / "one.tsv").read_bytes()
+    assert (folder / "cluster.tsv.json").read_bytes() == (folder / "one.tsv.json").read_bytes()
+    assert not list(folder.glob("*.blocks"))
+    (folder / "fault").touch()  # this process opens the model, and the worker cannot
+    code, _, err = command(*on_cluster, "failed.tsv")
+    assert code == 2
+    assert "as the file says" in err
+    assert not list(folder.glob("failed*"))
+
+
+@pytest.mark.long
+def test_processes_give_the_same_files(command, folder, bytes_of):
+    common = ["--genome", "genome.fa", "--length", 20, "--threads", 1, "--target", 1]
+    model = "small_model_on_a_cluster:build"
+    attribute = [
+        "attribute",
+        model,
+        "peaks.bed",
+        *common,
+        "--shard-size",
+        4,
+        "--option",
+        "fastism.memory_budget=1000000",
+    ]
+    variants = ["variants", model, "variants.vcf", *common]
+    for output, processes in (("one", []), ("several", ["--workers", 2])):
+        assert command(*attribute, "--output", f"{output}.zarr", *processes)[0] == 0
+        assert command(*variants, "--output", f"{output}.tsv", *processes)[0] == 0
+    assert bytes_of(folder / "several.zarr") == bytes_of(folder / "one.zarr")
+    assert (folder / "several.tsv").read_bytes() == (folder / "one.tsv").read_bytes()
+
+
+def built():
+    return importlib.import_module("small_model_on_a_cluster").build()
+
+
+def test_a_block_that_always_fails_is_set_aside_and_tried_again(folder, threaded_cluster):
+    """Other blocks are scored, and the next run does the one that is left, after which the table is as in one go."""
+    file = folder / "fault.txt"
+    named = NamedModel(as_sequence_model(built(), device="cpu"), "small")
+    genome = Genome(folder / "genome.fa")
+    scorer = variant_scorer(named.model, genome, ScoringOptions(20, FaultyEffects("all", file=str(file))))
+    score_vcf(scorer, folder / "variants.vcf", folder / "whole.tsv", settings={})
+    file.touch()
+    events = []
+    for expected in (1, 0):
+        with (
+            connected(Workers(address=threaded_cluster.scheduler_address, tries=2)) as connection,
+            posted(connection, [named], genome, scorer.options, 1, events.append) as dispatch,
+        ):
+            facts = dispatch.facts()
+            blocks = BlocksOnCluster(scorer, dispatch, folder / "effects.tsv", {}, facts.machine_options, events.append)
+            summary = score_vcf(
+                scorer, folder / "variants.vcf", folder / "effects.tsv", settings={}, blocks=blocks.blocks
+            )
+        reasons = [row.reason for row in read_effects(folder / "effects.tsv")]
+        assert reasons.count(VariantReason.NOT_COMPUTED) == summary.set_aside[VariantReason.NOT_COMPUTED]
+        assert (summary.set_aside[VariantReason.NOT_COMPUTED] > 50) == expected
+        file.unlink(missing_ok=True)
+    assert [event.tries for event in events if isinstance(event, Retry)] == [1]
+    assert (folder / "effects.tsv").read_bytes() == (folder / "whole.tsv").read_bytes()
+
+
+def test_without_dask_an_option_names_the_extra(command, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    for name, file, option in (("attribute", "peaks.bed", "--workers=2"), ("variants", "variants.vcf", "--gpus=all")):
+        given = [name, "small_model_on_a_cluster:build", file, "--genome", "genome.fa", "--output", "output", option]
+        code, _, err = command(*given)
+        assert code == 2
+        assert "needs the package 'distributed'" in err
+        assert "pip install '.[dask]'" in err
+    with pytest.raises(MissingDependencyError), connected(Workers(1)):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--workers", 2, "--gpus", "all"], "give one of --workers, --gpus"),
+        (["--gpus", "some"], "--gpus takes 'all' or a number"),
+        (["--workers", 0], "the number of processes must be at least 1"),
+        (["--workers", 1, "--tries", 0], "the number of tries must be at least 1"),
+    ],
+)
+def test_options_that_cannot_be_are_told(command, folder, options, said):
+    code, _, err = command(
+        "attribute", "small_model_on_a_cluster:build", "peaks.bed", "--genome", "genome.fa", *options
+    )
+    assert code == 2
+    assert said in err
+    assert not (folder / "scores.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"number": 1, "address": "a"}, {"number": 0}, {"gpus": "some"}, {"number": 1, "tries": 0}]
+)
+def test_workers_that_cannot_be_are_refused(given):
+    with pytest.raises(InvalidInputError):
+        Workers(**given)
+
+
+def test_gpus_are_those_that_are_visible(monkeypatch):
+    from attribution_bench.jobs.distributed import cluster
+
+    monkeypatch.setattr(cluster, "_gpu_count", lambda: 0)
+    with pytest.raises(DeviceError, match="--gpus all: this machine has no GPU; give --workers"):
+        visible_gpus("all")
+    monkeypatch.setattr(cluster, "_gpu_count", lambda: 4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_gpus("all") == ["0", "1", "2", "3"]
+    assert visible_gpus(2) == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    assert visible_gpus("all") == ["3", "1"]
+    with pytest.raises(DeviceError, match="this machine has 2"):
+        visible_gpus(3)
