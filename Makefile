@@ -9,7 +9,7 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper readme picture tutorials gallery plan docs site demo-models test test-long mutants speed gpu-report job-overhead motifs repeatability lint clean
+.PHONY: help reproduce-paper readme picture tutorials gallery plan docs site demo-models test test-long mutants speed gpu-report job-overhead several-processes motifs repeatability lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
@@ -29,6 +29,7 @@ help:
 	@echo "make gpu-report        check and measure fastISM on a GPU, in at most eight minutes and with PyTorch alone"
 	@echo "make repeatability     run one cell of the benchmark three times, and see how far the figures lie apart"
 	@echo "make job-overhead      measure what a job costs beside its method, and that its memory stays flat"
+	@echo "make several-processes measure what two processes give a job, and what one costs, on two idle cores"
 	@echo "make lint              check style, formatting, types and the direction of imports"
 	@echo "make clean             remove .venv and what the tools cached"
 
@@ -94,6 +95,9 @@ repeatability: $(VENV)/.installed-dev
 
 job-overhead: $(VENV)/.installed-dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/speed/job_overhead.py $(ARGS)
+
+several-processes: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/several_processes.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
