@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -124,7 +125,8 @@ def connected(workers: "Workers | Client") -> Iterator[Cluster]:
             import dask
 
             # Before the processes start, which take these settings with them.
-            stack.enter_context(dask.config.set(SETTINGS))
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="attribution-bench-"))
+            stack.enter_context(dask.config.set({**SETTINGS, "temporary-directory": scratch}))
             devices = [] if workers.gpus is None else visible_gpus(workers.gpus)
             count = workers.number or len(devices)
             threads = max(1, available_cores() // count)

@@ -1,7 +1,9 @@
 """Clusters that the tests of a session share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import dask
 import pytest
 from distributed import LocalCluster
 
@@ -25,11 +27,14 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def threaded_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
+def threaded_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LocalCluster]:
     """A scheduler with one worker, both in this process, where PyTorch is imported already."""
     for name in SET_BY_WORKERS:
         monkeypatch.setenv(name, "1")
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
-    ) as cluster:
+    with (
+        dask.config.set({"temporary-directory": str(tmp_path / "scratch")}),
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
+        ) as cluster,
+    ):
         yield cluster
