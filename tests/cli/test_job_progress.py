@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from attribution_bench.cli.job_progress import JobProgress, JsonLines, duration, summary_lines
-from attribution_bench.jobs.events import Caution, ShardDone, Started, Summary, Working
+from attribution_bench.jobs.events import Caution, Cluster, Retry, ShardDone, ShardFailed, Started, Summary, Working
 
 STARTED = Started(Path("scores.zarr"), ("fastism",), 5000, 50, 10, 1000, 3, {"unknown letters only": 12})
 SUMMARY = Summary(
@@ -67,6 +67,29 @@ def test_elsewhere_there_is_a_line_now_and_then():
         "7 min: 10 s per 100 sequences",
         "memory ran out: the block was halved 2 times",
         "store: scores.zarr",
+    ]
+
+
+def test_other_processes_are_told_with_what_went_wrong():
+    progress, clock, err, out = shown(terminal=False)
+    with progress:
+        progress(Cluster(2, 1, "http://127.0.0.1:8787/status"))
+        progress(STARTED)
+        progress(Retry("shard 11", 1, "its process died"))
+        clock.now += 40
+        progress(ShardDone(10, 1100, 5000, 10.0, {"scores or predictions are not finite": 3}))
+        progress(ShardFailed(11, 1200, 5000, "its process died"))
+        progress(replace(SUMMARY, failed_shards={11: "its process died"}, retries=2, core_seconds_per_sequence=0.25))
+    lines = err.getvalue().splitlines()
+    assert lines[0] == "2 processes of 1 thread each; http://127.0.0.1:8787/status"
+    assert lines[2] == "shard 11 is tried again: its process died"
+    assert lines[3] == "1,100 of 5,000 sequences, 2.5 per second, 26 min left, 1 retries, 3 set aside"
+    assert lines[4] == "shard 11 is set aside, and tried again by the next run: its process died"
+    told = out.getvalue().splitlines()
+    assert told[5:8] == [
+        "0.25 core-seconds a sequence",
+        "2 tries failed",
+        "1 shard was set aside, since every try failed; the same command tries again",
     ]
 
 
