@@ -28,6 +28,8 @@ SETTINGS: Mapping[str, Any] = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
+    # A process that was ended comes again, on a busy machine after some time, and is not to be given up meanwhile.
+    "distributed.deploy.lost-worker-timeout": "1 hour",
     # Its profile of every thread costs more than what it hands out.
     "distributed.worker.profile.enabled": False,
 }

@@ -25,6 +25,8 @@ POLL_SECONDS = 0.5
 """Longest wait before the client looks whether it is to stop."""
 WORKERS_SECONDS = 2.0
 """Seconds between two looks at which workers there are."""
+RESTART_SECONDS = 180.0
+"""Seconds without any process of this machine, after which the job ends. On a cluster workers may come hours later."""
 PATIENCE_SECONDS = 30.0
 """Seconds without a worker that is not excluded, after which the job ends: workers that were ended come again."""
 MOST_IN_A_ROW = 3
@@ -235,18 +237,19 @@ class Dispatch:
         Raises
         ------
         ClusterError
-            Every worker has been excluded for some time.
+            For some time there has been none but excluded workers, or no process of this machine.
         """
         usable = len(self._known() - self._excluded)
-        if usable or not self._excluded:
+        if usable:
             self._useless_since = None
-            return max(1, usable)
+            return usable
         self._useless_since = self._useless_since or time.monotonic()
-        if time.monotonic() - self._useless_since > PATIENCE_SECONDS:
-            raise ClusterError(
-                f"every worker fails, at last with: {self._last_error}; finished work is kept, so that the same "
-                "command goes on"
-            )
+        seconds = time.monotonic() - self._useless_since
+        kept = "finished work is kept, so that the same command goes on"
+        if self._known() and seconds > PATIENCE_SECONDS:
+            raise ClusterError(f"every worker fails, at last with: {self._last_error}; {kept}")
+        if self._cluster.is_local and seconds > RESTART_SECONDS:
+            raise ClusterError(f"the processes have ended and do not come again; {kept}")
         return 0
 
     def _hand_out(self, flight: _Flight, flying: dict[Future, _Flight]) -> None:

@@ -1,5 +1,6 @@
 """Faults of processes, of the cluster and of the client: the rest of a job is done, and ends with the same bytes."""
 
+import contextlib
 import os
 import random
 import signal
@@ -57,12 +58,12 @@ def first_letters(fasta: Path, index: int) -> str:
     return read_fasta(fasta).strings[index][:12]
 
 
-def process_ids(cluster) -> list[int]:
-    return list(cluster.client.run(os.getpid).values())
-
-
 def kill_a_worker(cluster, generator: random.Random) -> None:
-    os.kill(generator.choice(process_ids(cluster)), signal.SIGKILL)
+    """Kill one of the processes that there are at the moment."""
+    alive = [nanny.pid for nanny in cluster.client.cluster.workers.values() if nanny.pid is not None]
+    if alive:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(generator.choice(alive), signal.SIGKILL)
 
 
 def check_kills_of_workers(cluster, on_cluster, job, path, seed: int, kills: int) -> int:
@@ -284,6 +285,27 @@ def test_a_scheduler_that_is_lost_is_one_error_and_the_job_goes_on(
             run(job, tmp_path / "store", runner=runner, observer=observer)
     assert run(job, tmp_path / "store").resumed_from >= 4
     assert bytes_of(tmp_path / "store") == whole
+
+
+def test_workers_that_do_not_come_again_are_one_error(fasta, tmp_path, threaded_cluster, monkeypatch):
+    from attribution_bench.jobs.distributed.shards import OnCluster
+
+    monkeypatch.setattr(dispatch, "RESTART_SECONDS", 0.5)
+    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.1)
+
+    def observer(event) -> None:
+        if isinstance(event, ShardDone):
+            threaded_cluster.scale(0)
+            while threaded_cluster.scheduler.workers:
+                time.sleep(0.05)
+
+    with (
+        connected(Workers(address=threaded_cluster.scheduler_address)) as connection,
+        OnCluster(replace(connection, is_local=True)) as runner,
+        pytest.raises(ClusterError, match="do not come again; finished work is kept"),
+    ):
+        run(numpy_job(fasta, threads=1), tmp_path / "store", runner=runner, observer=observer)
+    assert run(numpy_job(fasta, threads=1), tmp_path / "store").resumed_from >= 4
 
 
 def test_no_scheduler_at_an_address_is_one_error(monkeypatch):
