@@ -18,6 +18,7 @@ from attribution_bench.cli.benchmark import parse_target
 from attribution_bench.cli.further_inputs import Inputs, further_inputs
 from attribution_bench.cli.terminal import note
 from attribution_bench.errors import InvalidInputError, SetAsideError
+from attribution_bench.storage.places import store_path
 
 SOME_SET_ASIDE, NOTHING_SCORED, INTERRUPTED = 1, 2, 128
 SHARDS = options.Bounds(1, 100_000)
@@ -39,9 +40,14 @@ def attribute(
             metavar="SEQUENCES",
         ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder of the store; one that is begun is gone on with.")] = Path(
-        "scores.zarr"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the store, or its address (s3://, gs://); one that is begun is gone on with.",
+            parser=store_path,
+            metavar="PATH",
+        ),
+    ] = Path("scores.zarr"),
     genome: sequence_source.GenomeFile = None,
     regions: sequence_source.Locus = None,
     length: sequence_source.WindowLength = None,

@@ -11,6 +11,7 @@ from attribution_bench.cli.benchmark import parse_target
 from attribution_bench.cli.measure import INTERRUPTED
 from attribution_bench.cli.terminal import console, note, say
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.storage.places import store_path
 
 if TYPE_CHECKING:
     from attribution_bench.evaluation import Evaluation, Settings
@@ -31,6 +32,7 @@ def compare(
             help="FASTA of sequences of one length, plain or gzipped. Or a second store, where MODEL is a store that "
             "`attribute` wrote: then stored scores are compared with each other, and no model runs.",
             metavar="SEQUENCES",
+            parser=store_path,
         ),
     ] = None,
     methods: options.Methods = None,
@@ -93,8 +95,8 @@ def compare(
     from attribution_bench.sequences.sites import read_sites
     from attribution_bench.storage.zarr_store import is_store
 
-    if is_store(Path(model)):
-        compare_stores([Path(model), *([] if sequences is None else [sequences])], output)
+    if is_store(store_path(model)):
+        compare_stores([store_path(model), *([] if sequences is None else [sequences])], output)
         return
     if sequences is None:
         raise InvalidInputError("give SEQUENCES to score; only a store that `attribute` wrote is compared without them")

@@ -9,6 +9,7 @@ import typer
 from attribution_bench.cli.plot import parse_value
 from attribution_bench.cli.terminal import note, say
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.storage.places import beside, store_path
 
 if TYPE_CHECKING:
     from attribution_bench.storage.selected_scores import SelectedScores
@@ -43,7 +44,9 @@ SUFFIXES = {
 
 
 def export(
-    store: Annotated[Path, typer.Argument(help="Folder that `attribute` wrote.", metavar="STORE")],
+    store: Annotated[
+        Path, typer.Argument(help="Folder or address that `attribute` wrote.", metavar="STORE", parser=store_path)
+    ],
     to: Annotated[
         Format,
         typer.Option(
@@ -86,7 +89,7 @@ def export(
 
     stored = StoredScores(store)
     selected = SelectedScores(stored, method, parse_value(target))
-    path = output or store.with_name(store.name.removesuffix(store.suffix) + SUFFIXES[to])
+    path = output or beside(store, SUFFIXES[to])
     written = _write(selected, to, path, genome, sizes, overlaps)
     if not stored.complete:
         note("caution: the job is not done; what it has scored so far was exported")

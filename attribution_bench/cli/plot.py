@@ -9,6 +9,7 @@ import typer
 
 from attribution_bench.cli.options import Bounds
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.storage.places import store_path
 
 if TYPE_CHECKING:
     from attribution_bench.reporting.logos import LetterRenderer
@@ -56,6 +57,7 @@ def plot(
             help=".npz files that AttributionResult.save wrote, one panel each, or stores that `attribute` wrote, one "
             "panel a method.",
             metavar="SCORES...",
+            parser=store_path,
         ),
     ],
     output: Annotated[Path, typer.Option(help="The figure: .svg, .png or .pdf.")] = Path("logo.svg"),

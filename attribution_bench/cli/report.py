@@ -7,6 +7,7 @@ import typer
 
 from attribution_bench.cli.terminal import say
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.storage.places import beside, store_path
 
 
 def report(
@@ -15,6 +16,7 @@ def report(
         typer.Argument(
             help="Folder that reproduce-paper, benchmark or compare wrote, or a store that `attribute` wrote.",
             metavar="RESULTS",
+            parser=store_path,
         ),
     ],
     output: Annotated[
@@ -36,7 +38,7 @@ def report(
     if is_store(results):
         from attribution_bench.reporting.store_report import render_store
 
-        folder = output or results.with_name(f"{results.name.removesuffix(results.suffix)}-report")
+        folder = output or beside(results, "-report")
         for path in render_store(results, folder):
             say(str(path))
     elif output is not None:

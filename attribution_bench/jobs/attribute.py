@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attribution_bench.conventions import Convention, check_convention
@@ -24,6 +23,7 @@ from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.sequences.fasta_source import FastaSource
 from attribution_bench.sequences.listed_source import ListedSource
 from attribution_bench.sequences.source import SequenceSource
+from attribution_bench.storage.places import store_path
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -146,12 +146,12 @@ def attribute_to_store(
     )
     given: dict[str, Any] = {"strict": strict, "restart": restart, "observer": observer, "stop": stop}
     if cluster is None:
-        return run(job, Path(output), **given)
+        return run(job, store_path(output), **given)
     with connected(cluster) as processes:
         from attribution_bench.jobs.distributed.shards import OnCluster
 
         with OnCluster(processes, stop) as runner:
-            return run(job, Path(output), **given, runner=runner)
+            return run(job, store_path(output), **given, runner=runner)
 
 
 def as_source(

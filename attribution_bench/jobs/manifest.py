@@ -9,6 +9,7 @@ from typing import Any
 from attribution_bench.errors import InvalidInputError, OutputError
 from attribution_bench.jobs.differences import differences
 from attribution_bench.storage.durable import file_digest, write_durable, writing
+from attribution_bench.storage.places import make_folder
 
 FILE = "manifest.json"
 FORMAT = 1
@@ -39,7 +40,7 @@ class Manifest:
     def write(self, store: Path) -> None:
         """Write the manifest into a store's folder, whole or not at all. Raises OutputError."""
         with writing(store):
-            store.mkdir(parents=True, exist_ok=True)
+            make_folder(store)
             write_durable(store / FILE, {"format": FORMAT, **asdict(self)})
 
     @classmethod

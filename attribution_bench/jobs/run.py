@@ -1,6 +1,5 @@
 """Running a job: shard after shard from a source into a store, from wherever an earlier run stopped."""
 
-import shutil
 import signal
 import warnings
 from collections import Counter
@@ -29,6 +28,7 @@ from attribution_bench.jobs.shard_work import ShardRecord
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.survey import Survey, survey
 from attribution_bench.storage.durable import PARTIAL
+from attribution_bench.storage.places import is_remote, remove_tree
 from attribution_bench.storage.zarr_store import ZarrStore, is_store
 from attribution_bench.timer import CLOCK, Clock
 
@@ -87,12 +87,13 @@ def run(
     new = not path.exists()
     _check_folder(path)
     try:
-        with locked(path):
-            return _Run(job, path, shards, found, strict, tell, stop, clock, runner or InProcess(clock)).run()
+        with locked(path) as check_lock:
+            started = _Run(job, path, shards, found, strict, tell, stop, clock, runner or InProcess(clock), check_lock)
+            return started.run()
     finally:
         # What failed before anything was to be kept leaves nothing, and what was there before in its place.
         if new and path.is_dir() and [entry.name for entry in path.iterdir()] == [LOCK]:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
             if kept is not None:
                 kept.rename(path)
 
@@ -111,9 +112,10 @@ class _Run:
         stop: Stop,
         clock: Clock,
         runner: Runner,
+        check_lock: Callable[[], None],
     ) -> None:
         self.job, self.path, self.shards, self.found, self.runner = job, path, shards, found, runner
-        self.tell, self.stop, self.clock = tell, stop, clock
+        self.tell, self.stop, self.clock, self.check_lock = tell, stop, clock, check_lock
         self.cautions: set[str] = set()
         self.signal: signal.Signals | None = None
         self.retries = 0
@@ -186,6 +188,7 @@ class _Run:
 
     def _stopped(self) -> bool:
         """Ask whether to stop; once the answer is yes it stays so."""
+        self.check_lock()
         if self.signal is None:
             self.signal = self.stop()
         return self.signal is not None
@@ -248,6 +251,8 @@ def _check_folder(path: Path) -> None:
 def _keep_aside(path: Path) -> Path:
     """Rename a store that is not to be gone on with; returns its new name."""
     _check_folder(path)
+    if is_remote(path):
+        raise OutputError(f"{path} cannot be kept under another name there; give another --output, or remove it")
     number = 1
     while (kept := path.with_name(f"{path.name}.old-{number}")).exists():
         number += 1

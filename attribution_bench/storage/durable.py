@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attribution_bench.errors import OutputError
+from attribution_bench.storage.places import is_remote
 
 PARTIAL = ".partial"
 """Suffix of files that are being written; whatever has it may be removed."""
@@ -18,11 +19,15 @@ PARTIAL = ".partial"
 def write_durable(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON under its final name once all of it is on the disk: a temporary name, fsync, rename, fsync.
 
-    The bytes depend on the content alone. Raises OSError.
+    At an address one put is whole or not at all. The bytes depend on the content alone. Raises OSError.
     """
+    text = (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    if is_remote(path):
+        path.write_bytes(text)
+        return
     partial = path.with_name(path.name + PARTIAL)
     with partial.open("wb") as file:
-        file.write((json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
@@ -50,7 +55,9 @@ def write_text_durable(path: Path, text: str) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Put a file's bytes on the disk. Raises OSError."""
+    """Put a file's bytes on the disk; what was put to an address is there. Raises OSError."""
+    if is_remote(path):
+        return
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -63,7 +70,7 @@ def file_digest(path: Path) -> str:
 
 def sync_folder(folder: Path) -> None:
     """Put the names in a folder on the disk, where the system lets folders be opened. Raises OSError."""
-    if os.name == "posix":
+    if os.name == "posix" and not is_remote(folder):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

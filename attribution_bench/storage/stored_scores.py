@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,6 +14,7 @@ from attribution_bench.conventions import PROJECTED, UNSIGNED
 from attribution_bench.errors import InvalidInputError, OutputError
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences.interval import Interval, Strand
+from attribution_bench.storage.places import store_path, zarr_place
 from attribution_bench.storage.record_arrays import (
     CHROMOSOME,
     CONTIG_LENGTH,
@@ -40,7 +40,7 @@ class StoredScores:
     Parameters
     ----------
     path
-        Folder of the store.
+        Folder of the store, or its address (``s3://bucket/scores.zarr``).
 
     Raises
     ------
@@ -49,7 +49,7 @@ class StoredScores:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = store_path(path)
         self._store = ZarrStore.open(self.path)
         try:
             self.metadata: dict[str, Any] = json.loads(self._store.attributes["metadata"])
@@ -187,7 +187,7 @@ class StoredScores:
         """Return the store as a dataset whose arrays are read when they are used."""
         import xarray
 
-        dataset: xarray.Dataset = xarray.open_zarr(self.path)
+        dataset: xarray.Dataset = xarray.open_zarr(zarr_place(self.path))
         return dataset
 
     def _column(self, name: str) -> NDArray[Any]:

@@ -7,11 +7,11 @@
       manifest.json, .lock        of the job (`attribution_bench.jobs`)
 
 A chunk on disk proves nothing, since a crash may leave a part of it, or a name without its bytes: a shard counts once
-its marker is there and the digests in it agree with the files.
+its marker is there and the digests in it agree with the files. The same holds at an address (``s3://``),
+where one put is whole or not at all, and nothing is renamed.
 """
 
 import json
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.errors import MissingDependencyError, OutputError
 from attribution_bench.storage.durable import PARTIAL, file_digest, sync_file, sync_folder, write_durable, writing
+from attribution_bench.storage.places import is_remote, make_folder, remove_tree, zarr_place
 from attribution_bench.storage.sink import ArraySpec
 
 if TYPE_CHECKING:
@@ -86,10 +87,10 @@ class ZarrStore:
             # Consolidated metadata, which spare readers the listing of a folder that holds more than arrays, are an
             # extension of Zarr 3.
             warnings.filterwarnings("ignore", "Consolidated metadata|Object at", UserWarning)
-            path.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(path / MARKERS, ignore_errors=True)
+            make_folder(path)
+            remove_tree(path / MARKERS)
             described = {"format": FORMAT, "sequences": sequences, "shard_size": shard_size, **attributes}
-            group = zarr.open_group(path, mode="a", zarr_format=3)
+            group = zarr.open_group(zarr_place(path), mode="a", zarr_format=3)
             group.attrs.put(described)
             for name, (dimension, values) in coordinates.items():
                 array = group.create_array(
@@ -112,9 +113,9 @@ class ZarrStore:
                     attributes=dict(spec.attributes),
                     overwrite=True,
                 )
-            (path / MARKERS).mkdir()
+            make_folder(path / MARKERS)
             # The last thing written: `open` knows a complete layout by it.
-            zarr.consolidate_metadata(path, zarr_format=3)
+            zarr.consolidate_metadata(zarr_place(path), zarr_format=3)
             sync_folder(path)
         return cls.open(path)
 
@@ -131,7 +132,7 @@ class ZarrStore:
         if not is_store(path):
             raise OutputError(f"{path} holds no store of attributions; give a folder that `attribute` wrote")
         try:
-            group = zarr.open_consolidated(path, mode="r+", zarr_format=3)
+            group = zarr.open_consolidated(zarr_place(path), mode="r+", zarr_format=3)
             version = group.attrs["format"]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise OutputError(f"{path} is damaged and cannot be read: {error}") from error
@@ -195,8 +196,9 @@ class ZarrStore:
                 array[start : start + len(values)] = values
                 sync_file(file)
                 # Temporary files of runs that were killed while they wrote this one.
-                for partial in file.parent.glob(f"{file.name}.*{PARTIAL}"):
-                    partial.unlink()
+                if not is_remote(file):
+                    for partial in file.parent.glob(f"{file.name}.*{PARTIAL}"):
+                        partial.unlink()
                 digests[name] = file_digest(file)
             write_durable(self._marker(shard), {**facts, "shard": shard, "sha256": digests})
 

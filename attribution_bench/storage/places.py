@@ -1,0 +1,89 @@
+"""Places of stores: folders of this machine, and addresses of others such as ``s3://bucket/scores.zarr``."""
+
+import os
+import shutil
+from pathlib import Path, PurePath
+from typing import Any, cast
+
+from attribution_bench.errors import InvalidInputError, MissingDependencyError
+
+LOCAL = ("file://", "local://")
+"""Addresses of this machine, which are paths in other words."""
+
+
+def store_path(place: str | os.PathLike[str]) -> Path:
+    """Return the path of a store, or what behaves as one where it lies elsewhere.
+
+    Parameters
+    ----------
+    place
+        A path, or an address that fsspec knows: ``s3://``, ``gs://``, ``memory://`` and so on. Credentials and
+        endpoints are those of fsspec's configuration, and of the environment.
+
+    Raises
+    ------
+    MissingDependencyError
+        What reads such addresses is not installed.
+    InvalidInputError
+        Nothing reads such addresses.
+    """
+    if not isinstance(place, str) or "://" not in place:
+        return cast(Path, place) if is_remote(place) else Path(place)
+    for scheme in LOCAL:
+        if place.startswith(scheme):
+            return Path(place.removeprefix(scheme))
+    try:
+        import upath
+    except ImportError as error:
+        raise MissingDependencyError.of("upath", "remote", f"a store at {place}") from error
+    try:
+        # Lists of what is there are asked for anew each time: other processes write too.
+        path = upath.UPath(place.rstrip("/"), use_listings_cache=False)
+        assert path.fs is not None
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{place.partition('://')[0]}:// addresses need another package: {error}; install it beside the extra "
+            "'remote'"
+        ) from error
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{place} is no address that fsspec knows ({error}); give a path, s3:// or gs://"
+        ) from error
+    return cast(Path, path)
+
+
+def is_remote(path: Any) -> bool:
+    """Tell whether a store's path is an address of another file system."""
+    return not isinstance(path, PurePath) and hasattr(path, "fs")
+
+
+def zarr_place(path: Path) -> Any:
+    """Return what Zarr and xarray open at a store's path."""
+    if not is_remote(path):
+        return path
+    from zarr.storage import FsspecStore
+
+    remote: Any = path
+    return FsspecStore.from_url(str(remote), storage_options=dict(remote.storage_options))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder where it is missing; at addresses it is there as soon as anything is in it. Raises OSError."""
+    if not is_remote(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and what is in it, if it is there, as far as that goes."""
+    if not is_remote(path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    remote: Any = path
+    if remote.exists():
+        remote.fs.rm(remote.path, recursive=True)
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return the path of what is made of a store, named after it; in the working folder where the store lies elsewhere."""
+    name = path.name.removesuffix(path.suffix) + suffix
+    return Path(name) if is_remote(path) else path.with_name(name)

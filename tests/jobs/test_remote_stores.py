@@ -1,0 +1,174 @@
+"""Stores at addresses of other file systems end like those of this one, resume, and are locked."""
+
+import importlib.util
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+
+from attribution_bench.errors import InvalidInputError, MissingDependencyError, OutputError
+from attribution_bench.jobs.lease import Lease
+from attribution_bench.jobs.lock import LOCK, locked
+from attribution_bench.jobs.run import run
+from attribution_bench.storage import StoredScores
+from attribution_bench.storage.places import beside, store_path, zarr_place
+from attribution_bench.storage.zarr_store import ZarrStore, is_store
+from numpy_jobs import numpy_job
+
+pytest.importorskip("upath")
+SERVED = all(importlib.util.find_spec(name) for name in ("moto", "s3fs", "flask"))
+BEATS = {"beat": 0.05, "patience": 0.3}
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """A bucket of a server on the loopback that speaks S3."""
+    if not SERVED:
+        pytest.skip("moto's server and s3fs are not installed")
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+            patch.setenv(f"AWS_{name}", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        import s3fs
+
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().mkdir("scores")
+        yield "s3://scores"
+        for system in list(s3fs.S3FileSystem._cache.values()):
+            s3fs.S3FileSystem.close_session(system.loop, system._s3)
+        s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "local", "s3"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An address of a store that is not there yet."""
+    name = f"{uuid.uuid4().hex}.zarr"
+    if request.param == "s3":
+        return f"{request.getfixturevalue('bucket')}/{name}"
+    return f"memory://scores/{name}" if request.param == "memory" else f"local://{tmp_path}/{name}"
+
+
+def files(store: Path) -> dict[str, bytes]:
+    """Return the bytes of every array's files and of the markers, by their names in the store."""
+    found = {str(path).removeprefix(str(store)): path for path in store.rglob("*") if path.is_file()}
+    return {
+        name: path.read_bytes() for name, path in found.items() if name.startswith("/markers") or name.count("/") > 1
+    }
+
+
+def test_a_store_elsewhere_has_the_bytes_of_one_here(fasta: Path, address: str, tmp_path: Path) -> None:
+    there = store_path(address)
+    assert not is_store(there)
+    summary = run(numpy_job(fasta), there)
+    here = tmp_path / "here"
+    run(numpy_job(fasta), here)
+    assert summary.complete
+    assert {name for name in files(there) if "zarr.json" not in name} >= {
+        "/markers/000000.json",
+        "/weights_scores/c/0/0/0",
+    }
+    assert files(there) == files(here)
+    dataset, same = xarray.open_zarr(zarr_place(there)), xarray.open_zarr(here)
+    xarray.testing.assert_identical(dataset.load(), same.load())
+    stored = StoredScores(address)
+    assert np.array_equal(stored.one("weights", 2).scores, StoredScores(here).one("weights", 2).scores)
+
+
+def test_what_is_missing_or_damaged_is_computed_again(fasta: Path, address: str) -> None:
+    store = store_path(address)
+    run(numpy_job(fasta), store)
+    whole = files(store)
+    (store / "markers" / "000001.json").unlink()
+    (store / "weights_scores" / "c" / "3" / "0" / "0").write_bytes(b"half of it")
+    assert ZarrStore.open(store).finished() == frozenset({0, 2, 4, 5})
+    summary = run(numpy_job(fasta), store)
+    assert summary.resumed_from == 14
+    assert summary.complete
+    assert files(store) == whole
+    with pytest.raises(InvalidInputError, match="holds another job"):
+        run(numpy_job(fasta, shard_size=5), store)
+
+
+def test_a_second_run_is_refused_and_the_lock_is_given_back(fasta: Path, address: str, monkeypatch: Any) -> None:
+    store = store_path(address)
+    monkeypatch.setattr("attribution_bench.jobs.lock.Lease", lambda path: Lease(path, **BEATS))
+    with locked(store), pytest.raises(OutputError, match="another run writes into"):
+        run(numpy_job(fasta), store)
+    assert run(numpy_job(fasta), store).complete
+
+
+def test_begin_anew_names_what_would_do(fasta: Path) -> None:
+    store = store_path(f"memory://scores/{uuid.uuid4().hex}.zarr")
+    run(numpy_job(fasta), store)
+    with pytest.raises(OutputError, match="give another --output, or remove it"):
+        run(numpy_job(fasta), store, restart=True)
+
+
+@pytest.fixture(params=["memory", "s3"])
+def remote(request: pytest.FixtureRequest) -> Any:
+    top = request.getfixturevalue("bucket") if request.param == "s3" else "memory://scores"
+    return store_path(f"{top}/{uuid.uuid4().hex}") / LOCK
+
+
+def test_a_lease_that_a_dead_process_left_is_taken_over(remote: Any) -> None:
+    left = json.dumps({"holder": "a machine that is gone", "renewed": 7}).encode()
+    remote.write_bytes(left)
+    lease = Lease(remote, **BEATS)
+    assert remote.read_bytes() != left
+    lease.check()
+    lease.release()
+    assert not remote.exists()
+
+
+def test_a_lease_that_is_renewed_is_not_taken_over(remote: Any) -> None:
+    first = Lease(remote, **BEATS)
+    with pytest.raises(OutputError, match="another run writes into"):
+        Lease(remote, **BEATS)
+    first.check()
+    first.release()
+
+
+def test_who_lost_a_lease_stops(fasta: Path, remote: Any) -> None:
+    lease = Lease(remote, **BEATS)
+    remote.write_bytes(b'{"holder": "another run"}')
+    lease._heart.join(5)
+    with pytest.raises(OutputError, match="another run has taken over"):
+        lease.check()
+    lease.release()
+    assert remote.read_bytes() == b'{"holder": "another run"}'
+
+
+def test_of_runs_that_take_over_at_once_one_wins(remote: Any) -> None:
+    remote.write_bytes(b"left")
+
+    def overtaken(seconds: float) -> None:
+        if seconds < BEATS["patience"]:
+            remote.write_bytes(b'{"holder": "another run"}')
+
+    with pytest.raises(OutputError, match="has just begun"):
+        Lease(remote, **BEATS, sleep=overtaken)
+
+
+def test_addresses_that_nothing_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInputError, match="no address that fsspec knows"):
+        store_path("nowhere://scores.zarr")
+    monkeypatch.setitem(__import__("sys").modules, "upath", None)
+    with pytest.raises(MissingDependencyError, match="remote"):
+        store_path("memory://scores.zarr")
+
+
+def test_what_is_made_of_a_store_elsewhere_goes_to_the_working_folder(tmp_path: Path) -> None:
+    assert beside(store_path("memory://scores/peaks.zarr"), ".bw") == Path("peaks.bw")
+    assert beside(tmp_path / "peaks.zarr", ".bw") == tmp_path / "peaks.bw"
