@@ -84,6 +84,6 @@ def remove_tree(path: Path) -> None:
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """Return the path of what is made of a store, named after it; in the working folder where the store lies elsewhere."""
+    """Return the path of what is made of a store: beside it, or in the working folder where it lies elsewhere."""
     name = path.name.removesuffix(path.suffix) + suffix
     return Path(name) if is_remote(path) else path.with_name(name)
