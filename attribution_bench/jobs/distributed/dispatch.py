@@ -4,6 +4,7 @@ import contextlib
 import queue
 import time
 import uuid
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -65,6 +66,15 @@ class Done:
     """Since it was handed out."""
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """A future that ended."""
+
+    future: Future
+    found: Report | Failure | None
+    """Its result, where it has one that could be fetched."""
+
+
 @dataclass
 class _Flight:
     """A piece that is handed out, or waits for its next try."""
@@ -107,7 +117,7 @@ class Dispatch:
         self._job = WorkerJob(_pickled(parcel), environment, cluster.is_local)
         self._pace = Pace(cluster.time_limit)
         self._broadcast = cluster.time_limit is not None
-        self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self._in_a_row: dict[str, set[str]] = {}
         self._excluded: set[str] = set()
         self._last_error = ""
@@ -157,7 +167,7 @@ class Dispatch:
             for worker in workers
         }
         for future in self._opening:
-            future.add_done_callback(self._ended.put)
+            future.add_done_callback(self._fetch)
         failure = Failure("there is none", "")
         while self._opening:
             found = self._opened(self._next_ended(never_stopped))
@@ -207,16 +217,16 @@ class Dispatch:
                         self._hand_out(_Flight(piece), flying)
                 if not flying and (leave or not (more or again)):
                     return
-                future = self._next_ended(lambda: True)
-                if future is None:
+                ended = self._next_ended(lambda: True)
+                if ended is None:
                     continue
-                if future not in flying:
-                    opened = self._opened(future)
+                if ended.future not in flying:
+                    opened = self._opened(ended)
                     if isinstance(opened, Failure):
                         self._exclude(opened)
                     continue
-                flight = flying.pop(future)
-                found = self._outcome(future, flight.started, flight.limit or self._pace.limit)
+                flight = flying.pop(ended.future)
+                found = self._outcome(ended, flight.started, flight.limit or self._pace.limit)
                 if isinstance(found, Failure):
                     self._failed(flight, found)
                     if flight.failed < self._cluster.tries:
@@ -269,7 +279,7 @@ class Dispatch:
             allow_other_workers=some,
         )
         flying[future] = flight
-        future.add_done_callback(self._ended.put)
+        future.add_done_callback(self._fetch)
 
     def _finished(self, flight: _Flight, report: Report) -> Done:
         seconds = time.monotonic() - flight.started
@@ -282,11 +292,12 @@ class Dispatch:
             self._client.run(worker_job.set_limit, self._name, self._pace.limit, wait=False, on_error="ignore")
         return Done(flight.piece, report.record, seconds)
 
-    def _opened(self, future: "Future | None") -> Report | Failure:
+    def _opened(self, ended: "_Ended | None") -> Report | Failure:
         """Return what came of opening the job on a worker."""
-        found = self._outcome(future, 0.0, None)
+        found = self._outcome(ended, 0.0, None)
         # A result that is held is computed again where its worker dies.
-        self._opening.discard(future)
+        if ended is not None:
+            self._opening.discard(ended.future)
         return found
 
     def _failed(self, flight: _Flight, failure: Failure) -> None:
@@ -319,8 +330,29 @@ class Dispatch:
                 f"none of the first {self._given_up} pieces of work could be done: {failure.error}"
             )
 
-    def _outcome(self, future: "Future | None", started: float, limit: float | None) -> Report | Failure:
+    def _fetch(self, future: Future) -> None:
+        """Have the result of a future that ended fetched, in the client's own thread."""
+        self._client.loop.add_callback(self._fetched, future)
+
+    async def _fetched(self, future: Future) -> None:
+        """Put a future among those that ended, with its result.
+
+        That is a round trip to the worker that has it. Results of many are fetched at once: one after the other they
+        would bound how many pieces a second there can be.
+        """
+        found = None
+        try:
+            if future.status == "finished":
+                found = await future
+        except (Exception, CancelledError):  # its status then says what became of it
+            found = None
+        self._ended.put(_Ended(future, found))
+
+    def _outcome(self, ended: "_Ended | None", started: float, limit: float | None) -> Report | Failure:
         """Return what a piece came to; raises ClusterError where the cluster is lost."""
+        if ended is not None and ended.found is not None:
+            return ended.found
+        future = None if ended is None else ended.future
         if future is None or future.status in ("cancelled", "lost", "pending"):
             raise ClusterError(
                 f"the Dask scheduler at {self._cluster.address} is lost; finished work is kept, so that the same "
@@ -339,7 +371,7 @@ class Dispatch:
             return Failure(f"it was not done after {limit:.0f} s, and its process was ended", "")
         return Failure("its process died: it was killed, crashed or took too much memory", "")
 
-    def _next_ended(self, going_on: Callable[[], bool]) -> Future | None:
+    def _next_ended(self, going_on: Callable[[], bool]) -> "_Ended | None":
         """Return a future that ended; None where none did for a while, and the caller is to look at other things."""
         while True:
             try:
