@@ -9,7 +9,7 @@ OUTPUT ?= reports/reproduce-paper
 ARGS ?=
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable
 
-.PHONY: help reproduce-paper readme picture tutorials gallery plan docs site demo-models test test-long mutants speed gpu-report job-overhead several-processes motifs repeatability lint clean
+.PHONY: help reproduce-paper readme picture tutorials gallery plan scale scale-records scheduler docs site demo-models test test-long mutants speed gpu-report job-overhead several-processes motifs repeatability lint clean
 
 help:
 	@echo "make reproduce-paper   measure Table 1 of the fastISM paper here; writes reports/reproduce-paper"
@@ -30,6 +30,9 @@ help:
 	@echo "make repeatability     run one cell of the benchmark three times, and see how far the figures lie apart"
 	@echo "make job-overhead      measure what a job costs beside its method, and that its memory stays flat"
 	@echo "make several-processes measure what two processes give a job, and what one costs, on two idle cores"
+	@echo "make scheduler         measure what handing out shards costs with 8, 64 and 512 workers that sleep (half an hour)"
+	@echo "make scale-records     measure what docs/scale.md is computed from, the scheduler included"
+	@echo "make scale             compute docs/scale.md from those records and the engine's"
 	@echo "make lint              check style, formatting, types and the direction of imports"
 	@echo "make clean             remove .venv and what the tools cached"
 
@@ -98,6 +101,16 @@ job-overhead: $(VENV)/.installed-dev
 
 several-processes: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/several_processes.py $(ARGS)
+
+scheduler: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scheduler.py $(ARGS)
+
+scale-records: $(VENV)/.installed-dev
+	PYTHONPATH=tests/helpers OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scale_inputs.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scheduler.py --output reports/scale
+
+scale: | $(BIN)/python
+	$(BIN)/python docs/plan_scale.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -1,0 +1,117 @@
+"""The plan for large jobs is the one that its records give, and the scripts for Slurm are whole."""
+
+import ast
+import json
+import re
+import runpy
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from attribution_bench.cli.app import app
+from attribution_bench.variants.score import BLOCK
+
+ROOT = Path(__file__).parents[1]
+SLURM = ROOT / "examples" / "slurm"
+PLAN = runpy.run_path(str(ROOT / "docs" / "plan_scale.py"))
+
+
+def record(path):
+    return json.loads((ROOT / "reports" / path).read_text())
+
+
+def core_seconds(cell):
+    found = record(f"engine/records/{cell}_sequences-torch-fastism.json")
+    return statistics.median(found["durations"]) * found["threads"] / found["done"]["sequences"]
+
+
+def row(text, start):
+    (found,) = [line for line in text.splitlines() if line.startswith(f"| {start}") and line.count("|") == 6]
+    return [cell.strip() for cell in found.strip("|").split("|")]
+
+
+def number(cell):
+    return float(re.sub(r"[^\d.]", "", cell))
+
+
+def test_the_page_is_what_the_records_give():
+    expected = PLAN["render"](PLAN["Measured"].read(), PLAN["TEMPLATE"].read_text())
+    assert (ROOT / "docs/scale.md").read_text() == expected, "run `make scale`"
+
+
+def test_costs_are_those_of_plain_arithmetic():
+    text, inputs = (ROOT / "docs/scale.md").read_text(), record("scale/inputs.json")
+    splicing = inputs["spliceai"]
+    hours = {
+        "all 3 x 2,114": 300_000 * core_seconds("chrombpnet-2114-1") / 3600,
+        "every substitution": 3_088_269_832 / 500 * inputs["basset"]["middle 500 positions"] / 3600,
+        "1,000 models": 1000 * 100_000 * core_seconds("basset-1000-64") / 3600,
+        "every variant": 5
+        * (786_500_648 * splicing["substitution"] + 122_583_462 * splicing["two full passes"])
+        / 3600,
+    }
+    for job, expected in hours.items():
+        assert number(row(text, job)[1]) == pytest.approx(expected, rel=0.05), job
+
+
+def test_what_is_stored_has_the_size_of_its_numbers():
+    text = (ROOT / "docs/scale.md").read_text()
+    # Random scores do not compress; names, letters and digests come on top.
+    sizes = {
+        "all 3 x 2,114": 300_000 * 4 * 2114 * 2,
+        "every substitution": 3_088_269_832 * 4 * 2,
+        "1,000 models": 20 * 100_000 * 2 * 4 * 1000 * 4,
+    }
+    units = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+    for job, least in sizes.items():
+        cell = row(text, job)[2]
+        assert 0.8 * least < number(cell) * units[cell[-2:]] < 1.4 * least, job
+    assert PLAN["BLOCK"] == BLOCK
+
+
+def test_the_simulations_are_of_ten_thousand_shards_and_say_what_they_cost():
+    text = (ROOT / "docs/scale.md").read_text()
+    for workers in (8, 64, 512):
+        found = record(f"scale/scheduler-{workers}.json")["simulation"]
+        assert found["workers"] == workers
+        assert found["tasks"] >= 10_000
+        overhead = found["wall_seconds"] / (found["task_seconds"] * found["tasks"] / workers) - 1
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {workers} | {found['tasks']:,} |")]
+        assert number(line.split("|")[5]) == pytest.approx(100 * overhead, rel=0.06)
+
+
+def test_the_simulation_goes_through_the_dispatch_of_jobs():
+    pytest.importorskip("distributed")
+    program = "import scheduler as s; found = s.simulate(8, 24, 0.05); print(found.tasks, found.overhead > 0)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT / "tests" / "speed", capture_output=True, text=True, timeout=120
+    )
+    assert run.stdout.split() == ["24", "True"], run.stderr
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_the_script_for_slurm_is_whole_and_its_command_is_one():
+    script = SLURM / "attribute.sbatch"
+    run = subprocess.run(["bash", "-n", script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    (line,) = [line for line in script.read_text().splitlines() if line.startswith("attribution-bench attribute ")]
+    given = "model.pt2 peaks.bed --genome hg38.fa --output scores.zarr"
+    line = line.removesuffix("&").replace('"$@"', given).replace('"$address"', "tcp://a:1").replace('"$cores"', "4")
+    command = typer.main.get_command(app).get_command(None, "attribute")
+    context = command.make_context("attribute", shlex.split(line)[2:])
+    assert context.params["dask"] == "tcp://a:1"
+    assert context.params["threads"] == 4
+
+
+def test_the_program_for_slurm_calls_what_there_is():
+    tree = ast.parse((SLURM / "attribute.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("attribution_bench"):
+            found = __import__(node.module, fromlist=["_"])
+            assert all(hasattr(found, alias.name) for alias in node.names)
