@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from attribution_bench_plugins.fastism.convolution.algorithm import ConvolutionAlgorithm
+from attribution_bench_plugins.fastism.convolution.blocked_toom_cook import CompiledBlockedToomCook
 from attribution_bench_plugins.fastism.convolution.direct import CompiledDirect, Direct
 from attribution_bench_plugins.fastism.convolution.overlap_add import CompiledOverlapAdd, OverlapAdd
 from attribution_bench_plugins.fastism.convolution.toom_cook import CompiledToomCook, ToomCook
@@ -14,6 +15,7 @@ ALGORITHMS: tuple[type[ConvolutionAlgorithm], ...] = (
     Direct,
     ToomCook,
     CompiledToomCook,
+    CompiledBlockedToomCook,
 )
 """Every algorithm; of those of equal cost the first is taken. For every filter, one of them is available."""
 

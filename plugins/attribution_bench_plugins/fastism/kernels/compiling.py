@@ -45,6 +45,7 @@ def _compile(name: str, *settings: Any) -> Compiled:
 def _module(name: str, *settings: Any) -> Any:
     """Return the module of a function, which takes longer to be written than machine code to be loaded."""
     # The modules that write code import llvmlite, which is optional: they are imported once something is compiled.
+    from attribution_bench_plugins.fastism.kernels.blocked_toom_cook_code import BlockedToomCookCode
     from attribution_bench_plugins.fastism.kernels.direct_code import DirectCode
     from attribution_bench_plugins.fastism.kernels.overlap_add_code import OverlapAddCode
     from attribution_bench_plugins.fastism.kernels.pool_code import PoolCode, TotalCode
@@ -53,6 +54,7 @@ def _module(name: str, *settings: Any) -> Any:
 
     codes: dict[str, Any] = {
         "toom_cook": ToomCookCode,
+        "blocked_toom_cook": BlockedToomCookCode,
         "direct": DirectCode,
         "pool": PoolCode,
         "overlap_add": OverlapAddCode,
