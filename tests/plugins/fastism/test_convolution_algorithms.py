@@ -10,6 +10,7 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism.convolution.algorithm import ConvolutionAlgorithm
+from attribution_bench_plugins.fastism.convolution.blocked_toom_cook import CompiledBlockedToomCook
 from attribution_bench_plugins.fastism.convolution.choice import ALGORITHMS, cheapest
 from attribution_bench_plugins.fastism.convolution.overlap_add import OverlapAdd
 from attribution_bench_plugins.fastism.convolution.toom_cook import PolyphaseToomCook
@@ -26,7 +27,10 @@ MODELS = (
 )
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda algorithm: algorithm.name)
+OF_ANY_LENGTH = [algorithm for algorithm in ALGORITHMS if algorithm is not CompiledBlockedToomCook]
+
+
+@pytest.mark.parametrize("algorithm", OF_ANY_LENGTH, ids=lambda algorithm: algorithm.name)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_algorithms_agree_with_full_passes(
@@ -48,6 +52,37 @@ def test_algorithms_agree_with_full_passes(
     found = ab.get_method("fastism")(module).attribute(x, target="all")
     assert_parity(dict(found.predictions), brute_force(module.double(), x), tolerance)
     assert taken or (name == "dilated first layer" and algorithm.name in ("Toom-Cook kernel", "overlap-add kernel"))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(("kernel", "dilation"), [(21, 1), (19, 4), (41, 3)])
+def test_long_kernels_on_what_a_crop_reads(
+    kernel: int, dilation: int, dtype: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The blocked algorithm, on windows that are cut to the middle, and on those that reach over either end."""
+    taken = []
+
+    def choose(available: Sequence[ConvolutionAlgorithm], source: int, width: int) -> ConvolutionAlgorithm:
+        blocked = [each for each in available if isinstance(each, CompiledBlockedToomCook)]
+        taken.extend(blocked)
+        return blocked[0] if blocked else cheapest(available, source, width)
+
+    monkeypatch.setattr(LinearConvolution, "choose_algorithm", staticmethod(choose))
+    padding = kernel // 2 * dilation
+    first, second = (nn.Conv1d(8, 8, kernel, padding=padding, dilation=dilation) for _ in range(2))
+    module = chain(
+        nn.Conv1d(4, 8, 3, padding=1),
+        first,
+        nn.BatchNorm1d(8),
+        nn.ReLU(),
+        second,
+        nn.ReLU(),
+        nn.ConstantPad1d((-50, -60), 0),
+    )
+    module, x = module.to(dtype).eval(), one_hot(1, 4, 150)
+    found = ab.get_method("fastism")(module).attribute(x, target="all")
+    assert_parity(dict(found.predictions), brute_force(module.double(), x), tolerance)
+    assert taken
 
 
 def test_wide_layers_take_few_products() -> None:

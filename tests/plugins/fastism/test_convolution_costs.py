@@ -26,7 +26,7 @@ class Case:
     dilation: int = 1
     upsampling: int = 1
     extra: int = 0
-    """Positions by which the output window is wider than what the taps reach."""
+    """Positions by which the output window is wider than what the taps reach; negative where it is cut."""
     dtype: torch.dtype = torch.float32
 
 
@@ -95,6 +95,42 @@ CASES = {
         source=12,
         with_compiler=("direct", 3649536, 0),
         without_compiler=("direct", 3649536, 0),
+    ),
+    "last stage of SpliceAI": Case(
+        {
+            **{"overlap-add": 325457344, "direct kernel": 169441708, "direct": 168103936},
+            **{"blocked Toom-Cook kernel": 85062720},
+        },
+        kernel=41,
+        channels=(32, 32),
+        source=4001,
+        dilation=25,
+        with_compiler=("blocked Toom-Cook kernel", 80819200, 0),
+        without_compiler=("direct", 167977984, 0),
+    ),
+    "last layer of SpliceAI, of which 101 positions are read": Case(
+        {
+            **{"overlap-add": 89559744, "direct kernel": 4618672, "direct": 4366336},
+            **{"blocked Toom-Cook kernel": 9669184},
+        },
+        kernel=41,
+        channels=(32, 32),
+        source=1101,
+        dilation=25,
+        extra=-2000,
+        with_compiler=("direct", 261120, 0),
+        without_compiler=("direct", 261120, 0),
+    ),
+    "a long kernel on neighbouring positions": Case(
+        {
+            **{"overlap-add": 7280640, "overlap-add kernel": 6107136, "direct kernel": 6246864, "direct": 6340608},
+            **{"Toom-Cook": 5698560, "blocked Toom-Cook kernel": 3943040},
+        },
+        kernel=9,
+        channels=(128, 128),
+        source=40,
+        with_compiler=("blocked Toom-Cook kernel", 3440640, 0),
+        without_compiler=("Toom-Cook", 2293760, 35840),
     ),
     "upsampling": Case(
         {"overlap-add": 222000, "overlap-add kernel": 86818},

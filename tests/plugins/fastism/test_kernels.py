@@ -16,6 +16,7 @@ from attribution_bench_plugins.fastism.convolution.algorithm import CompiledAlgo
 from attribution_bench_plugins.fastism.convolution.direct import CompiledDirect
 from attribution_bench_plugins.fastism.explanation import UNCOMPILED
 from attribution_bench_plugins.fastism.kernels import machine
+from attribution_bench_plugins.fastism.kernels.blocked_toom_cook_kernel import BlockedToomCookKernel
 from attribution_bench_plugins.fastism.kernels.convolution_kernel import DirectKernel, OverlapAddKernel
 from attribution_bench_plugins.fastism.kernels.epilogue import Epilogue
 from attribution_bench_plugins.fastism.kernels.program import KernelCall, run_calls
@@ -102,7 +103,7 @@ def expected(
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(
     epilogue=st.sampled_from(EPILOGUES),
-    name=st.sampled_from(["toom_cook", "direct", "overlap_add"]),
+    name=st.sampled_from(["toom_cook", "blocked_toom_cook", "direct", "overlap_add"]),
     upsampling=st.integers(1, 3),
     dtype=st.sampled_from([torch.float32, torch.float64]),
     c_in=st.sampled_from([1, 3, 5, 17, 70]),
@@ -133,6 +134,8 @@ def test_kernels_agree_with_sums_one_by_one(
     """Windows that leave the sequence, that miss each other, that no tile fits; channels that fill no vector."""
     length, count = 24, 3
     generator = torch.Generator().manual_seed(1)
+    if name == "blocked_toom_cook":
+        kernel *= 3  # One block of taps, and several.
     taps = torch.randn(kernel, c_in, c_out, dtype=torch.float64, generator=generator).to(dtype)
     unmutated = torch.randn(2, length, c_out, dtype=torch.float64, generator=generator).to(dtype)
     scale = torch.randn(c_out, dtype=torch.float64, generator=generator).to(dtype)
@@ -144,6 +147,10 @@ def test_kernels_agree_with_sums_one_by_one(
             upsampling, dilation = 1, min(dilation, source.width)
             tile = best_tile(c_out, dtype.itemsize, here)
             window_kernel = ToomCookKernel(taps, tile, dilation=dilation, offset=offset)
+        case "blocked_toom_cook":
+            upsampling, dilation = 1, min(dilation, source.width)
+            tile = best_tile(c_out, dtype.itemsize, here)
+            window_kernel = BlockedToomCookKernel(taps, tile, dilation=dilation, offset=offset)
         case "direct":
             tile, upsampling = best_tile(c_out, dtype.itemsize, here), 1
             window_kernel = DirectKernel(taps, tile, dilation=dilation, offset=offset)

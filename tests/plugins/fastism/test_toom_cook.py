@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from attribution_bench_plugins.fastism.numerics.blocks import BLOCK_SIZES, BlockedConvolution, blocked_convolution
 from attribution_bench_plugins.fastism.numerics.toom_cook import MOST_AMPLIFICATION, fewest_products, toom_cook
 
 
@@ -50,3 +51,29 @@ def test_rounding_in_single_precision_is_within_what_is_said(width: int, kernel:
     found = products @ interpolation.T
     rounding, usual = (np.sqrt(np.mean((result - truth) ** 2)) for result in (found, plain))
     assert rounding <= MOST_AMPLIFICATION * usual
+
+
+@pytest.mark.parametrize("size", BLOCK_SIZES)
+@pytest.mark.parametrize("kernel", [1, 4, 11, 41])
+@pytest.mark.parametrize("width", [1, 6, 50])
+def test_blocks_of_a_window_and_of_a_kernel_give_their_convolution(width: int, kernel: int, size: int) -> None:
+    blocked = BlockedConvolution(size, kernel)
+    random = np.random.default_rng(0)
+    x, taps = random.normal(size=width), random.normal(size=kernel)
+    blocks = -(-width // size)
+    values = np.pad(x, (0, blocks * size - width)).reshape(blocks, size) @ blocked.convolution.evaluation.T
+    filled = np.pad(taps, (0, blocked.kernel_blocks * size - kernel)).reshape(-1, size)
+    weights = filled @ blocked.convolution.kernel_evaluation.T
+    products = np.stack([np.convolve(*pair) for pair in zip(values.T, weights.T, strict=True)], axis=1)
+    own, following = np.split(blocked.interpolation, 2)
+    edged = np.pad(products, ((1, 1), (0, 0)))
+    found = (edged[1:] @ own.T + edged[:-1] @ following.T).flatten()
+    np.testing.assert_allclose(found[: width + kernel - 1], np.convolve(x, taps), rtol=0, atol=1e-12)
+    assert blocked.amplification <= MOST_AMPLIFICATION
+
+
+@pytest.mark.parametrize(("kernel", "size", "products"), [(1, 2, 3), (3, 3, 5), (11, 4, 21), (21, 4, 42), (41, 4, 77)])
+def test_blocks_of_a_size_that_takes_few_products(kernel: int, size: int, products: int) -> None:
+    """For each block of a long window."""
+    blocked = blocked_convolution(kernel)
+    assert (blocked.size, blocked.points * blocked.kernel_blocks) == (size, products)

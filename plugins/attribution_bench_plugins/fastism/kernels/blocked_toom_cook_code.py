@@ -177,7 +177,7 @@ class BlockedToomCookCode(ToomCookCode):
                     zeros = [ir.Constant(kind, None)] * (2 * count)
                     with self.loop(number(0), given["points"], carried=zeros) as point:
                         place = self.at(before, b.add(b.mul(point.index, self.padded), channel))
-                        sums = []
+                        sums: list[Any] = []
                         for start, of in ((place, factors_before), (self.at(place, step), factors)):
                             factor = self._factor(self.at(of, point.index), kind)
                             totals = point.carried[len(sums) : len(sums) + count]
