@@ -93,6 +93,9 @@ def _object_code(text: str, target: Any) -> bytes:
     parsed = llvm.parse_assembly(text)
     parsed.verify()
     tuning = llvm.create_pipeline_tuning_options(speed_level=OPTIMISATION)
+    # Kernels are written with as much in a loop's body as fits the registers: unrolled, they take as long and compile
+    # for twice as long.
+    tuning.loop_unrolling = False
     passes = llvm.create_pass_builder(target, tuning)
     passes.getModulePassManager().run(parsed, passes)
     code: bytes = target.emit_object(parsed)
