@@ -56,7 +56,7 @@ POSITIONAL = {
 
 def test_the_options_are_found() -> None:
     found = {option.name for option in NUMBERS}
-    assert found >= {"--threads", "--budget", "--seed", "--count", "--repeated", "--offset", "--width", "--length"}
+    assert found >= {"--threads", "--budget", "--seed", "--count", "--repeated", "--offset", "--wrap", "--length"}
     assert found >= LISTS
 
 

@@ -111,7 +111,7 @@ def without_numbers(plan: Plan) -> Plan:
             except (RuntimeError, AssertionError):  # the model's own weights have numbers
                 if node.shape is None:
                     return []
-                if node.op == "elementwise":  # of windows, whatever their shape
+                if node.op in ("elementwise", "multiply"):  # of windows, whatever their shape
                     return torch.empty(torch.broadcast_shapes(*(operand.shape for operand in operands)), device="meta")
                 return torch.empty([size or len(operands[0]) for size in node.shape], device="meta")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import attribution_bench as ab
 import keras_models
-from attribution_bench.errors import ModelError, UnsupportedError
+from attribution_bench.errors import ModelError
 from attribution_bench.models.loading import model_source
 
 tf_keras = pytest.importorskip("tf_keras")
@@ -144,8 +144,3 @@ def test_lambda_layers_of_keras_2_files_are_refused(tmp_path: Path) -> None:
         model.save(tmp_path / "code.h5")
     with pytest.raises(ModelError, match="Lambda layer"):
         model_source(str(tmp_path / "code.h5")).open()
-
-
-def test_deepshap_says_that_it_takes_keras_3() -> None:
-    with pytest.raises(UnsupportedError, match="Keras 2"):
-        ab.get_method("deepshap")(in_float64(many_layers)).attribute(random_one_hot(1), target=0)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 HASHED_BYTES = 2**22
 """Largest part of a weight that is hashed in one piece."""
 COMPARED_ROWS = 2
-"""Rows of the batch on which a traced graph is compared with the model: another number than was traced."""
+"""Rows on which a traced graph is compared with the model: a batch of another size than the one that was traced."""
 
 
 class Source(abc.ABC):
@@ -105,13 +105,10 @@ class Source(abc.ABC):
         return np.eye(letters)[index].transpose(0, 2, 1), rows
 
     def _compare(self, outputs: Mapping[str, Tensor], one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> None:
-        """Raise CaptureError where a graph's outputs for the last row of a batch differ from the model's for it alone.
-
-        The model is known to treat rows alike: a graph that mixes them, or fixes what it was traced with, shows there.
-        """
-        truth = self.model.predict(one_hot[-1:], tuple(extra[-1:] for extra in extras))
+        """Raise CaptureError where a graph's outputs for rows in one batch differ from the model's for each alone."""
+        truth = self.model.predict(one_hot, extras, batch_size=1)
         for name, output in outputs.items():
-            found, expected = output[-1:].double().cpu().numpy(), truth[name].astype(np.float64)
+            found, expected = output.double().cpu().numpy(), truth[name].astype(np.float64)
             scale = np.abs(expected[np.isfinite(expected)]).max(initial=np.finfo(np.float32).tiny)
             same = (found == expected) | (np.isnan(found) & np.isnan(expected))
             error = float(np.abs(found - expected).max(initial=0, where=~same) / scale)
