@@ -67,7 +67,9 @@ def measure(
     timer = StepTimer(clock, source.device)
     with thread_count("torch", 1), observed(engine, timer):
         single = timed(clock, run)
-    nodes = [NodeTime(*node, taken) for node, taken in sorted(timer.seconds.items(), key=lambda item: -item[1])]
+    # Where full passes run, windows are tried now and then on a few mutations, which is no profile of anything.
+    steps = {} if explanation.fallback else timer.seconds
+    nodes = [NodeTime(*node, taken) for node, taken in sorted(steps.items(), key=lambda item: -item[1])]
     return MeasuredProfile(
         letters=letters,
         products_standard=standard,
