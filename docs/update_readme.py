@@ -54,7 +54,7 @@ def answer() -> str:
             f"- **Why:** on a CPU (no GPU was measured) it is {span(slower)} times as fast as standard ISM on "
             f"{len({row.architecture for row in rows})} models ({min(lengths)} to {max(lengths)} letters), and as "
             f"exact: predictions differ by at most {power_text(max(differences))} of the largest.",
-            f"- **Cost:** {costs(rows, fast)}, on {one_machine(records)} and for all outputs at once. "
+            f"- **Cost:** {costs(rows, fast)}, on {one_machine(records)}, all outputs at once. "
             f"{cheaper_sentence(rows, fast)}",
         )
     )
@@ -73,18 +73,21 @@ def one_machine(records: Sequence[Record]) -> str:
 
 
 def costs(rows: Sequence[EngineRow], fast: str) -> str:
-    """Write the seconds a sequence of every model, at `LENGTH` letters where it takes them, otherwise at its own."""
-    found: dict[int, dict[str, str]] = {}
+    """Write the seconds a sequence: from the least to the most at `LENGTH` letters, and of models that take others."""
     # The engine's rows come last, and replace the table's.
-    chosen = {row.architecture: row for row in rows if row.framework == "torch" and row.length == LENGTH}
-    others = {row.architecture: row for row in rows if row.architecture not in chosen}
-    for row in (*chosen.values(), *others.values()):
-        seconds = row.seconds(fast)
-        assert seconds is not None
-        found.setdefault(row.length, {})[row.architecture] = f"{seconds_text(seconds, 2)} s ({model(row.architecture)})"
-    parts = [(f"of {length} letters", listed(list(texts.values()))) for length, texts in found.items()]
-    (first, taken), *more = parts
-    return "; ".join([f"a sequence {first} takes {taken}", *(f"one {letters} {taken}" for letters, taken in more)])
+    usual = {row.architecture: row for row in rows if row.framework == "torch" and row.length == LENGTH}
+    others = {row.architecture: row for row in rows if row.architecture not in usual}
+    in_order = sorted(usual.values(), key=lambda row: row.seconds(fast) or 0)
+    least, most = (cost(row, fast) for row in (in_order[0], in_order[-1]))
+    more = (f", one of {row.length} letters {cost(row, fast)}" for row in others.values())
+    return f"a sequence of {LENGTH} letters takes {least} to {most}{''.join(more)}"
+
+
+def cost(row: EngineRow, fast: str) -> str:
+    """Write the seconds a sequence, with the model."""
+    seconds = row.seconds(fast)
+    assert seconds is not None
+    return f"{seconds_text(seconds, 2)} s ({model(row.architecture)})"
 
 
 def cheaper_sentence(rows: Sequence[EngineRow], fast: str) -> str:
@@ -98,13 +101,14 @@ def cheaper_sentence(rows: Sequence[EngineRow], fast: str) -> str:
             assert record.tags is not None
             assert not record.tags.exact, "an exact method takes less than fastISM; write the last sentence anew"
             cheaper.setdefault(method, set()).add(row.architecture)
-    alike: dict[tuple[str, ...], list[str]] = {}
+    alike: dict[str, list[str]] = {}
     for method in sorted(cheaper, key=paper.METHODS.index):
-        names = dict.fromkeys(model(row.architecture) for row in rows if row.architecture in cheaper[method])
-        alike.setdefault(tuple(names), []).append(method_label(method))
+        names = dict.fromkeys(row.architecture for row in rows if method in row.records)
+        on = listed([model(name) for name in names if name in cheaper[method]])
+        alike.setdefault("wherever measured" if cheaper[method] == set(names) else f"on {on}", []).append(method)
     if not alike:
         return "No other method here takes less."
-    parts = [f"{listed(methods)} on {listed(list(models))}" for models, methods in alike.items()]
+    parts = [f"{listed(list(map(method_label, methods)))} {where}" for where, methods in alike.items()]
     return f"For one output, approximate methods can take less: {'; '.join(parts)}."
 
 
