@@ -24,9 +24,11 @@ from attribution_bench.demo import demonstration_sequences
 from attribution_bench.environment import announce_threads
 from attribution_bench.files import write_whole
 from attribution_bench.reporting.conditions import cores_text
-from attribution_bench.reporting.labels import ratio_text, seconds_text
+from attribution_bench.reporting.faithfulness.texts import listed
+from attribution_bench.reporting.labels import power_text, ratio_text, seconds_text
 from attribution_bench.reporting.letter_colours import letter_colours
 from attribution_bench.reporting.logos import logo_figure
+from attribution_bench.sequences.sites import Site
 
 FOLDER = Path(__file__).parent / "gallery" / "first-picture"
 MODEL, TARGET, DEVICE = "demo_profile", "count", "cpu"
@@ -77,9 +79,13 @@ class Timing:
     def caption(self) -> str:
         """What was measured, in a sentence."""
         workload = self.fast.workload
+        lowers = [site.name for site in drawn_sites() if site.effect < 0]
+        sites = listed(list(dict.fromkeys(site.name for site in drawn_sites())))
         return (
             f"{SEQUENCES} sequences of {workload.length} letters on {cores_text(self.fast.machine)}, trained model "
-            f"`{workload.architecture}`; the letters differ by at most {difference():.0e} of the highest."
+            f"`{workload.architecture}`. The letters spell sites of {sites}; those of {listed(lowers)} hang, since "
+            f"they lower the prediction. The logos differ by at most {power_text(difference(), 1)} of the highest "
+            "letter."
         )
 
 
@@ -87,6 +93,13 @@ def timing() -> Timing:
     """Return what was measured."""
     found = {record.workload.method: record for record in load_records(FOLDER)}
     return Timing(*(found[method] for method in METHODS))
+
+
+def drawn_sites() -> list[Site]:
+    """Return the planted sites that the picture shows, from the left."""
+    sites = demonstration_sequences(SHOWN + 1).sites
+    shown = (site for site in sites if site.sequence == SHOWN and site.start >= START and site.stop <= STOP)
+    return sorted(shown, key=lambda site: site.start)
 
 
 def difference() -> float:

@@ -198,6 +198,34 @@ def test_a_sentence_that_the_records_do_not_bear_out_stops_the_script(updater, m
         updater.answer()
 
 
+def test_what_takes_less_for_one_output_follows_from_the_records_of_both_benchmarks(updater):
+    """Seconds a sequence, and an output where each takes a run, worked out from the stored rounds."""
+    rows = {}
+    for folder in (updater.REPORT, updater.ENGINE):
+        for record in load_records(folder):
+            work, asked, done = record.workload, record.asked, record.done
+            if record.durations:
+                outputs = 1 if record.tags.gives_predictions else asked.outputs
+                taken = statistics.median(record.durations) * asked.total / done.total / asked.sequences / outputs
+                place = (folder, work.architecture, work.length, work.framework)
+                rows.setdefault(place, {}).setdefault(work.sequences or 0, {})[record.method_label] = taken
+    cheaper, run = {}, {}
+    for (_, architecture, *_), found in rows.items():
+        seconds = found[max(found)]
+        for method, taken in seconds.items():
+            run.setdefault(method, set()).add(updater.model(architecture))
+            if taken < seconds["fastISM"]:
+                cheaper.setdefault(method, set()).add(updater.model(architecture))
+    assert {"DeepSHAP", "Integrated Gradients"} <= set(cheaper)
+    (said,) = re.findall(r"For one output, approximate methods can take less: (.*)\.$", text("README.md"), re.MULTILINE)
+    found = {}
+    for part in said.split("; "):
+        names, on, models = part.removesuffix(" wherever measured").partition(" on ")
+        for name in re.split(", | and ", names):
+            found[name] = set(re.split(", | and ", models)) if on else run[name]
+    assert found == cheaper
+
+
 def test_the_first_picture_says_what_was_measured(picture):
     """The records, the picture's title and README.md give the same times."""
     fast, slow = (picture.timing().fast, picture.timing().slow)

@@ -11,6 +11,7 @@ ARCHITECTURES = {
     "chrombpnet": "ChromBPNet-sized",
 }
 FRAMEWORKS = {"torch": "PyTorch", "keras": "Keras"}
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def architecture_label(name: str) -> str:
@@ -49,6 +50,12 @@ def ratio_text(ratio: float, digits: int = 3) -> str:
         return f"{rounded:.{_decimals(rounded, below)}f}"
     rounded = float(f"{ratio:.{digits}g}")
     return f"{ratio:.1f}" if digits > 1 and _decimals(rounded, digits) > 0 else f"{rounded:.0f}"
+
+
+def power_text(number: float, digits: int = 2) -> str:
+    """Write a positive number with a power of ten that no line breaks: ``1.3 × 10⁻⁵``."""
+    mantissa, _, exponent = f"{number:.{digits - 1}e}".partition("e")
+    return f"{mantissa}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 
 
 def share_text(share: float) -> str:

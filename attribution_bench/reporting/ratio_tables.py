@@ -11,6 +11,7 @@ from attribution_bench.benchmark import paper
 from attribution_bench.reporting.benchmark_tables import markdown_line, markdown_text
 from attribution_bench.reporting.comparison import Cell, Comparison, Row
 from attribution_bench.reporting.digits import significant_digits
+from attribution_bench.reporting.faithfulness.texts import listed
 from attribution_bench.reporting.labels import architecture_label, framework_label, ratio_text, seconds_text
 
 DIGITS = 2
@@ -56,6 +57,9 @@ def ratio_markdown(comparison: Comparison) -> str:
         cells = (f"{text} ({there})" if there else text for text, there in zip(texts, published, strict=True))
         model = f"{architecture_label(row.architecture)}, {row.length}"
         lines.append(markdown_line([markdown_text(model), *map(markdown_text, cells)]))
+    below = outputs_sentence(comparison, rows)
+    if below:
+        lines += ["", markdown_text(below)]
     return "\n".join([markdown_text(ratio_caption(comparison, rows, "in parentheses")), "", *lines]) + "\n"
 
 
@@ -77,6 +81,22 @@ def ratio_caption(comparison: Comparison, rows: Sequence[Row], published: str) -
     if any(NONE in texts for texts in short_texts(comparison, rows)):
         said += f"; {NONE} has no figure"
     return f"{said}."
+
+
+def outputs_sentence(comparison: Comparison, rows: Sequence[Row]) -> str:
+    """Say which rows are of several outputs, and which methods take a run for each; empty where none is.
+
+    A method that takes outputs one by one is dear on such a row, and may be the cheapest for one of the outputs.
+    """
+    asked = [(row, cell.record) for row in rows for cell in row.cells if cell.record and cell.record.asked]
+    several = [(row, record) for row, record in asked if record.asked and record.asked.outputs > 1]
+    singly = {record.workload.method for _, record in several if record.tags and not record.tags.gives_predictions}
+    if not singly:
+        return ""
+    names = listed(list(dict.fromkeys(architecture_label(row.architecture) for row, _ in several)))
+    counts = " or ".join(map(str, sorted({record.asked.outputs for _, record in several if record.asked})))
+    methods = listed([comparison.labels[name] for name in comparison.methods if name in singly])
+    return f"The figures of {names} are of all outputs ({counts} a sequence), for each of which {methods} take a run."
 
 
 def first_rows(comparison: Comparison) -> tuple[Row, ...]:

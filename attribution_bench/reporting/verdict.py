@@ -95,37 +95,43 @@ class Verdict:
 
 
 def verdict_sentence(comparison: Comparison) -> str:
-    """Say in one sentence whether the paper is reproduced, and where not; empty where no line is the paper's."""
+    """Say whether the paper is reproduced, what is not, and what differs; empty where no line is the paper's."""
     verdict = Verdict(comparison)
     if not verdict.rows:
         return ""
     if not verdict.claims:
-        return "Not judged: the paper says that fastISM takes less than standard ISM, and no line here has both."
+        return "Not judged: the paper says that fastISM takes less than standard ISM, and no model here has both."
     sooner = [claim for claim in verdict.claims if claim.here > 1]
     state = "Reproduced" if len(sooner) == len(verdict.claims) else "Reproduced in part" if sooner else "Not reproduced"
     fast, slow = (comparison.labels[str(name)] for name in (comparison.reference, verdict.baseline))
     frameworks = listed(list(dict.fromkeys(framework_label(row.framework) for row in verdict.rows)))
-    lines = counted(len(verdict.claims), "line")
-    said = f"{state}: {fast} is faster than {slow} on {len(sooner)} of {lines} ({frameworks})"
+    compared = counted(len(verdict.claims), "comparison")
+    said = f"{state}: {fast} is faster than {slow} in {len(sooner)} of {compared} ({frameworks})"
     if sooner:
         here, there = span([claim.here for claim in sooner]), span([claim.paper for claim in verdict.claims])
         said += f", {here} times as fast (in the paper {there})"
-    others = list(_differences(verdict))
-    return f"{said}; it differs from the paper in {listed(others)}." if others else f"{said}."
+    lost, causes = list(_differences(verdict)), list(_causes(verdict))
+    if lost:
+        said += f". Not as in the paper: {listed(lost)}"
+    if causes:
+        said += f". Times and their ratios depend on {listed(causes)}"
+    return f"{said}."
 
 
 def verdict_points(comparison: Comparison) -> list[tuple[str, str]]:
-    """Return what the sentence counts, as (what, details): order, ratios, hardware, amortisation."""
+    """Return what the sentence counts, as (what, details): order, ratios, hardware, sequences at once."""
     verdict = Verdict(comparison)
     if not verdict.claims:
         return []
     labels = comparison.labels
-    order = f"the paper's on {verdict.ordered} of {counted(len(verdict.orders), 'line')}"
+    order = f"the paper's in {verdict.ordered} of {counted(len(verdict.orders), 'comparison')}"
     turned = Counter(pair for pairs in verdict.orders for pair in pairs)
     groups = []
     for sooner in dict.fromkeys(first for first, _ in turned):
         others = [
-            f"{labels[other]} ({counted(count, 'line')})" for (first, other), count in turned.items() if first == sooner
+            f"{labels[other]} ({counted(count, 'comparison')})"
+            for (first, other), count in turned.items()
+            if first == sooner
         ]
         groups.append(f"{labels[sooner]} takes less than {listed(others)}")
     if groups:
@@ -134,22 +140,21 @@ def verdict_points(comparison: Comparison) -> list[tuple[str, str]]:
         f"{verdict.near} of {len(verdict.shares)} are within {IN_WORDS} of the paper's; "
         f"they are {span(list(verdict.shares))} times the paper's"
     )
-    machines = listed(sorted({_machine(record.machine) for record in verdict.records}))
     apart = " Seconds do not compare." if _elsewhere(verdict) else ""
-    amortised = (
+    at_once = (
         f"at most {_at_once(verdict.records)} sequences at once here, up to {paper.AT_ONCE} in the paper "
         f"({paper.AMORTISED})"
     )
     return [
         ("Order of the methods", f"{order}."),
         ("Ratios to fastISM", f"{ratios}. They shift with the device and with the number of sequences."),
-        ("Hardware", f"{machines} here, {paper.DEVICE} in the paper.{apart}"),
-        ("Amortisation", f"{amortised}."),
+        ("Hardware", f"{_machines(verdict)} here, {paper.DEVICE} in the paper.{apart}"),
+        ("Sequences at once", f"{at_once}."),
     ]
 
 
 def verdict_lines(comparison: Comparison) -> list[str]:
-    """Return the sentence and its details as lines of plain text; none where no line is the paper's."""
+    """Return the verdict and its details as lines of plain text; none where no line is the paper's."""
     sentence = verdict_sentence(comparison)
     return [sentence, *(f"- {what}: {said}" for what, said in verdict_points(comparison))] if sentence else []
 
@@ -162,13 +167,18 @@ def span(values: Sequence[float]) -> str:
 def _differences(verdict: Verdict) -> Iterator[str]:
     """Yield what of the paper's table is not found again."""
     if verdict.ordered < len(verdict.orders):
-        yield f"the order of the methods (the paper's on {verdict.ordered} of {counted(len(verdict.orders), 'line')})"
+        yield f"the order of all methods (the paper's in {verdict.ordered} of {len(verdict.orders)})"
     if verdict.near < len(verdict.shares):
-        yield f"the ratios (within {IN_WORDS} in {verdict.near} of {counted(len(verdict.shares), 'cell')})"
+        count = f"{verdict.near} of {len(verdict.shares)}"
+        yield f"how many times as long as {paper.REFERENCE_LABEL} a method takes ({count} within {IN_WORDS})"
+
+
+def _causes(verdict: Verdict) -> Iterator[str]:
+    """Yield what was otherwise in the paper's measurements, and shifts times and their ratios."""
     if _elsewhere(verdict):
-        yield "the hardware"
-    if _at_once(verdict.records) < paper.AT_ONCE:
-        yield "the amortisation"
+        yield f"the hardware (here {_machines(verdict)}, in the paper {paper.DEVICE})"
+    if (at_once := _at_once(verdict.records)) < paper.AT_ONCE:
+        yield f"how many sequences are scored at once (here at most {at_once}, in the paper up to {paper.AT_ONCE})"
 
 
 def _elsewhere(verdict: Verdict) -> bool:
@@ -194,6 +204,10 @@ def _shown(cell: Cell) -> float:
     assert cell.seconds is not None
     assert cell.record is not None
     return float(f"{cell.seconds:.{significant_digits(cell.record)}g}")
+
+
+def _machines(verdict: Verdict) -> str:
+    return listed(sorted({_machine(record.machine) for record in verdict.records}))
 
 
 def _machine(machine: Machine) -> str:

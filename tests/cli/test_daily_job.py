@@ -28,3 +28,10 @@ def test_the_lines_of_the_readme_run_as_written(command, tmp_path, monkeypatch):
     np.testing.assert_allclose(found, result.observed[0], rtol=1e-6, atol=1e-9)
     np.testing.assert_array_equal(np.load("scores-modisco/scores.npz")["arr_0"][0], result.scores[0])
     assert Path("logo.svg").read_text().startswith("<?xml")
+    # What README.md says of the figure: the tallest letter is within its range, and a C in its place raises most.
+    tallest = int(abs(result.observed[0]).argmax())
+    assert 30 <= tallest < 70
+    assert result.observed[0, tallest] < 0
+    letters = "".join("ACGT"[one.argmax()] for one in result.one_hot[0].T)
+    assert (letters[tallest - 5 : tallest + 2], letters[tallest]) == ("TGAGTGA", "G")
+    assert "ACGT"[result.scores[0, :, tallest].argmax()] == "C"

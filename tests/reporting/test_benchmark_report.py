@@ -42,7 +42,8 @@ def test_everything_is_written_and_shown_on_the_page(mixed_row: list[Record], tm
     assert [path.name for path in written] == [*FILES, "logos-torch.png", "logos-torch.svg", "README.md"]
     page = (tmp_path / "README.md").read_text()
     assert page.startswith("# Table 1 of the fastISM paper, measured here\n")
-    assert page.split("\n")[2].startswith("**Reproduced: fastISM is faster than Standard ISM on 1 of 1 line (PyTorch)")
+    sentence = "**Reproduced: fastISM is faster than Standard ISM in 1 of 1 comparison (PyTorch)"
+    assert page.split("\n")[2].startswith(sentence)
     for table in ("ratios.md", "table.md"):
         assert (tmp_path / table).read_text().strip() in page
     images = re.findall(r"!\[[^]]+\]\(([^)]+)\)", page)

@@ -7,6 +7,7 @@ from attribution_bench.reporting.labels import (
     framework_label,
     method_label,
     paper_seconds_text,
+    power_text,
     ratio_text,
     seconds_text,
     share_text,
@@ -84,6 +85,14 @@ def test_the_papers_figures_are_printed_as_published(seconds: float, text: str) 
 @pytest.mark.parametrize(("share", "text"), [(0.01, "1%"), (1, "100%"), (0.000159, "0.016%"), (0.256, "26%")])
 def test_shares_are_per_cent(share: float, text: str) -> None:
     assert share_text(share) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "text"),
+    [(1.26e-5, 2, "1.3_×_10⁻⁵"), (9.6e-7, 1, "1_×_10⁻⁶"), (4e-12, 1, "4_×_10⁻¹²"), (25300.0, 3, "2.53_×_10⁴")],
+)
+def test_powers_of_ten_are_written_without_a_place_to_break(number: float, digits: int, text: str) -> None:
+    assert power_text(number, digits) == text.replace("_", "\N{NO-BREAK SPACE}")
 
 
 def test_unknown_names_stay_readable() -> None:

@@ -64,6 +64,21 @@ def test_without_the_fast_method_the_figures_are_seconds(make_record: Callable[.
     ]
 
 
+def test_what_is_of_several_outputs_is_said_below(make_record: Callable[..., Record]) -> None:
+    one = [make_record("fastism", 1.0), make_record("deepshap", 2.0)]
+    assert "outputs" not in ratio_markdown(compare(one))
+    several = [
+        make_record(method, 3.0, architecture="bpnet", length=length, asked=(100, length, length + 1))
+        for length in (1000, 2000)
+        for method in ("fastism", "standard_ism", "deepshap", "gradient_x_input")
+    ]
+    assert ratio_markdown(compare([*one, *several])).splitlines()[-2:] == [
+        "",
+        "The figures of BPNet (profile and count) are of all outputs (1001 or 2001 a sequence), for each of which "
+        "Gradient × Input and DeepSHAP take a run.",
+    ]
+
+
 def test_names_are_escaped(make_record: Callable[..., Record]) -> None:
     records = [
         make_record("fastism", 1.0, architecture="a|b_"),

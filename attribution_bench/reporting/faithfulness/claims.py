@@ -193,10 +193,7 @@ def _front(evaluation: Evaluation) -> str:
     if len(placed) < 2:
         return ""
     front = pareto_front(evaluation, metric)
-    return (
-        f"No method is both faster and better in {metric.label} than {_labels(evaluation, front)}"
-        f"{': these are the Pareto front' * (len(front) > 1)}."
-    )
+    return f"No method is both faster and better in {metric.label} than {_labels(evaluation, front)}."
 
 
 def _value(evaluation: Evaluation, metric: Metric, names: Sequence[str]) -> str:

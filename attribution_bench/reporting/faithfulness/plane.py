@@ -116,4 +116,4 @@ def _front_label(front: list[tuple[float, float]]) -> Labelled | None:
     if not level:
         return None
     (left, y), (right, _) = max(level, key=lambda ends: ends[1][0] / ends[0][0])
-    return Labelled((left * right) ** 0.5, y, y, y, "Pareto front", FRONT_COLOUR)
+    return Labelled((left * right) ** 0.5, y, y, y, "best at its speed", FRONT_COLOUR)

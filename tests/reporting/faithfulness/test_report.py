@@ -50,7 +50,7 @@ def test_the_summary_says_what_came_out(comparison_folder: Path) -> None:
     assert "The closest to exact ISM (Standard ISM) is fastISM, Pearson r 1.000 (1.000 to 1.000)" in page
     assert "of the methods that do not ask the model for every mutation, DeepSHAP" in page
     assert "The cheapest is Gradient × Input with 0.0500 seconds per 100 sequences" in page
-    assert "better in Pearson r than Gradient × Input and fastISM: these are the Pareto front" in page
+    assert "better in Pearson r than Gradient × Input and fastISM." in page
     assert "| Metric | Better | Standard ISM | fastISM | DeepSHAP | Integrated Gradients | Gradient × Input |" in page
     assert "| Pearson r | higher | reference | 1.000 (1.000, 1.000) ★ | " in page
     assert "| Use | **fastISM** | 1.20 s per 100 sequences | Exact: it asks the model for every mutation." in page

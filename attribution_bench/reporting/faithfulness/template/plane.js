@@ -71,7 +71,7 @@ function drawPlane(host, width, height, data, metric) {
   byId("plane-note").textContent = [
     metric.definition,
     "Bars are 95% bootstrap intervals over sequences.",
-    points.length > 1 && front.length ? "The dashed line is the Pareto front: at that speed or a faster one, no method lies beyond it." : "",
+    points.length > 1 && front.length ? "The dashed line is the best at each speed: at that speed or a faster one, no method lies beyond it." : "",
     missing.length ? `Without a value or a time: ${missing.map((method) => method.label).join(", ")}.` : "",
   ].filter(Boolean).join(" ");
 }
@@ -103,6 +103,6 @@ function drawFront(shape, front, x, y, placed, area) {
     placed.push({ left: left - 1, right: right + 1, top: Math.min(top, bottom) - 1, bottom: Math.max(top, bottom) + 1 });
     if (top === bottom && (!longest || right - left > longest.length)) longest = { length: right - left, x: (left + right) / 2, y: top };
   });
-  const text = svg("text", { class: "front-label", "text-anchor": "middle" }, "Pareto front");
+  const text = svg("text", { class: "front-label", "text-anchor": "middle" }, "best at its speed");
   place(shape, text, longest.x, longest.y, placed, area, [3, 12, 24, 40], Math.PI / 2);
 }
