@@ -78,7 +78,8 @@ def test_python_runs_as_written(document, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("command", sorted({c for c in commands() if c.startswith("attribution-bench ")}))
 def test_command_lines_parse(command):
-    name, *arguments = shlex.split(command)[1:]
+    # Packages that read addresses are the user's choice; fsspec itself reads those of memory.
+    name, *arguments = shlex.split(command.replace("s3://", "memory://"))[1:]
     group = typer.main.get_command(app)
     subcommand = group.get_command(None, name)
     assert subcommand is not None, name

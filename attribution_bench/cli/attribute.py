@@ -18,7 +18,7 @@ from attribution_bench.cli.benchmark import parse_target
 from attribution_bench.cli.further_inputs import Inputs, further_inputs
 from attribution_bench.cli.terminal import note
 from attribution_bench.errors import InvalidInputError, SetAsideError
-from attribution_bench.storage.places import store_path
+from attribution_bench.storage.places import check_lasting, store_path
 
 SOME_SET_ASIDE, NOTHING_SCORED, INTERRUPTED = 1, 2, 128
 SHARDS = options.Bounds(1, 100_000)
@@ -145,6 +145,7 @@ def attribute(
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
     sequence_source.check_sequences(sequences, regions, genome)
+    check_lasting(output)
     chosen = method_options(options.names(methods, DEFAULT_METHODS), option or (), seed)
     processes = cluster.workers(workers, dask, gpus, tries, time_limit)
     # Those of other processes are shared out once it is known how many there are.

@@ -23,7 +23,7 @@ from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.sequences.fasta_source import FastaSource
 from attribution_bench.sequences.listed_source import ListedSource
 from attribution_bench.sequences.source import SequenceSource
-from attribution_bench.storage.places import store_path
+from attribution_bench.storage.places import check_lasting, store_path
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -145,13 +145,15 @@ def attribute_to_store(
         threads,
     )
     given: dict[str, Any] = {"strict": strict, "restart": restart, "observer": observer, "stop": stop}
+    place = store_path(output)
     if cluster is None:
-        return run(job, store_path(output), **given)
+        return run(job, place, **given)
+    check_lasting(place)
     with connected(cluster) as processes:
         from attribution_bench.jobs.distributed.shards import OnCluster
 
         with OnCluster(processes, stop) as runner:
-            return run(job, store_path(output), **given, runner=runner)
+            return run(job, place, **given, runner=runner)
 
 
 def as_source(

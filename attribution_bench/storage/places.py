@@ -57,6 +57,20 @@ def is_remote(path: Any) -> bool:
     return not isinstance(path, PurePath) and hasattr(path, "fs")
 
 
+def check_lasting(path: Path) -> None:
+    """Check that a store outlives this process, and is seen by others.
+
+    Raises
+    ------
+    InvalidInputError
+        It lies in this process's memory.
+    """
+    if is_remote(path) and getattr(path, "protocol", "") == "memory":
+        raise InvalidInputError(
+            f"{path} is gone when this process ends, and no other process sees it; give a folder, s3:// or gs://"
+        )
+
+
 def zarr_place(path: Path) -> Any:
     """Return what Zarr and xarray open at a store's path."""
     if not is_remote(path):

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
+from typer.testing import CliRunner
 
+from attribution_bench.cli.app import app
 from attribution_bench.errors import InvalidInputError, MissingDependencyError, OutputError
 from attribution_bench.jobs.lease import Lease
 from attribution_bench.jobs.lock import LOCK, locked
 from attribution_bench.jobs.run import run
 from attribution_bench.storage import StoredScores
-from attribution_bench.storage.places import beside, store_path, zarr_place
+from attribution_bench.storage.places import beside, check_lasting, store_path, zarr_place
 from attribution_bench.storage.zarr_store import ZarrStore, is_store
 from numpy_jobs import numpy_job
 
@@ -167,6 +169,15 @@ def test_addresses_that_nothing_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "upath", None)
     with pytest.raises(MissingDependencyError, match="remote"):
         store_path("memory://scores.zarr")
+
+
+def test_a_store_that_ends_with_the_process_is_refused(fasta: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="gone when this process ends"):
+        check_lasting(store_path("memory://scores.zarr"))
+    check_lasting(store_path(tmp_path / "scores.zarr"))
+    arguments = ["attribute", "demo_classifier", str(fasta), "--output", "memory://scores.zarr"]
+    ran = CliRunner().invoke(app, arguments)
+    assert isinstance(ran.exception, InvalidInputError)
 
 
 def test_what_is_made_of_a_store_elsewhere_goes_to_the_working_folder(tmp_path: Path) -> None:

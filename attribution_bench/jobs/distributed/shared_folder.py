@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from attribution_bench.errors import OutputError
+from attribution_bench.storage.places import is_remote
 
 SEEN_SECONDS = 90.0
 """Longest wait; network file systems remember for up to a minute that a file was not there."""
@@ -26,5 +27,5 @@ def await_file(path: Path) -> None:
                 f"{path}, which a worker wrote, does not appear here; give a folder that all machines share"
             )
         time.sleep(LOOK_SECONDS)
-        if path.parent.is_dir():
+        if not is_remote(path) and path.parent.is_dir():
             os.listdir(path.parent)  # makes file systems look again
