@@ -51,7 +51,9 @@ def plan_figure(layers: tuple[LayerExplanation, ...]) -> Figure:
     axes.tick_params(length=0, labelcolor=TEXT)
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.set_title("One letter is changed: red is computed again, grey is not.", fontsize="medium", loc="left", color=TEXT)
+    axes.set_title(
+        "One letter is changed: red is computed again, grey is not.", fontsize="medium", loc="left", color=TEXT
+    )
     return figure
 
 
