@@ -13,7 +13,8 @@ PICTURE = Path(__file__).parent / "pictures" / "plan.svg"
 LENGTH = 1000
 WORDS = {"conv": "convolution", "pool": "max pool", "linear": "dense layer"}
 """Part of a layer's name -> what is drawn of it; ReLUs and norms are as long as what they follow, and are left out."""
-WHOLE, REACHED, TEXT = "#c9ced6", "#c8372d", "#5a5a5a"
+WHOLE, REACHED, TEXT = "#b0b6c0", "#c8372d", "#808080"
+"""Colours that can be seen on a white page and on a dark one, since the picture has no ground of its own."""
 LEAST_SHOWN = 0.004
 """Part of the width that a range takes at the least, to be seen."""
 
@@ -37,8 +38,9 @@ def plan_figure(layers: tuple[LayerExplanation, ...]) -> Figure:
     rows += [
         (name, layer.reached or 1, layer.length or 1, said_of(layer)) for layer in layers if (name := words(layer))
     ]
-    figure = Figure(figsize=(8.6, 0.3 * len(rows) + 0.7), layout="constrained")
+    figure = Figure(figsize=(8.6, 0.3 * len(rows) + 0.7), layout="constrained", facecolor="none")
     axes = figure.subplots()
+    axes.set_facecolor("none")
     for row, (_, reached, length, said) in enumerate(rows):
         axes.barh(row, 1, height=0.6, color=WHOLE)
         part = max(reached / length, LEAST_SHOWN)
@@ -46,10 +48,12 @@ def plan_figure(layers: tuple[LayerExplanation, ...]) -> Figure:
         axes.text(1.015, row, said, va="center", fontsize="small", color=TEXT)
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.4, -0.6), xticks=[], yticks=range(len(rows)))
     axes.set_yticklabels([name for name, *_ in rows])
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelcolor=TEXT)
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.set_title("One letter is changed: red is computed again, grey is not.", fontsize="medium", loc="left")
+    axes.set_title(
+        "One letter is changed: red is computed again, grey is not.", fontsize="medium", loc="left", color=TEXT
+    )
     return figure
 
 

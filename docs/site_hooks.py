@@ -29,6 +29,7 @@ DEMONSTRATION = "build/demonstration"
 """Where `make site` has the report of the demonstration model written."""
 LINK = re.compile(r'(?P<before>\]\(|\b(?:src|href|srcset)=")(?P<target>[^)\s"]+)')
 LABELLED = re.compile(r"(?<!!)\[(?P<label>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+ERROR = re.compile(r"^class (\w+)", re.MULTILINE)
 FENCED = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 
 
@@ -87,6 +88,20 @@ def relinked(markdown: str, source: str, known: set[str], root: Path) -> str:
         return match[0] if uri is None else match["before"] + from_page(uri, source)
 
     return LINK.sub(turned, LABELLED.sub(without_stray, markdown))
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Link the errors that the API's pages name, where the module that raises them does not import them."""
+    if not page.file.src_uri.startswith("api/"):
+        return html
+    return with_errors_linked(html, root_of(config))
+
+
+def with_errors_linked(html: str, root: Path) -> str:
+    """Return a page of the API with each name of an error, where it is all that stands as code, turned into a link."""
+    errors = ERROR.findall((root / "attribution_bench" / "errors.py").read_text())
+    names = re.compile(rf"<code>\s*({'|'.join(errors)})\s*</code>")
+    return names.sub(r'<code><a href="errors.html#attribution_bench.errors.\1">\1</a></code>', html)
 
 
 def site_uri(target: str, source: str, root: Path) -> str | None:

@@ -53,5 +53,11 @@ def test_a_link_leads_to_the_same_page(hooks: ModuleType, source: str, written: 
     assert hooks.relinked(written, source, KNOWN, ROOT) == on_the_site
 
 
+def test_errors_that_a_module_does_not_import_are_linked(hooks: ModuleType) -> None:
+    page = "<code>UnknownNameError\n</code> <code>Other</code> <code><a>PluginError</a></code>"
+    linked = '<code><a href="errors.html#attribution_bench.errors.UnknownNameError">UnknownNameError</a></code>'
+    assert hooks.with_errors_linked(page, ROOT) == f"{linked} <code>Other</code> <code><a>PluginError</a></code>"
+
+
 def test_documents_outside_the_folder_are_there(hooks: ModuleType) -> None:
     assert [source for source in hooks.PAGES if not (ROOT / source).is_file()] == []

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from attribution_bench.explanation import Explanation
 
 UNITS = (
-    "reached: positions that one mutation reaches. MMAC: million multiply-accumulates for one mutation, in "
-    "a full pass and as planned. kB: memory of the layer's values for one mutation."
+    "layer: in the order of computation, with its number in the model; a maximum pool may come before what it follows "
+    "there. reached: positions that one mutation reaches. standard, fast: million multiply-accumulates for one "
+    "mutation, in a full pass and as planned. kB: memory of the layer's values for one mutation."
 )
 """What the table's columns mean."""
 
@@ -125,7 +126,7 @@ def show(explanation: "Explanation") -> None:
         columns = (
             Column("layer", right=False),
             Column("mode", right=False),
-            *map(Column, ("reached", "MMAC standard", "MMAC fast", "kB")),
+            *map(Column, ("reached", "standard", "fast", "kB")),
         )
         lines = (
             TerminalLine(

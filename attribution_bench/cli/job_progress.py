@@ -27,6 +27,8 @@ from attribution_bench.timer import CLOCK, Clock
 
 LINE_SECONDS = 30.0
 """Seconds between two lines of progress where there is no terminal."""
+STARTING = ", starting included: more sequences take less each"
+"""What is said of a figure in which the first use of every method is."""
 EVENT_NAMES: Mapping[type, str] = {
     Started: "started",
     Working: "working",
@@ -156,10 +158,13 @@ def summary_lines(summary: Summary) -> list[str]:
     if summary.resumed_from:
         lines.append(f"resumed from {summary.resumed_from:,}")
     if summary.seconds_per_100_sequences is not None:
-        lines.append(f"{duration(summary.seconds)}: {summary.seconds_per_100_sequences:.3g} s per 100 sequences")
+        told = STARTING if summary.seconds_include_starting else ""
+        rate = f"{summary.seconds_per_100_sequences:.3g} s per 100 sequences{told}"
+        lines.append(f"{duration(summary.seconds)}: {rate}")
     if summary.core_seconds_per_sequence is not None:
         memory = f"; peak memory {summary.peak_bytes / 1e9:.3g} GB a process" if summary.peak_bytes else ""
-        lines.append(f"{summary.core_seconds_per_sequence:.3g} core-seconds a sequence{memory}")
+        told = STARTING if summary.core_seconds_include_starting else ""
+        lines.append(f"{summary.core_seconds_per_sequence:.3g} core-seconds a sequence{told}{memory}")
     if summary.retries:
         lines.append(f"{summary.retries:,} tries failed")
     if summary.failed_shards:

@@ -1,5 +1,14 @@
 """`attribution-bench methods`: what is installed, with tags."""
 
+from collections.abc import Iterable
+from importlib.util import find_spec
+
+LEGEND = (
+    "gradient: takes the model's gradient. references: compares with "
+    "other sequences. predictions: predicts every mutation. exact: its predictions equal the model's own."
+)
+"""What the table's columns mean."""
+
 
 def methods() -> None:
     """List the installed attribution methods and what each needs and gives.
@@ -14,6 +23,7 @@ def methods() -> None:
 
     names = ("method", "frameworks", "gradient", "references", "predictions", "exact")
     lines, broken = [], []
+    frameworks: set[str] = set()
     for name in list_methods():
         try:
             tags: Tags = get_method(name).tags
@@ -21,11 +31,21 @@ def methods() -> None:
             broken.append(str(error))
             lines.append(TerminalLine((name, "cannot be loaded", *[""] * 4), style="red"))
             continue
+        frameworks |= tags.frameworks
         flags = (tags.needs_gradient, tags.needs_references, tags.gives_predictions, tags.exact)
         yes = ("yes" if flag else "" for flag in flags)
         lines.append(TerminalLine((name, ", ".join(sorted(tags.frameworks)), *yes)))
     console().print(TerminalTable(tuple(Column(name, right=False) for name in names), tuple(lines)))
+    console().print(LEGEND)
+    if frameworks:
+        say(f"Of the frameworks: {installed(frameworks)}")
     if list_peers():
         say(f"Of other packages, to compare with by name: {', '.join(list_peers())}")
     for reason in broken:
         note(reason)
+
+
+def installed(frameworks: Iterable[str]) -> str:
+    """Say of each framework whether it is installed: ``keras is installed, torch is not``."""
+    found = {name: find_spec(name) is not None for name in sorted(frameworks)}
+    return ", ".join(f"{name} is installed" if there else f"{name} is not" for name, there in found.items())

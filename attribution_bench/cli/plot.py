@@ -97,8 +97,8 @@ def plot(
     chromosome: Annotated[
         str | None,
         typer.Option(
-            help="Label the axis with positions on this chromosome, as chr1:1,000,200; by default with those of the "
-            "sequence's interval, where the results hold it and it is not on the minus strand."
+            help="Label the axis with positions on this chromosome, 1-based as in genome browsers; by default with "
+            "those of the sequence's interval, where the results hold it and it is not on the minus strand."
         ),
     ] = None,
     offset: Annotated[
@@ -299,11 +299,13 @@ def _range(text: str, option: str) -> tuple[int, int]:
 
 
 def _heading(panels: "OneSequence | ScorePanels") -> str:
-    """Return the sequence's name, and its interval where the axis does not show it."""
+    """Return the sequence's name, and its interval (1-based, both ends) where the axis does not show it."""
     from attribution_bench.reporting.labels import short
 
     interval = panels.interval
-    reverse = str(interval) if interval is not None and interval.strand == "-" else ""
+    reverse = ""
+    if interval is not None and interval.strand == "-":
+        reverse = f"{interval.chromosome}:{interval.start + 1:,}-{interval.end:,}(-)"
     return " ".join(part for part in (short(panels.name or "", LONGEST_NAME), reverse) if part)
 
 

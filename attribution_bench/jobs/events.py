@@ -114,7 +114,8 @@ class Summary:
     seconds: float = 0.0
     """Of this run."""
     seconds_per_100_sequences: float | None = None
-    """Of the records that this run did; None where it did none."""
+    """Of the records that this run did; None where it did none. In one process those after the first shard count,
+    in which every method is used for the first time, where there are any."""
     halvings: int = 0
     """How often the block was halved because memory ran out."""
     stopped_by: str | None = None
@@ -124,7 +125,12 @@ class Summary:
     retries: int = 0
     """Tries that failed, of whatever shard."""
     core_seconds_per_sequence: float | None = None
-    """Seconds of this run's shards times the threads of each, over their records; None where it did none."""
+    """Seconds of this run's shards times the threads of each, over their records; None where it did none. The first
+    shard of each process is left out where there are others."""
+    seconds_include_starting: bool = False
+    """Whether the first use of every method is in `seconds_per_100_sequences`."""
+    core_seconds_include_starting: bool = False
+    """Whether the first use of every method is in `core_seconds_per_sequence`."""
     peak_bytes: int = 0
     """Most memory of any process; 0 where that is not known."""
 

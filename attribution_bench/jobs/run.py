@@ -212,8 +212,16 @@ class _Run:
         for facts in store.facts(store.marked()) if store is not None else ():
             scored += facts["scored"]
             set_aside.update(facts["set_aside"])
-        computed = sum(len(self.shards[record.shard]) for record in records)
-        core_seconds = self.taken.threads * sum(record.seconds for record in records)
+        starting = [record for record in records if record.starting]
+        later = [record for record in records if not record.starting]
+        rated, rated_seconds = done - before, seconds
+        # Where several processes start, the others work meanwhile.
+        alone = len(starting) == 1 and bool(later)
+        if alone:
+            rated, rated_seconds = rated - self._records_of(starting), seconds - starting[0].seconds
+        counted = later or records
+        computed = self._records_of(counted)
+        core_seconds = self.taken.threads * sum(record.seconds for record in counted)
         return Summary(
             self.path,
             total,
@@ -223,14 +231,19 @@ class _Run:
             resumed_from=before,
             left=total - done,
             seconds=seconds,
-            seconds_per_100_sequences=100 * seconds / (done - before) if done > before else None,
+            seconds_per_100_sequences=100 * rated_seconds / rated if rated else None,
             halvings=max((record.halvings for record in records), default=0),
             stopped_by=None if self.signal is None else self.signal.name,
             failed_shards=dict(failed),
             retries=self.retries,
             core_seconds_per_sequence=core_seconds / computed if computed else None,
+            seconds_include_starting=bool(starting) and not alone,
+            core_seconds_include_starting=bool(starting) and not later,
             peak_bytes=max((record.peak_bytes for record in records), default=0),
         )
+
+    def _records_of(self, records: Sequence[ShardRecord]) -> int:
+        return sum(len(self.shards[record.shard]) for record in records)
 
 
 def _warn_of_cautions(event: Event) -> None:

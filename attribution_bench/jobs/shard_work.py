@@ -45,6 +45,8 @@ class ShardRecord:
     """How often the process has halved its blocks so far because memory ran out."""
     peak_bytes: int = 0
     """Most memory that the process has held so far; 0 where the system does not tell."""
+    starting: bool = False
+    """Whether it is the first that its process did: what is done at the first use of a method is in its seconds."""
     cautions: Mapping[str, Caution] = field(default_factory=dict)
     """Kind -> what a reader of the scores should know, where nobody was told of it yet."""
 
@@ -104,6 +106,7 @@ class ShardWork:
         self.store = ZarrStore.open(path) if is_store(path) else None
         self._blocks = Blocks(job.shard_size, job.batch_size, self._shrunk)
         self._warned: set[str] = set()
+        self._started = False
 
     @property
     def machine_options(self) -> dict[str, dict[str, Any]]:
@@ -183,9 +186,11 @@ class ShardWork:
         if self._blocks.halvings or halvings:
             facts["halvings of the block"] = self._blocks.halvings + halvings
         self.store.write(shard.index, arrays, facts)
-        return ShardRecord(
-            shard.index, self._clock() - start, dict(set_aside), self._blocks.halvings, peak_memory_bytes()
-        )
+        # A shard without anything to score uses no method.
+        starting = bool(rows) and not self._started
+        self._started |= starting
+        seconds, halved = self._clock() - start, self._blocks.halvings
+        return ShardRecord(shard.index, seconds, dict(set_aside), halved, peak_memory_bytes(), starting)
 
     def _score(self, scorer: MethodScorer, block: Block, index: int) -> Scored:
         """Score a shard by one method, and pass on its warnings once."""

@@ -15,12 +15,16 @@ def list_models() -> list[str]:
 
 
 def get_model(name: str) -> Callable[..., Any]:
-    """Return the builder registered under an architecture's name; the errors are those of `load_plugin`.
+    """Return the builder registered under an architecture's name.
 
     Raises
     ------
+    UnknownNameError
+        No installed distribution registers the name; the message lists those that are.
     PluginError
-        It cannot be called.
+        The plugin fails to import, cannot be called, or shares its name with another distribution's.
+    MissingDependencyError
+        It needs a package that is not installed; the message names the extra.
     """
     builder = load_plugin(MODELS, "model", name)
     if not callable(builder):

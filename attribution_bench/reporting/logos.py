@@ -74,7 +74,7 @@ def logo_figure(
     heading
         Title of the whole figure.
     chromosome
-        Name of the chromosome where positions are those of a genome: the axis reads ``chr1:1,000,200``.
+        Name of the chromosome where positions are those of a genome: the axis is then 1-based, as in genome browsers.
     sites
         Drawn as named boxes below the logos; those beyond the positions drawn are left out.
     highlights

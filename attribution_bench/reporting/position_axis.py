@@ -18,8 +18,8 @@ MOST_TICKS = 12
 
 
 def position_text(position: float, chromosome: str | None) -> str:
-    """Write a position: ``1200``; with thousands separators behind a chromosome, ``chr1:1,000,200``."""
-    return f"{position:.0f}" if chromosome is None else f"{chromosome}:{position:,.0f}"
+    """Write a 0-based position: ``1200``; on a chromosome 1-based with thousands separators, ``1,000,201``."""
+    return f"{position:.0f}" if chromosome is None else f"{position + 1:,.0f}"
 
 
 def tick_step(positions: int, most: int) -> int:
@@ -47,22 +47,29 @@ def label_positions(
 
     Parameters
     ----------
+    chromosome
+        Name of the chromosome on which the positions are; their ticks are then 1-based, as in genome browsers.
     columns
         Positions that the axes are wide, where that is more than are shown.
     """
     wide = stop - start if columns is None else columns
     axes.set_xlim(start - 0.5, start + wide - 0.5)
-    longest = len(position_text(stop, chromosome)) + 3
+    text = position_text(stop, chromosome)
+    # A comma is half as wide as a digit; grouped digits need less space beside them to be told apart.
+    longest = len(text) + 3 if chromosome is None else len(text) - text.count(",") / 2 + 1.5
     step = tick_step(wide, min(MOST_TICKS, int(inches / (longest * CHARACTER_INCHES))))
-    axes.xaxis.set_major_locator(FixedLocator(ticks_within(start, stop, step)))
+    # Ticks stand at round numbers as they are written, which on a chromosome are one more than the position.
+    first = 0 if chromosome is None else 1
+    ticks = [written - first for written in ticks_within(start + first, stop + first, step)]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda position, _: position_text(position, chromosome)))
     axes.tick_params(axis="x", labelsize=TICK_POINTS)
 
 
 def name_positions(axes: Axes, chromosome: str | None, *, inches: float) -> None:
     """Write below axes of a width in inches what their positions are."""
-    where = "in the sequence" if chromosome is None else f"on {chromosome}"
-    axes.set_xlabel(wrapped(f"position {where} (0-based)", inches, 10), fontsize=10, parse_math=False)
+    what = "position in the sequence (0-based)" if chromosome is None else f"position on {chromosome} (1-based)"
+    axes.set_xlabel(wrapped(what, inches, 10), fontsize=10, parse_math=False)
 
 
 def shade(axes: Axes, ranges: Sequence[tuple[int, int]]) -> None:

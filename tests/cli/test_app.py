@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from attribution_bench.cli.methods import installed
+
 HEAVY = ("torch", "tensorflow", "keras", "captum", "shap", "matplotlib")
 COMMANDS = ("methods", "reproduce-paper", "benchmark", "engine", "explain", "compare", "demo", "plot", "report")
 
@@ -39,6 +41,14 @@ def test_methods_are_listed_with_their_tags(command: Any) -> None:
     line = next(line for line in outcome.out.splitlines() if "standard_ism" in line)
     assert "keras, torch" in line
     assert line.count("yes") == 2
+    assert f"Of the frameworks: {installed({'keras', 'torch'})}" in outcome.out
+    headings = next(line for line in outcome.out.splitlines() if "frameworks" in line).split()
+    assert headings[1:] == ["frameworks", "gradient", "references", "predictions", "exact"]
+    assert all(f"{heading}:" in " ".join(outcome.out.split()) for heading in headings[2:])
+
+
+def test_what_is_installed_of_the_frameworks_is_told() -> None:
+    assert installed({"numpy", "no_such_framework"}) == "no_such_framework is not, numpy is installed"
 
 
 def test_a_broken_plugin_is_named_and_the_others_listed(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:

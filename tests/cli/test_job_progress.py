@@ -93,6 +93,15 @@ def test_other_processes_are_told_with_what_went_wrong():
     ]
 
 
+def test_figures_that_starting_is_in_say_so():
+    one = replace(SUMMARY, seconds_include_starting=True, core_seconds_per_sequence=2.0)
+    said = "starting included: more sequences take less each"
+    assert f"7 min: 10 s per 100 sequences, {said}" in summary_lines(one)
+    assert "2 core-seconds a sequence" in summary_lines(one)
+    both = replace(one, core_seconds_include_starting=True, peak_bytes=10**9)
+    assert f"2 core-seconds a sequence, {said}; peak memory 1 GB a process" in summary_lines(both)
+
+
 def test_a_terminal_has_a_bar_with_rate_and_time_left():
     progress, clock, err, _ = shown(terminal=True)
     with progress:

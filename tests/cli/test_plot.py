@@ -1,5 +1,6 @@
 """`attribution-bench plot`."""
 
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -86,7 +87,8 @@ def test_everything_at_once(tmp_path: Path) -> None:
     )
     assert done.exit_code == 0, done.output
     drawn = output.read_text()
-    assert "<!-- chr1:1,000,0" in drawn
+    assert "position on chr1 (1-based)" in drawn
+    assert {"<!-- 1,000,010 -->", "<!-- 1,000,060 -->"} <= set(re.findall("<!-- [0-9,]* -->", drawn))
     for text in ("GATA1", "TAL1", "DeepSHAP", "fastISM", "Both"):
         assert f"<!-- {text} -->" in drawn
     assert "elsewhere" not in drawn
@@ -117,15 +119,17 @@ def test_names_and_coordinates_are_drawn_where_known(tmp_path: Path) -> None:
 
     known = drawn("--highlight", "5:9")
     assert "<!-- first peak -->" in known
-    assert "<!-- chr1:1,000,0" in known
+    assert "<!-- position on chr1 (1-based) -->" in known
+    assert "<!-- 1,000,060 -->" in known
     # The axis rises, positions of the minus strand fall: they stand in the title.
     reverse = drawn("--sequence", "second peak")
-    assert "<!-- second peak chr2:500-560(-) -->" in reverse
-    assert "<!-- chr2" not in reverse
-    assert "in the sequence" in reverse
+    assert "<!-- second peak chr2:501-560(-) -->" in reverse
+    assert "on chr2" not in reverse
+    assert "position in the sequence (0-based)" in reverse
     overridden = drawn("--heading", "Mine", "--chromosome", "chrX", "--offset", 2_000_000)
     assert "<!-- Mine -->" in overridden
-    assert "<!-- chrX:2,000,0" in overridden
+    assert "<!-- position on chrX (1-based) -->" in overridden
+    assert "<!-- 2,000,060 -->" in overridden
     assert "peak" not in overridden
     assert "chr1" not in overridden
     assert "peak" not in drawn("--heading", "")
@@ -165,7 +169,7 @@ def test_one_value_of_several(tmp_path: Path) -> None:
         (("--width", "0.5"), "inches wide"),
         (("--width", "three-columns"), "one-column or two-columns, not 'three-columns'"),
         (("--wrap", "3"), "--wrap: the length of a line must be at least 10, not 3"),
-        (("--influence", "largest"), "predictions of mutations"),
+        (("--influence", "largest"), "--store predictions --target profile"),
         (("--influence", "mean", "--heat-map"), "leave out the options of logos"),
         (("--influence", "mean", "--target", "profile:3"), "a whole output"),
         (("--colour-scheme", "classic"), "add --renderer logomaker"),

@@ -72,6 +72,30 @@ def test_a_run_goes_on_where_another_stopped(fasta, tmp_path, bytes_of):
 
 
 @pytest.mark.parametrize(
+    ("shard_size", "seconds", "sequences", "included"),
+    [(4, 5.0, 18, False), (11, 1.0, 11, False), (22, 10.0, 22, True)],
+)
+def test_the_first_shard_is_left_out_of_figures_where_there_are_others(
+    fasta, tmp_path, shard_size, seconds, sequences, included
+):
+    now, done = 0.0, 0
+
+    def observer(event):
+        """Let the first shard take 10 seconds, and every other 1."""
+        nonlocal now, done
+        if isinstance(event, Working):
+            now = 10.0 + done
+        done += isinstance(event, ShardDone)
+
+    job = numpy_job(fasta, shard_size=shard_size)
+    summary = run(job, tmp_path / "store", observer=observer, clock=lambda: now)
+    assert summary.seconds_per_100_sequences == pytest.approx(100 * seconds / sequences)
+    threads = Manifest.read(tmp_path / "store").machine["threads"]
+    assert summary.core_seconds_per_sequence == pytest.approx(threads * seconds / sequences)
+    assert (summary.seconds_include_starting, summary.core_seconds_include_starting) == (included, included)
+
+
+@pytest.mark.parametrize(
     ("change", "shown"),
     [
         ({"methods": ("weights", "reversed")}, "methods: reversed: none in the store"),

@@ -28,5 +28,24 @@ def test_a_position_is_written_once(start: int, stop: int) -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == [str(p) for p in range(start, stop)]
 
 
+@pytest.mark.parametrize(("start", "stop"), [(100, 103), (0, 2), (999, 1002)])
+def test_positions_on_a_chromosome_are_1_based(start: int, stop: int) -> None:
+    axes = Figure(figsize=(6, 2)).subplots()
+    label_positions(axes, start, stop, chromosome="chr1", inches=5)
+    axes.figure.draw_without_rendering()
+    assert list(axes.get_xticks()) == list(range(start, stop))
+    assert [label.get_text() for label in axes.get_xticklabels()] == [f"{p + 1:,}" for p in range(start, stop)]
+
+
+@pytest.mark.parametrize("inches", [2.4, 5.0, 6.0])
+@pytest.mark.parametrize("chromosome", ["chr1", "NC_001416.1"])
+def test_narrow_axes_on_a_chromosome_have_several_round_ticks(chromosome: str, inches: float) -> None:
+    axes = Figure(figsize=(inches, 2)).subplots()
+    label_positions(axes, 1_000_000, 1_000_060, chromosome=chromosome, inches=inches)
+    axes.figure.draw_without_rendering()
+    assert len(axes.get_xticks()) >= 2
+    assert all((tick + 1) % 10 == 0 for tick in axes.get_xticks())
+
+
 def test_parts_of_ranges() -> None:
     assert within([(0, 5), (3, 12), (20, 30)], 4, 10) == [(4, 5), (4, 10)]

@@ -186,6 +186,8 @@ class OnCluster:
         options, device = self._dispatch.facts()
         self._taken = Taken(threads, options, device)
         begun.tell(ClusterEvent(self._dispatch.workers, threads, self._cluster.dashboard))
+        self._caution = begun.caution
+        self._sequences = len(job.source)
         return self._taken
 
     def run(
@@ -194,6 +196,9 @@ class OnCluster:
         """Compute shards; see `Runner`."""
         left = iter(todo)
         if not is_store(self._path):
+            too_few = few_shards(len(manifest.shards), self._dispatch.workers, self._sequences)
+            if too_few:
+                self._caution("shards", Caution(too_few))
             yield from self._first(left, manifest, stopped)
         identity = manifest_digest(self._path)
         yield from self._each((self._order(shard, manifest, identity) for shard in left), stopped)
@@ -233,6 +238,18 @@ class OnCluster:
                 yield record
             elif found is not None:
                 yield ShardError(found.piece.order.shard.index, found.error)
+
+
+def few_shards(shards: int, processes: int, sequences: int) -> str:
+    """Return what is said where processes have no shard to do and smaller shards would help, else nothing."""
+    if shards >= min(processes, sequences):
+        return ""
+    size = max(1, sequences // processes)
+    counted = "is only 1 shard" if shards == 1 else f"are only {shards:,} shards"
+    return (
+        f"there {counted} for {processes:,} processes, so that some have nothing to do; "
+        f"--shard-size {size} (shard_size) gives each of them work"
+    )
 
 
 def sent_rows(rows: NDArray[Any] | TrackRows) -> NDArray[Any] | TrackRows | SentRows:

@@ -12,6 +12,7 @@ import pytest
 from attribution_bench.cli import main
 from attribution_bench.errors import DeviceError, InvalidInputError, MissingDependencyError
 from attribution_bench.jobs.distributed.cluster import Workers, connected, visible_gpus
+from attribution_bench.jobs.distributed.shards import few_shards
 from attribution_bench.jobs.events import Retry
 from attribution_bench.jobs.job import NamedModel
 from attribution_bench.models import as_sequence_model
@@ -99,6 +100,28 @@ def test_attribute_gives_the_same_store(command, folder, threaded_cluster, bytes
     assert bytes_of(folder / "cluster.zarr") == bytes_of(folder / "one.zarr")
     for name in ("manifest.json", "zarr.json"):
         assert (folder / "cluster.zarr" / name).read_bytes() == (folder / "one.zarr" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("shards", "processes", "sequences", "size"),
+    [(1, 2, 200, 100), (3, 8, 20, 2), (1, 4, 3, 1), (2, 2, 200, None), (1, 2, 1, None), (1, 1, 10, None)],
+)
+def test_too_few_shards_are_told_with_a_size_that_would_do(shards, processes, sequences, size):
+    said = few_shards(shards, processes, sequences)
+    assert (f"--shard-size {size} " in said) if size else said == ""
+    assert size is None or -(-sequences // size) >= min(processes, sequences)
+
+
+def test_a_store_of_fewer_shards_than_processes_comes_with_a_caution(command, folder, threaded_cluster):
+    given = ["attribute", "small_model_on_a_cluster:build", "peaks.bed", "--genome", "genome.fa", "--length", 20]
+    given += ["--target", 1, "--methods", "gradient_x_input", "--threads", 1, "--output", "few.zarr"]
+    threaded_cluster.scale(2)
+    threaded_cluster.wait_for_workers(2)
+    code, out, err = command(*given, "--dask", threaded_cluster.scheduler_address)
+    assert code == 0, err
+    assert "only 1 shard for 2 processes" in err
+    assert "--shard-size 10 " in err
+    assert "s per 100 sequences, starting included" in out
 
 
 def test_variants_gives_the_same_table(command, folder, threaded_cluster):

@@ -174,7 +174,7 @@ BREAKS: Mapping[str, Break] = MappingProxyType(
             told(weight=lambda w: w.roll(1, 1)), "2: linear", lambda: nn.Sequential(first(), nn.Flatten(), dense())
         ),
         "batch norm loses its scale": Break(
-            told(weight=lambda w: None), "2: _native_batch_norm_legit_no_training", chain(nn.ReLU(), scaled_norm())
+            told(weight=lambda w: None), "2: batch_norm", chain(nn.ReLU(), scaled_norm())
         ),
         "layer norm is left out": Break(
             told(on_last_axis=lambda f: lambda x: x),

@@ -1,6 +1,7 @@
 """Capture of a torch.nn.Module through torch.export."""
 
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,9 @@ from attribution_bench_plugins.fastism.capture.torch_operators import has_parts,
 from attribution_bench_plugins.fastism.graph.ir import BATCH, OPAQUE, Graph, Node
 from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters, Parameters
 from attribution_bench_plugins.fastism.ops.unsupported import needs_every_position
+
+BATCH_NORM = re.compile(r"^_native_batch_norm_legit(_no_training)?")
+"""What `torch.export` names a batch norm, which users know by another name."""
 
 
 def capture(
@@ -312,8 +316,8 @@ def _layer(node: fx.Node) -> str:
     whole = node.meta.get("part_of")
     if whole is not None:
         return f"{whole} ({node.name})"
-    path = module_path(node)
-    return f"{path}: {node.name}" if path else node.name
+    path, name = module_path(node), BATCH_NORM.sub("batch_norm", node.name)
+    return f"{path}: {name}" if path else name
 
 
 def _is_inactive(node: fx.Node) -> bool:
