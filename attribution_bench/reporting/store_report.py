@@ -1,4 +1,4 @@
-"""Reports of stores: what was scored, by which methods, how far they agree, and logos of some sequences."""
+"""Reports of stores: what was scored, how far methods agree, logos and influence maps of some sequences."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.stored_agreement import MEASURES, StoredAgreement, stored_agreements
 from attribution_bench.files import write_whole
 from attribution_bench.reporting.figures import render
+from attribution_bench.reporting.influence_maps import influence_figure, read_influence_maps
 from attribution_bench.reporting.labels import method_label
 from attribution_bench.reporting.logos import logo_figure
 from attribution_bench.reporting.score_panels import read_score_panels
@@ -19,26 +20,38 @@ from attribution_bench.storage.stored_scores import StoredScores
 
 SHOWN_SEQUENCES = 3
 """Sequences of which logos are drawn: those whose scores have the largest sums of magnitudes, by the first method."""
+INFLUENCE = (
+    "Columns are mutated positions, rows positions of the output; of the changes by the other letters the largest is "
+    "shown, red where it raises and blue where it lowers the prediction."
+)
 SHOWN_LETTERS = 200
 """Letters of a logo, about the position with the largest score."""
 
 
 def render_store(path: Path, folder: Path) -> list[Path]:
-    """Write ``README.md`` and a logo of some sequences into a folder; returns the paths.
+    """Write ``README.md`` and pictures of some sequences into a folder; returns the paths.
+
+    Logos are drawn of scores of one value, influence maps where the store holds predictions of a whole profile.
 
     Raises
     ------
     OutputError
         The store cannot be read, or the folder cannot be written.
     InvalidInputError
-        Nothing is scored yet.
+        Nothing is scored yet, or scores are of several values and no profile's.
     """
     stored = StoredScores(path)
-    selected = selected_methods([path])
+    profile = _profile(stored)
+    selected = {} if profile is not None and not _has_one_value(stored) else selected_methods([path])
     agreements = stored_agreements(selected) if len(selected) > 1 else []
-    logos = {}
-    for record in _strongest(next(iter(selected.values()))):
-        logos[stored.names[record]] = write_whole(folder / f"sequence_{record}.svg", _logo(path, record))
+    logos, maps = {}, {}
+    records = _strongest(next(iter(selected.values()))) if selected else stored.scored[:SHOWN_SEQUENCES].tolist()
+    for record in records:
+        if selected:
+            logos[stored.names[record]] = write_whole(folder / f"sequence_{record}.svg", _logo(path, record))
+        if profile is not None:
+            drawn = write_whole(folder / f"influence_{record}.svg", _influence(path, record, profile))
+            maps[stored.names[record]] = drawn
     lines = [f"# Scores of {path.name}", "", *_counts(stored), "", *_methods(stored)]
     if agreements:
         lines += ["", "## Agreement of observed scores", "", *agreement_table(agreements)]
@@ -46,7 +59,11 @@ def render_store(path: Path, folder: Path) -> list[Path]:
         lines += ["", "## Sequences with the strongest scores"]
         for name, file in logos.items():
             lines += ["", f"{_cell(name)}", "", f"![Logos of {_cell(name)}]({file.name})"]
-    return [write_whole(folder / "README.md", "\n".join(lines) + "\n"), *logos.values()]
+    if maps:
+        lines += ["", f"## What each position changes of {_cell(profile or '')}", "", INFLUENCE]
+        for name, file in maps.items():
+            lines += ["", f"{_cell(name)}", "", f"![Influence map of {_cell(name)}]({file.name})"]
+    return [write_whole(folder / "README.md", "\n".join(lines) + "\n"), *logos.values(), *maps.values()]
 
 
 def selected_methods(paths: Sequence[Path]) -> dict[str, SelectedScores]:
@@ -113,6 +130,28 @@ def _methods(stored: StoredScores) -> list[str]:
     return lines
 
 
+def _profile(stored: StoredScores) -> str | None:
+    """Return the output whose predictions of mutations have positions; None where the store holds none, or several."""
+    if "predictions" not in stored.contents:
+        return None
+    outputs = {
+        output["name"]
+        for facts in stored.metadata["methods"].values()
+        for output in facts["outputs"]
+        if max(output["shape"], default=1) > 1
+    }
+    return outputs.pop() if len(outputs) == 1 else None
+
+
+def _has_one_value(stored: StoredScores) -> bool:
+    """Whether some method's scores are of one value, so that they can be drawn as letters."""
+    values = (
+        sum(int(np.prod(output["shape"])) for output in facts["outputs"])
+        for facts in stored.metadata["methods"].values()
+    )
+    return 1 in values
+
+
 def _strongest(selected: SelectedScores) -> list[int]:
     """Return the records with the largest sums of magnitudes of observed scores; none of which every score is zero.
 
@@ -137,6 +176,12 @@ def _logo(path: Path, record: int) -> bytes:
     shown = {title: scores[:, start : start + SHOWN_LETTERS] for title, scores in panels.observed.items()}
     figure = logo_figure(shown, alphabet=panels.alphabet, start=panels.start + start, heading=panels.name or "")
     return render(figure, "svg")
+
+
+def _influence(path: Path, record: int, profile: str) -> bytes:
+    """Draw what a mutation of each position of one sequence changes along a profile."""
+    one, maps = read_influence_maps([path], sequence=str(record), output=profile)
+    return render(influence_figure(maps, start=one.start, heading=one.name or ""), "svg")
 
 
 def _cell(text: str) -> str:

@@ -110,18 +110,18 @@ class StoredScores:
         letters = self._store.read(LETTERS, stretch)[rows]
         one_hot = np.asarray(letters[:, None, :] == np.arange(len(self.alphabet))[:, None], dtype=np.float32)
         metadata = dict(self.metadata["methods"][method])
-        scores = self._read(array_name(method, "scores"), stretch, rows)
-        if scores is None:
-            observed = self._read(array_name(method, "observed"), stretch, rows)
-            if observed is None:
-                raise InvalidInputError(f"{self.path} holds no scores of {method!r}, only {', '.join(self.contents)}")
-            scores = one_hot.reshape(*one_hot.shape, *[1] * (observed.ndim - 2)) * observed[:, None]
-            metadata[PROJECTED] = True
         outputs = [output["name"] for output in metadata["outputs"]]
         predictions = self._outputs(method, "predictions", outputs, stretch, rows)
         reference = self._outputs(method, "reference_predictions", outputs, stretch, rows)
         # Of several strands or models a norm of the mean predictions is not the mean of the norms that is stored.
         readable = bool(predictions) and bool(reference) and metadata.get("convention") not in UNSIGNED
+        scores = self._read(array_name(method, "scores"), stretch, rows)
+        observed = self._read(array_name(method, "observed"), stretch, rows) if scores is None else None
+        if observed is not None:
+            scores = one_hot.reshape(*one_hot.shape, *[1] * (observed.ndim - 2)) * observed[:, None]
+            metadata[PROJECTED] = True
+        elif scores is None and not readable:
+            raise InvalidInputError(f"{self.path} holds no scores of {method!r}, only {', '.join(self.contents)}")
         return AttributionResult(
             one_hot,
             np.arange(self.length),

@@ -14,6 +14,7 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench.cli.app import app
+from attribution_bench.demo import demonstration_sequences
 from attribution_bench.reporting.letter_colours import letter_colours
 from attribution_bench.sequences import DNA, Interval
 from attribution_bench.sequences.fasta import Sequences
@@ -312,6 +313,19 @@ def test_the_report_of_a_store(command, store, tmp_path):
     figures = sorted(path.name for path in tmp_path.glob("*.svg"))
     assert len(figures) == 3
     assert all(name in text for name in figures)
+
+
+def test_a_report_of_a_profile_shows_what_moves_it(command, tmp_path):
+    letters = demonstration_sequences(3, seed=2).sequences
+    asked = {"target": "profile", "store": ["predictions", "reference_predictions"], "threads": 1}
+    ab.attribute_to_store(ab.get_model("demo_profile")(), letters, tmp_path / "profile.zarr", **asked)
+    run = command("report", tmp_path / "profile.zarr", "--output", tmp_path / "report")
+    assert run.code == 0, run.err
+    text = (tmp_path / "report" / "README.md").read_text()
+    assert "What each position changes of profile" in text
+    drawn = sorted(path.name for path in (tmp_path / "report").glob("*.svg"))
+    assert drawn == [f"influence_{row}.svg" for row in range(3)]
+    assert all(name in text for name in drawn)
 
 
 def test_a_report_of_changes_shows_the_letters_whose_loss_matters_most(command, tmp_path):
