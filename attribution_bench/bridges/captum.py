@@ -1,5 +1,6 @@
 """Any attribution method as Captum's classes are: tensors in, tensors out, by ``attribute(inputs, target=...)``."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,9 @@ class CaptumAttribution(PerturbationAttribution):  # type: ignore[misc]
         inputs
             (N, A, L) as the model takes it, (N, L, A) in the layout ``NLA``; or a tuple of this one tensor.
         target
-            As Captum has it: an index, a tuple of indices, or one of these a sequence as a list or a tensor (N,); None
-            where the model has one value. Beside these, all that `Attribution.attribute` takes for one value.
+            As Captum has it: an index, a tuple of indices, or one of these a sequence, as a list, or as a tensor or an
+            array (N,) or (N, axes); None where the model has one value. Beside these, all that `Attribution.attribute`
+            takes for one value.
         additional_forward_args
             The model's further inputs: a tensor, or a tuple of tensors, each with N rows.
         batch_size
@@ -124,11 +126,25 @@ def _floating(tensor: torch.Tensor) -> torch.dtype:
 
 def _by_target(target: Any, count: int) -> list[tuple[Any, Any]]:
     """Return each target with the rows that it is of: one for all, or as many as Captum's target of N has."""
-    if isinstance(target, torch.Tensor):
-        target = target.item() if target.numel() == 1 else target.tolist()
+    if isinstance(target, torch.Tensor | np.ndarray):
+        listed = target.tolist()
+        target = target.item() if np.size(listed) == 1 else listed
     if not isinstance(target, list):
         return [(target, slice(None))]
     if len(target) != count:
         raise InvalidInputError(f"a target for each sequence must have {count} entries, not {len(target)}")
-    each = [tuple(one) if isinstance(one, list) else one for one in target]
+    each = [_indices(one) for one in target]
     return [(one, [row for row, other in enumerate(each) if other == one]) for one in dict.fromkeys(each)]
+
+
+def _indices(target: Any) -> Hashable:
+    """Return the target of one sequence as an index, a tuple of indices, or another that can be told from the rest."""
+    plain = target.tolist() if isinstance(target, torch.Tensor | np.ndarray | np.generic) else target
+    found = tuple(plain) if isinstance(plain, list) else plain
+    try:
+        hash(found)
+    except TypeError as error:
+        raise TargetError(
+            f"the target of each sequence must be an index or a tuple of indices, not {target!r}"
+        ) from error
+    return found

@@ -58,6 +58,11 @@ class BoundEffects(Protocol):
         ...
 
     @property
+    def sized_by(self) -> Sequence[str]:
+        """The columns whose largest magnitude says how large an effect is, by which genes are compared."""
+        ...
+
+    @property
     def averaged(self) -> Averaged:
         """What of several models is averaged."""
         ...
@@ -145,6 +150,11 @@ class BoundScalarEffects:
     outputs: tuple[str, ...]
     """Names of the outputs, in the order of the columns."""
     model: ModelOutputs
+
+    @property
+    def sized_by(self) -> tuple[str, ...]:
+        """The differences."""
+        return tuple(column.name for column in self.columns if column.name.endswith("delta"))
 
     @property
     def averaged(self) -> Averaged:

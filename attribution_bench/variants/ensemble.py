@@ -47,6 +47,15 @@ class EnsembleEffects:
         ]
         return (*means, *spreads, *each)
 
+    def size(self, numbers: NDArray[np.float64]) -> float:
+        """Return how large the effect of one variant is by its numbers (columns,), 0 where none exists.
+
+        Of several models it is that of the first columns, which are those of their mean.
+        """
+        own = [column.name for column in self.members[0].columns]
+        sizes = np.abs(numbers[[own.index(name) for name in self.members[0].sized_by]])
+        return float(sizes.max(initial=0, where=~np.isnan(sizes)))
+
     def numbers(self, quantities: Sequence[tuple[Values, Values]], alleles: Sequence[Alleles]) -> NDArray[np.float64]:
         """Return the numbers of V variants, (V, columns), by each model's quantities of both alleles."""
         own = np.stack(

@@ -46,7 +46,7 @@ class ScoringOptions:
     window."""
     genes: Genes | None = None
     """Genes, as SpliceAI takes them: a variant is scored on its gene's strand, with N beyond the gene, and set aside
-    where there is none. Of several genes the one counts whose numbers are the largest."""
+    where there is none. Of several genes the one with the largest effect counts (`BoundEffects.sized_by`)."""
     each_model: bool = False
     """Of several models, give each one's effects beside their mean and standard deviation."""
 

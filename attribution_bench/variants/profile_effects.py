@@ -103,6 +103,11 @@ class BoundProfileEffects:
         )
 
     @property
+    def sized_by(self) -> tuple[str, ...]:
+        """The fold change of the counts; the distance of the profiles where there are no counts."""
+        return ("jsd",) if self.counts is None else ("logfc",)
+
+    @property
     def averaged(self) -> Averaged:
         """The effects, as variant-scorer does."""
         return "effects"

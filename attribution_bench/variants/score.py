@@ -196,15 +196,12 @@ class VariantScorer:
                 yield self._score(one, [(placed, next(rows)) for placed in one.placed])
 
     def _score(self, one: "Checked", rows: "Sequence[tuple[_Placed, NDArray[np.float64] | None]]") -> VariantScore:
-        """Return a variant's score, of several genes that whose numbers are the largest."""
+        """Return a variant's score, of several genes that with the largest effect."""
         variant, form = one.allele.variant, one.form
-        floats = [column.kind == "Float" for column in self.effects.columns]
         good = [(placed, row) for placed, row in rows if row is not None]
         if len(good) < len(rows):
             return VariantScore(variant, form, {}, SetAside(VariantReason.NOT_FINITE))
-        placed, row = max(
-            good, key=lambda pair: np.abs(pair[1][floats]).max(initial=0, where=~np.isnan(pair[1][floats]))
-        )
+        placed, row = max(good, key=lambda pair: self.effects.size(pair[1]))
         names = [column.name for column in self.effects.columns]
         labels = {} if placed.gene is None else {"gene": placed.gene.name, "strand": placed.gene.strand}
         return VariantScore(variant, form, dict(zip(names, row.tolist(), strict=True)), labels=labels)
@@ -246,7 +243,8 @@ class VariantScorer:
         extras = member.extras.of(records, alleles, turned=strand == "-")
         # Where inputs go with the records, a window is one record's.
         of_records = records if self.inputs.by_record else [0] * len(records)
-        keys = [(allele.window, allele.within, record) for allele, record in zip(alleles, of_records, strict=True)]
+        # In a gene, a window's reference may differ between variants: letters of an allele stay where the gene ends.
+        keys = [(allele.window, allele.reference, record) for allele, record in zip(alleles, of_records, strict=True)]
         if strand == "-":
             alleles = [allele.reverse_complement for allele in alleles]
         return member.predictor.predict(alleles, keys, extras)

@@ -102,6 +102,11 @@ class BoundSplicingEffects:
         )
 
     @property
+    def sized_by(self) -> tuple[str, ...]:
+        """The gains and losses, but not their offsets."""
+        return tuple(column.name for column in self.columns if column.kind == "Float")
+
+    @property
     def averaged(self) -> Averaged:
         """Predictions, as SpliceAI does of its five models."""
         return "predictions"

@@ -64,8 +64,6 @@ class Alleles:
     alternative: str
     """(length) letters with the alternative allele. The window starts at the same position; after the allele come as
     many letters of the genome as there is room for."""
-    within: tuple[int, int] | None = None
-    """Range of the contig beyond which the letters are N."""
 
     @property
     def is_substitution(self) -> bool:
@@ -95,7 +93,7 @@ class Alleles:
         ):
             after = min(max(0, window_start + length + moved - end), length - self.offset - letters)
             texts.append(UNKNOWN * before + text[before : length - after] + UNKNOWN * after)
-        return replace(self, reference=texts[0], alternative=texts[1], within=(start, end))
+        return replace(self, reference=texts[0], alternative=texts[1])
 
 
 def place(variant: Variant, genome: Genome, placing: Placing) -> Alleles | SetAside:

@@ -63,6 +63,23 @@ def test_targets_are_those_of_captum(target: Any, curved: nn.Module, one_hot: np
     torch.testing.assert_close(mine, _of_captum(curved, x, target))
 
 
+@pytest.mark.parametrize("rows", [[(1, 4)] * 5, [(1, 4), (0, 0), (1, 4), (2, 3), (0, 0)]], ids=["one", "several"])
+def test_places_of_each_sequence_may_be_arrays_and_tensors(rows: list[tuple[int, int]], one_hot: np.ndarray) -> None:
+    model = nn.Sequential(nn.Conv1d(4, 3, 3, padding=1), nn.Tanh()).eval()
+    x = torch.from_numpy(one_hot)
+    expected = _of_captum(model, x, rows)
+    bridge = CaptumAttribution(model, "gradient_x_input")
+    for target in (np.array(rows), torch.tensor(rows), [np.array(row) for row in rows], [list(row) for row in rows]):
+        torch.testing.assert_close(bridge.attribute(x, target), expected)
+
+
+@pytest.mark.parametrize("target", [np.array(1), np.array([1]), np.array([0, 1, 2, 1, 0]), list(np.arange(5) % 3)])
+def test_arrays_are_taken_as_tensors_are(target: Any, curved: nn.Module, one_hot: np.ndarray) -> None:
+    x = torch.from_numpy(one_hot)
+    mine = CaptumAttribution(curved, "gradient_x_input").attribute(x, target)
+    torch.testing.assert_close(mine, _of_captum(curved, x, torch.as_tensor(np.array(target))))
+
+
 @pytest.mark.parametrize("target", [0, [0, 1, 2, 1, 0]])
 def test_further_inputs_go_with_their_rows(target: Any, curved: nn.Module, one_hot: np.ndarray) -> None:
     model, x = WithFurther(curved), torch.from_numpy(one_hot)
@@ -131,6 +148,9 @@ def test_what_cannot_be_attributed(curved: nn.Module, one_hot: np.ndarray) -> No
         (x, {"target": "all"}, TargetError, "one value"),
         (x, {"target": 3}, TargetError, "3"),
         (x, {"target": [0, 1]}, InvalidInputError, "5 entries, not 2"),
+        (x, {"target": np.zeros((2, 1), int)}, InvalidInputError, "5 entries, not 2"),
+        (x, {"target": [slice(0, 1)] * 5}, TargetError, r"an index or a tuple of indices, not slice\(0, 1"),
+        (x, {"target": np.full(5, 0.5)}, TargetError, "0.5"),
         (x, {"target": [0, 1, 2, 1, 0], "additional_forward_args": 3}, InvalidInputError, r"one row a sequence \(5\)"),
     ):
         with pytest.raises(error, match=message):

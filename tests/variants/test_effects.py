@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from attribution_bench.errors import InvalidInputError, TargetError, UnsupportedError
 from attribution_bench.models import OutputSpec
-from attribution_bench.variants import ProfileEffects, ScalarEffects, SplicingEffects
+from attribution_bench.variants import EnsembleEffects, ProfileEffects, ScalarEffects, SplicingEffects
 from attribution_bench.variants.effects import ModelOutputs
 from attribution_bench.variants.positions import PositionAxis, position_axis, shared_positions
 from attribution_bench.variants.profile_effects import jensen_shannon
@@ -37,6 +37,23 @@ def test_numbers_worked_by_hand() -> None:
     after = {"a": np.array([[8.0, 2.0]]), "b": np.array([2.0])}
     (row,) = effects.numbers(before, after, [allele()])
     np.testing.assert_array_equal(row, [1, 8, 7, 3, -1, 2, 3, np.nan, 0, 2, 2, np.nan])
+
+
+def test_sizes_worked_by_hand() -> None:
+    """Of several models the mean's columns count, of which there are as many as of one."""
+    one = ScalarEffects("all").bind(outputs(a=(2,), b=()))
+    row = np.array([9, 6, -3, np.nan, 1, 3, 2, 8, 7, 8, 1, 5], float)
+    assert EnsembleEffects((one,)).size(row) == 3
+    several = EnsembleEffects((one, one), each_model=True)
+    assert several.size(np.concatenate([row, np.full(36, 100.0)])) == 3
+    splicing = SplicingEffects({"donor": 1, "acceptor": 0}).bind(outputs(x=(3, LENGTH)))
+    assert EnsembleEffects((splicing,)).size(np.array([0.1, 40, 0.4, -30, 0.3, 20, 0, 0])) == 0.4
+    assert EnsembleEffects((splicing,)).size(np.full(8, np.nan)) == 0
+    with_counts, without = (
+        ProfileEffects().bind(outputs(profile=(LENGTH,), **further)) for further in ({"count": (1,)}, {})
+    )
+    assert EnsembleEffects((with_counts,)).size(np.array([50, 20, -1.5, 0.9, 3])) == 1.5
+    assert EnsembleEffects((without,)).size(np.array([0.4, 0.7])) == 0.4
 
 
 def test_one_number_needs_no_name() -> None:

@@ -6,13 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import jensenshannon
+from scipy.special import softmax
 
 import attribution_bench as ab
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.sequences import Genes
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import Variant, VariantReason, normalised
-from attribution_bench.variants import ScoringOptions, SplicingEffects, score_variants, variant_scorer
+from attribution_bench.variants import (
+    ProfileEffects,
+    ScalarEffects,
+    ScoringOptions,
+    SplicingEffects,
+    score_variants,
+    variant_scorer,
+)
+from attribution_bench.variants.effects import Effects
 from attribution_bench.variants.job import score_vcf
 from attribution_bench.variants.rows import read_effects
 from attribution_bench.variants.windows import Alleles, Placing, place
@@ -92,6 +102,86 @@ def test_a_variant_is_scored_in_its_gene_of_several_in_that_of_the_largest_effec
     assert min(seen.values()) > 2
 
 
+def outputs_in_gene(
+    in_full: Callable[[list[str]], dict[str, np.ndarray]], form: Variant, letters: str, gene: str
+) -> dict[str, np.ndarray]:
+    """Both alleles' outputs in a gene, by the model alone: letters beyond it are N, but for those of an allele."""
+    strand, start, end = GENES[gene]
+    within = "".join(letter if start <= place < end else "N" for place, letter in enumerate(letters))
+    after, padding = form.position + len(form.reference), "N" * LENGTH
+    texts = []
+    for allele in (form.reference, form.alternative):
+        text = padding + within[: form.position] + allele + within[after:] + padding
+        window = text[LENGTH + form.position - LENGTH // 2 :][:LENGTH]
+        texts.append(window.translate(COMPLEMENT)[::-1] if strand == "-" else window)
+    return in_full(texts)
+
+
+def test_an_effect_is_the_same_whatever_else_is_in_the_file(
+    profiles: torch.nn.Module,
+    in_full: Callable[[list[str]], dict[str, np.ndarray]],
+    genome: Genome,
+    genes: Genes,
+) -> None:
+    """Deletions over the end of a gene keep letters of the reference there, which others of their window have not."""
+    letters = genome.fetch("chr1", 0, 400)
+    for gene, last in (("PLUS", 129), ("MINUS, of many", 259), ("SHORT", 339)):
+        deletion = normalised(Variant("chr1", last - 1, letters[last - 1 : last + 5], letters[last - 1]), genome)
+        assert isinstance(deletion, Variant)
+        at = deletion.position
+        assert at <= last < at + len(deletion.reference) - 1
+        substitutions = [Variant("chr1", at, letters[at], other) for other in "ACGT" if other != letters[at]]
+        wider = Variant("chr1", at, letters[at : at + 4], letters[at + 1 : at + 4] + letters[at])
+        one_gene = [name for name, (_, start, end) in GENES.items() if start <= at < end]
+        for variants in ([deletion, *substitutions, wider], [*substitutions, wider, deletion], [wider], [deletion]):
+            scores = score_variants(profiles, variants, genome, length=LENGTH, target="count", genes=genes)
+            for variant, score in zip(variants, scores, strict=True):
+                form = normalised(variant, genome)
+                assert isinstance(form, Variant)
+                if gene == score.labels["gene"]:
+                    before, after = outputs_in_gene(in_full, form, letters, gene)["count"][:, 0]
+                    found = [score.effects[f"{allele}_prediction"] for allele in ("reference", "alternative")]
+                    assert found == pytest.approx([before, after], abs=1e-10)
+                else:
+                    assert len(one_gene) > 1
+
+
+def size_of(effects: Effects, outputs: dict[str, np.ndarray]) -> tuple[str, float]:
+    """The column that says how large effects of a substitution are, and its value, of both alleles' outputs."""
+    (before, after), profile = outputs["count"][:, 0], softmax(outputs["profile"].reshape(2, -1), axis=1)
+    if isinstance(effects, ScalarEffects):
+        return "delta", after - before
+    if effects.counts is None:  # type: ignore[attr-defined]
+        return "jsd", jensenshannon(*profile, base=2)
+    return "logfc", (after - before) / np.log(2)
+
+
+@pytest.mark.parametrize(
+    "effects",
+    [ScalarEffects("count"), ProfileEffects("profile", "count"), ProfileEffects("profile")],
+    ids=["delta", "logfc", "jsd"],
+)
+def test_of_several_genes_the_one_of_the_largest_effect_counts_not_of_the_largest_prediction(
+    effects: Effects,
+    profiles: torch.nn.Module,
+    in_full: Callable[[list[str]], dict[str, np.ndarray]],
+    genome: Genome,
+    genes: Genes,
+) -> None:
+    letters, both, other = genome.fetch("chr1", 0, 400), ("PLUS", "MINUS, of many"), 0
+    variants = [Variant("chr1", at, letters[at], "ACGT"[("ACGT".index(letters[at]) + 1) % 4]) for at in range(100, 130)]
+    scores = score_variants(profiles, variants, genome, length=LENGTH, effects=effects, genes=genes)
+    for variant, score in zip(variants, scores, strict=True):
+        outputs = {gene: outputs_in_gene(in_full, variant, letters, gene) for gene in both}
+        sizes = {gene: size_of(effects, outputs[gene]) for gene in both}
+        largest = max(both, key=lambda gene: abs(sizes[gene][1]))
+        name, value = sizes[largest]
+        assert score.labels["gene"] == largest
+        assert score.effects[name] == pytest.approx(value, abs=1e-7)
+        other += largest != max(both, key=lambda gene: np.abs(outputs[gene]["count"]).max())
+    assert 2 < other < len(variants)
+
+
 def test_letters_beyond_a_gene_are_unknown_also_where_alleles_move_them(genome: Genome, genes: Genes) -> None:
     placed = {}
     for alternative in ("", "ACGTAC"):
@@ -109,7 +199,6 @@ def test_letters_beyond_a_gene_are_unknown_also_where_alleles_move_them(genome: 
             low, high = 100 - alleles.window[1], 130 - alleles.window[1] - moved
             assert text == "N" * low + whole[low:high] + "N" * (LENGTH - high)
         placed[alternative] = masked
-    assert all(masked.within == (100, 130) for masked in placed.values())
     turned = placed["ACGTAC"].reverse_complement
     assert turned.reference == placed["ACGTAC"].reference.translate(COMPLEMENT)[::-1]
 

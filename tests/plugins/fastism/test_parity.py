@@ -35,6 +35,30 @@ def test_rules_hold_the_whole_model(name: str) -> None:
     assert {step.node.layer: step.reason for step in plan.steps.values() if step.reason} == {}
 
 
+ONCE = {
+    "repeated": lambda h: h.repeat_interleave(1, 2),
+    "upsampled": lambda h: nn.functional.interpolate(h, scale_factor=1),
+    "taken by index": lambda h: h.index_select(2, torch.tensor([0])),
+    "joined": lambda h: torch.cat([h], 2),
+    "repeated along an axis of its own": lambda h: h.unsqueeze(3).repeat_interleave(1, 3).flatten(2),
+}
+"""Ways to take the one place that a global mean leaves once."""
+
+
+@pytest.mark.parametrize("way", ONCE)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_one_place_taken_once_has_no_positions_again(way: str, channels: int) -> None:
+    def head(self: Custom, x: torch.Tensor) -> torch.Tensor:
+        h = ONCE[way](nn.functional.adaptive_avg_pool1d(self.conv(x).log_softmax(1), 1))
+        return self.dense(h.transpose(1, 2).flatten(1))
+
+    module = Custom(head, conv=nn.Conv1d(4, channels, 1), dense=nn.Linear(channels, 2)).eval().double()
+    x = one_hot(2, 4, 10)
+    result = ab.get_method("fastism")(module, self_check=False, min_speedup=0).attribute(x, target="all")
+    assert "fallback" not in result.metadata
+    assert_parity(dict(result.predictions), brute_force(module, x), 1e-10)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_rule_in_float32_with_unknown_letters(name: str) -> None:
     module = build(name)

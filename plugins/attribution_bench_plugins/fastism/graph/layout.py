@@ -75,6 +75,11 @@ class Layout:
         axes = self.axes if length > 1 else tuple(axis.replace("p", "") for axis in self.axes)
         return Layout(axes, self.channel_sizes, length)
 
+    def with_positions(self, axis: int, length: int) -> "Layout":
+        """Return the layout with this number of positions along an axis, which loses the label it had."""
+        axes = tuple("p" if i == axis else labels for i, labels in enumerate(self.axes))
+        return Layout(axes, self.channel_sizes, length).resized(length)
+
     def around(self, axis: int) -> tuple[int, int, int]:
         """Return how what a position holds is divided around one channel axis: (slower, its own, faster) sizes.
 

@@ -58,8 +58,7 @@ class PositionConcatenation(Operation):
             raise NoRuleError("its operands' axes differ")
         *self.starts, length = accumulate(sizes, initial=0)
         """The position of the result at which each operand begins."""
-        axes = tuple("p" if i == axis else labels for i, labels in enumerate(first.axes))
-        self.layout = Layout(axes, first.channel_sizes, length)
+        self.layout = first.with_positions(axis, length)
 
     def window(self, windows: Sequence[Window | None]) -> Window:
         moved = [

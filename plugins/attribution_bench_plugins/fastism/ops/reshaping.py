@@ -246,8 +246,7 @@ class Everywhere(Operation):
     def __init__(self, node: Node, operands: Sequence[Operand], axis: int, length: int) -> None:
         super().__init__(node, operands)
         source = sole_reached(node, operands)
-        axes = tuple("p" if i == axis else labels for i, labels in enumerate(source.axes))
-        self.layout = Layout(axes, source.channel_sizes, length)
+        self.layout = source.with_positions(axis, length)
 
     def affected(self, window: Window) -> Window:
         return whole(self.layout.length)
@@ -320,8 +319,7 @@ def shift(node: Node, operands: Sequence[Operand]) -> Operation:
     elif layout.is_channels(axis) and labels != "" and step == 1 and low <= 0:
         operation = ChannelPadding(node, operands, axis, -low, size + low - layout.axis_size(axis))
     elif labels == "p" or (labels == "" and not layout.positional):
-        axes = tuple("p" if i == axis else known for i, known in enumerate(layout.axes))
-        out = Layout(axes, layout.channel_sizes, size).resized(size)
+        out = layout.with_positions(axis, size)
         operation = EveryNth(node, operands, out, low, step) if step > 1 else Shift(node, operands, out, low)
     else:
         raise NoRuleError(f"it crops or pads axis {labels!r} of {layout.axes}, not positions")
