@@ -112,7 +112,7 @@ def check_reduced(reduced: Any, value: Any) -> None:
     Raises
     ------
     TargetError
-        It is no tensor (rows,).
+        It is no tensor (rows,), or one of booleans.
     """
     shape, wanted = getattr(reduced, "shape", None), (value.shape[0],)
     if shape is None or tuple(shape) != wanted:
@@ -120,6 +120,8 @@ def check_reduced(reduced: Any, value: Any) -> None:
             f"a reducer must give one scalar a sequence: a tensor {wanted} of values {tuple(value.shape)}, but gave "
             f"{type(reduced).__name__ if shape is None else tuple(shape)}"
         )
+    if "bool" in str(getattr(reduced, "dtype", "")):
+        raise TargetError("a reducer must give numbers, but gave booleans, which have no differences; multiply by 1.0")
 
 
 def _whole(outputs: Sequence[OutputSpec], position: int) -> Selection:

@@ -6,6 +6,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 REDUCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
@@ -34,19 +35,42 @@ ELEMENTWISE: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "tanh": tf.tanh,
     }
 )
-OPERATORS = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"]
-COMPARISONS = ["lt", "le", "gt", "ge"]
+OPERATORS = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"]
+COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType(
+    {
+        "eq": tf.equal,
+        "ne": tf.not_equal,
+        "lt": tf.less,
+        "le": tf.less_equal,
+        "gt": tf.greater,
+        "ge": tf.greater_equal,
+    }
+)
+OF_BOOLEANS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType({"add": tf.logical_or, "mul": tf.logical_and})
+"""What PyTorch does where both operands are booleans, and TensorFlow does not."""
+REFUSALS = (TypeError, ValueError, tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
+"""Errors with which TensorFlow refuses operands."""
 Axes = int | Sequence[int] | None
 
 
 def with_methods(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a function of a tensor that gives it a `TensorView` where it asks for methods that tensors lack."""
+    """Return a function of a tensor that gives it a `TensorView` where it asks for what tensors lack.
+
+    That are methods, and arithmetic of booleans. What TensorFlow refuses of a view, too, is a TypeError.
+    """
 
     def call(tensor: Any) -> Any:
         try:
-            return function(tensor)
-        except AttributeError:
+            result = function(tensor)
+        except (AttributeError, *REFUSALS):
+            result = None
+        # TensorFlow may take both factors for booleans where one of them is.
+        if result is not None and getattr(result, "dtype", None) != tf.bool:
+            return result
+        try:
             return _tensor(function(TensorView(tensor)))
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+            raise TypeError(error.message.rpartition("}} ")[2]) from error  # after the node's name
 
     # AutoGraph would read the source of the function, which a lambda shares with its line.
     return tf.autograph.experimental.do_not_convert(call)  # type: ignore[no-any-return]
@@ -56,8 +80,11 @@ class TensorView:
     """A TensorFlow tensor with the methods of `reducers.SHARED_METHODS`; results are views, too.
 
     TensorFlow's own functions take it as the tensor that it holds. Axes are called ``dim`` or ``axis``, and stay with
-    size one where ``keepdim`` or ``keepdims`` is true.
+    size one where ``keepdim`` or ``keepdims`` is true. Operands of several types become those of one as in PyTorch:
+    booleans count as integers among integers, and as floating-point numbers among those.
     """
+
+    __hash__ = object.__hash__  # by identity, as PyTorch's tensors, although == compares elements
 
     def __init__(self, tensor: Any) -> None:
         self.tensor = tensor
@@ -89,6 +116,9 @@ class TensorView:
 
     def __neg__(self) -> "TensorView":
         return TensorView(-self.tensor)
+
+    def __invert__(self) -> "TensorView":
+        return TensorView(~self.tensor)
 
     def __abs__(self) -> "TensorView":
         return TensorView(tf.abs(self.tensor))
@@ -137,7 +167,12 @@ class TensorView:
         axis: Axes = None,
         keepdims: bool = False,
     ) -> "TensorView":
-        return TensorView(function(self.tensor, dim if axis is None else axis, keepdims=keepdim or keepdims))
+        tensor = self.tensor
+        if not tensor.dtype.is_floating and function in (tf.reduce_sum, tf.reduce_prod):
+            tensor = tf.cast(tensor, tf.int64)
+        elif not tensor.dtype.is_floating and function is tf.reduce_mean:
+            raise TypeError(f"there is no mean of {tensor.dtype.name} numbers; multiply them by 1.0 before")
+        return TensorView(function(tensor, dim if axis is None else axis, keepdims=keepdim or keepdims))
 
     def _along(self, function: Callable[..., Any], dim: int = -1, *, axis: int | None = None) -> "TensorView":
         return TensorView(function(self.tensor, dim if axis is None else axis))
@@ -148,15 +183,46 @@ def _tensor(value: Any) -> Any:
     return value.tensor if isinstance(value, TensorView) else value
 
 
-def _operator(apply: Callable[[Any, Any], Any], *, is_reflected: bool = False) -> Callable[[Any, Any], TensorView]:
+def _rank(dtype: Any) -> tuple[int, int]:
+    """Return what orders types: booleans, integers, floating-point numbers, and the larger ones of each."""
+    return (2 if dtype.is_floating else 1 if dtype.is_integer else 0), dtype.size
+
+
+def _of_one_type(first: Any, second: Any, *, is_quotient: bool = False) -> tuple[Any, Any]:
+    """Return two operands, at least one of them a tensor, as tensors of the type that PyTorch computes with.
+
+    That is the higher one; a number of Python, or an array of NumPy, counts by its kind alone. Quotients of integers
+    are floating-point numbers.
+    """
+    tensors = [value for value in (first, second) if tf.is_tensor(value)]
+    common = max((tensor.dtype for tensor in tensors), key=_rank)
+    for value in (first, second):
+        if not tf.is_tensor(value):
+            given = tf.as_dtype(np.asarray(value).dtype)
+            if _rank(given)[0] > _rank(common)[0]:
+                common = tf.float32 if given.is_floating else tf.int64
+    if is_quotient and not common.is_floating:
+        common = tf.float32
+    return tuple(
+        tf.cast(value, common) if tf.is_tensor(value) else tf.constant(value, common) for value in (first, second)
+    )  # type: ignore[return-value]
+
+
+def _operator(name: str, *, is_reflected: bool = False) -> Callable[[Any, Any], TensorView]:
+    spelled = f"{name}_" if name in ("and", "or") else name
+    apply = COMPARISONS.get(name) or getattr(operator, spelled)
+
     def method(view: TensorView, other: Any) -> TensorView:
-        mine, given = view.tensor, _tensor(other)
-        return TensorView(apply(given, mine) if is_reflected else apply(mine, given))
+        given = _tensor(other)
+        operands = (given, view.tensor) if is_reflected else (view.tensor, given)
+        operands = _of_one_type(*operands, is_quotient=name == "truediv")
+        of_booleans = OF_BOOLEANS.get(name) if operands[0].dtype == tf.bool else None
+        return TensorView((of_booleans or apply)(*operands))
 
     return method
 
 
 for _name in (*OPERATORS, *COMPARISONS):
-    setattr(TensorView, f"__{_name}__", _operator(getattr(operator, _name)))
+    setattr(TensorView, f"__{_name}__", _operator(_name))
 for _name in OPERATORS:
-    setattr(TensorView, f"__r{_name}__", _operator(getattr(operator, _name), is_reflected=True))
+    setattr(TensorView, f"__r{_name}__", _operator(_name, is_reflected=True))

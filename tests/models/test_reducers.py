@@ -62,6 +62,52 @@ def test_operators_mix_with_methods(number: int) -> None:
     np.testing.assert_allclose(ours.numpy(), use(torch.tensor(VALUE)).numpy(), rtol=1e-5)
 
 
+BOOLEANS: list[Callable[[Any], Any]] = [
+    lambda h: (h.amax(1)[:, 0] == h[:, 3, 0]) * h.sum((1, 2)),
+    lambda h: (h.amax(1)[:, 0] != h[:, 3, 0]) * h.sum((1, 2)),
+    lambda h: (h == h.amax(1, keepdim=True)).sum((1, 2)) / 5,
+    lambda h: (h[:, 0, 0] > 1) * h[:, 1, 1],
+    lambda h: h[:, 1, 1] * (h[:, 0, 0] > 1) + (h[:, 0, 1] <= 0.7),
+    lambda h: (h * (h > 1)).sum((1, 2)),
+    lambda h: ((h > 1) * h).mean((1, 2)),
+    lambda h: (h > 1).sum((1, 2)),
+    lambda h: (h > 1).prod(1)[:, 0] + 1,
+    lambda h: ((h > 1).sum((1, 2)) * 2 + 1) % 3 // 2,
+    lambda h: ((h > 1) * 1.0).mean((1, 2)),
+    lambda h: (h.exp()[:, 0, 0] > 2) + 1,
+    lambda h: 2.5 * (h.exp()[:, 0, 0] > 2),
+    lambda h: 3 - (h[:, 0, 0] > 1) * 2,
+    lambda h: (h[:, 0, 0] > 1) / (h[:, 1, 0] > 0),
+    lambda h: ((h[:, 0, 0] > 1) + (h[:, 1, 0] > 1)) * 1.0 + (h[:, 0, 0] > 1) * (h[:, 1, 0] > 1),
+    lambda h: ((h.abs() > 0.5) & (h < 1.5) | ~(h > 0.3) ^ (h > 1)).sum((1, 2)) * h[:, 0, 0],
+    lambda h: (h.amax(1)[:, 0] > 0.1) * h[:, 0, 0].exp(),
+    lambda h: (True * h)[:, 0, 0] + ((h > 1).sum((1, 2)) > 9.5),
+    lambda h: ((h > 1).sum((1, 2)) == 10) * h.sum((1, 2)),
+]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("number", range(len(BOOLEANS)))
+def test_comparisons_count_as_in_pytorch(number: int, kind: type) -> None:
+    use, value = BOOLEANS[number], VALUE.astype(kind)
+    value[2, 3, 0] = 3  # the largest of its column
+    ours = apply_reducer(with_methods(use), tf.constant(value))
+    theirs = apply_reducer(use, torch.tensor(value), torch.Tensor)
+    assert ours.dtype.is_floating == theirs.is_floating_point()
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("framework", ["torch", "tensorflow", "view of tensorflow"])
+def test_booleans_are_no_numbers_of_a_target(framework: str) -> None:
+    value = torch.tensor(VALUE) if framework == "torch" else tf.constant(VALUE)
+
+    def function(output: Any) -> Any:
+        return (output.exp() if "view" in framework else output)[:, 0, 0] > 1
+
+    with pytest.raises(TargetError, match="gave booleans"):
+        apply_reducer(function if framework == "torch" else with_methods(function), value)
+
+
 def test_functions_of_tensorflow_take_views() -> None:
     view = TensorView(tf.constant(VALUE))
     np.testing.assert_allclose(tf.reduce_sum(view.exp(), 1).numpy(), np.exp(VALUE).sum(1), rtol=1e-5)
@@ -87,6 +133,10 @@ def test_a_tensor_is_given_as_it_is_where_it_has_what_is_asked_for() -> None:
 REFUSED: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda h: torch.logsumexp(h, (1, 2)), "tensorflow", "TypeError: logsumexp"),
     (lambda h: h.median(1), "tensorflow", "AttributeError: an output of a TensorFlow model has no 'median'"),
+    (lambda h: (h > 1).mean((1, 2)), "tensorflow", "TypeError: there is no mean of bool numbers"),
+    (lambda h: ((h > 1) - (h > 0)).sum((1, 2)), "tensorflow", "TypeError"),
+    (lambda h: (h.exp() == h[:, :3]).sum((1, 2)), "tensorflow", "TypeError: "),
+    (lambda h: h.exp()[:, 9, 0], "tensorflow", "TypeError: slice index 9"),
     (lambda h: h.median_(1), "torch", "AttributeError: 'Tensor' object has no attribute 'median_'"),
     (lambda h: tf.reduce_sum(h, (1, 2)), "torch", "gives EagerTensor"),
     (lambda h: h.numpy()[:, 0, 0], "torch", "gives ndarray"),
