@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.errors import DeviceError
 from attribution_bench.models.keras_model import KerasSequenceModel
-from attribution_bench.models.keras_settings import held_values
+from attribution_bench.models.keras_settings import held_by
 from attribution_bench.models.sequence_model import Tensor
 from attribution_bench.models.traced_forward import TracedForward
 
@@ -29,7 +29,7 @@ class Keras2SequenceModel(KerasSequenceModel):
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
-        self._traced.renew(held_values(self.model))
+        self._traced.renew(held_by(self.model))
         with tf.device(self.device):
             yield
 

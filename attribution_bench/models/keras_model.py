@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attribution_bench.errors import DeviceError, ModelError
 from attribution_bench.models.consistency import Trace
 from attribution_bench.models.disturbance import Disturbance, undone
-from attribution_bench.models.keras_settings import held_values
+from attribution_bench.models.keras_settings import held_by
 from attribution_bench.models.keras_state import KeptVariable, randomness
 from attribution_bench.models.keras_trace import known_faults, traced
 from attribution_bench.models.reducers import apply_reducer
@@ -43,7 +43,7 @@ class KerasSequenceModel(SequenceModel):
     def inference(self) -> Iterator[None]:
         # A call with training=False changes nothing in the model, so that nothing has to be restored.
         if self._traced is not None:
-            self._traced.renew(held_values(self.model))
+            self._traced.renew(held_by(self.model))
         with keras.device(self.device):
             yield
 

@@ -1,12 +1,12 @@
 """Traced forward passes of TensorFlow models: one TensorFlow graph for any number of rows."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from attribution_bench.models.keras_settings import are_same
+from attribution_bench.models.keras_settings import Held
 from attribution_bench.models.sequence_model import Tensor
 
 Forward: TypeAlias = Callable[[Tensor, tuple[Tensor, ...]], dict[str, Tensor]]
@@ -43,15 +43,20 @@ class TracedForward:
         self._graphs: dict[Key, Forward] = {}
         self._eager: set[Key] = set()
         self._compared: set[Key] = set()
-        self._held: tuple[Any, ...] | None = None
+        self._held: Held | None = None
         """What the model held when the graphs were compared."""
 
-    def renew(self, held: tuple[Any, ...] | None) -> None:
-        """Have every graph compared with the eager pass once more, unless the model is known to be as it was.
+    def renew(self, held: Held) -> None:
+        """Have every graph made anew for a model that was changed, and compared with the eager pass where none shows.
 
-        `held` is what it holds now, see `held_values`; None where that does not tell.
+        `held` is what it holds now. Where that tells all, graphs of a model that is as it was are compared no more.
         """
-        if held is None or self._held is None or not are_same(held, self._held):
+        if self._held is not None and held.settings != self._held.settings:
+            # A change need not show in the rows that are compared.
+            self._graphs.clear()
+            self._eager.clear()
+            self._compared.clear()
+        elif not held.is_complete:
             self._compared.clear()
         self._held = held
 

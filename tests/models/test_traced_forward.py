@@ -185,6 +185,48 @@ def test_functions_of_ones_own_are_compared_in_each_use(library: Any, kind: str)
         assert_eager(model, x)
 
 
+def test_a_setting_of_ones_own_layer_counts_where_the_compared_row_does_not_show_it(library: Any) -> None:
+    class Box:
+        limit = 99.0
+
+    class Capped(library.layers.Layer):  # type: ignore[misc, name-defined]
+        cap = 99.0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.box, self.limits = Box(), [99.0]
+
+        def call(self, x: Any) -> Any:
+            total = tf.reduce_sum(x * tf.constant([0.0, 1.0, 2.0, 3.0]), (1, 2))
+            return tf.minimum(total, min(self.cap, self.box.limit, self.limits[0]))
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return tuple(shape[:1])
+
+    x = one_hot(6)
+    x[0], x[1:] = np.eye(4)[[0] * LENGTH].T, np.eye(4)[[3] * LENGTH].T
+    given, capped = library.Input((LENGTH, 4)), Capped()
+    model = as_sequence_model(library.Model(given, capped(given)))
+
+    def of_class() -> None:
+        Capped.cap = 20.0
+
+    def of_instance() -> None:
+        capped.cap = 18.0
+
+    def of_object() -> None:
+        capped.box.limit = 16.0
+
+    def of_list() -> None:
+        capped.limits[0] = 14.0
+
+    for expected, change in ((27, None), (20, of_class), (18, of_instance), (16, of_object), (14, of_list)):
+        if change is not None:
+            change()
+        for _ in range(2):
+            np.testing.assert_array_equal(model.predict(x)["output"], [0] + [expected] * 5)
+
+
 def test_random_numbers_of_python_are_drawn_anew(library: Any) -> None:
     random = np.random.default_rng(0)
     network, _ = layer_of(library, lambda x: tf.reduce_sum(x, 2) + float(random.normal()))

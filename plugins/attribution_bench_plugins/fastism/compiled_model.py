@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.garbage import collection_paused
 from attribution_bench.models import OutputSpec
+from attribution_bench.models.settings import Settings
 from attribution_bench.timer import CLOCK, Clock
 from attribution_bench_plugins.fastism.capture.errors import CaptureError
 from attribution_bench_plugins.fastism.capture.source import Source
@@ -72,7 +73,7 @@ class CompiledModel:
     """Windows or full passes, for a saturation that fills the engine's blocks."""
     outputs: tuple[OutputSpec, ...]
     fingerprint: Hashable
-    """That of the weights; see `Source.fingerprint`."""
+    """That of the model; see `Source.fingerprint`."""
     costs: MeasuredCosts = field(default_factory=MeasuredCosts)
     """What calls took. Full passes are timed together for all plans of an entry of the plan cache."""
     due_checks: DueChecks = field(default_factory=lambda: DueChecks(0))
@@ -97,15 +98,18 @@ def compile_model(
     InvalidInputError
         A rule is given for an operation that the model does not have.
     """
+    weights, before = source.fingerprint
     try:
         graph = pool_first(split_joint_features(source.capture(length, extras, outputs)))
     except CaptureError as error:
-        return CompiledModel(None, None, Decision.full_passes(str(error)), outputs, source.fingerprint)
+        source.run_once(length, extras)
+        decision = Decision.full_passes(str(error))
+        return CompiledModel(None, None, decision, outputs, (weights, _without_own(source, before)))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
     layout = labelled(axes, len(source.model.alphabet), length)
     plan = make_plan(graph, layout, rules_for(graph, options.rules), options.specs)
     decided, due = _decided(plan, source, options), DueChecks(plan.letters)
-    return CompiledModel(plan, *decided, outputs, source.fingerprint, due_checks=due)
+    return CompiledModel(plan, *decided, outputs, (weights, _without_own(source, before)), due_checks=due)
 
 
 def narrowed(compiled: CompiledModel, wanted: Mapping[str, range], source: Source, options: Options) -> CompiledModel:
@@ -115,6 +119,11 @@ def narrowed(compiled: CompiledModel, wanted: Mapping[str, range], source: Sourc
     plan = compiled.plan.wanting(wanted)
     work, decision = _decided(plan, source, options)
     return replace(compiled, plan=plan, work=work, decision=decision, costs=compiled.costs.of_part())
+
+
+def _without_own(source: Source, before: Settings) -> Settings:
+    """Return the settings of a model before it ran, without those that it has changed itself since."""
+    return before.without(before.changed(source.settings_now()))
 
 
 def _decided(plan: Plan, source: Source, options: Options) -> tuple[Work, Decision]:

@@ -2,10 +2,10 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ from attribution_bench_plugins.fastism.planning.policy import Decision
 from attribution_bench_plugins.fastism.planning.sizes import free_memory, size_policy
 from attribution_bench_plugins.fastism.planning.wanted import wanted_positions
 from attribution_bench_plugins.standard_ism import StandardISM
+
+Raw = TypeVar("Raw", RawAttribution, RawMutagenesis)
 
 
 class Engine:
@@ -80,6 +82,9 @@ class Engine:
         DeviceError
             The device does not offer the precision of products that was chosen.
         """
+        return self._answered(request, lambda: self._attribute(request))
+
+    def _attribute(self, request: Request) -> RawAttribution:
         start, length, extras = self.options.clock(), request.one_hot.shape[2], request.extras
         known = self.cache.stored(length, extras)
         # A model that has changed may have other outputs, which the entry knows nothing of.
@@ -99,23 +104,26 @@ class Engine:
             raw = choice.on_windows(decision.predicted_speedup)
         else:
             if not captured.compiled.decision.run_windows:
-                self._warn(decision, stacklevel=5)
+                self._warn(decision, stacklevel=8)
             raw = replace(choice.by_full_passes(), metadata={"fallback": decision.reason})
         captured.costs.budget.spent += self.options.clock() - start
         return raw
 
     def predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
         """Return the predictions of listed mutations; raises as `attribute` does."""
+        return self._answered(request, lambda: self._predict_mutations(request, edits))
+
+    def _predict_mutations(self, request: Request, edits: Sequence[Edit]) -> RawMutagenesis:
         start = self.options.clock()
         entry = self._compiled(self._source(), request.one_hot.shape[2], request.extras, request.outputs)
         captured = self._captured(entry, request)
         if captured is None:
-            self._warn(entry.decision, stacklevel=5)
+            self._warn(entry.decision, stacklevel=8)
             raw = StandardISM(self.model)._predict_mutations(request, edits)
             return replace(raw, metadata={"fallback": entry.decision.reason})
         raw = ListChoice(captured, request, edits).run()
         if "fallback" in raw.metadata:
-            self._warn(captured.compiled.decision, stacklevel=5)
+            self._warn(captured.compiled.decision, stacklevel=8)
         captured.costs.budget.spent += self.options.clock() - start
         return raw
 
@@ -128,6 +136,21 @@ class Engine:
             entry = self._compiled(source, length, extras, outputs)
             compiled = self._for_selections(entry, select(target, outputs))
         return explain(compiled.plan, length, source.dtype.itemsize, compiled.decision)
+
+    def _answered(self, request: Request, answer: Callable[[], Raw]) -> Raw:
+        """Answer a request, again with a fresh plan where one of an earlier call fails the self-check.
+
+        Weights may have been written to by ways that PyTorch does not count, such as ``.data``.
+        """
+        length, extras = request.one_hot.shape[2], request.extras
+        kept = self.cache.stored(length, extras)
+        try:
+            return answer()
+        except errors.SelfCheckError:
+            if kept is None or self.cache.stored(length, extras) is not kept:
+                raise
+        self.cache.clear()
+        return answer()
 
     def _source(self) -> Source:
         """Return the model as this call finds it."""
@@ -162,7 +185,7 @@ class Engine:
 
     def _by_full_passes(self, request: Request, decision: Decision, *, warns: bool) -> RawAttribution:
         if warns:
-            self._warn(decision, stacklevel=6)
+            self._warn(decision, stacklevel=9)
         raw = StandardISM(self.model)._attribute(request)
         return replace(raw, metadata={"fallback": decision.reason})
 

@@ -55,6 +55,11 @@ class PlanCache:
             self._parts[key] = make()
         return self._parts[key]
 
+    def clear(self) -> None:
+        """Forget all entries, whose weights may have changed without a trace."""
+        self._models.clear()
+        self._parts.clear()
+
     @property
     def models(self) -> tuple[CompiledModel, ...]:
         """The compiled models that are kept, in the order in which they were stored."""

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench.models import OutputSpec, SequenceModel
+from attribution_bench.models.keras_settings import held_by
+from attribution_bench.models.settings import Settings
 from attribution_bench.models.targets import Reducer, Selection
 from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
+from attribution_bench.models.torch_settings import module_settings
 from attribution_bench.models.torch_state import change_counter, named_tensors
 from attribution_bench.request import Request
 from attribution_bench_plugins.fastism.capture.errors import CaptureError
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from attribution_bench.models.keras_model import KerasSequenceModel
 
 
+Fingerprint: TypeAlias = tuple[Hashable, Settings]
+"""That of the weights, and what else the model holds."""
 HASHED_BYTES = 2**22
 """Largest part of a weight that is hashed in one piece."""
 COMPARED_ROWS = 2
@@ -66,8 +71,26 @@ class Source(abc.ABC):
 
     @cached_property
     @abc.abstractmethod
-    def fingerprint(self) -> Hashable:
+    def weights_fingerprint(self) -> Hashable:
         """Value that differs once the model's weights change; that of the first access, as it is cached."""
+
+    @abc.abstractmethod
+    def settings_now(self) -> Settings:
+        """Return what the model's objects hold besides weights, such as slopes, activations and hooks."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What `settings_now` returned at the first access."""
+        return self.settings_now()
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Value that differs once the model changes; that of the first access."""
+        return self.weights_fingerprint, self.settings
+
+    def run_once(self, length: int, extras: tuple[NDArray[Any], ...]) -> None:
+        """Run the model itself on one row, so that it changes what its calls change."""
+        self.model.predict(*self._examples(1, length, extras))
 
     @abc.abstractmethod
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
@@ -142,9 +165,20 @@ class TorchSource(Source):
         return graph
 
     @cached_property
-    def fingerprint(self) -> Hashable:
+    def _parts(self) -> tuple[torch.nn.Module, ...]:
+        return tuple(self.module.modules())
+
+    def settings_now(self) -> Settings:
+        return module_settings(self.module.modules())
+
+    @cached_property
+    def settings(self) -> Settings:
+        return module_settings(self._parts)
+
+    @cached_property
+    def weights_fingerprint(self) -> Hashable:
         # Computed for each request: one pass over the modules takes half as long as parameters() and buffers().
-        held = [(*module._parameters.values(), *module._buffers.values()) for module in self.module.modules()]
+        held = [(*module._parameters.values(), *module._buffers.values()) for module in self._parts]
         tensors = [tensor for tensors in held for tensor in tensors if tensor is not None]
         # What a model's own calls change and `inference` puts back counts changes that are none. It has no plan anyway.
         changed = self.model.own_changes
@@ -195,8 +229,11 @@ class KerasSource(Source):
         self._compare(found, one_hot[first], tuple(extra[first] for extra in rows))
         return graph
 
+    def settings_now(self) -> Settings:
+        return held_by(self.model.model).settings
+
     @cached_property
-    def fingerprint(self) -> Hashable:
+    def weights_fingerprint(self) -> Hashable:
         weights = [self.library.array(weight) for weight in self.model.model.weights]
         arrays = [np.ascontiguousarray(weight).reshape(-1).view(np.uint8) for weight in weights]
         pieces = [array[at : at + HASHED_BYTES] for array in arrays for at in range(0, array.size, HASHED_BYTES)]

@@ -1,0 +1,37 @@
+"""What the modules of a PyTorch model hold besides weights, by which a change between two uses of it is noticed."""
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+import torch
+
+from attribution_bench.models.settings import PLAIN, Same, Settings, snapshot
+from attribution_bench.models.torch_state import change_counter
+
+ELSEWHERE = frozenset(("training", "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"))
+"""Attributes of every module that tell of its weights, of the modules in it, and of the mode that is set for a call."""
+OF_FORWARD = frozenset(
+    (
+        *("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+        *("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
+    )
+)
+UNREAD = frozenset(vars(torch.nn.Module())) - OF_FORWARD | ELSEWHERE
+"""Attributes that no forward pass reads: hooks for gradients and files, too."""
+
+
+def module_settings(modules: Iterable[torch.nn.Module]) -> Settings:
+    """Return what modules hold in attributes of Python; tensors among them by where and how often they were written."""
+    values: dict[Hashable, Hashable] = {}
+    for number, module in enumerate(modules):
+        values[number] = Same(module), type(module)
+        for name, value in vars(module).items():
+            if name in UNREAD or (name in OF_FORWARD and not value):
+                continue
+            values[number, name] = value if type(value) in PLAIN else snapshot(value, _leaf)
+    return Settings(values)
+
+
+def _leaf(value: Any) -> Hashable:
+    """Return an object by its identity, and a tensor with the count of its changes."""
+    return (Same(value), value.data_ptr(), change_counter(value)) if type(value) is torch.Tensor else Same(value)
