@@ -205,7 +205,7 @@ def _of_one_type(first: Any, second: Any, *, is_quotient: bool = False) -> tuple
         common = tf.float32
     return tuple(
         tf.cast(value, common) if tf.is_tensor(value) else tf.constant(value, common) for value in (first, second)
-    )  # type: ignore[return-value]
+    )
 
 
 def _operator(name: str, *, is_reflected: bool = False) -> Callable[[Any, Any], TensorView]:
