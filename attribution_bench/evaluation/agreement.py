@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.checked import pair
@@ -50,6 +49,8 @@ def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.flo
         Shapes that differ, or scores that are not finite.
     """
     a, b = (settled(scores) for scores in pair(a, b))
+    from scipy.stats import rankdata  # takes longer to import than the package
+
     return pearson(rankdata(a, axis=1), rankdata(b, axis=1))
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.checked import finite
@@ -63,6 +62,8 @@ def auroc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float
     positive, negative
         Scores of each, at least one.
     """
+    from scipy.stats import rankdata  # takes longer to import than the package
+
     ranks = rankdata(np.concatenate([positive, negative]))
     below = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
     return float(below / (len(positive) * len(negative)))

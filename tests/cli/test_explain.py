@@ -1,5 +1,8 @@
 """`attribution-bench explain`."""
 
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -50,3 +53,9 @@ def test_what_a_target_does_not_read_is_not_computed() -> None:
     assert "count: linear" in whole
     assert "count: linear" not in part
     assert "25 of 300" in part  # what the profile's kernel reads of the last layer
+
+
+def test_tables_of_a_terminal_wait_for_no_statistics() -> None:
+    """Importing them takes as long as all else that a quick command needs."""
+    program = "import sys, attribution_bench.reporting; assert 'scipy' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
