@@ -33,13 +33,14 @@ def store_path(place: str | os.PathLike[str]) -> Path:
         if place.startswith(scheme):
             return Path(place.removeprefix(scheme))
     try:
+        import fsspec
         import upath
     except ImportError as error:
         raise MissingDependencyError.of("upath", "remote", f"a store at {place}") from error
     try:
+        fsspec.get_filesystem_class(place.partition("://")[0])  # imports what reads such addresses
         # Lists of what is there are asked for anew each time: other processes write too.
         path = upath.UPath(place.rstrip("/"), use_listings_cache=False)
-        assert path.fs is not None
     except ImportError as error:
         raise MissingDependencyError(
             f"{place.partition('://')[0]}:// addresses need another package: {error}; install it beside the extra "
