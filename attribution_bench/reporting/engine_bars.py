@@ -60,7 +60,7 @@ def _missed_text(bar: Bar) -> str:
     of += [framework_label(bar.framework)] if bar.framework else []
     model = f"{bar.model} ({', '.join(of)})" if of else bar.model
     beside = f" beside {bar.beside}" if bar.beside else ""
-    return f"{bar.request} of {model}{beside} with {_figure(bar)} ({bar.sense} {bar.limit:g})"
+    return f"{model}, {bar.request}: {_figure(bar)}{beside} ({bar.sense} {bar.limit:g})"
 
 
 def _lines_table(bars: Iterable[Bar]) -> str:

@@ -37,13 +37,13 @@ def test_the_page_has_the_section_where_there_are_records_alone(tmp_path: Path) 
 
 def test_the_first_sentence_counts_bars_and_names_every_missed_one() -> None:
     text = page(RECORD)
-    assert "1 of 2 bars are met. Missed: a command of explain basset with 3.50 s (at most 3)." in text
+    assert "1 of 2 bars are met. Missed: explain basset, a command: 3.50 s (at most 3)." in text
     assert "| Basset | 600 | PyTorch | 20 positions | all positions | 0.50 | 0.40 to 0.75 | ≤ 1.1 |" in text
     assert "| explain basset |  |  | a command |  | 3.50 s | one round | ≤ 3 s, missed |" in text
     slow = line(figure=15.25, lowest=14.5, highest=18, sense="at least", limit=16, beside="301 *full* passes")
     text = page(RECORD, replace(RECORD, lines=(slow, RATIO)))
-    assert "2 of 4 bars are met. Missed: a command of explain basset with 3.50 s (at most 3); 20 positions of " in text
-    assert "Basset (600 letters, PyTorch) beside 301 \\*full\\* passes with 15.2 (at least 16)." in text
+    assert "2 of 4 bars are met. Missed: explain basset, a command: 3.50 s (at most 3); Basset " in text
+    assert "Basset (600 letters, PyTorch), 20 positions: 15.2 beside 301 \\*full\\* passes (at least 16)." in text
     assert "| 15.2 | 14.5 to 18.0 | ≥ 16, missed |" in text
 
 
@@ -55,7 +55,7 @@ def test_where_every_bar_is_met_it_says_so() -> None:
 @pytest.mark.parametrize(("figure", "text"), [(1.12, "1.12"), (1.104, "1.104"), (1.1004, "1.1004")])
 def test_a_missed_figure_is_not_shown_as_its_bar(figure: float, text: str) -> None:
     missed = line(figure=figure, highest=figure)
-    assert f"with {text} (at most 1.1)" in page(replace(RECORD, lines=(missed,)))
+    assert f": {text} beside all positions (at most 1.1)" in page(replace(RECORD, lines=(missed,)))
 
 
 def test_long_tables_are_summed_up_by_models_and_what_they_are_beside() -> None:
@@ -72,7 +72,7 @@ def test_long_tables_are_summed_up_by_models_and_what_they_are_beside() -> None:
     assert "| Basset | 600 | PyTorch | neighbours | 20 | 0.66 | 0.06 | 0 positions | 0.03 to 0.12 | ≥ 0.01 |" in text
     assert text.count("| Basset |") == 2
     for number in (17, 18, 19):
-        assert f"{number} positions of Basset (600 letters, PyTorch) beside all positions with" in text
+        assert f"Basset (600 letters, PyTorch), {number} positions: {shares[number]:.2f} beside all positions (" in text
     short = page(replace(RECORD, lines=tuple(lines[:LONGEST_TABLE])))
     assert short.count("| Basset |") == LONGEST_TABLE
 

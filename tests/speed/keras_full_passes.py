@@ -24,7 +24,7 @@ from rich.table import Table
 MOST_MEMORY, MOST_SECONDS = 1.2, 1.1
 LETTERS, BATCH, ROWS, ROUNDS, THREADS = 10_101, 16, 64, 3, 1
 PROCEDURE = (
-    "Full passes as standard ISM, fall-backs and self-checks run them, over `predict` of Keras, both in batches of 16 "
+    "Full passes as standard ISM, fall-backs and self-checks run them, over predict of Keras, both in batches of 16 "
     "rows on one thread. Memory is the peak of a new process beyond the loaded model, the median of the ratios of "
     "processes that take turns; seconds are those of the processor in later uses of the model, the least of three "
     "rounds over the least of three."

@@ -108,7 +108,7 @@ GRID = [
     Case("Enformer", lambda: Enformer(256), 256),
     Case("LSTM only", RecurrentOnly, 200),
     Case("SpliceAI", lambda: SpliceAI(40, crop_by_padding=False), 240),
-    Case("small", keras_small, 300, framework="keras"),
+    Case("small convolutional network", keras_small, 300, framework="keras"),
     Case("LSTM", keras_recurrent, 100, framework="keras"),
     Case("Basset", partial(keras_model, "basset", 500), 500, framework="keras"),
     Case("BPNet", partial(keras_model, "bpnet", 300), 300, framework="keras"),

@@ -28,7 +28,7 @@ from attribution_bench.models import predict
 
 SEED, THREADS = 0, 1
 PROCEDURE = (
-    "Calls in Python, the reference pass included: of `attribute` for one position, and of `predict_mutations` for "
+    "Calls in Python, the reference pass included: of attribute for one position, and of predict_mutations for "
     "one substitution at another position of each of many sequences. Seconds of the processor on one thread, over "
     "those of two full passes a sequence; medians of the ratios of rounds in which the two take turns."
 )

@@ -2,6 +2,7 @@
 
 Positional names choose some of a script's cases. ``--output reports/engine/edges`` keeps each figure in a file named
 after the script as soon as it is known; what the file holds of other cases stays, so that a script can be run in parts.
+Cases that a script has no longer go with the file, when somebody deletes it.
 """
 
 import argparse

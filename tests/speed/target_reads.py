@@ -36,7 +36,7 @@ PROCEDURE = (
 PROFILE_LENGTH, MIDDLE, MOST_OF_PROFILE = 2000, 1000, 0.35
 TARGETS: Mapping[str, Any] = {
     "the whole profile": "profile",
-    "its position 1,000": ("profile", MIDDLE),
+    "position 1,000 of the profile": ("profile", MIDDLE),
     "a function of position 1,000": ("profile", lambda profile: profile[..., MIDDLE]),
     "a function that sums 20 positions": ("profile", lambda profile: profile[:, MIDDLE - 10 : MIDDLE + 10].sum(1)),
 }
