@@ -83,6 +83,7 @@ mutants: $(VENV)/.installed-dev
 # Scripts that judge bars, each a target as well: make speed-positions ARGS="basset".
 JUDGED := never_slower positions variants one_variant first_call keras_full_passes target_reads beside_deepshap
 
+.PHONY: $(JUDGED:%=speed-%)
 speed: $(JUDGED:%=speed-%)
 
 speed-first_call speed-keras_full_passes speed-beside_deepshap: export OMP_NUM_THREADS = 1
