@@ -2,11 +2,11 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attribution_bench.benchmark import paper
 from attribution_bench.benchmark.results import Record
-from attribution_bench.environment import Machine
+from attribution_bench.environment import Commit, Machine
 from attribution_bench.reporting.comparison import paper_row_of
 from attribution_bench.reporting.labels import framework_label, share_text
 from attribution_bench.reporting.roles import fast_method, method_labels
@@ -54,11 +54,6 @@ def cores_text(machine: Machine) -> str:
 
 def facts(records: Sequence[Record]) -> list[tuple[str, str]]:
     """List what a reader needs in order to measure the same again, as (name, value); several values are all named."""
-    commits = (
-        f"{r.commit.revision[:12]}{' with uncommitted changes' * r.commit.dirty}" if r.commit else "not from a checkout"
-        for r in records
-    )
-    days = sorted(record.date[:10] for record in records)
     return [
         ("machine", _distinct(machine_text(record.machine) for record in records)),
         ("device and threads", _distinct(f"{r.device}, {r.threads} thread{'s' * (r.threads != 1)}" for r in records)),
@@ -68,10 +63,33 @@ def facts(records: Sequence[Record]) -> list[tuple[str, str]]:
         ("spread of the rounds", _spreads(records)),
         ("batch sizes tried", _sizes(timing.batch_size for record in records for timing in record.batch_sizes)),
         ("batch sizes chosen", _sizes(record.batch_size for record in records if record.status == "ok")),
-        ("versions", _versions(records)),
-        ("commit", _distinct(commits)),
-        ("measured on", days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"),
+        ("versions", versions_text(record.versions for record in records)),
+        ("commit", commits_text(record.commit for record in records)),
+        ("measured on", days_text(record.date for record in records)),
     ]
+
+
+def versions_text(versions: Iterable[Mapping[str, str]]) -> str:
+    """List packages with every version of theirs, by name."""
+    found: dict[str, set[str]] = {}
+    for installed in versions:
+        for name, version in installed.items():
+            found.setdefault(name, set()).add(version)
+    return ", ".join(f"{name} {' and '.join(sorted(found[name]))}" for name in sorted(found))
+
+
+def commits_text(commits: Iterable[Commit | None]) -> str:
+    """Name each commit once, and whether files differed from it."""
+    return _distinct(
+        f"{commit.revision[:12]}{' with uncommitted changes' * commit.dirty}" if commit else "not from a checkout"
+        for commit in commits
+    )
+
+
+def days_text(dates: Iterable[str]) -> str:
+    """Name the day of at least one date, or the first and the last day."""
+    days = sorted(date[:10] for date in dates)
+    return days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
 
 
 def checks_sentence(records: Sequence[Record]) -> str:
@@ -148,14 +166,6 @@ def _sizes(sizes: Iterable[int | None]) -> str:
     found = set(sizes)
     names = [str(size) for size in sorted(size for size in found if size is not None)]
     return ", ".join([*names, *["the method's own default"] * (None in found)]) or "none"
-
-
-def _versions(records: Sequence[Record]) -> str:
-    found: dict[str, set[str]] = {}
-    for record in records:
-        for name, version in record.versions.items():
-            found.setdefault(name, set()).add(version)
-    return ", ".join(f"{name} {' and '.join(sorted(found[name]))}" for name in sorted(found))
 
 
 def _distinct(values: Iterable[str]) -> str:

@@ -1,8 +1,9 @@
 """The engine benchmark's results folder rendered: a page and a table of every cell, from its stored JSON alone."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from attribution_bench.benchmark.bars import BarRecord, load_bars
 from attribution_bench.benchmark.engine_profile import EngineProfile, load_profiles
 from attribution_bench.benchmark.results import Record, load_records
 from attribution_bench.files import read_bounded, reading, write_whole
@@ -11,6 +12,7 @@ from attribution_bench.reporting.conditions import checks_sentence, facts, setup
 from attribution_bench.reporting.csv_text import csv_text
 from attribution_bench.reporting.digits import DIGITS
 from attribution_bench.reporting.engine import Efficiency, EngineComparison, EngineRow, Growth, compare_engine
+from attribution_bench.reporting.engine_bars import bars_section
 from attribution_bench.reporting.engine_summary import summary
 from attribution_bench.reporting.faithfulness.texts import listed
 from attribution_bench.reporting.labels import (
@@ -20,6 +22,7 @@ from attribution_bench.reporting.labels import (
     seconds_text,
     share_text,
 )
+from attribution_bench.reporting.markdown_tables import markdown_table
 from attribution_bench.reporting.terminal_tables import Column, TerminalLine, TerminalTable
 
 SCALED = (
@@ -78,7 +81,7 @@ CSV_COLUMNS = (
 
 
 def render_engine_report(folder: Path) -> list[Path]:
-    """Render the folder again from ``records/*.json`` and ``profiles/*.json``.
+    """Render the folder again from ``records/*.json``, ``profiles/*.json`` and ``edges/*.json``.
 
     Writes ``table.csv``, ``ratio.png`` and ``.svg`` where a ratio is known, and ``README.md``, which begins with them.
 
@@ -97,7 +100,8 @@ def render_engine_report(folder: Path) -> list[Path]:
     with reading(written, "is no text that can be read"):
         notes = read_bounded(written, LONGEST_NOTES).decode().strip() if written.exists() else ""
     contents: dict[str, str | bytes] = {"table.csv": _csv(comparison), **_figure_files(comparison)}
-    contents["README.md"] = _page(records, comparison, notes, FIGURE if FIGURE in contents else None)
+    figure = FIGURE if FIGURE in contents else None
+    contents["README.md"] = _page(records, comparison, load_bars(folder), notes, figure)
     return [write_whole(Path(folder) / name, content) for name, content in contents.items()]
 
 
@@ -121,7 +125,13 @@ def engine_terminal_table(records: Sequence[Record]) -> TerminalTable:
     return TerminalTable(names, tuple(lines), f"Seconds per sequence{ratio}", keys=3)
 
 
-def _page(records: Sequence[Record], comparison: EngineComparison, notes: str, figure: str | None) -> str:
+def _page(
+    records: Sequence[Record],
+    comparison: EngineComparison,
+    bars: Sequence[BarRecord],
+    notes: str,
+    figure: str | None,
+) -> str:
     methods, rows = comparison.usual, comparison.rows
     labels, fast = comparison.headings, markdown_text(comparison.label(comparison.fast, "the fast method"))
     parts = [
@@ -131,7 +141,7 @@ def _page(records: Sequence[Record], comparison: EngineComparison, notes: str, f
         markdown_text(setup_sentence(records)),
         _gpu_sentence(records),
         "## Time",
-        _table(
+        markdown_table(
             (*PLACE, "Sequences", *labels),
             ((*_place(row), str(row.sequences), *map(row.text, methods)) for row in rows),
         ),
@@ -139,13 +149,13 @@ def _page(records: Sequence[Record], comparison: EngineComparison, notes: str, f
         *(["\n".join(f"- {markdown_text(note)}" for note in comparison.notes)] if comparison.notes else []),
         *_occasional_section(comparison),
         "## Memory",
-        _table(
+        markdown_table(
             (*PLACE, "Sequences", *labels),
             ((*_place(row), str(row.sequences), *(_memory(row, method) for method in methods)) for row in rows),
         ),
         MEMORY,
     ]
-    parts += _growth_section(comparison.growths, fast)
+    parts += [*_growth_section(comparison.growths, fast), *bars_section(bars)]
     if comparison.profiles:
         profiled = " and ".join(dict.fromkeys(profile.label for profile in comparison.profiles))
         standard = comparison.label(comparison.baseline, "full passes")
@@ -192,7 +202,8 @@ def _occasional_section(comparison: EngineComparison) -> list[str]:
     ]
     against = f"Over {comparison.label(comparison.fast, 'the fast method')}"
     header = ("Method", *PLACE, "Sequences", "Seconds per sequence", against, "Memory (MiB)")
-    return ["## Other implementations and methods, on some lines", _table(header, lines), OCCASIONAL] if lines else []
+    title = "## Other implementations and methods, on some lines"
+    return [title, markdown_table(header, lines), OCCASIONAL] if lines else []
 
 
 def _gpu_sentence(records: Sequence[Record]) -> str:
@@ -232,7 +243,7 @@ def _growth_section(growths: Sequence[Growth], label: str) -> list[str]:
         if found.few_over_many is not None or found.over_linear is not None
     ]
     header = (*PLACE, "Fewest sequences", "Most sequences", "Fewest over most", "Over linear growth")
-    return [f"## How {label}'s cost grows", _table(header, lines), GROWTH] if lines else []
+    return [f"## How {label}'s cost grows", markdown_table(header, lines), GROWTH] if lines else []
 
 
 def _cold_section(profiles: Sequence[EngineProfile]) -> list[str]:
@@ -247,7 +258,7 @@ def _cold_section(profiles: Sequence[EngineProfile]) -> list[str]:
         for p in profiles
     )
     header = (*PLACE, "Positions", "Capture and plan (s)", "First run (s)", "Warm run (s)")
-    return ["## Cold and warm", _table(header, lines), COLD]
+    return ["## Cold and warm", markdown_table(header, lines), COLD]
 
 
 def _work_section(efficiencies: Sequence[Efficiency], label: str, standard: str) -> list[str]:
@@ -279,7 +290,8 @@ def _work_section(efficiencies: Sequence[Efficiency], label: str, standard: str)
     reasons = ["Where every mutation takes a full pass:", "\n".join(map(markdown_text, fallbacks))] if fallbacks else []
     factors = [max(f.factor, 1 / f.factor) for f in efficiencies if f.factor is not None]
     worst = [f"Prediction and measurement differ by a factor of at most {max(factors):.2f}."] if factors else []
-    return ["## Work against the machine's matrix product", _table(header, lines), " ".join((WORK, *worst)), *reasons]
+    title = "## Work against the machine's matrix product"
+    return [title, markdown_table(header, lines), " ".join((WORK, *worst)), *reasons]
 
 
 def _precision_section(profiles: Sequence[EngineProfile]) -> list[str]:
@@ -297,7 +309,7 @@ def _precision_section(profiles: Sequence[EngineProfile]) -> list[str]:
     )
     header = (*PLACE, "Positions", "Products", "Seconds", "Error of predictions", "Error of changes")
     table = list(lines)
-    return ["## Products of lower precision", _table(header, table), PRECISIONS] if table else []
+    return ["## Products of lower precision", markdown_table(header, table), PRECISIONS] if table else []
 
 
 def _node_section(profiles: Sequence[EngineProfile], label: str) -> list[str]:
@@ -311,7 +323,7 @@ def _node_section(profiles: Sequence[EngineProfile], label: str) -> list[str]:
         heaviest = ", ".join(f"{node.layer} {share_text(node.seconds / total)}" for node in shown)
         lines.append((*_place(of), heaviest, share_text(others / total), share_text(left / total)))
     header = (*PLACE, "Heaviest steps", "Other steps", "Between steps")
-    return [f"## Where {markdown_text(label)}'s time goes", _table(header, lines), NODES] if lines else []
+    return [f"## Where {markdown_text(label)}'s time goes", markdown_table(header, lines), NODES] if lines else []
 
 
 def _place(of: EngineRow | EngineProfile) -> tuple[str, str, str]:
@@ -329,13 +341,6 @@ def _rate(products_per_second: float, matrix: float) -> str:
 
 def _optional(value: float | None, text: Callable[[float], str]) -> str:
     return "" if value is None else text(value)
-
-
-def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rule = ["---" if name in ("Method", "Model", "Framework", "Heaviest steps") else "---:" for name in header]
-    rows = [header, *lines]
-    text = [f"| {' | '.join(map(markdown_text, row))} |" for row in rows]
-    return "\n".join([text[0], f"| {' | '.join(rule)} |", *text[1:]])
 
 
 def _csv(comparison: EngineComparison) -> str:

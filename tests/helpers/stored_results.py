@@ -8,6 +8,7 @@ import numpy as np
 
 from attribution_bench import AttributionResult, Mutation, MutationResult
 from attribution_bench.attribution import Tags
+from attribution_bench.benchmark.bars import Bar, BarRecord, Conditions, Line
 from attribution_bench.benchmark.engine_profile import EngineProfile, MeasuredProfile, NodeTime, PrecisionTime
 from attribution_bench.benchmark.logo_scores import LogoScores, MethodScores
 from attribution_bench.benchmark.results import (
@@ -148,8 +149,17 @@ def engine_folder(folder: Path) -> Path:
         of = record()
         save_record(replace(of, workload=replace(of.workload, sequences=count)), folder)
     profile().save(folder)
+    bars().save(folder / "edges" / "positions.json")
     (folder / "notes.md").write_text("What stands in the way.\n")
     return folder
+
+
+def bars() -> BarRecord:
+    """Return the record of two bars, one of which is missed."""
+    conditions = Conditions(MACHINE, 2, {"torch": "2"}, Commit("0123456789abcdef", False), "2026-01-02T03:04:05+00:00")
+    ratio = Bar("Basset", 600, "torch", "20 positions", "all positions", "ratio", 0.5, 0.4, 0.75, 7, "at most", 1.1)
+    command = Bar("explain basset", None, None, "a command", "", "seconds", 3.5, 3.5, 3.5, 1, "at most", 3.0)
+    return BarRecord("Spread positions", "Medians.", (Line(ratio, conditions), Line(command, conditions)))
 
 
 def profile() -> EngineProfile:

@@ -1,28 +1,36 @@
 """What the first call of fastISM costs beyond a second one, and how soon shell commands are done: ``make speed``.
 
-Each case runs in a process of its own, and again where it took longer than it may: the first run also fills the caches
-of Python files and of compiled kernels. Seconds are those of the processor on one thread, after the framework was
-imported and the model built. Exits with 1 where a case takes longer than it may.
+Each case runs in three processes of its own, of which the middle one counts: the first also fills the caches of Python
+files and of compiled kernels. Seconds are those of the processor on one thread, after the framework was imported and
+the model built. Exits with 1 where a case takes longer than it may.
 
 Names of models, frameworks and commands choose some of the cases: ``python tests/speed/first_call.py spliceai``,
-``... keras``, ``... explain``.
+``... keras``, ``... explain``. ``--output reports/engine/edges`` keeps a record.
 """
 
-import argparse
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 MOST_SECONDS, MOST_SECONDS_OF_LONG_MODELS, MOST_SECONDS_OF_COMMANDS = 2.5, 4.0, 3.0
+ROUNDS, THREADS = 3, 1
+MEASURE = "--measure"
+"""First argument of the processes of the cases."""
+PROCEDURE = (
+    "What a first call takes beyond a second one, after the framework was imported and the model built, and what a "
+    "shell command takes: seconds of the processor on one thread, medians over new processes, the first of which also "
+    "fills the caches of Python files and of compiled kernels."
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Case:
     """A model at a length, the positions that are asked for, and what its first call may cost."""
 
     name: str
-    framework: str
+    framework: Literal["torch", "keras"]
     length: int
     most: float = MOST_SECONDS
     positions: tuple[int, ...] | None = None
@@ -52,13 +60,13 @@ def built(case: Case) -> Any:
 
     import attribution_bench as ab
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     if case.framework == "keras":
         import tensorflow as tf
 
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+        tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     if case.name != "spliceai":
         return ab.get_model(case.name)(length=case.length, framework=case.framework)
     if case.framework == "keras":
@@ -87,7 +95,7 @@ def measure(case: Case) -> None:
 
 def calls(case: Case) -> tuple[float, float]:
     """Return the seconds of a first and of a second call in a new process."""
-    command = [sys.executable, __file__, "--measure", str(CASES.index(case))]
+    command = [sys.executable, __file__, MEASURE, str(CASES.index(case))]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     first, second = json.loads(output.splitlines()[-1])
     return first, second
@@ -101,33 +109,54 @@ def command_seconds(arguments: Sequence[str]) -> float:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def main(names: Sequence[str]) -> int:
-    """Measure the cases and commands with some of these names, or all; returns 1 where one takes longer than it may."""
-    cases = [case for case in CASES if not names or {case.name, case.framework} & set(names)]
-    commands = [arguments for arguments in COMMANDS if not names or set(arguments) & set(names)]
+def main() -> int:
+    """Measure the cases and commands with some of the names, or all; returns 1 where one takes longer than it may."""
+    # Imported here, so that the processes of the cases import nothing more than a user's.
+    from recording import over_rounds, parser, recorder
+
+    from attribution_bench.benchmark.bars import Bar
+    from attribution_bench.reporting.labels import architecture_label
+
+    asked = parser(__doc__).parse_args()
+    records = recorder(asked.output, __file__, "The first call", PROCEDURE, THREADS)
+    names = set(asked.names)
     table, missed = Table("model", "framework", "letters", "first call", "second", "difference", "at most"), []
-    for case in cases:
-        first, second = calls(case)
-        if first - second > case.most:
-            first, second = calls(case)
-        cells = (f"{value:.2f}" for value in (first, second, first - second, case.most))
+    for case in CASES:
+        if names and not {case.name, case.framework} & names:
+            continue
+        rounds = [calls(case) for _ in range(ROUNDS)]
+        model = "SpliceAI" if case.name == "spliceai" else architecture_label(case.name)
+        request = "a first call" if case.positions is None else "a first call for one position"
+        bar = Bar(
+            model, case.length, case.framework, request, "a second one", "seconds",
+            **over_rounds([first - second for first, second in rounds]), sense="at most", limit=case.most,
+        )  # fmt: skip
+        records.keep(bar)
+        medians = (statistics.median(part) for part in zip(*rounds, strict=True))
+        cells = (f"{value:.2f}" for value in (*medians, bar.figure, case.most))
         table.add_row(case.name, case.framework, f"{case.length:,}", *cells)
-        missed += [f"{case.name} ({case.framework}, {case.length:,})"] if first - second > case.most else []
+        missed += [] if bar.met else [f"{case.name} ({case.framework}, {case.length:,})"]
     Console().print(table)
     table = Table("command", "seconds", "at most")
-    for arguments in commands:
-        name, seconds = " ".join(("attribution-bench", *arguments)), command_seconds(arguments)
-        seconds = command_seconds(arguments) if seconds > MOST_SECONDS_OF_COMMANDS else seconds
-        table.add_row(name, f"{seconds:.2f}", f"{MOST_SECONDS_OF_COMMANDS}")
-        missed += [name] if seconds > MOST_SECONDS_OF_COMMANDS else []
+    for arguments in COMMANDS:
+        if names and not set(arguments) & names:
+            continue
+        name = " ".join(("attribution-bench", *arguments))
+        seconds = over_rounds([command_seconds(arguments) for _ in range(ROUNDS)])
+        bar = Bar(
+            name, None, None, "a shell command", "", "seconds", **seconds, sense="at most",
+            limit=MOST_SECONDS_OF_COMMANDS,
+        )  # fmt: skip
+        records.keep(bar)
+        table.add_row(name, f"{bar.figure:.2f}", f"{MOST_SECONDS_OF_COMMANDS}")
+        missed += [] if bar.met else [name]
     Console().print(table)
     print(f"Longer than they may: {', '.join(missed)}." if missed else "None takes longer than it may.")
     return int(bool(missed))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", help="models, frameworks and commands; all by default")
-    parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    sys.exit(main(options.names) if options.measure is None else measure(CASES[options.measure]))
+    if sys.argv[1:2] == [MEASURE]:
+        measure(CASES[int(sys.argv[2])])
+    else:
+        sys.exit(main())

@@ -4,26 +4,34 @@ Run by ``make speed``. Part one: the reference pass and the three alternatives o
 `attribute`, beside two full passes in one batch. Part two: one substitution at another position of each of many
 sequences, by `predict_mutations`, beside two full passes a sequence. Seconds are those of the processor on one thread,
 the two take turns, and ratios are medians over rounds; BPNet at 2,000 letters, the model of ChromBPNet's size, and
-SpliceAI at 10,101 letters. Exits with 1 where a ratio is above its bar.
+SpliceAI at 10,101 letters. Exits with 1 where a ratio is above its bar. Names of models, or parts of them, choose among
+them; ``--output reports/engine/edges`` keeps a record.
 """
 
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from recording import chosen, over_rounds, parser, recorder
 from rich.console import Console
 from rich.table import Table
 from variants import SpliceAI
 
 import attribution_bench as ab
+from attribution_bench.benchmark.bars import Bar
 from attribution_bench.models import predict
 
-SEED = 0
+SEED, THREADS = 0, 1
+PROCEDURE = (
+    "Calls in Python, the reference pass included: of attribute for one position, and of predict_mutations for "
+    "one substitution at another position of each of many sequences. Seconds of the processor on one thread, over "
+    "those of two full passes a sequence; medians of the ratios of rounds in which the two take turns."
+)
 BATCH_SIZE = 8
 """Sequences of a full pass: those of larger batches leave the cache."""
 
@@ -56,8 +64,8 @@ def one_hot(count: int, length: int, seed: int) -> NDArray[np.float32]:
     return np.eye(4, dtype=np.float32)[letters].transpose(0, 2, 1)
 
 
-def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[float, float, float]:
-    """Return the processor's seconds of two functions that take turns, and their ratio: medians over rounds."""
+def taking_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
+    """Return in each round the processor's seconds of two functions that take turns."""
 
     def seconds(run: Callable[[], object]) -> float:
         start = time.process_time()
@@ -66,13 +74,11 @@ def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int)
 
     for run in (ours, ours, theirs):  # the plan and its kernels are made once
         run()
-    found = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
-    one, other = (statistics.median(part) for part in zip(*found, strict=True))
-    return one, other, statistics.median(mine / full for mine, full in found)
+    return [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
 
 
-def compare(case: Case) -> list[tuple[str, float, float, float, float]]:
-    """Return for either part what it is, our seconds, those of full passes, the ratio and its bar."""
+def compare(case: Case) -> Iterator[tuple[str, list[tuple[float, float]], float]]:
+    """Yield of either part what it is, in each round our seconds and those of full passes, and its bar."""
     torch.manual_seed(SEED)
     model = ab.as_sequence_model(case.build().eval())
     method, x = ab.get_method("fastism")(model), one_hot(case.sequences, case.length, SEED)
@@ -91,27 +97,35 @@ def compare(case: Case) -> list[tuple[str, float, float, float, float]]:
 
         return run
 
-    one = ratio(
+    one = taking_turns(
         lambda: method.attribute(x[:1], positions=[case.length // 2], target="all"),
         in_full(np.concatenate([x[:1], others[:1]])),
         case.rounds,
     )
-    many = ratio(lambda: method.predict_mutations(x, variants, target="all"), in_full(np.concatenate([x, others])), 3)
-    return [
-        ("one position, three alternatives", *one, case.most),
-        (f"{case.sequences} scattered variants", *many, MOST_SCATTERED),
-    ]
+    yield "one position, three alternatives", one, case.most
+    many = taking_turns(
+        lambda: method.predict_mutations(x, variants, target="all"), in_full(np.concatenate([x, others])), 3
+    )
+    yield f"{case.sequences} scattered variants", many, MOST_SCATTERED
 
 
 def main() -> int:
-    torch.set_num_threads(1)
+    asked = parser(__doc__).parse_args()
+    records = recorder(asked.output, __file__, "One variant", PROCEDURE, THREADS)
+    torch.set_num_threads(THREADS)
     table = Table("model", "letters", "asked for", "seconds", "seconds of full passes", "ratio", "at most")
     missed = 0
     for case in CASES:
-        for what, ours, theirs, share, most in compare(case):
-            missed += share > most
-            row = (what, f"{ours:.3f}", f"{theirs:.3f}", f"{share:.2f}", f"{most:.2f}")
-            table.add_row(case.name, f"{case.length:,}", *row)
+        if not chosen(asked.names, case.name):
+            continue
+        for what, rounds, most in compare(case):
+            ratios = over_rounds([ours / theirs for ours, theirs in rounds])
+            beside = "two full passes of each sequence"
+            bar = Bar(case.name, case.length, "torch", what, beside, "ratio", **ratios, sense="at most", limit=most)
+            records.keep(bar)
+            missed += not bar.met
+            ours, theirs = (f"{statistics.median(part):.3f}" for part in zip(*rounds, strict=True))
+            table.add_row(case.name, f"{case.length:,}", what, ours, theirs, f"{bar.figure:.2f}", f"{most:.2f}")
     Console().print(table)
     print(f"{missed} ratios are above their bars.")
     return int(missed > 0)

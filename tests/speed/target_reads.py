@@ -4,7 +4,8 @@ Run by ``make speed``. Part one: every mutation of a sequence of 2,000 letters f
 an index and as functions that slice, beside the whole profile. Part two: 100 positions in the middle of 10,101 letters
 on a model of SpliceAI's size, which gives 101 positions, beside as many full passes. Seconds are those of the processor
 on one thread, the two take turns, and ratios are medians over rounds; the self-check, which first calls make, is off.
-Exits with 1 where a ratio misses its bar.
+Exits with 1 where a ratio misses its bar. Names of models, or parts of them, choose between the two; ``--output
+reports/engine/edges`` keeps a record.
 """
 
 import statistics
@@ -16,18 +17,26 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from recording import NoRecorder, Recorder, chosen, over_rounds, parser, recorder
 from rich.console import Console
 from rich.table import Table
 from variants import SpliceAI
 
 import attribution_bench as ab
+from attribution_bench.benchmark.bars import Bar
 from attribution_bench.models import predict
 
-SEED, ROUNDS = 0, 5
+SEED, ROUNDS, THREADS = 0, 5, 1
+PROCEDURE = (
+    "Every mutation of a sequence for a part of a profile, over the same for all of it; and full passes over "
+    "mutations of a model that crops its outputs to 101 positions: how many times as long they take. Seconds of the "
+    "processor on one thread, without self-checks; medians of the ratios of rounds in which the compared requests "
+    "take turns."
+)
 PROFILE_LENGTH, MIDDLE, MOST_OF_PROFILE = 2000, 1000, 0.35
 TARGETS: Mapping[str, Any] = {
     "the whole profile": "profile",
-    "its position 1,000": ("profile", MIDDLE),
+    "position 1,000 of the profile": ("profile", MIDDLE),
     "a function of position 1,000": ("profile", lambda profile: profile[..., MIDDLE]),
     "a function that sums 20 positions": ("profile", lambda profile: profile[:, MIDDLE - 10 : MIDDLE + 10].sum(1)),
 }
@@ -56,23 +65,29 @@ def taking_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[
     return found
 
 
-def parts_of_a_profile() -> list[tuple[str, float, float, float, bool]]:
-    """Return each target with its seconds, those of the whole profile, their ratio, and whether it meets its bar."""
+def parts_of_a_profile(records: Recorder | NoRecorder) -> bool:
+    """Measure the parts of BPNet's profile; returns whether every one meets its bar."""
     torch.manual_seed(SEED)
     method = ab.get_method("fastism")(ab.get_model("bpnet")(PROFILE_LENGTH).eval(), self_check=False)
     x = one_hot(1, PROFILE_LENGTH)
     runs = {name: (lambda target=target: method.attribute(x, target=target)) for name, target in TARGETS.items()}
-    whole, *parts = taking_turns(runs, ROUNDS).items()
-    rows = []
+    (beside, whole), *parts = taking_turns(runs, ROUNDS).items()
+    table, met = Table("BPNet, 2,000 letters", "seconds", "of the whole profile", "ratio", "at most"), True
     for name, seconds in parts:
-        share = statistics.median(mine / all_ for mine, all_ in zip(seconds, whole[1], strict=True))
-        row = (name, statistics.median(seconds), statistics.median(whole[1]), share, share <= MOST_OF_PROFILE)
-        rows.append(row)
-    return rows
+        ratios = over_rounds([mine / all_ for mine, all_ in zip(seconds, whole, strict=True)])
+        bar = Bar(
+            "BPNet", PROFILE_LENGTH, "torch", name, beside, "ratio", **ratios, sense="at most", limit=MOST_OF_PROFILE
+        )
+        records.keep(bar)
+        met &= bar.met
+        medians = (f"{statistics.median(part):.3f}" for part in (seconds, whole))
+        table.add_row(name, *medians, f"{bar.figure:.2f}", f"{MOST_OF_PROFILE:.2f}")
+    Console().print(table)
+    return met
 
 
-def crop_in_a_model() -> tuple[float, float, float]:
-    """Return the seconds of the mutations in the middle, those of as many full passes, and their ratio."""
+def crop_in_a_model(records: Recorder | NoRecorder) -> bool:
+    """Measure mutations in the middle of a model of SpliceAI's size; returns whether they meet their bar."""
     torch.manual_seed(SEED)
     model = ab.as_sequence_model(SpliceAI().eval())
     method, x = ab.get_method("fastism")(model, self_check=False), one_hot(BATCH_SIZE, CROPPED_LENGTH)
@@ -89,24 +104,32 @@ def crop_in_a_model() -> tuple[float, float, float]:
     found = taking_turns(runs, 3)
     passes = 1 + 3 * MUTATED
     full = [seconds / BATCH_SIZE * passes for seconds in found["full"]]
-    times = statistics.median(theirs / ours for ours, theirs in zip(found["windows"], full, strict=True))
-    return statistics.median(found["windows"]), statistics.median(full), times
+    ratios = over_rounds([theirs / ours for ours, theirs in zip(found["windows"], full, strict=True)])
+    what, beside = f"{MUTATED} positions in the middle", f"{passes} full passes"
+    bar = Bar(
+        "SpliceAI", CROPPED_LENGTH, "torch", what, beside, "ratio", **ratios, sense="at least", limit=FEWEST_TIMES
+    )
+    records.keep(bar)
+    table = Table("SpliceAI's size, 10,101 letters", "seconds", "of full passes", "times", "at least")
+    ours, theirs = statistics.median(found["windows"]), statistics.median(full)
+    table.add_row(what, f"{ours:.2f}", f"{theirs:.1f}", f"{bar.figure:.1f}", str(FEWEST_TIMES))
+    Console().print(table)
+    return bar.met
+
+
+PARTS: Mapping[str, Callable[[Recorder | NoRecorder], bool]] = {
+    "BPNet": parts_of_a_profile,
+    "SpliceAI": crop_in_a_model,
+}
 
 
 def main() -> int:
-    torch.set_num_threads(1)
-    table, missed = Table("BPNet, 2,000 letters", "seconds", "of the whole profile", "ratio", "at most"), 0
-    for name, ours, whole, share, meets in parts_of_a_profile():
-        table.add_row(name, f"{ours:.3f}", f"{whole:.3f}", f"{share:.2f}", f"{MOST_OF_PROFILE:.2f}")
-        missed += not meets
-    Console().print(table)
-    ours, full, times = crop_in_a_model()
-    missed += times < FEWEST_TIMES
-    table = Table("SpliceAI's size, 10,101 letters", "seconds", "of full passes", "times", "at least")
-    table.add_row(f"{MUTATED} positions in the middle", f"{ours:.2f}", f"{full:.1f}", f"{times:.1f}", str(FEWEST_TIMES))
-    Console().print(table)
-    print(f"{missed} ratios miss their bars.")
-    return int(missed > 0)
+    asked = parser(__doc__).parse_args()
+    records = recorder(asked.output, __file__, "A part of the outputs", PROCEDURE, THREADS)
+    torch.set_num_threads(THREADS)
+    met = [part(records) for name, part in PARTS.items() if chosen(asked.names, name)]
+    print("Every ratio meets its bar." if all(met) else "A ratio misses its bar.")
+    return int(not all(met))
 
 
 if __name__ == "__main__":
