@@ -2,7 +2,7 @@
 
 Every part is in it: the VCF file is read, alleles are checked and left-aligned, windows are cut from the genome, and
 the table and the annotated file are written. Seconds are those of the processor on one thread, and the two take turns.
-Exits with 1 where a variant costs more than 0.8 of two full passes. Names of models, or parts of them, choose among
+Exits with 1 where a variant costs more than 0.75 of two full passes. Names of models, or parts of them, choose among
 them; ``--output reports/engine/edges`` keeps a record.
 """
 
@@ -28,7 +28,7 @@ from attribution_bench.variants.job import score_vcf
 from attribution_bench.variants.score import variant_scorer
 from real_architectures import SpliceAIBlock
 
-VARIANTS, ROUNDS, MOST, THREADS = 16, 3, 0.8, 1
+VARIANTS, ROUNDS, MOST, THREADS = 16, 3, 0.75, 1
 PROCEDURE = (
     "Variants of a VCF file: all that scoring takes is in it, from reading the file to writing the table and the "
     "annotated file. Seconds of the processor on one thread, over those of two full passes a variant, in batches of "
