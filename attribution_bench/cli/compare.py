@@ -16,7 +16,7 @@ from attribution_bench.storage.places import store_path
 
 if TYPE_CHECKING:
     from attribution_bench.evaluation import Evaluation, Settings
-    from attribution_bench.jobs.distributed.cluster import Workers
+    from attribution_bench.jobs.distributed.cluster import Starting
     from attribution_bench.jobs.recipes import Recipe
     from attribution_bench.models import SequenceModel, Target
     from attribution_bench.sequences import Sequences
@@ -139,21 +139,22 @@ def compare(
     }
     # With other processes this one only looks at the model, and may be on a machine without its device.
     here = arguments if processes is None else {**arguments, "device": "cpu"}
-    evaluation = run(
-        source.open(**here),
-        given,
-        chosen,
-        known,
-        output,
-        label=source.label,
-        target=None if target is None else parse_target(target),
-        truth=truth,
-        settings=Settings(seed=seed, repeated_sequences=repeated),
-        threads=thread_count,
-        identity=f"{source.name} {source.options} {source.identity} {layout} {sequence_input}",
-        processes=processes,
-        recipe=Recipe(source, arguments, os.getcwd()),
-    )
+    with cluster.started(processes, source, str(framework)) as begun:
+        evaluation = run(
+            source.open(**here),
+            given,
+            chosen,
+            known,
+            output,
+            label=source.label,
+            target=None if target is None else parse_target(target),
+            truth=truth,
+            settings=Settings(seed=seed, repeated_sequences=repeated),
+            threads=thread_count,
+            identity=f"{source.name} {source.options} {source.identity} {layout} {sequence_input}",
+            processes=begun,
+            recipe=Recipe(source, arguments, os.getcwd()),
+        )
     raise typer.Exit(SOME_FAILED if any(method.reason for method in evaluation.methods) else 0)
 
 
@@ -195,7 +196,7 @@ def run(
     settings: "Settings",
     threads: int | None,
     identity: str,
-    processes: "Workers | None" = None,
+    processes: "Starting | None" = None,
     recipe: "Recipe | None" = None,
 ) -> "Evaluation":
     """Evaluate with a progress bar, write scores, numbers and report, and print a summary with the paths.

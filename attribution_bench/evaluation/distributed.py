@@ -25,7 +25,7 @@ from attribution_bench.evaluation.comparison import (
 )
 from attribution_bench.evaluation.finished_stages import FinishedStages
 from attribution_bench.evaluation.results import FILE, Evaluation
-from attribution_bench.jobs.distributed.cluster import Workers, connected
+from attribution_bench.jobs.distributed.cluster import Starting, Workers, connected
 from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece, never_stopped
 from attribution_bench.jobs.distributed.shards import SentModel, check_versions, environment
 from attribution_bench.jobs.distributed.shared_folder import await_file
@@ -148,7 +148,7 @@ class OpenedComparison:
 def evaluate_on_cluster(
     question: Question,
     model: SequenceModel | NamedModel,
-    workers: "Workers | Client",
+    workers: "Workers | Starting | Client",
     stages: FinishedStages,
     *,
     threads: int | None,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from attribution_bench.jobs import NamedModel, Workers
     from attribution_bench.jobs import Observer as EventObserver
+    from attribution_bench.jobs.distributed.cluster import Starting
 
 
 def evaluate(
@@ -47,7 +48,7 @@ def evaluate(
     observer: Observer | None = None,
     clock: Clock = CLOCK,
     stages: FinishedStages | None = None,
-    cluster: "Workers | Client | None" = None,
+    cluster: "Workers | Starting | Client | None" = None,
     tell: "EventObserver | None" = None,
 ) -> tuple[Evaluation, dict[str, AttributionResult]]:
     """Run methods on the same sequences, and compare what they say.

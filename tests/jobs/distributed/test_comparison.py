@@ -12,6 +12,7 @@ from attribution_bench.errors import AttributionBenchError, InvalidInputError, T
 from attribution_bench.evaluation import Evaluation, Settings, evaluate
 from attribution_bench.evaluation.finished_stages import FinishedStages
 from attribution_bench.jobs import Caution, Retry
+from attribution_bench.jobs.distributed import pace
 from attribution_bench.sequences import lambda_windows
 from faulty_jobs import Faulty
 from numpy_jobs import NumpyModel, Reversed, Weights
@@ -108,6 +109,13 @@ def test_a_comparison_that_was_interrupted_goes_on(compared):
     assert len(stages.reused) >= 2
     assert stages.kept == 6
     assert not [event for event in events if isinstance(event, Caution)]
+
+
+def test_a_method_that_takes_longer_than_the_others_is_not_taken_for_hung(compared, monkeypatch):
+    monkeypatch.setattr(pace, "LEAST_SECONDS", 0.2)
+    found, events, _ = compared({"weights": Weights, "slow": partial(Weights, pause=0.1), "reversed": Reversed})
+    assert found.method("slow").reason is None
+    assert not [event for event in events if isinstance(event, Retry)]
 
 
 def test_what_cannot_be_compared_is_told_as_in_one_process(compared, cluster):
