@@ -176,38 +176,39 @@ def attribute(
     settings["length"] = source.length
     # With other processes this one only looks at the models, and may be on a machine without their device.
     here = settings if processes is None else {**settings, "device": "cpu"}
-    models = [
-        NamedModel(one.open(**here), one.label, one.identity, Recipe(one, settings, os.getcwd())) for one in sources
-    ]
-    progress = JobProgress()
-    with progress if not json_lines else nullcontext(), stopping(lambda n: announce(stopping_text(n))) as stop:
-        try:
-            summary = attribute_to_store(
-                models,
-                source,
-                output,
-                methods=chosen,
-                target=None if wanted is None else parse_target(wanted),
-                additional_forward_args=further or None,
-                store=options.names(store, DEFAULT_CONTENTS),
-                dtype=dtype.value,
-                convention=convention,  # type: ignore[arg-type]
-                both_strands=both_strands,
-                each_model=each_model,
-                batch_size=batch_size,
-                shard_size=shard_size,
-                threads=thread_count,
-                strict=strict,
-                restart=restart,
-                observer=JsonLines() if json_lines else progress,
-                stop=stop,
-                cluster=processes,
-            )
-        except SetAsideError as error:
-            note(f"attribution-bench: {error}")
-            raise typer.Exit(SOME_SET_ASIDE) from error
-        except KeyboardInterrupt as interruption:
-            raise typer.Exit(INTERRUPTED + signal.SIGINT) from interruption
+    with cluster.started(processes, sources[0], str(framework)) as given:
+        models = [
+            NamedModel(one.open(**here), one.label, one.identity, Recipe(one, settings, os.getcwd())) for one in sources
+        ]
+        progress = JobProgress()
+        with progress if not json_lines else nullcontext(), stopping(lambda n: announce(stopping_text(n))) as stop:
+            try:
+                summary = attribute_to_store(
+                    models,
+                    source,
+                    output,
+                    methods=chosen,
+                    target=None if wanted is None else parse_target(wanted),
+                    additional_forward_args=further or None,
+                    store=options.names(store, DEFAULT_CONTENTS),
+                    dtype=dtype.value,
+                    convention=convention,  # type: ignore[arg-type]
+                    both_strands=both_strands,
+                    each_model=each_model,
+                    batch_size=batch_size,
+                    shard_size=shard_size,
+                    threads=thread_count,
+                    strict=strict,
+                    restart=restart,
+                    observer=JsonLines() if json_lines else progress,
+                    stop=stop,
+                    cluster=given,
+                )
+            except SetAsideError as error:
+                note(f"attribution-bench: {error}")
+                raise typer.Exit(SOME_SET_ASIDE) from error
+            except KeyboardInterrupt as interruption:
+                raise typer.Exit(INTERRUPTED + signal.SIGINT) from interruption
     if summary.stopped_by is not None:
         raise typer.Exit(INTERRUPTED + signal.Signals[summary.stopped_by])
     if not summary.scored:

@@ -1,5 +1,8 @@
 """Options that say which processes do a job."""
 
+import contextlib
+import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,7 +11,8 @@ from attribution_bench.cli.options import Bounds
 from attribution_bench.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from attribution_bench.jobs.distributed.cluster import Workers
+    from attribution_bench.jobs.distributed.cluster import Starting, Workers
+    from attribution_bench.models.loading import ModelSource
 
 PROCESSES = Bounds(1, 4096, what="number of processes")
 TRIES = Bounds(1, 100, what="number of tries")
@@ -64,3 +68,16 @@ def workers(
     import_distributed()
     devices = int(gpus) if gpus is not None and gpus.isdecimal() else gpus
     return Workers(number, address, devices, tries, time_limit)
+
+
+@contextlib.contextmanager
+def started(processes: "Workers | None", source: "ModelSource", framework: str) -> "Iterator[Starting | None]":
+    """Start processes, which import what a model takes, while this one opens it; they are ended after the block."""
+    if processes is None:
+        yield None
+        return
+    from attribution_bench.jobs.distributed.cluster import starting
+    from attribution_bench.jobs.recipes import Recipe
+
+    with starting(processes, Recipe(source, {"framework": framework}, os.getcwd()).prepare) as found:
+        yield found

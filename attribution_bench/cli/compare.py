@@ -1,12 +1,13 @@
 """`attribution-bench compare`: methods against each other on one's own model and sequences."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attribution_bench.cli import options
+from attribution_bench.cli import cluster, options
 from attribution_bench.cli.benchmark import parse_target
 from attribution_bench.cli.measure import INTERRUPTED
 from attribution_bench.cli.terminal import console, note, say
@@ -15,6 +16,8 @@ from attribution_bench.storage.places import store_path
 
 if TYPE_CHECKING:
     from attribution_bench.evaluation import Evaluation, Settings
+    from attribution_bench.jobs.distributed.cluster import Starting
+    from attribution_bench.jobs.recipes import Recipe
     from attribution_bench.models import SequenceModel, Target
     from attribution_bench.sequences import Sequences
     from attribution_bench.sequences.sites import Site
@@ -22,6 +25,12 @@ if TYPE_CHECKING:
 SOME_FAILED = 1
 SHORT = {"reference": "ref.", "undefined": "undef."}
 """Marks of the report as a table of the terminal has room for them."""
+TimeLimit = Annotated[
+    float | None,
+    cluster.LIMITS.option(
+        "Of one step of a method on a process, which is ended beyond it; by default there is none", metavar="SECONDS"
+    ),
+]
 
 
 def compare(
@@ -69,6 +78,11 @@ def compare(
         ),
     ] = 20,
     threads: options.Threads = None,
+    workers: cluster.Processes = None,
+    dask: cluster.Scheduler = None,
+    gpus: cluster.Gpus = None,
+    tries: cluster.Tries = 3,
+    time_limit: TimeLimit = None,
     output: Annotated[Path, typer.Option(help="Results folder.")] = Path("reports/compare"),
 ) -> None:
     """Compare attribution methods on one model: are they right, and what do they cost.
@@ -82,25 +96,32 @@ def compare(
       attribution-bench compare model.keras peaks.fa
       attribution-bench compare my_package.models:build peaks.fa --target count:0 --output comparison
       attribution-bench compare model.pt2 peaks.fa --methods fastism,deepshap --sites motifs.bed
+      attribution-bench compare model.pt2 peaks.fa --workers 4 --output comparison
       attribution-bench compare scores.zarr --output comparison
 
-    Exit codes: 0 done, 1 some methods failed (the report names them), 2 bad input, 130 interrupted, 143 stopped.
+    Exit codes: 0 done, 1 some methods failed (the report names them), 2 bad input or the cluster lost, 130 interrupted,
+    143 stopped.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.benchmark.reproduction import check_names
     from attribution_bench.environment import announce_threads
     from attribution_bench.evaluation import Settings
+    from attribution_bench.jobs.recipes import Recipe
     from attribution_bench.models.loading import model_source
     from attribution_bench.registry import list_methods, list_peers
     from attribution_bench.sequences import ALPHABETS, read_fasta
     from attribution_bench.sequences.sites import read_sites
     from attribution_bench.storage.zarr_store import is_store
 
+    processes = cluster.workers(workers, dask, gpus, tries, time_limit)
     if is_store(store_path(model)):
+        if processes is not None:
+            raise InvalidInputError("stored scores are compared in one process; leave --workers, --dask and --gpus out")
         compare_stores([store_path(model), *([] if sequences is None else [sequences])], output)
         return
     if sequences is None:
         raise InvalidInputError("give SEQUENCES to score; only a store that `attribute` wrote is compared without them")
-    thread_count = announce_threads(threads)
+    # Those of other processes are shared out once it is known how many there are.
+    thread_count = announce_threads(threads) if processes is None else threads
     if alphabet not in ALPHABETS:
         raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
     chosen = options.names(methods, tuple(list_methods()))
@@ -108,27 +129,32 @@ def compare(
     given = read_fasta(sequences, ALPHABETS[alphabet])
     known = read_sites(sites, given) if sites is not None else ()
     source = model_source(model)
-    opened = source.open(
-        length=given.length,
-        framework=str(framework),
-        device=device,
-        layout=None if layout is None else layout.value,
-        alphabet=ALPHABETS[alphabet],
-        sequence_input=options.sequence_input(sequence_input),
-    )
-    evaluation = run(
-        opened,
-        given,
-        chosen,
-        known,
-        output,
-        label=source.label,
-        target=None if target is None else parse_target(target),
-        truth=truth,
-        settings=Settings(seed=seed, repeated_sequences=repeated),
-        threads=thread_count,
-        identity=f"{source.name} {source.options} {source.identity} {layout} {sequence_input}",
-    )
+    arguments: dict[str, Any] = {
+        "length": given.length,
+        "framework": str(framework),
+        "device": device,
+        "layout": None if layout is None else layout.value,
+        "alphabet": ALPHABETS[alphabet],
+        "sequence_input": options.sequence_input(sequence_input),
+    }
+    # With other processes this one only looks at the model, and may be on a machine without its device.
+    here = arguments if processes is None else {**arguments, "device": "cpu"}
+    with cluster.started(processes, source, str(framework)) as begun:
+        evaluation = run(
+            source.open(**here),
+            given,
+            chosen,
+            known,
+            output,
+            label=source.label,
+            target=None if target is None else parse_target(target),
+            truth=truth,
+            settings=Settings(seed=seed, repeated_sequences=repeated),
+            threads=thread_count,
+            identity=f"{source.name} {source.options} {source.identity} {layout} {sequence_input}",
+            processes=begun,
+            recipe=Recipe(source, arguments, os.getcwd()),
+        )
     raise typer.Exit(SOME_FAILED if any(method.reason for method in evaluation.methods) else 0)
 
 
@@ -168,8 +194,10 @@ def run(
     target: "Target",
     truth: str | None,
     settings: "Settings",
-    threads: int,
+    threads: int | None,
     identity: str,
+    processes: "Starting | None" = None,
+    recipe: "Recipe | None" = None,
 ) -> "Evaluation":
     """Evaluate with a progress bar, write scores, numbers and report, and print a summary with the paths.
 
@@ -177,24 +205,33 @@ def run(
 
     Parameters
     ----------
+    threads
+        Of this process, or of each of the others, which share the cores where it is None.
     identity
         What tells the model from others: stages that an interrupted run finished with the same one are used.
+    processes
+        Which do the work; this one by default.
+    recipe
+        How they open the model.
     """
     from attribution_bench.cli.comparison_progress import ComparisonProgress
     from attribution_bench.environment import thread_count
     from attribution_bench.evaluation import evaluate, save_evaluation
     from attribution_bench.evaluation.finished_stages import FinishedStages
+    from attribution_bench.jobs.job import NamedModel
     from attribution_bench.registry import get_method
 
     classes = {name: get_method(name) for name in methods}
     if truth is None:
         truth = next((name for name, method in classes.items() if method.tags.full_passes), None)
     stages = FinishedStages(output, identity)
+    # Where other processes do the work, this one has little to do.
+    here = threads if threads and processes is None else 1
     note(f"comparing {', '.join(methods)} on {sequences.source}: {label}")
     try:
-        with ComparisonProgress() as progress, thread_count(model.framework, threads):
+        with ComparisonProgress() as progress, thread_count(model.framework, here):
             evaluation, results = evaluate(
-                model,
+                NamedModel(model, label, identity, recipe),
                 sequences,
                 classes,
                 label=label,
@@ -205,6 +242,8 @@ def run(
                 threads=threads,
                 observer=progress,
                 stages=stages,
+                cluster=processes,
+                tell=progress.told,
             )
         if stages.reused:
             note(f"used from the run that was interrupted: {'; '.join(stages.reused)}")

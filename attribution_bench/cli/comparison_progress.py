@@ -5,6 +5,8 @@ from rich.progress import TextColumn, TimeElapsedColumn
 
 from attribution_bench.cli import terminal
 from attribution_bench.cli.bar import Bar
+from attribution_bench.cli.job_progress import cluster_line
+from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
 
 
 class ComparisonProgress(Bar):
@@ -20,3 +22,12 @@ class ComparisonProgress(Bar):
             self._bar.update(self._task, completed=done, total=total, description=terminal.printable(text))
         else:
             self._line(f"step {done + 1} of {total}: {text}")
+
+    def told(self, event: Event) -> None:
+        """Print what a cluster tells."""
+        if isinstance(event, Cluster):
+            self._line(cluster_line(event))
+        elif isinstance(event, Retry):
+            self._line(f"{event.work} is tried again: {event.error}")
+        elif isinstance(event, Caution):
+            self._line(f"caution: {event.text}")

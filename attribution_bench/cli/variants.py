@@ -17,7 +17,7 @@ from attribution_bench.errors import InvalidInputError, SetAsideError
 
 if TYPE_CHECKING:
     from attribution_bench.cli.variant_progress import JsonProgress, LineProgress
-    from attribution_bench.jobs.distributed.cluster import Workers
+    from attribution_bench.jobs.distributed.cluster import Starting
     from attribution_bench.jobs.job import NamedModel
     from attribution_bench.models.loading import ModelSource
     from attribution_bench.variants import Effects
@@ -228,51 +228,52 @@ def variants(
     arguments["length"] = window
     # With other processes this one only looks at the models, and may be on a machine without their device.
     here = arguments if processes is None else {**arguments, "device": "cpu"}
-    named = [
-        NamedModel(source.open(**here), source.label, source.identity, Recipe(source, arguments, os.getcwd()))
-        for source in sources
-    ]
-    models = [one.model for one in named]
-    choices = ScoringOptions(
-        length=window,
-        effects=chosen,
-        strand="+" if strand is None else strand.value,
-        genes=Genes(genes) if genes is not None else None if strand else sources[0].default_genes(opened_genome),
-        share_within=window // SHARED_PART if share_windows else 0,
-        overhang=overhang.value,
-        largest_unknown_share=max_unknown,
-        batch_size=batch_size,
-        additional_forward_args=further_inputs(inputs, opened_genome),
-        each_model=each_model,
-    )
-    progress: JsonProgress | LineProgress = JsonProgress() if json_lines else LineProgress()
-    with thread_count(models[0].framework, thread_number), told(progress.caution) as tell, progress:
-        scorer = variant_scorer(models, opened_genome, choices)
-        for text in scorer.cautions:
-            tell(text)
-        run = partial(
-            score_vcf,
-            scorer,
-            vcf,
-            output,
-            annotated=annotated,
-            chromosome=chromosome,
-            restart=restart,
-            fatal=tuple(VariantReason) if strict else (VariantReason.REF_MISMATCH,) if fail_on_mismatch else (),
+    with cluster.started(processes, sources[0], str(framework)) as given:
+        named = [
+            NamedModel(source.open(**here), source.label, source.identity, Recipe(source, arguments, os.getcwd()))
+            for source in sources
+        ]
+        models = [one.model for one in named]
+        choices = ScoringOptions(
+            length=window,
+            effects=chosen,
+            strand="+" if strand is None else strand.value,
+            genes=Genes(genes) if genes is not None else None if strand else sources[0].default_genes(opened_genome),
+            share_within=window // SHARED_PART if share_windows else 0,
+            overhang=overhang.value,
+            largest_unknown_share=max_unknown,
+            batch_size=batch_size,
+            additional_forward_args=further_inputs(inputs, opened_genome),
+            each_model=each_model,
         )
-        files = {"models": [{"label": one.label, "file_sha256": one.identity} for one in sources]}
-        try:
-            if processes is None:
-                settings = {**files, **identity_of(scorer), "threads": thread_number}
-                summary = run(settings=settings, progress=progress.update)
-            else:
-                summary = on_cluster(run, scorer, named, output, files, processes, known_threads, progress)
-        except SetAsideError as error:
-            note(f"attribution-bench: {error}")
-            raise typer.Exit(SOME_SET_ASIDE) from error
-        except KeyboardInterrupt:
-            note(f"interrupted: {output}.partial is kept; the same command goes on")
-            raise typer.Exit(INTERRUPTED) from None
+        progress: JsonProgress | LineProgress = JsonProgress() if json_lines else LineProgress()
+        with thread_count(models[0].framework, thread_number), told(progress.caution) as tell, progress:
+            scorer = variant_scorer(models, opened_genome, choices)
+            for text in scorer.cautions:
+                tell(text)
+            run = partial(
+                score_vcf,
+                scorer,
+                vcf,
+                output,
+                annotated=annotated,
+                chromosome=chromosome,
+                restart=restart,
+                fatal=tuple(VariantReason) if strict else (VariantReason.REF_MISMATCH,) if fail_on_mismatch else (),
+            )
+            files = {"models": [{"label": one.label, "file_sha256": one.identity} for one in sources]}
+            try:
+                if given is None:
+                    settings = {**files, **identity_of(scorer), "threads": thread_number}
+                    summary = run(settings=settings, progress=progress.update)
+                else:
+                    summary = on_cluster(run, scorer, named, output, files, given, known_threads, progress)
+            except SetAsideError as error:
+                note(f"attribution-bench: {error}")
+                raise typer.Exit(SOME_SET_ASIDE) from error
+            except KeyboardInterrupt:
+                note(f"interrupted: {output}.partial is kept; the same command goes on")
+                raise typer.Exit(INTERRUPTED) from None
     progress.end(summary, [output] if annotated is None else [output, annotated])
     if summary.total and not summary.scored:
         raise typer.Exit(NOTHING_SCORED)
@@ -286,7 +287,7 @@ def on_cluster(
     models: "Sequence[NamedModel]",
     output: Path,
     files: dict[str, Any],
-    processes: "Workers",
+    processes: "Starting",
     threads: int | None,
     progress: "JsonProgress | LineProgress",
 ) -> "Summary":

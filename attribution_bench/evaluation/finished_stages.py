@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class FinishedStages:
         """Stages of an earlier run that were used, in words."""
         self.kept = 0
         """Stages that are in the folder now."""
-        self._model = model
+        self.model = model
         self._facts: Mapping[str, Any] = {}
         self._predictions = np.zeros(0)
 
@@ -61,7 +61,11 @@ class FinishedStages:
         OutputError
             The folder of the results cannot be written, which is better known before hours of work.
         """
-        self._facts, self._predictions = {**facts, "model": self._model}, predictions
+        self._facts, self._predictions = {**facts, "model": self.model}, predictions
+        self.check_writable()
+
+    def check_writable(self) -> None:
+        """Raise OutputError where the folder of the results cannot be written."""
         if self.folder is not None:
             there = next(path for path in self.folder.absolute().parents if path.exists())
             if not (there.is_dir() and os.access(there, os.W_OK)):
@@ -69,11 +73,11 @@ class FinishedStages:
 
     def scores(self, name: str, method: Attribution, compute: Callable[[], ScoredMethod]) -> ScoredMethod:
         """Return the scores of a method that is bound to the model, known by a name in the comparison."""
-        digest = self._digest("scores", name, method)
+        digest, file = self._digest("scores", name, method), self.scores_file(name, method)
         stored = self._read(digest)
-        if stored is not None and self.folder is not None:
+        if stored is not None and file is not None:
             try:
-                result = AttributionResult.load(self.folder / f"{digest}.npz")
+                result = AttributionResult.load(file)
                 noise = np.array(stored["noise"], dtype=np.float64).reshape(self._predictions.shape)
                 cautions = tuple(map(str, stored["cautions"]))
                 found = ScoredMethod(method, result, float(stored["seconds"]), cautions, noise)
@@ -83,15 +87,40 @@ class FinishedStages:
                 self._reuse(f"{name}: scores")
                 return found
         computed = compute()
-        if self.folder is not None:
-            computed.result.save(self.folder / f"{digest}.npz")
+        if file is not None:
+            computed.result.save(file)
             facts = {"seconds": computed.seconds, "cautions": computed.cautions, "noise": computed.noise.tolist()}
             self._write(digest, facts)
         return computed
 
-    def values(self, stage: str, name: str, scored: ScoredMethod, compute: Callable[[], Values]) -> Values:
-        """Return the values of another stage, which depend on the scores of the method of a name."""
-        digest = self._digest(stage, name, scored.method, hashlib.sha256(scored.result.scores.tobytes()).hexdigest())
+    def scores_file(self, name: str, method: Attribution) -> Path | None:
+        """Return the file of the scores of a method that is bound to the model; None where stages are not kept."""
+        return None if self.folder is None else self.folder / f"{self._digest('scores', name, method)}.npz"
+
+    def values(
+        self,
+        stage: str,
+        name: str,
+        method: Attribution,
+        compute: Callable[[], Values],
+        depends: Sequence[Any] = (),
+    ) -> Values:
+        """Return the values of another stage of a method.
+
+        Parameters
+        ----------
+        stage
+            What the stage is, in words.
+        name
+            Of the method in the comparison.
+        method
+            The method, bound to the model.
+        compute
+            Called where the stage is not kept.
+        depends
+            What it depends on beyond the comparison and the method: JSON-able facts.
+        """
+        digest = self._digest(stage, name, method, depends)
         stored = self._read(digest)
         if stored is not None:
             try:
@@ -119,9 +148,9 @@ class FinishedStages:
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
 
-    def _digest(self, stage: str, name: str, method: Attribution, scores: str = "") -> str:
+    def _digest(self, stage: str, name: str, method: Attribution, depends: Sequence[Any] = ()) -> str:
         kind = type(method)
-        own = [stage, scores, name, kind.__module__, kind.__qualname__, method.options]
+        own = [stage, depends, name, kind.__module__, kind.__qualname__, method.options]
         text = json.dumps([self._facts, own], sort_keys=True, default=repr)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -119,6 +119,8 @@ class Evaluation:
     """Every pair of methods that have scores, each once."""
     readable: Readable | None = None
     """None without an exact method that keeps predictions, and in evaluations that were stored before it was known."""
+    processes: Positive = 1
+    """Processes that did the stages, each with its threads; methods were timed while the others worked."""
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``evaluation.json`` into a folder, whole or not at all; returns its path.

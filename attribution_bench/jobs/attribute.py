@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attribution_bench.conventions import Convention, check_convention
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.jobs.contents import DEFAULT_CONTENTS
-from attribution_bench.jobs.distributed.cluster import Workers, connected
+from attribution_bench.jobs.distributed.cluster import Starting, Workers, connected
 from attribution_bench.jobs.events import Observer, Summary
 from attribution_bench.jobs.further_inputs import checked_rows, read_further_inputs
 from attribution_bench.jobs.interruption import Stop, never
@@ -51,7 +51,7 @@ def attribute_to_store(
     restart: bool = False,
     observer: Observer | None = None,
     stop: Stop = never,
-    cluster: "Workers | Client | None" = None,
+    cluster: "Workers | Starting | Client | None" = None,
 ) -> Summary:
     """Score sequences shard by shard into a store, or go on with what an earlier call began there.
 

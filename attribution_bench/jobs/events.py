@@ -1,5 +1,6 @@
 """Events: what a running job tells whoever watches it."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,3 +143,9 @@ class Summary:
 
 Event: TypeAlias = Started | Working | ShardDone | Caution | Cluster | Retry | ShardFailed | Summary
 Observer: TypeAlias = Callable[[Event], None]
+
+
+def warn_of_cautions(event: Event) -> None:
+    """Warn of what an observer would be told to be careful of."""
+    if isinstance(event, Caution):
+        warnings.warn(event.text, event.category, stacklevel=2)

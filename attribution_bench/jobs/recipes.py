@@ -22,6 +22,13 @@ class Recipe:
 
     def open(self) -> SequenceModel:
         """Open the model; raises as `ModelSource.open`."""
-        there = contextlib.chdir(self.folder) if os.path.isdir(self.folder) else contextlib.nullcontext()
-        with there:
+        with self._there():
             return self.source.open(**self.settings)
+
+    def prepare(self) -> None:
+        """Import what opening takes, as far as that is known beforehand; raises as `ModelSource.prepare`."""
+        with self._there():
+            self.source.prepare(self.settings["framework"])
+
+    def _there(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.chdir(self.folder) if os.path.isdir(self.folder) else contextlib.nullcontext()

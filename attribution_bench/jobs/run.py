@@ -1,7 +1,6 @@
 """Running a job: shard after shard from a source into a store, from wherever an earlier run stopped."""
 
 import signal
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from attribution_bench.jobs.events import (
     ShardFailed,
     Started,
     Summary,
+    warn_of_cautions,
 )
 from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job, assumptions, checked_shards, manifest_of
@@ -76,7 +76,7 @@ def run(
     AttributionBenchError
         Memory is too small for one sequence.
     """
-    tell: Observer = observer or _warn_of_cautions
+    tell: Observer = observer or warn_of_cautions
     shards = checked_shards(job)
     found = survey(job.source, shards)
     if strict and found.set_aside:
@@ -244,12 +244,6 @@ class _Run:
 
     def _records_of(self, records: Sequence[ShardRecord]) -> int:
         return sum(len(self.shards[record.shard]) for record in records)
-
-
-def _warn_of_cautions(event: Event) -> None:
-    """Warn of what an observer would be told to be careful of."""
-    if isinstance(event, Caution):
-        warnings.warn(event.text, event.category, stacklevel=2)
 
 
 def _check_folder(path: Path) -> None:

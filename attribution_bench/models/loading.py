@@ -161,6 +161,23 @@ class ModelSource:
             given |= {name: value for name, value in known.items() if given.get(name) is None}
         return as_sequence_model(model, **given)
 
+    def prepare(self, framework: str) -> None:
+        """Import what `open` imports, as far as that is known beforehand: the framework, or the callable's module.
+
+        Raises
+        ------
+        ModelError
+            The module cannot be imported.
+        ImportError
+            The framework is not installed.
+        """
+        if self.kind == "callable":
+            _imported(self.name)
+        elif self.kind == "file":
+            importlib.import_module("torch" if self.name.endswith(EXPORTED) else "keras")
+        elif self.kind == "built-in":
+            importlib.import_module(str(dict(self.options).get("framework", framework)))
+
     def _build(self, length: int | None, framework: str) -> Any:
         options: dict[str, Any] = {"framework": framework, **dict(self.options)}
         if length is not None:

@@ -30,7 +30,7 @@ class Stopped:
     """Scoring that counts its calls, and stops the process by a signal at the method of a name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        module: Any = importlib.import_module("attribution_bench.evaluation.evaluate")
+        module: Any = importlib.import_module("attribution_bench.evaluation.comparison")
         working: Callable[..., Any] = module.score
         self.scored: list[str] = []
         self.at, self.signal = "", signal.SIGINT

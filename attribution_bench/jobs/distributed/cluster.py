@@ -5,7 +5,8 @@ import logging
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -96,8 +97,47 @@ class Cluster:
         return link
 
 
+@dataclass(frozen=True)
+class Starting:
+    """Processes that start while this one does something else; see `starting`."""
+
+    cluster: Future[Cluster]
+
+
 @contextlib.contextmanager
-def connected(workers: "Workers | Client") -> Iterator[Cluster]:
+def starting(workers: Workers, prepare: Callable[[], None]) -> Iterator[Starting]:
+    """Start processes, or connect to those that run, while the block goes on; they are ended, or left, after it.
+
+    Parameters
+    ----------
+    workers
+        The processes.
+    prepare
+        Called in each that is started, before there is a job. What goes wrong then is told when the job is opened.
+
+    Raises
+    ------
+    MissingDependencyError
+        Dask is not installed.
+    """
+    # Not in the thread, beside which this one imports other libraries.
+    import_distributed()
+    # The pool, which is left first, waits for its thread.
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        yield Starting(pool.submit(_prepared, stack, workers, prepare))
+
+
+def _prepared(stack: contextlib.ExitStack, workers: Workers, prepare: Callable[[], None]) -> Cluster:
+    cluster = stack.enter_context(connected(workers))
+    if cluster.is_local:
+        distributed = import_distributed()
+        for worker in cluster.client.nthreads():
+            distributed.fire_and_forget(cluster.client.submit(prepare, workers=[worker], pure=False))
+    return cluster
+
+
+@contextlib.contextmanager
+def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
     """Start the processes, or connect to those that run; they are ended, or left, afterwards.
 
     Raises
@@ -109,6 +149,9 @@ def connected(workers: "Workers | Client") -> Iterator[Cluster]:
     DeviceError
         The machine has not as many GPUs.
     """
+    if isinstance(workers, Starting):
+        yield workers.cluster.result()
+        return
     distributed = import_distributed()
     if isinstance(workers, distributed.Client):
         yield Cluster(workers, workers.scheduler.address, _fewest_threads(workers), False, Workers(1).tries, None)

@@ -102,6 +102,8 @@ class Dispatch:
         Told of tries that failed, and of workers that are given no more.
     stop
         Asked whether to stop while there are no workers yet.
+    alike
+        Whether pieces take about as long as each other, so that one that takes many times as long is taken for hung.
     """
 
     def __init__(
@@ -111,12 +113,14 @@ class Dispatch:
         environment: Mapping[str, str],
         tell: Callable[[Event], None],
         stop: Stop = never,
+        *,
+        alike: bool = True,
     ) -> None:
         self._cluster, self._client, self._tell, self._stop = cluster, cluster.client, tell, stop
         self._name = f"attribution-bench-{uuid.uuid4().hex[:12]}"
         self._job = WorkerJob(_pickled(parcel), environment, cluster.is_local)
-        self._pace = Pace(cluster.time_limit)
-        self._broadcast = cluster.time_limit is not None
+        self._pace = Pace(cluster.time_limit, alike)
+        self._broadcast = cluster.time_limit is not None or not alike
         self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self._in_a_row: dict[str, set[str]] = {}
         self._excluded: set[str] = set()

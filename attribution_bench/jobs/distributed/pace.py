@@ -16,15 +16,18 @@ class Pace:
 
     fixed: float | None = None
     """Seconds, whatever pieces take; None to measure."""
+    alike: bool = True
+    """Whether pieces take about as long as each other; of others nothing is measured."""
     _seconds: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def note(self, seconds: float) -> None:
         """Take in what a piece took."""
-        self._seconds.append(seconds)
+        if self.alike:
+            self._seconds.append(seconds)
 
     @property
     def limit(self) -> float | None:
-        """Seconds of a piece; None while none is done."""
+        """Seconds of a piece; None while nothing is known of it."""
         if self.fixed is not None:
             return self.fixed
         return max(LEAST_SECONDS, TIMES * median(self._seconds)) if self._seconds else None

@@ -52,7 +52,7 @@ def missing(evaluation: Evaluation) -> str:
         for method in evaluation.methods
         if method.reason is not None
     ]
-    lines += [f'<p class="note">{text(note)}</p>' for note in summary.undefined_notes(evaluation)]
+    lines += [f'<p class="note">{text(note)}</p>' for note in summary.notes(evaluation)]
     return "".join(lines)
 
 

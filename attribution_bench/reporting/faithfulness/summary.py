@@ -67,9 +67,18 @@ def marks_text(evaluation: Evaluation) -> str:
     return " ".join(filter(None, (f"{said}." if said else "", intervals)))
 
 
+def notes(evaluation: Evaluation) -> list[str]:
+    """Return what a reader of the table should know, a line each."""
+    timed = (
+        f"Methods were timed while other processes worked beside them, {evaluation.processes} in all; "
+        "seconds are those of a busy machine."
+    )
+    return [timed] * (evaluation.processes > 1) + undefined_notes(evaluation)
+
+
 def undefined_notes(evaluation: Evaluation) -> list[str]:
     """Return a line a metric that is undefined somewhere: where that is, and in how many sequences of each method."""
-    notes = []
+    said = []
     for metric in known_metrics(evaluation):
         missing: dict[tuple[int, int], list[str]] = {}
         for method in scored(evaluation):
@@ -79,10 +88,10 @@ def undefined_notes(evaluation: Evaluation) -> list[str]:
         if missing:
             counted_of = (f"{listed(labels)} in {some} of {asked}" for (some, asked), labels in missing.items())
             where = "; ".join(f"{text} sequences" for text in counted_of)
-            notes.append(f"{metric.label} is undefined where {metric.undefined}: {where}.")
+            said.append(f"{metric.label} is undefined where {metric.undefined}: {where}.")
         elif metric.group == "recovery" and not read_sites(evaluation):
-            notes.append(f"{metric.label} is undefined: the target reads no known site.")
-    return notes
+            said.append(f"{metric.label} is undefined: the target reads no known site.")
+    return said
 
 
 def setting(evaluation: Evaluation) -> str:
@@ -99,11 +108,12 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     settings = (f"{name.replace('_', ' ')} {value}" for name, value in sorted(evaluation.settings.items()))
     versions = (f"{name} {version}" for name, version in sorted(evaluation.versions.items()))
     threads = counted(evaluation.threads, "thread")
+    processes = f" in each of {evaluation.processes} processes" if evaluation.processes > 1 else ""
     return [
         ("model", f"{evaluation.model} ({framework_label(evaluation.framework)})"),
         ("target", evaluation.target),
         ("sequences", evaluation.sequence_source),
-        ("machine", f"{evaluation.machine}; {evaluation.device}, {threads}"),
+        ("machine", f"{evaluation.machine}; {evaluation.device}, {threads}{processes}"),
         ("settings", ", ".join(settings)),
         ("versions", ", ".join(versions)),
         ("compared on", evaluation.date),
@@ -131,7 +141,7 @@ def markdown_summary(evaluation: Evaluation, table_1: Comparison | None, files: 
     if "plane.png" in files:
         parts += ["## Speed and faithfulness", "![Seconds per 100 sequences against faithfulness](plane.png)"]
     parts += ["## Metrics", _metric_table(evaluation), marks_text(evaluation)]
-    parts.append("\n".join(f"- {markdown_text(note)}" for note in undefined_notes(evaluation)))
+    parts.append("\n".join(f"- {markdown_text(note)}" for note in notes(evaluation)))
     parts.append("\n".join(_definition(metric) for metric in known_metrics(evaluation)))
     if "agreement.png" in files:
         parts += ["## Agreement between methods", "![Mean agreement of every pair of methods](agreement.png)"]

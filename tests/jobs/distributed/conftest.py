@@ -1,5 +1,7 @@
 """Clusters that the tests of a session share."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +9,9 @@ import dask
 import pytest
 from distributed import LocalCluster
 
-from attribution_bench.jobs.distributed.cluster import Cluster, Workers, connected
+from attribution_bench.jobs.distributed.cluster import Cluster, Workers, connected, starting
+from attribution_bench.jobs.recipes import Recipe
+from attribution_bench.models.loading import model_source
 
 SET_BY_WORKERS = (
     "OMP_NUM_THREADS",
@@ -21,9 +25,17 @@ SET_BY_WORKERS = (
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Two processes."""
-    with connected(Workers(2)) as connection:
+    """Two processes, which were started while this one might have done something else."""
+    recipe = Recipe(model_source("numpy_jobs:NumpyModel"), {"framework": "numpy"}, os.getcwd())
+    with starting(Workers(2), recipe.prepare) as begun, connected(begun) as connection:
+        for worker in connection.client.nthreads():
+            # It comes after what the process was to prepare.
+            assert connection.client.submit(is_imported, "numpy_jobs", workers=[worker], pure=False).result()
         yield connection
+
+
+def is_imported(module: str) -> bool:
+    return module in sys.modules
 
 
 @pytest.fixture

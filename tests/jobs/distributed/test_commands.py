@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,11 +200,47 @@ def test_a_block_that_always_fails_is_set_aside_and_tried_again(folder, threaded
     assert (folder / "effects.tsv").read_bytes() == (folder / "whole.tsv").read_bytes()
 
 
+def test_compare_gives_the_same_files(command, folder, threaded_cluster):
+    names = [f"peak_{index}" for index in range(5)]
+    letters = (folder / "genome.fa").read_text().splitlines()[1]
+    (folder / "peaks.fa").write_text(
+        "".join(f">{name}\n{letters[i * 20 : i * 20 + 20]}\n" for i, name in enumerate(names))
+    )
+    (folder / "sites.bed").write_text("peak_1\t3\t9\tmotif\npeak_3\t0\t5\tmotif\t-1\n")
+    given = ["compare", "small_model_on_a_cluster:build", "peaks.fa", "--target", 1, "--sites", "sites.bed"]
+    given += ["--methods", "gradient_x_input,deepshap,standard_ism", "--repeated", 2, "--threads", 1, "--output"]
+    code, _, err = command(*given, "one")
+    assert code == 0, err
+    code, _, err = command(*given, "cluster", "--dask", threaded_cluster.scheduler_address)
+    assert code == 0, err
+    assert "1 process of 1 thread" in err
+    assert "standard_ism: further runs" in err
+    assert not (folder / "cluster" / "unfinished").exists()
+    files = {path.relative_to(folder / "one") for path in (folder / "one").rglob("*")}
+    assert {path.relative_to(folder / "cluster") for path in (folder / "cluster").rglob("*")} == files
+    for name in ("gradient_x_input", "deepshap", "standard_ism"):
+        stored = [(folder / output / "scores" / f"{name}.npz").read_bytes() for output in ("one", "cluster")]
+        assert stored[0] == stored[1]
+    assert untimed(folder / "cluster") == untimed(folder / "one")
+
+
+def untimed(results: Path) -> dict[str, Any]:
+    """Return what a comparison stored, without what is timed."""
+    stored = json.loads((results / "evaluation.json").read_text())
+    assert stored.pop("date")
+    for method in stored["methods"]:
+        assert method.pop("seconds_per_100_sequences") > 0
+    return stored
+
+
 def test_without_dask_an_option_names_the_extra(command, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    for name, file, option in (("attribute", "peaks.bed", "--workers=2"), ("variants", "variants.vcf", "--gpus=all")):
-        given = [name, "small_model_on_a_cluster:build", file, "--genome", "genome.fa", "--output", "output", option]
-        code, _, err = command(*given)
+    for name, file, *further in (
+        ("attribute", "peaks.bed", "--workers=2", "--genome", "genome.fa"),
+        ("variants", "variants.vcf", "--gpus=all", "--genome", "genome.fa"),
+        ("compare", "genome.fa", "--workers=2"),
+    ):
+        code, _, err = command(name, "small_model_on_a_cluster:build", file, "--output", "output", *further)
         assert code == 2
         assert "needs the package 'distributed'" in err
         assert "pip install '.[dask]'" in err

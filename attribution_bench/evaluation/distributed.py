@@ -1,0 +1,269 @@
+"""A comparison on the workers of a cluster: a stage of a method is a piece of work, which a worker keeps in a file."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attribution_bench.attribution import AttributionResult
+from attribution_bench.environment import library_versions, thread_count
+from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
+from attribution_bench.evaluation.comparison import (
+    FURTHER,
+    OF_MODEL,
+    PREDICTIONS,
+    SCORES,
+    STAGES,
+    Comparison,
+    Observer,
+    Question,
+    Steps,
+    check_scored,
+)
+from attribution_bench.evaluation.finished_stages import FinishedStages
+from attribution_bench.evaluation.results import FILE, Evaluation
+from attribution_bench.jobs.distributed.cluster import Starting, Workers, connected
+from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece, never_stopped
+from attribution_bench.jobs.distributed.shards import SentModel, check_versions, environment
+from attribution_bench.jobs.distributed.shared_folder import await_file
+from attribution_bench.jobs.events import Cluster, warn_of_cautions
+from attribution_bench.jobs.events import Observer as EventObserver
+from attribution_bench.jobs.job import NamedModel
+from attribution_bench.models import SequenceModel
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+class Step(StrEnum):
+    """What a piece of work does."""
+
+    PREDICTIONS = PREDICTIONS
+    SCORES = SCORES
+    FURTHER = FURTHER
+    OF_MODEL = OF_MODEL
+    EVALUATION = "what all stages come to"
+
+
+@dataclass(frozen=True)
+class StageOrder:
+    """A piece of work."""
+
+    step: Step
+    machine: str
+    """Name of the processor of the worker that came first, so that every worker knows a stage by the same facts."""
+    method: str = ""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Method without scores -> why."""
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What is told of a piece of work; what it found is in files."""
+
+    reason: str = ""
+    """Why the method has no scores."""
+    reused: bool = False
+    """Whether the stage was there already."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Method -> file of its scores; of the last piece."""
+
+
+@dataclass(frozen=True)
+class ComparisonParcel:
+    """A comparison as it travels to a worker."""
+
+    question: Question
+    model: SentModel
+    results: Path
+    """Folder whose stages all processes share."""
+    identity: str
+    """See `FinishedStages`."""
+    versions: Mapping[str, str]
+
+    def open(self) -> "OpenedComparison":
+        """Open the model, and predict what every method needs.
+
+        Raises
+        ------
+        InvalidInputError
+            Libraries or weights are others, or the target is no scalar.
+        """
+        check_versions(self.versions)
+        return OpenedComparison(self, self.model.open().model)
+
+
+class OpenedComparison:
+    """A comparison as it is open on a worker."""
+
+    def __init__(self, parcel: ComparisonParcel, model: SequenceModel) -> None:
+        self._question, self._framework = parcel.question, model.framework
+        self._stages = FinishedStages(parcel.results, parcel.identity)
+        with thread_count(self._framework, self._question.threads):
+            self._comparison = Comparison(self._question, model, self._stages)
+
+    def facts(self) -> str:
+        """Return the name of the processor."""
+        return self._comparison.machine
+
+    def do(self, order: StageOrder) -> StageRecord:
+        """Do a stage; raises what goes wrong, but for an error of the suite's own while a method runs."""
+        self._comparison.begin(order.machine)
+        before = len(self._stages.reused)
+        with thread_count(self._framework, self._question.threads):
+            record = self._done(order)
+        return replace(record, reused=f"{order.method}: {order.step}" in self._stages.reused[before:])
+
+    def _done(self, order: StageOrder) -> StageRecord:
+        comparison, method = self._comparison, order.method
+        try:
+            match order.step:
+                case Step.SCORES:
+                    comparison.scores(method)
+                case Step.FURTHER:
+                    comparison.further_runs(method)
+                case Step.OF_MODEL:
+                    comparison.of_model(method, order.reasons)
+                case Step.EVALUATION:
+                    return self._evaluated(order.reasons)
+        except OutputError:  # a matter of this worker
+            raise
+        except AttributionBenchError as error:
+            if order.step not in (Step.SCORES, Step.FURTHER):
+                raise
+            return StageRecord(str(error))
+        return StageRecord()
+
+    def _evaluated(self, reasons: Mapping[str, str]) -> StageRecord:
+        assert self._stages.folder is not None
+        self._comparison.evaluation(reasons, Steps(None, 0)).save(self._stages.folder)
+        having = (name for name in self._question.methods if name not in reasons)
+        files = {name: self._comparison.scores_file(name) for name in having}
+        return StageRecord(files={name: file for name, file in files.items() if file is not None})
+
+
+def evaluate_on_cluster(
+    question: Question,
+    model: SequenceModel | NamedModel,
+    workers: "Workers | Starting | Client",
+    stages: FinishedStages,
+    *,
+    threads: int | None,
+    observer: Observer | None,
+    tell: EventObserver | None,
+) -> tuple[Evaluation, dict[str, AttributionResult]]:
+    """Do what `attribution_bench.evaluation.evaluate` does on other processes.
+
+    Parameters
+    ----------
+    question
+        What is compared; its threads are those of one process where `threads` is None.
+    model
+        The model, which this process only looks at.
+    workers
+        The processes.
+    stages
+        Where stages are kept; processes of this machine use a folder for the time where there is none.
+    threads
+        Of each process; by default as the cluster says.
+    observer
+        Told of each stage as it ends.
+    tell
+        Told what the cluster tells; by default cautions are warnings.
+    """
+    tell = tell or warn_of_cautions
+    named = NamedModel(model, question.label) if isinstance(model, SequenceModel) else model
+    with contextlib.ExitStack() as stack:
+        folder = stages.folder
+        if folder is None:
+            if not isinstance(workers, Workers) or workers.address is not None:
+                raise InvalidInputError(
+                    "processes of a cluster share a folder; give stages=FinishedStages(folder) with one of them"
+                )
+            results = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attribution-bench-")))
+        else:
+            stages.check_writable()
+            results = folder.parent.absolute()
+        cluster = stack.enter_context(connected(workers))
+        question = replace(question, threads=threads or cluster.threads)
+        parcel = ComparisonParcel(question, SentModel.of(named), results, stages.model, library_versions())
+        variables = environment(cluster, question.threads)
+        # The stages of one method take a thousand times as long as those of another.
+        dispatch = stack.enter_context(Dispatch(cluster, parcel, variables, tell, alike=False))
+        steps = Steps(observer, STAGES * len(question.methods) + 1)
+        machine = dispatch.facts()
+        tell(Cluster(dispatch.workers, question.threads, cluster.dashboard))
+        kept = FinishedStages(results, stages.model) if folder is None else stages
+        return _OnCluster(question, dispatch, machine, kept, steps).run()
+
+
+class _OnCluster:
+    """The stages of one comparison, handed out."""
+
+    def __init__(
+        self, question: Question, dispatch: Dispatch, machine: str, stages: FinishedStages, steps: Steps
+    ) -> None:
+        self._question, self._dispatch, self._machine = question, dispatch, machine
+        self._stages, self._steps = stages, steps
+        self._reasons: dict[str, str] = {}
+
+    def run(self) -> tuple[Evaluation, dict[str, AttributionResult]]:
+        """Have every stage done, and read what they come to."""
+        self._do(self._first())
+        check_scored(self._question, self._reasons)
+        self._do(self._piece(Step.OF_MODEL, name) for name in self._having())
+        check_scored(self._question, self._reasons)
+        return self._read()
+
+    def _having(self) -> list[str]:
+        return [name for name in self._question.methods if name not in self._reasons]
+
+    def _first(self) -> Iterator[Piece]:
+        """Yield what needs no scores of other methods, the longest first."""
+        # It is done at once, as the model is open: from then on a piece that fails says nothing of the others.
+        yield self._piece(Step.PREDICTIONS)
+        methods = self._question.methods
+        names = sorted(methods, key=lambda name: not getattr(getattr(methods[name], "tags", None), "exact", False))
+        for name in names:
+            yield self._piece(Step.SCORES, name)
+        for name in names:
+            if name not in self._reasons:
+                yield self._piece(Step.FURTHER, name)
+
+    def _piece(self, step: Step, name: str = "") -> Piece:
+        order = StageOrder(step, self._machine, name, dict(self._reasons))
+        return Piece(f"{name}: {step}" if name else str(step), order)
+
+    def _do(self, pieces: Iterable[Piece]) -> None:
+        for found in self._dispatch.run(pieces, never_stopped):
+            if found is None:
+                continue
+            self._steps.next(found.piece.name)
+            name = found.piece.order.method
+            record = StageRecord(found.error) if isinstance(found, GivenUp) else found.record
+            if record.reason and found.piece.order.step is Step.SCORES:
+                self._reasons[name] = record.reason
+            elif record.reason:
+                self._reasons.setdefault(name, record.reason)
+            elif name:
+                self._stages.kept += 1
+                self._stages.reused += [found.piece.name] * record.reused
+
+    def _read(self) -> tuple[Evaluation, dict[str, AttributionResult]]:
+        assert self._stages.folder is not None
+        file = self._stages.folder / FILE
+        file.unlink(missing_ok=True)
+        (found,) = self._dispatch.run([self._piece(Step.EVALUATION)], never_stopped)
+        if not isinstance(found, Done):
+            raise AttributionBenchError(f"the stages could not be put together: {found and found.error}")
+        await_file(file)
+        evaluation = replace(Evaluation.load(file.parent), processes=self._dispatch.workers)
+        file.unlink()
+        results = {}
+        for name, scores in found.record.files.items():
+            await_file(scores)
+            results[name] = replace(AttributionResult.load(scores), names=self._question.sequences.names)
+        return evaluation, results
