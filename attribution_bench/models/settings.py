@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from attribution_bench.models.checksums import checksums
+
 PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None)))
 """Types whose values say all of themselves."""
 MOST_ELEMENTS = 1000
-"""Lists, dicts and arrays with more elements are told apart by identity, so that a look stays cheap."""
+"""Lists and dicts with more elements are told apart by identity, and arrays by a checksum, so that a look is cheap."""
 DEPTH = 3
 """Containers and objects in each other that are looked into."""
 
@@ -65,9 +67,12 @@ def snapshot(value: Any, leaf: Callable[[Any], Hashable] = Same, depth: int = DE
     if type(value) in PLAIN:
         return value  # type: ignore[no-any-return]
     if isinstance(value, np.ndarray):
-        return (value.shape, value.dtype.str, value.tobytes()) if _is_small(value.size, value) else Same(value)
+        if value.dtype.hasobject:
+            return Same(value)
+        held = value.tobytes() if value.size <= MOST_ELEMENTS else checksums([value])
+        return value.shape, value.dtype.str, held
     if isinstance(value, list | tuple | set | frozenset | dict):
-        if depth == 0 or not _is_small(len(value), value):
+        if depth == 0 or len(value) > MOST_ELEMENTS:
             return Same(value)
         inner = value if not isinstance(value, dict) else [part for item in value.items() for part in item]
         return type(value), tuple(snapshot(part, leaf, depth - 1) for part in inner)
@@ -81,7 +86,3 @@ def snapshot(value: Any, leaf: Callable[[Any], Hashable] = Same, depth: int = DE
 
 OPAQUE = frozenset({"torch", "keras", "tf_keras", "tensorflow", "jax"})
 """Packages whose objects are told apart by identity."""
-
-
-def _is_small(count: int, value: Any) -> bool:
-    return count <= MOST_ELEMENTS and not (isinstance(value, np.ndarray) and value.dtype.hasobject)

@@ -12,12 +12,22 @@ from torch import Tensor, nn
 
 import attribution_bench as ab
 from attribution_bench.errors import SelfCheckError
+from attribution_bench.models.torch_state import contents, device_checksums
 from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism import engine as engines
 from attribution_bench_plugins.standard_ism import StandardISM
 from parity import one_hot
 
 LENGTH = 40
+
+
+class Hidden:
+    """An object whose attributes are in no dict."""
+
+    __slots__ = ("k",)
+
+    def __init__(self) -> None:
+        self.k = 1.0
 
 
 class Changeable(nn.Module):
@@ -30,10 +40,11 @@ class Changeable(nn.Module):
         self.named, self.box, self.array = {"k": [1.0]}, SimpleNamespace(k=1.0), np.ones(1)
         self.constant: Any = torch.ones((), dtype=torch.float64)
         self.several: tuple[float, ...] = (1.0, 1.0)
+        self.hidden = Hidden()
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
-        factor = self.factor * self.named["k"][0] * self.box.k * self.several[1] * float(self.array[0])
+        factor = self.factor * self.named["k"][0] * self.box.k * self.several[1] * float(self.array[0]) * self.hidden.k
         hidden = self.rectified(self.first(x)) * factor * self.constant
         hidden = hidden.relu() if self.kind == "relu" else hidden.tanh()
         y: Tensor = self.second(-hidden if self.flag else hidden)
@@ -100,6 +111,69 @@ def test_a_module_that_was_changed_is_captured_anew(captures: list[object]) -> N
     assert len(captures) == 1 + len(CHANGES)
 
 
+def _first_number(array: Any) -> None:
+    array.reshape(-1)[0] += 0.5
+
+
+UNCOUNTED: dict[str, Callable[[Changeable], object]] = {
+    "data of a weight": lambda m: m.first.weight.data.mul_(1.2),
+    "signs of a weight": lambda m: m.first.weight.data.neg_(),
+    "order of a weight": lambda m: m.second.weight.data.copy_(m.second.weight.data.flip(1)),
+    "array of a bias": lambda m: _first_number(m.second.bias.detach().numpy()),
+    "data of a statistic": lambda m: m.norm.running_var.data.mul_(2),
+    "one number of a statistic": lambda m: _first_number(m.norm.running_mean.numpy()),
+    "data of an attribute": lambda m: m.constant.data.mul_(1.2),
+    "array of an attribute": lambda m: _first_number(m.constant.numpy()),
+    "large array": lambda m: m.many.__setitem__(0, 1.7),
+    "storage": lambda m: m.first.weight.untyped_storage().copy_((m.first.weight.detach() * 1.1).untyped_storage()),
+    "what a former parameter shares": lambda m: setattr(
+        m.first, "weight", nn.Parameter(m.first.weight.detach()[:] * 1.3)
+    ),
+}
+"""Ways to write values in place that PyTorch does not count."""
+
+
+class Normed(Changeable):
+    """Has statistics, and an array that is not small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.many = nn.BatchNorm1d(4), np.ones(5000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.norm(x)) * float(self.many[0])
+
+
+def test_what_is_written_past_the_counters_of_pytorch_is_seen(captures: list[object]) -> None:
+    torch.manual_seed(0)
+    module, x = Normed().double().eval(), one_hot(2, 4, LENGTH)
+    method = FastISM(module, min_speedup=0, self_check=False)
+    before, *_ = [assert_exact(method, x) for _ in range(2)]
+    for number, (name, change) in enumerate(UNCOUNTED.items(), 2):
+        change(module)
+        for _ in range(2):
+            after = assert_exact(method, x)
+        assert np.abs(after - before).max() > 1e-4 * np.abs(before).max(), name
+        assert len(captures) == number, name
+        before = after
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int8, torch.bool])
+def test_a_single_value_changes_a_checksum_on_the_host_and_elsewhere(dtype: torch.dtype) -> None:
+    for count in (1, 3, 1024, 4099):
+        values = torch.from_numpy(np.random.default_rng(count).integers(1, 99, count)).to(dtype)
+        for look in (lambda tensor: contents([tensor]), lambda tensor: device_checksums(tensor).tolist()):
+            before = look(values)
+            assert look(values.clone()) == before
+            for place in {0, count // 2, count - 1}:
+                other = values.clone()
+                other[place] = 0
+                assert look(other) != before
+            if dtype.is_floating_point:
+                assert look(-values) != before
+                assert count == 1 or look(values.flip(0)) != before
+
+
 class Scaled(keras.layers.Layer):  # type: ignore[misc]
     """A layer of the user's own, which counts its calls."""
 
@@ -145,7 +219,7 @@ def test_a_keras_model_that_was_changed_is_captured_anew(has_own_layer: bool, ca
 
 @pytest.mark.parametrize("is_listed", [False, True])
 def test_a_kept_plan_that_fails_the_self_check_is_made_anew(is_listed: bool, captures: list[object]) -> None:
-    """PyTorch does not count what is written through ``data``; parts of the check are due in later small calls."""
+    """Not all that a model reads is looked at; parts of the check are due in later small calls."""
     torch.manual_seed(0)
     module, x = Changeable().double().eval(), one_hot(1, 4, LENGTH)
     method = FastISM(module, min_speedup=0)
@@ -157,7 +231,7 @@ def test_a_kept_plan_that_fails_the_self_check_is_made_anew(is_listed: bool, cap
         return method.attribute(x, target="all", positions=[3, 20]).predictions["output"]
 
     ask()
-    module.first.weight.data.mul_(2)
+    module.hidden.k = 2.0
     found = ask()
     assert len(captures) == 2
     method = FastISM(module, min_speedup=0)
