@@ -33,6 +33,11 @@ class Keras2SequenceModel(KerasSequenceModel):
         with tf.device(self.device):
             yield
 
+    @property
+    def _padded(self) -> None:
+        """None: Keras 2 takes no operand of a sum for a bias."""
+        return None
+
     @cached_property
     def _traced(self) -> TracedForward:
         return TracedForward(self.forward)

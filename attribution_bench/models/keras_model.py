@@ -20,6 +20,7 @@ from attribution_bench.models.sequence_model import Layout, SequenceModel, Tenso
 from attribution_bench.models.targets import Reducer, Selection
 
 if TYPE_CHECKING:
+    from attribution_bench.models.padded_batches import PaddedBatches
     from attribution_bench.models.traced_forward import TracedForward
 
 
@@ -42,8 +43,8 @@ class KerasSequenceModel(SequenceModel):
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
         # A call with training=False changes nothing in the model, so that nothing has to be restored.
-        if self._traced is not None:
-            self._traced.renew(held_by(self.model))
+        if self._traced is not None and self._traced.renew(held_by(self.model)) and self._padded is not None:
+            self._padded.forget()
         with keras.device(self.device):
             yield
 
@@ -58,6 +59,22 @@ class KerasSequenceModel(SequenceModel):
         return array
 
     def forward(self, x: Tensor, extras: tuple[Tensor, ...] = ()) -> dict[str, Tensor]:
+        return self._called(x, extras) if self._padded is None else self._padded(x, extras)
+
+    def rows_called(self, x: Tensor, extras: tuple[Tensor, ...] = ()) -> int:
+        """Return with how many rows `forward` calls the model for a batch: with more where it would mistake them."""
+        return int(x.shape[0]) if self._padded is None else self._padded.rows(x, extras)
+
+    @cached_property
+    def _padded(self) -> "PaddedBatches | None":
+        """The model's pass for known numbers of rows; None on a backend that is not TensorFlow."""
+        if not self.on_tensorflow:
+            return None
+        from attribution_bench.models.padded_batches import PaddedBatches
+
+        return PaddedBatches(self._called)
+
+    def _called(self, x: Tensor, extras: tuple[Tensor, ...]) -> dict[str, Tensor]:
         x = self._transposed(x) if self.layout == "NLA" else x
         length = x.shape[1 if self.layout == "NLA" else 2]
         return self.name_outputs(self.model(self.arrange(x, extras, length), training=False))

@@ -22,7 +22,7 @@ from attribution_bench_plugins.fastism.capture.keras_model import (
 )
 from attribution_bench_plugins.fastism.capture.keras_ops import translate_operation
 from attribution_bench_plugins.fastism.capture.keras_site import Site
-from attribution_bench_plugins.fastism.graph.ir import OPAQUE, Graph
+from attribution_bench_plugins.fastism.graph.ir import BATCH, OPAQUE, Graph
 from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters
 from attribution_bench_plugins.fastism.precision import tolerance
 
@@ -258,7 +258,8 @@ class _Reader:
                 raise CaptureError(f"{site.name} ({site.kind}) gives a mask, which the engine does not follow")
             return outputs
 
-        run = library.traced(of_library)
+        shapes = [self.builder.nodes[name].shape or () for name in sources]
+        run = library.traced(of_library, of_rows=all(shape[:1] == (BATCH,) for shape in shapes))
 
         def call(*values: Tensor) -> Any:
             outputs = run(*map(library.to_keras, values))
