@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from attribution_bench.models.settings import PLAIN, Same, Settings, snapshot
+from attribution_bench.models.settings import PLAIN, Same, Settings, is_library, of_classes, snapshot
 from attribution_bench.models.torch_state import contents
 
 ELSEWHERE = frozenset(("training", "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"))
@@ -21,14 +21,19 @@ UNREAD = frozenset(vars(torch.nn.Module())) - OF_FORWARD | ELSEWHERE
 
 
 def module_settings(modules: Iterable[torch.nn.Module]) -> Settings:
-    """Return what modules hold in attributes of Python; tensors among them by place and values."""
+    """Return what modules hold in attributes of Python, and what their code reads; tensors by place and values."""
     values: dict[Hashable, Hashable] = {}
+    kinds = set[type]()
     for number, module in enumerate(modules):
         values[number] = Same(module), type(module)
         for name, value in vars(module).items():
             if name in UNREAD or (name in OF_FORWARD and not value):
                 continue
             values[number, name] = value if type(value) in PLAIN else snapshot(value, _leaf)
+        kinds.add(type(module))
+    for kind in kinds:
+        if not is_library(kind.__module__):
+            values.update(((kind, place), value) for place, value in of_classes(kind, _leaf))
     return Settings(values)
 
 

@@ -63,6 +63,15 @@ class TracedForward:
         self._held = held
         return is_changed
 
+    def settle(self, held: Held) -> None:
+        """Remember what a model holds at the end of a use: what its own calls have changed is no change."""
+        self._held = held
+
+    @property
+    def follows_own_code(self) -> bool:
+        """Whether the model that was looked at last has code of others, whose calls may change what it holds."""
+        return self._held is not None and not self._held.is_complete
+
     def __call__(self, x: Tensor, extras: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Run the model on rows of any number; raises what the eager pass raises."""
         key = key_of(x, extras)

@@ -30,8 +30,27 @@ class Hidden:
         self.k = 1.0
 
 
+FACTOR, FACTORS = 1.0, {"k": [1.0]}
+
+
+def factor_of_a_function() -> float:
+    return FACTORS["k"][0]
+
+
+def scaled_by(factor: float) -> tuple[Callable[[Tensor], Tensor], Callable[[float], None]]:
+    """Return a function that reads a variable of this one, and one that changes it."""
+
+    def change(to: float) -> None:
+        nonlocal factor
+        factor = to
+
+    return lambda x: x * factor, change
+
+
 class Changeable(nn.Module):
     """Holds what forward reads in every kind of attribute, and counts its calls."""
+
+    of_class = 1.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,11 +60,13 @@ class Changeable(nn.Module):
         self.constant: Any = torch.ones((), dtype=torch.float64)
         self.several: tuple[float, ...] = (1.0, 1.0)
         self.hidden = Hidden()
+        self.function, self.change_function = scaled_by(1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
         factor = self.factor * self.named["k"][0] * self.box.k * self.several[1] * float(self.array[0]) * self.hidden.k
-        hidden = self.rectified(self.first(x)) * factor * self.constant
+        factor *= FACTOR * factor_of_a_function() * self.of_class
+        hidden = self.function(self.rectified(self.first(x))) * factor * self.constant
         hidden = hidden.relu() if self.kind == "relu" else hidden.tanh()
         y: Tensor = self.second(-hidden if self.flag else hidden)
         return y.sum(2)
@@ -71,6 +92,10 @@ CHANGES: dict[str, Callable[[Changeable], object]] = {
     "hook before": lambda m: m.rectified.register_forward_pre_hook(lambda module, inputs: (-inputs[0],)),
     "forward": lambda m: setattr(m.rectified, "forward", torch.sigmoid),
     "string": lambda m: setattr(m, "kind", "relu"),
+    "global": lambda m: globals().update(FACTOR=1.2),
+    "global of a function": lambda m: FACTORS["k"].__setitem__(0, 1.2),
+    "enclosing function": lambda m: m.change_function(1.2),
+    "class": lambda m: setattr(type(m), "of_class", 1.2),
 }
 
 
@@ -95,9 +120,12 @@ def assert_exact(method: FastISM, x: Any, tolerance: float = 1e-10) -> Any:
     return found
 
 
-def test_a_module_that_was_changed_is_captured_anew(captures: list[object]) -> None:
+def test_a_module_that_was_changed_is_captured_anew(captures: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     module, x = Changeable().double().eval(), one_hot(2, 4, LENGTH)
+    monkeypatch.setitem(globals(), "FACTOR", 1.0)
+    monkeypatch.setitem(FACTORS, "k", [1.0])
+    monkeypatch.setattr(Changeable, "of_class", 1.0)
     method = FastISM(module, min_speedup=0, self_check=False)
     before, *_ = [assert_exact(method, x) for _ in range(3)]
     assert len(captures) == 1, "what a model counts itself is no change"
