@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from attribution_bench.models.checksums import checksums
+from attribution_bench.models.checksums import ROW, checksums
 from attribution_bench.models.disturbance import HeldGenerator, HostRandomness, Kept
 
 NUMPY_DTYPES = frozenset(
@@ -17,8 +17,6 @@ NUMPY_DTYPES = frozenset(
     )
 )
 """Types of elements that NumPy has, too."""
-ROW = 1024
-"""Words of four bytes that have a checksum of their own on a device other than the host."""
 
 
 class TorchRandomness:
@@ -118,7 +116,9 @@ def contents(tensors: Sequence[Tensor], threads: int = 1) -> Hashable:
         if tensor.layout is not torch.strided or tensor.is_quantized or type(tensor) not in (Tensor, nn.Parameter):
             counts.append(change_counter(tensor))
         elif tensor.device.type == "cpu":
-            plain = tensor.detach().resolve_conj().resolve_neg()
+            plain = tensor.detach()
+            if plain.is_conj() or plain.is_neg():
+                plain = plain.resolve_conj().resolve_neg()
             on_host.append((plain if plain.dtype in NUMPY_DTYPES else _bytes(plain)).numpy())
         else:
             on_device.append(device_checksums(tensor))
@@ -127,15 +127,10 @@ def contents(tensors: Sequence[Tensor], threads: int = 1) -> Hashable:
 
 
 def device_checksums(tensor: Tensor) -> Tensor:
-    """Return sums of a tensor's bytes, four at a time, with fixed random factors, (rows,) on its device.
-
-    They are sums of integers, exact in any order. A change of a single word always shows.
-    """
-    with torch.no_grad():
-        values = _bytes(tensor.detach())
-        words = torch.nn.functional.pad(values, (0, -values.numel() % (4 * ROW))).view(torch.int32).view(-1, ROW)
-        factors = np.random.default_rng(0).integers(1, 2**62, ROW) | 1
-        return (words.long() * torch.as_tensor(factors, device=tensor.device)).sum(1)
+    """Return the sums of `checksums` of a tensor, (sums,), on its own device; what fills no row counts as one."""
+    values = _bytes(tensor.detach())
+    words = torch.nn.functional.pad(values, (0, -values.numel() % (8 * ROW))).view(torch.int64).view(-1, ROW)
+    return torch.cat([words.sum(0), words.sum(1)])
 
 
 def _bytes(tensor: Tensor) -> Tensor:
