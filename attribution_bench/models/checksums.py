@@ -41,4 +41,5 @@ def _sums(piece: NDArray[np.uint8]) -> bytes:
     if not filled:
         return piece.tobytes()
     words = piece[:filled].view(np.uint64).reshape(-1, ROW)
-    return words.sum(axis=0).tobytes() + words.sum(axis=1).tobytes() + piece[filled:].tobytes()
+    sums = np.concatenate([words.sum(axis=0), words.sum(axis=1)])
+    return bytes(sums.tobytes() + piece[filled:].tobytes())

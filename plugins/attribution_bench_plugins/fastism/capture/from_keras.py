@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from attribution_bench.models.keras_model import KerasSequenceModel
+from attribution_bench.models.keras_settings import held_by
 from attribution_bench_plugins.fastism.capture.errors import CaptureError, TranslationError, require
 from attribution_bench_plugins.fastism.capture.graph_builder import BATCH_SIZES, GraphBuilder
 from attribution_bench_plugins.fastism.capture.keras_layers import translate_layer
@@ -259,7 +260,9 @@ class _Reader:
             return outputs
 
         shapes = [self.builder.nodes[name].shape or () for name in sources]
-        run = library.traced(of_library, of_rows=all(shape[:1] == (BATCH,) for shape in shapes))
+        # One operand is added to another, by the library or by code of others.
+        may_add = len(sources) > 1 or (hasattr(layer, "_flatten_layers") and not held_by(layer).is_complete)
+        run = library.traced(of_library, pads=may_add and all(shape[:1] == (BATCH,) for shape in shapes))
 
         def call(*values: Tensor) -> Any:
             outputs = run(*map(library.to_keras, values))

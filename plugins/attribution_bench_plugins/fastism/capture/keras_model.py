@@ -106,13 +106,14 @@ class Library(abc.ABC):
             for nodes, before in kept:
                 nodes[:] = before
 
-    def traced(self, call: Callable[..., list[Any]], *, of_rows: bool) -> Callable[..., list[Any]]:
+    def traced(self, call: Callable[..., list[Any]], *, pads: bool) -> Callable[..., list[Any]]:
         """Return a function of the library's tensors as its backend traces it; the function itself by default.
 
         Parameters
         ----------
-        of_rows
-            Whether the first axis of all tensors is that of the batch.
+        pads
+            Whether batches that are as long as another axis get more rows, as `PaddedBatches` says; the first axis of
+            all tensors is that of the batch then.
         """
         return call
 
@@ -190,12 +191,12 @@ class Keras3(Library):
     def _graph(self, symbols: Sequence[Any], outputs: Any) -> Functional:
         return Functional(list(symbols), self._calls(self.keras.Function(list(symbols), outputs)), outputs)
 
-    def traced(self, call: Callable[..., list[Any]], *, of_rows: bool) -> Callable[..., list[Any]]:
+    def traced(self, call: Callable[..., list[Any]], *, pads: bool) -> Callable[..., list[Any]]:
         if self.keras.backend.backend() != "tensorflow":
             return call
         from attribution_bench.models.padded_batches import PaddedBatches
 
-        return _as_graph(PaddedBatches(_named(call)) if of_rows else _named(call))
+        return _as_graph(PaddedBatches(_named(call)) if pads else _named(call))
 
     def is_symbolic(self, value: Any) -> bool:
         return isinstance(value, self.keras.KerasTensor)
@@ -252,7 +253,7 @@ class Keras2(Library):
     def _graph(self, symbols: Sequence[Any], outputs: Any) -> Functional:
         return Functional(list(symbols), self._calls(self.keras.Model(list(symbols), outputs)), outputs)
 
-    def traced(self, call: Callable[..., list[Any]], *, of_rows: bool) -> Callable[..., list[Any]]:
+    def traced(self, call: Callable[..., list[Any]], *, pads: bool) -> Callable[..., list[Any]]:
         return _as_graph(_named(call))
 
     def is_symbolic(self, value: Any) -> bool:
