@@ -125,7 +125,8 @@ class Attribution(abc.ABC):
         target
             None (the only value of a single-output model), ``"all"``, an index, an output's name, ``(name, index)``,
             or a reducer (``"sum"``, ``"mean"``, ``"logsumexp"``, a function of a (batch, ...) tensor, or
-            ``(name, reducer)``), which runs on the device before anything is copied back.
+            ``(name, reducer)``), which runs on the device before anything is copied back. A function takes each
+            sequence by itself; at first use that is checked on two of them.
         additional_forward_args
             The model's further inputs: an array, or a tuple of arrays, each with N rows.
         positions
@@ -202,6 +203,7 @@ class Attribution(abc.ABC):
         with foreign_warnings_shown(), model.inference(), progress_callback(progress, self.name) as report:
             outputs = self._outputs(one_hot, extras)
             selections = select(target, outputs)
+            model.check_functions(selections, one_hot, extras)
             yield Request(
                 one_hot.astype(model.numpy_dtype, copy=False), selections, outputs, extras, chosen, batch_size, report
             )

@@ -138,7 +138,7 @@ def checked_outputs(
     ModelError
         The model does not take these inputs, or gives no outputs with an axis of rows.
     """
-    rows = _examples(one_hot, extras)
+    rows = examples(one_hot, extras)
     with model.undisturbed() as disturbance:
         together = model.tried(rows.one_hot, rows.extras)
         specs = model.specified(together, len(rows))
@@ -160,7 +160,7 @@ def checked_outputs(
     return specs
 
 
-def _examples(one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> Rows:
+def examples(one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> Rows:
     """Return the first sequence with a known letter, and one that differs from it at every position."""
     known: NDArray[np.bool_] = np.any(one_hot, axis=1)
     first = int(np.any(known, axis=1).argmax())

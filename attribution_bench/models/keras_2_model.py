@@ -1,7 +1,7 @@
 """SequenceModel over a Keras 2 model, as the tf_keras package runs it on TensorFlow."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from attribution_bench.errors import DeviceError
 from attribution_bench.models.keras_model import KerasSequenceModel
-from attribution_bench.models.keras_settings import held_by
 from attribution_bench.models.sequence_model import Tensor
 from attribution_bench.models.traced_forward import TracedForward
 
@@ -29,9 +28,13 @@ class Keras2SequenceModel(KerasSequenceModel):
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
-        self._traced.renew(held_by(self.model))
-        with tf.device(self.device):
+        with self._looked_at(), tf.device(self.device):
             yield
+
+    @property
+    def _padded(self) -> None:
+        """None: Keras 2 takes no operand of a sum for a bias."""
+        return None
 
     @cached_property
     def _traced(self) -> TracedForward:
@@ -45,6 +48,9 @@ class Keras2SequenceModel(KerasSequenceModel):
         half = tensor.dtype.name in ("float16", "bfloat16")
         array: NDArray[Any] = (tf.cast(tensor, "float32") if half else tensor).numpy()
         return array
+
+    def rows_of(self, value: Tensor, rows: Sequence[int]) -> Tensor:
+        return tf.gather(value, np.array(rows))
 
     def no_gradient(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()

@@ -1,7 +1,7 @@
 """SequenceModel over a Keras 3 model, whatever its backend."""
 
 import contextlib
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -20,6 +20,7 @@ from attribution_bench.models.sequence_model import Layout, SequenceModel, Tenso
 from attribution_bench.models.targets import Reducer, Selection
 
 if TYPE_CHECKING:
+    from attribution_bench.models.padded_batches import PaddedBatches
     from attribution_bench.models.traced_forward import TracedForward
 
 
@@ -28,6 +29,11 @@ class KerasSequenceModel(SequenceModel):
 
     framework: ClassVar[Literal["torch", "keras"]] = "keras"
     default_layout: ClassVar[Layout] = "NLA"
+
+    def __init__(self, model: Any, **options: Any) -> None:
+        self.changes_seen = 0
+        """How often a use of the model on TensorFlow has found it changed since the one before."""
+        super().__init__(model, **options)
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
@@ -42,10 +48,25 @@ class KerasSequenceModel(SequenceModel):
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
         # A call with training=False changes nothing in the model, so that nothing has to be restored.
-        if self._traced is not None:
-            self._traced.renew(held_by(self.model))
-        with keras.device(self.device):
+        with self._looked_at(), keras.device(self.device):
             yield
+
+    @contextlib.contextmanager
+    def _looked_at(self) -> Iterator[None]:
+        """Look for changes of the model before a use of it, so that nothing is kept of what it was."""
+        traced = self._traced
+        if traced is None:
+            yield
+            return
+        if traced.renew(held_by(self.model)):
+            self.changes_seen += 1
+            if self._padded is not None:
+                self._padded.forget()
+        try:
+            yield
+        finally:
+            if traced.follows_own_code:
+                traced.settle(held_by(self.model))
 
     def to_tensor(self, array: NDArray[Any]) -> Tensor:
         array = np.asarray(array)
@@ -58,6 +79,22 @@ class KerasSequenceModel(SequenceModel):
         return array
 
     def forward(self, x: Tensor, extras: tuple[Tensor, ...] = ()) -> dict[str, Tensor]:
+        return self._called(x, extras) if self._padded is None else self._padded(x, extras)
+
+    def rows_called(self, x: Tensor, extras: tuple[Tensor, ...] = ()) -> int:
+        """Return with how many rows `forward` calls the model for a batch: with more where it would mistake them."""
+        return int(x.shape[0]) if self._padded is None else self._padded.rows(x, extras)
+
+    @cached_property
+    def _padded(self) -> "PaddedBatches | None":
+        """The model's pass for known numbers of rows; None on a backend that is not TensorFlow."""
+        if not self.on_tensorflow:
+            return None
+        from attribution_bench.models.padded_batches import PaddedBatches
+
+        return PaddedBatches(self._called)
+
+    def _called(self, x: Tensor, extras: tuple[Tensor, ...]) -> dict[str, Tensor]:
         x = self._transposed(x) if self.layout == "NLA" else x
         length = x.shape[1 if self.layout == "NLA" else 2]
         return self.name_outputs(self.model(self.arrange(x, extras, length), training=False))
@@ -165,6 +202,9 @@ class KerasSequenceModel(SequenceModel):
         if callable(selection.reducer):
             return apply_reducer(self.portable(selection.reducer), value)
         return self._reduced(value, selection.reducer)
+
+    def rows_of(self, value: Tensor, rows: Sequence[int]) -> Tensor:
+        return keras.ops.take(value, np.array(rows), axis=0)
 
     @property
     def on_tensorflow(self) -> bool:

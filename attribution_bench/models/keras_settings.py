@@ -1,11 +1,14 @@
 """What the objects of a Keras model hold, by which a change of the model between two uses of it is noticed."""
 
 import functools
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from attribution_bench.models.settings import Same, Settings, snapshot
+import numpy as np
+
+from attribution_bench.models.checksums import checksums
+from attribution_bench.models.settings import Same, Settings, of_classes, snapshot
 
 LIBRARIES = frozenset({"keras", "tf_keras", "tensorflow"})
 """Packages whose code reads nothing but what it is given, and what the layers hold."""
@@ -20,16 +23,22 @@ class Held:
     """What the layers of a Keras model hold: settings, functions, variables, and elements of lists."""
 
     settings: Settings
-    """By identity in layers of a library; in those of others, also what may be changed in place."""
+    """By identity in layers of a library; in those of others, also what may be changed in place and what their code
+    reads of globals and of enclosing functions."""
     is_complete: bool
-    """Whether a model with equal settings calls what it called then. It is not where code of others runs, which may
-    read anything else: in a layer or model of their own, in a Lambda layer, as an activation."""
+    """Whether a model with equal settings calls what it called then. It is not where code of others runs: in a layer or
+    model of their own, in a Lambda layer, as an activation. That may read anything else, such as files."""
 
 
 def held_by(model: Any) -> Held:
     """Return what the layers of a Keras model hold now."""
     values: dict[Hashable, Hashable] = {}
     is_complete = True
+    weights = functools.cache(lambda: frozenset(id(weight) for weight in model.weights))
+
+    def leaf(value: Any) -> Hashable:
+        return _leaf(value, weights)
+
     for number, part in enumerate(_parts(model)):
         kind = type(part)
         values[number] = Same(part), Same(kind), Same(kind.call)
@@ -38,27 +47,26 @@ def held_by(model: Any) -> Held:
         for name, value in vars(part).items():
             if name in NOTES:
                 continue
-            if callable(value) and _is_foreign(value):
-                is_complete = False
-            values[number, name] = snapshot(value) if is_foreign else _by_identity(value)
+            is_own = callable(value) and _is_foreign(value)
+            is_complete &= not is_own
+            values[number, name] = snapshot(value, leaf) if is_foreign or is_own else _by_identity(value)
         if is_foreign:
-            values.update(((number, kind.__name__, name), value) for name, value in _of_classes(kind))
+            values.update(((number, kind.__name__, name), value) for name, value in of_classes(kind, leaf))
     return Held(Settings(values), is_complete)
+
+
+def _leaf(value: Any, weights: Callable[[], Collection[int]]) -> Hashable:
+    """Return an object by its identity, and a tensor or a variable that is no weight of the model with its values."""
+    is_tensor = type(value).__module__.startswith(("tensorflow.", "keras.")) and hasattr(value, "shape")
+    if not is_tensor or not callable(getattr(value, "numpy", None)) or id(value) in weights():
+        return Same(value)
+    return Same(value), checksums([np.asarray(value.numpy())])
 
 
 def _by_identity(value: Any) -> Hashable:
     """Return a value and the elements of a list, tuple, set or dict."""
     elements = (*value, *value.values()) if isinstance(value, dict) else value
     return (Same(value), *map(Same, elements)) if isinstance(value, list | tuple | set | dict) else Same(value)
-
-
-def _of_classes(kind: type) -> Iterator[tuple[Hashable, Hashable]]:
-    """Yield what a class of others, and those it is derived from, hold."""
-    for number, base in enumerate(kind.__mro__):
-        if _is_foreign(base) and base is not object:
-            for name, value in vars(base).items():
-                if not name.startswith("__"):
-                    yield (number, name), snapshot(value)
 
 
 def _parts(model: Any) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 import abc
 import contextlib
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 
 from attribution_bench.deprecation import moved_names
 from attribution_bench.errors import InvalidInputError, ModelError
-from attribution_bench.models.consistency import Trace, checked_outputs
+from attribution_bench.models.consistency import Trace, checked_outputs, examples
 from attribution_bench.models.disturbance import Disturbance
 from attribution_bench.models.prediction import predict
+from attribution_bench.models.row_functions import check_function
+from attribution_bench.models.settings import of_code
 from attribution_bench.models.targets import OutputSpec, Selection
 from attribution_bench.sequences.alphabet import ALPHABETS, DNA, Alphabet
 
 TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """What Keras writes into its messages for a terminal."""
+MOST_FUNCTIONS = 64
+"""Functions of outputs that are remembered, which keeps alive what they read."""
 Layout: TypeAlias = Literal["NAL", "NLA"]
 Tensor: TypeAlias = Any
 """A tensor of the model's framework."""
@@ -81,6 +85,8 @@ class SequenceModel(abc.ABC):
         self.device = self._resolve_device(device)
         self._sequence_place = None if sequence_input is None else self._place_of_input(sequence_input)
         self._consistent: Hashable = None
+        self._functions: dict[Hashable, None] = {}
+        """Functions of outputs that are known to take each sequence by itself, the one checked last at the end."""
 
     @property
     @abc.abstractmethod
@@ -110,6 +116,10 @@ class SequenceModel(abc.ABC):
     @abc.abstractmethod
     def select(self, outputs: dict[str, Tensor], selection: Selection) -> Tensor:
         """Return the selected part of the outputs, (N, *selection.shape), on the device; differentiable."""
+
+    @abc.abstractmethod
+    def rows_of(self, value: Tensor, rows: Sequence[int]) -> Tensor:
+        """Return some rows of an output (N, ...), in any order and as often as they are listed."""
 
     @abc.abstractmethod
     def no_gradient(self) -> contextlib.AbstractContextManager[Any]:
@@ -197,6 +207,32 @@ class SequenceModel(abc.ABC):
         specs = checked_outputs(self, one_hot, extras, go_on=self.on_inconsistency == "warn")
         self._consistent = self.state()
         return specs
+
+    def check_functions(
+        self, selections: Sequence[Selection], one_hot: NDArray[Any], extras: tuple[NDArray[Any], ...] = ()
+    ) -> None:
+        """Check that functions among selections take each sequence by itself; call it within `inference`.
+
+        Two rows are run at first use of a function; one of the same code that reads the same is not checked again.
+
+        Raises
+        ------
+        TargetError
+            A function's value of a sequence depends on the rest of the batch, on chance or on earlier calls.
+        """
+        for selection in selections:
+            if not callable(selection.reducer):
+                continue
+            key = selection.name, one_hot.shape[2], of_code(selection.reducer)
+            if key in self._functions:
+                continue
+            rows = examples(one_hot.astype(self.numpy_dtype, copy=False), extras)
+            value = self.tried(rows.one_hot, rows.extras)[selection.name]
+            with self.no_gradient():
+                check_function(self, selection, value)
+            self._functions[key] = None
+            if len(self._functions) > MOST_FUNCTIONS:
+                del self._functions[next(iter(self._functions))]
 
     def tried(self, x: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> dict[str, Tensor]:
         """Run rows (n, A, L) within `inference`, without gradients; a failure of the model's becomes a ModelError."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from attribution_bench.models.settings import PLAIN, Same, Settings, snapshot
-from attribution_bench.models.torch_state import change_counter
+from attribution_bench.models.settings import PLAIN, Same, Settings, is_library, of_classes, snapshot
+from attribution_bench.models.torch_state import contents
 
 ELSEWHERE = frozenset(("training", "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"))
 """Attributes of every module that tell of its weights, of the modules in it, and of the mode that is set for a call."""
@@ -21,17 +21,22 @@ UNREAD = frozenset(vars(torch.nn.Module())) - OF_FORWARD | ELSEWHERE
 
 
 def module_settings(modules: Iterable[torch.nn.Module]) -> Settings:
-    """Return what modules hold in attributes of Python; tensors among them by where and how often they were written."""
+    """Return what modules hold in attributes of Python, and what their code reads; tensors by place and values."""
     values: dict[Hashable, Hashable] = {}
+    kinds = set[type]()
     for number, module in enumerate(modules):
         values[number] = Same(module), type(module)
         for name, value in vars(module).items():
             if name in UNREAD or (name in OF_FORWARD and not value):
                 continue
             values[number, name] = value if type(value) in PLAIN else snapshot(value, _leaf)
+        kinds.add(type(module))
+    for kind in kinds:
+        if not is_library(kind.__module__):
+            values.update(((kind, place), value) for place, value in of_classes(kind, _leaf))
     return Settings(values)
 
 
 def _leaf(value: Any) -> Hashable:
-    """Return an object by its identity, and a tensor with the count of its changes."""
-    return (Same(value), value.data_ptr(), change_counter(value)) if type(value) is torch.Tensor else Same(value)
+    """Return an object by its identity, and a tensor with its values."""
+    return (Same(value), value.data_ptr(), contents([value])) if type(value) is torch.Tensor else Same(value)

@@ -1,13 +1,22 @@
 """State of a torch.nn.Module that its own calls may change, and how to put it back."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from attribution_bench.models.checksums import ROW, checksums
 from attribution_bench.models.disturbance import HeldGenerator, HostRandomness, Kept
+
+NUMPY_DTYPES = frozenset(
+    (
+        *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+        *(torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128),
+    )
+)
+"""Types of elements that NumPy has, too."""
 
 
 class TorchRandomness:
@@ -89,6 +98,44 @@ def named_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def change_counter(tensor: Tensor) -> int:
     """Return how often a tensor was changed in place; 0 for one of inference mode, which keeps no count."""
     return 0 if tensor.is_inference() else tensor._version
+
+
+def contents(tensors: Sequence[Tensor], threads: int = 1) -> Hashable:
+    """Return a value that differs once any of the tensors' values do, however they were written.
+
+    What is written through ``data`` or an array of NumPy that shares memory is counted by no tensor. Of tensors that
+    are no plain memory (sparse, quantised, of classes of their own) the count of changes stands for the values.
+
+    Parameters
+    ----------
+    threads
+        Threads of the host that may read them.
+    """
+    counts, on_host, on_device = [], [], []
+    for tensor in tensors:
+        if tensor.layout is not torch.strided or tensor.is_quantized or type(tensor) not in (Tensor, nn.Parameter):
+            counts.append(change_counter(tensor))
+        elif tensor.device.type == "cpu":
+            plain = tensor.detach()
+            if plain.is_conj() or plain.is_neg():
+                plain = plain.resolve_conj().resolve_neg()
+            on_host.append((plain if plain.dtype in NUMPY_DTYPES else _bytes(plain)).numpy())
+        else:
+            on_device.append(device_checksums(tensor))
+    found = torch.cat(on_device).cpu().numpy().tobytes() if on_device else b""
+    return tuple(counts), checksums(on_host, threads), found
+
+
+def device_checksums(tensor: Tensor) -> Tensor:
+    """Return the sums of `checksums` of a tensor, (sums,), on its own device; what fills no row counts as one."""
+    values = _bytes(tensor.detach())
+    words = torch.nn.functional.pad(values, (0, -values.numel() % (8 * ROW))).view(torch.int64).view(-1, ROW)
+    return torch.cat([words.sum(0), words.sum(1)])
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    """Return a tensor's memory, (bytes,), in the order of its elements."""
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
 def without_values(tensors: Iterable[tuple[str, Tensor]]) -> str | None:

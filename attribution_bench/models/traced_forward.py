@@ -46,12 +46,14 @@ class TracedForward:
         self._held: Held | None = None
         """What the model held when the graphs were compared."""
 
-    def renew(self, held: Held) -> None:
+    def renew(self, held: Held) -> bool:
         """Have every graph made anew for a model that was changed, and compared with the eager pass where none shows.
 
         `held` is what it holds now. Where that tells all, graphs of a model that is as it was are compared no more.
+        Returns whether a change was seen.
         """
-        if self._held is not None and held.settings != self._held.settings:
+        is_changed = self._held is not None and held.settings != self._held.settings
+        if is_changed:
             # A change need not show in the rows that are compared.
             self._graphs.clear()
             self._eager.clear()
@@ -59,10 +61,20 @@ class TracedForward:
         elif not held.is_complete:
             self._compared.clear()
         self._held = held
+        return is_changed
+
+    def settle(self, held: Held) -> None:
+        """Remember what a model holds at the end of a use: what its own calls have changed is no change."""
+        self._held = held
+
+    @property
+    def follows_own_code(self) -> bool:
+        """Whether the model that was looked at last has code of others, whose calls may change what it holds."""
+        return self._held is not None and not self._held.is_complete
 
     def __call__(self, x: Tensor, extras: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Run the model on rows of any number; raises what the eager pass raises."""
-        key = tuple((tensor.dtype.name, tuple(tensor.shape[1:])) for tensor in (x, *extras))
+        key = key_of(x, extras)
         if int(x.shape[0]) <= EAGER_ROWS or key in self._eager:
             return self._forward(x, extras)
         if key in self._compared:
@@ -95,6 +107,11 @@ class TracedForward:
         except Exception:  # whatever tracing cannot follow, the eager pass may
             return None
         return found if _agree(found, expected) else None
+
+
+def key_of(x: Tensor, extras: tuple[Tensor, ...]) -> Key:
+    """Return the element types and shapes of one row of inputs."""
+    return tuple((tensor.dtype.name, tuple(tensor.shape[1:])) for tensor in (x, *extras))
 
 
 def _traced(forward: Forward, x: Tensor, extras: tuple[Tensor, ...]) -> Forward:

@@ -46,7 +46,9 @@ class ScoringOptions:
     window."""
     genes: Genes | None = None
     """Genes, as SpliceAI takes them: a variant is scored on its gene's strand, with N beyond the gene, and set aside
-    where there is none. Of several genes the one with the largest effect counts (`BoundEffects.sized_by`)."""
+    where there is none. Of several genes the one with the largest effect counts (`BoundEffects.sized_by`). As SpliceAI
+    does, genes are looked up at the position that the variant is written with, and not at that of its normalised form:
+    at either end of a gene, another way to write an insertion or deletion may lie in another gene, or in none."""
     each_model: bool = False
     """Of several models, give each one's effects beside their mean and standard deviation."""
 

@@ -1,14 +1,20 @@
 """Functions of one source on the tensors of both frameworks."""
 
+import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 import torch
 
+import attribution_bench as ab
 from attribution_bench.errors import TargetError
+from attribution_bench.models import sequence_model
 from attribution_bench.models.reducers import SHARED_METHODS, apply_reducer
 from attribution_bench.models.tensorflow_view import TensorView, with_methods
 
@@ -166,3 +172,91 @@ def test_memory_that_runs_out_is_no_fault_of_the_function() -> None:
 
     with pytest.raises(torch.OutOfMemoryError):
         apply_reducer(function, torch.tensor(VALUE), torch.Tensor)
+
+
+def model_of(framework: str) -> Any:
+    """Return a small model with a profile (6, 2)."""
+    if framework == "torch":
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Conv1d(4, 6, 3, padding=1), torch.nn.Tanh(), torch.nn.AvgPool1d(4)).double()
+    library: Any = keras if framework == "keras" else tf_keras
+    library.utils.set_random_seed(0)
+    layers = library.layers
+    convolved = [layers.Conv1D(2, 3, padding="same", activation="tanh"), layers.AveragePooling1D(4)]
+    return library.Sequential([layers.Input((8, 4)), *convolved])
+
+
+class Counter:
+    """A function that keeps something from call to call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, y: Any) -> Any:
+        self.calls += 1
+        return y[:, 0, 0] * self.calls
+
+
+class Half:
+    """A function that is an object, and takes each row by itself."""
+
+    def __call__(self, y: Any) -> Any:
+        return y[:, 0, 0] / 2
+
+
+NOISE, TURNS = np.random.default_rng(0), itertools.cycle((0, 0, 0, 1))
+MIXING: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda y: (y - y.mean(0))[:, 0, 0], "mixes"),
+    (lambda y: y.sum((1, 2)) / y.sum(), "mixes"),
+    (lambda y: y.softmax(0)[:, 1, 1], "mixes"),
+    (lambda y: y[:, 0, 0] - y.amax(0)[0, 0], "mixes"),
+    (lambda y: y[:, 0, 0] / len(y), "mixes"),
+    (lambda y: y[:, 0, 0] * y.shape[0] ** 0.01, "mixes"),
+    (lambda y: 1e6 + y[:, 0, 0] - 1e6 * y.mean(0)[0, 0], "mixes"),
+    (functools.partial(lambda axis, y: (y - y.mean(axis, keepdim=True))[:, 0, 0], 0), "mixes"),
+    (lambda y: y[:, 0, 0] + NOISE.normal(), "again"),
+    (lambda y: y[:, next(TURNS), 0], "again"),
+    (Counter(), "again"),
+]
+BY_ITSELF: list[Callable[[Any], Any]] = [
+    lambda y: (y - y.mean(1, keepdim=True))[:, 0, 0],
+    lambda y: y.softmax(1).sum((1, 2)) - 2,
+    lambda y: y.logsumexp(2).mean(1),
+    lambda y: y[:, 0, 0] * 0,
+    lambda y: (y[:, 0, 0] > 0) * y[:, 0, 1],
+    functools.partial(lambda axis, y: (y - y.mean(axis, keepdim=True))[:, 0, 0], 1),
+    Half(),
+]
+SEQUENCES = ["ACGTACGT", "GGATTACA"]
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras", "tf_keras"])
+def test_a_function_that_does_not_take_each_sequence_by_itself_is_refused(framework: str) -> None:
+    methods = [ab.get_method(name)(model_of(framework)) for name in ("standard_ism", "fastism", "gradient_x_input")]
+    for number, (function, said) in enumerate(MIXING):
+        method = methods[number % 3 if number else 0]
+        for target in (function, ("output", function)):
+            with pytest.raises(TargetError, match=said):
+                method.attribute(SEQUENCES, target=target)
+    with pytest.raises(TargetError, match="mixes"):
+        methods[1].predict_mutations(SEQUENCES, [ab.Mutation(0, 3, "A")], target=MIXING[0][0])
+    for function in BY_ITSELF:
+        methods[0].attribute(SEQUENCES[:1], target=function, positions=[3])
+
+
+def test_a_function_is_checked_once_for_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that is written anew for each call; once more where it reads something else."""
+    checked = []
+
+    def counted(*args: Any) -> None:
+        checked.append(args)
+        check_function(*args)
+
+    check_function = sequence_model.check_function
+    monkeypatch.setattr(sequence_model, "check_function", counted)
+    method = ab.get_method("standard_ism")(model_of("torch"))
+    for number, expected in ((0, 1), (0, 1), (1, 2), (1, 2)):
+        method.attribute(SEQUENCES, target=lambda y, number=number: y[:, number, 0], positions=[3])
+        assert len(checked) == expected
+    method.attribute(SEQUENCES, target="sum", positions=[3])
+    assert len(checked) == 2

@@ -1,6 +1,8 @@
 """Full passes of TensorFlow models: traced once, equal to the eager pass, and eager where a graph would differ."""
 
+import types
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -48,11 +50,11 @@ def assert_eager(model: SequenceModel, x: NDArray[Any], *extras: NDArray[Any], b
 def layer_of(library: Any, call: Callable[[Any], Any]) -> tuple[Any, list[int | None]]:
     """Return a model that calls a function of Python on (N, L, 4), and the rows of each of its calls as they come."""
     seen: list[int | None] = []
-    built = False
+    note, built = seen.append, False  # what a layer notes in a list that its code reads would count as a change
 
     class Called(library.layers.Layer):  # type: ignore[misc, name-defined]
         def call(self, x: Any) -> Any:
-            seen.append(x.shape[0])
+            note(x.shape[0])
             return call(x) if built else tf.reduce_sum(x, 2)
 
         def compute_output_shape(self, shape: Any) -> Any:
@@ -227,6 +229,61 @@ def test_a_setting_of_ones_own_layer_counts_where_the_compared_row_does_not_show
             np.testing.assert_array_equal(model.predict(x)["output"], [0] + [expected] * 5)
 
 
+LIMIT, LIMITS, SHARED = 99.0, {"of": [99.0]}, SimpleNamespace(limit=99.0)
+
+
+def limit_of_a_function(largest: float = 99.0) -> float:
+    return min(largest, LIMITS["of"][0])
+
+
+def test_what_code_of_ones_own_reads_counts_where_the_compared_row_does_not_show_it(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a layer, and as a function: globals, names of enclosing functions, defaults, and functions that are called."""
+    own, module = 99.0, types.ModuleType("settings_of_ones_own")
+    module.limit = 99.0  # type: ignore[attr-defined]
+    monkeypatch.setitem(globals(), "MODULE", module)
+    monkeypatch.setitem(LIMITS, "of", [99.0])
+    variable = tf.Variable(99.0)
+
+    def capped(x: Any, weights: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0)) -> Any:
+        limits = LIMIT, SHARED.limit, limit_of_a_function(), own, MODULE.limit  # type: ignore[name-defined]  # noqa: F821
+        return tf.minimum(tf.minimum(tf.reduce_sum(x * tf.constant(weights), (1, 2)), min(limits)), variable)
+
+    class Capped(library.layers.Layer):  # type: ignore[misc, name-defined]
+        def call(self, x: Any) -> Any:
+            return capped(x)
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return tuple(shape[:1])
+
+    def of_enclosing() -> None:
+        nonlocal own
+        own = 14.0
+
+    changes: list[tuple[float, Callable[[], object]]] = [
+        (27, lambda: None),
+        (20, lambda: monkeypatch.setitem(globals(), "LIMIT", 20.0)),
+        (18, lambda: monkeypatch.setattr(SHARED, "limit", 18.0)),
+        (16, lambda: LIMITS["of"].__setitem__(0, 16.0)),
+        (14, of_enclosing),
+        (12, lambda: monkeypatch.setattr(module, "limit", 12.0)),
+        (10, lambda: monkeypatch.setattr(limit_of_a_function, "__defaults__", (10.0,))),
+        (9, lambda: monkeypatch.setattr(capped, "__defaults__", ((0.0, 1.0, 2.0, 1.0),))),
+        (8, lambda: variable.assign(8.0)),
+    ]
+    x, given = one_hot(6), library.Input((LENGTH, 4))
+    x[0], x[1:] = np.eye(4)[[0] * LENGTH].T, np.eye(4)[[3] * LENGTH].T
+    models = [
+        as_sequence_model(library.Model(given, layer(given))) for layer in (Capped(), library.layers.Lambda(capped))
+    ]
+    for expected, change in changes:
+        change()
+        for model in models:
+            for _ in range(2):
+                np.testing.assert_array_equal(model.predict(x)["output"], [0] + [expected] * 5)
+
+
 def test_random_numbers_of_python_are_drawn_anew(library: Any) -> None:
     random = np.random.default_rng(0)
     network, _ = layer_of(library, lambda x: tf.reduce_sum(x, 2) + float(random.normal()))
@@ -250,11 +307,11 @@ def test_what_cannot_be_traced_runs_eagerly(library: Any) -> None:
 
     for call in (condition, rows_in_shape, out_of_tensor):
         network, seen = layer_of(library, call)
-        model, x = as_sequence_model(network), one_hot(10)
-        assert_eager(model, x, batch_size=4)
+        model, x = as_sequence_model(network), one_hot(12)
+        assert_eager(model, x, batch_size=5)
         seen.clear()
-        model.predict(x, batch_size=4)
-        assert call is condition or seen == [4, 4, 2]
+        model.predict(x, batch_size=5)
+        assert call is condition or seen == [5, 5, 2]
 
 
 def test_an_error_of_the_model_is_its_own(library: Any) -> None:

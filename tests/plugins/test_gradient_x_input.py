@@ -241,3 +241,18 @@ def test_keras_on_the_torch_backend():
     environment = {**os.environ, "KERAS_BACKEND": "torch"}
     done = subprocess.run([sys.executable, "-c", KERAS_ON_TORCH], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["gradient_x_input", "integrated_gradients"])
+def test_gradients_of_a_keras_model_that_was_changed(name: str) -> None:
+    """What is kept compiled from call to call is of the model as it is."""
+    given = keras.Input((12, 4))
+    conv = keras.layers.Conv1D(3, 5, activation="tanh")
+    model = keras.Model(given, keras.layers.Dense(1)(keras.layers.Flatten()(conv(given))))
+    x = np.eye(4, dtype=np.float32)[np.random.default_rng(0).integers(0, 4, (2, 12))].transpose(0, 2, 1)
+    kept = ab.get_method(name)(model)
+    before = kept.attribute(x).scores
+    conv.activation = keras.activations.sigmoid
+    after, anew = kept.attribute(x).scores, ab.get_method(name)(model).attribute(x).scores
+    np.testing.assert_allclose(after, anew, atol=1e-6 * np.abs(anew).max())
+    assert np.abs(after - before).max() > 1e-2 * np.abs(before).max()

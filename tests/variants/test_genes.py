@@ -102,6 +102,27 @@ def test_a_variant_is_scored_in_its_gene_of_several_in_that_of_the_largest_effec
     assert min(seen.values()) > 2
 
 
+def test_genes_are_looked_up_where_a_variant_is_written(
+    profiles: torch.nn.Module, genome: Genome, genes: Genes
+) -> None:
+    """As SpliceAI does: one deletion of a gene's first letter, written with the letter before it and the one after."""
+    letters = genome.fetch("chr1", 0, 400)
+    for gene, (strand, start, _) in GENES.items():
+        before = Variant("chr1", start - 1, letters[start - 1 : start + 1], letters[start - 1])
+        after = Variant("chr1", start, letters[start : start + 2], letters[start + 1])
+        assert normalised(before, genome) == normalised(after, genome)
+        outside, inside = score_variants(
+            profiles, [before, after], genome, length=LENGTH, effects=EFFECTS, genes=genes, largest_unknown_share=1
+        )
+        assert outside.labels.get("gene") != gene
+        overlapping = [name for name, (_, first, last) in GENES.items() if first <= start < last]
+        assert inside.labels["gene"] in overlapping
+        if len(overlapping) == 1:
+            assert inside.labels["strand"] == strand
+            assert outside.set_aside is not None
+            assert outside.set_aside.reason == VariantReason.NO_GENE
+
+
 def outputs_in_gene(
     in_full: Callable[[list[str]], dict[str, np.ndarray]], form: Variant, letters: str, gene: str
 ) -> dict[str, np.ndarray]:

@@ -1,6 +1,5 @@
 """DeepLIFT on Keras models of the TensorFlow backend: the traced graph, walked back by the rules."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from attribution_bench.attribution import Request
 from attribution_bench.errors import AttributionBenchError, UnsupportedError
 from attribution_bench.models import SequenceModel
+from attribution_bench.models.keras_model import KerasSequenceModel
 from attribution_bench_plugins.deepshap.backward import backward
 from attribution_bench_plugins.deepshap.keras_forward import TensorFlowForward
 from attribution_bench_plugins.deepshap.keras_graph import captured, refuse_loops, unrolled
@@ -29,13 +29,12 @@ class KerasExplainer:
                 f"{keras.backend.backend()}; set KERAS_BACKEND=tensorflow before Keras is imported, "
                 "or use another method"
             )
+        assert isinstance(model, KerasSequenceModel)
         self._model = model
         self._selections = request.selections
         self._rules = rules
         self._targets = sum(selection.size for selection in request.selections)
         self._functions: dict[int, Any] = {}
-        self._ambiguous: set[Any] = set()
-        """Where a bias in the function traced last depends on the sequence, the lengths of all axes but the batch."""
         self._names: tuple[str, ...] = ()
         self._lost: dict[str, float] = {}
 
@@ -45,7 +44,9 @@ class KerasExplainer:
         rows = len(x)
         size = min((size for size in self._functions if size >= rows), default=None)
         if size is None:
-            size = self._made(x, references, extras)
+            # A batch that the model would be called on with more rows is traced with as many.
+            size = self._model.rows_called(*self._as_given(x, extras))
+            self._functions[size] = self._function(*self._tensors(x, references, extras, size))
         given, further = self._tensors(x, references, extras, size)
         for target in range(self._targets):
             chosen = tf.constant(np.eye(1, self._targets, target, dtype=x.dtype)[0])
@@ -54,19 +55,9 @@ class KerasExplainer:
                 self._lost[name] = max(self._lost.get(name, 0.0), float(amount))
             yield multipliers.numpy()[:rows]
 
-    def _made(self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> int:
-        """Trace a function for batches of at least as many rows, and return of how many.
-
-        `keras.ops.add` takes a tensor (rows, 1, 1) for a bias of the channels where there are as many of them as rows.
-        Where it may have done so, a batch is taken that is as long as no other axis of the model.
-        """
-        size = len(x)
-        function = self._function(*self._tensors(x, references, extras, size))
-        if self._ambiguous:
-            size = next(other for other in itertools.count(size + 1) if other not in self._ambiguous)
-            function = self._function(*self._tensors(x, references, extras, size))
-        self._functions[size] = function
-        return size
+    def _as_given(self, x: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> tuple[Any, tuple[Any, ...]]:
+        """Return a batch as the model's tensors."""
+        return tf.convert_to_tensor(x), tuple(self._model.to_tensor(extra) for extra in extras)
 
     def _tensors(
         self, x: NDArray[Any], references: NDArray[Any], extras: tuple[NDArray[Any], ...], size: int
@@ -105,11 +96,6 @@ class KerasExplainer:
         flat = tf.concat(selected, 1) if len(selected) > 1 else selected[0]
         flat = tf.ensure_shape(tf.cast(flat, x.dtype), (len(x), self._targets))
         graph = captured(x, flat)
-        outputs_of_nodes = [output for node in graph.nodes.values() for output in node.outputs]
-        biased = any(
-            operation.type == "BiasAdd" and operation.inputs[1].ref() in graph.values for operation in graph.nodes
-        )
-        self._ambiguous = {length for output in outputs_of_nodes for length in output.shape[1:]} if biased else set()
         steps = plan(graph.output, self._rules)
         needed = {member for step in steps for member in step.members}
         refuse_loops(graph, needed)

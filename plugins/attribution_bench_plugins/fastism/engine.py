@@ -140,7 +140,7 @@ class Engine:
     def _answered(self, request: Request, answer: Callable[[], Raw]) -> Raw:
         """Answer a request, again with a fresh plan where one of an earlier call fails the self-check.
 
-        Weights may have been written to by ways that PyTorch does not count, such as ``.data``.
+        The model may have changed in what `Source.fingerprint` does not look at.
         """
         length, extras = request.one_hot.shape[2], request.extras
         kept = self.cache.stored(length, extras)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.attribution import Request
 from attribution_bench.models import Selection, SequenceModel, batches
+from attribution_bench.models.keras_model import KerasSequenceModel
 from attribution_bench_plugins.gradients.base import Advance, Extras, Gradients, Scalar, not_differentiable
 
 
@@ -19,8 +20,14 @@ class TensorFlowGradients(Gradients):
     def __init__(self, model: SequenceModel) -> None:
         super().__init__(model)
         self._compiled: dict[Selection, Callable[..., Any]] = {}
+        self._changes_seen = 0
+        """Those of the model when they were compiled."""
 
     def for_request(self, request: Request) -> "TensorFlowGradients":
+        assert isinstance(self.model, KerasSequenceModel)
+        if self.model.changes_seen != self._changes_seen:
+            self._compiled.clear()
+            self._changes_seen = self.model.changes_seen
         is_kept = not any(callable(selection.reducer) for selection in request.selections)
         return self if is_kept else TensorFlowGradients(self.model)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import attribution_bench as ab
 from attribution_bench.errors import SelfCheckError
+from attribution_bench.models.torch_state import contents, device_checksums
 from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism import engine as engines
 from attribution_bench_plugins.standard_ism import StandardISM
@@ -20,8 +21,36 @@ from parity import one_hot
 LENGTH = 40
 
 
+class Hidden:
+    """An object whose attributes are in no dict."""
+
+    __slots__ = ("k",)
+
+    def __init__(self) -> None:
+        self.k = 1.0
+
+
+FACTOR, FACTORS = 1.0, {"k": [1.0]}
+
+
+def factor_of_a_function() -> float:
+    return FACTORS["k"][0]
+
+
+def scaled_by(factor: float) -> tuple[Callable[[Tensor], Tensor], Callable[[float], None]]:
+    """Return a function that reads a variable of this one, and one that changes it."""
+
+    def change(to: float) -> None:
+        nonlocal factor
+        factor = to
+
+    return lambda x: x * factor, change
+
+
 class Changeable(nn.Module):
     """Holds what forward reads in every kind of attribute, and counts its calls."""
+
+    of_class = 1.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,11 +59,14 @@ class Changeable(nn.Module):
         self.named, self.box, self.array = {"k": [1.0]}, SimpleNamespace(k=1.0), np.ones(1)
         self.constant: Any = torch.ones((), dtype=torch.float64)
         self.several: tuple[float, ...] = (1.0, 1.0)
+        self.hidden = Hidden()
+        self.function, self.change_function = scaled_by(1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
-        factor = self.factor * self.named["k"][0] * self.box.k * self.several[1] * float(self.array[0])
-        hidden = self.rectified(self.first(x)) * factor * self.constant
+        factor = self.factor * self.named["k"][0] * self.box.k * self.several[1] * float(self.array[0]) * self.hidden.k
+        factor *= FACTOR * factor_of_a_function() * self.of_class
+        hidden = self.function(self.rectified(self.first(x))) * factor * self.constant
         hidden = hidden.relu() if self.kind == "relu" else hidden.tanh()
         y: Tensor = self.second(-hidden if self.flag else hidden)
         return y.sum(2)
@@ -60,6 +92,10 @@ CHANGES: dict[str, Callable[[Changeable], object]] = {
     "hook before": lambda m: m.rectified.register_forward_pre_hook(lambda module, inputs: (-inputs[0],)),
     "forward": lambda m: setattr(m.rectified, "forward", torch.sigmoid),
     "string": lambda m: setattr(m, "kind", "relu"),
+    "global": lambda m: globals().update(FACTOR=1.2),
+    "global of a function": lambda m: FACTORS["k"].__setitem__(0, 1.2),
+    "enclosing function": lambda m: m.change_function(1.2),
+    "class": lambda m: setattr(type(m), "of_class", 1.2),
 }
 
 
@@ -84,9 +120,12 @@ def assert_exact(method: FastISM, x: Any, tolerance: float = 1e-10) -> Any:
     return found
 
 
-def test_a_module_that_was_changed_is_captured_anew(captures: list[object]) -> None:
+def test_a_module_that_was_changed_is_captured_anew(captures: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     module, x = Changeable().double().eval(), one_hot(2, 4, LENGTH)
+    monkeypatch.setitem(globals(), "FACTOR", 1.0)
+    monkeypatch.setitem(FACTORS, "k", [1.0])
+    monkeypatch.setattr(Changeable, "of_class", 1.0)
     method = FastISM(module, min_speedup=0, self_check=False)
     before, *_ = [assert_exact(method, x) for _ in range(3)]
     assert len(captures) == 1, "what a model counts itself is no change"
@@ -98,6 +137,69 @@ def test_a_module_that_was_changed_is_captured_anew(captures: list[object]) -> N
         before = after
     assert_exact(method, x)
     assert len(captures) == 1 + len(CHANGES)
+
+
+def _first_number(array: Any) -> None:
+    array.reshape(-1)[0] += 0.5
+
+
+UNCOUNTED: dict[str, Callable[[Changeable], object]] = {
+    "data of a weight": lambda m: m.first.weight.data.mul_(1.2),
+    "signs of a weight": lambda m: m.first.weight.data.neg_(),
+    "order of a weight": lambda m: m.second.weight.data.copy_(m.second.weight.data.flip(1)),
+    "array of a bias": lambda m: _first_number(m.second.bias.detach().numpy()),
+    "data of a statistic": lambda m: m.norm.running_var.data.mul_(2),
+    "one number of a statistic": lambda m: _first_number(m.norm.running_mean.numpy()),
+    "data of an attribute": lambda m: m.constant.data.mul_(1.2),
+    "array of an attribute": lambda m: _first_number(m.constant.numpy()),
+    "large array": lambda m: m.many.__setitem__(0, 1.7),
+    "storage": lambda m: m.first.weight.untyped_storage().copy_((m.first.weight.detach() * 1.1).untyped_storage()),
+    "what a former parameter shares": lambda m: setattr(
+        m.first, "weight", nn.Parameter(m.first.weight.detach()[:] * 1.3)
+    ),
+}
+"""Ways to write values in place that PyTorch does not count."""
+
+
+class Normed(Changeable):
+    """Has statistics, and an array that is not small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.many = nn.BatchNorm1d(4), np.ones(5000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.norm(x)) * float(self.many[0])
+
+
+def test_what_is_written_past_the_counters_of_pytorch_is_seen(captures: list[object]) -> None:
+    torch.manual_seed(0)
+    module, x = Normed().double().eval(), one_hot(2, 4, LENGTH)
+    method = FastISM(module, min_speedup=0, self_check=False)
+    before, *_ = [assert_exact(method, x) for _ in range(2)]
+    for number, (name, change) in enumerate(UNCOUNTED.items(), 2):
+        change(module)
+        for _ in range(2):
+            after = assert_exact(method, x)
+        assert np.abs(after - before).max() > 1e-4 * np.abs(before).max(), name
+        assert len(captures) == number, name
+        before = after
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int8, torch.bool])
+def test_a_single_value_changes_a_checksum_on_the_host_and_elsewhere(dtype: torch.dtype) -> None:
+    for count in (1, 3, 1024, 9001):
+        values = torch.from_numpy(np.random.default_rng(count).integers(1, 99, count)).to(dtype)
+        for look in (lambda tensor: contents([tensor]), lambda tensor: device_checksums(tensor).tolist()):
+            before = look(values)
+            assert look(values.clone()) == before
+            for place in {0, count // 2, count - 1}:
+                other = values.clone()
+                other[place] = 0
+                assert look(other) != before
+            if dtype.is_floating_point:
+                assert look(-values) != before
+                assert count == 1 or look(values.flip(0)) != before
 
 
 class Scaled(keras.layers.Layer):  # type: ignore[misc]
@@ -145,7 +247,7 @@ def test_a_keras_model_that_was_changed_is_captured_anew(has_own_layer: bool, ca
 
 @pytest.mark.parametrize("is_listed", [False, True])
 def test_a_kept_plan_that_fails_the_self_check_is_made_anew(is_listed: bool, captures: list[object]) -> None:
-    """PyTorch does not count what is written through ``data``; parts of the check are due in later small calls."""
+    """Not all that a model reads is looked at; parts of the check are due in later small calls."""
     torch.manual_seed(0)
     module, x = Changeable().double().eval(), one_hot(1, 4, LENGTH)
     method = FastISM(module, min_speedup=0)
@@ -157,7 +259,7 @@ def test_a_kept_plan_that_fails_the_self_check_is_made_anew(is_listed: bool, cap
         return method.attribute(x, target="all", positions=[3, 20]).predictions["output"]
 
     ask()
-    module.first.weight.data.mul_(2)
+    module.hidden.k = 2.0
     found = ask()
     assert len(captures) == 2
     method = FastISM(module, min_speedup=0)

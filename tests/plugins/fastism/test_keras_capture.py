@@ -252,9 +252,10 @@ def test_layers_are_compared_at_a_short_length_where_they_take_one() -> None:
     assert_parity(result, list(truth.predictions.values()), 1e-5)
     opaque = [step.node.layer for step in plan_of(method).steps.values() if step.node.op == "opaque"]
     assert [layer.partition(" ")[0] for layer in opaque] == ["wrong"]
-    # A layer with weights for each position fails at another length, and is compared at the model's own.
-    assert (counted["any_length"].count(short), counted["own_length"].count(short)) == (1, 0)
-    assert counted["own_length"].count(length) == counted["any_length"].count(length) + 1
+    # A layer with weights for each position fails at another length, and is compared at the model's own. Either is
+    # compared in one call, and called on one row before, as code that is not of the library may add what it likes.
+    assert (counted["any_length"].count(short), counted["own_length"].count(short)) == (2, 0)
+    assert counted["own_length"].count(length) == counted["any_length"].count(length) + 2
 
 
 def test_mixed_precision() -> None:

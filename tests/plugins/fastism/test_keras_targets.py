@@ -33,7 +33,7 @@ EVERYTHING: list[Callable[[Any], Any]] = [
     lambda h: h.mean((1, 2)),
     lambda h: tf.nn.softmax(h, 1)[:, 3, 0],
     lambda h: tf.constant(h.numpy()[:, 3, 0]),
-    lambda h: h[:, 2, 0] if h[0, 0, 0] > 0 else h[:, 4, 0],
+    lambda h: h[:, 2, 0] if h[0, 0, 0] > 0 else h[:, 2, 0] + 0 * h[:, 4, 0],
     lambda h: h[:, int(tf.argmax(h[0, :, 0])), 0] * 0 + h[:, 1, 0],
     lambda h: tf.numpy_function(lambda value: value[:, 3, 0], [h], h.dtype),
 ]

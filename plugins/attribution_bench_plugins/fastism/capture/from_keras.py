@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from attribution_bench.models.keras_model import KerasSequenceModel
+from attribution_bench.models.keras_settings import held_by
 from attribution_bench_plugins.fastism.capture.errors import CaptureError, TranslationError, require
 from attribution_bench_plugins.fastism.capture.graph_builder import BATCH_SIZES, GraphBuilder
 from attribution_bench_plugins.fastism.capture.keras_layers import translate_layer
@@ -22,7 +23,7 @@ from attribution_bench_plugins.fastism.capture.keras_model import (
 )
 from attribution_bench_plugins.fastism.capture.keras_ops import translate_operation
 from attribution_bench_plugins.fastism.capture.keras_site import Site
-from attribution_bench_plugins.fastism.graph.ir import OPAQUE, Graph
+from attribution_bench_plugins.fastism.graph.ir import BATCH, OPAQUE, Graph
 from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters
 from attribution_bench_plugins.fastism.precision import tolerance
 
@@ -258,7 +259,10 @@ class _Reader:
                 raise CaptureError(f"{site.name} ({site.kind}) gives a mask, which the engine does not follow")
             return outputs
 
-        run = library.traced(of_library)
+        shapes = [self.builder.nodes[name].shape or () for name in sources]
+        # One operand is added to another, by the library or by code of others.
+        may_add = len(sources) > 1 or (hasattr(layer, "_flatten_layers") and not held_by(layer).is_complete)
+        run = library.traced(of_library, pads=may_add and all(shape[:1] == (BATCH,) for shape in shapes))
 
         def call(*values: Tensor) -> Any:
             outputs = run(*map(library.to_keras, values))

@@ -4,7 +4,7 @@ import abc
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.capture.errors import TranslationError
+
+if TYPE_CHECKING:
+    from attribution_bench.models.traced_forward import Forward
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,15 @@ class Library(abc.ABC):
             for nodes, before in kept:
                 nodes[:] = before
 
-    def traced(self, call: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-        """Return a function of the library's tensors as its backend traces it; the function itself by default."""
+    def traced(self, call: Callable[..., list[Any]], *, pads: bool) -> Callable[..., list[Any]]:
+        """Return a function of the library's tensors as its backend traces it; the function itself by default.
+
+        Parameters
+        ----------
+        pads
+            Whether batches that are as long as another axis get more rows, as `PaddedBatches` says; the first axis of
+            all tensors is that of the batch then.
+        """
         return call
 
     @abc.abstractmethod
@@ -138,16 +148,17 @@ class Library(abc.ABC):
         return bool(getattr(layer, "_call_has_training_arg", False))
 
 
-def _as_graph(call: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+def _named(call: Callable[..., list[Any]]) -> "Forward":
+    """Return a function of tensors as a pass whose outputs are named by their places."""
+    return lambda x, others: {str(place): value for place, value in enumerate(call(x, *others))}
+
+
+def _as_graph(forward: "Forward") -> Callable[..., list[Any]]:
     """Return a function of TensorFlow's tensors as a TensorFlow graph."""
     from attribution_bench.models.traced_forward import TracedForward
 
-    forward = TracedForward(lambda x, others: {str(i): value for i, value in enumerate(call(x, *others))})
-
-    def traced(x: Any, *others: Any) -> list[Any]:
-        return list(forward(x, others).values())
-
-    return traced
+    traced = TracedForward(forward)
+    return lambda x, *others: list(traced(x, others).values())
 
 
 class Keras3(Library):
@@ -180,8 +191,12 @@ class Keras3(Library):
     def _graph(self, symbols: Sequence[Any], outputs: Any) -> Functional:
         return Functional(list(symbols), self._calls(self.keras.Function(list(symbols), outputs)), outputs)
 
-    def traced(self, call: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-        return _as_graph(call) if self.keras.backend.backend() == "tensorflow" else call
+    def traced(self, call: Callable[..., list[Any]], *, pads: bool) -> Callable[..., list[Any]]:
+        if self.keras.backend.backend() != "tensorflow":
+            return call
+        from attribution_bench.models.padded_batches import PaddedBatches
+
+        return _as_graph(PaddedBatches(_named(call)) if pads else _named(call))
 
     def is_symbolic(self, value: Any) -> bool:
         return isinstance(value, self.keras.KerasTensor)
@@ -238,8 +253,8 @@ class Keras2(Library):
     def _graph(self, symbols: Sequence[Any], outputs: Any) -> Functional:
         return Functional(list(symbols), self._calls(self.keras.Model(list(symbols), outputs)), outputs)
 
-    def traced(self, call: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-        return _as_graph(call)
+    def traced(self, call: Callable[..., list[Any]], *, pads: bool) -> Callable[..., list[Any]]:
+        return _as_graph(_named(call))
 
     def is_symbolic(self, value: Any) -> bool:
         return hasattr(value, "_keras_history")

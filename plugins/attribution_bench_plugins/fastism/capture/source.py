@@ -1,9 +1,7 @@
 """Models of either framework as sources of graphs, tensors and weights' fingerprints."""
 
 import abc
-import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench.models import OutputSpec, SequenceModel
+from attribution_bench.models.checksums import checksums
 from attribution_bench.models.keras_settings import held_by
 from attribution_bench.models.settings import Settings
 from attribution_bench.models.targets import Reducer, Selection
 from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
 from attribution_bench.models.torch_settings import module_settings
-from attribution_bench.models.torch_state import change_counter, named_tensors
+from attribution_bench.models.torch_state import contents, named_tensors
 from attribution_bench.request import Request
 from attribution_bench_plugins.fastism.capture.errors import CaptureError
 from attribution_bench_plugins.fastism.capture.graph_builder import BATCH_SIZES
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
 Fingerprint: TypeAlias = tuple[Hashable, Settings]
 """That of the weights, and what else the model holds."""
-HASHED_BYTES = 2**22
-"""Largest part of a weight that is hashed in one piece."""
 COMPARED_ROWS = 2
 """Rows on which a traced graph is compared with the model: a batch of another size than the one that was traced."""
 
@@ -180,12 +177,13 @@ class TorchSource(Source):
         # Computed for each request: one pass over the modules takes half as long as parameters() and buffers().
         held = [(*module._parameters.values(), *module._buffers.values()) for module in self._parts]
         tensors = [tensor for tensors in held for tensor in tensors if tensor is not None]
-        # What a model's own calls change and `inference` puts back counts changes that are none. It has no plan anyway.
+        # Values alone would not do: a plan that reads the memory of a former parameter may see that change later on.
+        places = tuple((tensor.data_ptr(), tensor.dtype, tensor.shape) for tensor in tensors)
+        # What a model's own calls change, and `inference` puts back, is no change. It has no plan anyway.
         changed = self.model.own_changes
         own = {id(t) for name, t in named_tensors(self.module) if name in changed} if changed else set()
-        counters = [0 if id(tensor) in own else change_counter(tensor) for tensor in tensors]
-        kinds = [(tensor.data_ptr(), tensor.element_size()) for tensor in tensors]
-        return self.device, tuple(zip(kinds, counters, strict=True))
+        kept = [tensor for tensor in tensors if id(tensor) not in own]
+        return self.device, places, contents(kept, torch.get_num_threads())
 
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
         return self.model.to_numpy(select_tensor(value, selection))
@@ -235,12 +233,8 @@ class KerasSource(Source):
     @cached_property
     def weights_fingerprint(self) -> Hashable:
         weights = [self.library.array(weight) for weight in self.model.model.weights]
-        arrays = [np.ascontiguousarray(weight).reshape(-1).view(np.uint8) for weight in weights]
-        pieces = [array[at : at + HASHED_BYTES] for array in arrays for at in range(0, array.size, HASHED_BYTES)]
-        # Computed for each request, which takes long for large models: hashing releases Python's lock.
-        with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
-            digests = tuple(pool.map(lambda piece: hashlib.blake2b(piece).digest(), pieces))
-        return digests, tuple((weight.shape, str(weight.dtype)) for weight in weights)
+        kinds = tuple((weight.shape, str(weight.dtype)) for weight in weights)
+        return kinds, checksums(weights, torch.get_num_threads())
 
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
         if callable(selection.reducer):  # it takes tensors of the model's framework
