@@ -1,7 +1,7 @@
 """SequenceModel over a Keras 2 model, as the tf_keras package runs it on TensorFlow."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -48,9 +48,6 @@ class Keras2SequenceModel(KerasSequenceModel):
         half = tensor.dtype.name in ("float16", "bfloat16")
         array: NDArray[Any] = (tf.cast(tensor, "float32") if half else tensor).numpy()
         return array
-
-    def rows_of(self, value: Tensor, rows: Sequence[int]) -> Tensor:
-        return tf.gather(value, np.array(rows))
 
     def no_gradient(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()

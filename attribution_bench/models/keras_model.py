@@ -1,7 +1,7 @@
 """SequenceModel over a Keras 3 model, whatever its backend."""
 
 import contextlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -202,9 +202,6 @@ class KerasSequenceModel(SequenceModel):
         if callable(selection.reducer):
             return apply_reducer(self.portable(selection.reducer), value)
         return self._reduced(value, selection.reducer)
-
-    def rows_of(self, value: Tensor, rows: Sequence[int]) -> Tensor:
-        return keras.ops.take(value, np.array(rows), axis=0)
 
     @property
     def on_tensorflow(self) -> bool:

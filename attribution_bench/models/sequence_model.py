@@ -117,9 +117,9 @@ class SequenceModel(abc.ABC):
     def select(self, outputs: dict[str, Tensor], selection: Selection) -> Tensor:
         """Return the selected part of the outputs, (N, *selection.shape), on the device; differentiable."""
 
-    @abc.abstractmethod
     def rows_of(self, value: Tensor, rows: Sequence[int]) -> Tensor:
-        """Return some rows of an output (N, ...), in any order and as often as they are listed."""
+        """Return some rows of an output (N, ...), in any order and as often as they are listed; not differentiable."""
+        return self.to_tensor(self.to_numpy(value)[list(rows)])
 
     @abc.abstractmethod
     def no_gradient(self) -> contextlib.AbstractContextManager[Any]:

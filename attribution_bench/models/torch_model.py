@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -118,9 +118,6 @@ class TorchSequenceModel(SequenceModel):
     def select(self, outputs: dict[str, torch.Tensor], selection: Selection) -> torch.Tensor:
         value = outputs[selection.name]
         return select_tensor(value, selection)
-
-    def rows_of(self, value: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        return value[list(rows)]
 
     def no_gradient(self) -> contextlib.AbstractContextManager[Any]:
         return torch.no_grad()

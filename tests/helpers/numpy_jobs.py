@@ -51,9 +51,6 @@ class NumpyModel(SequenceModel):
     def select(self, outputs, selection):
         return outputs[selection.name][(slice(None), *selection.index)]
 
-    def rows_of(self, value, rows):
-        return value[list(rows)]
-
     def versions(self):
         return {}
 
