@@ -38,6 +38,9 @@ PARTS = 4
 SMALLEST_PART = 64
 """A trial of a smaller part of a request would tell little of it, and is put off."""
 
+LARGEST_SHARE = 0.5
+"""Part of the seconds of a request that the trial of a part of it may take."""
+
 
 @dataclass(frozen=True, eq=False)
 class Captured:
@@ -263,21 +266,25 @@ def try_other(choice: Choice, kind: Kind) -> bool:
 
 
 def largest_part(choice: Choice, kind: Kind, allowed: float) -> Choice | None:
-    """Return the largest part whose trial in the other way than a kind takes no longer than allowed; None for none."""
+    """Return the largest part whose trial in the other way than a kind takes no longer than allowed; None for none.
+
+    One that takes nearly as long as the whole would tell less of it, and is no part.
+    """
     costs, other = choice.model.costs, other_than(kind)
 
-    def fits(part: Choice) -> bool:
-        return costs.trial_seconds(other, part.runs[other], costs.seconds(kind, part.runs[kind])) <= allowed
+    def seconds(part: Choice) -> float:
+        return costs.trial_seconds(other, part.runs[other], costs.seconds(kind, part.runs[kind]))
 
-    if fits(choice):
+    whole = seconds(choice)
+    if whole <= allowed:
         return choice
-    # Small ones first: what is made of a part that does not fit is in vain.
+    # Small ones first: what is made of a part that takes too long is in vain.
     largest, sizes = None, [choice.mutations]
     while sizes[-1] >= PARTS:
         sizes.append(sizes[-1] // PARTS)
     for mutations in sizes[:0:-1]:
         part = choice.part(mutations)
-        if not fits(part):
+        if seconds(part) > min(allowed, whole * LARGEST_SHARE):
             break
         largest = part
     return largest
