@@ -1,10 +1,15 @@
 """What some positions cost beside all of them, and spread ones beside neighbours: ``make speed``.
 
-Windows run throughout, on one sequence and on eight. Ratios are medians over rounds in which the three take turns.
+Windows run throughout, on one sequence and on eight. Seconds are those of the processor on one thread, so that other
+programs on the machine matter little. Ratios are medians over rounds in which the three take turns.
 Exits with 1 where some positions take more than 1.1 times the time of all, or 20 or more spread ones more than twice
 that of neighbours. Names of models, or parts of them, choose among them; ``--output reports/engine/edges`` keeps a
 record.
 """
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import statistics
 import sys
@@ -31,17 +36,17 @@ MODELS: dict[str, tuple[Callable[[], torch.nn.Module], int]] = {
 COUNTS, SEQUENCES, ROUNDS = (20, 50, 100, 200), (1, 8), 7
 MOST = {"all positions": 1.1, "as many neighbours": 2.0}
 """What spread positions are compared with -> how many times its seconds they may take."""
-THREADS = 2
+THREADS = 1
 PROCEDURE = (
-    "Positions at irregular distances over all of them, and over neighbouring ones. Windows run throughout, on two "
-    "threads. A ratio of seconds of a clock is the median over rounds in which the three take turns."
+    "Positions at irregular distances over all of them, and over neighbouring ones. Windows run throughout, on one "
+    "thread. A ratio of seconds of the processor is the median over rounds in which the three take turns."
 )
 
 
 def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     run()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def compared(method: ab.Attribution, x: np.ndarray, count: int) -> tuple[float, dict[str, list[float]]]:

@@ -1,8 +1,8 @@
 """Windows or full passes for one request: what is counted of either, what either takes, and trials of the other one."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis
@@ -12,19 +12,21 @@ from attribution_bench_plugins.fastism.call import Call
 from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.compiled_model import CompiledModel, Options
 from attribution_bench_plugins.fastism.execution.interpreter import Observer
+from attribution_bench_plugins.fastism.execution.shared_blocks import Sharing, Sites, shared_blocks, sharing, worthwhile
 from attribution_bench_plugins.fastism.planning.cost import LaunchCounts, Work
 from attribution_bench_plugins.fastism.planning.measured_costs import Kind, MeasuredCosts, Run, other_than
 from attribution_bench_plugins.fastism.planning.plan import Plan
 from attribution_bench_plugins.fastism.planning.policy import (
     Decision,
+    Savings,
     decide_by_seconds,
     decide_for_call,
-    fewest_per_block,
     full_run,
+    savings_of,
     timed_work,
     windows_run,
 )
-from attribution_bench_plugins.fastism.planning.sizes import fewest_launches
+from attribution_bench_plugins.fastism.planning.sizes import Sizer, fewest_launches
 from attribution_bench_plugins.fastism.saturation import Saturation, alternatives_of
 from attribution_bench_plugins.fastism.self_check import SelfCheck, rows_to_check
 from attribution_bench_plugins.fastism.substitutions import Substitutions
@@ -35,6 +37,9 @@ PARTS = 4
 """Where a trial would take too long, a quarter of its mutations is tried, or a quarter of those, and so on."""
 SMALLEST_PART = 64
 """A trial of a smaller part of a request would tell little of it, and is put off."""
+
+LARGEST_SHARE = 0.5
+"""Part of the seconds of a request that the trial of a part of it may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +52,22 @@ class Captured:
     source: Source
     options: Options
     observer: Observer | None
+    standard: StandardISM
+    """Takes full passes."""
 
     @property
     def costs(self) -> MeasuredCosts:
         """What earlier calls took."""
         return self.compiled.costs
 
+    @cached_property
+    def sizer(self) -> Sizer:
+        """What sizes the work of windows."""
+        return self.options.sizer(self.source, self.plan)
+
     def call(self, request: Request) -> Call:
         """Return a request as it would be answered on windows."""
-        sizer = self.options.sizer(self.source, self.plan)
-        return Call(self.source, request, sizer, self.observer, self.options.clock)
+        return Call(self.source, request, self.sizer, self.observer, self.options.clock)
 
     def self_check(self, call: Call, asked: int, speedup: float) -> SelfCheck | None:
         """Return the check that is due in a call on windows, unless the caller has turned it off.
@@ -72,18 +83,16 @@ class Captured:
         batch_size = request.batch_size or DEFAULT_BATCH_SIZE
         return fewest_launches(self.plan, len(request.one_hot), request.positions, alternatives, batch_size)
 
-    def launches_of_list(self, request: Request, edits: Sequence[Edit]) -> LaunchCounts:
+    def launches_of_list(self, request: Request, mutations: int, shared: Sequence[Sharing]) -> LaunchCounts:
         """Return the launches of a list of mutations, the same way: what several sequences share runs together."""
-        sites: dict[tuple[int, int], set[int]] = {}
-        for edit in edits:
-            if edit.substitutes:
-                sites.setdefault((edit.width, edit.position), set()).add(edit.sequence)
-        shared = [(frozenset(sequences), width, position) for (width, position), sequences in sites.items()]
-        blocks = len({(sequences, width, position % self.plan.stride) for sequences, width, position in shared})
-        groups = len({sequences for sequences, _, _ in shared})
         batch_size = request.batch_size or DEFAULT_BATCH_SIZE
-        batches = -(-len(request.one_hot) // batch_size) - (-len(edits) // batch_size)
-        return LaunchCounts(len(edits), len(edits), blocks, groups, batches)
+        return LaunchCounts(
+            asked=mutations,
+            mutations=sum(each.mutations for each in shared),
+            blocks=sum(each.blocks for each in shared),
+            groups=len(shared),
+            batches=-(-len(request.one_hot) // batch_size) - (-mutations // batch_size),
+        )
 
     def decide(self, launches: LaunchCounts) -> Decision:
         """Decide for a saturation: by seconds if windows and full passes were timed, else by counted work."""
@@ -145,8 +154,8 @@ class SaturationChoice:
 
     def by_full_passes(self) -> RawAttribution:
         """Return the predictions by full passes."""
-        method = StandardISM(self.model.source.model)
-        predicted = timed(self.model.options.clock, lambda: method._attribute(self.request))
+        standard = self.model.standard
+        predicted = timed(self.model.options.clock, lambda: standard._attribute(self.request))
         self.model.costs.full.add(self.runs["full passes"], predicted.seconds)
         return predicted.value
 
@@ -156,7 +165,9 @@ class ListChoice:
 
     def __init__(self, model: Captured, request: Request, edits: Sequence[Edit]) -> None:
         self.model, self.request, self.edits, self.mutations = model, request, edits, max(1, len(edits))
-        self.launches = model.launches_of_list(request, edits)
+        self.sites = Sites.of(edits, model.plan.reaching)
+        self.sharing = sharing(self.sites, model.plan.stride)
+        self.launches = model.launches_of_list(request, len(edits), self.sharing)
         self.runs: dict[Kind, Run] = {
             "windows": windows_run(model.work, self.launches),
             "full passes": full_run(model.work, self.launches),
@@ -172,8 +183,8 @@ class ListChoice:
         Afterwards a part is tried in the other way if that is due.
         """
         model, speedup = self.model, self.model.costs.speedup(self.runs["windows"], self.runs["full passes"])
-        raw, on_windows = self._run(self._fewest(), speedup)
-        if model.options.decides_by_seconds:
+        raw, on_windows = self._run(self._savings(), speedup)
+        if model.options.decides_by_seconds and self.sharing:
             model.costs.chosen[self.runs["windows"].size] = on_windows > 0
             if on_windows in (0, len(self.edits)):
                 try_other(self, "windows" if on_windows else "full passes")
@@ -183,57 +194,97 @@ class ListChoice:
 
     def attempt(self, kind: Kind) -> None:
         """Run the list for its seconds alone."""
-        self._run(0.0 if kind == "windows" else math.inf, None)
+        self._run(savings_of(self.model.work, 0) if kind == "windows" else None, None)
 
-    def _fewest(self) -> float:
-        """Return how many mutations a block must hold on average for windows."""
+    def _savings(self) -> Savings | None:
+        """Return what mutations save that share blocks; None where all are to take full passes."""
         model, options, runs = self.model, self.model.options, self.runs.values()
         # Starting the calls of the model is shared by the mutations.
         work = replace(model.work, full=round(self.runs["full passes"].work / self.mutations))
         if options.decides_by_seconds and model.costs.are_known(*runs):
             least = model.costs.least_speedup(self.runs["windows"], options.min_speedup)
-            return fewest_per_block(timed_work(work, model.costs, *runs), least)
-        return fewest_per_block(work, options.counted_speedup) if model.compiled.decision.run_windows else math.inf
+            return savings_of(timed_work(work, model.costs, *runs), least)
+        return savings_of(work, options.counted_speedup) if model.compiled.decision.run_windows else None
 
-    def _run(self, fewest: float, speedup: float | None) -> tuple[RawMutagenesis, int]:
+    def _run(self, savings: Savings | None, speedup: float | None) -> tuple[RawMutagenesis, int]:
         """Return the predictions, and how many of them are by windows; see `SaturationChoice.on_windows`."""
+        chosen = [] if savings is None else worthwhile(self.sharing, savings)
+        if chosen or self.sites.unreached:
+            return self._on_windows(chosen, speedup), sum(each.mutations for each in chosen)
+        standard = self.model.standard
+        predicted = timed(self.model.options.clock, lambda: standard._predict_mutations(self.request, self.edits))
+        self.model.costs.full.add(self.runs["full passes"], predicted.seconds)
+        return predicted.value, 0
+
+    def _on_windows(self, chosen: Sequence[Sharing], speedup: float | None) -> RawMutagenesis:
+        """Return the predictions, of what was chosen by windows, of other mutations that reach anything by full passes.
+
+        The seconds of either are kept.
+        """
         model, call = self.model, self.model.call(self.request)
-        listed, tally = Substitutions(call, self.edits), call.tally
+        listed, tally, most = Substitutions(call, self.edits, self.sites), call.tally, call.sizer.sequences_at_once(1)
+        most = min(self.request.batch_size or DEFAULT_BATCH_SIZE, most)
         check = None if speedup is None else model.self_check(call, len(self.edits), speedup)
-        predicted = timed(model.options.clock, lambda: listed.run(fewest, check))
+        groups = shared_blocks(self.sites, chosen, call.sizer, most)
+        predicted = timed(model.options.clock, lambda: listed.run(groups, check))
         seconds, full = predicted.seconds - tally.check_seconds, int(listed.needs_full_pass.sum())
         if full:
             run = full_run(model.work, replace(self.launches, asked=full))
             model.costs.full.add(run, seconds - tally.seconds)
             seconds = tally.seconds
-        if tally.mutations:
-            launches = LaunchCounts(tally.mutations, tally.mutations, tally.blocks, tally.groups)
-            run = Run(tally.mutations, self.runs["windows"].starts, windows_run(model.work, launches).work)
+        if chosen:
+            run = windows_run(model.work, model.launches_of_list(self.request, len(self.edits), chosen))
             model.costs.windows.add(run, seconds)
         model.add_check(call)
-        return predicted.value, tally.mutations
+        return predicted.value
 
 
-def try_other(choice: "SaturationChoice | ListChoice", kind: Kind) -> bool:
+Choice = SaturationChoice | ListChoice
+
+
+def try_other(choice: Choice, kind: Kind) -> bool:
     """Run a part of a request in the other way than a kind, if that might take less time and the budget allows it.
 
     Returns whether it was run.
     """
     costs, clock, other = choice.model.costs, choice.model.options.clock, other_than(kind)
     expected, calls = costs.seconds(kind, choice.runs[kind]), costs.timings(kind).count(choice.runs[kind])
-    part, mutations, allowed = choice, choice.mutations, costs.allowance(expected)
-    if costs.trial_seconds(other, part.runs[other], expected) > allowed * SMALLEST_PART:
+    allowed = costs.allowance(expected)
+    if costs.trial_seconds(other, choice.runs[other], expected) > allowed * SMALLEST_PART:
         return False
-    if not costs.may_try(other, part.runs[other], expected, calls):
+    if not costs.may_try(other, choice.runs[other], expected, calls):
         return False
-    while costs.trial_seconds(other, part.runs[other], expected) > allowed:
-        mutations //= PARTS
-        if not mutations:
-            return False
-        part = choice.part(mutations)
-        expected = costs.seconds(kind, part.runs[kind])
+    part = largest_part(choice, kind, allowed)
+    if part is None or not part.launches.mutations:  # None of the part runs on windows.
+        return False
+    expected = costs.seconds(kind, part.runs[kind])
     due = costs.may_try(other, part.runs[other], expected, calls)
     if due:
         # What it takes beyond its allowance, to compile kernels at first use or on a busy machine, was not foreseen.
         costs.budget.tried += min(allowed, timed(clock, lambda: part.attempt(other)).seconds)
     return due
+
+
+def largest_part(choice: Choice, kind: Kind, allowed: float) -> Choice | None:
+    """Return the largest part whose trial in the other way than a kind takes no longer than allowed; None for none.
+
+    One that takes nearly as long as the whole would tell less of it, and is no part.
+    """
+    costs, other = choice.model.costs, other_than(kind)
+
+    def seconds(part: Choice) -> float:
+        return costs.trial_seconds(other, part.runs[other], costs.seconds(kind, part.runs[kind]))
+
+    whole = seconds(choice)
+    if whole <= allowed:
+        return choice
+    # Small ones first: what is made of a part that takes too long is in vain.
+    largest, sizes = None, [choice.mutations]
+    while sizes[-1] >= PARTS:
+        sizes.append(sizes[-1] // PARTS)
+    for mutations in sizes[:0:-1]:
+        part = choice.part(mutations)
+        if seconds(part) > min(allowed, whole * LARGEST_SHARE):
+            break
+        largest = part
+    return largest

@@ -42,6 +42,8 @@ class Engine:
 
     def __init__(self, model: SequenceModel, options: Options) -> None:
         self.model, self.options, self.cache = model, options, PlanCache()
+        self.standard = StandardISM(model)
+        """Takes full passes."""
         self.observer: Observer | None = None
         """Watches the steps of blocks, on one thread of PyTorch; None for nobody."""
         self._fixed: Source | None = None
@@ -119,7 +121,7 @@ class Engine:
         captured = self._captured(entry, request)
         if captured is None:
             self._warn(entry.decision, stacklevel=8)
-            raw = StandardISM(self.model)._predict_mutations(request, edits)
+            raw = self.standard._predict_mutations(request, edits)
             return replace(raw, metadata={"fallback": entry.decision.reason})
         raw = ListChoice(captured, request, edits).run()
         if "fallback" in raw.metadata:
@@ -181,12 +183,13 @@ class Engine:
         compiled = self._for_selections(entry, request.selections)
         if compiled.plan is None or compiled.work is None:
             return None
-        return Captured(compiled, compiled.plan, compiled.work, self._source(), self.options, self.observer)
+        source = self._source()
+        return Captured(compiled, compiled.plan, compiled.work, source, self.options, self.observer, self.standard)
 
     def _by_full_passes(self, request: Request, decision: Decision, *, warns: bool) -> RawAttribution:
         if warns:
             self._warn(decision, stacklevel=9)
-        raw = StandardISM(self.model)._attribute(request)
+        raw = self.standard._attribute(request)
         return replace(raw, metadata={"fallback": decision.reason})
 
     def _warn(self, decision: Decision, stacklevel: int) -> None:

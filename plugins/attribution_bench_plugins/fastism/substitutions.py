@@ -1,16 +1,15 @@
 """Lists of mutations on the engine: substitutions of any width in shared blocks; the rest by full passes."""
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis, full_passes, reference_passes
+from attribution_bench.mutagenesis import RawMutagenesis, full_passes, reference_passes
 from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
-from attribution_bench_plugins.fastism.execution.shared_blocks import Batch, Group, shared_blocks
+from attribution_bench_plugins.fastism.execution.shared_blocks import Batch, Group, Sites
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.self_check import Place, SelfCheck, place_among
@@ -21,44 +20,37 @@ from attribution_bench_plugins.fastism.values.windowed import Windowed
 class Substitutions:
     """A list of mutations, and the sequences as they are."""
 
-    def __init__(self, call: Call, edits: Sequence[Edit]) -> None:
+    def __init__(self, call: Call, edits: Sequence[Edit], sites: Sites) -> None:
         count = len(call.request.one_hot)
         self.call, self.edits, self.done = call, edits, 0
+        self.unreached = np.array(sites.unreached, np.int64)
         self.predictions, self.unmutated = Predictions(len(edits)), Predictions(count)
         self.needs_full_pass, self.needs_unmutated_pass = np.ones(len(edits), bool), np.ones(count, bool)
 
-    def run(self, fewest: float, self_check: SelfCheck | None) -> RawMutagenesis:
+    def run(self, groups: Iterable[Group], self_check: SelfCheck | None) -> RawMutagenesis:
         """Return the predictions of the mutated sequences.
 
         Parameters
         ----------
-        fewest
-            Mutations that a block must hold on average; those that fill no such block take full passes.
+        groups
+            Those of the mutations that run on windows; the others take full passes.
         self_check
             Check of the first group, if any; raises as `SelfCheck.compare` does.
         """
-        sizer, at_once = self.call.sizer, functools.cache(self.call.sizer.positions_at_once)
-        most = min(self.call.request.batch_size or DEFAULT_BATCH_SIZE, sizer.sequences_at_once(1))
-        reaching = [edit if self._reaches(edit) else None for edit in self.edits]
-        with torch.inference_mode(), Workers(sizer.workers) as workers:
-            for group in shared_blocks(reaching, sizer.plan.stride, at_once, sequences_at_once=most, fewest=fewest):
+        with torch.inference_mode(), Workers(self.call.sizer.workers) as workers:
+            for group in groups:
                 self._run_group(group, workers)
                 if self_check is not None:
                     self._check(self_check, group)
                     self_check = None
-        unreached = np.array([edit is None for edit in reaching])
-        self.needs_full_pass[unreached] = False
+        self.needs_full_pass[self.unreached] = False
         self._run_full_passes()
-        self._copy_unmutated(np.flatnonzero(unreached))
+        self._copy_unmutated()
         return RawMutagenesis(self.predictions.arrays, self.unmutated.arrays)
 
-    def _reaches(self, edit: Edit) -> bool:
-        """Whether a mutation can change what is selected; one that moves the letters after it always can."""
-        reaching = self.call.plan.reaching
-        return not edit.substitutes or (edit.position < reaching.stop and reaching.start < edit.position + edit.width)
-
-    def _copy_unmutated(self, numbers: NDArray[np.int64]) -> None:
+    def _copy_unmutated(self) -> None:
         """Give mutations that reach nothing of what is selected the unmutated predictions of their sequences."""
+        numbers = self.unreached
         if numbers.size:
             sequences = [self.edits[number].sequence for number in numbers.tolist()]
             self.predictions.write(numbers, {name: of[sequences] for name, of in self.unmutated.arrays.items()})

@@ -1,6 +1,5 @@
 """Windows or full passes: what the engine chooses, what it counts, and what it says of it."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ from attribution_bench_plugins.fastism.planning.policy import (
     Decision,
     decide_for_call,
     decide_for_model,
-    fewest_per_block,
     predicted_speedup,
+    savings_of,
 )
 from fastism_models import build, chain
 from parity import assert_parity, brute_force, one_hot
@@ -204,9 +203,12 @@ def test_a_call_takes_full_passes_where_its_model_does_or_where_it_asks_for_too_
     assert decide_for_call(windows, WORK, few, 1.25) == Decision.full_passes(TOO_FEW)
 
 
-def test_the_fewest_mutations_of_a_block_have_the_least_speedup() -> None:
-    fewest = fewest_per_block(WORK, 1.25)
-    assert predicted_speedup(WORK, LaunchCounts(math.floor(fewest), math.floor(fewest), 1, 1)) < 1.25
-    assert predicted_speedup(WORK, LaunchCounts(math.ceil(fewest), math.ceil(fewest), 1, 1)) >= 1.25
-    assert fewest_per_block(WORK, 10) == math.inf
-    assert fewest_per_block(WORK, 0) == 0
+@pytest.mark.parametrize("launches", [LaunchCounts(40, 40, 5, 2), LaunchCounts(7, 7, 1, 1), LaunchCounts(9, 9, 1, 1)])
+def test_mutations_of_a_list_save_something_from_the_least_speedup_on(launches: LaunchCounts) -> None:
+    speedup, counts = predicted_speedup(WORK, launches), (launches.mutations, launches.blocks, launches.groups)
+    assert savings_of(WORK, speedup).of(*counts) == pytest.approx(0, abs=1e-6)
+    assert savings_of(WORK, speedup * 0.99).of(*counts) > 0
+    assert savings_of(WORK, speedup * 1.01).of(*counts) < 0
+    # With no least speed-up only the unmutated pass of a sequence that another group holds, too, costs something.
+    assert savings_of(WORK, 0).of(*counts) == launches.mutations * WORK.full
+    assert savings_of(WORK, 0).of(3, 2, 1, again=3) == 0

@@ -1,6 +1,7 @@
 """Lists of mutations on the engine: its predictions are the model's own, in the order of the list."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,12 @@ from torch import nn
 import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench.errors import FallbackWarning
+from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.call import Call
-from attribution_bench_plugins.fastism.execution import shared_blocks as sharing
+from attribution_bench_plugins.fastism.execution.shared_blocks import Sites, shared_blocks, sharing, worthwhile
 from attribution_bench_plugins.fastism.planning import cost
+from attribution_bench_plugins.fastism.planning.policy import Savings
+from attribution_bench_plugins.fastism.planning.sizes import Division
 from attribution_bench_plugins.fastism.values.window import Positions
 from fastism_models import LENGTH, MODELS, build, controls_join
 from parity import assert_parity, one_hot, plan_of
@@ -355,36 +359,72 @@ def test_model_is_left_as_it_was() -> None:
         assert torch.equal(value, before[name])
 
 
-def blocks_of(sites: list[tuple[int, int]], fewest: float, most: int = 100) -> list[tuple[list[int], list[Any]]]:
-    """What shared_blocks makes of substitutions two letters wide at (sequence, position), with a stride of 3."""
-    edits = [sharing.Edit(sequence, position, np.zeros((4, 2)), 2) for sequence, position in sites]
-    groups = sharing.shared_blocks(
-        edits, 3, lambda alternatives, width: most // alternatives, sequences_at_once=50, fewest=fewest
-    )
+@dataclass(frozen=True)
+class BlockSizes:
+    """Blocks of positions a stride of 3 apart, of at most so many mutations."""
+
+    most: int
+    stride: int = 3
+    workers: int = 1
+
+    def positions_at_once(self, alternatives: int, width: int) -> int:
+        return self.most // alternatives
+
+    def division(self, at_once: int, positions: Sequence[int], rows: tuple[int, int], workers: int) -> Division:
+        return Division.counted(positions, self.stride, at_once // rows[0])
+
+
+def blocks_of(
+    sites: list[tuple[int, int]], *, block: float = 0, group: float = 0, most: int = 100
+) -> list[tuple[list[int], list[Any]]]:
+    """What shared_blocks makes of substitutions two letters wide at (sequence, position).
+
+    A substitution saves 1, as a block and a group cost; so does an unmutated pass.
+    """
+    edits = [Edit(sequence, position, np.zeros((4, 2)), 2) for sequence, position in sites]
+    listed = Sites.of(edits, range(100))
+    chosen = worthwhile(sharing(listed, 3), Savings(1, block, group, 1))
+    groups = shared_blocks(listed, chosen, BlockSizes(most), 50)
     return [(group.sequences.tolist(), [batch.every.tolist() for batch in group.batches]) for group in groups]
 
 
 def test_sharing_takes_each_substitution_once_and_leaves_thin_ones() -> None:
-    """Worked by hand: three sequences share a site, one has a site of its own that fills a block, one a thin site."""
+    """Worked by hand: three sequences share a site, one has a site of its own that fills a block, one a thin site.
+
+    Their own sites take a second unmutated pass, as much as a substitution.
+    """
     sites = [(s, 6) for s in (2, 0, 1) for _ in range(3)] + [(1, 9)] * 8 + [(0, 3)] * 7
     shared = ([0, 1, 2], [[[[3, 4, 5]], [[6, 7, 8]], [[0, 1, 2]]]])
     own, thin = ([1], [[[list(range(9, 17))]]]), ([0], [[[list(range(17, 24))]]])
-    assert blocks_of(sites, 8) == [shared, own]
-    assert blocks_of(sites, 7) == [shared, own, thin]
-    assert blocks_of(sites, 9.1) == []
+    assert blocks_of(sites, block=6.9) == [shared, own]
+    assert blocks_of(sites, block=5.9) == [shared, own, thin]
+    assert blocks_of(sites, block=9.1) == []
     # Neighbours of one phase share a block, so that each may hold fewer.
-    assert blocks_of([(0, 3), (0, 9), (0, 6)], 3) == [([0], [[[[0], [1], [2]]]])]
-    assert blocks_of([(0, 3), (0, 9), (0, 7)], 3) == []
+    assert blocks_of([(0, 3), (0, 9), (0, 6)], block=2.9) == [([0], [[[[0], [1], [2]]]])]
+    assert blocks_of([(0, 3), (0, 9), (0, 7)], block=2.9) == []
+
+
+def test_blocks_of_a_group_share_its_cost() -> None:
+    """Two blocks of three substitutions each save 6, of which the blocks take 4.2, and their group the rest or less."""
+    sites = [(0, position) for position in (0, 3, 1, 4, 6, 7)]
+    shared = [([0], [[[[0], [1], [2], [3], [4], [5]]]])]
+    assert blocks_of(sites, block=2.1, group=1.7) == shared
+    assert blocks_of(sites, block=2.1, group=1.9) == []
+    # Another sequence with such sites is in the same group.
+    both = [*sites, *((1, position) for _, position in sites)]
+    assert [sequences for sequences, _ in blocks_of(both, block=2.1, group=1.9)] == [[0, 1]]
+    # Blocks that cost more than they save are left out, and change nothing of the group.
+    assert blocks_of([*sites, (0, 8), (0, 8)], block=2.1, group=1.7) == shared
 
 
 def test_sharing_keeps_to_the_size_of_a_block() -> None:
     sites = [(s, 6) for s in range(5)]
-    assert blocks_of(sites, 1, most=2) == [([0, 1], [[[[0]], [[1]]]]), ([2, 3], [[[[2]], [[3]]]]), ([4], [[[[4]]]])]
-    assert blocks_of([(0, 6)] * 5, 1, most=2) == [([0], [[[[0, 1]]], [[[2, 3]]], [[[4]]]])]
+    assert blocks_of(sites, most=2) == [([0, 1], [[[[0]], [[1]]]]), ([2, 3], [[[[2]], [[3]]]]), ([4], [[[[4]]]])]
+    assert blocks_of([(0, 6)] * 5, most=2) == [([0], [[[[0, 1]]], [[[2, 3]]], [[[4]]]])]
 
 
 def test_one_more_mutation_of_a_sequence_is_not_worth_another_reference() -> None:
     both = [(0, 6), (1, 6)]
-    assert blocks_of([*both, (1, 1)], 0) == [([0, 1], [[[[0]], [[1]]]])]
-    assert blocks_of([*both, (1, 1), (1, 2)], 0) == [([0, 1], [[[[0]], [[1]]]]), ([1], [[[[2], [3]]]])]
-    assert blocks_of([*both, (2, 1)], 0) == [([0, 1], [[[[0]], [[1]]]]), ([2], [[[[2]]]])]
+    assert blocks_of([*both, (1, 1)]) == [([0, 1], [[[[0]], [[1]]]])]
+    assert blocks_of([*both, (1, 1), (1, 2)]) == [([0, 1], [[[[0]], [[1]]]]), ([1], [[[[2], [3]]]])]
+    assert blocks_of([*both, (2, 1)]) == [([0, 1], [[[[0]], [[1]]]]), ([2], [[[[2]]]])]

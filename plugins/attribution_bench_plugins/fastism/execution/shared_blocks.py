@@ -1,16 +1,59 @@
 """Substitutions of a list that share blocks, chosen before anything runs."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.mutations import Edit
-from attribution_bench_plugins.fastism.planning.sizes import phases
+from attribution_bench_plugins.fastism.planning.policy import Savings
+from attribution_bench_plugins.fastism.planning.sizes import Division
 from attribution_bench_plugins.fastism.values.window import Positions
+
+
+class BlockSizes(Protocol):
+    """What sizes blocks; `Sizer` is the one that the engine uses."""
+
+    @property
+    def stride(self) -> int:
+        """Distance of the positions of a block, in letters, from stage to stage."""
+
+    @property
+    def workers(self) -> int:
+        """Blocks that run side by side."""
+
+    def positions_at_once(self, alternatives: int, width: int) -> int:
+        """Return how many mutated positions, of all sequences together, a block may hold."""
+
+    def division(self, at_once: int, positions: Sequence[int], rows: tuple[int, int], workers: int) -> Division:
+        """Return how positions of some sequences are divided into blocks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sites:
+    """Where a list of mutations substitutes letters; a mutation is called by its number in the list."""
+
+    numbers: Mapping[tuple[int, int], Mapping[int, Sequence[int]]]
+    """(width, position) -> sequence -> numbers of the substitutions there that can change what is selected."""
+    unreached: Sequence[int]
+    """Numbers of those that cannot."""
+
+    @classmethod
+    def of(cls, edits: Sequence[Edit], reaching: range) -> "Sites":
+        """Return the sites of a list; what is selected depends on the `reaching` positions of a sequence."""
+        numbers: dict[tuple[int, int], dict[int, list[int]]] = {}
+        unreached, start, stop = [], reaching.start, reaching.stop
+        for number, edit in enumerate(edits):
+            width, position = edit.columns.shape[1], edit.position
+            if width == edit.deleted and position < stop and start < position + width:
+                numbers.setdefault((width, position), {}).setdefault(edit.sequence, []).append(number)
+            elif width == edit.deleted:
+                unreached.append(number)
+        return cls(numbers, unreached)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,77 +88,124 @@ class Group:
     batches: Sequence[Batch]
 
 
-def shared_blocks(
-    edits: Sequence[Edit | None],
-    stride: int,
-    at_once: Callable[[int, int], int],
-    *,
-    sequences_at_once: int,
-    fewest: float,
-) -> Iterator[Group]:
-    """Yield the substitutions that fill blocks; a sequence may be in several groups, a substitution is in one at most.
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """Substitutions of one width at some positions, equally many at each."""
 
-    The others are cheaper by full passes: every block has a cost however few substitutions it holds, and so has each
-    sequence of a group.
+    width: int
+    alternatives: int
+    """Substitutions at one position of one sequence."""
+    positions: Sequence[int]
+    phases: int
+    """Blocks of any size that they would make."""
+
+    @property
+    def mutations(self) -> int:
+        """Substitutions of one sequence."""
+        return len(self.positions) * self.alternatives
+
+
+@dataclass(frozen=True, eq=False)
+class Sharing:
+    """Sequences that share sites, and what each of them has there."""
+
+    sequences: Sequence[int]
+    shapes: Sequence[Shape]
+
+    @property
+    def mutations(self) -> int:
+        """Substitutions of all sequences."""
+        return len(self.sequences) * sum(shape.mutations for shape in self.shapes)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of any size that they would make, in one group."""
+        return sum(shape.phases for shape in self.shapes)
+
+    def worthwhile(self, savings: Savings) -> "Sharing":
+        """Return the part with the shapes that save more than their blocks cost."""
+        count = len(self.sequences)
+        shapes = [shape for shape in self.shapes if savings.of(count * shape.mutations, shape.phases) > 0]
+        return Sharing(self.sequences, shapes)
+
+
+def sharing(sites: Sites, stride: int) -> list[Sharing]:
+    """Return which sequences share which of their sites; a sequence may be in several, a substitution is in one.
 
     Parameters
     ----------
-    edits
-        The list, with None in the place of mutations that run in no block.
     stride
         Distance of the positions of a block, in letters.
-    at_once
-        (alternatives, width) to the mutated positions, of all sequences together, that a block may hold.
+    """
+    counted: dict[tuple[int, tuple[tuple[int, int], ...]], list[int]] = defaultdict(list)
+    for (width, position), numbers in sites.numbers.items():
+        counted[width, tuple(sorted([(sequence, len(own)) for sequence, own in numbers.items()]))].append(position)
+    alike: dict[tuple[int, ...], dict[tuple[int, int], list[int]]] = defaultdict(lambda: defaultdict(list))
+    for (width, counts), positions in counted.items():
+        as_many = defaultdict(list)
+        for sequence, count in counts:
+            as_many[count].append(sequence)
+        for count, sequences in as_many.items():
+            alike[tuple(sequences)][width, count] += positions
+    return [
+        Sharing(
+            sequences,
+            [
+                Shape(width, count, positions, len({position % stride for position in positions}))
+                for (width, count), positions in shapes.items()
+            ],
+        )
+        for sequences, shapes in alike.items()
+    ]
+
+
+def worthwhile(found: Sequence[Sharing], savings: Savings) -> list[Sharing]:
+    """Return what is cheaper in shared blocks than by full passes.
+
+    Every block has a cost however few substitutions it holds, and so has each group. The unmutated pass of a sequence
+    is needed in any case, but only once.
+    """
+    grouped: set[int] = set()
+    chosen = []
+    for part in (each.worthwhile(savings) for each in found):
+        again = len(grouped.intersection(part.sequences))
+        if savings.of(part.mutations, part.blocks, 1, again) > 0:
+            grouped.update(part.sequences)
+            chosen.append(part)
+    return chosen
+
+
+def shared_blocks(
+    sites: Sites, chosen: Iterable[Sharing], sizes: BlockSizes, sequences_at_once: int
+) -> Iterator[Group]:
+    """Yield the groups, with blocks of limited size, that some sequences and their sites make.
+
+    Parameters
+    ----------
     sequences_at_once
         Sequences that a group may hold.
-    fewest
-        Substitutions that a block must hold on average.
     """
-    if fewest > len(edits):
-        return
-    grouped: set[int] = set()
-    for sequences, numbers in _alike(edits, at_once).items():
-        batches, together = [], min(sequences_at_once, len(sequences))
-        for (width, _, alternatives), at in numbers.items():
-            most = at_once(alternatives, width)
-            blocks = list(phases(list(at), stride, most))
-            batches.append(Batch(width, at, blocks))
-            together = min(together, most // max(block.count for block in blocks))
-        together = max(1, together)
-        filled = [b for b in batches if together * b.alternatives * len(b.numbers) >= fewest * len(b.blocks)]
-        each = sum(batch.every[0].size for batch in filled)
-        # Each sequence of a group costs an unmutated pass, as much as a mutation; one such pass is needed in any case.
-        if each == 0 or (each == 1 and not grouped.isdisjoint(sequences)):
-            continue
-        grouped.update(sequences)
-        for first in range(0, len(sequences), together):
-            part = slice(first, first + together)
-            own = [{position: numbers[part] for position, numbers in batch.numbers.items()} for batch in filled]
-            batched = [replace(batch, numbers=numbers) for batch, numbers in zip(filled, own, strict=True)]
-            yield Group(np.array(sequences[part]), batched)
+    for each in chosen:
+        together, sized = min(sequences_at_once, len(each.sequences)), []
+        for shape in each.shapes:
+            at_a_time = min(shape.alternatives, sizes.positions_at_once(1, shape.width))
+            for first in range(0, shape.alternatives, at_a_time):
+                part = slice(first, min(first + at_a_time, shape.alternatives))
+                most = sizes.positions_at_once(part.stop - first, shape.width)
+                sized.append((shape, part, most))
+                phase = max(Counter(position % sizes.stride for position in shape.positions).values())
+                together = max(1, min(together, most // min(most, phase)))
+        for start in range(0, len(each.sequences), together):
+            sequences = each.sequences[start : start + together]
+            batches = [_batch(shape, part, most, sites, sequences, sizes) for shape, part, most in sized]
+            yield Group(np.array(sequences), batches)
 
 
-Shape = tuple[int, int, int]
-"""Width, alternatives before these at the same position, alternatives."""
-
-
-def _alike(
-    edits: Sequence[Edit | None], at_once: Callable[[int, int], int]
-) -> dict[tuple[int, ...], dict[Shape, dict[int, NDArray[np.int64]]]]:
-    """Return sequences -> shape -> position -> numbers (sequences, alternatives)."""
-    sites: dict[tuple[int, int], dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for number, edit in enumerate(edits):
-        if edit is not None and edit.substitutes:
-            sites[edit.width, edit.position][edit.sequence].append(number)
-    alike: dict[tuple[int, ...], dict[Shape, dict[int, NDArray[np.int64]]]] = defaultdict(lambda: defaultdict(dict))
-    for (width, position), numbers in sites.items():
-        as_many = defaultdict(list)
-        for sequence in sorted(numbers):
-            as_many[len(numbers[sequence])].append(sequence)
-        most = at_once(1, width)
-        for count, sequences in as_many.items():
-            every = np.array([numbers[sequence] for sequence in sequences])
-            for first in range(0, count, most):
-                part = every[:, first : first + most]
-                alike[tuple(sequences)][width, first, part.shape[1]][position] = part
-    return alike
+def _batch(shape: Shape, part: slice, most: int, sites: Sites, sequences: Sequence[int], sizes: BlockSizes) -> Batch:
+    """Return a part of the substitutions of a shape that some of its sequences have at each position."""
+    numbers = {}
+    for position in shape.positions:
+        at = sites.numbers[shape.width, position]
+        numbers[position] = np.array([at[sequence][part] for sequence in sequences])
+    rows = len(sequences), part.stop - part.start
+    return Batch(shape.width, numbers, sizes.division(most, shape.positions, rows, sizes.workers).of(shape.positions))

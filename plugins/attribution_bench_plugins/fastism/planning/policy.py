@@ -1,6 +1,5 @@
 """Windows or full passes: the one place where that is decided."""
 
-import math
 from dataclasses import dataclass, replace
 
 from attribution_bench_plugins.fastism.planning.cost import LaunchCounts, Work
@@ -27,6 +26,24 @@ class Decision:
     def full_passes(cls, reason: str) -> "Decision":
         """Decide on full passes."""
         return cls(run_windows=False, reason=reason, predicted_speedup=1.0)
+
+
+@dataclass(frozen=True)
+class Savings:
+    """What listed mutations save that share blocks instead of taking full passes, in the unit of their work."""
+
+    mutation: float
+    """Saved by a mutation; negative where windows take longer."""
+    block: float
+    """Cost of a block, however few mutations it holds."""
+    group: float
+    """Cost of a group of sequences."""
+    unmutated: float
+    """Cost of the unmutated pass of a sequence that another group holds, too."""
+
+    def of(self, mutations: int, blocks: int, groups: int = 0, again: int = 0) -> float:
+        """Return what some mutations save in blocks and groups, with `again` sequences that other groups hold, too."""
+        return mutations * self.mutation - blocks * self.block - groups * self.group - again * self.unmutated
 
 
 def windows_run(work: Work, launches: LaunchCounts) -> Run:
@@ -88,7 +105,7 @@ def timed_work(work: Work, costs: MeasuredCosts, windows: Run, full: Run) -> Wor
     return replace(work, planned=planned, block=block, group=group)
 
 
-def fewest_per_block(work: Work, min_speedup: float) -> float:
-    """Return how many listed mutations a block must hold on average to be `min_speedup` times cheaper on windows."""
-    gained = work.full - min_speedup * work.planned
-    return min_speedup * (work.block + work.group) / gained if gained > 0 else math.inf
+def savings_of(work: Work, min_speedup: float) -> Savings:
+    """Return what runs in blocks save where they are to be `min_speedup` times cheaper than full passes."""
+    planned, block, group = (min_speedup * part for part in (work.planned, work.block, work.group))
+    return Savings(work.full - planned, block, group, work.full)

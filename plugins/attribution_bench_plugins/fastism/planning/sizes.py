@@ -1,6 +1,7 @@
 """Sizes of the work: sequences of a group, mutations of a block, parts of the head, workers, and memory."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -128,6 +129,28 @@ class Sizes:
         return Sizes(max(1, self.sequences // 2), max(1, self.positions // 2))
 
 
+@dataclass(frozen=True)
+class Division:
+    """How mutated positions are divided into blocks."""
+
+    stride: int
+    """Distances of the positions of a block are multiples of it."""
+    most: int
+    """Positions of a block at most."""
+    blocks: int
+    """Blocks of all the positions."""
+
+    @classmethod
+    def counted(cls, positions: Iterable[int], stride: int, most: int) -> "Division":
+        """Count the blocks of some positions."""
+        of_phases = Counter(position % stride for position in positions).values()
+        return cls(stride, most, sum(-(-count // most) for count in of_phases))
+
+    def of(self, positions: Sequence[int]) -> list[Positions]:
+        """Return the blocks of the positions that were counted."""
+        return list(phases(positions, self.stride, self.most))
+
+
 @dataclass(frozen=True, eq=False)
 class Sizer:
     """Sizes the work of one plan on one kind of device.
@@ -141,6 +164,11 @@ class Sizer:
     """Bytes of one number."""
     budget: int
     """Bytes that the engine may use."""
+
+    @property
+    def stride(self) -> int:
+        """The distance of mutations at which windows of every node of the body advance by whole positions."""
+        return self.plan.stride
 
     @property
     def workers(self) -> int:
@@ -191,14 +219,20 @@ class Sizer:
         return max(1, 2 * (plan.unmutated_numbers + each * alternatives * plan.length) * self.itemsize)
 
     def blocks(self, sizes: Sizes, positions: Sequence[int], rows: tuple[int, int], workers: int) -> list[Positions]:
-        """Return the blocks of a group's mutated positions in a saturation.
+        """Return the blocks of a group's mutated positions in a saturation; see `division`."""
+        return self.division(sizes.positions, positions, rows, workers).of(positions)
+
+    def division(self, at_once: int, positions: Sequence[int], rows: tuple[int, int], workers: int) -> "Division":
+        """Return how a group's mutated positions are divided into blocks.
 
         They are a phase apart, or nearer where blocks of a phase would have too few rows.
 
         Parameters
         ----------
+        at_once
+            Mutated positions of a block, of all sequences of the group together.
         positions
-            The positions to mutate, ascending.
+            The positions to mutate.
         rows
             Mutated sequences of one position: (sequences of the group, alternatives).
         workers
@@ -209,15 +243,16 @@ class Sizer:
         windowed = self.itemsize * alternatives * _largest(plan.middle_numbers, plan.steps)
         worth = windowed * len(positions) * count // policy.split_bytes
         fair = -(-len(positions) // max(1, min(workers, worth)))
-        most = min(max(1, sizes.positions // count), fair)
-        blocks = list(phases(positions, plan.stride, most))
+        most = min(max(1, at_once // count), fair)
+        division = Division.counted(positions, plan.stride, most)
         for stride in plan.strides[-2::-1]:
-            if count * len(positions) * alternatives >= policy.enough_rows * len(blocks):
+            enough = count * len(positions) * alternatives >= policy.enough_rows * division.blocks
+            if enough or division.blocks <= policy.blocks_per_worker * workers:
                 break
-            larger = list(phases(positions, stride, most))
-            if policy.blocks_per_worker * workers <= len(larger) < len(blocks):
-                blocks = larger
-        return blocks
+            larger = Division.counted(positions, stride, most)
+            if policy.blocks_per_worker * workers <= larger.blocks < division.blocks:
+                division = larger
+        return division
 
     def head_positions(self, positions: int, rows: tuple[int, int], workers: int) -> int:
         """Return for how many of some positions the head runs at once; `rows` and `workers` as for `blocks`."""

@@ -9,6 +9,7 @@ block share one range.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,8 +169,15 @@ def _of_members(multiples: Multiples, members: Members, times: int) -> tuple[int
         return members.start or 0, members.step or 1, None
     if isinstance(members, slice):
         members = tuple(range(len(multiples or ())))[members]
+    return members[0], *_of_irregular(multiples, members, times)
+
+
+@lru_cache(maxsize=64)  # Every activation of a block is asked for the same members.
+def _of_irregular(multiples: Multiples, members: tuple[int, ...], times: int) -> tuple[int, Multiples]:
+    """Return the stride of some mutations in strides of the block, and their own multiples."""
     chosen = members if multiples is None else [multiples[k] for k in members]
-    return members[0], *_regular(tuple(multiple - chosen[0] for multiple in chosen), times)
+    first = chosen[0]
+    return _regular(tuple([multiple - first for multiple in chosen]), times)
 
 
 def _regular(multiples: tuple[int, ...], times: int = 1) -> tuple[int, Multiples]:
@@ -178,5 +186,6 @@ def _regular(multiples: tuple[int, ...], times: int = 1) -> tuple[int, Multiples
     The stride of a single one is `times`.
     """
     stride = math.gcd(*multiples) or times
-    regular = multiples[-1] == stride * (len(multiples) - 1)
-    return stride, None if regular else tuple(multiple // stride for multiple in multiples)
+    if multiples[-1] == stride * (len(multiples) - 1):
+        return stride, None
+    return stride, multiples if stride == 1 else tuple([multiple // stride for multiple in multiples])
