@@ -14,7 +14,17 @@ from typing import Any, Protocol
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError, SetAsideError
+from attribution_bench.errors import (
+    AttributionBenchError,
+    InvalidInputError,
+    OutputError,
+    SetAsideError,
+    text_with_notes,
+)
+
+
+class UnableError(AttributionBenchError):
+    """A worker lacks what pieces of work need, so that others would fail there as well."""
 
 
 class Opened(Protocol):
@@ -153,7 +163,9 @@ def failure_of(error: Exception, worker: str, *, unable: bool) -> Failure:
     Errors of what was asked for end the job, as they would in one process. A full disk, too little memory and whatever
     else a method raises may be a matter of this worker or of this piece.
     """
-    text = str(error) if isinstance(error, AttributionBenchError) else f"{type(error).__name__}: {error}"
+    told = text_with_notes(error)
+    text = told if isinstance(error, AttributionBenchError) else f"{type(error).__name__}: {told}"
+    unable = unable or isinstance(error, UnableError)
     of_the_job = isinstance(error, SetAsideError | InvalidInputError) and not isinstance(error, OutputError)
     return Failure(text, worker, unable, _picklable(error) if of_the_job else None)
 
