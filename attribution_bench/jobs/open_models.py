@@ -113,8 +113,11 @@ class OpenModels(Sequence[Openable]):
         kept = len(self._held) + len(missing)
         # What is not open yet is taken to be as large as the largest so far: members of an ensemble are alike.
         if missing and (kept > MOST_OPEN or kept * self._largest > MOST_BYTES):
-            self._held = {place: model for place, model in self._held.items() if place in places}
-            release_memory()
+            others = [place for place in self._held if place not in places]
+            for place in others:
+                del self._held[place]
+            if others:
+                release_memory()
         for place in missing:
             model = self._models[place].open().model
             self._held[place] = model

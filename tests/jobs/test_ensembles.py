@@ -43,7 +43,6 @@ class FakeRecipes:
             def open(self) -> NumpyModel:
                 model = NumpyModel(seed)
                 recipes.opened.append(seed)
-                gc.collect()
                 recipes.alive = [one for one in (*recipes.alive, weakref.ref(model)) if one() is not None]
                 recipes.most = max(recipes.most, len(recipes.alive))
                 return model
@@ -72,8 +71,13 @@ def opened(store: Path) -> xarray.Dataset:
 @pytest.fixture
 def few_open(monkeypatch):
     """Set how many models a process opens at once, and how many shards a band has."""
+    release_memory = open_models.release_memory
+    # Looking through all objects of the test's process takes longer than a whole job here.
+    monkeypatch.setattr(open_models, "release_memory", lambda: None)
 
-    def limit(models: int, band: int = 64) -> None:
+    def limit(models: int, band: int = 64, *, frees: bool = False) -> None:
+        if frees:
+            monkeypatch.setattr(open_models, "release_memory", release_memory)
         monkeypatch.setattr(open_models, "MOST_OPEN", models)
         monkeypatch.setattr(grid, "BAND", band)
 
@@ -118,7 +122,7 @@ def test_bytes_depend_neither_on_models_at_once_nor_on_the_band(fasta, tmp_path,
 
 
 def test_one_model_is_open_at_a_time(fasta, tmp_path, few_open):
-    few_open(1, band=2)
+    few_open(1, band=2, frees=True)
     job, recipes = ensemble(fasta)
     run(job, tmp_path / "store")
     assert recipes.most == 1
@@ -211,7 +215,7 @@ def test_damaged_sums_are_added_up_anew(fasta, tmp_path, few_open, bytes_of, dam
 
 
 def test_memory_holds_neither_models_nor_their_scores(tmp_path, few_open):
-    few_open(1)
+    few_open(1, frees=True)
     fasta = write_random_fasta(tmp_path / "a.fa", 8, 1000)
     peaks = []
     for models in (2, 2, 12):  # the first run imports what the others need
