@@ -16,7 +16,6 @@ from attribution_bench.jobs.open_models import Openable, OpenModels, weight_byte
 from attribution_bench.jobs.scoring import Asked, Choice, check_both_strands, described_options
 from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE, Shard, shards_of
 from attribution_bench.jobs.track_rows import TrackRows
-from attribution_bench.models.digest import weights_digest
 from attribution_bench.sequences.source import Assuming, SequenceSource
 
 
@@ -98,7 +97,7 @@ def checked_models(job: Job) -> list[ModelFacts]:
                 "framework": model.framework,
                 "layout": model.layout,
                 "sequence input": model.sequence_input,
-                "sha256 of weights": weights_digest(model),
+                "sha256 of weights": models.digest(place),
                 "sha256 of file": named.identity,
             },
             weight_bytes(model),

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, overload
 
+from attribution_bench.errors import InvalidInputError
 from attribution_bench.jobs.out_of_memory import release_memory
 from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.models import SequenceModel
+from attribution_bench.models.digest import weights_digest
 
 MOST_OPEN = 10
 """Models that a process opens at once; folds are rarely more."""
@@ -73,16 +75,19 @@ class OpenModels(Sequence[Openable]):
     """Models of which a few are open.
 
     What is open stays so while there is room: a few folds are opened once. Models that were given open are no matter
-    here.
+    here. A model has to have the same weights each time it is opened.
 
     Parameters
     ----------
     models
         The models, in the order in which they are added up.
+    digests
+        SHA-256 of the weights of each, where that is known.
     """
 
-    def __init__(self, models: Sequence[Openable]) -> None:
+    def __init__(self, models: Sequence[Openable], digests: Sequence[str] = ()) -> None:
         self._models = tuple(models)
+        self._digests = dict(enumerate(digests))
         self._held: dict[int, SequenceModel] = {}
         self._largest = 0
 
@@ -105,9 +110,16 @@ class OpenModels(Sequence[Openable]):
         return iter(self._models)
 
     def open(self, places: Sequence[int]) -> list[SequenceModel]:
-        """Return some models, having let go of others where there is no room for all; raises as `Recipe.open`.
+        """Return some models, having let go of others where there is no room for all.
 
         The caller must not hold on to models that it had before.
+
+        Raises
+        ------
+        InvalidInputError
+            A model has other weights than it is known to have.
+        AttributionBenchError
+            A model cannot be opened; the message is that of `ModelSource.open`.
         """
         missing = [place for place in places if place not in self._held and not self._is_given(place)]
         kept = len(self._held) + len(missing)
@@ -120,9 +132,22 @@ class OpenModels(Sequence[Openable]):
                 release_memory()
         for place in missing:
             model = self._models[place].open().model
+            digest = weights_digest(model)
+            if digest != self._digests.setdefault(place, digest):
+                raise InvalidInputError(
+                    f"the model {self._models[place].label} has other weights here than where the job was started, or "
+                    "other ones each time it is opened; give it weights from a file, the same one everywhere"
+                )
             self._held[place] = model
             self._largest = max(self._largest, weight_bytes(model))
         return [self._held[place] if place in self._held else self._models[place].open().model for place in places]
+
+    def digest(self, place: int) -> str:
+        """Return the SHA-256 of the weights of a model; one that was not opened yet is."""
+        if place not in self._digests:
+            (model,) = self.open((place,))
+            self._digests.setdefault(place, weights_digest(model))
+        return self._digests[place]
 
     def _is_given(self, place: int) -> bool:
         return isinstance(self._models[place], NamedModel)

@@ -25,7 +25,7 @@ from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job, ModelFacts, assumptions, checked_models, checked_shards, manifest_of
 from attribution_bench.jobs.lock import LOCK, locked
 from attribution_bench.jobs.manifest import FILE, Manifest, check_same
-from attribution_bench.jobs.open_models import stints
+from attribution_bench.jobs.open_models import OpenModels, stints
 from attribution_bench.jobs.runner import Begun, InProcess, Runner, ShardError, Todo
 from attribution_bench.jobs.shard_work import ShardRecord
 from attribution_bench.jobs.shards import Shard
@@ -82,6 +82,7 @@ def run(
     """
     tell: Observer = observer or warn_of_cautions
     shards = checked_shards(job)
+    job = replace(job, models=OpenModels.of(job.models))
     models = checked_models(job)
     found = survey(job.source, shards)
     if strict and found.set_aside:

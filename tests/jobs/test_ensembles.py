@@ -1,6 +1,7 @@
 """Ensembles: many models over many shards, added up model after model, held against jobs of one model each."""
 
 import gc
+import os
 import signal
 import tracemalloc
 import weakref
@@ -309,6 +310,60 @@ def test_models_that_agree_have_no_standard_deviation(value):
     found = sums.results()
     np.testing.assert_allclose(found["scores"].array, value, rtol=1e-15)
     assert 0 <= found["scores_sd"].array.max() < abs(value) * 1e-15
+
+
+class OtherEachTime:
+    """Opens a model with other weights each time."""
+
+    seed = 0
+
+    def open(self) -> NumpyModel:
+        self.seed += 1
+        return NumpyModel(self.seed)
+
+
+def test_a_model_with_other_weights_each_time_is_refused(fasta, tmp_path, few_open):
+    few_open(1)
+    job, _ = ensemble(fasta, models=2)
+    other = ModelByRecipe(OtherEachTime(), "unseeded", "", OtherEachTime())
+    with pytest.raises(InvalidInputError, match=r"the model unseeded has other weights .*each time it is opened"):
+        run(replace(job, models=[job.models[0], other]), tmp_path / "store")
+    few_open(10)
+    assert run(replace(job, models=[job.models[0], other]), tmp_path / "opened once").complete
+
+
+def test_a_kill_at_any_write_loses_at_most_a_pair(tmp_path, few_open, bytes_of, monkeypatch):
+    """Every third file that gets its name is the last thing that the process lives to see."""
+
+    class Killed(BaseException):
+        pass
+
+    few_open(1)
+    fasta = write_random_fasta(tmp_path / "a.fa", 2, 8)
+    job, _ = ensemble(fasta, models=2, members=True, shard_size=1)
+    run(job, tmp_path / "whole")
+    whole = bytes_of(tmp_path / "whole")
+    rename, steps = os.replace, {"count": 0, "last": None}
+
+    def counted(*arguments):
+        steps["count"] += 1
+        if steps["count"] == steps["last"]:
+            raise Killed
+        return rename(*arguments)
+
+    monkeypatch.setattr(os, "replace", counted)
+    run(job, tmp_path / "counted")
+    total = steps["count"]
+    assert total > 30
+    for last in range(1, total, 3):
+        steps.update(count=0, last=last)
+        store = tmp_path / f"{last}"
+        with pytest.raises(Killed):
+            run(job, store)
+        steps["last"] = None
+        run(job, store)
+        assert bytes_of(store) == whole
+        assert not (store / "sums").exists()
 
 
 def test_a_shard_s_tasks_come_in_order_and_the_next_band_begins_before_anybody_waits(monkeypatch):

@@ -24,7 +24,7 @@ from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.manifest import FILE as MANIFEST
 from attribution_bench.jobs.manifest import Manifest, manifest_digest
-from attribution_bench.jobs.open_models import NamedModel, Openable, OpenModels
+from attribution_bench.jobs.open_models import ModelByRecipe, NamedModel, Openable, OpenModels
 from attribution_bench.jobs.out_of_memory import is_out_of_memory
 from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.jobs.runner import Begun, MachineOptions, ShardError, Taken, Todo
@@ -62,11 +62,17 @@ class SentModel:
 
     def open(self) -> NamedModel:
         """Return the model; raises InvalidInputError where its weights are others."""
-        opened = self.model if self.recipe is None else self.recipe.open()
-        assert opened is not None
-        if weights_digest(opened) != self.digest:
+        opened = self.openable().open()
+        if weights_digest(opened.model) != self.digest:
             raise InvalidInputError(f"the model {self.label} has other weights here than where the job was started")
-        return NamedModel(opened, self.label, self.identity)
+        return opened
+
+    def openable(self) -> Openable:
+        """Return what opens the model here, whatever its weights are."""
+        if self.recipe is not None:
+            return ModelByRecipe(self.recipe, self.label, self.identity, self.recipe)
+        assert self.model is not None
+        return NamedModel(self.model, self.label, self.identity)
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,11 @@ class ShardParcel:
         """
         check_versions(self.versions)
         extras = {name: one.open() if isinstance(one, SentRows) else one for name, one in self.extras.items()}
-        return OpenedShards(self, replace(self.job, models=OpenModels(self.models), extras=extras))
+        models = OpenModels(
+            [sent.open() if sent.recipe is None else sent.openable() for sent in self.models],
+            [sent.digest for sent in self.models],
+        )
+        return OpenedShards(self, replace(self.job, models=models, extras=extras))
 
 
 @dataclass(frozen=True)

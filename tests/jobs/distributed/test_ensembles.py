@@ -3,21 +3,22 @@
 import contextlib
 import os
 import signal
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from attribution_bench import DNA, RawAttribution, Request, Tags
-from attribution_bench.jobs import open_models
-from attribution_bench.jobs.events import ModelsAdded, Retry, ShardDone, ShardFailed
+from attribution_bench.errors import ModelError
+from attribution_bench.jobs import ModelByRecipe, open_models
+from attribution_bench.jobs.events import Caution, ModelsAdded, Retry, ShardDone, ShardFailed
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Choice
 from attribution_bench.sequences import read_fasta
 from attribution_bench.storage import StoredScores
 from faulty_jobs import FAULTS, Faulty
-from numpy_jobs import Weights, numpy_job, write_random_fasta
+from numpy_jobs import NumpyModel, Weights, numpy_job, write_random_fasta
 
 MODELS = 3
 
@@ -144,6 +145,33 @@ def test_a_pair_that_always_fails_sets_its_shard_aside_with_the_model(
     assert pairs(events) == [(1, models) for models in ([1, 2, 3] if members else [2, 3])]
     assert (summary.scored, summary.resumed_from, summary.set_aside) == (10, 6, {})
     assert bytes_of(store) == bytes_of(tmp_path / "whole")
+
+
+@dataclass(frozen=True)
+class LacksAModel:
+    """Opens a model, but in the first process that is not the one that made this."""
+
+    seed: int
+    file: str
+    here: int
+
+    def open(self) -> NumpyModel:
+        if self.seed == 1 and os.getpid() != self.here:
+            with contextlib.suppress(FileExistsError), open(self.file, "x") as file:
+                file.write(str(os.getpid()))
+            if Path(self.file).read_text() == str(os.getpid()):
+                raise ModelError("there is no model file fold1.pt2")
+        return NumpyModel(self.seed)
+
+
+def test_a_process_that_lacks_a_model_gets_no_more_work(job, tmp_path, bytes_of, on_cluster, whole):
+    recipes = [LacksAModel(seed, str(tmp_path / "claim"), os.getpid()) for seed in range(MODELS)]
+    models = [ModelByRecipe(one, f"numpy {one.seed}", "", one) for one in recipes]
+    summary, events = on_cluster(replace(job, models=models), tmp_path / "store")
+    assert (summary.scored, summary.failed_shards) == (10, {})
+    (caution,) = [event.text for event in events if isinstance(event, Caution)]
+    assert caution.endswith("gets no more work: there is no model file fold1.pt2")
+    assert bytes_of(tmp_path / "store") == whole
 
 
 def test_kills_of_processes_between_models_are_no_matter(job, tmp_path, bytes_of, cluster, on_cluster, whole):
