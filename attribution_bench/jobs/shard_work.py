@@ -116,7 +116,7 @@ class ShardWork:
             (facts,) = self.store.facts([shard])
             if ERROR not in facts:
                 return ShardRecord(shard, 0.0, facts["set_aside"])
-        if any(count >= task.models.stop for count in self._sums.counts(shard)):
+        if not task.is_last and any(count >= task.models.stop for count in self._sums.counts(shard)):
             return ShardRecord(shard, 0.0, {}, is_written=False)
         return None
 
@@ -161,7 +161,8 @@ class ShardWork:
         set_aside: Mapping[str, int] = {}
         if is_written:
             set_aside = self._write(found, sums, member, manifest)
-            self._sums.remove(task.shard.index)
+            if task.models.start:
+                self._sums.remove(task.shard.index)
         else:
             self._laid_out(member, manifest)
             self._sums.write(task.shard.index, sums)

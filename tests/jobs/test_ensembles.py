@@ -24,6 +24,7 @@ from attribution_bench.jobs.scoring import Choice
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.sums import Sums
 from attribution_bench.storage import StoredScores
+from attribution_bench.storage.places import store_path
 from numpy_jobs import NumpyModel, Weights, numpy_job, write_random_fasta
 
 ASKED = {"contents": ("observed", "convergence_delta"), "methods": ("weights", "reversed")}
@@ -72,17 +73,15 @@ def opened(store: Path) -> xarray.Dataset:
 @pytest.fixture
 def few_open(monkeypatch):
     """Set how many models a process opens at once, and how many shards a band has."""
-    release_memory = open_models.release_memory
-    # Looking through all objects of the test's process takes longer than a whole job here.
-    monkeypatch.setattr(open_models, "release_memory", lambda: None)
 
-    def limit(models: int, band: int = 64, *, frees: bool = False) -> None:
-        if frees:
-            monkeypatch.setattr(open_models, "release_memory", release_memory)
+    def limit(models: int, band: int = 64) -> None:
         monkeypatch.setattr(open_models, "MOST_OPEN", models)
         monkeypatch.setattr(grid, "BAND", band)
 
-    return limit
+    # Looking for what is not used any more among all objects of the tests takes longer than a whole job here.
+    gc.freeze()
+    yield limit
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize("both_strands", [False, True])
@@ -123,7 +122,7 @@ def test_bytes_depend_neither_on_models_at_once_nor_on_the_band(fasta, tmp_path,
 
 
 def test_one_model_is_open_at_a_time(fasta, tmp_path, few_open):
-    few_open(1, band=2, frees=True)
+    few_open(1, band=2)
     job, recipes = ensemble(fasta)
     run(job, tmp_path / "store")
     assert recipes.most == 1
@@ -184,6 +183,22 @@ def test_what_is_done_only_grows_and_a_resumed_job_says_what_was_there(fasta, tm
     assert added[-1] == pytest.approx(10)
 
 
+def test_sums_pass_through_a_store_at_an_address(fasta, tmp_path, few_open):
+    pytest.importorskip("upath")
+    few_open(1)
+    job, _ = ensemble(fasta, members=True)
+    run(job, tmp_path / "here")
+    place = store_path(f"memory://{tmp_path.name}/store.zarr")
+    asked = iter([None] * 5 + [signal.SIGTERM] * 2)
+    run(job, place, stop=lambda: next(asked))
+    assert len([*(place / "sums").glob("*.npz")]) == 3
+    run(job, place)
+    assert not (place / "sums").exists()
+    for path in (tmp_path / "here").glob("*/c/**/*"):
+        if path.is_file():
+            assert (place / path.relative_to(tmp_path / "here").as_posix()).read_bytes() == path.read_bytes()
+
+
 @pytest.mark.parametrize("damage", ["torn", "left over", "half written"])
 def test_damaged_sums_are_added_up_anew(fasta, tmp_path, few_open, bytes_of, damage):
     few_open(1)
@@ -216,7 +231,7 @@ def test_damaged_sums_are_added_up_anew(fasta, tmp_path, few_open, bytes_of, dam
 
 
 def test_memory_holds_neither_models_nor_their_scores(tmp_path, few_open):
-    few_open(1, frees=True)
+    few_open(1)
     fasta = write_random_fasta(tmp_path / "a.fa", 8, 1000)
     peaks = []
     for models in (2, 2, 12):  # the first run imports what the others need
