@@ -16,7 +16,6 @@ from attribution_bench.errors import AttributionBenchError, InvalidInputError
 from attribution_bench.jobs.distributed.cluster import Cluster
 from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, NotReady, Piece
 from attribution_bench.jobs.distributed.shared_folder import await_file
-from attribution_bench.jobs.distributed.worker_job import UnableError
 from attribution_bench.jobs.events import Caution
 from attribution_bench.jobs.events import Cluster as ClusterEvent
 from attribution_bench.jobs.grid import Grid, Task
@@ -25,7 +24,6 @@ from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.manifest import FILE as MANIFEST
 from attribution_bench.jobs.manifest import Manifest, manifest_digest
 from attribution_bench.jobs.open_models import ModelByRecipe, NamedModel, Openable, OpenModels
-from attribution_bench.jobs.out_of_memory import is_out_of_memory
 from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.jobs.runner import Begun, MachineOptions, ShardError, Taken, Todo
 from attribution_bench.jobs.shard_work import ShardRecord, ShardWork
@@ -146,30 +144,26 @@ class OpenedShards:
         """Return options that follow the machine, and the device."""
         return self._work.members.machine_options, self._work.members.device
 
+    def prepare(self, order: ShardOrder) -> None:
+        """Open the models of a task; see `Preparing`."""
+        if self._work.members.machine_options != order.machine_options:
+            self._work = self._bound(order.machine_options)
+        with self._threads():
+            self._work.members.open(order.task.models)
+
     def do(self, order: ShardOrder) -> ShardRecord:
-        """Do a task, unless it is done already; raises as `ShardWork.do`."""
+        """Do a task that is prepared, unless it is done already; raises as `ShardWork.do`."""
         path, task = self._parcel.path, order.task
         if order.identity and manifest_digest(path) != order.identity:
             raise InvalidInputError(f"{path} was begun anew by another run while this one wrote into it")
-        if self._work.members.machine_options != order.machine_options:
-            self._work = self._bound(order.machine_options)
         # A try that was given up may have come to its end all the same.
         there = self._work.finished(task)
         if there is not None:
             return there
         with self._threads():
-            self._open(task.models)
             record = self._work.do(task, order.digest, order.manifest)
         cautions, self._cautions = self._cautions, {}
         return replace(record, cautions=cautions)
-
-    def _open(self, models: range) -> None:
-        try:
-            self._work.members.open(models)
-        except AttributionBenchError as error:
-            if is_out_of_memory(error):
-                raise
-            raise UnableError(str(error)) from error
 
     def _bound(self, machine_options: MachineOptions) -> ShardWork:
         with self._threads():
