@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -171,6 +172,27 @@ def test_a_process_that_lacks_a_model_gets_no_more_work(job, tmp_path, bytes_of,
     assert (summary.scored, summary.failed_shards) == (10, {})
     (caution,) = [event.text for event in events if isinstance(event, Caution)]
     assert caution.endswith("gets no more work: there is no model file fold1.pt2")
+    assert bytes_of(tmp_path / "store") == whole
+
+
+@dataclass(frozen=True)
+class OpensSlowly:
+    """Opens a model, but takes its time for one of them in other processes than the one that made this."""
+
+    seed: int
+    here: int
+
+    def open(self) -> NumpyModel:
+        if self.seed == 1 and os.getpid() != self.here:
+            time.sleep(4)
+        return NumpyModel(self.seed)
+
+
+def test_a_process_that_opens_a_model_is_not_taken_for_hung(job, tmp_path, bytes_of, on_cluster, whole):
+    recipes = [OpensSlowly(seed, os.getpid()) for seed in range(MODELS)]
+    models = [ModelByRecipe(one, f"numpy {one.seed}", "", one) for one in recipes]
+    summary, _ = on_cluster(replace(job, models=models), tmp_path / "store", time_limit=3.0)
+    assert (summary.scored, summary.retries) == (10, 0)
     assert bytes_of(tmp_path / "store") == whole
 
 
