@@ -154,6 +154,8 @@ def attribute_to_store(
     if cluster is None:
         return run(job, place, **given)
     check_lasting(place)
+    # Processes that are starting do so meanwhile.
+    models.open((0,))
     with connected(cluster) as processes:
         from attribution_bench.jobs.distributed.shards import OnCluster
 
