@@ -92,6 +92,11 @@ class SelfCheckError(AttributionBenchError):
     """A fast path disagreed with the model itself; no result was returned."""
 
 
+def text_with_notes(error: BaseException) -> str:
+    """Return an error's text, and the notes that were added to it where it went through."""
+    return "; ".join((str(error), *getattr(error, "__notes__", ())))
+
+
 class FallbackWarning(RuntimeWarning):
     """Every mutation costs a full pass: the model could not be captured, or nothing would be gained by its graph."""
 

@@ -22,8 +22,9 @@ CORES = 2
 
 PEAKS = 300_000
 MODELS, REGIONS = 1000, 100_000
-GROUP = 50
-"""Models of one store of the ensemble."""
+OPEN, BAND = 10, 64
+"""Models that a process opens at once, and shards of each process that it adds them to
+(`attribution_bench.jobs.open_models.MOST_OPEN`, `attribution_bench.jobs.grid.BAND`)."""
 GENOME = 3_088_269_832
 """Letters of chromosomes 1 to 22, X and Y of GRCh38."""
 WINDOW, MIDDLE = 1000, 500
@@ -44,20 +45,36 @@ class Plan:
     core_seconds: float
     """Of the whole job."""
     tasks: int
-    """Shards or blocks."""
+    """Shards, blocks of variants, or some models on a shard."""
     bytes: float
     """Of what is stored in the end."""
     files_a_task: float
     write_seconds: float
     """Of a task."""
     open_seconds: float
-    """Of the processor, of a worker before its first task."""
+    """Of the processor, of a worker until it has opened every model once."""
     layout: str
+    shards: int | None = None
+    """Of an ensemble, whose models are opened anew for each band of shards; the others open theirs once."""
+    passed_on: float = 0.0
+    """Bytes that a task writes, and another one reads and removes."""
+    stored_files: float | None = None
+    """In the end; by default those that the tasks write."""
 
     @property
     def task_seconds(self) -> float:
         """Seconds of a task on a worker."""
         return self.core_seconds / CORES / self.tasks
+
+    @property
+    def files(self) -> float:
+        """Files in the end."""
+        return self.tasks * self.files_a_task if self.stored_files is None else self.stored_files
+
+    def opening(self, workers: int) -> float:
+        """Return the processor's seconds of opening models on all of some workers."""
+        bands = 1 if self.shards is None else math.ceil(self.shards / (BAND * workers))
+        return self.open_seconds * workers * bands
 
     def days(self, workers: int) -> float:
         """Return the days on some workers."""
@@ -128,7 +145,9 @@ def plans(measured: Measured) -> dict[str, Plan]:
         )
 
     windows = math.ceil(GENOME / MIDDLE)
-    groups = MODELS // GROUP
+    shards = math.ceil(REGIONS / stores["ensemble"]["shard size"])
+    stints = math.ceil(MODELS / OPEN)
+    stored, sums = stores["ensemble"], inputs["sums"]
     substitutions = SNVS * SPLICEAI_MODELS * spliceai["substitution"]
     full = INDELS * SPLICEAI_MODELS * spliceai["two full passes"]
     opened = opening["basset"]
@@ -150,14 +169,20 @@ def plans(measured: Measured) -> dict[str, Plan]:
             f"a store a chromosome ({CHROMOSOMES}), shards of {stores['genome']['shard size']} windows, "
             "`scores` as float16",
         ),
-        "ensemble": of_store(
+        "ensemble": Plan(
             f"{MODELS:,} models x {REGIONS:,} regions of 1,000 letters, Basset",
-            "ensemble",
-            groups * REGIONS,
             MODELS * REGIONS * measured.basset,
-            opened * GROUP,
-            f"{groups} stores of {GROUP} models each, shards of {stores['ensemble']['shard size']} regions, "
+            shards * stints,
+            REGIONS * stored["bytes a sequence"],
+            # Every task but a shard's last one writes its sums; the last one writes the shard.
+            (stints - 1 + stored["files a shard"]) / stints,
+            sums["seconds"] + stored["seconds of writing a shard"] / stints,
+            opened * MODELS,
+            f"one store, shards of {stored['shard size']} regions, a task being {OPEN} models on a shard, "
             "`scores` and their standard deviation as float32",
+            shards,
+            sums["bytes"],
+            shards * stored["files a shard"],
         ),
         "variants": Plan(
             "every variant of gnomAD v4.1, SpliceAI (five models)",
@@ -213,12 +238,12 @@ def costs(all_plans: dict[str, Plan]) -> str:
         [one.name, rounded(one.core_seconds / 3600), amount(one.bytes), f"{one.tasks:,}", rounded(one.task_seconds)]
         for one in all_plans.values()
     ]
-    return table(["job", "core hours", "stored", "shards or blocks", "seconds of each on a worker"], rows)
+    return table(["job", "core hours", "stored", "tasks", "seconds of each on a worker"], rows)
 
 
 def layouts(all_plans: dict[str, Plan]) -> str:
     """Return the table of layouts."""
-    rows = [[one.name, one.layout, rounded(one.tasks * one.files_a_task)] for one in all_plans.values()]
+    rows = [[one.name, one.layout, rounded(one.files)] for one in all_plans.values()]
     header = "| job | layout | files |\n| --- | --- | ---: |\n"
     return header + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -229,7 +254,7 @@ def shares(one: Plan, workers: int, measured: Measured) -> list[float]:
         workers / one.task_seconds * measured.handing_out,
         measured.simulations[workers]["hand_over_seconds"] / one.task_seconds,
         one.write_seconds / one.task_seconds,
-        one.open_seconds * workers / (one.core_seconds / CORES),
+        one.opening(workers) / (one.core_seconds / CORES),
     ]
 
 
@@ -246,7 +271,7 @@ def bottlenecks(all_plans: dict[str, Plan], measured: Measured) -> str:
                     duration(one.days(workers)),
                     *map(percent, shares(one, workers, measured)),
                     rounded(rate * one.files_a_task),
-                    f"{amount(rate * one.bytes / one.tasks)}/s",
+                    f"{amount(rate * (one.bytes / one.tasks + one.passed_on))}/s",
                 ]
             )
     header = ["job", "workers", "time", "scheduler busy", "handing over", "writing", "opening"]
@@ -323,8 +348,13 @@ def render(measured: Measured, template: str) -> str:
         full_passes=rounded(spliceai["two full passes"]),
         hours_shared=rounded(shared / 3600),
         models=f"{MODELS:,}",
-        groups=MODELS // GROUP,
         weights=amount(inputs["bytes of basset"] * MODELS),
+        open=OPEN,
+        band=BAND,
+        sums=amount(inputs["sums"]["bytes"]),
+        sums_8=amount(inputs["sums"]["bytes"] * BAND * 8),
+        sums_all=amount(inputs["sums"]["bytes"] * (found["ensemble"].shards or 0)),
+        look=rounded(inputs["seconds of opening"]["basset"] * MODELS / 60),
     )
 
 

@@ -15,6 +15,8 @@ import pytest
 import typer
 
 from attribution_bench.cli.app import app
+from attribution_bench.jobs.grid import BAND
+from attribution_bench.jobs.open_models import MOST_OPEN
 from attribution_bench.variants.score import BLOCK
 
 ROOT = Path(__file__).parents[1]
@@ -66,13 +68,14 @@ def test_what_is_stored_has_the_size_of_its_numbers():
     sizes = {
         "all 3 x 2,114": 300_000 * 4 * 2114 * 2,
         "every substitution": 3_088_269_832 * 4 * 2,
-        "1,000 models": 20 * 100_000 * 2 * 4 * 1000 * 4,
+        "1,000 models": 100_000 * 2 * 4 * 1000 * 4,
     }
     units = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
     for job, least in sizes.items():
         cell = row(text, job)[2]
         assert 0.8 * least < number(cell) * units[cell[-2:]] < 1.4 * least, job
     assert PLAN["BLOCK"] == BLOCK
+    assert (PLAN["OPEN"], PLAN["BAND"]) == (MOST_OPEN, BAND)
 
 
 def test_the_simulations_are_of_ten_thousand_shards_and_say_what_they_cost():

@@ -23,7 +23,7 @@ from attribution_bench.cli.report import report
 from attribution_bench.cli.reproduce_paper import reproduce_paper
 from attribution_bench.cli.terminal import note, readable_output
 from attribution_bench.cli.variants import variants
-from attribution_bench.errors import AttributionBenchError
+from attribution_bench.errors import AttributionBenchError, text_with_notes
 
 BAD_INPUT = 2
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -64,7 +64,7 @@ def main() -> None:
         try:
             code = app(sys.argv[1:] or ["--help"], prog_name="attribution-bench", standalone_mode=False)
         except AttributionBenchError as error:
-            note(f"attribution-bench: {' '.join(str(error).split())}")
+            note(f"attribution-bench: {' '.join(text_with_notes(error).split())}")
             code = BAD_INPUT
         except UsageError as error:
             note(f"attribution-bench: {_usage(error)}")

@@ -133,7 +133,7 @@ def attribute(
     SIGTERM; the shards in work are finished first.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.cli.job_progress import JobProgress, JsonLines, stopping_text
-    from attribution_bench.jobs import NamedModel, attribute_to_store
+    from attribution_bench.jobs import ModelByRecipe, attribute_to_store
     from attribution_bench.jobs.attribute import DEFAULT_METHODS, as_source
     from attribution_bench.jobs.contents import DEFAULT_CONTENTS
     from attribution_bench.jobs.interruption import stopping
@@ -178,7 +178,8 @@ def attribute(
     here = settings if processes is None else {**settings, "device": "cpu"}
     with cluster.started(processes, sources[0], str(framework)) as given:
         models = [
-            NamedModel(one.open(**here), one.label, one.identity, Recipe(one, settings, os.getcwd())) for one in sources
+            ModelByRecipe(Recipe(one, here, os.getcwd()), one.label, one.identity, Recipe(one, settings, os.getcwd()))
+            for one in sources
         ]
         progress = JobProgress()
         with progress if not json_lines else nullcontext(), stopping(lambda n: announce(stopping_text(n))) as stop:

@@ -16,6 +16,7 @@ from attribution_bench.jobs.events import (
     Caution,
     Cluster,
     Event,
+    ModelsAdded,
     Retry,
     ShardDone,
     ShardFailed,
@@ -33,6 +34,7 @@ EVENT_NAMES: Mapping[type, str] = {
     Started: "started",
     Working: "working",
     ShardDone: "shard",
+    ModelsAdded: "models",
     Caution: "caution",
     Cluster: "cluster",
     Retry: "retry",
@@ -55,7 +57,8 @@ class JobProgress(Bar):
         )
         self._out = out or terminal.console()
         self._clock, self._began, self._told = clock, clock(), clock()
-        self._before = 0
+        self._before = 0.0
+        self._in_part = False
         self._retries = self._set_aside = 0
         self._processes: int | None = None
         self._task = self._bar.add_task("", total=None, count="reading the", rate="")
@@ -68,6 +71,8 @@ class JobProgress(Bar):
             self._moved(event.sequences)
         elif isinstance(event, ShardDone | ShardFailed):
             self._ended(event)
+        elif isinstance(event, ModelsAdded):
+            self._added(event)
         elif isinstance(event, Caution):
             self._line(f"caution: {event.text}")
         elif isinstance(event, Cluster):
@@ -91,9 +96,20 @@ class JobProgress(Bar):
         else:
             self._line(f"shard {event.shard} is set aside, and tried again by the next run: {event.error}")
         self._bar.update(self._task, count=f"{event.sequences:,} of {event.total:,}")
+        if self._in_part:
+            return
         if self._processes is not None:
             # Nobody tells how far shards on other processes are.
             self._moved(event.sequences)
+        self._line_now_and_then(event)
+
+    def _added(self, event: ModelsAdded) -> None:
+        # Where models are added one after the other, shards that are written say little of what is done.
+        self._in_part = True
+        self._moved(event.sequences)
+        self._line_now_and_then(event)
+
+    def _line_now_and_then(self, event: ShardDone | ShardFailed | ModelsAdded) -> None:
         if not self.console.is_terminal and self._clock() - self._told >= LINE_SECONDS:
             self._told = self._clock()
             self._line(progress_line(event, self._before, self._clock() - self._began) + self._trouble())
@@ -105,10 +121,10 @@ class JobProgress(Bar):
         return f", {self._retries:,} retries, {self._set_aside:,} set aside"
 
     def _start(self, event: Started) -> None:
-        self._before, self._began = event.finished_sequences, self._clock()
+        self._before, self._began = event.finished_sequences + event.begun_sequences, self._clock()
         self._bar.update(
             self._task,
-            total=event.sequences - event.finished_sequences,
+            total=event.sequences - self._before,
             count=f"{event.finished_sequences:,} of {event.sequences:,}",
         )
         known = f"{sum(event.set_aside.values()):,} set aside: {counts(event.set_aside)}" if event.set_aside else ""
@@ -140,11 +156,11 @@ def cluster_line(event: Cluster) -> str:
     return f"{processes} of {threads} each{page}"
 
 
-def progress_line(event: ShardDone | ShardFailed, before: int, seconds: float) -> str:
+def progress_line(event: ShardDone | ShardFailed | ModelsAdded, before: float, seconds: float) -> str:
     """Return what a line says of a running job: done, rate, time left."""
     rate = (event.sequences - before) / max(1e-9, seconds)
     left = (event.total - event.sequences) / max(1e-9, rate)
-    return f"{event.sequences:,} of {event.total:,} sequences, {rate:.3g} per second, {duration(left)} left"
+    return f"{event.sequences:,.0f} of {event.total:,} sequences, {rate:.3g} per second, {duration(left)} left"
 
 
 def summary_lines(summary: Summary) -> list[str]:

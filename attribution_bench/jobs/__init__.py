@@ -6,6 +6,7 @@ from attribution_bench.jobs.events import (
     Caution,
     Cluster,
     Event,
+    ModelsAdded,
     Observer,
     Retry,
     ShardDone,
@@ -14,12 +15,14 @@ from attribution_bench.jobs.events import (
     Summary,
     Working,
 )
-from attribution_bench.jobs.job import NamedModel
+from attribution_bench.jobs.open_models import ModelByRecipe, NamedModel
 
 __all__ = [
     "Caution",
     "Cluster",
     "Event",
+    "ModelByRecipe",
+    "ModelsAdded",
     "NamedModel",
     "Observer",
     "Retry",

@@ -11,14 +11,17 @@ from attribution_bench.jobs.distributed.cluster import Starting, Workers, connec
 from attribution_bench.jobs.events import Observer, Summary
 from attribution_bench.jobs.further_inputs import checked_rows, read_further_inputs
 from attribution_bench.jobs.interruption import Stop, never
-from attribution_bench.jobs.job import Job, NamedModel
+from attribution_bench.jobs.job import Job
+from attribution_bench.jobs.open_models import ModelByRecipe, NamedModel, Openable, OpenModels
+from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Asked, Choice
 from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE
-from attribution_bench.jobs.track_rows import with_tracks
+from attribution_bench.jobs.track_rows import holds_tracks, with_tracks
 from attribution_bench.models import Target, as_sequence_model
+from attribution_bench.models.loading import ModelSource
 from attribution_bench.registry import get_method
-from attribution_bench.sequences.alphabet import Alphabet
+from attribution_bench.sequences.alphabet import DNA, Alphabet
 from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.sequences.fasta_source import FastaSource
 from attribution_bench.sequences.listed_source import ListedSource
@@ -61,7 +64,8 @@ def attribute_to_store(
     ----------
     model
         A model as `Attribution` takes it, or a list of them (folds), whose scores are stored as mean and standard
-        deviation (``<name>_sd``), reading the sequences once; or `NamedModel`, to say where it comes from.
+        deviation (``<name>_sd``); or `NamedModel`, to say where it comes from. A `ModelSource` or a `ModelByRecipe` is
+        opened when it is needed, so that of any number of models a few are open at once.
     sequences
         A FASTA file (plain, gzip or bgzip), `Sequences`, or any `SequenceSource`, such as
         `attribution_bench.sequences.regions.RegionSource` for regions of a genome.
@@ -123,10 +127,11 @@ def attribute_to_store(
         Memory is too small for one sequence at a time, or on a cluster no shard can be computed.
     """
     models = _models(model)
-    source = as_source(sequences, models[0].model.alphabet)
+    source = _source(sequences, models)
     if isinstance(additional_forward_args, str | os.PathLike):
         additional_forward_args = read_further_inputs(additional_forward_args)
-    additional_forward_args = with_tracks(additional_forward_args, source, models[0].model)
+    if holds_tracks(additional_forward_args):
+        additional_forward_args = with_tracks(additional_forward_args, source, models.open((0,))[0])
     job = Job(
         models,
         source,
@@ -149,6 +154,8 @@ def attribute_to_store(
     if cluster is None:
         return run(job, place, **given)
     check_lasting(place)
+    # Processes that are starting do so meanwhile.
+    models.open((0,))
     with connected(cluster) as processes:
         from attribution_bench.jobs.distributed.shards import OnCluster
 
@@ -179,11 +186,27 @@ def as_source(
     return sequences
 
 
-def _models(model: Any) -> list[NamedModel]:
+def _source(sequences: "str | os.PathLike[str] | Sequences | SequenceSource", models: OpenModels) -> SequenceSource:
+    """Return sequences as a source; a file is read in the letters of the first model."""
+    if isinstance(sequences, str | os.PathLike):
+        return as_source(sequences, models.open((0,))[0].alphabet)
+    return as_source(sequences, DNA)
+
+
+def _models(model: Any) -> OpenModels:
     several = list(model) if isinstance(model, list | tuple) else [model]
     if not several:
         raise InvalidInputError("there is no model; give at least one")
-    return [one if isinstance(one, NamedModel) else NamedModel(as_sequence_model(one), "model") for one in several]
+    return OpenModels([_model(one) for one in several])
+
+
+def _model(one: Any) -> Openable:
+    if isinstance(one, NamedModel | ModelByRecipe):
+        return one
+    if isinstance(one, ModelSource):
+        recipe = Recipe(one, {}, os.getcwd())
+        return ModelByRecipe(recipe, one.label, one.identity, recipe)
+    return NamedModel(as_sequence_model(one), "model")
 
 
 def _choices(methods: Sequence[str] | Mapping[str, Mapping[str, Any]]) -> dict[str, Choice]:

@@ -12,7 +12,6 @@ from attribution_bench.request import MEMORY_HALVINGS
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences.strands import reverse_complement
 from attribution_bench.storage.record_arrays import array_name
-from attribution_bench.storage.sink import ArraySpec
 
 CONTENTS = ("scores", "observed", "predictions", "reference_predictions", "convergence_delta")
 """What can be kept: hypothetical scores, the scores of the reference letters, the predictions of every mutation, those
@@ -88,24 +87,10 @@ def mean_of(several: Sequence[Mapping[str, Values]]) -> dict[str, Values]:
     if len(several) == 1:
         return dict(first)
     return {
-        name: Values(one.content, _stack(several, name).mean(axis=0, dtype=np.float64), one.axes)
+        name: Values(
+            one.content, np.stack([values[name].array for values in several]).mean(axis=0, dtype=np.float64), one.axes
+        )
         for name, one in first.items()
-    }
-
-
-def spread_of(several: Sequence[Mapping[str, Values]]) -> dict[str, Values]:
-    """Return the standard deviation over several models (NumPy's: of these models, not of more to come)."""
-    return {
-        f"{name}_sd": Values(one.content, _stack(several, name).std(axis=0, dtype=np.float64), one.axes)
-        for name, one in several[0].items()
-    }
-
-
-def members_of(several: Sequence[Mapping[str, Values]]) -> dict[str, Values]:
-    """Return every model's own values, the models being the second axis."""
-    return {
-        f"{name}_models": Values(one.content, np.moveaxis(_stack(several, name), 0, 1), ("model", *one.axes))
-        for name, one in several[0].items()
     }
 
 
@@ -131,13 +116,3 @@ def narrowed(name: str, array: NDArray[Any], dtype: str) -> NDArray[Any]:
         largest = np.abs(array[np.isfinite(array)]).max()
         raise InvalidInputError(f"{name} holds {largest:.3g}, which is too large for {dtype}; store float32")
     return stored
-
-
-def spec_of(name: str, values: Values, dtype: str, attributes: Mapping[str, Any]) -> ArraySpec:
-    """Return how an array is laid out in a store."""
-    # Rows that are not scored yet, or never will be, hold no numbers.
-    return ArraySpec(name, values.axes, values.array.shape[1:], dtype, float("nan"), attributes)
-
-
-def _stack(several: Sequence[Mapping[str, Values]], name: str) -> NDArray[Any]:
-    return np.stack([values[name].array for values in several])

@@ -27,6 +27,9 @@ class Started:
     """Reason -> records that have no sequence to score."""
     examples: Mapping[str, str] = field(default_factory=dict)
     """Reason -> what was wrong with the first such record in particular, where that is known."""
+    begun_sequences: float = 0.0
+    """What earlier runs did of other shards, to which some of several models are added: as a number of records with
+    every model."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,22 @@ class ShardDone:
     """Of this shard, reading and writing included."""
     set_aside: Mapping[str, int]
     """Of this shard."""
+
+
+@dataclass(frozen=True)
+class ModelsAdded:
+    """Some of several models are added to a shard; where they are the last ones, it is written as well."""
+
+    shard: int
+    models: int
+    """Added so far."""
+    of: int
+    """Models in all."""
+    sequences: float
+    """Records done in all, where one with a part of its models counts as that part."""
+    total: int
+    seconds: float
+    """Of adding these."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +160,7 @@ class Summary:
         return self.left == 0
 
 
-Event: TypeAlias = Started | Working | ShardDone | Caution | Cluster | Retry | ShardFailed | Summary
+Event: TypeAlias = Started | Working | ShardDone | ModelsAdded | Caution | Cluster | Retry | ShardFailed | Summary
 Observer: TypeAlias = Callable[[Event], None]
 
 

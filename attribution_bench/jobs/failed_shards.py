@@ -5,6 +5,7 @@ from collections import Counter
 from attribution_bench.jobs import layout
 from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.shards import Shard
+from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.jobs.survey import read_shard
 from attribution_bench.sequences.source import Reason
 from attribution_bench.storage.record_arrays import SET_ASIDE
@@ -15,7 +16,7 @@ ERROR = "error"
 
 
 def write(job: Job, store: ZarrStore, shard: Shard, error: str) -> None:
-    """Set the records of a shard aside.
+    """Set the records of a shard aside; sums over the models that did not fail stay for the next run.
 
     Raises
     ------
@@ -30,5 +31,10 @@ def write(job: Job, store: ZarrStore, shard: Shard, error: str) -> None:
     }
     arrays = layout.record_arrays(records, job.source.alphabet, job.source.length, failed)
     set_aside = Counter(word for word in arrays[SET_ASIDE] if word)
-    arrays |= layout.score_arrays({}, (), len(records), store.specs())
+    specs = store.specs()
+    arrays |= layout.score_arrays({}, (), len(records), specs)
+    if layout.members_in(specs):
+        layout.blank_members(store, [slice(shard.start, shard.stop)])
+        # Each model's own values are gone, so that the next run begins with the first model again.
+        StoredSums(store.path).remove(shard.index)
     store.write(shard.index, arrays, {"scored": 0, "set_aside": dict(set_aside), ERROR: error})

@@ -11,32 +11,19 @@ from attribution_bench.errors import InvalidInputError
 from attribution_bench.jobs import further_inputs
 from attribution_bench.jobs.contents import check_contents
 from attribution_bench.jobs.manifest import Manifest
-from attribution_bench.jobs.recipes import Recipe
+from attribution_bench.jobs.open_models import NamedModel as NamedModel
+from attribution_bench.jobs.open_models import Openable, OpenModels, weight_bytes
 from attribution_bench.jobs.scoring import Asked, Choice, check_both_strands, described_options
 from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE, Shard, shards_of
 from attribution_bench.jobs.track_rows import TrackRows
-from attribution_bench.models import SequenceModel
-from attribution_bench.models.digest import weights_digest
 from attribution_bench.sequences.source import Assuming, SequenceSource
-
-
-@dataclass(frozen=True)
-class NamedModel:
-    """A model, and where it comes from."""
-
-    model: SequenceModel
-    label: str
-    identity: str = ""
-    """Digest of its file or source, where it has one."""
-    recipe: Recipe | None = None
-    """How another process opens the same model; without one it is given the model itself."""
 
 
 @dataclass(frozen=True)
 class Job:
     """What is to be done; the store's manifest says the same in digests."""
 
-    models: Sequence[NamedModel]
+    models: Sequence[Openable]
     """One, or several whose scores are averaged."""
     source: SequenceSource
     methods: Mapping[str, Choice]
@@ -50,15 +37,31 @@ class Job:
     """Threads of the framework; as the store has them, or as they stand, when None."""
 
 
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a job keeps of a model that it may have let go of again."""
+
+    framework: str
+    device: str
+    described: Mapping[str, Any]
+    """As the manifest has it."""
+    weight_bytes: int
+    assumptions: tuple[str, ...]
+    """What is taken for granted of both strands."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        return str(self.described["sha256 of weights"])
+
+
 def checked_shards(job: Job) -> list[Shard]:
-    """Check what can be checked of a job before its sequences are read; returns its shards.
+    """Check what can be checked of a job without its models and sequences; returns its shards.
 
     Raises
     ------
     InvalidInputError
         Something of it cannot be used.
-    UnsupportedError
-        Both strands cannot be averaged.
     """
     if not job.models or not job.methods:
         raise InvalidInputError("give at least one model and one method")
@@ -68,36 +71,61 @@ def checked_shards(job: Job) -> list[Shard]:
         raise InvalidInputError("each model's own values are stored of several models; there is one")
     check_contents(job.asked.contents, job.asked.dtype)
     _check_given(job)
-    first, *others = (named.model for named in job.models)
-    for model in others:
-        if (model.framework, model.device) != (first.framework, first.device):
-            raise InvalidInputError(
-                f"models whose scores are averaged run in one framework and on one device, not {first.framework} on "
-                f"{first.device} and {model.framework} on {model.device}"
-            )
-    if first.alphabet != job.source.alphabet:
-        raise InvalidInputError(
-            f"the model reads {first.alphabet.name}, but the sequences are {job.source.alphabet.name}"
-        )
-    assumptions(job)
     return shards_of(len(job.source), job.shard_size)
 
 
-def assumptions(job: Job) -> list[str]:
-    """Return what is taken for granted of sequences, of tracks and of the strands that are averaged, each once.
+def checked_models(job: Job) -> list[ModelFacts]:
+    """Look at every model of a job, one after the other, and check that it can be used.
 
     Raises
     ------
+    InvalidInputError
+        Models cannot be averaged, or do not read the sequences.
     UnsupportedError
-        The strands cannot be averaged.
+        Both strands cannot be averaged.
+    AttributionBenchError
+        A model cannot be opened; the message is that of `ModelSource.open`.
     """
-    asked, extras, length = job.asked, tuple(job.extras.values()), job.source.length
+    models, found = OpenModels.of(job.models), list[ModelFacts]()
+    for place, named in enumerate(models):
+        (model,) = models.open((place,))
+        facts = ModelFacts(
+            model.framework,
+            model.device,
+            {
+                "label": named.label,
+                "framework": model.framework,
+                "layout": model.layout,
+                "sequence input": model.sequence_input,
+                "sha256 of weights": models.digest(place),
+                "sha256 of file": named.identity,
+            },
+            weight_bytes(model),
+            check_both_strands(model, job.asked.target, tuple(job.extras.values()), job.source.length)
+            if job.asked.both_strands
+            else (),
+        )
+        first = found[0] if found else facts
+        if (facts.framework, facts.device) != (first.framework, first.device):
+            raise InvalidInputError(
+                f"models whose scores are averaged run in one framework and on one device, not {first.framework} on "
+                f"{first.device} and {facts.framework} on {facts.device}"
+            )
+        if model.alphabet != job.source.alphabet:
+            raise InvalidInputError(
+                f"the model reads {model.alphabet.name}, but the sequences are {job.source.alphabet.name}"
+            )
+        found.append(facts)
+        del model  # so that it can be let go of before the next one is opened
+    return found
+
+
+def assumptions(job: Job, models: Sequence[ModelFacts]) -> list[str]:
+    """Return what is taken for granted of sequences, of tracks and of the strands that are averaged, each once."""
+    extras = tuple(job.extras.values())
     found = list(job.source.assumptions) if isinstance(job.source, Assuming) else []
     found += [text for extra in extras if isinstance(extra, TrackRows) for text in extra.tracks.cautions]
-    if asked.both_strands:
-        found += [
-            text for named in job.models for text in check_both_strands(named.model, asked.target, extras, length)
-        ]
+    found += [text for facts in models for text in facts.assumptions]
     return list(dict.fromkeys(found))
 
 
@@ -117,14 +145,19 @@ def _check_given(job: Job) -> None:
 
 
 def manifest_of(
-    job: Job, shards: Sequence[Shard], digests: tuple[str, ...], device: str, machine: Mapping[str, Any]
+    job: Job,
+    models: Sequence[ModelFacts],
+    shards: Sequence[Shard],
+    digests: tuple[str, ...],
+    device: str,
+    machine: Mapping[str, Any],
 ) -> Manifest:
     """Return the manifest of a job.
 
     Parameters
     ----------
-    job
-        The job.
+    job, models
+        The job, and what is known of its models.
     shards, digests
         Its shards, and the SHA-256 of each one's records.
     device
@@ -134,17 +167,7 @@ def manifest_of(
     """
     asked, stretches = job.asked, [slice(shard.start, shard.stop) for shard in shards]
     return Manifest(
-        models=tuple(
-            {
-                "label": named.label,
-                "framework": named.model.framework,
-                "layout": named.model.layout,
-                "sequence input": named.model.sequence_input,
-                "sha256 of weights": weights_digest(named.model),
-                "sha256 of file": named.identity,
-            }
-            for named in job.models
-        ),
+        models=tuple(facts.described for facts in models),
         sequences=dict(job.source.description),
         further_inputs=further_inputs.described(job.extras, stretches),
         methods={name: described_options(choice.options) for name, choice in job.methods.items()},

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import AttributionBenchError
-from attribution_bench.jobs.contents import Values, spec_of
+from attribution_bench.jobs.contents import Values
 from attribution_bench.sequences.alphabet import Alphabet
 from attribution_bench.sequences.source import Reason, SourceRecord
 from attribution_bench.storage.record_arrays import (
@@ -25,6 +25,10 @@ from attribution_bench.storage.record_arrays import (
     STRAND,
 )
 from attribution_bench.storage.sink import ArraySpec
+from attribution_bench.storage.zarr_store import ZarrStore
+
+MODEL, MEMBERS = "model", "_models"
+"""Axis of the models, and the end of the names of arrays that have it."""
 
 
 def record_specs(length: int) -> list[ArraySpec]:
@@ -45,9 +49,50 @@ def record_specs(length: int) -> list[ArraySpec]:
     ]
 
 
-def score_specs(arrays: Mapping[str, Values], dtype: str, words: Mapping[str, Mapping[str, Any]]) -> list[ArraySpec]:
-    """Return the arrays of scores; `words` has attributes for some of them."""
-    return [spec_of(name, values, dtype, words.get(name, {})) for name, values in arrays.items()]
+def score_specs(
+    arrays: Mapping[str, Values], dtype: str, words: Mapping[str, Mapping[str, Any]], models: int, members: bool
+) -> list[ArraySpec]:
+    """Return the arrays of scores.
+
+    Parameters
+    ----------
+    arrays
+        Those of one model.
+    dtype
+        Type of their numbers.
+    words
+        Attributes for some of them.
+    models
+        Of several models there are standard deviations, too.
+    members
+        Whether each model's own are stored beside.
+    """
+    # Rows that are not scored yet, or never will be, hold no numbers.
+    nothing = float("nan")
+    found = []
+    for name, one in arrays.items():
+        shape, said = one.array.shape[1:], words.get(name, {})
+        names = (name, f"{name}_sd") if models > 1 else (name,)
+        found += [ArraySpec(each, one.axes, shape, dtype, nothing, said) for each in names]
+        if members:
+            # One model's are written without the others'.
+            dimensions, chunks = (MODEL, *one.axes), (1, *shape)
+            found.append(ArraySpec(f"{name}{MEMBERS}", dimensions, (models, *shape), dtype, nothing, said, chunks))
+    return found
+
+
+def members_in(specs: Mapping[str, ArraySpec]) -> list[str]:
+    """Return which arrays hold each model's own values."""
+    return [name for name, spec in specs.items() if spec.dimensions[:1] == (MODEL,)]
+
+
+def blank_members(store: ZarrStore, records: Sequence[slice]) -> None:
+    """Leave some records without each model's own values, where a store has those; raises OutputError."""
+    specs = store.specs() if records else {}
+    for name in members_in(specs):
+        for place in range(specs[name].shape[0]):
+            for stretch in records:
+                store.write_part(name, stretch, place, np.asarray(np.nan))
 
 
 def record_arrays(
@@ -85,9 +130,11 @@ def record_arrays(
 
 
 def score_arrays(
-    scored: Mapping[str, Values], rows: Sequence[int], count: int, specs: Mapping[str, ArraySpec]
+    scored: Mapping[str, NDArray[Any]], rows: Sequence[int], count: int, specs: Mapping[str, ArraySpec]
 ) -> dict[str, NDArray[Any]]:
     """Return the rows of the arrays of scores, which hold no numbers where a record was not scored.
+
+    Those of each model's own values are not among them.
 
     Raises
     ------
@@ -95,24 +142,25 @@ def score_arrays(
         The scores are not of the names and shapes that the store was laid out for.
     """
     found = {}
-    wanted = {name: spec for name, spec in specs.items() if name not in (*COORDINATES, LETTERS)}
-    if scored and {name: one.array.shape[1:] for name, one in scored.items()} != {
+    apart = (*COORDINATES, LETTERS, *members_in(specs))
+    wanted = {name: spec for name, spec in specs.items() if name not in apart}
+    if scored and {name: one.shape[1:] for name, one in scored.items()} != {
         name: spec.shape for name, spec in wanted.items()
     }:
-        shapes = ", ".join(f"{name} {one.array.shape[1:]}" for name, one in scored.items())
+        shapes = ", ".join(f"{name} {one.shape[1:]}" for name, one in scored.items())
         raise AttributionBenchError(f"the methods gave {shapes}, for which the store was not laid out; begin anew")
     for name, spec in wanted.items():
         found[name] = np.full((count, *spec.shape), np.nan, dtype=spec.dtype)
         if scored:
-            found[name][list(rows)] = scored[name].array
+            found[name][list(rows)] = scored[name]
     return found
 
 
-def not_finite(scored: Mapping[str, Values], count: int) -> dict[int, str]:
+def not_finite(scored: Mapping[str, NDArray[Any]], count: int) -> dict[int, str]:
     """Return which of `count` scored sequences have numbers that are not finite, and in which arrays."""
     bad: dict[int, list[str]] = {}
-    for name, one in scored.items():
-        for row in np.flatnonzero(~np.isfinite(one.array).reshape(count, -1).all(axis=1)):
+    for name, array in scored.items():
+        for row in np.flatnonzero(~np.isfinite(array).reshape(count, -1).all(axis=1)):
             bad.setdefault(int(row), []).append(name)
     return {row: ", ".join(names) for row, names in bad.items()}
 

@@ -2,7 +2,7 @@
 
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from attribution_bench.jobs import failed_shards
 from attribution_bench.jobs.events import (
     Caution,
     Event,
+    ModelsAdded,
     Observer,
     Retry,
     ShardDone,
@@ -19,13 +20,16 @@ from attribution_bench.jobs.events import (
     Summary,
     warn_of_cautions,
 )
+from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.interruption import Stop, never
-from attribution_bench.jobs.job import Job, assumptions, checked_shards, manifest_of
+from attribution_bench.jobs.job import Job, ModelFacts, assumptions, checked_models, checked_shards, manifest_of
 from attribution_bench.jobs.lock import LOCK, locked
 from attribution_bench.jobs.manifest import FILE, Manifest, check_same
-from attribution_bench.jobs.runner import Begun, InProcess, Runner, ShardError
+from attribution_bench.jobs.open_models import OpenModels, stints
+from attribution_bench.jobs.runner import Begun, InProcess, Runner, ShardError, Todo
 from attribution_bench.jobs.shard_work import ShardRecord
 from attribution_bench.jobs.shards import Shard
+from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.jobs.survey import Survey, survey
 from attribution_bench.storage.durable import PARTIAL
 from attribution_bench.storage.places import is_remote, remove_tree
@@ -78,6 +82,8 @@ def run(
     """
     tell: Observer = observer or warn_of_cautions
     shards = checked_shards(job)
+    job = replace(job, models=OpenModels.of(job.models))
+    models = checked_models(job)
     found = survey(job.source, shards)
     if strict and found.set_aside:
         raise SetAsideError(
@@ -88,7 +94,8 @@ def run(
     _check_folder(path)
     try:
         with locked(path) as check_lock:
-            started = _Run(job, path, shards, found, strict, tell, stop, clock, runner or InProcess(clock), check_lock)
+            how = runner or InProcess(clock)
+            started = _Run(job, models, path, shards, found, strict, tell, stop, clock, how, check_lock)
             return started.run()
     finally:
         # What failed before anything was to be kept leaves nothing, and what was there before in its place.
@@ -104,6 +111,7 @@ class _Run:
     def __init__(
         self,
         job: Job,
+        models: Sequence[ModelFacts],
         path: Path,
         shards: Sequence[Shard],
         found: Survey,
@@ -115,16 +123,17 @@ class _Run:
         check_lock: Callable[[], None],
     ) -> None:
         self.job, self.path, self.shards, self.found, self.runner = job, path, shards, found, runner
+        self.models = models
         self.tell, self.stop, self.clock, self.check_lock = tell, stop, clock, check_lock
         self.cautions: set[str] = set()
         self.signal: signal.Signals | None = None
         self.retries = 0
         stored = Manifest.read(path)
         machine = stored.machine if stored else {"threads": None, "options": {}}
-        begun = Begun(job, path, strict, machine["threads"], machine["options"], self._passed_on, self._caution)
+        begun = Begun(job, path, strict, machine["threads"], machine["options"], models, self._passed_on, self._caution)
         self.taken = runner.begin(begun)
         given = {"threads": self.taken.threads, "options": self.taken.options}
-        self.manifest = manifest_of(job, shards, found.digests, self.taken.device, given)
+        self.manifest = manifest_of(job, models, shards, found.digests, self.taken.device, given)
         if stored is not None:
             check_same(stored, self.manifest, path)
             if machine["threads"] != self.taken.threads:
@@ -143,6 +152,7 @@ class _Run:
                 shard for shard, facts in zip(marked, store.facts(marked), strict=True) if failed_shards.ERROR in facts
             }
         before = sum(len(shard) for shard in self.shards if shard.index in finished)
+        todo = self._todo(finished, store is None)
         self.tell(
             Started(
                 self.path,
@@ -154,31 +164,47 @@ class _Run:
                 self.found.duplicates,
                 dict(self.found.set_aside),
                 dict(self.found.examples),
+                todo.added(),
             )
         )
-        for text in assumptions(self.job):
+        for text in assumptions(self.job, self.models):
             self._caution(text, Caution(text))
-        todo = [shard for shard in self.shards if shard.index not in finished]
-        if store is None:
-            # The store is laid out by the first scores that there are.
-            todo.sort(key=lambda shard: (shard.index != self.found.first_scorable, shard.index))
         began, done, total = self.clock(), before, len(self.job.source)
-        records: list[ShardRecord] = []
+        # Of shards that are not written, as a number of records with every model.
+        added = todo.added()
+        records: list[tuple[Task, ShardRecord]] = []
         failed: dict[int, str] = {}
-        for record in self.runner.run(todo, self.manifest, self._stopped):
-            done += len(self.shards[record.shard])
+        for task, record in self.runner.run(todo, self.manifest, self._stopped):
+            is_over = isinstance(record, ShardError) or record.is_written
+            done += len(task.shard) * is_over
+            added += -len(task.shard) * task.models.start / task.of if is_over else task.records()
             if isinstance(record, ShardError):
                 failed[record.shard] = record.error
-                failed_shards.write(self.job, self._opened(), self.shards[record.shard], record.error)
+                failed_shards.write(self.job, self._opened(), task.shard, record.error)
                 self.tell(ShardFailed(record.shard, done, total, record.error))
                 continue
-            records.append(replace(record, cautions={}))
+            records.append((task, replace(record, cautions={})))
             for kind, caution in record.cautions.items():
                 self._caution(kind, caution)
-            self.tell(ShardDone(record.shard, done, total, record.seconds, record.set_aside))
+            if len(task.models) < task.of:
+                count, seconds = task.models.stop, record.seconds
+                self.tell(ModelsAdded(record.shard, count, task.of, done + added, total, seconds))
+            if record.is_written:
+                self.tell(ShardDone(record.shard, done, total, record.seconds, record.set_aside))
+        if done == total and not failed:
+            StoredSums(self.path).clear()
         summary = self._summary(before, done, self.clock() - began, records, failed)
         self.tell(summary)
         return summary
+
+    def _todo(self, finished: Collection[int], is_new: bool) -> Todo:
+        """Return what is left to be done."""
+        shards = [shard for shard in self.shards if shard.index not in finished]
+        if is_new:
+            # The store is laid out by the first scores that there are.
+            shards.sort(key=lambda shard: (shard.index != self.found.first_scorable, shard.index))
+        begun = {} if is_new else StoredSums(self.path).begun({shard.index for shard in shards})
+        return Todo(shards, begun, stints([facts.weight_bytes for facts in self.models]))
 
     def _store(self) -> ZarrStore | None:
         return ZarrStore.open(self.path) if is_store(self.path) else None
@@ -204,7 +230,12 @@ class _Run:
             self.tell(caution)
 
     def _summary(
-        self, before: int, done: int, seconds: float, records: Sequence[ShardRecord], failed: Mapping[int, str]
+        self,
+        before: int,
+        done: int,
+        seconds: float,
+        records: Sequence[tuple[Task, ShardRecord]],
+        failed: Mapping[int, str],
     ) -> Summary:
         total = len(self.job.source)
         scored, set_aside = 0, Counter[str]()
@@ -212,16 +243,16 @@ class _Run:
         for facts in store.facts(store.marked()) if store is not None else ():
             scored += facts["scored"]
             set_aside.update(facts["set_aside"])
-        starting = [record for record in records if record.starting]
-        later = [record for record in records if not record.starting]
-        rated, rated_seconds = done - before, seconds
+        starting = [one for one in records if one[1].starting]
+        later = [one for one in records if not one[1].starting]
+        rated, rated_seconds = _records_of(records), seconds
         # Where several processes start, the others work meanwhile.
         alone = len(starting) == 1 and bool(later)
         if alone:
-            rated, rated_seconds = rated - self._records_of(starting), seconds - starting[0].seconds
+            rated, rated_seconds = rated - _records_of(starting), seconds - starting[0][1].seconds
         counted = later or records
-        computed = self._records_of(counted)
-        core_seconds = self.taken.threads * sum(record.seconds for record in counted)
+        computed = _records_of(counted)
+        core_seconds = self.taken.threads * sum(record.seconds for _, record in counted)
         return Summary(
             self.path,
             total,
@@ -232,18 +263,20 @@ class _Run:
             left=total - done,
             seconds=seconds,
             seconds_per_100_sequences=100 * rated_seconds / rated if rated else None,
-            halvings=max((record.halvings for record in records), default=0),
+            halvings=max((record.halvings for _, record in records), default=0),
             stopped_by=None if self.signal is None else self.signal.name,
             failed_shards=dict(failed),
             retries=self.retries,
             core_seconds_per_sequence=core_seconds / computed if computed else None,
             seconds_include_starting=bool(starting) and not alone,
             core_seconds_include_starting=bool(starting) and not later,
-            peak_bytes=max((record.peak_bytes for record in records), default=0),
+            peak_bytes=max((record.peak_bytes for _, record in records), default=0),
         )
 
-    def _records_of(self, records: Sequence[ShardRecord]) -> int:
-        return sum(len(self.shards[record.shard]) for record in records)
+
+def _records_of(done: Sequence[tuple[Task, ShardRecord]]) -> float:
+    """Return what tasks did, as a number of records with every model."""
+    return sum(task.records() for task, _ in done)
 
 
 def _check_folder(path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from attribution_bench.environment import current_threads, thread_count
 from attribution_bench.jobs.events import Caution, Event, Working
-from attribution_bench.jobs.job import Job
+from attribution_bench.jobs.grid import Grid, Task
+from attribution_bench.jobs.job import Job, ModelFacts
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.shard_work import ShardRecord, ShardWork
 from attribution_bench.jobs.shards import Shard
@@ -29,6 +30,8 @@ class Begun:
     """Threads on which the store was begun; None where it is new."""
     stored_options: MachineOptions
     """Options that the store's first run took from its machine."""
+    models: Sequence[ModelFacts]
+    """What is known of the models."""
     tell: Callable[[Event], None]
     caution: Callable[[str, Caution], None]
     """Takes what is to be told once of its kind."""
@@ -45,10 +48,31 @@ class Taken:
 
 @dataclass(frozen=True)
 class ShardError:
-    """A shard of which every try failed."""
+    """A shard of which every try of a task failed."""
 
     shard: int
     error: str
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What is to be done of a job."""
+
+    shards: Sequence[Shard]
+    """Those that are not finished, in the order in which they are begun."""
+    begun: Mapping[int, int]
+    """Shard -> models that an earlier run added to it, where any."""
+    stints: Sequence[range]
+    """The models, divided into those that a process opens together."""
+
+    def grid(self, processes: int) -> Grid:
+        """Return the tasks for a number of processes."""
+        return Grid(self.shards, self.begun, self.stints, processes)
+
+    def added(self) -> float:
+        """Return what earlier runs did of shards that are not finished, as a number of records with every model."""
+        models = self.stints[-1].stop
+        return sum(len(shard) * self.begun.get(shard.index, 0) / models for shard in self.shards)
 
 
 class Runner(Protocol):
@@ -59,18 +83,18 @@ class Runner(Protocol):
         ...
 
     def run(
-        self, todo: Sequence[Shard], manifest: Manifest, stopped: Callable[[], bool]
-    ) -> Iterator[ShardRecord | ShardError]:
-        """Compute shards, and yield each as it is written, in any order.
+        self, todo: Todo, manifest: Manifest, stopped: Callable[[], bool]
+    ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
+        """Do the tasks of shards, and yield each as it is done; those of a shard come in their order.
 
         Parameters
         ----------
         todo
-            Shards that are not finished; where there is no store yet, the first one lays it out.
+            What is to be done; where there is no store yet, the first task lays it out.
         manifest
             Of the job.
         stopped
-            Asked before each shard whether to leave the rest.
+            Asked before each task whether to leave the rest.
         """
         ...
 
@@ -85,31 +109,33 @@ class InProcess:
         """Bind the methods to the models; see `Runner`."""
         job, self._begun = begun.job, begun
         self._done = 0.0
-        self._shard: Shard | None = None
+        self._task: Task | None = None
         self._work = ShardWork(job, begun.path, begun.stored_options, self, strict=begun.strict, clock=self._clock)
-        model = job.models[0].model
-        threads = job.threads or begun.stored_threads or current_threads(model.framework)
-        self._taken = Taken(threads, self._work.machine_options, model.device)
+        members = self._work.members
+        threads = job.threads or begun.stored_threads or current_threads(members.framework)
+        self._taken = Taken(threads, members.machine_options, members.device)
         return self._taken
 
     def run(
-        self, todo: Sequence[Shard], manifest: Manifest, stopped: Callable[[], bool]
-    ) -> Iterator[ShardRecord | ShardError]:
-        """Compute shards; see `Runner`."""
-        job = self._begun.job
-        left = sum(map(len, todo))
-        self._done = len(job.source) - left
-        with thread_count(job.models[0].model.framework, self._taken.threads):
-            for shard in todo:
-                if stopped():
+        self, todo: Todo, manifest: Manifest, stopped: Callable[[], bool]
+    ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
+        """Do tasks; see `Runner`."""
+        self._done = len(self._begun.job.source) - sum(map(len, todo.shards)) + todo.added()
+        grid = todo.grid(1)
+        with thread_count(self._work.members.framework, self._taken.threads):
+            for task in grid.tasks():
+                if task is None or stopped():
                     return
-                self._shard = shard
-                yield self._work.do(shard, manifest.shards[shard.index], manifest)
-                self._done += len(shard)
+                self._task = task
+                record = self._work.do(task, manifest.shards[task.shard.index], manifest)
+                grid.done(task, record.is_written)
+                yield task, record
+                self._done += task.records()
 
     def part(self, share: float) -> None:
-        """Tell how far the shard in work is."""
-        self._begun.tell(Working(self._done + share * len(self._shard or ())))
+        """Tell how far the task in work is."""
+        if self._task is not None:
+            self._begun.tell(Working(self._done + share * self._task.records()))
 
     def caution(self, kind: str, caution: Caution) -> None:
         """Pass a caution on."""

@@ -1,4 +1,4 @@
-"""Scoring of a block of sequences: one method on every model and strand, as the arrays that are stored."""
+"""Scoring of a block of sequences: one method on one model and every strand, as the arrays that are stored."""
 
 import hashlib
 import inspect
@@ -17,10 +17,7 @@ from attribution_bench.jobs.contents import (
     PER_CALL,
     Values,
     mean_of,
-    members_of,
-    narrowed,
     on_forward_strand,
-    spread_of,
     values_of,
     with_observed,
 )
@@ -66,7 +63,7 @@ class Scored:
     """What a method found of a block."""
 
     arrays: Mapping[str, Values]
-    """Name in the store -> values, in the type that is stored."""
+    """Name in the store -> values."""
     metadata: Mapping[str, Any]
     """Of the method, as its results have it."""
     halvings: int = 0
@@ -82,7 +79,7 @@ class Choice:
 
 
 class MethodScorer:
-    """One method bound to every model of a job.
+    """One method bound to one model of a job.
 
     Parameters
     ----------
@@ -90,8 +87,8 @@ class MethodScorer:
         Registered name of the method.
     choice
         The method and its options.
-    models
-        The models, whose scores are averaged.
+    model
+        The model.
     machine_options
         Those that an earlier run of the job took from its machine; None to take them from this one.
     asked
@@ -102,43 +99,42 @@ class MethodScorer:
         self,
         name: str,
         choice: Choice,
-        models: Sequence[SequenceModel],
+        model: SequenceModel,
         machine_options: Mapping[str, Any] | None,
         asked: Asked,
     ) -> None:
         self.name, self._asked = name, asked
-        bound = [_bound(name, choice, model) for model in models]
-        self.machine_options = dict(bound[0].machine_options() if machine_options is None else machine_options)
+        bound = _bound(name, choice, model)
+        self.machine_options = dict(bound.machine_options() if machine_options is None else machine_options)
         if self.machine_options:
-            options = {**choice.options, **self.machine_options}
-            bound = [_bound(name, replace(choice, options=options), model) for model in models]
+            bound = _bound(name, replace(choice, options={**choice.options, **self.machine_options}), model)
         self._bound = bound
 
     def score(self, block: Block, batch_size: int | None, progress: Progress) -> Scored:
-        """Score a block on every model and strand; raises as `Attribution.attribute` does."""
+        """Score a block on every strand; raises as `Attribution.attribute` does."""
         asked, turns = self._asked, (False, True) if self._asked.both_strands else (False,)
         results: list[AttributionResult] = []
-        each = []
-        for member in self._bound:
-            strands = []
-            for turned in turns:
-                report = partial(_report, progress, len(results), len(self._bound) * len(turns))
-                result = member.attribute(
-                    np.ascontiguousarray(reverse_complement(block.one_hot)) if turned else block.one_hot,
-                    target=asked.target,
-                    additional_forward_args=(block.other_strand if turned else block.extras) or None,
-                    batch_size=batch_size,
-                    progress=report,
-                )
-                if asked.convention is not None and result.predictions:
-                    result = result.with_convention(check_convention(asked.convention))
-                results.append(result)
-                values = values_of(self.name, result, asked.contents)
-                strands.append(on_forward_strand(values) if turned else values)
-            each.append(mean_of(strands))
+        strands = []
+        for turned in turns:
+            result = self._bound.attribute(
+                np.ascontiguousarray(reverse_complement(block.one_hot)) if turned else block.one_hot,
+                target=asked.target,
+                additional_forward_args=(block.other_strand if turned else block.extras) or None,
+                batch_size=batch_size,
+                progress=partial(_report, progress, len(results), len(turns)),
+            )
+            if asked.convention is not None and result.predictions:
+                result = result.with_convention(check_convention(asked.convention))
+            results.append(result)
+            values = values_of(self.name, result, asked.contents)
+            strands.append(on_forward_strand(values) if turned else values)
         metadata = {key: value for key, value in results[0].metadata.items() if key not in PER_CALL}
         halvings = max(int(result.metadata.get(MEMORY_HALVINGS, 0)) for result in results)
-        return Scored(self._stored(each, block.one_hot), {**metadata, "method": self.name}, halvings)
+        arrays = mean_of(strands)
+        if "observed" in asked.contents:
+            arrays = with_observed(arrays, block.one_hot, self.name)
+        stored = {name: one for name, one in arrays.items() if one.content in asked.contents}
+        return Scored(stored, {**metadata, "method": self.name}, halvings)
 
     def words(self, values: Values, scored: Scored) -> dict[str, Any]:
         """Return what an array of the method's says of itself in the store."""
@@ -146,22 +142,6 @@ class MethodScorer:
         if values.content in ("scores", "observed") and "convention" in scored.metadata:
             words["convention"] = scored.metadata["convention"]
         return words
-
-    def _stored(self, each: Sequence[Mapping[str, Values]], one_hot: NDArray[np.floating]) -> dict[str, Values]:
-        """Return the arrays that are stored, from those of every model."""
-        contents = self._asked.contents
-        if "observed" in contents:
-            each = [with_observed(values, one_hot, self.name) for values in each]
-        arrays = mean_of(each)
-        if len(each) > 1:
-            arrays |= spread_of(each)
-            if self._asked.members:
-                arrays |= members_of(each)
-        return {
-            name: Values(one.content, narrowed(name, one.array, self._asked.dtype), one.axes)
-            for name, one in arrays.items()
-            if one.content in contents
-        }
 
 
 def check_both_strands(

@@ -1,46 +1,46 @@
-"""Work on shards: each is read, scored by every method, and written, in whichever process that is."""
+"""Work on shards: each is read, scored on its models, and written, in whichever process that is."""
 
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
-from attribution_bench.errors import JobWarning, SequenceError, SetAsideError
-from attribution_bench.foreign_warnings import OWN
+from attribution_bench.errors import SequenceError, SetAsideError
 from attribution_bench.jobs import layout
-from attribution_bench.jobs.blocks import Blocks
-from attribution_bench.jobs.contents import Values
+from attribution_bench.jobs.contents import narrowed
 from attribution_bench.jobs.events import Caution
 from attribution_bench.jobs.failed_shards import ERROR
+from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.manifest import Manifest
-from attribution_bench.jobs.scoring import Block, MethodScorer, Scored
+from attribution_bench.jobs.member import Member, Members, Watcher
+from attribution_bench.jobs.scoring import Block
 from attribution_bench.jobs.shards import Shard
+from attribution_bench.jobs.stored_sums import StoredSums
+from attribution_bench.jobs.sums import Sums
 from attribution_bench.jobs.survey import digest_of, read_shard
 from attribution_bench.jobs.track_rows import TrackRows
-from attribution_bench.sequences.source import Reason
+from attribution_bench.sequences.source import Reason, SourceRecord
 from attribution_bench.storage.record_arrays import SET_ASIDE
 from attribution_bench.storage.zarr_store import ZarrStore, is_store
 from attribution_bench.timer import CLOCK, Clock
 
-OUT_OF_MEMORY = "memory ran out; going on with smaller blocks, in which predictions may round otherwise"
-
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """What is told of a shard that was worked on; its arrays are in the store."""
+    """What is told of a task that was done; its arrays are in the store."""
 
     shard: int
     seconds: float
     """Reading, scoring and writing."""
     set_aside: Mapping[str, int]
-    """Reason -> records."""
+    """Reason -> records; of a shard that is written."""
     halvings: int = 0
     """How often the process has halved its blocks so far because memory ran out."""
     peak_bytes: int = 0
@@ -49,22 +49,26 @@ class ShardRecord:
     """Whether it is the first that its process did: what is done at the first use of a method is in its seconds."""
     cautions: Mapping[str, Caution] = field(default_factory=dict)
     """Kind -> what a reader of the scores should know, where nobody was told of it yet."""
+    is_written: bool = True
+    """Whether the shard is written; otherwise there are sums, to which other models are still to be added."""
 
 
-class Watcher(Protocol):
-    """Is told of the shard in work."""
+@dataclass(frozen=True)
+class Scorable:
+    """The records of a shard, and which of them have a sequence to score."""
 
-    def part(self, share: float) -> None:
-        """Take the share of the shard that is done, in [0, 1]."""
-        ...
+    shard: Shard
+    records: Sequence[SourceRecord]
+    rows: Sequence[int]
+    """Of those that are scored, among the records."""
 
-    def caution(self, kind: str, caution: Caution) -> None:
-        """Take what is to be told once of its kind."""
-        ...
+    def name(self, row: int) -> str:
+        """Return which record a scored one is."""
+        return f"sequence {self.shard.start + self.rows[row]} ({self.records[self.rows[row]].name})"
 
 
 class ShardWork:
-    """Methods bound to the models of a job, and the store that their scores go to.
+    """The work of a process on a job: its models and methods, and the store that their scores go to.
 
     Parameters
     ----------
@@ -75,11 +79,11 @@ class ShardWork:
     machine_options
         Method -> options that an earlier run of the job took from its machine; what is missing is taken from this one.
     watcher
-        Told of the shard in work.
+        Told of the task in work.
     strict
         Raise instead of setting a sequence aside.
     clock
-        Times the shards.
+        Times the tasks.
 
     Raises
     ------
@@ -97,36 +101,32 @@ class ShardWork:
         strict: bool = False,
         clock: Clock = CLOCK,
     ) -> None:
-        self.job, self.path, self._watcher, self._strict, self._clock = job, path, watcher, strict, clock
-        models = [named.model for named in job.models]
-        self.scorers = [
-            MethodScorer(name, choice, models, machine_options.get(name), job.asked)
-            for name, choice in job.methods.items()
-        ]
+        self.job, self.path, self._strict, self._clock = job, path, strict, clock
+        self.members = Members(job, machine_options, watcher)
         self.store = ZarrStore.open(path) if is_store(path) else None
-        self._blocks = Blocks(job.shard_size, job.batch_size, self._shrunk)
-        self._warned: set[str] = set()
+        self._sums = StoredSums(path)
         self._started = False
 
-    @property
-    def machine_options(self) -> dict[str, dict[str, Any]]:
-        """Options of each method that follow the machine, as every process of the job is to have them."""
-        return {scorer.name: scorer.machine_options for scorer in self.scorers}
-
-    def finished(self, shard: Shard) -> ShardRecord | None:
-        """Return the record of a shard that is in the store already, and was computed; None of any other."""
-        if self.store is None or not self.store.is_finished(shard.index):
+    def finished(self, task: Task) -> ShardRecord | None:
+        """Return the record of a task whose work is in the store already, and was computed; None of any other."""
+        if self.store is None:
             return None
-        (facts,) = self.store.facts([shard.index])
-        return None if ERROR in facts else ShardRecord(shard.index, 0.0, facts["set_aside"])
+        shard = task.shard.index
+        if self.store.is_finished(shard):
+            (facts,) = self.store.facts([shard])
+            if ERROR not in facts:
+                return ShardRecord(shard, 0.0, facts["set_aside"])
+        if not task.is_last and any(count >= task.models.stop for count in self._sums.counts(shard)):
+            return ShardRecord(shard, 0.0, {}, is_written=False)
+        return None
 
-    def do(self, shard: Shard, digest: str, manifest: Manifest | None) -> ShardRecord:
-        """Read, score and write one shard.
+    def do(self, task: Task, digest: str, manifest: Manifest | None) -> ShardRecord:
+        """Read the records of a shard, score them on some models, and write what these and those before them make.
 
         Parameters
         ----------
-        shard
-            The shard.
+        task
+            The shard and its models. After the last one the shard is written, before that sums over the models.
         digest
             SHA-256 of its records as the manifest has it.
         manifest
@@ -138,103 +138,130 @@ class ShardWork:
             The source has changed.
         SetAsideError
             A sequence cannot be scored, and the work is strict.
+        InvalidInputError
+            Models give different arrays.
         OutputError
-            The store cannot be written.
+            The store cannot be written, or the sums over the models before are not there.
         AttributionBenchError
             Memory is too small for one sequence, or whatever a method raises.
         """
         start = self._clock()
-        job, source = self.job, self.job.source
-        records = read_shard(source, shard)
+        source = self.job.source
+        records = read_shard(source, task.shard)
         if digest_of(records) != digest:
             raise SequenceError(f"{source.label} has changed while the job ran; give the file as it was, or begin anew")
-        rows = [index for index, record in enumerate(records) if record.sequence is not None]
-        scored: dict[str, Values] = {}
-        methods: dict[str, Mapping[str, Any]] = {}
-        words: dict[str, Mapping[str, Any]] = {}
-        halvings = 0
-        if rows:
-            strings = [record.sequence for record in records if record.sequence is not None]
-            extras = tuple(np.asarray(array[shard.start : shard.stop])[rows] for array in job.extras.values())
-            turned = tuple(
-                array.other_strand(extra) if isinstance(array, TrackRows) else extra
-                for array, extra in zip(job.extras.values(), extras, strict=True)
-            )
-            block = Block(source.alphabet.one_hot(strings), extras, turned)
-            for index, scorer in enumerate(self.scorers):
-                result = self._score(scorer, block, index)
-                scored |= result.arrays
-                words |= {name: scorer.words(one, result) for name, one in result.arrays.items()}
-                methods[scorer.name] = result.metadata
-                halvings = max(halvings, result.halvings)
-        if self.store is None:
-            self.store = self._create(scored, methods, words, manifest)
-        bad = layout.not_finite(scored, len(rows))
-        if bad and self._strict:
-            row, names = next(iter(bad.items()))
-            raise SetAsideError(
-                f"sequence {shard.start + rows[row]} ({records[rows[row]].name}): {Reason.NOT_FINITE} ({names}); "
-                "stopped, as --strict asks. Finished shards are kept"
-            )
-        for one in scored.values():
-            one.array[list(bad)] = np.nan
-        failed = {rows[row]: (Reason.NOT_FINITE, names) for row, names in bad.items()}
-        arrays = layout.record_arrays(records, source.alphabet, source.length, failed)
-        set_aside = Counter(word for word in arrays[SET_ASIDE] if word)
-        arrays |= layout.score_arrays(scored, rows, len(records), self.store.specs())
-        facts: dict[str, Any] = {"scored": len(rows) - len(bad), "set_aside": dict(set_aside)}
-        if self._blocks.halvings or halvings:
-            facts["halvings of the block"] = self._blocks.halvings + halvings
-        self.store.write(shard.index, arrays, facts)
-        # A shard without anything to score uses no method.
-        starting = bool(rows) and not self._started
+        found = Scorable(task.shard, records, [row for row, one in enumerate(records) if one.sequence is not None])
+        # A shard without anything to score needs no model.
+        sums, member = Sums(), None
+        if found.rows:
+            sums, member = self._added(task, found, manifest)
+        starting = bool(found.rows) and not self._started
         self._started |= starting
-        seconds, halved = self._clock() - start, self._blocks.halvings
-        return ShardRecord(shard.index, seconds, dict(set_aside), halved, peak_memory_bytes(), starting)
+        is_written = task.is_last or not found.rows
+        set_aside: Mapping[str, int] = {}
+        if is_written:
+            set_aside = self._write(found, sums, member, manifest)
+            if task.models.start:
+                self._sums.remove(task.shard.index)
+        else:
+            self._laid_out(member, manifest)
+            self._sums.write(task.shard.index, sums)
+        seconds, halved = self._clock() - start, self.members.halvings
+        record = ShardRecord(task.shard.index, seconds, set_aside, halved, peak_memory_bytes(), starting)
+        return replace(record, is_written=is_written)
 
-    def _score(self, scorer: MethodScorer, block: Block, index: int) -> Scored:
-        """Score a shard by one method, and pass on its warnings once."""
+    def _added(self, task: Task, found: Scorable, manifest: Manifest | None) -> tuple[Sums, Member]:
+        """Return the sums with the models of a task, and what the last of them found."""
+        sums = self._sums.read(task.shard.index, task.models.start)
+        self.members.open(task.models)
+        block = self._block(found)
+        for before, place in enumerate(task.models):
+            with self.members.named(place):
+                member = self.members.score(place, block, before, len(task.models))
+                bad = layout.not_finite({name: one.array for name, one in member.arrays.items()}, len(found.rows))
+                label = self.members.label(place)
+                self._set_aside(
+                    sums, found, {row: f"{names} of {label}" if label else names for row, names in bad.items()}
+                )
+                sums.add(member.arrays)
+                sums.halvings = max(sums.halvings, member.halvings)
+                if self.job.asked.members:
+                    self._write_member(place, found, member, manifest)
+        return sums, member
 
-        def progress(part: int, of: int) -> None:
-            self._watcher.part((index + part / max(1, of)) / len(self.scorers))
+    def _block(self, found: Scorable) -> Block:
+        job, stretch = self.job, slice(found.shard.start, found.shard.stop)
+        strings = [record.sequence for record in found.records if record.sequence is not None]
+        extras = tuple(np.asarray(array[stretch])[list(found.rows)] for array in job.extras.values())
+        turned = tuple(
+            array.other_strand(extra) if isinstance(array, TrackRows) else extra
+            for array, extra in zip(job.extras.values(), extras, strict=True)
+        )
+        return Block(job.source.alphabet.one_hot(strings), extras, turned)
 
-        caught: list[warnings.WarningMessage] = []
-        try:
-            with warnings.catch_warnings(record=True) as caught:
-                # Every shard may repeat them; the first of each is told.
-                for category in (*OWN, JobWarning):
-                    warnings.simplefilter("always", category)
-                scored = self._blocks.score(scorer, block, progress)
-        finally:
-            self._pass_on(caught, scorer)
-        if scored.halvings:
-            self._watcher.caution("memory", Caution(OUT_OF_MEMORY))
-        return scored
+    def _set_aside(self, sums: Sums, found: Scorable, bad: Mapping[int, str]) -> None:
+        """Set records aside whose numbers are not finite, given with where; raises SetAsideError where strict."""
+        for row, words in bad.items():
+            if self._strict:
+                raise SetAsideError(
+                    f"{found.name(row)}: {Reason.NOT_FINITE} ({words}); stopped, as --strict asks. "
+                    "Finished shards are kept"
+                )
+            sums.bad.setdefault(row, words)
 
-    def _pass_on(self, caught: Sequence[warnings.WarningMessage], scorer: MethodScorer) -> None:
-        """Tell warnings of a method, and warn of others, each once."""
-        for warning in caught:
-            if issubclass(warning.category, OWN):
-                kind, text = f"{scorer.name} {warning.category.__name__}", f"{scorer.name}: {warning.message}"
-                self._watcher.caution(kind, Caution(text, warning.category))
-            elif str(warning.message) not in self._warned:
-                self._warned.add(str(warning.message))
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    def _write_member(self, place: int, found: Scorable, member: Member, manifest: Manifest | None) -> None:
+        """Write a model's own values."""
+        dtype, shard = self.job.asked.dtype, found.shard
+        stored = {name: narrowed(name, one.array, dtype) for name, one in member.arrays.items()}
+        store = self._laid_out(member, manifest)
+        for name, values in stored.items():
+            part = np.full((len(shard), *values.shape[1:]), np.nan, dtype=dtype)
+            part[list(found.rows)] = values
+            store.write_part(f"{name}{layout.MEMBERS}", slice(shard.start, shard.stop), place, part)
 
-    def _shrunk(self, sequences: int) -> None:
-        self._watcher.caution("memory", Caution(f"{OUT_OF_MEMORY} ({sequences} sequences at a time now)"))
+    def _write(
+        self, found: Scorable, sums: Sums, member: Member | None, manifest: Manifest | None
+    ) -> Mapping[str, int]:
+        """Write a shard to which every model is added; returns why records are set aside, each with their number."""
+        shard, rows, source = found.shard, found.rows, self.job.source
+        results = sums.results()
+        self._set_aside(
+            sums, found, layout.not_finite({name: one.array for name, one in results.items()}, len(found.rows))
+        )
+        bad = sorted(sums.bad)
+        scored = {name: narrowed(name, _without(one.array, bad), self.job.asked.dtype) for name, one in results.items()}
+        store = self._laid_out(member, manifest)
+        specs = store.specs()
+        arrays = layout.record_arrays(
+            found.records,
+            source.alphabet,
+            source.length,
+            {rows[row]: (Reason.NOT_FINITE, words) for row, words in sums.bad.items()},
+        )
+        set_aside = Counter(word for word in arrays[SET_ASIDE] if word)
+        arrays |= layout.score_arrays(scored, rows, len(shard), specs)
+        blank = [slice(shard.start + rows[row], shard.start + rows[row] + 1) for row in bad]
+        if not rows:
+            blank = [slice(shard.start, shard.stop)]
+        layout.blank_members(store, blank)
+        facts: dict[str, Any] = {"scored": len(rows) - len(bad), "set_aside": dict(set_aside)}
+        if sums.halvings:
+            facts["halvings of the block"] = sums.halvings
+        store.write(shard.index, arrays, facts)
+        return dict(set_aside)
 
-    def _create(
-        self,
-        scored: Mapping[str, Values],
-        methods: Mapping[str, Mapping[str, Any]],
-        words: Mapping[str, Mapping[str, Any]],
-        manifest: Manifest | None,
-    ) -> ZarrStore:
-        """Write the manifest and lay out the store for arrays as they were scored first."""
-        # Another process may have laid it out since this one looked.
-        if manifest is None or is_store(self.path):
-            return ZarrStore.open(self.path)
+    def _laid_out(self, member: Member | None, manifest: Manifest | None) -> ZarrStore:
+        """Return the store, laid out for the arrays of a model as they were scored first where there is none yet."""
+        if self.store is None:
+            # Another process may have laid it out since this one looked.
+            if manifest is None or is_store(self.path):
+                self.store = ZarrStore.open(self.path)
+            else:
+                self.store = self._create(member, manifest)
+        return self.store
+
+    def _create(self, member: Member | None, manifest: Manifest) -> ZarrStore:
+        """Write the manifest and lay out the store."""
         job, source, asked = self.job, self.job.source, self.job.asked
         facts = {
             "alphabet": source.alphabet.letters,
@@ -244,10 +271,15 @@ class ShardWork:
             "both_strands": asked.both_strands,
             "models": [named.label for named in job.models],
         }
+        arrays, words, methods = (member.arrays, member.words, member.methods) if member is not None else ({}, {}, {})
         manifest.write(self.path)
+        self._sums.clear()
         return ZarrStore.create(
             self.path,
-            [*layout.record_specs(source.length), *layout.score_specs(scored, asked.dtype, words)],
+            [
+                *layout.record_specs(source.length),
+                *layout.score_specs(arrays, asked.dtype, words, len(job.models), asked.members),
+            ],
             sequences=len(source),
             shard_size=job.shard_size,
             coordinates={
@@ -266,3 +298,12 @@ def peak_memory_bytes() -> int:
         return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _without(array: NDArray[Any], rows: Sequence[int]) -> NDArray[Any]:
+    """Return an array without the numbers of some rows."""
+    if not rows:
+        return array
+    found = array.copy()
+    found[list(rows)] = np.nan
+    return found

@@ -71,6 +71,12 @@ class TrackRows:
         return shaped(self.tracks.reverse_complement(np.moveaxis(values, self.channel_axis, 1)), self.channel_axis)
 
 
+def holds_tracks(given: Any) -> bool:
+    """Tell whether tracks are among further inputs."""
+    several = given.values() if isinstance(given, Mapping) else given if isinstance(given, tuple | list) else (given,)
+    return any(isinstance(one, Tracks) for one in several)
+
+
 def with_tracks(given: Any, source: SequenceSource, model: SequenceModel) -> Any:
     """Return further inputs with tracks as rows of a source's records; without any they are as they were given.
 
@@ -79,10 +85,10 @@ def with_tracks(given: Any, source: SequenceSource, model: SequenceModel) -> Any
     ModelError
         The model takes the tracks in no shape.
     """
+    if not holds_tracks(given):
+        return given
     several = given if isinstance(given, tuple | list) else (given,)
     named = given if isinstance(given, Mapping) else {f"input {number}": one for number, one in enumerate(several, 1)}
-    if not any(isinstance(one, Tracks) for one in named.values()):
-        return given
     inputs = {
         name: one if isinstance(one, Tracks) else host_array(one, f"the further input {name!r}")
         for name, one in named.items()

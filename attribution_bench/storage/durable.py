@@ -2,12 +2,13 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from attribution_bench.errors import OutputError
 from attribution_bench.storage.places import is_remote
@@ -42,9 +43,29 @@ def write_text_durable(path: Path, text: str) -> None:
     OSError
         It cannot be written.
     """
+    with durable_file(path) as file:
+        file.write(text.encode())
+
+
+@contextlib.contextmanager
+def durable_file(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that has its final name once all of it is on the disk; several processes may write the same one.
+
+    At an address it is written by one put.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; there is no file of that name then, or the one that was there.
+    """
+    if is_remote(path):
+        buffer = io.BytesIO()
+        yield buffer
+        path.write_bytes(buffer.getvalue())
+        return
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=PARTIAL, delete=False) as file:
         try:
-            file.write(text.encode())
+            yield file
             file.flush()
             os.fsync(file.fileno())
             os.replace(file.name, path)

@@ -22,6 +22,8 @@ class ArraySpec:
     """Value of what no shard has written yet."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able words on the array."""
+    chunks: tuple[int, ...] | None = None
+    """Sizes of a file's part of the axes after the first; the whole of them by default."""
 
 
 class Sink(Protocol):

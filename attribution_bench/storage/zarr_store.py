@@ -2,8 +2,9 @@
 
     STORE/
       zarr.json                   the group: attributes, and the metadata of all arrays
-      <array>/c/<shard>/...       one file a shard and array
+      <array>/c/<shard>/...       one file a shard and array, or of each model's own values one a shard and model
       markers/<shard>.json        digests of those files, and facts on the shard
+      sums/                       of ensembles, while models are being added (`attribution_bench.jobs.stored_sums`)
       manifest.json, .lock        of the job (`attribution_bench.jobs`)
 
 A chunk on disk proves nothing, since a crash may leave a part of it, or a name without its bytes: a shard counts once
@@ -11,9 +12,11 @@ its marker is there and the digests in it agree with the files. The same holds a
 where one put is whole or not at all, and nothing is renamed.
 """
 
+import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +109,7 @@ class ZarrStore:
                 group.create_array(
                     spec.name,
                     shape=(sequences, *spec.shape),
-                    chunks=(shard_size, *(max(1, size) for size in spec.shape)),
+                    chunks=(shard_size, *(max(1, size) for size in spec.chunks or spec.shape)),
                     dtype=_dtype(spec.dtype),
                     fill_value=spec.fill,
                     dimension_names=("sequence", *spec.dimensions),
@@ -168,6 +171,7 @@ class ZarrStore:
                 _dtype_name(array.dtype),
                 array.fill_value,
                 dict(array.attrs),
+                tuple(array.chunks[1:]),
             )
             for name, array in self._sharded()
         }
@@ -186,21 +190,46 @@ class ZarrStore:
         return sorted(int(name) for name in names if name.isdecimal() and int(name) < self.shards)
 
     def write(self, shard: int, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
-        """Write one shard; see `Sink`."""
+        """Write one shard; see `Sink`. Arrays that are not given were written by `write_part`."""
         start = shard * self.shard_size
         digests: dict[str, str] = {}
         with writing(self.path):
             for name, array in self._sharded():
-                values = arrays[name]
-                file = self._file(name, shard)
-                array[start : start + len(values)] = values
-                sync_file(file)
-                # Temporary files of runs that were killed while they wrote this one.
-                if not is_remote(file):
-                    for partial in file.parent.glob(f"{file.name}.*{PARTIAL}"):
-                        partial.unlink()
-                digests[name] = file_digest(file)
+                if name in arrays:
+                    array[start : start + len(arrays[name])] = arrays[name]
+                for file in self._files(name, shard):
+                    sync_file(file)
+                    # Temporary files of runs that were killed while they wrote this one.
+                    if not is_remote(file):
+                        for partial in file.parent.glob(f"{file.name}.*{PARTIAL}"):
+                            partial.unlink()
+                digests[name] = self._digest(name, shard)
             write_durable(self._marker(shard), {**facts, "shard": shard, "sha256": digests})
+
+    def write_part(self, name: str, rows: slice, place: int, values: NDArray[Any]) -> None:
+        """Write some rows of one shard at one place of an array's second axis, before `write`.
+
+        Parameters
+        ----------
+        name
+            Of the array.
+        rows
+            Of its first axis.
+        place
+            On its second axis.
+        values
+            (rows, sizes of the axes after the second), or one number.
+
+        Raises
+        ------
+        OutputError
+            They cannot be written.
+        """
+        array = self._arrays[name]
+        key = (rows.start // self.shard_size, place // array.chunks[1], *[0] * (array.ndim - 2))
+        with writing(self.path):
+            array[rows, place] = values
+            sync_file(self.path / name / array.metadata.encode_chunk_key(key))
 
     def facts(self, shards: Sequence[int]) -> Iterator[Mapping[str, Any]]:
         """Yield the markers' content; see `Sink`."""
@@ -225,15 +254,22 @@ class ZarrStore:
     def _marker(self, shard: int) -> Path:
         return self.path / MARKERS / f"{shard:06d}.json"
 
-    def _file(self, name: str, shard: int) -> Path:
-        """Return the file of one shard of one array."""
+    def _files(self, name: str, shard: int) -> list[Path]:
+        """Return the files of one shard of one array, in the order of its further axes."""
         array = self._arrays[name]
-        return self.path / name / array.metadata.encode_chunk_key((shard, *[0] * (array.ndim - 1)))
+        counts = [-(-size // chunk) for size, chunk in zip(array.shape[1:], array.chunks[1:], strict=True)]
+        keys = product([shard], *(range(max(1, count)) for count in counts))
+        return [self.path / name / array.metadata.encode_chunk_key(key) for key in keys]
+
+    def _digest(self, name: str, shard: int) -> str:
+        """Return the SHA-256 of the file of one shard of one array, or of the digests of its files."""
+        digests = [file_digest(file) for file in self._files(name, shard)]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
     def _intact(self, shard: int) -> bool:
         try:
             stored = json.loads(self._marker(shard).read_text(encoding="utf-8"))["sha256"]
-            return all(stored[name] == file_digest(self._file(name, shard)) for name, _ in self._sharded())
+            return all(stored[name] == self._digest(name, shard) for name, _ in self._sharded())
         except (OSError, ValueError, LookupError, TypeError):
             return False
 

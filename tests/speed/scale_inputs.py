@@ -25,6 +25,7 @@ import attribution_bench as ab
 from attribution_bench.environment import describe_machine
 from attribution_bench.jobs import layout
 from attribution_bench.jobs.contents import Values
+from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.models import predict
 from attribution_bench.sequences.alphabet import DNA
 from attribution_bench.sequences.source import SourceRecord
@@ -42,7 +43,7 @@ ROWS = 10_000
 STORES: dict[str, tuple[int, str, tuple[str, ...], int]] = {
     "peaks": (2114, "float16", ("scores",), 16),
     "genome": (500, "float16", ("scores",), 512),
-    "ensemble": (1000, "float32", ("scores", "scores_sd"), 16),
+    "ensemble": (1000, "float32", ("scores", "scores_sd"), 64),
 }
 """Plan -> positions, type and arrays of numbers, sequences of a shard."""
 SPLICING = tuple(
@@ -128,7 +129,8 @@ def store(length: int, dtype: str, arrays: Sequence[str], shard_size: int) -> di
         f"fastism_{name}": Values("scores", random.normal(size=(shard_size, 4, length)), ("letter", "position"))
         for name in arrays
     }
-    specs = [*layout.record_specs(length), *layout.score_specs(scores, dtype, {})]
+    specs = [*layout.record_specs(length), *layout.score_specs(scores, dtype, {}, models=1, members=False)]
+    arrays_of_scores = {name: one.array for name, one in scores.items()}
     taken = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "store.zarr"
@@ -143,7 +145,7 @@ def store(length: int, dtype: str, arrays: Sequence[str], shard_size: int) -> di
                 for at in starts
             ]
             rows = layout.record_arrays(records, DNA, length, {})
-            rows |= layout.score_arrays(scores, range(shard_size), shard_size, made.specs())
+            rows |= layout.score_arrays(arrays_of_scores, range(shard_size), shard_size, made.specs())
             start = time.perf_counter()
             made.write(shard, rows, {"scored": shard_size, "set_aside": {}})
             taken.append(time.perf_counter() - start)
@@ -158,6 +160,22 @@ def store(length: int, dtype: str, arrays: Sequence[str], shard_size: int) -> di
         "files a shard": files / shards,
         "seconds of writing a shard": statistics.median(taken),
     }
+
+
+def sums(length: int, shard_size: int) -> dict[str, float]:
+    """Return what it takes to read the sums over the models of an ensemble, add one, and write them."""
+    random, kept, taken = np.random.default_rng(0), [], []
+    with tempfile.TemporaryDirectory() as folder:
+        stored = StoredSums(Path(folder))
+        for count in range(1, 8):
+            scores = random.normal(size=(shard_size, 4, length)).astype(np.float32)
+            start = time.perf_counter()
+            found = stored.read(0, count - 1)
+            found.add({"fastism_scores": Values("scores", scores, ("letter", "position"))})
+            stored.write(0, found)
+            taken.append(time.perf_counter() - start)
+            kept.append(size(Path(folder))[1])
+    return {"shard size": shard_size, "bytes": max(kept), "seconds": statistics.median(taken)}
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -195,6 +213,7 @@ def main() -> None:
     record = {
         "machine": asdict(describe_machine("cpu")),
         "stores": {name: store(*one) for name, one in STORES.items()},
+        "sums": sums(STORES["ensemble"][0], STORES["ensemble"][3]),
         "bytes of a row": row_bytes(),
         "seconds of opening": {"basset": opening("basset", 1000), "chrombpnet": opening("chrombpnet", 2114)},
         "bytes of basset": weights(),

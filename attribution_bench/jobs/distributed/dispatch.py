@@ -47,6 +47,10 @@ class Piece:
     """What `Opened.do` is given; a few hundred bytes."""
 
 
+class NotReady:
+    """Stands among pieces for one that depends on a piece which is being done."""
+
+
 @dataclass(frozen=True)
 class GivenUp:
     """A piece that was given up: every try failed."""
@@ -183,13 +187,16 @@ class Dispatch:
                 self._tell(_no_more(failure))
         raise failure.fatal or ClusterError(f"no worker can do the job: {failure.error}")
 
-    def run(self, pieces: Iterable[Piece | None], stopped: Callable[[], bool]) -> Iterator[Done | GivenUp | None]:
+    def run(
+        self, pieces: Iterable[Piece | NotReady | None], stopped: Callable[[], bool]
+    ) -> Iterator[Done | GivenUp | None]:
         """Do pieces, and yield each as it is done or given up; they are taken as there are workers for them.
 
         Parameters
         ----------
         pieces
-            The pieces, which may be endless; a None among them is yielded at once.
+            The pieces, which may be endless; a None among them is yielded at once, and after a `NotReady` the next is
+            asked for once another piece has ended.
         stopped
             Asked whether to hand out no more; those that are being done are waited for.
 
@@ -215,6 +222,8 @@ class Dispatch:
                     except StopIteration:
                         more = False
                         continue
+                    if isinstance(piece, NotReady):
+                        break
                     if piece is None:
                         yield None
                     else:

@@ -2,8 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from attribution_bench.environment import SHARED_BY, TENSORFLOW_THREADS, library_versions, thread_count
 from attribution_bench.errors import AttributionBenchError, InvalidInputError
 from attribution_bench.jobs.distributed.cluster import Cluster
-from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, Piece
+from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, NotReady, Piece
 from attribution_bench.jobs.distributed.shared_folder import await_file
 from attribution_bench.jobs.events import Caution
 from attribution_bench.jobs.events import Cluster as ClusterEvent
+from attribution_bench.jobs.grid import Grid, Task
 from attribution_bench.jobs.interruption import Stop, never
-from attribution_bench.jobs.job import Job, NamedModel
+from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.manifest import FILE as MANIFEST
 from attribution_bench.jobs.manifest import Manifest, manifest_digest
+from attribution_bench.jobs.open_models import ModelByRecipe, NamedModel, Openable, OpenModels
 from attribution_bench.jobs.recipes import Recipe
-from attribution_bench.jobs.runner import Begun, MachineOptions, ShardError, Taken
+from attribution_bench.jobs.runner import Begun, MachineOptions, ShardError, Taken, Todo
 from attribution_bench.jobs.shard_work import ShardRecord, ShardWork
-from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.models import SequenceModel
 from attribution_bench.models.digest import weights_digest
@@ -48,17 +49,28 @@ class SentModel:
 
     @classmethod
     def of(cls, named: NamedModel) -> "SentModel":
-        """Return a model ready to travel."""
-        model = named.model if named.recipe is None else None
-        return cls(named.label, named.identity, weights_digest(named.model), named.recipe, model)
+        """Return a model that is open, ready to travel."""
+        return cls.known(named, weights_digest(named.model))
+
+    @classmethod
+    def known(cls, named: Openable, digest: str) -> "SentModel":
+        """Return a model ready to travel, the digest of whose weights is known."""
+        model = named.open().model if named.recipe is None else None
+        return cls(named.label, named.identity, digest, named.recipe, model)
 
     def open(self) -> NamedModel:
         """Return the model; raises InvalidInputError where its weights are others."""
-        opened = self.model if self.recipe is None else self.recipe.open()
-        assert opened is not None
-        if weights_digest(opened) != self.digest:
+        opened = self.openable().open()
+        if weights_digest(opened.model) != self.digest:
             raise InvalidInputError(f"the model {self.label} has other weights here than where the job was started")
-        return NamedModel(opened, self.label, self.identity)
+        return opened
+
+    def openable(self) -> Openable:
+        """Return what opens the model here, whatever its weights are."""
+        if self.recipe is not None:
+            return ModelByRecipe(self.recipe, self.label, self.identity, self.recipe)
+        assert self.model is not None
+        return NamedModel(self.model, self.label, self.identity)
 
 
 @dataclass(frozen=True)
@@ -83,12 +95,13 @@ class ShardParcel:
     extras: Mapping[str, NDArray[Any] | TrackRows | SentRows]
     path: Path
     machine_options: MachineOptions
+    framework: str
     threads: int
     strict: bool
     versions: Mapping[str, str]
 
     def open(self) -> "OpenedShards":
-        """Open models and inputs.
+        """Open the first model and inputs; the other models are opened as they are needed.
 
         Raises
         ------
@@ -97,16 +110,20 @@ class ShardParcel:
         """
         check_versions(self.versions)
         extras = {name: one.open() if isinstance(one, SentRows) else one for name, one in self.extras.items()}
-        return OpenedShards(self, replace(self.job, models=[sent.open() for sent in self.models], extras=extras))
+        models = OpenModels(
+            [sent.open() if sent.recipe is None else sent.openable() for sent in self.models],
+            [sent.digest for sent in self.models],
+        )
+        return OpenedShards(self, replace(self.job, models=models, extras=extras))
 
 
 @dataclass(frozen=True)
 class ShardOrder:
-    """A shard that is to be done."""
+    """A task that is to be done."""
 
-    shard: Shard
+    task: Task
     digest: str
-    """SHA-256 of its records."""
+    """SHA-256 of the shard's records."""
     machine_options: MachineOptions
     """Options that follow the machine, the same ones on every worker."""
     identity: str
@@ -125,33 +142,41 @@ class OpenedShards:
 
     def facts(self) -> tuple[MachineOptions, str]:
         """Return options that follow the machine, and the device."""
-        return self._work.machine_options, self._job.models[0].model.device
+        return self._work.members.machine_options, self._work.members.device
+
+    def prepare(self, order: ShardOrder) -> None:
+        """Open the models of a task; see `Preparing`."""
+        if self._work.members.machine_options != order.machine_options:
+            self._work = self._bound(order.machine_options)
+        with self._threads():
+            self._work.members.open(order.task.models)
 
     def do(self, order: ShardOrder) -> ShardRecord:
-        """Do a shard, unless it is there already; raises as `ShardWork.do`."""
-        path, shard = self._parcel.path, order.shard
+        """Do a task that is prepared, unless it is done already; raises as `ShardWork.do`."""
+        path, task = self._parcel.path, order.task
         if order.identity and manifest_digest(path) != order.identity:
             raise InvalidInputError(f"{path} was begun anew by another run while this one wrote into it")
-        if self._work.machine_options != order.machine_options:
-            self._work = self._bound(order.machine_options)
         # A try that was given up may have come to its end all the same.
-        there = self._work.finished(shard)
+        there = self._work.finished(task)
         if there is not None:
             return there
-        with thread_count(self._job.models[0].model.framework, self._parcel.threads):
-            record = self._work.do(shard, order.digest, order.manifest)
+        with self._threads():
+            record = self._work.do(task, order.digest, order.manifest)
         cautions, self._cautions = self._cautions, {}
         return replace(record, cautions=cautions)
 
     def _bound(self, machine_options: MachineOptions) -> ShardWork:
-        with thread_count(self._job.models[0].model.framework, self._parcel.threads):
+        with self._threads():
             return ShardWork(self._job, self._parcel.path, machine_options, self, strict=self._parcel.strict)
 
+    def _threads(self) -> AbstractContextManager[None]:
+        return thread_count(self._parcel.framework, self._parcel.threads)
+
     def part(self, share: float) -> None:
-        """Leave alone how far the shard in work is."""
+        """Leave alone how far the task in work is."""
 
     def caution(self, kind: str, caution: Caution) -> None:
-        """Keep a caution until the shard is done."""
+        """Keep a caution until the task is done."""
         self._cautions[kind] = caution
 
 
@@ -173,10 +198,11 @@ class OnCluster:
         threads = job.threads or begun.stored_threads or self._cluster.threads
         parcel = ShardParcel(
             replace(job, models=(), extras={}),
-            tuple(map(SentModel.of, job.models)),
+            tuple(SentModel.known(named, one.digest) for named, one in zip(job.models, begun.models, strict=True)),
             {name: sent_rows(rows) for name, rows in job.extras.items()},
             self._path,
             begun.stored_options,
+            begun.models[0].framework,
             threads,
             begun.strict,
             library_versions(),
@@ -191,53 +217,56 @@ class OnCluster:
         return self._taken
 
     def run(
-        self, todo: Sequence[Shard], manifest: Manifest, stopped: Callable[[], bool]
-    ) -> Iterator[ShardRecord | ShardError]:
-        """Compute shards; see `Runner`."""
-        left = iter(todo)
+        self, todo: Todo, manifest: Manifest, stopped: Callable[[], bool]
+    ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
+        """Do tasks; see `Runner`."""
+        grid = todo.grid(self._dispatch.workers)
         if not is_store(self._path):
             too_few = few_shards(len(manifest.shards), self._dispatch.workers, self._sequences)
             if too_few:
                 self._caution("shards", Caution(too_few))
-            yield from self._first(left, manifest, stopped)
+            yield from self._first(grid, manifest, stopped)
         identity = manifest_digest(self._path)
-        yield from self._each((self._order(shard, manifest, identity) for shard in left), stopped)
+        orders = (NotReady() if task is None else self._order(task, manifest, identity) for task in grid.tasks())
+        yield from self._each(orders, grid, stopped)
 
     def _first(
-        self, todo: Iterator[Shard], manifest: Manifest, stopped: Callable[[], bool]
-    ) -> Iterator[ShardRecord | ShardError]:
-        """Compute shards one by one until one has laid the store out, for which the others wait."""
-        failed: list[ShardError] = []
-        for shard in todo:
-            order = replace(self._order(shard, manifest, ""), manifest=manifest)
-            for found in self._each([order], stopped):
+        self, grid: Grid, manifest: Manifest, stopped: Callable[[], bool]
+    ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
+        """Do tasks one by one until one has laid the store out, for which the others wait."""
+        failed: list[tuple[Task, ShardError]] = []
+        while len(failed) < MOST_LAYOUTS and (task := grid.next()) is not None:
+            order = replace(self._order(task, manifest, ""), manifest=manifest)
+            for _, found in self._each([order], grid, stopped):
                 if isinstance(found, ShardRecord):
                     for name in (MANIFEST, GROUP):
                         await_file(self._path / name)
-                    yield found
+                    yield task, found
                     yield from failed
                     return
-                failed.append(found)
+                failed.append((task, found))
             if stopped():
                 return
-            if len(failed) == MOST_LAYOUTS:
-                break
         if failed:
             raise AttributionBenchError(
-                f"none of the first {len(failed)} shards could be computed: {failed[-1].error}; nothing is stored"
+                f"none of the first {len(failed)} shards could be computed: {failed[-1][1].error}; nothing is stored"
             )
 
-    def _order(self, shard: Shard, manifest: Manifest, identity: str) -> ShardOrder:
-        return ShardOrder(shard, manifest.shards[shard.index], self._taken.options, identity)
+    def _order(self, task: Task, manifest: Manifest, identity: str) -> ShardOrder:
+        return ShardOrder(task, manifest.shards[task.shard.index], self._taken.options, identity)
 
-    def _each(self, orders: Iterable[ShardOrder], stopped: Callable[[], bool]) -> Iterator[ShardRecord | ShardError]:
-        pieces = (Piece(f"shard {order.shard.index}", order) for order in orders)
+    def _each(
+        self, orders: Iterable[ShardOrder | NotReady], grid: Grid, stopped: Callable[[], bool]
+    ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
+        pieces = (one if isinstance(one, NotReady) else Piece(one.task.name, one) for one in orders)
         for found in self._dispatch.run(pieces, stopped):
             if isinstance(found, Done):
                 record: ShardRecord = found.record
-                yield record
+                grid.done(found.piece.order.task, record.is_written)
+                yield found.piece.order.task, record
             elif found is not None:
-                yield ShardError(found.piece.order.shard.index, found.error)
+                grid.given_up()
+                yield found.piece.order.task, ShardError(found.piece.order.task.shard.index, found.error)
 
 
 def few_shards(shards: int, processes: int, sequences: int) -> str:

@@ -10,11 +10,17 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError, SetAsideError
+from attribution_bench.errors import (
+    AttributionBenchError,
+    InvalidInputError,
+    OutputError,
+    SetAsideError,
+    text_with_notes,
+)
 
 
 class Opened(Protocol):
@@ -26,6 +32,15 @@ class Opened(Protocol):
 
     def do(self, order: Any) -> Any:
         """Do a piece of work; returns a few words on it, as what it makes goes into files."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A job that opens something for some pieces of work, such as a model of many."""
+
+    def prepare(self, order: Any) -> None:
+        """Open what a piece of work needs. Where that fails the worker is unable; it takes as long as it takes."""
         ...
 
 
@@ -52,7 +67,8 @@ class Failure:
     error: str
     worker: str
     unable: bool = False
-    """Whether the worker could not even open the job, so that no other piece needs to be tried there."""
+    """Whether the worker could not even open the job, or what the piece needs, so that no other piece needs to be tried
+    there."""
     fatal: AttributionBenchError | None = None
     """The error with which the whole job ends, as it would in one process; of a worker that is unable, where every
     worker is."""
@@ -102,7 +118,10 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
         address, unable = get_worker().address, True
         with self._lock:
             try:
-                opened, unable = self._open(), False
+                opened = self._open()
+                if isinstance(opened, Preparing):
+                    opened.prepare(order)
+                unable = False
                 with self._limited(limit):
                     return Report(opened.do(order), address)
             except Exception as error:  # whatever goes wrong on a worker is told to the client
@@ -153,7 +172,8 @@ def failure_of(error: Exception, worker: str, *, unable: bool) -> Failure:
     Errors of what was asked for end the job, as they would in one process. A full disk, too little memory and whatever
     else a method raises may be a matter of this worker or of this piece.
     """
-    text = str(error) if isinstance(error, AttributionBenchError) else f"{type(error).__name__}: {error}"
+    told = text_with_notes(error)
+    text = told if isinstance(error, AttributionBenchError) else f"{type(error).__name__}: {told}"
     of_the_job = isinstance(error, SetAsideError | InvalidInputError) and not isinstance(error, OutputError)
     return Failure(text, worker, unable, _picklable(error) if of_the_job else None)
 

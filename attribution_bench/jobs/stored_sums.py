@@ -1,0 +1,114 @@
+"""Sums of a store: what the first models make of shards whose other models are still to come.
+
+    STORE/sums/<shard>-<models>.npz
+
+Each file is written once and never changed, so that a process that was given up and comes to its end late writes the
+same bytes once more, and destroys nothing. The file of more models replaces those of fewer, which are removed.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from attribution_bench.errors import OutputError
+from attribution_bench.jobs.sums import Sums
+from attribution_bench.storage.durable import PARTIAL, durable_file, writing
+from attribution_bench.storage.places import make_folder, remove_tree
+
+FOLDER = "sums"
+
+
+class StoredSums:
+    """The sums of one store.
+
+    Parameters
+    ----------
+    store
+        Folder of the store, or its address.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._folder = store / FOLDER
+
+    def counts(self, shard: int) -> list[int]:
+        """Return how many models are in each of the files of a shard, ascending; they are not looked into."""
+        return sorted(count for _, count, _ in self._files(shard))
+
+    def read(self, shard: int, count: int) -> Sums:
+        """Return the sums over the first models of a shard; those over none are empty.
+
+        Raises
+        ------
+        OutputError
+            They are not there, or damaged.
+        """
+        if not count:
+            return Sums()
+        path = self._path(shard, count)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+                sums = Sums.unpacked({name: found[name] for name in found.files})
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, OutputError) as error:
+            raise OutputError(
+                f"the sums of shard {shard} over {count} models are missing or damaged ({error}); the same command "
+                "adds its models up anew"
+            ) from error
+        if sums.count != count:
+            raise OutputError(f"{path} holds the sums over {sums.count} models; the same command adds them up anew")
+        return sums
+
+    def write(self, shard: int, sums: Sums) -> None:
+        """Write sums, whole or not at all, and remove those over fewer models; raises OutputError."""
+        with writing(self._folder):
+            make_folder(self._folder)
+            with durable_file(self._path(shard, sums.count)) as file:
+                np.savez(file, **sums.packed())  # type: ignore[arg-type]
+        self.remove(shard, fewer_than=sums.count)
+
+    def remove(self, shard: int, fewer_than: int | None = None) -> None:
+        """Remove the sums of a shard, those over fewer models than some or all."""
+        for path, count, _ in self._files(shard):
+            if fewer_than is None or count < fewer_than:
+                path.unlink(missing_ok=True)
+
+    def begun(self, shards: Collection[int]) -> dict[int, int]:
+        """Return how many models are added up of each of some shards, where any are.
+
+        Whatever is of no use is removed: sums of other shards, damaged ones, those over fewer models, and what
+        killed processes left half written.
+        """
+        found: dict[int, int] = {}
+        for path, count, shard in sorted(self._files(), key=lambda file: -file[1]):
+            if shard in shards and shard not in found and self._is_intact(shard, count):
+                found[shard] = count
+            else:
+                path.unlink(missing_ok=True)
+        for partial in list(self._folder.glob(f"*{PARTIAL}")):
+            partial.unlink(missing_ok=True)
+        if not found:
+            self.clear()
+        return found
+
+    def clear(self) -> None:
+        """Remove all of them."""
+        remove_tree(self._folder)
+
+    def _is_intact(self, shard: int, count: int) -> bool:
+        try:
+            self.read(shard, count)
+        except OutputError:
+            return False
+        return True
+
+    def _path(self, shard: int, count: int) -> Path:
+        return self._folder / f"{shard:06d}-{count:06d}.npz"
+
+    def _files(self, shard: int | None = None) -> Iterator[tuple[Path, int, int]]:
+        """Yield file, models and shard of the sums that there are, of one shard or of all."""
+        for path in list(self._folder.glob("*.npz" if shard is None else f"{shard:06d}-*.npz")):
+            name, _, models = path.stem.partition("-")
+            if name.isdecimal() and models.isdecimal():
+                yield path, int(models), int(name)

@@ -1,0 +1,399 @@
+"""Ensembles: many models over many shards, added up model after model, held against jobs of one model each."""
+
+import gc
+import os
+import signal
+import tracemalloc
+import weakref
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import xarray
+
+from attribution_bench import RawAttribution, Request
+from attribution_bench.errors import InvalidInputError, SetAsideError
+from attribution_bench.jobs import ModelByRecipe, grid, layout, open_models
+from attribution_bench.jobs.contents import Values
+from attribution_bench.jobs.events import ModelsAdded, ShardDone, Started, Working
+from attribution_bench.jobs.open_models import OpenModels, stints
+from attribution_bench.jobs.run import run
+from attribution_bench.jobs.scoring import Choice
+from attribution_bench.jobs.shards import Shard
+from attribution_bench.jobs.sums import Sums
+from attribution_bench.storage import StoredScores
+from attribution_bench.storage.places import store_path
+from numpy_jobs import NumpyModel, Weights, numpy_job, write_random_fasta
+
+ASKED = {"contents": ("observed", "convergence_delta"), "methods": ("weights", "reversed")}
+
+
+@dataclass
+class FakeRecipes:
+    """Recipes of models, and which of these are open."""
+
+    opened: list[int] = field(default_factory=list)
+    alive: list[Any] = field(default_factory=list)
+    most: int = 0
+
+    def model(self, seed: int) -> ModelByRecipe:
+        recipes = self
+
+        class Recipe:
+            def open(self) -> NumpyModel:
+                model = NumpyModel(seed)
+                recipes.opened.append(seed)
+                recipes.alive = [one for one in (*recipes.alive, weakref.ref(model)) if one() is not None]
+                recipes.most = max(recipes.most, len(recipes.alive))
+                return model
+
+        return ModelByRecipe(Recipe(), f"numpy {seed}", "", Recipe())
+
+
+def ensemble(fasta: Path, models: int = 3, **further: Any):
+    """Return a job over models that are opened when they are needed, and their recipes."""
+    recipes = FakeRecipes()
+    job = numpy_job(fasta, models=models, **further)
+    return replace(job, models=OpenModels([recipes.model(seed) for seed in range(models)])), recipes
+
+
+@pytest.fixture
+def fasta(tmp_path):
+    """Ten sequences, in shards of 4, 4 and 2."""
+    return write_random_fasta(tmp_path / "sequences.fa", 10, 20)
+
+
+def opened(store: Path) -> xarray.Dataset:
+    with xarray.open_zarr(store) as dataset:
+        return dataset.load()
+
+
+@pytest.fixture
+def few_open(monkeypatch):
+    """Set how many models a process opens at once, and how many shards a band has."""
+
+    def limit(models: int, band: int = 64) -> None:
+        monkeypatch.setattr(open_models, "MOST_OPEN", models)
+        monkeypatch.setattr(grid, "BAND", band)
+
+    # Looking for what is not used any more among all objects of the tests takes longer than a whole job here.
+    gc.freeze()
+    yield limit
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize("both_strands", [False, True])
+def test_mean_and_standard_deviation_are_those_of_separate_jobs(fasta, tmp_path, few_open, both_strands):
+    few_open(2, band=2)
+    job, _ = ensemble(fasta, both_strands=both_strands, members=True, **ASKED)
+    assert run(job, tmp_path / "store").complete
+    dataset = opened(tmp_path / "store")
+    separate = []
+    for seed in range(3):
+        one = replace(job, models=[job.models[seed]], asked=replace(job.asked, members=False))
+        run(one, tmp_path / f"{seed}")
+        separate.append(opened(tmp_path / f"{seed}"))
+    names = [name for name in separate[0] if name.startswith(("weights", "reversed"))]
+    assert len(names) == 3
+    for name in names:
+        each = np.stack([one[name].values for one in separate]).astype(np.float64)
+        np.testing.assert_allclose(dataset[name], each.mean(axis=0), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(dataset[f"{name}_sd"], each.std(axis=0), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(dataset[f"{name}_models"], each.swapaxes(0, 1).astype(np.float32))
+
+
+def test_bytes_depend_neither_on_models_at_once_nor_on_the_band(fasta, tmp_path, few_open, bytes_of):
+    job, _ = ensemble(fasta, members=True)
+    found = []
+    for models, band in ((10, 64), (1, 64), (1, 1), (2, 2)):
+        few_open(models, band)
+        store = tmp_path / f"{models} {band}"
+        run(job, store)
+        found.append(bytes_of(store))
+        assert sorted(path.name for path in store.iterdir() if not (path / "zarr.json").exists()) == [
+            ".lock",
+            "manifest.json",
+            "markers",
+            "zarr.json",
+        ]
+    assert all(one == found[0] for one in found)
+
+
+def test_one_model_is_open_at_a_time(fasta, tmp_path, few_open):
+    few_open(1, band=2)
+    job, recipes = ensemble(fasta)
+    run(job, tmp_path / "store")
+    assert recipes.most == 1
+    # All are looked at first; then they are opened once for each of two bands of 2 and 1 shards.
+    assert recipes.opened == [*range(3), *range(3), *range(3)]
+
+
+def test_folds_that_fit_are_opened_once(fasta, tmp_path):
+    job, recipes = ensemble(fasta)
+    events = []
+    run(job, tmp_path / "store", observer=events.append)
+    assert recipes.opened == [*range(3)]
+    assert not any(isinstance(event, ModelsAdded) for event in events)
+    assert len([event for event in events if isinstance(event, ShardDone)]) == 3
+
+
+def test_models_are_opened_together_as_far_as_their_weights_have_room(monkeypatch):
+    monkeypatch.setattr(open_models, "MOST_OPEN", 3)
+    monkeypatch.setattr(open_models, "MOST_BYTES", 100)
+    assert stints([10] * 7) == (range(3), range(3, 6), range(6, 7))
+    assert stints([60, 60, 30, 200, 10]) == (range(1), range(1, 3), range(3, 4), range(4, 5))
+    assert stints([200]) == (range(1),)
+
+
+def test_a_job_that_is_stopped_between_models_goes_on_there(fasta, tmp_path, few_open, bytes_of):
+    few_open(1, band=2)
+    job, _ = ensemble(fasta, members=True)
+    run(job, tmp_path / "at once")
+    pairs, events, summary = set(), [], None
+    for stop in (1, 2, 4, 100):
+        asked = iter([None] * stop + [signal.SIGTERM] * 2)
+        summary = run(job, tmp_path / "store", observer=events.append, stop=lambda asked=asked: next(asked))
+    assert (summary.left, summary.scored) == (0, 10)
+    for event in events:
+        if isinstance(event, ModelsAdded):
+            assert (event.shard, event.models) not in pairs  # nothing is done twice
+            pairs.add((event.shard, event.models))
+    assert pairs == {(shard, models) for shard in range(3) for models in (1, 2, 3)}
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "at once")
+    assert not (tmp_path / "store" / "sums").exists()
+
+
+def test_what_is_done_only_grows_and_a_resumed_job_says_what_was_there(fasta, tmp_path, few_open):
+    few_open(1)
+    job, _ = ensemble(fasta, models=3)
+    events = []
+    asked = iter([None] * 4 + [signal.SIGTERM] * 2)
+    summary = run(job, tmp_path / "store", observer=events.append, stop=lambda: next(asked))
+    assert (summary.left, summary.resumed_from) == (10, 0)
+    done = [event.sequences for event in events if isinstance(event, ModelsAdded | Working)]
+    assert done == sorted(done)
+    assert done[-1] == pytest.approx((10 + 4) / 3)
+    run(job, tmp_path / "store", observer=events.append)
+    started = [event for event in events if isinstance(event, Started)]
+    assert [event.begun_sequences for event in started] == pytest.approx([0, (10 + 4) / 3])
+    added = [event.sequences for event in events if isinstance(event, ModelsAdded)]
+    assert added == sorted(added)
+    assert added[-1] == pytest.approx(10)
+
+
+def test_sums_pass_through_a_store_at_an_address(fasta, tmp_path, few_open):
+    pytest.importorskip("upath")
+    few_open(1)
+    job, _ = ensemble(fasta, members=True)
+    run(job, tmp_path / "here")
+    place = store_path(f"memory://{tmp_path.name}/store.zarr")
+    asked = iter([None] * 5 + [signal.SIGTERM] * 2)
+    run(job, place, stop=lambda: next(asked))
+    assert len([*(place / "sums").glob("*.npz")]) == 3
+    run(job, place)
+    assert not (place / "sums").exists()
+    for path in (tmp_path / "here").glob("*/c/**/*"):
+        if path.is_file():
+            assert (place / path.relative_to(tmp_path / "here").as_posix()).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["torn", "left over", "half written"])
+def test_damaged_sums_are_added_up_anew(fasta, tmp_path, few_open, bytes_of, damage):
+    few_open(1)
+    job, _ = ensemble(fasta, models=3)
+    run(job, tmp_path / "at once")
+    asked = iter([None] * 5 + [signal.SIGTERM] * 2)
+    store = tmp_path / "store"
+    run(job, store, stop=lambda: next(asked))
+    assert sorted(path.name for path in (store / "sums").iterdir()) == [
+        "000000-000002.npz",
+        "000001-000002.npz",
+        "000002-000001.npz",
+    ]
+    sums = store / "sums" / "000001-000002.npz"
+    if damage == "torn":
+        content = bytearray(sums.read_bytes())
+        content[len(content) // 2] ^= 1
+        sums.write_bytes(content)
+    elif damage == "left over":  # by a process that was given up, and came to its end later
+        sums.with_name("000001-000001.npz").write_bytes(b"")
+    else:
+        sums.unlink()
+        sums.with_name("tmp.partial").write_bytes(b"PK")
+    events = []
+    run(job, store, observer=events.append)
+    again = [event.models for event in events if isinstance(event, ModelsAdded) and event.shard == 1]
+    assert again == ([3] if damage == "left over" else [1, 2, 3])
+    assert bytes_of(store) == bytes_of(tmp_path / "at once")
+    assert not (store / "sums").exists()
+
+
+def test_memory_holds_neither_models_nor_their_scores(tmp_path, few_open):
+    few_open(1)
+    fasta = write_random_fasta(tmp_path / "a.fa", 8, 1000)
+    peaks = []
+    for models in (2, 2, 12):  # the first run imports what the others need
+        job, recipes = ensemble(fasta, models=models, members=True, shard_size=8)
+        gc.collect()
+        tracemalloc.start()
+        run(job, tmp_path / f"{models} {len(peaks)}")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert recipes.most == 1
+    scores = 8 * 4 * 1000 * 4
+    assert peaks[2] < peaks[1] + 2 * scores, [peak / scores for peak in peaks]
+
+
+class PoisonedModel(Weights):
+    """As `Weights`, but one model's scores of sequences that start with some letters are no numbers."""
+
+    name: ClassVar[str] = "weights"
+
+    def __init__(self, model, *, at, poisoned):
+        super().__init__(model)
+        self.options |= {"at": at, "poisoned": poisoned}
+        self._poison = at if model.seed == poisoned else None
+
+    def _attribute(self, request: Request) -> RawAttribution:
+        self.options["poison"] = self._poison
+        return super()._attribute(request)
+
+
+def test_a_sequence_that_one_model_cannot_score_is_set_aside_with_the_model(fasta, tmp_path, few_open):
+    few_open(1)
+    job, _ = ensemble(fasta, models=3, members=True)
+    first = fasta.read_text().splitlines()[2 * 9 + 1][:12]
+    job = replace(job, methods={"weights": Choice(PoisonedModel, {"at": first, "poisoned": 1})})
+    summary = run(job, tmp_path / "store")
+    assert summary.set_aside == {"scores or predictions are not finite": 1}
+    with pytest.raises(InvalidInputError, match=r"weights_scores of model 1 \(numpy 1\)"):
+        StoredScores(tmp_path / "store").one("weights", 9)
+    dataset = opened(tmp_path / "store")
+    for name in ("weights_scores", "weights_scores_sd", "weights_scores_models"):
+        finite = np.isfinite(dataset[name].values).reshape(10, -1)
+        assert finite.any(axis=1).tolist() == [row != 9 for row in range(10)]
+        assert finite.all(axis=1).tolist() == [row != 9 for row in range(10)]
+    with pytest.raises(SetAsideError, match=r"sequence 9 .*of model 1 \(numpy 1\)"):
+        run(job, tmp_path / "strict", strict=True)
+
+
+def test_a_store_with_the_models_in_one_file_is_gone_on_with(fasta, tmp_path, few_open, monkeypatch):
+    few_open(1)
+    job, _ = ensemble(fasta, models=3, members=True)
+    run(job, tmp_path / "now")
+    specs = layout.score_specs
+    with monkeypatch.context() as patch:
+        patch.setattr(layout, "score_specs", lambda *given: [replace(spec, chunks=None) for spec in specs(*given)])
+        asked = iter([None] * 4 + [signal.SIGTERM] * 2)
+        run(job, tmp_path / "before", stop=lambda: next(asked))
+    assert run(job, tmp_path / "before").complete
+    assert [path.name for path in (tmp_path / "before/weights_scores_models/c/0").iterdir()] == ["0"]
+    assert len([*(tmp_path / "now/weights_scores_models/c/0").iterdir()]) == 3
+    xarray.testing.assert_equal(opened(tmp_path / "before"), opened(tmp_path / "now"))
+    assert run(job, tmp_path / "before").resumed_from == 10
+
+
+def test_records_that_nobody_can_score_ask_no_model(tmp_path, few_open):
+    few_open(1)
+    fasta = tmp_path / "a.fa"
+    fasta.write_text(">a\nACGT\n>b\nNNNN\n>c\nNNNN\n>d\nACGG\n")
+    job, _ = ensemble(fasta, models=3, members=True, shard_size=1)
+    events = []
+    assert run(job, tmp_path / "store", observer=events.append).set_aside == {"unknown letters only": 2}
+    assert [event.shard for event in events if isinstance(event, ShardDone)] == [1, 2, 0, 3]
+    members = opened(tmp_path / "store")["weights_scores_models"].values
+    assert np.isnan(members).all(axis=(1, 2, 3)).tolist() == [False, True, True, False]
+
+
+def test_models_that_give_other_arrays_are_refused():
+    sums = Sums()
+    sums.add({"weights_scores": Values("scores", np.zeros((2, 4, 5)), ("letter", "position"))})
+    for name, shape in (("weights_scores", (2, 4, 1)), ("other", (2, 4, 5))):
+        with pytest.raises(InvalidInputError, match=r"must give the same arrays, but one gives"):
+            sums.add({name: Values("scores", np.zeros(shape), ("letter", "position"))})
+    assert sums.count == 1
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-30, -3.3, 1 / 3])
+def test_models_that_agree_have_no_standard_deviation(value):
+    sums = Sums()
+    for _ in range(50):
+        sums.add({"scores": Values("scores", np.full((1, 3), value), ("position",))})
+        sums = Sums.unpacked(sums.packed())
+    found = sums.results()
+    np.testing.assert_allclose(found["scores"].array, value, rtol=1e-15)
+    assert 0 <= found["scores_sd"].array.max() < abs(value) * 1e-15
+
+
+class OtherEachTime:
+    """Opens a model with other weights each time."""
+
+    seed = 0
+
+    def open(self) -> NumpyModel:
+        self.seed += 1
+        return NumpyModel(self.seed)
+
+
+def test_a_model_with_other_weights_each_time_is_refused(fasta, tmp_path, few_open):
+    few_open(1)
+    job, _ = ensemble(fasta, models=2)
+    other = ModelByRecipe(OtherEachTime(), "unseeded", "", OtherEachTime())
+    with pytest.raises(InvalidInputError, match=r"the model unseeded has other weights .*each time it is opened"):
+        run(replace(job, models=[job.models[0], other]), tmp_path / "store")
+    few_open(10)
+    assert run(replace(job, models=[job.models[0], other]), tmp_path / "opened once").complete
+
+
+def test_a_kill_at_any_write_loses_at_most_a_pair(tmp_path, few_open, bytes_of, monkeypatch):
+    """Every third file that gets its name is the last thing that the process lives to see."""
+
+    class Killed(BaseException):
+        pass
+
+    few_open(1)
+    fasta = write_random_fasta(tmp_path / "a.fa", 2, 8)
+    job, _ = ensemble(fasta, models=2, members=True, shard_size=1)
+    run(job, tmp_path / "whole")
+    whole = bytes_of(tmp_path / "whole")
+    rename, steps = os.replace, {"count": 0, "last": None}
+
+    def counted(*arguments):
+        steps["count"] += 1
+        if steps["count"] == steps["last"]:
+            raise Killed
+        return rename(*arguments)
+
+    monkeypatch.setattr(os, "replace", counted)
+    run(job, tmp_path / "counted")
+    total = steps["count"]
+    assert total > 30
+    for last in range(1, total, 3):
+        steps.update(count=0, last=last)
+        store = tmp_path / f"{last}"
+        with pytest.raises(Killed):
+            run(job, store)
+        steps["last"] = None
+        run(job, store)
+        assert bytes_of(store) == whole
+        assert not (store / "sums").exists()
+
+
+def test_a_shard_s_tasks_come_in_order_and_the_next_band_begins_before_anybody_waits(monkeypatch):
+    monkeypatch.setattr(grid, "BAND", 1)
+    shards = [Shard(index, index, index + 1) for index in range(5)]
+    tasks = grid.Grid(shards, {1: 1}, stints([1, 1, open_models.MOST_BYTES, 1]), processes=2)
+    taken = [tasks.next() for _ in range(4)]
+    # Two shards of the first band are in work, then those of the second.
+    assert [(task.shard.index, task.models) for task in taken] == [
+        (0, range(2)),
+        (1, range(1, 2)),
+        (2, range(2)),
+        (3, range(2)),
+    ]
+    tasks.done(taken[2], shard_is_written=False)
+    tasks.done(taken[1], shard_is_written=False)
+    # The first band comes first, and of a band the first models.
+    assert [(task.shard.index, task.models.start) for task in (tasks.next(), tasks.next())] == [(1, 2), (2, 2)]
