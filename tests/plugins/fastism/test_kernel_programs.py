@@ -15,13 +15,13 @@ from attribution_bench_plugins.fastism.kernels import machine
 from attribution_bench_plugins.fastism.kernels.convolution_kernel import DirectKernel, OverlapAddKernel
 from attribution_bench_plugins.fastism.kernels.epilogue import Epilogue
 from attribution_bench_plugins.fastism.kernels.pool_kernel import PoolKernel, TotalKernel
-from attribution_bench_plugins.fastism.kernels.program import KernelCall, run_calls
+from attribution_bench_plugins.fastism.kernels.program import KernelCall, TableRows, run_calls
 from attribution_bench_plugins.fastism.kernels.register_tile import best_tile
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow, Program
 from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
-from attribution_bench_plugins.fastism.values.windowed import Unmutated, Windowed
+from attribution_bench_plugins.fastism.values.windowed import LookedUp, Unmutated, Windowed
 from fastism_models import chain
 from parity import assert_parity, brute_force, one_hot
 
@@ -102,6 +102,38 @@ def test_pools_agree_with_the_largest_of_each_place(
             value, unmutated_value = value.relu(), unmutated_value.relu()
         wanted[:, k, :, w] = (value - unmutated_value) * (scale.double() if "scale" in steps else 1)
     torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-13 if dtype == torch.float64 else 1e-5)
+
+
+@pytest.mark.parametrize("source", [Window(-3, 2, 7), Window(5, 3, 7), Window(30, 4, 7)])
+def test_a_pool_looks_up_deltas_that_are_entries_of_a_table(source: Window) -> None:
+    """Those outside the sequence, which the entries have too, count for nothing."""
+    channels, pooled = 20, LENGTH // 3
+    table, entries = random(5, source.width, channels, seed=1), torch.arange(2 * COUNT * 2).view(2, COUNT, 2) % 5
+    looked_up = LookedUp(cast(Unmutated, None), "conv", LENGTH, source, table, entries)
+    before, after = random(2, LENGTH, channels, seed=6), random(2, pooled, channels, seed=7)
+    pool = PoolKernel(best_tile(channels, 8), kernel=3, stride=3, dilation=1, padding=0, channels=channels)
+
+    def run(x: Tensor | TableRows) -> Tensor:
+        window = Window(source.start // 3, 1, 5)
+        call = KernelCall(pool, x, source, window, pooled, x_unmutated=before, unmutated=after)
+        (found,) = run_calls([call], [True], Buffers(), chunk_bytes=1, least_chunk_rows=2)
+        assert found is not None
+        return found
+
+    listed = run(TableRows(table, looked_up.entries))
+    assert not looked_up.is_written
+    part = looked_up.of(slice(1, 3))
+    assert torch.equal(listed, run(looked_up.delta()))
+    assert torch.equal(part.delta(), looked_up.delta()[:, 1:])
+    assert torch.equal(looked_up.of(slice(1, 3)).delta(), part.delta())
+
+
+def test_a_first_layer_before_a_pool_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = chain(nn.Conv1d(4, 20, 5, padding=2), nn.ReLU(), nn.MaxPool1d(3), nn.Conv1d(20, 6, 3), nn.Flatten())
+    monkeypatch.setattr(LookedUp, "materialize", lambda looked_up: pytest.fail("its deltas were written"))
+    x = one_hot(2, 4, 60)
+    found = ab.get_method("fastism")(module.double().eval(), min_speedup=0, self_check=False).attribute(x, target="all")
+    assert_parity(dict(found.predictions), brute_force(module, x), 1e-10)
 
 
 def test_a_pool_keeps_what_is_not_a_number() -> None:

@@ -9,7 +9,7 @@ from attribution_bench_plugins.fastism.numerics.toom_cook import MOST_AMPLIFICAT
 
 def test_karatsuba_by_hand() -> None:
     """(a + bx)(c + dx) from ac, (a + b)(c + d) and bd."""
-    convolution = toom_cook(2, 2)
+    convolution = toom_cook(2, 2, 3)
     np.testing.assert_array_equal(convolution.evaluation, [[1, 0], [1, 1], [0, 1]])
     np.testing.assert_array_equal(convolution.kernel_evaluation, [[1, 0], [1, 1], [0, 1]])
     np.testing.assert_array_equal(convolution.interpolation, [[1, 0, 0], [-1, 1, -1], [0, 0, 1]])
@@ -27,12 +27,27 @@ def test_every_size_gives_the_convolution_with_no_more_products_than_pairs(width
     assert min(width, kernel) == 1 or convolution.products < width * kernel
 
 
-@pytest.mark.parametrize(("width", "kernel", "products"), [(2, 2, 3), (2, 3, 4), (4, 3, 6), (4, 4, 7), (7, 11, 27)])
+@pytest.mark.parametrize(
+    ("width", "kernel", "products"),
+    [
+        (2, 2, 3),
+        (2, 3, 4),
+        (4, 3, 6),
+        (4, 4, 7),
+        (6, 3, 9),
+        (5, 7, 13),
+        (7, 7, 16),
+        (7, 11, 22),
+        (2, 32, 39),
+        (16, 32, 67),
+    ],
+)
 def test_products_are_as_few_as_is_known(width: int, kernel: int, products: int) -> None:
+    """As many as coefficients, and one more for each pair of conjugate points or each part of a long kernel."""
     assert fewest_products(width, kernel).products == products
 
 
-@pytest.mark.parametrize(("width", "kernel"), [(2, 3), (4, 3), (5, 7), (7, 11), (13, 7), (16, 25)])
+@pytest.mark.parametrize(("width", "kernel"), [(2, 3), (4, 3), (5, 7), (6, 3), (6, 7), (7, 11), (13, 7), (16, 25)])
 def test_rounding_in_single_precision_is_within_what_is_said(width: int, kernel: int) -> None:
     convolution, channels, rows = fewest_products(width, kernel), 200, 50
     assert convolution.amplification <= MOST_AMPLIFICATION

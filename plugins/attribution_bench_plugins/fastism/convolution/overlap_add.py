@@ -15,6 +15,7 @@ from attribution_bench_plugins.fastism.convolution.linear_filter import LinearFi
 from attribution_bench_plugins.fastism.convolution.tiles import add_up, overlap, placed
 from attribution_bench_plugins.fastism.kernels.convolution_kernel import OverlapAddKernel
 from attribution_bench_plugins.fastism.values import devices
+from attribution_bench_plugins.fastism.values.matrix_product import matrix_product
 
 PRODUCT_BYTES = 2**21
 """Size of the products that are computed before they are added up: they fit a core's second-level cache."""
@@ -83,7 +84,8 @@ class OverlapAdd(OverlapAddAlgorithm, TensorAlgorithm):
         """Return products (rows, source, K, C_out) of inputs (rows, source, C_in)."""
         filter_, source = self.filter, x.shape[1]
         if filter_.groups == 1:
-            return (x.reshape(-1, filter_.c_in) @ filter_.matrix[0]).view(-1, source, filter_.kernel, filter_.c_out)
+            product = matrix_product(x.reshape(-1, filter_.c_in), filter_.matrix[0])
+            return product.view(-1, source, filter_.kernel, filter_.c_out)
         grouped = x.reshape(-1, source, filter_.groups, filter_.c_in)
         products = torch.einsum("rwgi,gio->rwgo", grouped, filter_.matrix)
         products = products.view(-1, source, filter_.groups, filter_.kernel, filter_.c_out).transpose(2, 3)

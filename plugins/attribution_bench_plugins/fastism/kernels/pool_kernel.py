@@ -11,6 +11,7 @@ class PoolKernel(WindowKernel):
 
     name: ClassVar[str] = "pool"
     reads_unmutated: ClassVar[bool] = True
+    reads_outside: ClassVar[bool] = False
 
     def __init__(
         self, tile: RegisterTile, *, kernel: int, stride: int, dilation: int, padding: int, channels: int

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,12 +35,33 @@ class KernelObserver(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class TableRows:
+    """Deltas on windows that are entries of a table, which a kernel looks up as it reads them."""
+
+    table: Tensor
+    """(entries, width, C), contiguous."""
+    entries: Tensor
+    """(n, count, alternatives): indices, contiguous."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the deltas."""
+        return torch.Size((*self.entries.shape, *self.table.shape[1:]))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The element type of the deltas."""
+        return self.table.dtype
+
+
+@dataclass(frozen=True, eq=False)
 class KernelCall:
     """A call of a kernel, which writes (n, count, alternatives, width, C_out): zero outside a sequence of `length`."""
 
     kernel: WindowKernel
-    x: "Tensor | KernelCall"
-    """(n, count, alternatives, source width, C_in): deltas on the source window, zero outside the sequence."""
+    x: "Tensor | TableRows | KernelCall"
+    """(n, count, alternatives, source width, C_in): deltas on the source window, zero outside the sequence where the
+    kernel reads them there."""
     source: Window
     window: Window
     length: int
@@ -73,8 +95,8 @@ class KernelCall:
         return next((window.multiples for window in windows if window is not None and window.multiples), None)
 
     @property
-    def operands(self) -> "list[Tensor | KernelCall]":
-        """The deltas on windows that it reads: tensors, or the results of calls before it."""
+    def operands(self) -> "list[Tensor | TableRows | KernelCall]":
+        """The deltas on windows that it reads: tensors, rows of a table, or the results of calls before it."""
         return [self.x] if self.other is None else [self.x, self.other]
 
 
@@ -87,6 +109,8 @@ class _RowStorage:
     """Elements from one row to the next."""
     moves: bool
     """Whether it holds all rows; otherwise it holds those of one chunk."""
+    entries: int | None = None
+    """The address of the index of each row, where it is a table of rows."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +147,18 @@ def run_calls(
     intermediates = buffers.empty((scratch_row * chunk,), dtype)
     scratch = buffers.empty((max(call.kernel.scratch(call.source) for call in calls),), dtype)
     lists = torch.empty(max(call.kernel.lists() for call in calls), dtype=torch.int64)
+    zero = np.zeros(1, np.int64)
     multiples = as_array(next((m for call in calls if (m := call.multiples) is not None), None), count)
     written: dict[KernelCall, _RowStorage] = {}
     held: list[Tensor] = []  # Copies of operands: their memory is read until all calls have run.
     results: list[Tensor | None] = []
     function_calls: list[_FunctionCall] = []
 
-    def storage(operand: Tensor | KernelCall) -> _RowStorage:
+    def storage(operand: Tensor | TableRows | KernelCall) -> _RowStorage:
         if isinstance(operand, KernelCall):
             return written[operand]
+        if isinstance(operand, TableRows):
+            return _RowStorage(operand.table.data_ptr(), _row_size(operand), True, operand.entries.data_ptr())
         flat = operand.flatten(0, 2)
         flat = flat if flat.stride()[1:] == (flat.shape[2], 1) else flat.contiguous()
         held.append(flat)
@@ -145,6 +172,7 @@ def run_calls(
         x, out, source, window = storage(call.x), written[call], call.source, call.window
         given = {
             "x": x.address, "x_row": x.row, "x_moves": x.moves, "c_in": call.kernel.c_in,
+            "x_entries": x.entries or zero.ctypes.data, "x_listed": x.entries is not None,
             "x_start": source.start, "x_step": source.step, "x_width": source.width,
             "out": out.address, "out_moves": out.moves, "c_out": call.kernel.c_out,
             "out_start": window.start, "out_step": window.step, "out_width": window.width,
@@ -185,7 +213,7 @@ def _run_chunks(calls: Sequence[_FunctionCall], rows: int, chunk: int, observer:
             observer.run_kernel(each.call, partial(each.function, each.arguments))
 
 
-def _row_size(windows: Tensor | KernelCall) -> int:
+def _row_size(windows: Tensor | TableRows | KernelCall) -> int:
     """Return the elements of a row."""
     width, channels = windows.shape[3:]
     return width * channels

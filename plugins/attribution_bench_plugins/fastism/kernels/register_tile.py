@@ -61,11 +61,12 @@ def best_tile(channels: int, itemsize: int, machine: Machine | None = None) -> R
     """
     machine = machine or host_machine()
     lanes = machine.vector_bytes // itemsize
-    most = 4 if machine.vector_registers >= 32 else 2
+    sizes = (4, 5, 3, 2, 1) if machine.vector_registers >= 32 else (2, 1)
     needed = -(-channels // lanes)
     tiles = [
         RegisterTile(lanes, size, min(MOST_POSITIONS, (machine.vector_registers - 2 - size) // size), needed % size)
-        for size in range(min(most, needed), 0, -1)
+        for size in sizes
+        if size <= needed
     ]
-    # Of tiles that take the same time, the first is the largest.
+    # Of tiles that take the same time, the first is taken.
     return min(tiles, key=lambda tile: tile.work(channels))

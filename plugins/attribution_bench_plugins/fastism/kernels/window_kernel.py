@@ -10,7 +10,7 @@ ROW_PARAMETERS = ("first_row", "rows")
 """The first parameters: the chunk of rows that a call computes."""
 PARAMETERS = (
     *ROW_PARAMETERS,
-    *("x", "x_row", "x_moves", "x_start", "x_step", "x_width", "c_in"),
+    *("x", "x_row", "x_moves", "x_entries", "x_listed", "x_start", "x_step", "x_width", "c_in"),
     *("x_unmutated", "x_unmutated_sequence", "x_length"),
     *("taps", "kernel", "upsampling", "stride", "dilation", "offset"),
     *("out", "out_moves", "out_start", "out_step", "out_width", "c_out"),
@@ -22,12 +22,25 @@ PARAMETERS = (
 """The parameters of every kernel, in order; a kernel ignores those that it has no use for.
 
 ``*_row`` is the stride from one row to the next, in elements. ``*_moves`` is 1 where a tensor holds all rows, and 0
-where it holds the rows of one chunk only. ``*_sequence`` is the stride from one sequence to the next. ``multiples`` are
-those of `Window`, one for each of the `count` mutations. The last line is of Toom-Cook kernels.
+where it holds the rows of one chunk only. ``x_entries`` lists the place of each row in a table, if ``x_listed`` is 1,
+and begins with a 0 otherwise. ``*_sequence`` is the stride from one sequence to the next. ``multiples`` are those of
+`Window`, one for each of the `count` mutations. The last line is of Toom-Cook kernels.
 """
 POINTERS = frozenset(
     {
-        *("x", "x_unmutated", "taps", "out", "unmutated", "scale", "other", "multiples", "scratch", "lists"),
+        *(
+            "x",
+            "x_entries",
+            "x_unmutated",
+            "taps",
+            "out",
+            "unmutated",
+            "scale",
+            "other",
+            "multiples",
+            "scratch",
+            "lists",
+        ),
         *("evaluation", "interpolation"),
     }
 )
@@ -46,6 +59,8 @@ class WindowKernel:
     """The steps that its epilogue may have."""
     reads_unmutated: ClassVar[bool] = False
     """Whether it reads the unmutated activations of both nodes, whatever its epilogue."""
+    reads_outside: ClassVar[bool] = True
+    """Whether it reads its source's deltas outside the sequence, which must be zero then."""
 
     def __init__(self, tile: RegisterTile, *, c_in: int, c_out: int, **arguments: int) -> None:
         """Take the kernel's own parameters (see `PARAMETERS`), as far as they are the same for every source window."""

@@ -35,8 +35,9 @@ from attribution_bench_plugins.fastism.ops.base import (
 )
 from attribution_bench_plugins.fastism.ops.channels_last import ChannelsLastConvolution
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
+from attribution_bench_plugins.fastism.values.matrix_product import matrix_product
 from attribution_bench_plugins.fastism.values.window import Window, strided
-from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed, regrid
+from attribution_bench_plugins.fastism.values.windowed import LookedUp, MutatedInput, Windowed, regrid
 
 
 class LinearConvolution(Operation):
@@ -105,8 +106,8 @@ class LinearConvolution(Operation):
         rows = operand.shape[:3]
         natural = filter_.output_window(operand.window)
         if isinstance(operand, MutatedInput) and filter_.groups == 1 and filter_.dilation == 1:
-            out = self._look_up(operand).view(*rows, natural.width, filter_.c_out)
-            return self.give(block, natural, delta=out)
+            name, length = self.node.name, self.layout.length
+            return LookedUp(block.unmutated, name, length, natural, self._pairs(), operand.pairs())
         algorithm = self.algorithm(operand.window.width, window.width)
         if isinstance(algorithm, CompiledAlgorithm):
             name, length = self.node.name, self.layout.length
@@ -114,7 +115,7 @@ class LinearConvolution(Operation):
         assert isinstance(algorithm, TensorAlgorithm)
         x = operand.delta()
         if filter_.kernel == filter_.upsampling == filter_.groups == 1:
-            return self.give(block, natural, delta=x @ filter_.matrix[0], is_masked=filter_.offset == 0)
+            return self.give(block, natural, delta=matrix_product(x, filter_.matrix[0]), is_masked=filter_.offset == 0)
         if window.step != natural.step:
             # Each mutation's own ranges, or the one range that a narrow field reads of all of them, whichever is less.
             read, cost = self._read_by(window, operand), algorithm.cost
@@ -137,12 +138,13 @@ class LinearConvolution(Operation):
         is_input = source.width == 1 and self.operands[0].node.op == "input"
         return is_input and self.filter.groups == self.filter.dilation == 1
 
-    def _look_up(self, mutation: MutatedInput) -> Tensor:
-        """Return the deltas of mutations, from a table of the differences of two columns of taps."""
+    def _pairs(self) -> Tensor:
+        """Return the deltas (pairs, K, C_out) of each reference and alternative: differences of two columns of taps."""
         if self._pair_table is None:
             letters = F.pad(self.filter.matrix[0], (0, 0, 0, 1))  # The unknown letter is all zero.
-            self._pair_table = (letters[None] - letters[:, None]).flatten(0, 1)
-        return self._pair_table.index_select(0, mutation.pairs())
+            table = (letters[None] - letters[:, None]).flatten(0, 1)
+            self._pair_table = table.view(len(table), self.filter.kernel, self.filter.c_out)
+        return self._pair_table
 
 
 class ChannelMap(Operation):

@@ -1,7 +1,7 @@
 """Dense layers of channels and of flattened positions, and Einstein sums that are dense layers or groups of them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +25,7 @@ from attribution_bench_plugins.fastism.ops.base import (
     sole_reached,
 )
 from attribution_bench_plugins.fastism.ops.convolution import ChannelMap, LinearConvolution
+from attribution_bench_plugins.fastism.values.matrix_product import matrix_product
 from attribution_bench_plugins.fastism.values.window import Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
 
@@ -70,32 +71,32 @@ class FlattenedDense(MergingOperation):
         for part in parts:
             by_width[part.window.width].append((part, total))
             total += part.shape[1]
-        like, outputs = parts[0].delta(), self.layout.channels
-        out = like.new_empty((sequences, total, alternatives, 1, outputs))
+        out = parts[0].delta().new_empty((sequences, total, alternatives, 1, self.layout.channels))
         for members in by_width.values():
             # Mutations are ordered by the starts of their windows: those with the same start share one product.
             starts = np.concatenate([part.window.starts(part.shape[1]) for part, _ in members])
             numbers = np.concatenate([first + np.arange(part.shape[1]) for part, first in members])
             order = np.argsort(starts, kind="stable")
             x = torch.cat([part.delta() for part, _ in members], 1).transpose(0, 1)
-            x = x.index_select(0, torch.as_tensor(order, device=like.device))
-            y = x.new_empty((*x.shape[:3], 1, outputs))
-            self._multiply(x, starts[order], y)
-            out.transpose(0, 1)[torch.as_tensor(numbers[order], device=like.device)] = y
+            x = x.index_select(0, torch.as_tensor(order, device=out.device))
+            into = torch.as_tensor(numbers[order], device=out.device)
+            for same, product in self._products(x, starts[order]):
+                out.transpose(0, 1)[into[same]] = product
         return self.give(block, Window(0, 0, 1), delta=out, is_masked=True)
 
-    def _multiply(self, x: Tensor, starts: NDArray[np.int64], into: Tensor) -> None:
-        """Write products of x (mutations, n, alternatives, width, C) with the rows from each of `starts`, ascending."""
+    def _products(self, x: Tensor, starts: NDArray[np.int64]) -> Iterator[tuple[slice, Tensor]]:
+        """Yield products of x (mutations, n, alternatives, width, C) with the rows from each of `starts`, ascending.
+
+        Each is (of some mutations, n, alternatives, 1, C_out), of the mutations in the slice before it.
+        """
         channels, width = self.source.channels, x.shape[3]
         found, firsts = np.unique(starts, return_index=True)
         for start, first, last in zip(found.tolist(), firsts, [*firsts[1:], len(starts)], strict=True):
-            low, high = max(0, start), min(self.source.length, start + width)
-            if low >= high:
-                into[first:last] = 0
-                continue
-            rows = x[first:last, :, :, low - start : high - start].reshape(-1, (high - low) * channels)
-            product = into[first:last].view(-1, into.shape[4])
-            torch.mm(rows, self.rows[low * channels : high * channels], out=product)
+            low, stop = max(0, start), min(self.source.length, start + width)
+            high = max(low, stop)
+            rows = x[first:last, :, :, low - start : high - start].flatten(3)
+            product = matrix_product(rows, self.rows[low * channels : high * channels])
+            yield slice(first, last), product.unsqueeze(3)
 
 
 def dense(node: Node, operands: Sequence[Operand]) -> Operation:

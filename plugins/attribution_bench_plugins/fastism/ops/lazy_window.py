@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.kernels.epilogue import NO_EPILOGUE, Epilogue, EpilogueStep
-from attribution_bench_plugins.fastism.kernels.program import KernelCall, KernelObserver, run_calls
+from attribution_bench_plugins.fastism.kernels.program import KernelCall, KernelObserver, TableRows, run_calls
 from attribution_bench_plugins.fastism.kernels.window_kernel import WindowKernel
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
-from attribution_bench_plugins.fastism.values.windowed import Unmutated, Windowed
+from attribution_bench_plugins.fastism.values.windowed import LookedUp, Unmutated, Windowed
 
 
 class Program:
@@ -147,7 +147,8 @@ class LazyWindow(Windowed):
             return
         kernel, epilogue, x, other = self._kernel, self._epilogue, self._x, self._other
         reads_unmutated = epilogue.reads_unmutated or kernel.reads_unmutated
-        read = _operand(x)
+        looks_up = isinstance(x, LookedUp) and not x.is_written and not kernel.reads_outside
+        read = TableRows(x.table, x.entries) if isinstance(x, LookedUp) and looks_up else _operand(x)
         self._call = KernelCall(
             kernel,
             read,

@@ -106,6 +106,10 @@ class Windowed:
     def materialize(self) -> None:
         """Compute the delta or the value, where neither is computed yet."""
 
+    def settle(self) -> None:
+        """Let the block end that this belongs to: what its kernels were to compute is computed."""
+        self.materialize()
+
     def delta(self) -> Tensor:
         """Return the delta, zero outside the sequence; not to be overwritten."""
         self.materialize()
@@ -236,8 +240,8 @@ class MutatedInput(Windowed):
         return MutatedInput(self.unmutated, self.source, self.length, window, ref, alt, self.letters)
 
     def pairs(self) -> Tensor:
-        """Return the index of each (reference, alternative) pair of letters among all (letters + 1) ** 2, flat."""
-        return (self.ref[:, :, None] * (self.letters + 1) + self.alt).reshape(-1)
+        """Return the index of each (reference, alternative) pair of letters among all (letters + 1) ** 2."""
+        return self.ref[:, :, None] * (self.letters + 1) + self.alt
 
     def materialize(self) -> None:
         """Compute the delta: the difference of two one-hot columns."""
@@ -245,6 +249,41 @@ class MutatedInput(Windowed):
             like = self._unmutated_view()
             code = torch.eye(self.letters + 1, self.letters, dtype=like.dtype, device=like.device)
             self._delta = (code[self.alt] - code[self.ref][:, :, None])[:, :, :, None]
+
+
+class LookedUp(Windowed):
+    """Deltas that are entries of a table (entries, width, channels): what a mutation of a single letter changes.
+
+    They are written once something reads them that does not look them up itself.
+    """
+
+    def __init__(
+        self, unmutated: Unmutated, source: str, length: int, window: Window, table: Tensor, entries: Tensor
+    ) -> None:
+        """Take the entries' indices (n, positions, alternatives)."""
+        super().__init__(unmutated, source, length, window)
+        self.table, self.entries = table, entries.contiguous()
+        self.shape = torch.Size((*entries.shape, *table.shape[1:]))
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the delta or the value is a tensor by now."""
+        return self._delta is not None or self._value is not None
+
+    def of(self, members: Members, times: int = 1) -> Windowed:
+        """Return some mutations of the block; see `Windowed.of`."""
+        if self.is_written:
+            return super().of(members, times)
+        window, entries = self.window.of(members, times), self.entries[:, members]
+        return LookedUp(self.unmutated, self.source, self.length, window, self.table, entries)
+
+    def settle(self) -> None:
+        """Do nothing: no kernel computes it."""
+
+    def materialize(self) -> None:
+        """Write the entries."""
+        if not self.is_written:
+            self._delta = self.table.index_select(0, self.entries.flatten()).view(self.shape)
 
 
 def mask_outside(tensor: Tensor, window: Window, length: int, fill: float = 0) -> None:
