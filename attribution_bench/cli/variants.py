@@ -93,6 +93,13 @@ def variants(
         int | None,
         DISTANCES.option("Letters about the variant where gains and losses are looked for", metavar="LETTERS"),
     ] = None,
+    masked: Annotated[
+        bool,
+        typer.Option(
+            "--masked",
+            help="Of splicing in genes, 0 for a gain at the nearest boundary of an exon, and for a loss elsewhere.",
+        ),
+    ] = False,
     fold: Annotated[
         list[str] | None,
         typer.Option(
@@ -214,7 +221,9 @@ def variants(
     sources = [model_source(name) for name in (model, *(fold or ()))]
     if effects is None and distance is not None and sources[0].takes("distance"):
         sources, distance = [source.with_option("distance", distance) for source in sources], None
-    chosen = _effects(effects or EffectsName.numbers, target, profile, counts, classes, distance)
+    if effects is None and masked and sources[0].takes("masked"):
+        sources, masked = [source.with_option("masked", 1) for source in sources], False
+    chosen = _effects(effects or EffectsName.numbers, target, profile, counts, classes, distance, masked=masked)
     if effects is None:
         chosen = _default_effects(sources[0], chosen, (target, profile, counts, classes, distance))
     arguments: dict[str, Any] = {
@@ -325,6 +334,8 @@ def _effects(
     counts: str | None,
     classes: list[str] | None,
     distance: int | None,
+    *,
+    masked: bool,
 ) -> "Effects":
     """Return the effects that the options choose; raises InvalidInputError where options are of other effects."""
     from attribution_bench.variants import ProfileEffects, ScalarEffects, SplicingEffects
@@ -332,7 +343,7 @@ def _effects(
     belongs: dict[EffectsName, dict[str, Any]] = {
         EffectsName.numbers: {"--target": target},
         EffectsName.profile: {"--profile": profile, "--counts": counts},
-        EffectsName.splicing: {"--classes": classes, "--distance": distance},
+        EffectsName.splicing: {"--classes": classes, "--distance": distance, "--masked": masked or None},
     }
     for other, given in belongs.items():
         for option, value in given.items():
@@ -348,7 +359,7 @@ def _effects(
         if not name or not equals or not index.isdecimal():
             raise InvalidInputError(f"--classes takes names with indices, such as acceptor=1,donor=2, not {text!r}")
         indices[name] = int(index)
-    return SplicingEffects(indices, distance=distance)
+    return SplicingEffects(indices, distance=distance, masked=masked)
 
 
 def _default_effects(source: "ModelSource", numbers: "Effects", given: tuple[Any, ...]) -> "Effects":

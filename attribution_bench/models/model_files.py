@@ -14,7 +14,7 @@ from typing import Any, Final
 from attribution_bench.errors import MissingDependencyError, ModelError, install_command
 from attribution_bench.models.keras_start import import_keras, import_keras_2
 from attribution_bench.models.untrusted.keras_files import CheckedModel, read_archive, read_single
-from attribution_bench.models.untrusted.refused import Refused
+from attribution_bench.models.untrusted.refused import Damaged, Refused
 
 FILE_BYTES: Final = 1 << 34
 """Bytes that a model file may take."""
@@ -57,12 +57,12 @@ def read_keras(path: Path, layers: Layers = no_layers) -> Any:
         keras = import_keras()
     except ImportError as error:
         raise MissingDependencyError.of("keras", "tensorflow", f"reading {path}") from error
-    with refusals(path, "a Keras model"), opened_file(path) as file:
+    with refusals(path, "a Keras model", "model.save()"), opened_file(path) as file:
         registered = _registered(keras) | layers(keras).keys()
         archive = path.suffix.lower() == ".keras"
         model = read_archive(file, registered) if archive else read_single(file.read(), registered)
     with tempfile.TemporaryDirectory(prefix="attribution-bench-") as folder:
-        with refusals(path, "a Keras model"):
+        with refusals(path, "a Keras model", "model.save()"):
             copy = model.write(Path(folder))
         try:
             return _loaded(keras, copy, model, layers)
@@ -150,7 +150,7 @@ def read_exported(path: Path) -> Any:
     from attribution_bench.models.exported import ExportedModel, refuse_large_tensors
     from attribution_bench.models.untrusted.exported_archive import checked_archive
 
-    with refusals(path, "a torch.export file"):
+    with refusals(path, "a torch.export file", "torch.export.save()"):
         with opened_file(path) as file:
             copy = checked_archive(file)
         with _collected_errors(logging.getLogger("torch.export")) as logged:
@@ -194,10 +194,15 @@ def _collected_errors(logger: logging.Logger) -> Iterator[list[BaseException]]:
 
 
 @contextlib.contextmanager
-def refusals(path: Path, kind: str) -> Iterator[None]:
-    """Name the file and its kind in whatever goes wrong with it."""
+def refusals(path: Path, kind: str, written_by: str) -> Iterator[None]:
+    """Name the file and its kind in whatever goes wrong with it, and what writes such files where one is damaged."""
     try:
         yield
+    except Damaged as error:
+        raise ModelError(
+            f"{path} cannot be read as {kind}: {error}; copy or download the file again, or write it anew with "
+            f"{written_by}"
+        ) from error
     except Refused as error:
         raise ModelError(f"{path} cannot be read as {kind}: {error}") from error
     except MemoryError as error:

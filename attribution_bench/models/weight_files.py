@@ -61,12 +61,12 @@ def _load_keras_weights(model: Any, path: Path) -> None:
         raise ModelError(
             f"a Keras model takes weights of a .weights.h5 file, not {path.name}; write one with model.save_weights()"
         )
-    with refusals(path, "weights"), opened_file(path) as file:
+    with refusals(path, "weights", "model.save_weights()"), opened_file(path) as file:
         weights = read_weights_alone(file.read())
     before = model.get_weights()
     with tempfile.TemporaryDirectory(prefix="attribution-bench-") as folder:
         copy = Path(folder) / "model.weights.h5"
-        with refusals(path, "weights"):
+        with refusals(path, "weights", "model.save_weights()"):
             write_weights(weights, copy)
         try:
             with warnings.catch_warnings(action="ignore"):  # what they say of is compared below
@@ -116,14 +116,17 @@ def read_weights(path: Path) -> "dict[str, torch.Tensor]":
 
 def read_saved_tensors(path: Path) -> "dict[str, torch.Tensor]":
     """Return the tensors by name of a file that torch.save wrote, whatever its suffix; raises as `load_weights`."""
+    from attribution_bench.models.untrusted.beginnings import ARCHIVE, LONGEST, other_kind
     from attribution_bench.models.untrusted.refused import Refused
     from attribution_bench.models.untrusted.tensor_pickle import read_tensors
 
-    with refusals(path, "weights"):
+    with refusals(path, "weights", "torch.save(model.state_dict(), FILE)"):
         with opened_file(path) as file:
             content = file.read()
-        if not content.startswith(b"PK"):
-            raise Refused("torch.save wrote it before PyTorch 1.6, or something else did; write it anew by torch.save")
+        if not content.startswith(ARCHIVE):
+            raise other_kind(content[:LONGEST]) or Refused(
+                "torch.save wrote it before PyTorch 1.6, or something else did; write it anew by torch.save"
+            )
         found = read_tensors(content)
         while isinstance(found, dict) and not _is_weights(found):
             inside = next((key for key in INSIDE if isinstance(found.get(key), dict)), None)
@@ -141,11 +144,18 @@ def _read_safetensors(path: Path) -> "dict[str, torch.Tensor]":
         from safetensors.torch import load_file
     except ImportError as error:
         raise MissingDependencyError.of("safetensors", "torch", f"reading {path}") from error
-    with refusals(path, "weights"):
+    from attribution_bench.models.untrusted.beginnings import LONGEST, other_kind
+    from attribution_bench.models.untrusted.refused import Damaged
+
+    with refusals(path, "weights", "safetensors.torch.save_file(model.state_dict(), FILE)"):
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise ModelError(f"{path} cannot be read as weights: {error}") from error
+            with path.open("rb") as file:
+                beginning = file.read(LONGEST)
+            raise other_kind(beginning) or Damaged(
+                f"it is no file of safetensors, cut off, or changed ({error})"
+            ) from error
 
 
 def _is_weights(found: dict[Any, Any]) -> bool:

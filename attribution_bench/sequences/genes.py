@@ -40,6 +40,14 @@ class Gene:
         """Half-open ranges between the exons."""
         return [(before[1], after[0]) for before, after in itertools.pairwise(self.exons)]
 
+    def nearest_exon_boundary(self, position: int) -> int | None:
+        """Return the first or last letter of an exon that is nearest to a position, the left one of two; 0-based.
+
+        None where the table has no exons of the gene.
+        """
+        boundaries = sorted(place for start, end in self.exons for place in (start, end - 1))
+        return min(boundaries, key=lambda place: abs(place - position), default=None)
+
 
 class Genes:
     """Genes of a genome, found by position. ``chr1`` and ``1`` are the same contig.

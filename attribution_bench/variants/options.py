@@ -8,6 +8,7 @@ from attribution_bench.errors import InvalidInputError
 from attribution_bench.models import Target
 from attribution_bench.sequences.genes import Genes
 from attribution_bench.variants.effects import Effects, StrandName
+from attribution_bench.variants.splicing_effects import SplicingEffects
 from attribution_bench.variants.windows import Placing
 
 Strands = Literal["+", "-", "both"]
@@ -57,6 +58,8 @@ class ScoringOptions:
             raise InvalidInputError(f"strand must be one of {', '.join(get_args(Strands))}, not {self.strand!r}")
         if self.genes is not None and self.strand != "+":
             raise InvalidInputError(f"the strand is that of the genes; leave strand={self.strand!r} out, or the genes")
+        if isinstance(self.effects, SplicingEffects) and self.effects.masked and self.genes is None:
+            raise InvalidInputError("masked scores are by the exons of genes, and there are none; give genes")
         if self.effects is not None and self.target is not None:
             raise InvalidInputError("target is that of single numbers; give it, or effects, not both")
         if self.batch_size is not None and self.batch_size < 1:

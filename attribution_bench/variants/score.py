@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -177,7 +177,7 @@ class VariantScorer:
             return alleles
         if genes is None:
             return (_Placed(alleles, self.options.strands),)
-        return tuple(_Placed(alleles.masked(gene.start, gene.end), (gene.strand,), gene) for gene in genes)
+        return tuple(_in_gene(alleles, form.position, gene) for gene in genes)
 
     def _scores(self, waiting: "Sequence[Checked | VariantScore]") -> Iterator[VariantScore]:
         new = [
@@ -248,6 +248,13 @@ class VariantScorer:
         if strand == "-":
             alleles = [allele.reverse_complement for allele in alleles]
         return member.predictor.predict(alleles, keys, extras)
+
+
+def _in_gene(alleles: Alleles, position: int, gene: Gene) -> _Placed:
+    """Return a variant at a position as it is scored in a gene."""
+    boundary = gene.nearest_exon_boundary(position)
+    within = replace(alleles.masked(gene.start, gene.end), boundary=None if boundary is None else boundary - position)
+    return _Placed(within, (gene.strand,), gene)
 
 
 def _averaged(effects: BoundEffects, on_strands: Sequence[Arrays], strands: Sequence[StrandName]) -> Values:

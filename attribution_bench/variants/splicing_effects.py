@@ -41,6 +41,11 @@ class SplicingEffects:
     axis
         Axis of positions within one sequence's output; the other one is that of classes. By default by the model's
         layout: the first in ``NLA``, the last in ``NAL``.
+    masked
+        Set to 0 a gain at the boundary of an exon, where a splice site is known, and a loss anywhere else, as
+        SpliceAI's ``-M 1`` does: the boundary is the first or last letter of an exon of the gene that is nearest to the
+        variant.
+        Needs genes.
 
     Raises
     ------
@@ -52,6 +57,7 @@ class SplicingEffects:
     output: str | None = None
     distance: int | None = None
     axis: int | None = None
+    masked: bool = False
 
     def __post_init__(self) -> None:
         if not self.classes:
@@ -70,7 +76,7 @@ class SplicingEffects:
         for name, index in self.classes.items():
             if not 0 <= index < count:
                 raise TargetError(f"class {name!r} is {index}, but output {spec.name!r} has {count}, counted from 0")
-        bound = BoundSplicingEffects(positions, dict(self.classes), self.distance)
+        bound = BoundSplicingEffects(positions, dict(self.classes), self.distance, self.masked)
         check_unique(bound.columns)
         return bound
 
@@ -82,6 +88,7 @@ class BoundSplicingEffects:
     axis: PositionAxis
     classes: Mapping[str, int]
     distance: int | None
+    masked: bool
 
     @property
     def target(self) -> Target:
@@ -91,12 +98,16 @@ class BoundSplicingEffects:
     @property
     def columns(self) -> tuple[Column, ...]:
         """The numbers of each variant."""
+        masked = {
+            "gain": ", 0 at the nearest boundary of an exon",
+            "loss": ", 0 but at the nearest boundary of an exon",
+        }
         return tuple(
             column
             for name in self.classes
             for change in ("gain", "loss")
             for column in (
-                Column(f"{column_name(name)}_{change}", f"Largest {change} of {name}"),
+                Column(f"{column_name(name)}_{change}", f"Largest {change} of {name}{masked[change] * self.masked}"),
                 Column(f"{column_name(name)}_{change}_offset", "Where it is, from the variant's position", "Integer"),
             )
         )
@@ -138,9 +149,11 @@ class BoundSplicingEffects:
             return np.full(len(self.columns), np.nan)
         numbers = []
         for values in change[:, seen]:
-            for signed in (values, -values):
+            for signed, is_gain in ((values, True), (-values, False)):
                 place = int(signed.argmax())
-                numbers += [signed[place], offsets[seen][place]]
+                offset = offsets[seen][place]
+                is_known = offset == allele.boundary
+                numbers += [0.0 if self.masked and is_known == is_gain else signed[place], offset]
         return np.array(numbers, np.float64)
 
 

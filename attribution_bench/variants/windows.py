@@ -64,6 +64,9 @@ class Alleles:
     alternative: str
     """(length) letters with the alternative allele. The window starts at the same position; after the allele come as
     many letters of the genome as there is room for."""
+    boundary: int | None = None
+    """Where the nearest first or last letter of an exon of the gene is, from the reference allele's first letter on the
+    strand ``+``; None in no gene."""
 
     @property
     def is_substitution(self) -> bool:

@@ -103,6 +103,8 @@ def test_numbers_and_standard_input(genome: Path, tmp_path: Path) -> None:
         (["--chromosome", "lambda"], "contig 'lambda' is not in genome.fa, which has NC_001416.1"),
         (["--effects", "profile", "--target", "count"], "--target goes with --effects numbers"),
         (["--distance", "5"], "--distance goes with --effects splicing"),
+        (["--masked"], "--masked goes with --effects splicing"),
+        (["--effects", "splicing", "--classes", "donor=1", "--masked"], "masked scores are by the exons of genes"),
         (["--effects", "splicing"], "there are no classes"),
         (["--effects", "splicing", "--classes", "donor"], "--classes takes names with indices"),
         (["--effects", "splicing", "--classes", "donor=1"], "needs (positions, classes)"),

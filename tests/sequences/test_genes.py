@@ -35,6 +35,17 @@ def test_genes_are_found_by_position_whatever_the_prefix(tmp_path: Path) -> None
     assert repr(genes).endswith("genes.txt': 3 genes)")
 
 
+def test_the_nearest_boundary_of_an_exon_is_worked_by_hand(tmp_path: Path) -> None:
+    genes = Genes(table(tmp_path / "genes.txt", (*LINES, "NONE\t8\t+\t0\t9\t\t")))
+    (plus,) = genes.at("7", 10)  # of exons 10 to 19 and 40 to 59
+    found = {place: plus.nearest_exon_boundary(place) for place in (0, 10, 14, 15, 29, 30, 39, 40, 49, 50, 90)}
+    assert found == {0: 10, 10: 10, 14: 10, 15: 19, 29: 19, 30: 40, 39: 40, 40: 40, 49: 40, 50: 59, 90: 59}
+    (between,) = (gene for gene in genes.at("7", 50) if gene.name == "MINUS")  # 50 to 64 and 80 to 89
+    assert between.nearest_exon_boundary(57) == 50  # as far from 64
+    (none,) = genes.at("8", 4)
+    assert none.nearest_exon_boundary(4) is None
+
+
 def test_splice_sites_tell_whether_genes_are_those_of_a_genome(tmp_path: Path) -> None:
     letters = np.random.default_rng(0).choice(list("ACGT"), 100)
     letters[20:22], letters[38:40] = list("GT"), list("AG")

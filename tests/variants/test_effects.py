@@ -1,5 +1,6 @@
 """Effects worked by hand, and held against SciPy."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -224,6 +225,23 @@ def gains(before: list[float], after: list[float], variant: Alleles, distance: i
     values = [{"classes": np.array(numbers)[None, :, None]} for numbers in (before, after)]
     quantities = [effects.quantities(value, "+") for value in values]
     return list(effects.numbers(*quantities, [variant])[0])
+
+
+@pytest.mark.parametrize(
+    ("boundary", "gain", "loss"),
+    [(None, 0.6, 0), (0, 0.6, 0.8), (2, 0, 0), (-3, 0.6, 0), (1, 0.6, 0)],
+    ids=["none", "at the loss", "at the gain", "at neither", "near both"],
+)
+def test_masked_scores_worked_by_hand(boundary: int | None, gain: float, loss: float) -> None:
+    before, after = np.array([0.0, 0.5, 0, 0, 0.9, 0, 0.1, 0]), np.array([0, 0.2, 0, 0, 0.1, 0, 0.7, 0])
+    effects = SplicingEffects({"donor": 0}, masked=True).bind(outputs("NLA", classes=(8, 1)))
+    values = [effects.quantities({"classes": numbers[None, :, None]}, "+") for numbers in (before, after)]
+    (row,) = effects.numbers(*values, [replace(allele(), boundary=boundary)])
+    assert list(row) == pytest.approx([gain, 2, loss, 0])  # offsets stay
+    assert [column.description for column in effects.columns[::2]] == [
+        "Largest gain of donor, 0 at the nearest boundary of an exon",
+        "Largest loss of donor, 0 but at the nearest boundary of an exon",
+    ]
 
 
 def test_gains_and_losses_worked_by_hand() -> None:

@@ -252,6 +252,37 @@ def test_tables_and_annotated_files_name_the_gene(
         score_vcf(other, vcf, tmp_path / "few.tsv")
 
 
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize("kind", ["gain", "loss"])
+def test_masked_scores_leave_gains_elsewhere_and_losses_at_the_nearest_boundary(
+    kind: str, strand: str, profiles: torch.nn.Module, genome: Genome, tmp_path: Path
+) -> None:
+    """An exon ends where the unmasked score is; or it ends a letter further on."""
+    letters, at, path = genome.fetch("chr1", 0, 400), 200, tmp_path / "genes.txt"
+    variant = Variant("chr1", at, letters[at], "ACGT"[("ACGT".index(letters[at]) + 1) % 4])
+
+    def scores(last: int, *, masked: bool) -> dict[str, float]:
+        exons = f"chr1\t{strand}\t20\t380\t20,\t{last + 1},"
+        path.write_text(f"#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\nG\t{exons}\n")
+        effects = SplicingEffects({"donor": 2}, "classes", DISTANCE, masked=masked)
+        (score,) = score_variants(profiles, [variant], genome, length=LENGTH, effects=effects, genes=Genes(path))
+        return dict(score.effects)
+
+    plain = scores(at, masked=False)
+    assert min(plain["donor_gain"], plain["donor_loss"]) > 0
+    assert plain["donor_gain_offset"] != plain["donor_loss_offset"]
+    place = at + int(plain[f"donor_{kind}_offset"])
+    of_gain = {**plain, "donor_gain": 0.0, "donor_loss": 0.0}
+    assert scores(place, masked=True) == (of_gain if kind == "gain" else plain)
+    further = next(p for p in (place + 1, place - 1) if p - at != plain["donor_loss_offset"])
+    expected = {**plain, "donor_loss": 0.0}
+    if further - at == plain["donor_gain_offset"]:
+        expected["donor_gain"] = 0.0
+    assert scores(further, masked=True) == expected
+    with pytest.raises(InvalidInputError, match="masked scores are by the exons of genes"):
+        ScoringOptions(LENGTH, SplicingEffects({"donor": 2}, masked=True))
+
+
 def test_genes_and_a_strand_are_refused(genes: Genes) -> None:
     with pytest.raises(InvalidInputError, match="the strand is that of the genes; leave strand='-' out"):
         ScoringOptions(LENGTH, EFFECTS, genes=genes, strand="-")

@@ -14,11 +14,13 @@ import torch
 
 from attribution_bench.models.untrusted.exported_program import DEVICE, DTYPE, checked_program, path
 from attribution_bench.models.untrusted.grammar import boolean, listed, mapped, matching, parsed, record, union, whole
-from attribution_bench.models.untrusted.refused import Refused, shown
+from attribution_bench.models.untrusted.refused import Damaged, Refused, part, shown
 from attribution_bench.models.untrusted.tensor_pickle import check_extent, read_tensors
 from attribution_bench.models.untrusted.zip_archive import folder_of, read_members, write_members
 
 FOLDER = "model/"
+PICKLE = "data.pkl"
+"""Member of every file of torch.save."""
 PROGRAM, INPUTS = "models/model.json", "data/sample_inputs/model.pt"
 KINDS = {"weights": "weight", "constants": "tensor"}
 """Folders of tensors, each with what the names of its members begin with."""
@@ -73,6 +75,11 @@ def checked_archive(file: BinaryIO) -> bytes:
 
 def _new(members: dict[str, bytes]) -> dict[str, bytes]:
     """Return the members of an archive with folders, of PyTorch 2.8 or later."""
+    if PICKLE in members:
+        raise Refused(
+            "torch.save wrote it, and not torch.export.save; if it holds weights alone (a state_dict), call it .pt and "
+            "name what builds the model, my_models:build?weights=FILE"
+        )
     for name in members:
         if not _is_known(name):
             raise Refused(
@@ -87,7 +94,7 @@ def _new(members: dict[str, bytes]) -> dict[str, bytes]:
         "archive_version": b"0",
         "byteorder": b"little",
         ".data/version": b"6\n",
-        PROGRAM: checked_program(_member(members, PROGRAM)),
+        PROGRAM: _program(members, PROGRAM),
         INPUTS: _inputs(_member(members, INPUTS)),
     }
     for folder in KINDS:
@@ -112,7 +119,9 @@ def _is_known(name: str) -> bool:
 def _tensors(members: dict[str, bytes], folder: str) -> dict[str, bytes]:
     """Return the tensors of one folder with their descriptions, each of which has been compared with its bytes."""
     name = f"data/{folder}/model_{folder}_config.json"
-    config = TENSORS(parsed(_member(members, name)))
+    description = _member(members, name)
+    with part(name):
+        config = TENSORS(parsed(description))
     checked = {name: json.dumps(config).encode()}
     types: dict[str, int] = {}
     for described in config["config"].values():
@@ -122,13 +131,14 @@ def _tensors(members: dict[str, bytes], folder: str) -> dict[str, bytes]:
         if dtype not in BYTES or types.setdefault(member, dtype) != dtype:
             raise Refused(f"it states a type for {shown(member)} that this reader does not know, or two types")
         if len(content) % BYTES[dtype]:
-            raise Refused(f"{shown(member)} has {len(content)} bytes, which is no whole number of values")
-        check_extent(
-            [size["as_int"] for size in about["sizes"]],
-            [stride["as_int"] for stride in about["strides"]],
-            about["storage_offset"]["as_int"],
-            len(content) // BYTES[dtype],
-        )
+            raise Damaged(f"{shown(member)} has {len(content)} bytes, which is no whole number of values")
+        with part(member):
+            check_extent(
+                [size["as_int"] for size in about["sizes"]],
+                [stride["as_int"] for stride in about["strides"]],
+                about["storage_offset"]["as_int"],
+                len(content) // BYTES[dtype],
+            )
         checked[member] = content
     return checked
 
@@ -145,10 +155,17 @@ def _old(members: dict[str, bytes]) -> dict[str, bytes]:
         raise Refused(f"it states the version {shown(version)}")
     return {
         OLD_VERSION: version,
-        OLD_PROGRAM: checked_program(_member(members, OLD_PROGRAM)),
+        OLD_PROGRAM: _program(members, OLD_PROGRAM),
         **{name: _state(_member(members, name)) for name in OLD_STATES},
         OLD_INPUTS: _inputs(_member(members, OLD_INPUTS)),
     }
+
+
+def _program(members: dict[str, bytes], name: str) -> bytes:
+    """Return the program in a member."""
+    content = _member(members, name)
+    with part(name):
+        return checked_program(content)
 
 
 def _state(content: bytes) -> bytes:
@@ -180,4 +197,4 @@ def _member(members: dict[str, bytes], name: str) -> bytes:
     try:
         return members[name]
     except KeyError:
-        raise Refused(f"it does not hold {name}") from None
+        raise Damaged(f"it lacks {name}") from None

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from attribution_bench.models.untrusted.refused import Refused, shown
+from attribution_bench.models.untrusted.refused import Damaged, Refused, shown
 
 Check = Callable[[Any], Any]
 JSON_BYTES: Final = 1 << 26
@@ -23,7 +23,10 @@ def parsed(content: bytes) -> Any:
     try:
         return json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, or nested too deeply
-        raise Refused(f"it holds a JSON document that cannot be read: {type(error).__name__}") from error
+        if not content.strip():
+            raise Damaged("nothing stands where JSON should") from error
+        where = f"{error.msg}, line {error.lineno}" if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise Damaged(f"no JSON can be read in it ({where})") from error
 
 
 def record(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:

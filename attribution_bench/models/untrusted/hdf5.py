@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.models.untrusted.refused import Refused, shown
+from attribution_bench.models.untrusted.beginnings import HDF5, LONGEST, other_kind
+from attribution_bench.models.untrusted.refused import Damaged, Refused, shown
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = (1 << 64) - 1
 DEEPEST = 40
 """Groups within groups that are followed."""
@@ -82,7 +82,7 @@ def read_hdf5(content: bytes) -> Group:
     try:
         return _File(memoryview(content)).root()
     except (struct.error, IndexError, OverflowError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(f"it is a damaged HDF5 file: {type(error).__name__}") from error
+        raise Damaged(f"it is a damaged HDF5 file: {type(error).__name__}") from error
 
 
 class _File:
@@ -96,15 +96,18 @@ class _File:
 
     def root(self) -> Group:
         """Return the group that holds all others."""
-        if bytes(self.take(0, 8)) != SIGNATURE:
-            raise Refused("it is no HDF5 file")
+        beginning = bytes(self.content[:LONGEST])
+        if not beginning.startswith(HDF5):
+            raise other_kind(beginning) or Damaged("it is no HDF5 file, which it has to be")
         version, sizes = self.take(8, 1)[0], bytes(self.take(13, 2))
         if version > 1 or sizes != b"\x08\x08":
             raise Refused(OTHER_LAYOUT)
         start = 24 + 4 * version
         (base, _, end, _, _, header) = struct.unpack("<6Q", self.take(start, 48))
-        if base or end > len(self.content):
-            raise Refused("it is an HDF5 file that is cut off, or lies within another")
+        if base:
+            raise Refused("it is an HDF5 file that lies within another")
+        if end > len(self.content):
+            raise Damaged(f"it is an HDF5 file that is cut off: {len(self.content):,} of {end:,} bytes are there")
         found = self.object(header, DEEPEST)
         if not isinstance(found, Group):
             raise Refused("it is an HDF5 file without groups")
@@ -113,10 +116,10 @@ class _File:
     def take(self, address: int, count: int) -> memoryview:
         """Return bytes of the file."""
         if not 0 <= address <= len(self.content) - count or count < 0:
-            raise Refused("it is a damaged HDF5 file: it refers to bytes beyond its end")
+            raise Damaged("it is a damaged HDF5 file: it refers to bytes beyond its end")
         self.left -= count
         if self.left < 0:
-            raise Refused("it is a damaged HDF5 file: its parts refer to the same bytes many times")
+            raise Damaged("it is a damaged HDF5 file: its parts refer to the same bytes many times")
         return self.content[address : address + count]
 
     def object(self, address: int, depth: int) -> "Group | Array":
@@ -157,7 +160,7 @@ class _File:
                 kind, length, flags = struct.unpack("<HHB", block[place : place + 5])
                 content = block[place + 8 : place + 8 + length]
                 if len(content) != length:
-                    raise Refused("it is a damaged HDF5 file: a header is cut off")
+                    raise Damaged("it is a damaged HDF5 file: a header is cut off")
                 place, count = place + 8 + length, count - 1
                 if kind == CONTINUATION:
                     blocks.append(struct.unpack("<2Q", content[:16]))
@@ -172,7 +175,7 @@ class _File:
         """Return a group by the addresses of its names."""
         signature, _, size, _, start = struct.unpack("<4s4sQQQ", self.take(heap, 32))
         if signature != b"HEAP":
-            raise Refused("it is a damaged HDF5 file: a group has no names")
+            raise Damaged("it is a damaged HDF5 file: a group has no names")
         names = bytes(self.take(start, size))
         group = Group(attributes)
         for entry in self.entries(tree, DEEPEST):
@@ -193,7 +196,7 @@ class _File:
         """Yield the entries of a group, 40 bytes each."""
         signature, kind, level, count = struct.unpack("<4sBBH", self.take(tree, 8))
         if signature != b"TREE" or kind != 0 or depth == 0:
-            raise Refused("it is a damaged HDF5 file: the entries of a group are no tree")
+            raise Damaged("it is a damaged HDF5 file: the entries of a group are no tree")
         children = struct.unpack(f"<{2 * count}Q", self.take(tree + 32, 16 * count))[::2]
         for child in children:
             if level:
@@ -201,7 +204,7 @@ class _File:
                 continue
             signature, _, count = struct.unpack("<4sHH", self.take(child, 8))
             if signature != b"SNOD":
-                raise Refused("it is a damaged HDF5 file: the entries of a group are missing")
+                raise Damaged("it is a damaged HDF5 file: the entries of a group are missing")
             block = self.take(child + 8, 40 * count)
             yield from (block[40 * i : 40 * i + 40] for i in range(count))
 
@@ -253,7 +256,7 @@ class _File:
             self.texts[address] = dict(self.collection(address))
         stored = self.texts[address].get(index)
         if stored is None or len(stored) < length:
-            raise Refused("it is a damaged HDF5 file: a text is missing")
+            raise Damaged("it is a damaged HDF5 file: a text is missing")
         text = bytes(stored[:length])
         if b"\0" in text:
             raise Refused("it holds a text with a NUL")
@@ -263,7 +266,7 @@ class _File:
         """Yield the texts that lie together, by their numbers."""
         signature, _, size = struct.unpack("<4s4sQ", self.take(address, 16))
         if signature != b"GCOL":
-            raise Refused("it is a damaged HDF5 file: a text is missing")
+            raise Damaged("it is a damaged HDF5 file: a text is missing")
         block = self.take(address, size)
         at = 16
         while at + 16 <= size:
@@ -334,6 +337,6 @@ def _is_standard(content: memoryview, size: int) -> bool:
 def _array(content: memoryview, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> NDArray[Any]:
     """Return values in the byte order of the processor."""
     if len(content) != _count(shape) * dtype.itemsize:
-        raise Refused("it is a damaged HDF5 file: values are missing")
+        raise Damaged("it is a damaged HDF5 file: values are missing")
     values = np.frombuffer(bytes(content), dtype=np.uint8 if dtype.kind == "b" else dtype)
     return values.reshape(shape).astype(dtype.newbyteorder("="))

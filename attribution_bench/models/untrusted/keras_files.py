@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from attribution_bench.models.untrusted.grammar import always, matching, parsed, record
 from attribution_bench.models.untrusted.hdf5 import Group, read_hdf5
 from attribution_bench.models.untrusted.keras_config import checked_config
-from attribution_bench.models.untrusted.refused import Refused, shown
+from attribution_bench.models.untrusted.refused import Damaged, Refused, part, shown
 from attribution_bench.models.untrusted.zip_archive import read_members, write_members
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -63,13 +63,32 @@ def read_archive(file: BinaryIO, registered: Container[str]) -> CheckedModel:
         It is damaged, or holds something that is not known to be harmless.
     """
     members = read_members(file)
-    unknown = members.keys() - {CONFIG, METADATA, WEIGHTS}
+    _check_parts(members)
+    with part(METADATA):
+        versions = VERSIONS(parsed(members.get(METADATA, b"{}")))
+    with part(CONFIG):
+        config = checked_config(members[CONFIG], registered)
+    with part(WEIGHTS):
+        return CheckedModel(True, config, versions, read_hdf5(members[WEIGHTS]))
+
+
+def _check_parts(names: Collection[str]) -> None:
+    """Refuse an archive that has other members than those of a model, or not all of them."""
+    if CONFIG not in names and WEIGHTS not in names:
+        folder = next((name.removesuffix(CONFIG) for name in names if name.endswith(f"/{CONFIG}")), None)
+        if folder is not None:
+            raise Refused(f"its {CONFIG} lies in the folder {shown(folder)}; pack what is in that folder with: zip -0")
+        raise Refused(f"it is a zip archive of something else: it has neither {CONFIG} nor {WEIGHTS}")
+    unknown = set(names) - {CONFIG, METADATA, WEIGHTS}
     if unknown:
         raise Refused(f"it holds {shown(min(unknown))}, which this reader does not know")
-    if CONFIG not in members or WEIGHTS not in members:
-        raise Refused(f"it lacks {CONFIG if CONFIG not in members else WEIGHTS}")
-    versions = VERSIONS(parsed(members.get(METADATA, b"{}")))
-    return CheckedModel(True, checked_config(members[CONFIG], registered), versions, read_hdf5(members[WEIGHTS]))
+    if CONFIG not in names:
+        raise Damaged(
+            f"it lacks {CONFIG}, which holds the layers; its {WEIGHTS}, unpacked, goes into a function that builds the "
+            f"model, my_models:build?weights={WEIGHTS}"
+        )
+    if WEIGHTS not in names:
+        raise Damaged(f"it lacks {WEIGHTS}, which holds the weights")
 
 
 def read_single(content: bytes, registered: Container[str]) -> CheckedModel:

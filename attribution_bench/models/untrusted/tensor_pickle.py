@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from attribution_bench.models.untrusted.refused import Refused, shown
+from attribution_bench.models.untrusted.refused import Damaged, Refused, shown
 from attribution_bench.models.untrusted.zip_archive import folder_of, read_members
 
 PICKLE_BYTES = 1 << 26
@@ -204,7 +204,7 @@ def check_extent(sizes: Any, strides: Any, offset: Any, count: int) -> None:
     if 0 in sizes:
         end = offset
     if end > count:
-        raise Refused(f"it states a tensor that ends at value {end} of {count}")
+        raise Damaged(f"it states a tensor that ends at value {end} of {count}")
     # Copies of a tensor that repeats its values take room that the file does not.
     values = math.prod(sizes)
     if values > max(count, REPEATED):

@@ -6,7 +6,8 @@ import zipfile
 import zlib
 from typing import BinaryIO
 
-from attribution_bench.models.untrusted.refused import Refused, shown
+from attribution_bench.models.untrusted.beginnings import ARCHIVE, EMPTY_ARCHIVE, LONGEST, other_kind
+from attribution_bench.models.untrusted.refused import Damaged, Refused, shown
 
 MEMBERS = 200_000
 """Members that an archive may have."""
@@ -30,20 +31,28 @@ def read_members(file: BinaryIO) -> dict[str, bytes]:
         The archive is damaged, or holds something that two readers might read in two ways.
     """
     size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    beginning = file.read(LONGEST)
+    if not beginning.startswith((ARCHIVE, EMPTY_ARCHIVE)):
+        raise other_kind(beginning) or Damaged("it is no zip archive, which it has to be")
     try:
-        file.seek(-END, io.SEEK_END)
+        file.seek(max(0, size - END))
         ends = file.read(len(END_SIGNATURE)) == END_SIGNATURE
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             # zipfile finds an archive within a file as well, such as one that is a member of another.
             if not ends or min((member.header_offset for member in members), default=0):
-                raise Refused("it is an archive with something before or after it")
+                raise Damaged("it is an archive that is cut off, or with something before or after it")
             _check(members, size)
-            return {member.filename: archive.read(member) for member in members}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise Refused(f"it is no archive that can be read: {error}") from error
+            return {member.filename: _content(archive, member) for member in members}
+    except zipfile.BadZipFile as error:
+        raise Damaged(
+            "it is a zip archive that is cut off or damaged: the list of its members, which ends it, cannot be read"
+        ) from error
+    except (zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise Damaged(f"it is no archive that can be read: {error}") from error
     except (LookupError, OverflowError, UnicodeError) as error:  # zipfile on damaged headers
-        raise Refused(f"it is no archive that can be read: {type(error).__name__}") from error
+        raise Damaged(f"it is no archive that can be read: {type(error).__name__}") from error
 
 
 def folder_of(names: dict[str, bytes]) -> str:
@@ -72,6 +81,16 @@ def write_members(members: dict[str, bytes]) -> bytes:
     return file.getvalue()
 
 
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Return what a member holds."""
+    try:
+        return archive.read(member)
+    except zipfile.BadZipFile as error:  # its header or its checksum is another than the archive says
+        raise Damaged(
+            f"its member {shown(member.filename)} is not what was packed: bytes of it have changed"
+        ) from error
+
+
 def _check(members: list[zipfile.ZipInfo], size: int) -> None:
     """Refuse what is compressed, encrypted, named twice, or larger than the archive."""
     if len(members) > MEMBERS:
@@ -88,7 +107,10 @@ def _check(members: list[zipfile.ZipInfo], size: int) -> None:
             )
         seen[name.casefold()] = name
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise Refused(f"its member {shown(name)} is compressed; PyTorch and Keras store members as they are")
+            raise Refused(
+                f"its member {shown(name)} is compressed; PyTorch and Keras store members as they "
+                "are: unpack it, and pack what is in it with: zip -0"
+            )
         if member.flag_bits & ENCRYPTED:
             raise Refused(f"its member {shown(name)} is encrypted")
     total = sum(member.file_size for member in members)

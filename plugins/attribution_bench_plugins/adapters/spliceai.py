@@ -42,6 +42,7 @@ class SpliceAI(Adapter):
                 citation="Jaganathan et al., Cell 176, 535 (2019)",
                 options={
                     "member": "one of the five models instead of their mean: 1 to 5",
+                    "masked": "1 for masked scores: 0 for a gain at the boundary of an exon, and for a loss elsewhere",
                     "distance": "letters about a variant in which gains and losses are looked for; 50 by default",
                     "genes": "grch37 or grch38, whose genes the package has, a file of the same form, or none for the "
                     "strand +; by default those of the package whose splice sites the genome has",
@@ -65,13 +66,15 @@ class SpliceAI(Adapter):
             return self._member(member)
         return averaged([self._member(number) for number in MEMBERS], [("sequence", (None, 4))], name)
 
-    def effects(self, name: str, *, distance: int = DISTANCE, **options: Any) -> "SplicingEffects":
+    def effects(self, name: str, *, distance: int = DISTANCE, masked: int = 0, **options: Any) -> "SplicingEffects":
         """Return SpliceAI's scores: gain and loss of acceptor and donor within a distance."""
         from attribution_bench.variants import SplicingEffects
 
         if not isinstance(distance, int) or distance < 0:
             raise ModelError(f"the distance of {name} must be a whole number of letters, not {distance}")
-        return SplicingEffects({"acceptor": 1, "donor": 2}, distance=distance)
+        if masked not in (0, 1):
+            raise ModelError(f"masked of {name} is 0 or 1, not {masked}")
+        return SplicingEffects({"acceptor": 1, "donor": 2}, distance=distance, masked=masked == 1)
 
     def default_length(self, name: str, *, distance: int = DISTANCE, **options: Any) -> int:
         """Return the letters that the distance needs, with the context."""

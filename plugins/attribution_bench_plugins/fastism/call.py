@@ -17,6 +17,7 @@ from attribution_bench_plugins.fastism.execution.interpreter import Observer
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.planning.segments import read_ranges
 from attribution_bench_plugins.fastism.planning.sizes import Sizer
 from attribution_bench_plugins.fastism.precision import products_in
 from attribution_bench_plugins.fastism.values.window import Positions
@@ -55,10 +56,15 @@ class Call:
         """The plan of the model."""
         return self.sizer.plan
 
-    def unmutated(self, sequences: slice | NDArray[np.int64]) -> UnmutatedActivations:
-        """Run the unmutated pass of some sequences of the request."""
+    def unmutated(self, sequences: slice | NDArray[np.int64], mutated: range | None = None) -> UnmutatedActivations:
+        """Run the unmutated pass of some sequences of the request, for mutations of a range or of any position.
+
+        Where all that is read might not fit the budget, what mutations of the range read is kept alone.
+        """
         start = self.clock()
-        found = UnmutatedActivations(self.plan, self.source.graph_inputs(self.plan.graph, self.request, sequences))
+        inputs = self.source.graph_inputs(self.plan.graph, self.request, sequences)
+        cut = mutated is not None and self.sizer.segment_letters is not None
+        found = UnmutatedActivations(self.plan, inputs, read_ranges(self.plan, mutated) if mutated and cut else {})
         self.tally.groups += 1
         self.tally.seconds += self.clock() - start
         return found

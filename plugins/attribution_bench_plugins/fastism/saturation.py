@@ -13,6 +13,7 @@ from attribution_bench.request import MEMORY_HALVINGS
 from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
+from attribution_bench_plugins.fastism.planning.segments import segments
 from attribution_bench_plugins.fastism.planning.sizes import Sizes
 from attribution_bench_plugins.fastism.self_check import PLACES, Place, SelfCheck, place_among
 from attribution_bench_plugins.fastism.values.window import Positions, Window
@@ -35,6 +36,8 @@ class Saturation:
         count, positions = len(self.request.one_hot), self.request.positions
         self.alternatives = alternatives_of(self.request, self.letters)
         self.unmutated, self.predictions = Predictions(count), Predictions(count, self.letters, len(positions))
+        self.done = 0
+        """Positions of sequences that are done."""
         self.place = np.full(call.plan.length, -1)
         """Position -> its index among those that the request asks for."""
         self.place[positions] = np.arange(len(positions))
@@ -54,6 +57,7 @@ class Saturation:
                     if sizes == Sizes(1, 1):
                         raise
                     sizes, halvings = sizes.halved(), halvings + 1
+                    self.done = first * len(self.request.positions)
                     continue
                 if self_check is not None and first == 0:
                     self._check(self_check)
@@ -64,26 +68,38 @@ class Saturation:
         )
 
     def _run_group(self, rows: slice, sizes: Sizes, workers: Workers) -> None:
-        call, request, positions = self.call, self.request, self.request.positions[self.call.reaches].tolist()
-        unmutated = call.unmutated(rows)
-        values = call.unmutated_predictions(unmutated)
-        self.unmutated.write(rows, values)
-        # The reference letter has the unmutated predictions, as have outputs that no mutation reaches, and mutations
-        # that reach nothing of what is selected.
-        self.predictions.write(rows, {name: part[:, None, None] for name, part in values.items()}, axes=3)
+        call, positions = self.call, self.request.positions[self.call.reaches].tolist()
+        letters = call.sizer.segment_letters
+        parts = [positions] if letters is None else list(segments(positions, letters)) or [positions]
+        for number, part in enumerate(parts):
+            unmutated = call.unmutated(rows, range(part[0], part[-1] + 1) if part else range(1))
+            if number == 0:
+                values = call.unmutated_predictions(unmutated)
+                self.unmutated.write(rows, values)
+                # The reference letter has the unmutated predictions, as have outputs that no mutation reaches, and
+                # mutations that reach nothing of what is selected.
+                self.predictions.write(rows, {name: array[:, None, None] for name, array in values.items()}, axes=3)
+                self.done += unmutated.count * (len(self.request.positions) - len(positions))
+            self._run_segment(rows, part, unmutated, sizes, workers)
+
+    def _run_segment(
+        self, rows: slice, positions: list[int], unmutated: UnmutatedActivations, sizes: Sizes, workers: Workers
+    ) -> None:
+        call, request = self.call, self.request
         ref, alt = _alleles(request.letters[rows], self.letters, self.alternatives)
         device_ref, device_alt = ref.to(call.source.device), alt.to(call.source.device)
-        asked, sequences = len(request.positions), np.arange(rows.start, rows.stop)[:, None, None]
-        total, done = len(request.one_hot) * asked, rows.stop * asked - unmutated.count * len(positions)
+        sequences, total = (
+            np.arange(rows.start, rows.stop)[:, None, None],
+            len(request.one_hot) * len(request.positions),
+        )
 
         def mutated(block: Positions) -> Windowed:
             at = block.index
             return self._mutated(unmutated, block.window(1), device_ref[:, at], device_alt[:, at])
 
         def progress(positions_done: int) -> None:
-            nonlocal done
-            done += positions_done * unmutated.count
-            request.progress(done, total)
+            self.done += positions_done * unmutated.count
+            request.progress(self.done, total)
 
         def write(at: NDArray[np.int64], values: Selected) -> None:
             self.predictions.write((sequences, alt[:, at].numpy(), self.place[at][None, :, None]), values, axes=3)

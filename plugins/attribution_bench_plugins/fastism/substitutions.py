@@ -58,7 +58,9 @@ class Substitutions:
             self.call.request.progress(self.done, len(self.edits))
 
     def _run_group(self, group: Group, workers: Workers) -> None:
-        unmutated = self.call.unmutated(group.sequences)
+        edits = [self.edits[number] for batch in group.batches for number in batch.every.ravel().tolist()]
+        mutated = range(min(edit.position for edit in edits), max(edit.position + edit.width for edit in edits))
+        unmutated = self.call.unmutated(group.sequences, mutated)
         values = self.call.unmutated_predictions(unmutated)
         self.unmutated.write(group.sequences, values)
         self.needs_unmutated_pass[group.sequences] = False

@@ -129,6 +129,11 @@ def test_spliceai_has_a_distance_and_the_genes_of_a_genome(splicing: list[Any], 
     assert source.default_length == 11_001
     assert source.default_effects == SplicingEffects({"acceptor": 1, "donor": 2}, distance=500)
     assert model_source("spliceai").with_option("distance", 500) == source
+    masked = SplicingEffects({"acceptor": 1, "donor": 2}, distance=50, masked=True)
+    assert model_source("spliceai?masked=1").default_effects == masked
+    assert model_source("spliceai").takes("masked")
+    with pytest.raises(ModelError, match="masked of spliceai is 0 or 1, not yes"):
+        _ = model_source("spliceai?masked=yes").default_effects
     with pytest.raises(ModelError, match="must be a whole number of letters, not far"):
         _ = model_source("spliceai?distance=far").default_effects
     other = tmp_path / "other.fa"

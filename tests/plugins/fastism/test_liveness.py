@@ -100,6 +100,16 @@ def test_only_what_outlives_a_schedule_is_left(name: str) -> None:
     assert set(block.run.windowed) <= planned.live_out
 
 
+@pytest.mark.parametrize("name", ["attention tail", "instance norm", "recurrent tail"])
+def test_values_at_every_position_are_dropped_as_those_of_windows_are(name: str) -> None:
+    block = Block(name)
+    plan, planned = block.plan, block.plan.stages(block.plan.stride)[-1].schedule
+    assert any(step.mode == "full" for step in planned.steps)
+    block.outputs(planned)
+    reached = {node for node in block.run.native if plan.steps[node].mode != "constant"}
+    assert reached <= planned.live_out | set(plan.body_outputs.values())
+
+
 @pytest.mark.parametrize("name", WHOLE_BLOCKS)
 def test_one_use_less_is_noticed(name: str) -> None:
     """Each value in turn is given up one reader too early: its last reader fails, or the numbers change."""

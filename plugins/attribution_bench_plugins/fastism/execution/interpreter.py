@@ -96,6 +96,10 @@ class BlockInterpreter:
             self.observer.run_step(step, run)
         for name in last_uses:
             self.windowed.pop(name, None)
+            self.native.pop(name, None)
+        for name in step.node.inputs:
+            if self.plan.aliases[name] in last_uses:
+                self.native.pop(name, None)
 
     def _run(self, step: Step, last_uses: frozenset[str]) -> None:
         try:

@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from functools import partial
 from threading import Lock
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -19,20 +22,32 @@ from attribution_bench_plugins.fastism.values.window import Window
 Made = TypeVar("Made")
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some positions of an activation, all that is kept of it."""
+
+    values: Tensor
+    """With an axis for each label of its layout: rows, positions, what a position holds."""
+    positions: range
+
+
 class LaidOut:
     """An activation in the engine's order, laid out as far as it is read: a few mutations read little of it.
 
     It is one array throughout, so that positions are places in it. Those that nobody has asked for hold any numbers.
     """
 
-    def __init__(self, layout: Layout, native: Tensor) -> None:
-        self.length = layout.length
-        self._native = layout.in_order(native)
+    def __init__(self, layout: Layout, native: Tensor | Part, all_of_it: Callable[[], Tensor]) -> None:
+        """Begin with what is kept of an activation; `all_of_it` returns it where other positions are read."""
+        self.length, self.is_part = layout.length, isinstance(native, Part)
+        self._layout, self._all_of_it = layout, all_of_it
+        self._kept = native if isinstance(native, Part) else Part(layout.in_order(native), range(layout.length))
         rows_and_positions = "n" in layout.labels and "p" in layout.labels
-        whole = None if rows_and_positions else layout.to_engine(native)
-        if rows_and_positions and self._native.is_contiguous():
-            whole = self._native.reshape(-1, layout.length, layout.channels)
-        self._array = native.new_empty(len(self._native), layout.length, layout.channels) if whole is None else whole
+        whole = None if isinstance(native, Part) or rows_and_positions else layout.to_engine(native)
+        values = self._kept.values
+        if whole is None and not self.is_part and values.is_contiguous():
+            whole = values.reshape(-1, layout.length, layout.channels)
+        self._array = values.new_empty(len(values), layout.length, layout.channels) if whole is None else whole
         self._filled = (0, 0) if whole is None else (0, layout.length)
         self._filling = Lock()
 
@@ -50,7 +65,10 @@ class LaidOut:
 
     def _fill(self, low: int, high: int) -> None:
         if low < high:
-            part = self._native[:, low:high]
+            if not (low in self._kept.positions and high - 1 in self._kept.positions):
+                self._kept = Part(self._layout.in_order(self._all_of_it()), range(self.length))
+            first = self._kept.positions.start
+            part = self._kept.values[:, low - first : high - first]
             self._array[:, low:high].view(part.shape).copy_(part)
 
 
@@ -76,15 +94,7 @@ class Padded:
         if self.length == 1 and window.step == 0 and window.width == 1:
             return self._array(0, 1)[:, None, None].expand(-1, count, -1, -1, -1)
         low, high = window.hull(count)
-        needed = max(-low, high - self.length, 0)
-        if self._padded is None and needed == 0:
-            array, margin = self._array(low, high), 0
-        else:
-            array, margin = self._padded or (self._array(0, self.length), 0)
-            if needed > margin:
-                grow = max(needed, 2 * margin) - margin
-                array, margin = self._padded = F.pad(array, (0, 0, grow, grow)), margin + grow
-        part = array[:, margin + low : margin + high]
+        part = self._between(low, high)
         if window.step == 0:
             return part[:, None, None].expand(-1, count, -1, -1, -1)
         if window.multiples is not None:
@@ -92,6 +102,27 @@ class Padded:
             return torch.stack([part[:, start : start + window.width] for start in starts], 1)[:, :, None]
         windows = part.unfold(1, window.width, abs(window.step)).transpose(2, 3)[:, :, None]
         return windows if window.step > 0 else windows.flip(1)
+
+    def _between(self, low: int, high: int) -> Tensor:
+        """Return the activation from one position to another, zero where they leave the sequence."""
+        needed = max(-low, high - self.length, 0)
+        if self._padded is None and needed == 0:
+            return self._array(low, high)[:, low:high]
+        array, margin = self._padded or (self._array(0, self.length), 0)
+        if needed > margin:
+            grow = max(needed, 2 * margin) - margin
+            array, margin = self._padded = F.pad(array, (0, 0, grow, grow)), margin + grow
+        return array[:, margin + low : margin + high]
+
+
+class PaddedPart(Padded):
+    """An activation of which a part is kept: zeros are put beside what a block reads, for each block anew."""
+
+    def _between(self, low: int, high: int) -> Tensor:
+        first, last = (min(max(0, place), self.length) for place in (low, high))
+        before = min(max(0, -low), high - low)
+        inside = self._array(first, last)[:, first:last]
+        return F.pad(inside, (0, 0, before, high - low - (last - first) - before))
 
 
 class UnmutatedActivations:
@@ -101,8 +132,11 @@ class UnmutatedActivations:
     the next layers while it is in the cache. Whatever is read after all is there at the cost of another pass.
     """
 
-    def __init__(self, plan: Plan, inputs: Mapping[str, Tensor]) -> None:
-        self.plan, self.inputs = plan, inputs
+    def __init__(
+        self, plan: Plan, inputs: Mapping[str, Tensor], cut: Mapping[str, range] = MappingProxyType({})
+    ) -> None:
+        """Run the pass; of the nodes in `cut` these positions are kept, and the others at the cost of another pass."""
+        self.plan, self.inputs, self._cut = plan, inputs, cut
         sequences = inputs[plan.graph.input]
         self.count, self.device = sequences.shape[0], devices.kind(sequences.device)
         self._laid_out: dict[str, LaidOut] = {}
@@ -145,7 +179,7 @@ class UnmutatedActivations:
 
     def _padded_source(self, source: str) -> Padded:
         activation = self._lay_out(source)
-        return Padded(activation.length, activation.array)
+        return (PaddedPart if activation.is_part else Padded)(activation.length, activation.array)
 
     def _source(self, source: str) -> LaidOut:
         with self._making:
@@ -161,8 +195,14 @@ class UnmutatedActivations:
             self.plan.read_unmutated.add(source)
             layout = self.plan.steps[source].layout
             assert layout is not None
-            self._laid_out[source] = LaidOut(layout, self._kept(source))
+            self._laid_out[source] = LaidOut(layout, self._kept(source), partial(self._every_position, source))
         return self._laid_out[source]
+
+    def _every_position(self, name: str) -> Tensor:
+        """Return every position of a node of which a part was kept, by another pass; later ones keep it whole."""
+        self.plan.read_as_a_whole.add(name)
+        value: Tensor = self._run(frozenset((name,)), whole=frozenset((name,)))[name]
+        return value
 
     def _kept(self, name: str) -> Any:
         """Return a node's value at every position; runs another pass where it was not kept. Called by one at a time."""
@@ -183,8 +223,11 @@ class UnmutatedActivations:
         sizes = [size if label in kept else 1 for label, size in layout.channel_sizes]
         return spread(known.to_engine(value), sizes, [size for _, size in layout.channel_sizes])
 
-    def _run(self, kept: Set[str]) -> dict[str, Any]:
-        """Run every node, by the faster calls that operations know; returns what is to be kept, and what is needed."""
+    def _run(self, kept: Set[str], whole: Set[str] = frozenset()) -> dict[str, Any]:
+        """Run every node, by the faster calls that operations know; returns what is to be kept, and what is needed.
+
+        Of nodes that are cut a `Part` is kept, unless they are to be `whole`.
+        """
         plan, values = self.plan, dict[str, Any]()
         for name, node in plan.graph.nodes.items():
             operands = (values[operand] for operand in node.inputs)
@@ -199,9 +242,18 @@ class UnmutatedActivations:
                 values[name] = node.call(*(map(_contiguous, operands) if node.is_opaque else operands))
             if (ordered := plan.unmutated_orders.get(name)) is not None:
                 values[name] = ordered(values[name])
-            for operand in plan.unmutated_last_uses[name] - kept:
-                del values[operand]
+            for operand in plan.unmutated_last_uses[name]:
+                if operand not in kept:
+                    del values[operand]
+                elif operand in self._cut and operand not in whole:
+                    values[operand] = self._part(operand, values[operand])
         return values
+
+    def _part(self, name: str, value: Tensor) -> Part:
+        """Return what is kept of a node that is cut."""
+        layout, positions = self.plan.steps[name].layout, self._cut[name]
+        assert layout is not None
+        return Part(layout.in_order(value)[:, positions.start : positions.stop].clone(), positions)
 
     def _once(self, made: dict[tuple[str, str], Made], key: tuple[str, str], make: Callable[[], Made]) -> Made:
         with self._making:

@@ -200,6 +200,11 @@ class Plan:
         return set()
 
     @cached_property
+    def read_as_a_whole(self) -> set[str]:
+        """Those that blocks have read beyond what their windows tell: later passes keep every position of them."""
+        return set()
+
+    @cached_property
     def unmutated_last_uses(self) -> Mapping[str, frozenset[str]]:
         """Node -> the nodes that no node after it reads, those aside whose values are kept in any case."""
         later = set(self.unmutated_needs)

@@ -41,7 +41,7 @@ def receptive_fields(steps: Mapping[str, Step], wanted: Mapping[str, range]) -> 
             if step.operation is None or source.layout is None or not source.layout.positional:
                 read(operand, range(length))
             elif source.mode != "constant":
-                read(operand, _read_by(step.operation, place, fields[name], length))
+                read(operand, read_by(step.operation, place, fields[name], length))
     return fields
 
 
@@ -50,7 +50,7 @@ def _length(step: Step) -> int:
     return step.layout.length if step.layout is not None else 1
 
 
-def _read_by(operation: Operation, place: int, positions: range, length: int) -> range:
+def read_by(operation: Operation, place: int, positions: range, length: int) -> range:
     """Return the positions of an operand that some positions of an operation's output read.
 
     The more positions of the operand are mutated, the more of the output is affected: the end of the shortest beginning

@@ -65,6 +65,9 @@ class SizePolicy:
     block_budget_share: int = 8
     """The largest tensors of the blocks of all workers take this part of the budget at most: an eighth, as some further
     tensors are live with each; an estimate, which tests of the peak memory hold to."""
+    most_segments: int = 64
+    """Parts that a sequence is divided into at most where its unmutated activations do not fit the budget: each costs
+    an unmutated pass; an estimate."""
     group_budget_share: int = 2
     """What the sequences of a group keep, `bytes_per_sequence` each, takes this part of the budget at most: one half,
     the other is for blocks; an estimate, which tests of the peak memory hold to."""
@@ -217,6 +220,19 @@ class Sizer:
         head = max((step.layout.channels for step in plan.head if step.layout is not None), default=0)
         each = head + sum(_largest(plan.middle_numbers, [name]) for name in plan.live_across_blocks)
         return max(1, 2 * (plan.unmutated_numbers + each * alternatives * plan.length) * self.itemsize)
+
+    @property
+    def segment_letters(self) -> int | None:
+        """Letters of a sequence whose mutations share what one unmutated pass keeps; None for all of them.
+
+        Where every unmutated activation of one sequence takes more than its part of the budget, what is kept is cut
+        to what mutations of some letters read: to as large a part of the sequence as fits, as an estimate.
+        """
+        whole = 2 * self.plan.unmutated_numbers * self.itemsize
+        fitting = self.budget // self.policy.group_budget_share
+        if whole <= fitting:
+            return None
+        return max(1, self.plan.length // self.policy.most_segments, self.plan.length * fitting // whole)
 
     def blocks(self, sizes: Sizes, positions: Sequence[int], rows: tuple[int, int], workers: int) -> list[Positions]:
         """Return the blocks of a group's mutated positions in a saturation; see `division`."""
