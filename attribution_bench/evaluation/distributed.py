@@ -195,9 +195,11 @@ def evaluate_on_cluster(
         dispatch = stack.enter_context(Dispatch(cluster, parcel, variables, tell, alike=False))
         steps = Steps(observer, STAGES * len(question.methods) + 1)
         machine = dispatch.facts()
-        tell(Cluster(dispatch.workers, question.threads, cluster.dashboard))
+        processes = dispatch.workers
+        tell(Cluster(processes, question.threads, cluster.dashboard))
         kept = FinishedStages(results, stages.model) if folder is None else stages
-        return _OnCluster(question, dispatch, machine, kept, steps).run()
+        evaluation, scores = _OnCluster(question, dispatch, machine, kept, steps).run()
+        return replace(evaluation, processes=processes), scores
 
 
 class _OnCluster:
@@ -260,7 +262,7 @@ class _OnCluster:
         if not isinstance(found, Done):
             raise AttributionBenchError(f"the stages could not be put together: {found and found.error}")
         await_file(file)
-        evaluation = replace(Evaluation.load(file.parent), processes=self._dispatch.workers)
+        evaluation = Evaluation.load(file.parent)
         file.unlink()
         results = {}
         for name, scores in found.record.files.items():

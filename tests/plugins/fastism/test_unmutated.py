@@ -21,7 +21,7 @@ from attribution_bench_plugins.fastism.values.window import Window
 def test_every_range_is_that_of_the_whole(layout: Layout, shape: tuple[int, ...]) -> None:
     native = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     whole = layout.to_engine(native)
-    activation = LaidOut(layout, native)
+    activation = LaidOut(layout, native, lambda: native)
     for low, high in ((12, 15), (3, 5), (14, 18), (7, 7), (-4, 2), (19, 30), (0, 20)):
         low_here, high_here = (min(max(place, 0), layout.length) for place in (low, high))
         array = activation.array(low, high)
@@ -31,7 +31,7 @@ def test_every_range_is_that_of_the_whole(layout: Layout, shape: tuple[int, ...]
 
 def test_no_more_is_laid_out_than_is_read() -> None:
     native = torch.randn(2, 4, 30)
-    activation = LaidOut(labelled(("n", "c", "p"), 4, 30), native)
+    activation = LaidOut(labelled(("n", "c", "p"), 4, 30), native, lambda: native)
     activation.array(10, 12)
     native.fill_(7)
     array = activation.array(9, 14)
@@ -42,7 +42,7 @@ def test_no_more_is_laid_out_than_is_read() -> None:
 def test_windows_beyond_the_ends_hold_zeros() -> None:
     layout = labelled(("n", "c", "p"), 4, 30)
     native = torch.randn(2, 4, 30)
-    activation = LaidOut(layout, native)
+    activation = LaidOut(layout, native, lambda: native)
     padded = Padded(activation.length, activation.array)
     inside = padded.view(Window(10, 0, 3), 1)
     beyond = padded.view(Window(-2, 30, 5), 2)

@@ -125,6 +125,59 @@ class PaddedPart(Padded):
         return F.pad(inside, (0, 0, before, high - low - (last - first) - before))
 
 
+@dataclass(frozen=True, eq=False)
+class UnmutatedPass:
+    """The pass of one group of sequences; what it gave is not among what it holds, so that no cycle keeps memory."""
+
+    plan: Plan
+    inputs: Mapping[str, Tensor]
+    cut: Mapping[str, range]
+    """Node -> the positions that are kept of it."""
+
+    @property
+    def rows(self) -> int:
+        """Sequences of the group."""
+        return int(self.inputs[self.plan.graph.input].shape[0])
+
+    def every_position(self, name: str) -> Tensor:
+        """Return every position of a node of which a part was kept, by another pass; later ones keep it whole."""
+        self.plan.read_as_a_whole.add(name)
+        value: Tensor = self.run(frozenset((name,)), whole=frozenset((name,)))[name]
+        return value
+
+    def run(self, kept: Set[str], whole: Set[str] = frozenset()) -> dict[str, Any]:
+        """Run every node, by the faster calls that operations know; returns what is to be kept, and what is needed.
+
+        Of nodes that are cut a `Part` is kept, unless they are to be `whole`.
+        """
+        plan, values = self.plan, dict[str, Any]()
+        for name, node in plan.graph.nodes.items():
+            operands = (values[operand] for operand in node.inputs)
+            if name in self.inputs:
+                values[name] = self.inputs[name]
+            elif node.op == "batch_size":
+                values[name] = self.rows
+            elif (faster := plan.unmutated_calls.get(name)) is not None:
+                values[name] = faster(*operands)
+            else:
+                # An operation that nothing is known of may read memory: its operands are as the model would have them.
+                values[name] = node.call(*(map(_contiguous, operands) if node.is_opaque else operands))
+            if (ordered := plan.unmutated_orders.get(name)) is not None:
+                values[name] = ordered(values[name])
+            for operand in plan.unmutated_last_uses[name]:
+                if operand not in kept:
+                    del values[operand]
+                elif operand in self.cut and operand not in whole:
+                    values[operand] = self._part(operand, values[operand])
+        return values
+
+    def _part(self, name: str, value: Tensor) -> Part:
+        """Return what is kept of a node that is cut."""
+        layout, positions = self.plan.steps[name].layout, self.cut[name]
+        assert layout is not None
+        return Part(layout.in_order(value)[:, positions.start : positions.stop].clone(), positions)
+
+
 class UnmutatedActivations:
     """Activations of one group of sequences, laid out on first use; blocks that run side by side share them.
 
@@ -136,14 +189,13 @@ class UnmutatedActivations:
         self, plan: Plan, inputs: Mapping[str, Tensor], cut: Mapping[str, range] = MappingProxyType({})
     ) -> None:
         """Run the pass; of the nodes in `cut` these positions are kept, and the others at the cost of another pass."""
-        self.plan, self.inputs, self._cut = plan, inputs, cut
-        sequences = inputs[plan.graph.input]
-        self.count, self.device = sequences.shape[0], devices.kind(sequences.device)
+        self.plan, self.inputs, self._pass = plan, inputs, UnmutatedPass(plan, inputs, cut)
+        self.count, self.device = self._pass.rows, devices.kind(inputs[plan.graph.input].device)
         self._laid_out: dict[str, LaidOut] = {}
         self._padded: dict[tuple[str, str], Padded] = {}
         self._summaries: dict[tuple[str, str], Tensor] = {}
         self._making = Lock()
-        self._native = self._run(plan.read_unmutated or plan.unmutated_reads)
+        self._native = self._pass.run(plan.read_unmutated or plan.unmutated_reads)
         self.buffers = Buffers()
 
     def output(self, name: str) -> Tensor:
@@ -195,19 +247,13 @@ class UnmutatedActivations:
             self.plan.read_unmutated.add(source)
             layout = self.plan.steps[source].layout
             assert layout is not None
-            self._laid_out[source] = LaidOut(layout, self._kept(source), partial(self._every_position, source))
+            self._laid_out[source] = LaidOut(layout, self._kept(source), partial(self._pass.every_position, source))
         return self._laid_out[source]
-
-    def _every_position(self, name: str) -> Tensor:
-        """Return every position of a node of which a part was kept, by another pass; later ones keep it whole."""
-        self.plan.read_as_a_whole.add(name)
-        value: Tensor = self._run(frozenset((name,)), whole=frozenset((name,)))[name]
-        return value
 
     def _kept(self, name: str) -> Any:
         """Return a node's value at every position; runs another pass where it was not kept. Called by one at a time."""
         if name not in self._native:
-            self._native = self._run(self.plan.unmutated_reads)
+            self._native = self._pass.run(self.plan.unmutated_reads)
         return self._native[name]
 
     def _broadcast(self, name: str, like: Node, layout: Layout) -> Tensor:
@@ -222,38 +268,6 @@ class UnmutatedActivations:
         known = Layout(axes, tuple(item for item in layout.channel_sizes if item[0] in kept), length)
         sizes = [size if label in kept else 1 for label, size in layout.channel_sizes]
         return spread(known.to_engine(value), sizes, [size for _, size in layout.channel_sizes])
-
-    def _run(self, kept: Set[str], whole: Set[str] = frozenset()) -> dict[str, Any]:
-        """Run every node, by the faster calls that operations know; returns what is to be kept, and what is needed.
-
-        Of nodes that are cut a `Part` is kept, unless they are to be `whole`.
-        """
-        plan, values = self.plan, dict[str, Any]()
-        for name, node in plan.graph.nodes.items():
-            operands = (values[operand] for operand in node.inputs)
-            if name in self.inputs:
-                values[name] = self.inputs[name]
-            elif node.op == "batch_size":
-                values[name] = self.count
-            elif (faster := plan.unmutated_calls.get(name)) is not None:
-                values[name] = faster(*operands)
-            else:
-                # An operation that nothing is known of may read memory: its operands are as the model would have them.
-                values[name] = node.call(*(map(_contiguous, operands) if node.is_opaque else operands))
-            if (ordered := plan.unmutated_orders.get(name)) is not None:
-                values[name] = ordered(values[name])
-            for operand in plan.unmutated_last_uses[name]:
-                if operand not in kept:
-                    del values[operand]
-                elif operand in self._cut and operand not in whole:
-                    values[operand] = self._part(operand, values[operand])
-        return values
-
-    def _part(self, name: str, value: Tensor) -> Part:
-        """Return what is kept of a node that is cut."""
-        layout, positions = self.plan.steps[name].layout, self._cut[name]
-        assert layout is not None
-        return Part(layout.in_order(value)[:, positions.start : positions.stop].clone(), positions)
 
     def _once(self, made: dict[tuple[str, str], Made], key: tuple[str, str], make: Callable[[], Made]) -> Made:
         with self._making:
