@@ -15,6 +15,7 @@ import numpy as np
 
 from attribution_bench.errors import OutputError
 from attribution_bench.jobs.sums import Sums
+from attribution_bench.npz_files import NpzFile
 from attribution_bench.storage.durable import PARTIAL, durable_file, writing
 from attribution_bench.storage.places import make_folder, remove_tree
 
@@ -49,9 +50,10 @@ class StoredSums:
             return Sums()
         path = self._path(shard, count)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-                sums = Sums.unpacked({name: found[name] for name in found.files})
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, OutputError) as error:
+            with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+                found = NpzFile(archive)
+                sums = Sums.unpacked({name: found.array(name) for name in found.headers})
+        except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, OutputError) as error:
             raise OutputError(
                 f"the sums of shard {shard} over {count} models are missing or damaged ({error}); the same command "
                 "adds its models up anew"
