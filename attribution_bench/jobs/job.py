@@ -109,7 +109,7 @@ def checked_models(job: Job) -> list[ModelFacts]:
         if (facts.framework, facts.device) != (first.framework, first.device):
             raise InvalidInputError(
                 f"models whose scores are averaged run in one framework and on one device, not {first.framework} on "
-                f"{first.device} and {facts.framework} on {facts.device}"
+                f"{first.device} ({models[0].label}) and {facts.framework} on {facts.device} ({named.label})"
             )
         if model.alphabet != job.source.alphabet:
             raise InvalidInputError(

@@ -71,25 +71,27 @@ class StoredSums:
         self.remove(shard, fewer_than=sums.count)
 
     def remove(self, shard: int, fewer_than: int | None = None) -> None:
-        """Remove the sums of a shard, those over fewer models than some or all."""
-        for path, count, _ in self._files(shard):
-            if fewer_than is None or count < fewer_than:
-                path.unlink(missing_ok=True)
+        """Remove the sums of a shard, those over fewer models than some or all; raises OutputError."""
+        with writing(self._folder):
+            for path, count, _ in self._files(shard):
+                if fewer_than is None or count < fewer_than:
+                    path.unlink(missing_ok=True)
 
     def begun(self, shards: Collection[int]) -> dict[int, int]:
         """Return how many models are added up of each of some shards, where any are.
 
         Whatever is of no use is removed: sums of other shards, damaged ones, those over fewer models, and what
-        killed processes left half written.
+        killed processes left half written. Raises OutputError.
         """
         found: dict[int, int] = {}
-        for path, count, shard in sorted(self._files(), key=lambda file: -file[1]):
-            if shard in shards and shard not in found and self._is_intact(shard, count):
-                found[shard] = count
-            else:
-                path.unlink(missing_ok=True)
-        for partial in list(self._folder.glob(f"*{PARTIAL}")):
-            partial.unlink(missing_ok=True)
+        with writing(self._folder):
+            for path, count, shard in sorted(self._files(), key=lambda file: -file[1]):
+                if shard in shards and shard not in found and self._is_intact(shard, count):
+                    found[shard] = count
+                else:
+                    path.unlink(missing_ok=True)
+            for partial in list(self._folder.glob(f"*{PARTIAL}")):
+                partial.unlink(missing_ok=True)
         if not found:
             self.clear()
         return found

@@ -1,5 +1,6 @@
 """Ensembles: many models over many shards, added up model after model, held against jobs of one model each."""
 
+import errno
 import gc
 import os
 import signal
@@ -23,7 +24,7 @@ from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Choice
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.stored_sums import StoredSums
-from attribution_bench.jobs.sums import Sums
+from attribution_bench.jobs.sums import Sum, Sums
 from attribution_bench.storage import StoredScores
 from attribution_bench.storage.places import store_path
 from numpy_jobs import NumpyModel, Weights, numpy_job, write_random_fasta
@@ -251,6 +252,21 @@ def test_sums_with_any_byte_changed_are_never_taken_for_others(tmp_path):
         np.testing.assert_array_equal(found.results()["weights_scores_sd"].array, np.full((2, 4), 1.5))
         assert (found.count, found.bad, found.halvings) == (2, {1: "not finite"}, 0)
     assert 0 < read < len(changed) / 2
+
+
+def test_sums_that_cannot_be_removed_are_one_error(tmp_path, monkeypatch):
+    stored = StoredSums(tmp_path)
+    for count in (1, 2):
+        sums = Sums(count=count, sums={"a": Sum("scores", ("letter",), np.zeros((2, 4)))})
+        stored.write(count, sums)
+
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    for remove in (lambda: stored.remove(1), lambda: stored.begun({1})):
+        with pytest.raises(OutputError, match=r"cannot write .*sums: Read-only file system; .* the same command"):
+            remove()
 
 
 def test_a_model_that_is_given_twice_is_told(fasta, tmp_path):

@@ -129,8 +129,11 @@ def test_a_method_that_takes_longer_than_the_others_is_not_taken_for_hung(compar
     assert not [event for event in events if isinstance(event, Retry)]
 
 
-def test_what_cannot_be_compared_is_told_as_in_one_process(compared, cluster):
+def test_what_cannot_be_compared_is_told_as_in_one_process(cluster, tmp_path):
+    told: list[Any] = []
+    given = {"target": 7, "stages": FinishedStages(tmp_path, "model"), "cluster": cluster.client, "tell": told.append}
     with pytest.raises(TargetError, match="index 7"):
-        compared({"weights": Weights}, target=7)
+        evaluate(NumpyModel(), SEQUENCES, {"weights": Weights}, settings=SETTINGS, **given)
+    assert not told
     with pytest.raises(InvalidInputError, match=r"stages=FinishedStages\(folder\)"):
         evaluate(NumpyModel(), SEQUENCES, {"weights": Weights}, cluster=cluster.client)
