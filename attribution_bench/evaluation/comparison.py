@@ -30,7 +30,7 @@ SCORES = "scores"
 OF_MODEL = "what the model says"
 FURTHER = "further runs"
 STAGES = 3
-"""Steps of each method: its scores, what the model says of them, and the runs that are repeated."""
+"""Steps of each method: its scores, the runs that are repeated, and what the model says of its scores."""
 
 Observer = Callable[[str, int, int], None]
 """Called with what is done next, the steps done and the steps in all."""
@@ -75,11 +75,11 @@ class Steps:
     def __init__(self, observer: Observer | None, total: int) -> None:
         self._observer, self._total, self._done = observer, total, 0
 
-    def next(self, text: str, steps: int = 1) -> None:
-        """Say what is done next, and count it as a number of steps."""
+    def next(self, text: str) -> None:
+        """Say what is done next, and count it."""
         if self._observer is not None:
             self._observer(text, self._done, self._total)
-        self._done += steps
+        self._done += 1
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ class Comparison:
         self._inputs = prepare_inputs(model, question.sequences, question.target, question.sites, question.settings)
         self._machine = ""
         self._scored: dict[str, ScoredMethod] = {}
+        self._further: dict[str, Values] = {}
 
     @cached_property
     def machine(self) -> str:
@@ -166,11 +167,13 @@ class Comparison:
 
     def further_runs(self, name: str) -> Values:
         """Return what runs of a method that are repeated tell; they do not need its scores."""
-        question = self._question
-        compute = partial(
-            _repeated_metrics, question.methods[name], self._model, self._inputs, question.target, question.settings
-        )
-        return self._stages.values(FURTHER, name, self._bound(name), compute)
+        if name not in self._further:
+            question = self._question
+            compute = partial(
+                _repeated_metrics, question.methods[name], self._model, self._inputs, question.target, question.settings
+            )
+            self._further[name] = self._stages.values(FURTHER, name, self._bound(name), compute)
+        return self._further[name]
 
     def of_model(self, name: str, failed: Iterable[str]) -> Values:
         """Return what the model says of the scores of a method, where some methods have none."""
@@ -204,7 +207,7 @@ class Comparison:
         for name, method in question.methods.items():
             if name in reasons:
                 evaluations.append(MethodEvaluation(name, reason=reasons[name], label=method_label(name, method)))
-                steps.next(f"{name}: failed", STAGES - 1)
+                steps.next(f"{name}: failed")
                 continue
             steps.next(f"{name}: what the model says of its scores")
             measured = self.of_model(name, reasons)
@@ -212,7 +215,6 @@ class Comparison:
             if exact is not None:
                 k = settings.letters(settings.top, length)
                 values |= agreements(self.scores(name).settled, exact.settled, k)
-            steps.next(f"{name}: runs again")
             values |= self.further_runs(name)["values"]
             evaluations.append(method_evaluation(name, self.scores(name), values, curves, settings))
         scored = {name: self.scores(name) for name in question.methods if name not in reasons}

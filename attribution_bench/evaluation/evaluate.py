@@ -1,13 +1,14 @@
 """Methods run on one model and one set of sequences, and every metric of what they say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.deprecation import moved_names
 from attribution_bench.environment import available_cores
-from attribution_bench.errors import AttributionBenchError
+from attribution_bench.errors import AttributionBenchError, OutputError
 from attribution_bench.evaluation.comparison import (
+    FURTHER,
     PREDICTIONS,
     SCORES,
     STAGES,
@@ -61,8 +62,8 @@ def evaluate(
     sequences
         N sequences, at least two.
     methods
-        Name -> class of a method, or any function that returns one bound to the model. One that fails is kept with its
-        reason, and does not stop the others.
+        Name -> class of a method, or any function that returns one bound to the model. One that fails, in whichever of
+        its runs, is kept with its reason, and does not stop the others.
     label
         Name of the model in the results.
     target
@@ -128,22 +129,28 @@ def evaluate(
     steps.next(PREDICTIONS)
     comparison = Comparison(question, model if isinstance(model, SequenceModel) else model.model, stages)
     comparison.begin(comparison.machine)
-    reasons = _score_all(comparison, question, steps)
+    reasons = _run_all(comparison, question, steps)
     return comparison.evaluation(reasons, steps), comparison.results(reasons)
 
 
-def _score_all(comparison: Comparison, question: Question, steps: Steps) -> dict[str, str]:
-    """Run every method; returns the reason of each that has no scores."""
+def _run_all(comparison: Comparison, question: Question, steps: Steps) -> dict[str, str]:
+    """Run every method, and again where runs are repeated; returns the reason of each that fails."""
     reasons: dict[str, str] = {}
-    for name in question.methods:
-        steps.next(f"{name}: {SCORES}")
-        try:
-            comparison.scores(name)
-        except AttributionBenchError as error:
-            reasons[name] = str(error)
-        except Exception as error:  # a method may fail in any way; the others are still compared
-            reasons[name] = f"{type(error).__name__}: {error}"
-    check_scored(question, reasons)
+    runs: dict[str, Callable[[str], object]] = {SCORES: comparison.scores, FURTHER: comparison.further_runs}
+    for step, run in runs.items():
+        for name in question.methods:
+            steps.next(f"{name}: {'failed' if name in reasons else step}")
+            if name in reasons:
+                continue
+            try:
+                run(name)
+            except OutputError:  # a matter of the disk
+                raise
+            except AttributionBenchError as error:
+                reasons[name] = str(error)
+            except Exception as error:  # a method may fail in any way; the others are still compared
+                reasons[name] = f"{type(error).__name__}: {error}"
+        check_scored(question, reasons)
     return reasons
 
 

@@ -109,7 +109,7 @@ def checked_models(job: Job) -> list[ModelFacts]:
         if (facts.framework, facts.device) != (first.framework, first.device):
             raise InvalidInputError(
                 f"models whose scores are averaged run in one framework and on one device, not {first.framework} on "
-                f"{first.device} and {facts.framework} on {facts.device}"
+                f"{first.device} ({models[0].label}) and {facts.framework} on {facts.device} ({named.label})"
             )
         if model.alphabet != job.source.alphabet:
             raise InvalidInputError(
@@ -121,12 +121,26 @@ def checked_models(job: Job) -> list[ModelFacts]:
 
 
 def assumptions(job: Job, models: Sequence[ModelFacts]) -> list[str]:
-    """Return what is taken for granted of sequences, of tracks and of the strands that are averaged, each once."""
+    """Return what is taken for granted of sequences, tracks, models and the strands that are averaged, each once."""
     extras = tuple(job.extras.values())
     found = list(job.source.assumptions) if isinstance(job.source, Assuming) else []
     found += [text for extra in extras if isinstance(extra, TrackRows) for text in extra.tracks.cautions]
     found += [text for facts in models for text in facts.assumptions]
+    found += _given_twice(models)
     return list(dict.fromkeys(found))
+
+
+def _given_twice(models: Sequence[ModelFacts]) -> list[str]:
+    """Say which of several models have the weights of one before them; those without weights are not compared."""
+    first: dict[str, int] = {}
+    found = []
+    for place, facts in enumerate(models):
+        before = first.setdefault(facts.digest, place)
+        if before != place and facts.weight_bytes:
+            found.append(f"model {place} ({facts.described['label']}) as model {before}")
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    same = f"same weights: {', '.join(found[:3])}{more}; one that is given twice counts twice in the mean"
+    return [same] if found else []
 
 
 def _check_given(job: Job) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from attribution_bench.errors import OutputError
 from attribution_bench.jobs.sums import Sums
+from attribution_bench.npz_files import NpzFile
 from attribution_bench.storage.durable import PARTIAL, durable_file, writing
 from attribution_bench.storage.places import make_folder, remove_tree
 
@@ -49,9 +50,10 @@ class StoredSums:
             return Sums()
         path = self._path(shard, count)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-                sums = Sums.unpacked({name: found[name] for name in found.files})
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, OutputError) as error:
+            with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+                found = NpzFile(archive)
+                sums = Sums.unpacked({name: found.array(name) for name in found.headers})
+        except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, OutputError) as error:
             raise OutputError(
                 f"the sums of shard {shard} over {count} models are missing or damaged ({error}); the same command "
                 "adds its models up anew"
@@ -69,25 +71,27 @@ class StoredSums:
         self.remove(shard, fewer_than=sums.count)
 
     def remove(self, shard: int, fewer_than: int | None = None) -> None:
-        """Remove the sums of a shard, those over fewer models than some or all."""
-        for path, count, _ in self._files(shard):
-            if fewer_than is None or count < fewer_than:
-                path.unlink(missing_ok=True)
+        """Remove the sums of a shard, those over fewer models than some or all; raises OutputError."""
+        with writing(self._folder):
+            for path, count, _ in self._files(shard):
+                if fewer_than is None or count < fewer_than:
+                    path.unlink(missing_ok=True)
 
     def begun(self, shards: Collection[int]) -> dict[int, int]:
         """Return how many models are added up of each of some shards, where any are.
 
         Whatever is of no use is removed: sums of other shards, damaged ones, those over fewer models, and what
-        killed processes left half written.
+        killed processes left half written. Raises OutputError.
         """
         found: dict[int, int] = {}
-        for path, count, shard in sorted(self._files(), key=lambda file: -file[1]):
-            if shard in shards and shard not in found and self._is_intact(shard, count):
-                found[shard] = count
-            else:
-                path.unlink(missing_ok=True)
-        for partial in list(self._folder.glob(f"*{PARTIAL}")):
-            partial.unlink(missing_ok=True)
+        with writing(self._folder):
+            for path, count, shard in sorted(self._files(), key=lambda file: -file[1]):
+                if shard in shards and shard not in found and self._is_intact(shard, count):
+                    found[shard] = count
+                else:
+                    path.unlink(missing_ok=True)
+            for partial in list(self._folder.glob(f"*{PARTIAL}")):
+                partial.unlink(missing_ok=True)
         if not found:
             self.clear()
         return found

@@ -1,5 +1,6 @@
 """Sums over the models of an ensemble: mean and standard deviation, added up model after model."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from attribution_bench.errors import InvalidInputError, OutputError
 from attribution_bench.jobs.contents import Values
 
-HEADER = "header"
+HEADER, DIGEST = "header", "sha256"
 
 
 @dataclass
@@ -100,7 +101,7 @@ class Sums:
         return means | spreads
 
     def packed(self) -> dict[str, NDArray[Any]]:
-        """Return all of it as arrays, to be kept in a file."""
+        """Return all of it as arrays, to be kept in a file; one of them is the digest of the others."""
         header = {
             "models": self.count,
             "arrays": [[name, one.content, list(one.axes)] for name, one in self.sums.items()],
@@ -112,11 +113,14 @@ class Sums:
             arrays[f"total_{number}"] = one.total
             if one.squares is not None:
                 arrays[f"squares_{number}"] = one.squares
-        return arrays
+        return {**arrays, DIGEST: np.array(_digest(arrays))}
 
     @classmethod
     def unpacked(cls, arrays: Mapping[str, NDArray[Any]]) -> "Sums":
-        """Return what was packed; raises OutputError where it cannot be read."""
+        """Return what was packed; raises OutputError where anything of it is missing or another."""
+        given = {name: array for name, array in arrays.items() if name != DIGEST}
+        if DIGEST not in arrays or str(arrays[DIGEST]) != _digest(given):
+            raise OutputError("sums over models are not what was written")
         try:
             header = json.loads(str(arrays[HEADER]))
             sums = {
@@ -125,5 +129,14 @@ class Sums:
             }
             bad = {int(row): text for row, text in header["bad"].items()}
             return cls(header["models"], sums, bad, header["halvings"])
-        except (LookupError, ValueError, TypeError) as error:
+        except (LookupError, ValueError, TypeError, AttributeError) as error:  # of another release
             raise OutputError(f"sums over models cannot be read: {error}") from error
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the SHA-256 of arrays with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

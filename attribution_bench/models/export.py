@@ -24,6 +24,8 @@ EXAMPLE_BATCH = 3
 """Sequences in the example that is traced; torch.export would take a batch of one for a constant."""
 LOGGERS = ("torch._guards", "torch.fx.experimental.symbolic_shapes")
 """Loggers of PyTorch that print failures of an export, made here so that they can be silenced before they are."""
+BOUNDED = "constraints violated"
+"""In messages of PyTorch where the code allows fewer sizes of the batch than it was asked for."""
 FAKE_CONSTANT = "fake tensor in the exported program"
 PLAIN_REASONS = {
     "its code fixes the number of sequences in a batch, as a loop over them does": ("specialized it to be a constant",),
@@ -53,7 +55,8 @@ def export(
     gradients where the caller has them enabled.
 
     PyTorch runs the module's code on symbols first, which fixes the batch where the code asks ``len(x)`` or
-    ``int(x.shape[0])``; if that fails it reads the code instead (``strict``), which follows both.
+    ``int(x.shape[0])``; if that fails it reads the code instead (``strict``), which follows both. A program that was
+    exported with bounds of its batch, as ``Dim("batch", max=4096)``, is captured within them.
 
     Parameters
     ----------
@@ -77,11 +80,13 @@ def export(
             "module that it was made from"
         )
     arguments = tuple(_example(tensor) for tensor in (x, *extras))
-    axes = _batch_axes(module, arguments)
     failures: list[Exception] = []
-    for strict in (False, True):
+    for batch, strict in ((Dim("batch"), False), (Dim.DYNAMIC, False), (Dim("batch"), True)):
+        if batch is Dim.DYNAMIC and BOUNDED not in str(failures[0]).lower():
+            continue
         try:
             with _quiet(), BatchPieces():
+                axes = _batch_axes(module, arguments, batch)
                 program = torch.export.export(module, arguments, dynamic_shapes=axes, strict=strict)
                 _refuse_fake_constants(program)
                 if not decompositions and decomposed_at_once(program):
@@ -107,9 +112,8 @@ def _example(tensor: Tensor) -> Tensor:
     return tensor[:1].expand(EXAMPLE_BATCH, *tensor.shape[1:]).contiguous()
 
 
-def _batch_axes(module: torch.nn.Module, arguments: Sequence[Tensor]) -> dict[str, Any]:
+def _batch_axes(module: torch.nn.Module, arguments: Sequence[Tensor], batch: Any) -> dict[str, Any]:
     """Return, for each parameter of the module's forward, that its first axis is the batch."""
-    batch = Dim("batch")
     bound = inspect.signature(module.forward).bind(*arguments).arguments
     return {
         name: tuple({0: batch} for _ in value) if isinstance(value, tuple) else {0: batch}

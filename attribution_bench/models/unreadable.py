@@ -19,6 +19,8 @@ OTHER_FORMATS = {
     ".rds": "an R object",
 }
 """Suffix -> what such a file is."""
+MODELS = (".pt2", ".keras", ".h5", ".hdf5")
+"""Suffixes of files that are read."""
 MOST_BYTES = 1 << 24
 """Bytes of a text that are looked at."""
 
@@ -84,6 +86,12 @@ def _folder(path: Path) -> str | None:
         return (
             f"{path} is a folder of Hugging Face's transformers, whose models take tokens; {FUNCTION}: it loads the "
             "model with from_pretrained and wraps it so that it takes one-hot letters; docs/models.md has the lines"
+        )
+    models = sorted(one for one in path.iterdir() if one.suffix.lower() in MODELS)
+    if models:
+        return (
+            f"{path} is a folder; give a model file, such as {models[0]} (`attribute` and `variants` take each further "
+            "one of an ensemble by --fold)"
         )
     return None
 

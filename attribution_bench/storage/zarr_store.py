@@ -92,6 +92,9 @@ class ZarrStore:
             warnings.filterwarnings("ignore", "Consolidated metadata|Object at", UserWarning)
             make_folder(path)
             remove_tree(path / MARKERS)
+            # What a process left that was killed as it laid the store out.
+            for partial in list(path.glob(f"*{PARTIAL}")):
+                partial.unlink(missing_ok=True)
             described = {"format": FORMAT, "sequences": sequences, "shard_size": shard_size, **attributes}
             group = zarr.open_group(zarr_place(path), mode="a", zarr_format=3)
             group.attrs.put(described)

@@ -239,7 +239,7 @@ def test_the_observer_is_told_every_step() -> None:
         settings=SETTINGS,
         observer=lambda text, done, total: told.append((done, total)),
     )
-    assert [done for done, _ in told] == [0, 1, 2, 3, 4, 5]
+    assert [done for done, _ in told] == [*range(7)]
     assert {total for _, total in told} == {7}
 
 

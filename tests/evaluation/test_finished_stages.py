@@ -11,6 +11,7 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench.attribution import RawAttribution, Request
+from attribution_bench.errors import OutputError
 from attribution_bench.evaluation import Evaluation, Settings, evaluate
 from attribution_bench.evaluation.finished_stages import FinishedStages
 from attribution_bench.sequences import Sequences, lambda_windows
@@ -142,6 +143,28 @@ def test_damaged_scores_run_again(finished: Path) -> None:
     stages = FinishedStages(finished, "model")
     assert compared(stages) == compared(None)
     assert not [stage for stage in stages.reused if stage.endswith("scores")]
+
+
+def test_a_method_that_fails_as_it_runs_again_leaves_the_others() -> None:
+    class Tired(RandomScores):
+        def _attribute(self, request: Request) -> RawAttribution:
+            if len(request.one_hot) == SETTINGS.repeats * SETTINGS.repeated_sequences:
+                raise ZeroDivisionError("too tired")
+            return super()._attribute(request)
+
+    found = compared(None, methods={"first": Counted, "tired": Tired})
+    assert found.method("tired").reason == "ZeroDivisionError: too tired"
+    assert found.method("first").means.keys() == compared(None).method("first").means.keys()
+    assert Counted.runs > 0
+
+
+def test_scores_that_cannot_be_kept_are_no_failure_of_the_method(tmp_path: Path, monkeypatch: Any) -> None:
+    def full(*_: Any) -> None:
+        raise OutputError("cannot write: no space")
+
+    monkeypatch.setattr(ab.AttributionResult, "save", full)
+    with pytest.raises(OutputError, match="no space"):
+        compared(FinishedStages(tmp_path, "model"))
 
 
 def test_only_stages_are_cleared(finished: Path) -> None:

@@ -1,5 +1,6 @@
 """Ensembles: many models over many shards, added up model after model, held against jobs of one model each."""
 
+import errno
 import gc
 import os
 import signal
@@ -14,15 +15,16 @@ import pytest
 import xarray
 
 from attribution_bench import RawAttribution, Request
-from attribution_bench.errors import InvalidInputError, SetAsideError
+from attribution_bench.errors import InvalidInputError, OutputError, SetAsideError
 from attribution_bench.jobs import ModelByRecipe, grid, layout, open_models
 from attribution_bench.jobs.contents import Values
-from attribution_bench.jobs.events import ModelsAdded, ShardDone, Started, Working
+from attribution_bench.jobs.events import Caution, ModelsAdded, ShardDone, Started, Working
 from attribution_bench.jobs.open_models import OpenModels, stints
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Choice
 from attribution_bench.jobs.shards import Shard
-from attribution_bench.jobs.sums import Sums
+from attribution_bench.jobs.stored_sums import StoredSums
+from attribution_bench.jobs.sums import Sum, Sums
 from attribution_bench.storage import StoredScores
 from attribution_bench.storage.places import store_path
 from numpy_jobs import NumpyModel, Weights, numpy_job, write_random_fasta
@@ -214,9 +216,7 @@ def test_damaged_sums_are_added_up_anew(fasta, tmp_path, few_open, bytes_of, dam
     ]
     sums = store / "sums" / "000001-000002.npz"
     if damage == "torn":
-        content = bytearray(sums.read_bytes())
-        content[len(content) // 2] ^= 1
-        sums.write_bytes(content)
+        sums.write_bytes(sums.read_bytes()[:-100])
     elif damage == "left over":  # by a process that was given up, and came to its end later
         sums.with_name("000001-000001.npz").write_bytes(b"")
     else:
@@ -228,6 +228,67 @@ def test_damaged_sums_are_added_up_anew(fasta, tmp_path, few_open, bytes_of, dam
     assert again == ([3] if damage == "left over" else [1, 2, 3])
     assert bytes_of(store) == bytes_of(tmp_path / "at once")
     assert not (store / "sums").exists()
+
+
+def test_sums_with_any_byte_changed_are_never_taken_for_others(tmp_path):
+    sums = Sums(bad={1: "not finite"})
+    for value in (1, 4):
+        sums.add({"weights_scores": Values("scores", np.full((2, 4), value, np.float32), ("letter",))})
+    stored = StoredSums(tmp_path)
+    stored.write(0, sums)
+    path = tmp_path / "sums" / "000000-000002.npz"
+    content = path.read_bytes()
+    changed = [content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :] for at in range(0, len(content), 2)]
+    read = 0
+    for damaged in [*changed, *(content[:size] for size in range(0, len(content), 100))]:
+        path.write_bytes(damaged)
+        try:
+            found = stored.read(0, 2)
+        except OutputError as error:
+            assert "adds its models up anew" in str(error)  # noqa: PT017 - most of them raise, some need not
+            continue
+        read += 1  # dates and the like do not matter
+        np.testing.assert_array_equal(found.results()["weights_scores"].array, np.full((2, 4), 2.5))
+        np.testing.assert_array_equal(found.results()["weights_scores_sd"].array, np.full((2, 4), 1.5))
+        assert (found.count, found.bad, found.halvings) == (2, {1: "not finite"}, 0)
+    assert 0 < read < len(changed) / 2
+
+
+def test_sums_that_cannot_be_removed_are_one_error(tmp_path, monkeypatch):
+    stored = StoredSums(tmp_path)
+    for count in (1, 2):
+        sums = Sums(count=count, sums={"a": Sum("scores", ("letter",), np.zeros((2, 4)))})
+        stored.write(count, sums)
+
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    for remove in (lambda: stored.remove(1), lambda: stored.begun({1})):
+        with pytest.raises(OutputError, match=r"cannot write .*sums: Read-only file system; .* the same command"):
+            remove()
+
+
+def test_a_model_that_is_given_twice_is_told(fasta, tmp_path):
+    job, recipes = ensemble(fasta, models=3)
+    events = []
+    run(job, tmp_path / "different", observer=events.append)
+    twice = replace(job, models=OpenModels([recipes.model(seed) for seed in (4, 5, 4, 5, 4)]))
+    run(twice, tmp_path / "twice", observer=events.append)
+    (said,) = [event.text for event in events if isinstance(event, Caution)]
+    assert said.startswith("same weights: model 2 (numpy 4) as model 0, model 3 (numpy 5) as model 1, model 4")
+
+
+def test_what_a_killed_layout_left_half_written_goes(fasta, tmp_path, bytes_of):
+    job, _ = ensemble(fasta)
+    run(job, tmp_path / "whole")
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "manifest.json").write_bytes((tmp_path / "whole" / "manifest.json").read_bytes())
+    (store / "zarr.0123abcd.partial").write_bytes(b"{")
+    run(job, store)
+    assert bytes_of(store) == bytes_of(tmp_path / "whole")
+    assert not [*store.rglob("*.partial")]
 
 
 def test_memory_holds_neither_models_nor_their_scores(tmp_path, few_open):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from attribution_bench.models.export import LOGGERS, ExportError, export, module_path
+from attribution_bench.models.exported import ExportedModel
 
 LENGTH = 10
 
@@ -115,6 +116,19 @@ def test_a_batch_may_be_cut_into_the_pieces_that_it_was_made_of(cut: str) -> Non
     program = export(Joined(), rows(1, 4, LENGTH)).module()
     for count in (1, 2, 5):
         torch.testing.assert_close(program(rows(count, 4, LENGTH)), Joined()(rows(count, 4, LENGTH)))
+
+
+@pytest.mark.parametrize("bounds", [{"max": 4096}, {"min": 2, "max": 64}, {}])
+def test_a_program_with_bounds_of_its_batch_is_captured_within_them(bounds: dict[str, int]) -> None:
+    network = nn.Sequential(
+        nn.Conv1d(4, 3, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(3, 2)
+    ).eval()
+    shapes = ({0: torch.export.Dim("batch", **bounds)},)
+    program = torch.export.export(network, (torch.zeros(8, 4, LENGTH),), dynamic_shapes=shapes)
+    captured = export(ExportedModel(program.module()), torch.zeros(1, 4, LENGTH)).module()
+    for rows in (2, 5, 64):
+        x = torch.randn(rows, 4, LENGTH)
+        torch.testing.assert_close(captured(x), network(x))
 
 
 def test_whole_numbers_beside_the_sequence_keep_their_type() -> None:

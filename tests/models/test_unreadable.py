@@ -25,6 +25,13 @@ def small(*layers: Any) -> Any:
     return keras.Sequential([keras.Input((20, 4)), *layers, keras.layers.Flatten(), keras.layers.Dense(1)])
 
 
+def test_a_folder_of_folds_names_a_file_of_it(tmp_path: Path) -> None:
+    folder = Path(written(tmp_path, "folds/fold_1.pt2")).parent
+    written(tmp_path, "folds/fold_0.keras")
+    with pytest.raises(ModelError, match=r"is a folder; give a model file, such as .*fold_0\.keras .*--fold"):
+        model_source(str(folder))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

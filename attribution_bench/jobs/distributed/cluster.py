@@ -3,12 +3,14 @@
 import contextlib
 import logging
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from attribution_bench.environment import available_cores
@@ -175,10 +177,29 @@ def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
             devices = [] if workers.gpus is None else visible_gpus(workers.gpus)
             count = workers.number or len(devices)
             threads = max(1, available_cores() // count)
-            cluster = stack.enter_context(_gpu_cluster(devices) if devices else _local_cluster([{}] * count))
+            with _ctrl_c_blocked():
+                cluster = stack.enter_context(_gpu_cluster(devices) if devices else _local_cluster([{}] * count))
             client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
         is_local = workers.address is None
         yield Cluster(client, client.scheduler.address, threads, is_local, workers.tries, workers.time_limit)
+
+
+@contextlib.contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Start threads and processes that Ctrl-C does not reach, however early it comes: this process tells them to end.
+
+    They inherit what this thread blocks meanwhile. What multiprocessing starts before its first process unblocks Ctrl-C
+    again, and so is started first.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def import_distributed() -> Any:

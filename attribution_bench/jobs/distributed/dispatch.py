@@ -177,14 +177,18 @@ class Dispatch:
         for future in self._opening:
             future.add_done_callback(self._fetch)
         failure = Failure("there is none", "")
+        unable: list[Failure] = []
         while self._opening:
             found = self._opened(self._next_ended(never_stopped))
             if isinstance(found, Report):
+                for one in unable:
+                    self._tell(_no_more(one))
                 return found.record
             failure = found
             if failure.worker:
                 self._excluded.add(failure.worker)
-                self._tell(_no_more(failure))
+                unable.append(failure)
+        # What no worker can do is one error, and no matter of each.
         raise failure.fatal or ClusterError(f"no worker can do the job: {failure.error}")
 
     def run(

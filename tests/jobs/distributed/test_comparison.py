@@ -28,6 +28,15 @@ class Refusing(Weights):
         raise InvalidInputError("this model is not for it")
 
 
+class Tired(Weights):
+    """Scores the sequences, and fails as it runs again on their mutations."""
+
+    def _attribute(self, request):
+        if len(request.one_hot) == SETTINGS.repeats * SETTINGS.repeated_sequences:
+            raise InvalidInputError("more sequences than it takes")
+        return super()._attribute(request)
+
+
 @pytest.fixture
 def compared(cluster, tmp_path) -> Callable[..., tuple[Evaluation, list[Any], FinishedStages]]:
     """Compare methods on two processes; returns the evaluation without what is timed, events, and the stages."""
@@ -85,9 +94,11 @@ def test_a_method_that_always_fails_leaves_the_others(compared, tmp_path):
     file.touch()
     broken = [faulty(fault, file) for fault in ("broken", "full disk", "broken", "broken")]
     methods = {"refusing": Refusing, **{f"broken {index}": one for index, one in enumerate(broken)}, "weights": Weights}
+    methods["tired"] = Tired
     found, events, _ = compared(methods)
     assert found == in_one_process(methods)
     assert found.method("refusing").reason == "this model is not for it"
+    assert found.method("tired").reason == "more sequences than it takes"
     assert found.method("broken 0").reason == "ZeroDivisionError: the method divided by zero"
     assert not [event for event in events if isinstance(event, Retry) and "refusing" in event.work]
     assert {event.tries for event in events if isinstance(event, Retry)} == {1, 2}
@@ -118,8 +129,11 @@ def test_a_method_that_takes_longer_than_the_others_is_not_taken_for_hung(compar
     assert not [event for event in events if isinstance(event, Retry)]
 
 
-def test_what_cannot_be_compared_is_told_as_in_one_process(compared, cluster):
+def test_what_cannot_be_compared_is_told_as_in_one_process(cluster, tmp_path):
+    told: list[Any] = []
+    given = {"target": 7, "stages": FinishedStages(tmp_path, "model"), "cluster": cluster.client, "tell": told.append}
     with pytest.raises(TargetError, match="index 7"):
-        compared({"weights": Weights}, target=7)
+        evaluate(NumpyModel(), SEQUENCES, {"weights": Weights}, settings=SETTINGS, **given)
+    assert not told
     with pytest.raises(InvalidInputError, match=r"stages=FinishedStages\(folder\)"):
         evaluate(NumpyModel(), SEQUENCES, {"weights": Weights}, cluster=cluster.client)

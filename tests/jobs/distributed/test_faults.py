@@ -66,6 +66,14 @@ def kill_a_worker(cluster, generator: random.Random) -> None:
             os.kill(generator.choice(alive), signal.SIGKILL)
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot be blocked here")
+def test_ctrl_c_reaches_no_process_of_this_machine_from_its_start(cluster):
+    before = cluster.client.run(signal.pthread_sigmask, signal.SIG_BLOCK, ())
+    assert len(before) == 2
+    assert all(signal.SIGINT in blocked for blocked in before.values())
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def check_kills_of_workers(cluster, on_cluster, job, path, seed: int, kills: int) -> int:
     """Kill workers at random moments of one job; returns how many kills met a shard in work."""
     generator, stop = random.Random(seed), threading.Event()
