@@ -71,7 +71,10 @@ class Call:
 
     def select(self, output: str, value: Tensor) -> Selected:
         """Return the selected part of an output (rows, *output)."""
-        chosen = (selection for selection in self.request.selections if selection.name == output)
+        chosen = [selection for selection in self.request.selections if selection.name == output]
+        if any(callable(selection.reducer) for selection in chosen):
+            # A caller's function may write into what it is given, and blocks read the unmutated output.
+            value = value.clone()
         return {selection.name: self.source.select(value, selection) for selection in chosen}
 
     def unmutated_predictions(self, unmutated: UnmutatedActivations) -> Selected:
@@ -128,3 +131,16 @@ class Predictions:
             if name not in self.arrays:
                 self.arrays[name] = np.empty((*self.shape, *part.shape[axes:]), part.dtype)
             self.arrays[name][index] = part
+
+    def without_number(self, index: Any, axes: int) -> NDArray[np.bool_]:
+        """Return which predictions hold NaN: those of an index, whose first `axes` axes are kept.
+
+        Where activations are infinite, windows give NaN for the difference of two of them, and the model may not.
+        """
+        parts = [array[index] for array in self.arrays.values()]
+        found = np.zeros(parts[0].shape[:axes], bool)
+        for part in parts:
+            # The smallest of some numbers is NaN where any is; mostly none is, and this takes no memory.
+            if part.size and np.isnan(part.min()):
+                found |= np.isnan(part).any(axis=tuple(range(axes, part.ndim)))
+        return found

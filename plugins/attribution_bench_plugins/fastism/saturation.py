@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench.attribution import RawAttribution, Request
+from attribution_bench.mutagenesis import full_passes
 from attribution_bench.mutations import Edit
 from attribution_bench.request import MEMORY_HALVINGS
 from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
@@ -45,6 +46,7 @@ class Saturation:
     def run(self, sizes: Sizes, self_check: SelfCheck | None) -> RawAttribution:
         """Run group after group of sequences; where one does not fit the device's memory, go on with smaller blocks.
 
+        Mutations of which windows give no number, as of infinite activations, take full passes.
         The check, if any, is of the first sequence; raises as `SelfCheck.compare` does.
         """
         count, first, halvings = len(self.request.one_hot), 0, 0
@@ -59,6 +61,7 @@ class Saturation:
                     sizes, halvings = sizes.halved(), halvings + 1
                     self.done = first * len(self.request.positions)
                     continue
+                self._take_full_passes(rows)
                 if self_check is not None and first == 0:
                     self._check(self_check)
                 first = rows.stop
@@ -109,6 +112,19 @@ class Saturation:
             return
         blocks = call.sizer.blocks(sizes, positions, (unmutated.count, self.alternatives), workers.count)
         call.run(unmutated, workers, blocks, self.alternatives, mutated, progress, write)
+
+    def _take_full_passes(self, rows: slice) -> None:
+        """Predict by full passes what windows of some sequences have no number for."""
+        call, request = self.call, self.request
+        is_reference = request.letters[rows, None, request.positions] == np.arange(self.letters)[:, None]
+        missing = self.predictions.without_number(rows, 3) & call.reaches & ~is_reference
+        if missing.any():
+            sequences, letters, places = np.nonzero(missing)
+            columns, sequences = np.eye(self.letters), sequences + rows.start
+            where = zip(sequences.tolist(), letters.tolist(), request.positions[places].tolist(), strict=True)
+            edits = [Edit(sequence, position, columns[:, [letter]], 1) for sequence, letter, position in where]
+            passes = full_passes(call.source.model, request, edits, lambda done, total: None)
+            self.predictions.write((sequences, letters, places), passes)
 
     def _check(self, self_check: SelfCheck) -> None:
         """Check some letters at a few positions of the first sequence; the reference letter in the last turn."""

@@ -33,7 +33,8 @@ class Substitutions:
         Parameters
         ----------
         groups
-            Those of the mutations that run on windows; the others take full passes.
+            Those of the mutations that run on windows; the others take full passes, and so do those of which
+            windows give no number, as of infinite activations.
         self_check
             Check of the first group, if any; raises as `SelfCheck.compare` does.
         """
@@ -70,6 +71,10 @@ class Substitutions:
             self.needs_full_pass[batch.every] = False
         for batch in group.batches:
             self._run_batch(batch, unmutated, workers)
+            numbers = batch.every.ravel()
+            missing = numbers[self.predictions.without_number(numbers, 1)]
+            self.needs_full_pass[missing] = True
+            self.done -= len(missing)
 
     def _run_batch(self, batch: Batch, unmutated: UnmutatedActivations, workers: Workers) -> None:
         def mutated(block: Positions) -> Windowed:
@@ -100,10 +105,11 @@ class Substitutions:
 
     def _check(self, self_check: SelfCheck, group: Group) -> None:
         """Check some substitutions of a group."""
-        numbers = np.concatenate([batch.every.ravel() for batch in group.batches]).tolist()
+        every = np.concatenate([batch.every.ravel() for batch in group.batches])
+        numbers = every[~self.needs_full_pass[every]].tolist()
 
         def find(place: Place, turn: int) -> int | None:
-            return None if place == "outside" else numbers[place_among(len(numbers), place, turn)]
+            return None if place == "outside" or not numbers else numbers[place_among(len(numbers), place, turn)]
 
         def found(chosen: Sequence[int]) -> Selected:
             return {name: array[list(chosen)] for name, array in self.predictions.arrays.items()}

@@ -31,6 +31,10 @@ def kinds(graph: Graph) -> list[str]:
 
 
 MOVED = {
+    "a pool whose taps leave the positions on one side": (
+        chain(nn.Conv1d(4, 3, 3), nn.ReLU(), nn.MaxPool1d(2, 1, padding=1, dilation=19)),
+        ["conv", "max_pool", "relu"],
+    ),
     "ReLU": (chain(nn.Conv1d(4, 3, 3), nn.ReLU(), nn.MaxPool1d(3)), ["conv", "max_pool", "relu"]),
     "ReLU, then a rising norm": (
         chain(nn.Conv1d(4, 3, 3), nn.ReLU(), norm(1, 0.5, 0), nn.MaxPool1d(5, 2, padding=1)),
@@ -48,6 +52,7 @@ MOVED = {
 LEFT = {
     "a norm that falls": chain(nn.Conv1d(4, 3, 3), nn.ReLU(), norm(1, -0.5, 1), nn.MaxPool1d(3)),
     "a function that may fall": chain(nn.Conv1d(4, 3, 3), nn.GELU(), nn.MaxPool1d(3)),
+    "an output of padding alone": chain(nn.Conv1d(4, 3, 3), nn.ReLU(), nn.MaxPool1d(2, 2, padding=1, dilation=20)),
     "an average": chain(nn.Conv1d(4, 3, 3), nn.ReLU(), nn.AvgPool1d(3)),
     "something else reads it": Custom(
         lambda m, x: (lambda y: m.pool(y).sum(2) + y.mean(2))(m.conv(x).relu()),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attribution_bench as ab
@@ -16,7 +17,7 @@ from attribution_bench_plugins.fastism.convolution.algorithm import ConvolutionA
 from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
 from attribution_bench_plugins.fastism.planning.wanted import wanted_positions
 from attribution_bench_plugins.fastism.values.window import Window
-from fastism_models import LENGTH, MODELS, build
+from fastism_models import LENGTH, MODELS, Custom, build
 from parity import assert_parity, brute_force, one_hot, plan_of
 from random_targets import applied, random_function, random_index
 
@@ -259,3 +260,46 @@ def test_a_step_that_runs_in_full_reads_everything() -> None:
     for position in (0, 3, 11):
         found = method.attribute(x, target=(1, position))
         assert_parity(dict(found.predictions), {"output": truth["output"][..., 1, position]}, 1e-12)
+
+
+PADDING_ALONE: dict[str, Callable[..., object]] = {
+    "padding": lambda m, x: F.pad(m.a(x), (5, 5))[:, :, :4] + m.a(x)[:, :, 3:7],
+    "padding without positions": lambda m, x: F.pad(m.a(x), (5, 5))[:, :, :4].amax(2) + m.a(x)[:, :, 3],
+    "maximum pool": lambda m, x: F.max_pool1d(F.pad(m.a(x), (8, 8)), 4)[:, :, :1] + m.a(x)[:, :, :1],
+    "average pool": lambda m, x: F.avg_pool1d(F.pad(m.a(x), (30, 0)), 3, 100) + m.a(x)[:, :, :1],
+    "strided convolution": lambda m, x: (
+        F.conv1d(m.a(x), m.b.weight, padding=1, stride=40, dilation=31) + m.a(x)[..., :1]
+    ),
+}
+"""Operations that read no position of what a mutation changes, where another branch reads some."""
+
+
+@pytest.mark.parametrize("name", PADDING_ALONE)
+def test_what_reads_padding_alone(name: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = Custom(PADDING_ALONE[name], a=nn.Conv1d(4, 3, 5, padding=2), b=nn.Conv1d(3, 3, 2)).double().eval()
+    x = one_hot(2, 4, 30)
+    found = ab.get_method("fastism")(module, min_speedup=0).attribute(x, target="all")
+    assert "fallback" not in found.metadata
+    assert_parity(dict(found.predictions), brute_force(module, x), 1e-12)
+
+
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "a product": lambda y: y.mul_(2)[:, 0, 5],
+    "an assignment": lambda y: y.index_fill_(2, torch.tensor([3, 4]), 1.0).sum((1, 2)),
+    "a sort by NumPy": lambda y: (y.numpy().sort(2), y[:, 1, 7])[1],
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_functions_that_write_into_what_they_are_given(name: str) -> None:
+    module, target = CONVOLUTIONS.double().eval(), IN_PLACE[name]
+    x, mutations = one_hot(2, 4, 30), [Mutation(1, position, "G") for position in (0, 4, 5, 6, 29)]
+    truth = applied(target, brute_force(module, x)["output"])
+    expected = [truth[1, 2, mutation.position] for mutation in mutations]
+    on_windows = ab.get_method("fastism")(module, min_speedup=0, self_check=False)
+    for method in (on_windows, ab.get_method("standard_ism")(module)):
+        found, listed = method.attribute(x, target=target), method.predict_mutations(x, mutations, target=target)
+        assert_parity(dict(found.predictions), {"output": truth}, 1e-12)
+        np.testing.assert_allclose(listed.predictions["output"], expected, rtol=0, atol=1e-12)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.models.checksums import checksums
+from attribution_bench.models.differences import difference, scale
 from attribution_bench.models.keras_settings import held_by
 from attribution_bench.models.settings import Settings
 from attribution_bench.models.targets import Reducer, Selection
@@ -128,10 +129,8 @@ class Source(abc.ABC):
         """Raise CaptureError where a graph's outputs for rows in one batch differ from the model's for each alone."""
         truth = self.model.predict(one_hot, extras, batch_size=1)
         for name, output in outputs.items():
-            found, expected = output.double().cpu().numpy(), truth[name].astype(np.float64)
-            scale = np.abs(expected[np.isfinite(expected)]).max(initial=np.finfo(np.float32).tiny)
-            same = (found == expected) | (np.isnan(found) & np.isnan(expected))
-            error = float(np.abs(found - expected).max(initial=0, where=~same) / scale)
+            size = scale(truth[name]) or float(np.finfo(np.float32).tiny)
+            error = difference(output.double().cpu().numpy(), truth[name]) / size
             if not error <= self.tolerance:
                 raise CaptureError(
                     f"output {name!r} of the captured graph differs from the model's by {error:.1e} of its scale; "

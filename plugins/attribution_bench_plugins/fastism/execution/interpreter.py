@@ -131,8 +131,10 @@ class BlockInterpreter:
             operands = [operand and operand.shared() for operand in operands]
         reached = [operand for operand in operands if operand is not None]
         if window.width == 0 or all(operand.window.width == 0 for operand in reached):
-            like = reached[0].delta()
-            unchanged = like.new_zeros((*like.shape[:3], window.width, operation.layout.channels))
+            # Nothing that it reads is computed where it reads padding alone.
+            like = reached[0].delta() if reached else self.unmutated.view(step.node.name, Window(0, 0, 1), 1)
+            rows = self.unmutated.count, self.count, self.alternatives
+            unchanged = like.new_zeros((*rows, window.width, operation.layout.channels))
             result = operation.give(self, window, delta=unchanged, is_masked=True)
         else:
             result = operation.run(operands, window, self, step.preferred_form)

@@ -39,4 +39,17 @@ def _before(pool: Node, nodes: dict[str, Node], readers: Mapping[str, int]) -> N
         return None  # it is folded into the weights, which costs nothing
     rank, axis = len(pool.shape), function.parameters.varying_axis
     pooled = pool.parameters_as(PoolParameters).position_axis
-    return None if axis is not None and axis % rank == pooled % rank else function
+    if axis is not None and axis % rank == pooled % rank:
+        return None
+    return None if _reads_padding_alone(pool.parameters_as(PoolParameters), function) else function
+
+
+def _reads_padding_alone(pool: PoolParameters, source: Node) -> bool:
+    """Whether an output of a pool reads no position of its source: it is minus infinity, whatever function is before.
+
+    Only outputs whose first tap is in the padding may, as their taps may step over all positions.
+    """
+    length = (source.shape or ())[pool.position_axis]
+    taps = range(0, pool.kernel * pool.dilation, pool.dilation)
+    starts = range(-pool.padding, 0, pool.stride)
+    return length is None or not all(any(0 <= start + tap < length for tap in taps) for start in starts)
