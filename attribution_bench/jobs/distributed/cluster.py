@@ -33,8 +33,8 @@ SETTINGS: Mapping[str, Any] = {
     "distributed.worker.memory.pause": False,
     # A process that was ended comes again, on a busy machine after some time, and is not to be given up meanwhile.
     "distributed.deploy.lost-worker-timeout": "1 hour",
-    # By default workers give freed memory back at once, to get it anew, page by page, for the next tensor: scoring takes
-    # a quarter more time so.
+    # By default workers give freed memory back at once, to get it anew, page by page, for the next tensor: scoring then
+    # takes a quarter more time.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     # Its profile of every thread costs more than what it hands out.
     "distributed.worker.profile.enabled": False,
