@@ -304,7 +304,8 @@ def test_memory_holds_neither_models_nor_their_scores(tmp_path, few_open):
         tracemalloc.stop()
         assert recipes.most == 1
     scores = 8 * 4 * 1000 * 4
-    assert peaks[2] < peaks[1] + 2 * scores, [peak / scores for peak in peaks]
+    # Holding ten more models' scores would add ten times as much; what Python itself allocates differs by run.
+    assert peaks[2] < peaks[1] + 4 * scores, [peak / scores for peak in peaks]
 
 
 class PoisonedModel(Weights):

@@ -62,6 +62,7 @@ class BlockInterpreter:
         self.plan, self.unmutated, self.observer = unmutated.plan, unmutated, observer
         self.count, self.alternatives = count, alternatives
         self.windowed = dict(windowed)
+        self._computed = set(windowed)
         self.program = Program(unmutated.buffers, self.windowed, observer)
         self.native: dict[str, Any] = {}
 
@@ -119,6 +120,7 @@ class BlockInterpreter:
         if step.readers > 1:
             result.schedule()
         self.windowed[step.node.name] = result
+        self._computed.add(step.node.name)
 
     def _run_windowed(self, step: Step, operation: Operation, last_uses: frozenset[str]) -> None:
         for name in overwritable(step, self.plan.aliases, last_uses):
@@ -131,7 +133,9 @@ class BlockInterpreter:
             operands = [operand and operand.shared() for operand in operands]
         reached = [operand for operand in operands if operand is not None]
         if window.width == 0 or all(operand.window.width == 0 for operand in reached):
-            # Nothing that it reads is computed where it reads padding alone.
+            # Nothing that it reads is computed where it reads padding alone; what was computed is not given up before.
+            if not reached and not self._computed.isdisjoint(self.plan.aliases[name] for name in step.node.inputs):
+                raise LookupError(f"what {step.node.name} reads was given up")
             like = reached[0].delta() if reached else self.unmutated.view(step.node.name, Window(0, 0, 1), 1)
             rows = self.unmutated.count, self.count, self.alternatives
             unchanged = like.new_zeros((*rows, window.width, operation.layout.channels))
