@@ -28,6 +28,7 @@ def cluster() -> Iterator[Cluster]:
     """Two processes, which were started while this one might have done something else."""
     recipe = Recipe(model_source("numpy_jobs:NumpyModel"), {"framework": "numpy"}, os.getcwd())
     with starting(Workers(2), recipe.prepare) as begun, connected(begun) as connection:
+        connection.client.wait_for_workers(2, timeout=60)  # a job begins with those that are there
         for worker in connection.client.nthreads():
             # It comes after what the process was to prepare.
             assert connection.client.submit(is_imported, "numpy_jobs", workers=[worker], pure=False).result()

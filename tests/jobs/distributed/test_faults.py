@@ -68,6 +68,7 @@ def kill_a_worker(cluster, generator: random.Random) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot be blocked here")
 def test_ctrl_c_reaches_no_process_of_this_machine_from_its_start(cluster):
+    cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
     before = cluster.client.run(signal.pthread_sigmask, signal.SIG_BLOCK, ())
     assert len(before) == 2
     assert all(signal.SIGINT in blocked for blocked in before.values())
