@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.attribution import Attribution, AttributionResult
+from attribution_bench.described import described, described_class
 from attribution_bench.errors import OutputError
 from attribution_bench.evaluation.scoring import ScoredMethod
 from attribution_bench.files import write_whole
@@ -150,8 +151,8 @@ class FinishedStages:
 
     def _digest(self, stage: str, name: str, method: Attribution, depends: Sequence[Any] = ()) -> str:
         kind = type(method)
-        own = [stage, depends, name, kind.__module__, kind.__qualname__, method.options]
-        text = json.dumps([self._facts, own], sort_keys=True, default=repr)
+        own = [stage, depends, name, kind.__module__, kind.__qualname__, described_class(kind), method.options]
+        text = json.dumps(described([self._facts, own]), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _reuse(self, stage: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from attribution_bench.described import described, described_class
 from attribution_bench.environment import library_versions
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.jobs import further_inputs
@@ -13,9 +14,10 @@ from attribution_bench.jobs.contents import check_contents
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import NamedModel as NamedModel
 from attribution_bench.jobs.open_models import Openable, OpenModels, weight_bytes
-from attribution_bench.jobs.scoring import Asked, Choice, check_both_strands, described_options
+from attribution_bench.jobs.scoring import Asked, Choice, check_both_strands
 from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE, Shard, shards_of
 from attribution_bench.jobs.track_rows import TrackRows
+from attribution_bench.models.digest import structure_digest
 from attribution_bench.sequences.source import Assuming, SequenceSource
 
 
@@ -98,6 +100,7 @@ def checked_models(job: Job) -> list[ModelFacts]:
                 "layout": model.layout,
                 "sequence input": model.sequence_input,
                 "sha256 of weights": models.digest(place),
+                "sha256 of structure": structure_digest(model),
                 "sha256 of file": named.identity,
             },
             weight_bytes(model),
@@ -184,9 +187,9 @@ def manifest_of(
         models=tuple(facts.described for facts in models),
         sequences=dict(job.source.description),
         further_inputs=further_inputs.described(job.extras, stretches),
-        methods={name: described_options(choice.options) for name, choice in job.methods.items()},
+        methods={name: _method(choice) for name, choice in job.methods.items()},
         settings={
-            **described_options({"target": asked.target}),
+            "target": described(asked.target),
             "convention": asked.convention,
             "both strands": asked.both_strands,
             "stored": list(asked.contents),
@@ -200,3 +203,9 @@ def manifest_of(
         versions=library_versions(),
         machine=machine,
     )
+
+
+def _method(choice: Choice) -> dict[str, Any]:
+    """Return the options of a method, and the code of one that no installed package defines, JSON-able."""
+    code = described_class(choice.method)
+    return {**described(choice.options), **({"own code": code} if code else {})}

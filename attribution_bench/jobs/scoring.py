@@ -1,6 +1,5 @@
 """Scoring of a block of sequences: one method on one model and every strand, as the arrays that are stored."""
 
-import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -164,24 +163,6 @@ def check_both_strands(
             "other strand is not known; score one strand"
         )
     return same_on_both_strands(target, model.outputs(length, tuple(extra[:1] for extra in extras)))
-
-
-def described_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as a manifest holds them: JSON-able, arrays by their digests."""
-    return {name: _described(value) for name, value in options.items()}
-
-
-def _described(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-        return {"shape": list(value.shape), "dtype": str(value.dtype), "sha256": digest}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _described(inner) for key, inner in value.items()}
-    if isinstance(value, Sequence):
-        return [_described(inner) for inner in value]
-    return getattr(value, "__qualname__", repr(value))
 
 
 def _report(progress: Progress, before: int, passes: int, done: int, of: int) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attribution_bench.errors import DeviceError, ModelError
 from attribution_bench.models.consistency import Trace
 from attribution_bench.models.disturbance import Disturbance, undone
-from attribution_bench.models.keras_settings import held_by
+from attribution_bench.models.keras_settings import held_by, part_settings, parts
 from attribution_bench.models.keras_state import KeptVariable, randomness
 from attribution_bench.models.keras_trace import known_faults, traced
 from attribution_bench.models.reducers import apply_reducer
@@ -270,6 +270,10 @@ class KerasSequenceModel(SequenceModel):
         # Paths need not differ, nor does a name say more than the place in the list.
         for index, weight in enumerate(self.model.weights):
             yield f"{index}", np.asarray(keras.ops.convert_to_numpy(weight))
+
+    def structure(self) -> Iterator[tuple[type, Any]]:
+        for part in parts(self.model):
+            yield type(part), part_settings(part)
 
     def precision_state(self) -> dict[str, Any]:
         if keras.backend.backend() != "tensorflow":

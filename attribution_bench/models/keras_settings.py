@@ -3,12 +3,14 @@
 import functools
 from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
+from attribution_bench.described import described
 from attribution_bench.models.checksums import checksums
-from attribution_bench.models.settings import Same, Settings, of_classes, snapshot
+from attribution_bench.models.settings import PLAIN, Same, Settings, of_classes, snapshot
 
 LIBRARIES = frozenset({"keras", "tf_keras", "tensorflow"})
 """Packages whose code reads nothing but what it is given, and what the layers hold."""
@@ -39,7 +41,7 @@ def held_by(model: Any) -> Held:
     def leaf(value: Any) -> Hashable:
         return _leaf(value, weights)
 
-    for number, part in enumerate(_parts(model)):
+    for number, part in enumerate(parts(model)):
         kind = type(part)
         values[number] = Same(part), Same(kind), Same(kind.call)
         is_foreign = _is_foreign(kind)
@@ -69,13 +71,37 @@ def _by_identity(value: Any) -> Hashable:
     return (Same(value), *map(Same, elements)) if isinstance(value, list | tuple | set | dict) else Same(value)
 
 
-def _parts(model: Any) -> Iterator[Any]:
+def parts(model: Any) -> Iterator[Any]:
     """Yield a model, its layers, those that they consist of, and operations between layers."""
     for layer in model._flatten_layers():
         yield layer
         for operation in getattr(layer, "_operations", ()):
             if not hasattr(operation, "_flatten_layers"):
                 yield operation
+
+
+def part_settings(part: Any) -> Any:
+    """Return the settings of a layer or an operation, JSON-able, but names, which differ from one building to another.
+
+    Of a part that does not tell its settings they are its plain attributes.
+    """
+    try:
+        told = {} if hasattr(part, "_flatten_layers") and hasattr(part, "layers") else part.get_config()
+    except Exception:  # a user's layer may do anything in it, and many cannot tell
+        told = {name: value for name, value in vars(part).items() if type(value) in PLAIN}
+    functions = [value for value in vars(part).values() if isinstance(value, FunctionType) and _is_foreign(value)]
+    return [_nameless(told), described(functions)]
+
+
+def _nameless(value: Any) -> Any:
+    """Return a configuration without names, and without the functions in it, which hold the places of their lines."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "__lambda__":
+            return None
+        return {key: _nameless(inner) for key, inner in value.items() if key not in ("name", "shared_object_id")}
+    if isinstance(value, list | tuple):
+        return [_nameless(inner) for inner in value]
+    return described(value)
 
 
 def _is_foreign(value: Any) -> bool:

@@ -167,6 +167,10 @@ class SequenceModel(abc.ABC):
     def weights(self) -> Iterator[tuple[str, NDArray[Any]]]:
         """Yield every parameter and buffer on the host by its name, in the model's own order."""
 
+    def structure(self) -> Iterator[tuple[type, Any]]:
+        """Yield the class of each part of the model, in the model's own order, and the part's settings."""
+        yield type(self.model), None
+
     @abc.abstractmethod
     def precision_state(self) -> dict[str, Any]:
         """Return what of the framework's state decides the precision of products: ``{"tf32": bool}``."""

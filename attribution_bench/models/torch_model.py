@@ -15,6 +15,7 @@ from attribution_bench.models.consistency import Trace
 from attribution_bench.models.disturbance import Disturbance, undone
 from attribution_bench.models.reducers import apply_reducer
 from attribution_bench.models.sequence_model import Layout, SequenceModel
+from attribution_bench.models.settings import PLAIN
 from attribution_bench.models.targets import Selection
 from attribution_bench.models.torch_inputs import in_order, place_of_input, refuse_look_alikes
 from attribution_bench.models.torch_state import (
@@ -162,6 +163,11 @@ class TorchSequenceModel(SequenceModel):
     def weights(self) -> Iterator[tuple[str, NDArray[Any]]]:
         for name, tensor in itertools.chain(self.model.named_parameters(), self.model.named_buffers()):
             yield name, self.to_numpy(tensor)
+
+    def structure(self) -> Iterator[tuple[type, Any]]:
+        for module in self.model.modules():
+            own = {name: value for name, value in vars(module).items() if type(value) in PLAIN and name != "training"}
+            yield type(module), [module.extra_repr(), own]
 
     def precision_state(self) -> dict[str, Any]:
         on = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32

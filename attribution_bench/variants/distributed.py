@@ -226,7 +226,7 @@ class BlocksOnCluster:
         return [_with_detail(score, one) for score, one in zip(scores, block, strict=True)]
 
     def _digest(self, block: Block) -> str:
-        digest = hashlib.sha256(json.dumps(self._settings, sort_keys=True, default=repr).encode())
+        digest = hashlib.sha256(json.dumps(self._settings, sort_keys=True).encode())
         for one in map(_allele, block):
             known = repr(one) if isinstance(one, VariantScore) else f"{one.record} {one.variant!r}"
             digest.update(f"{known}\n".encode())

@@ -1,16 +1,16 @@
 """Identity of a table of effects: the settings that its numbers depend on, in a file beside it."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attribution_bench._version import __version__
+from attribution_bench.described import described
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.files import write_whole
 from attribution_bench.jobs.differences import differences
-from attribution_bench.models.digest import weights_digest
+from attribution_bench.models.digest import structure_digest, weights_digest
 from attribution_bench.variants.effects import ScalarEffects
 from attribution_bench.variants.score import VariantScorer
 
@@ -24,13 +24,12 @@ def identity_of(scorer: VariantScorer) -> dict[str, Any]:
         The genome or a track cannot be read.
     """
     options, models = scorer.options, [member.predictor.model for member in scorer.members]
-    choice = repr(options.effects or ScalarEffects(options.target))
     return {
         "weights_sha256": [weights_digest(model) for model in models],
+        "structure_sha256": [structure_digest(model) for model in models],
         "genome": scorer.genome.path.name,
         "genome_sha256": scorer.genome.digest,
-        # A function's place in memory tells nothing of it.
-        "effects": re.sub(" at 0x[0-9a-f]+", "", choice),
+        "effects": described(options.effects or ScalarEffects(options.target)),
         "length": options.length,
         "strand": options.strand,
         "share_within": options.share_within,

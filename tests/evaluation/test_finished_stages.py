@@ -122,6 +122,12 @@ def test_what_differs_runs_again(finished: Path, changed: dict[str, Any]) -> Non
     assert not [stage for stage in stages.reused if stage.startswith("first")]
 
 
+def test_a_function_as_target_is_known_by_what_it_does(tmp_path: Path) -> None:
+    assert runs_of(FinishedStages(tmp_path, "model"), target=lambda output: output[:, 0]) > 0
+    assert runs_of(FinishedStages(tmp_path, "model"), target=lambda output: output[:, 0]) == 0
+    assert runs_of(FinishedStages(tmp_path, "model"), target=lambda output: output[:, 0] * 2) > 0
+
+
 def test_another_model_file_runs_again(finished: Path) -> None:
     assert runs_of(FinishedStages(finished, "another")) == runs_of(None)
 

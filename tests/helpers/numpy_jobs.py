@@ -49,6 +49,8 @@ class NumpyModel(SequenceModel):
         return {"output": np.einsum("nal,al->n", x, self.coefficients(x.shape[2]))[:, None] + sum(extras)}
 
     def select(self, outputs, selection):
+        if callable(selection.reducer):
+            return selection.reducer(outputs[selection.name])
         return outputs[selection.name][(slice(None), *selection.index)]
 
     def versions(self):

@@ -14,6 +14,7 @@ from attribution_bench.jobs.events import Caution, ShardDone, Started, Summary, 
 from attribution_bench.jobs.job import NamedModel
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.run import run
+from attribution_bench.jobs.scoring import Asked, Choice
 from attribution_bench.sequences import DNA, read_fasta
 from attribution_bench.sequences.fasta_source import FastaSource
 from attribution_bench.sequences.genome import Genome
@@ -113,6 +114,36 @@ def test_another_job_is_refused_and_shown(fasta, tmp_path, change, shown):
         run(numpy_job(fasta, **change), tmp_path / "store")
     assert shown in str(caught.value)
     assert {path: path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("target", [lambda outputs: outputs[:, 0] * 2, lambda outputs: outputs[:, -1]])
+def test_another_function_as_target_is_refused(fasta, tmp_path, target):
+    def job(function):
+        return replace(numpy_job(fasta), asked=Asked(function, ("scores",), "float32"))
+
+    run(job(lambda outputs: outputs[:, 0]), tmp_path / "store")
+    run(job(lambda outputs: outputs[:, 0]), tmp_path / "store")
+    with pytest.raises(InvalidInputError, match="settings: target: sha256: "):
+        run(job(target), tmp_path / "store")
+
+
+def test_another_code_of_model_or_method_is_refused(fasta, tmp_path):
+    class Doubled(NumpyModel):
+        def forward(self, x, extras=()):
+            return {name: value * 2 for name, value in super().forward(x, extras).items()}
+
+    Doubled.__qualname__, Doubled.__module__ = NumpyModel.__qualname__, NumpyModel.__module__
+    job = numpy_job(fasta)
+    run(job, tmp_path / "store")
+    with pytest.raises(InvalidInputError, match="sha256 of structure"):
+        run(replace(job, models=[replace(job.models[0], model=Doubled(0))]), tmp_path / "store")
+
+    class Edited(job.methods["weights"].method):
+        def _attribute(self, request):
+            return super()._attribute(request)
+
+    with pytest.raises(InvalidInputError, match="own code"):
+        run(replace(job, methods={"weights": Choice(Edited, {})}), tmp_path / "store")
 
 
 def test_other_sequences_other_weights_and_other_threads_are_refused(fasta, tmp_path):
@@ -377,7 +408,7 @@ def test_a_resumed_job_takes_from_its_store_what_the_first_run_took_from_the_mac
         assert given[-1] == {"roomy": 500}
     manifest = json.loads((tmp_path / "store/manifest.json").read_text())
     assert manifest["machine"]["options"] == {"weights": {"roomy": 500}}
-    assert manifest["methods"] == {"weights": {}}
+    assert "roomy" not in manifest["methods"]["weights"]
 
 
 class OutOfMemoryError(RuntimeError):

@@ -1,9 +1,11 @@
-"""Digests of weights."""
+"""Digests of weights and of what a model does with them."""
 
+import keras
 import pytest
+import torch
 
 import attribution_bench as ab
-from attribution_bench.models.digest import weights_digest
+from attribution_bench.models.digest import structure_digest, weights_digest
 
 
 @pytest.mark.parametrize("framework", ["torch", "keras"])
@@ -19,3 +21,56 @@ def test_the_same_weights_have_the_same_digest_and_others_another(framework):
         changed.reshape(-1)[0] += 1e-6
         weight.assign(changed)
     assert weights_digest(first) != weights_digest(again)
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+def test_a_model_that_is_built_again_has_the_same_structure(framework):
+    built = (ab.get_model("bpnet")(length=100, framework=framework) for _ in range(2))
+    first, again = (structure_digest(ab.as_sequence_model(model)) for model in built)
+    assert first == again
+
+
+def torch_model(
+    size: int = 2, factor: float = 1.0, activation: type[torch.nn.Module] = torch.nn.ReLU
+) -> torch.nn.Module:
+    class Scaled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean(-1) * self.factor
+
+    return torch.nn.Sequential(torch.nn.Conv1d(4, 1, 3), activation(), torch.nn.MaxPool1d(size), Scaled())
+
+
+def keras_model(size: int = 2, factor: float = 1.0, activation: str = "relu") -> keras.Model:
+    class Untold(keras.layers.Layer):
+        def __init__(self, by: float) -> None:
+            super().__init__()
+            self.by = by
+
+        def call(self, x):
+            return x * self.by
+
+    x = inputs = keras.Input((20, 4))
+    x = keras.layers.Conv1D(1, 3, activation=activation)(x)
+    x = keras.layers.MaxPooling1D(size)(x)
+    x = keras.layers.Lambda(lambda values: values * factor)(x)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(Untold(factor)(x)))
+
+
+@pytest.mark.parametrize(
+    ("build", "changed"),
+    [
+        (torch_model, {"size": 3}),
+        (torch_model, {"factor": 2.0}),
+        (torch_model, {"activation": torch.nn.ELU}),
+        (keras_model, {"size": 3}),
+        (keras_model, {"factor": 2.0}),
+        (keras_model, {"activation": "elu"}),
+    ],
+)
+def test_the_same_weights_in_another_structure_show(build, changed):
+    first, again, other = (structure_digest(ab.as_sequence_model(build(**given))) for given in ({}, {}, changed))
+    assert first == again != other

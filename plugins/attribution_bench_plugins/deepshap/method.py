@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from attribution_bench.attribution import Attribution, RawAttribution, Request, Tags
 from attribution_bench.deprecation import renamed_options
+from attribution_bench.described import described
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.models import SequenceModel
 from attribution_bench.models.targets import Target
@@ -79,7 +80,7 @@ class DeepSHAP(Attribution):
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise InvalidInputError(f"seed must be a whole number of at least 0, not {seed!r}")
         self._baselines = None if baselines is None else _as_baselines(baselines)
-        given = None if self._baselines is None else f"array of shape {self._baselines.shape}"
+        given = None if self._baselines is None else described(self._baselines)
         self._rules = _checked_rules(rules)
         super().__init__(model, n_references=int(n_references), seed=int(seed), baselines=given, rules=self._rules)
         self._prepared: tuple[tuple[Any, ...], Explainer] | None = None

@@ -1,5 +1,6 @@
 """What DeepSHAP promises whatever the framework: shapes, references, invariances, the state of models, clear errors."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -127,7 +128,8 @@ def test_one_reference_will_do(model: nn.Module, sequences: Any) -> None:
     result = DeepSHAP(model, baselines=zeros).attribute(sequences(1, LENGTH), target="count")
     assert result.convergence_delta is not None
     assert result.convergence_delta.shape == (1, 1, 1)
-    assert result.metadata["options"]["baselines"] == "array of shape (1, 4, 10)"
+    told = result.metadata["options"]["baselines"]
+    assert (told["shape"], told["sha256"]) == ([1, 4, 10], hashlib.sha256(zeros.tobytes()).hexdigest())
 
 
 def test_further_inputs_are_held_constant(model: nn.Module, sequences: Any) -> None:
