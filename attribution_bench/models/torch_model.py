@@ -21,9 +21,9 @@ from attribution_bench.models.torch_inputs import in_order, place_of_input, refu
 from attribution_bench.models.torch_state import (
     KeptTensor,
     change_counter,
+    has_no_values,
     named_tensors,
     randomness,
-    without_values,
 )
 from attribution_bench.models.torch_trace import known_faults, traced
 
@@ -59,20 +59,25 @@ class TorchSequenceModel(SequenceModel):
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
         model = self.model
-        tensors = list(named_tensors(model))
-        if (missing := without_values(tensors)) is not None:
+        # One walk over the modules for all that is looked at: a call of a small model is hardly longer than several.
+        modules = tuple(model.modules())
+        held = [p for module in modules for p in module._parameters.values() if p is not None]
+        tensors = [*held, *(b for module in modules for b in module._buffers.values() if b is not None)]
+        if any(map(has_no_values, tensors)):
+            missing = next(name for name, tensor in named_tensors(model) if has_no_values(tensor))
             raise ModelError(
                 f"{missing!r} of the model has no values: on the meta device, or in a lazy layer before any input; "
                 "load the weights (to_empty() and load_state_dict(), or assign=True), or run a lazy model once"
             )
-        modes = [(module, module.training) for module in model.modules()]
-        parameters = [(p, p.data, p.requires_grad, p.grad) for p in model.parameters()]
+        modes = [(module, module.training) for module in modules]
         device = torch.device(self.device)
-        moves = any(tensor.device != device for _, tensor in tensors)
+        moves = any(tensor.device != device for tensor in tensors)
+        parameters = [(p, p.data if moves else None, p.requires_grad, p.grad) for p in held]
         placed = _placed(model) if moves else []
         outer, self._kept = self._kept, []
         try:
-            _set_to_inference(model)
+            if any(training for _, training in modes):
+                _set_to_inference(model)
             if moves:
                 # Copies go to the device; the originals stay where they are, and come back below.
                 model.to(device)
@@ -84,15 +89,17 @@ class TorchSequenceModel(SequenceModel):
                 kept.restore()
             self._kept = outer
             for module, training in modes:
-                module.training = training
+                if module.training != training:
+                    module.training = training
             for module, name, tensor in placed:
                 setattr(module, name, tensor)
             for parameter, data, requires_grad, gradient in parameters:
-                if moves:
+                if data is not None:
                     parameter.data = data
                 if parameter.requires_grad != requires_grad:
                     parameter.requires_grad_(requires_grad)
-                parameter.grad = gradient
+                if parameter.grad is not gradient:
+                    parameter.grad = gradient
 
     def to_tensor(self, array: NDArray[Any]) -> torch.Tensor:
         tensor = torch.as_tensor(np.ascontiguousarray(array))

@@ -29,12 +29,17 @@ def module_settings(modules: Iterable[torch.nn.Module]) -> Settings:
         for name, value in vars(module).items():
             if name in UNREAD or (name in OF_FORWARD and not value):
                 continue
-            values[number, name] = value if type(value) in PLAIN else snapshot(value, _leaf)
+            values[number, name] = value if _is_plain(value) else snapshot(value, _leaf)
         kinds.add(type(module))
     for kind in kinds:
         if not is_library(kind.__module__):
             values.update(((kind, place), value) for place, value in of_classes(kind, _leaf))
     return Settings(values)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value says all of itself: a tuple of plain values too, as sizes of kernels are."""
+    return type(value) in PLAIN or (type(value) is tuple and PLAIN.issuperset(map(type, value)))
 
 
 def _leaf(value: Any) -> Hashable:

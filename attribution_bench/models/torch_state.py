@@ -1,6 +1,6 @@
 """State of a torch.nn.Module that its own calls may change, and how to put it back."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -138,6 +138,6 @@ def _bytes(tensor: Tensor) -> Tensor:
     return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
-def without_values(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
-    """Return the name of a parameter or buffer that has no values: on the meta device, or of a lazy layer."""
-    return next((name for name, tensor in tensors if is_lazy(tensor) or tensor.is_meta), None)
+def has_no_values(tensor: Tensor) -> bool:
+    """Whether a parameter or buffer has no values: on the meta device, or of a lazy layer."""
+    return tensor.is_meta or is_lazy(tensor)
