@@ -1,17 +1,21 @@
 """Descriptions of options and targets: equal in another process, and other where anything differs."""
 
+import contextlib
 import functools
 import json
+import operator
 import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
+from importlib.metadata import version
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from attribution_bench.described import described, described_class
+from attribution_bench.described import described
 
 SCALE = 2.0
 
@@ -36,6 +40,16 @@ class Weighted:
 
     def __call__(self, values: Any) -> Any:
         return values * self.weight
+
+
+class Slotted:
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def __call__(self, values: Any) -> Any:
+        return values[:, self.index]
 
 
 def times(factor: float) -> Any:
@@ -76,6 +90,13 @@ OTHER = LONG + (np.arange(5000) == 2500)
         ({"y": 1}, {"y": 2}),
         ({1, 2}, {1, 3}),
         (b"a", b"b"),
+        (operator.itemgetter((slice(None), 0)), operator.itemgetter((slice(None), 1))),
+        (operator.attrgetter("a"), operator.attrgetter("b")),
+        (np.zeros(3).dot, np.ones(3).dot),
+        (Slotted(1), Slotted(2)),
+        (functools.lru_cache(lambda y: y), functools.lru_cache(lambda y: y + 1)),
+        (list(range(2000)), [*range(1000), 0, *range(1001, 2000)]),
+        (float("nan"), float("inf")),
         (1, "1"),
     ],
 )
@@ -134,7 +155,7 @@ def test_another_process_describes_the_same_in_the_same_way(tmp_path):
             """
             import json, sys, functools
             import numpy as np
-            from attribution_bench.described import described, described_class
+            from attribution_bench.described import described
 
             WORDS = {"acceptor", "donor", "neither", "both"}
 
@@ -151,7 +172,7 @@ def test_another_process_describes_the_same_in_the_same_way(tmp_path):
             def target(y, of=Kept()):
                 return y[:, 1] if "donor" in {"donor", "acceptor", "x", "y"} and WORDS else np.mean(of(cached(y)))
 
-            print(json.dumps([described(target), described(Kept()), described_class(Kept)]))
+            print(json.dumps([described(target), described(Kept()), described(Kept)]))
             """
         )
     )
@@ -170,17 +191,155 @@ def test_another_process_describes_the_same_in_the_same_way(tmp_path):
     assert json.loads(runs.pop())[0]["function"] == "target"
 
 
-def test_a_class_is_described_by_the_code_that_is_not_installed():
+class Fixed:
+    index = 0
+
+    @staticmethod
+    def picked(values: Any) -> Any:
+        return values[:, 0]
+
+    @property
+    def factor(self) -> float:
+        return SCALE
+
+    @functools.cached_property
+    def kept(self) -> float:
+        return 2.0
+
+    @contextlib.contextmanager
+    def decorated(self) -> Any:
+        yield 1
+
+    def __call__(self, values: Any) -> Any:
+        return self.picked(values) * self.factor + self.index
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("index", 1),
+        ("picked", staticmethod(lambda values: values[:, 1])),
+        ("factor", property(lambda self: 3.0)),
+        ("kept", functools.cached_property(lambda self: 3.0)),
+        ("decorated", contextlib.contextmanager(lambda self: (yield 2))),
+        ("__call__", lambda self, values: values),
+    ],
+)
+def test_an_object_is_described_by_what_its_class_holds(monkeypatch, name, value):
+    before = described(Fixed())
+    assert described(Fixed()) == before
+    monkeypatch.setattr(Fixed, name, value)
+    assert described(Fixed()) != before
+
+
+def test_globals_that_functions_of_a_class_read_tell(monkeypatch):
+    before = described(Fixed())
+    monkeypatch.setitem(globals(), "SCALE", 5.0)
+    assert described(Fixed()) != before
+
+
+def test_what_calls_write_is_no_part_of_a_class():
+    class Counting:
+        calls = 0
+
+        def __call__(self, values: Any) -> Any:
+            self._count()
+            return values
+
+        def _count(self) -> None:
+            type(self).calls += 1
+
+    before = described(Counting)
+    Counting()(1)
+    assert described(Counting) == before
+
+
+def test_what_a_function_writes_itself_is_no_part_of_it(monkeypatch):
+    monkeypatch.setitem(globals(), "COUNT", 0)
+    before = described(counting)
+    counting(1)
+    assert described(counting) == before
+
+
+def counting(values: Any) -> Any:
+    global COUNT
+    COUNT += 1
+    return values
+
+
+def test_docstrings_are_no_part_of_a_function():
+    def function(values: Any) -> Any:
+        """One text."""
+        return values
+
+    first = described(function)
+
+    def function(values: Any) -> Any:  # type: ignore[no-redef]
+        """Another text."""
+        return values
+
+    assert described(function) == first
+
+
+def test_attributes_of_a_module_that_a_function_names_tell(tmp_path, monkeypatch):
+    module = ModuleType("config")
+    module.TASK, module.OTHER = 3, 1
+    monkeypatch.setitem(sys.modules, "config", module)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "config.py"), raising=False)
+    monkeypatch.setitem(globals(), "config", module)
+    before = described(of_config)
+    module.OTHER = 2
+    assert described(of_config) == before
+    module.TASK = 4
+    assert described(of_config) != before
+
+
+def of_config(values: Any) -> Any:
+    return values[:, config.TASK]  # noqa: F821
+
+
+def test_what_is_installed_is_described_by_its_name_and_release():
     import torch
 
-    class Own(torch.nn.Linear):
-        def forward(self, x: Any) -> Any:
-            return super().forward(x) * 2
+    told = described(torch.nn.Linear)
+    assert told == f"torch.nn.modules.linear.Linear (torch {version('torch')})"
+    assert described(json.dumps) == "json.dumps"
 
-    class Other(torch.nn.Linear):
-        def forward(self, x: Any) -> Any:
-            return super().forward(x) * 3
 
-    assert described_class(torch.nn.Linear) == {}
-    assert list(described_class(Own)) == [f"{Own.__qualname__}.forward"]
-    assert list(described_class(Own).values()) != list(described_class(Other).values())
+def test_modules_of_pytorch_are_described_by_their_settings():
+    import torch
+
+    class Pick(torch.nn.Module):
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
+
+        def forward(self, values: Any) -> Any:
+            return values[:, self.index]
+
+    assert described(Pick(0)) == described(Pick(0).eval()) != described(Pick(1))
+    assert described(torch.nn.LeakyReLU(0.1)) != described(torch.nn.LeakyReLU(0.2))
+
+
+def test_layers_of_keras_are_described_by_their_settings():
+    import keras
+
+    one, again, other = (keras.layers.Activation(name) for name in ("relu", "relu", "elu"))
+    assert described(one) == described(again) != described(other)
+
+
+def test_one_object_in_two_places_is_as_two_equal_ones():
+    one, other = Weighted(9.0), Weighted(3.0)
+    assert described({"a": one, "b": other, "c": one}) != described({"a": one, "b": other, "c": other})
+    assert described([one, one]) == described([one, Weighted(9.0)])
+    first, second = (lambda y: y[:, 0]), (lambda y: y[:, 1])
+    assert described([first, second, first]) != described([first, second, second])
+
+
+def test_a_function_that_calls_itself_is_described():
+    assert described([recursive]) == described([recursive])
+    assert described([scaled, recursive])[1] == described([recursive])[0]
+
+
+def recursive(values: Any) -> Any:
+    return recursive(values[0]) if len(values) > 1 else values

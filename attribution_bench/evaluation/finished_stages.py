@@ -1,6 +1,5 @@
 """Stages of a comparison that are finished, kept in files, so that one that was interrupted goes on where it was."""
 
-import hashlib
 import json
 import os
 import re
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.attribution import Attribution, AttributionResult
-from attribution_bench.described import described, described_class
+from attribution_bench.described import digest_of_described
 from attribution_bench.errors import OutputError
 from attribution_bench.evaluation.scoring import ScoredMethod
 from attribution_bench.files import write_whole
@@ -151,9 +150,8 @@ class FinishedStages:
 
     def _digest(self, stage: str, name: str, method: Attribution, depends: Sequence[Any] = ()) -> str:
         kind = type(method)
-        own = [stage, depends, name, kind.__module__, kind.__qualname__, described_class(kind), method.options]
-        text = json.dumps(described([self._facts, own]), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        own = [stage, depends, name, kind.__module__, kind.__qualname__, kind, method.options]
+        return digest_of_described([self._facts, own])
 
     def _reuse(self, stage: str) -> None:
         self.reused.append(stage)

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from attribution_bench.described import described, described_class
+from attribution_bench.described import described
 from attribution_bench.environment import library_versions
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.jobs import further_inputs
@@ -18,6 +18,7 @@ from attribution_bench.jobs.scoring import Asked, Choice, check_both_strands
 from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE, Shard, shards_of
 from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.models.digest import structure_digest
+from attribution_bench.own_code import is_installed
 from attribution_bench.sequences.source import Assuming, SequenceSource
 
 
@@ -207,5 +208,5 @@ def manifest_of(
 
 def _method(choice: Choice) -> dict[str, Any]:
     """Return the options of a method, and the code of one that no installed package defines, JSON-able."""
-    code = described_class(choice.method)
-    return {**described(choice.options), **({"own code": code} if code else {})}
+    own = {} if is_installed(choice.method) else {"own code": described(choice.method)}
+    return {**described(choice.options), **own}

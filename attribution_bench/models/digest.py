@@ -1,11 +1,10 @@
 """Digests of models: what tells one set of weights from another."""
 
 import hashlib
-import json
 
 import numpy as np
 
-from attribution_bench.described import described, described_class
+from attribution_bench.described import digest_of_described
 from attribution_bench.models.sequence_model import SequenceModel
 
 
@@ -22,8 +21,7 @@ def weights_digest(model: SequenceModel) -> str:
 def structure_digest(model: SequenceModel) -> str:
     """Return the SHA-256 of what a model does with its weights, as far as its parts tell.
 
-    That is the classes and settings of its parts, and the code of the classes that no installed package defines; how
-    layers of Keras are connected is not part of it.
+    That is the classes of its parts, with the code of those that no installed package defines and what it reads, and
+    their settings, but for what their calls write. How layers of Keras are connected is not part of it.
     """
-    parts = [[kind.__qualname__, described_class(kind), described(settings)] for kind, settings in model.structure()]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return digest_of_described(list(model.structure()))

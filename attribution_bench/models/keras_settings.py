@@ -1,5 +1,6 @@
 """What the objects of a Keras model hold, by which a change of the model between two uses of it is noticed."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass
@@ -8,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from attribution_bench.described import described
+from attribution_bench.described import nameless
 from attribution_bench.models.checksums import checksums
 from attribution_bench.models.settings import PLAIN, Same, Settings, of_classes, snapshot
+from attribution_bench.own_code import names_written
 
 LIBRARIES = frozenset({"keras", "tf_keras", "tensorflow"})
 """Packages whose code reads nothing but what it is given, and what the layers hold."""
@@ -81,27 +83,27 @@ def parts(model: Any) -> Iterator[Any]:
 
 
 def part_settings(part: Any) -> Any:
-    """Return the settings of a layer or an operation, JSON-able, but names, which differ from one building to another.
+    """Return the settings of a layer or an operation but names, and the functions and plain values that it holds.
 
-    Of a part that does not tell its settings they are its plain attributes.
+    What its calls write is left out.
     """
-    try:
-        told = {} if hasattr(part, "_flatten_layers") and hasattr(part, "layers") else part.get_config()
-    except Exception:  # a user's layer may do anything in it, and many cannot tell
-        told = {name: value for name, value in vars(part).items() if type(value) in PLAIN}
-    functions = [value for value in vars(part).values() if isinstance(value, FunctionType) and _is_foreign(value)]
-    return [_nameless(told), described(functions)]
+    told: Any = None
+    if not hasattr(part, "layers"):  # those of a model are looked at one after the other
+        with contextlib.suppress(Exception):  # a user's layer may do anything in it, and many cannot tell
+            told = nameless(part.get_config())
+    written = names_written(type(part))
+    own = {name: value for name, value in vars(part).items() if isinstance(value, FunctionType) and _is_foreign(value)}
+    if _is_foreign(type(part)):
+        own |= {name: value for name, value in vars(part).items() if _is_setting(name, value) and name not in written}
+    return [told, own]
 
 
-def _nameless(value: Any) -> Any:
-    """Return a configuration without names, and without the functions in it, which hold the places of their lines."""
-    if isinstance(value, dict):
-        if value.get("class_name") == "__lambda__":
-            return None
-        return {key: _nameless(inner) for key, inner in value.items() if key not in ("name", "shared_object_id")}
-    if isinstance(value, list | tuple):
-        return [_nameless(inner) for inner in value]
-    return described(value)
+def _is_setting(name: str, value: Any) -> bool:
+    """Whether an attribute of a layer of one's own is a setting: none of Keras itself, nor a name, which may differ."""
+    if name.startswith("_") or name in ("name", "built"):
+        return False
+    elements = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else (value,)
+    return all(type(element) in PLAIN for element in elements)
 
 
 def _is_foreign(value: Any) -> bool:

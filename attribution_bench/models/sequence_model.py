@@ -168,7 +168,7 @@ class SequenceModel(abc.ABC):
         """Yield every parameter and buffer on the host by its name, in the model's own order."""
 
     def structure(self) -> Iterator[tuple[type, Any]]:
-        """Yield the class of each part of the model, in the model's own order, and the part's settings."""
+        """Yield the class of each part of the model, in the model's own order, and what the part holds but weights."""
         yield type(self.model), None
 
     @abc.abstractmethod

@@ -15,9 +15,9 @@ from attribution_bench.models.consistency import Trace
 from attribution_bench.models.disturbance import Disturbance, undone
 from attribution_bench.models.reducers import apply_reducer
 from attribution_bench.models.sequence_model import Layout, SequenceModel
-from attribution_bench.models.settings import PLAIN
 from attribution_bench.models.targets import Selection
 from attribution_bench.models.torch_inputs import in_order, place_of_input, refuse_look_alikes
+from attribution_bench.models.torch_settings import held_settings
 from attribution_bench.models.torch_state import (
     KeptTensor,
     change_counter,
@@ -26,6 +26,7 @@ from attribution_bench.models.torch_state import (
     randomness,
 )
 from attribution_bench.models.torch_trace import known_faults, traced
+from attribution_bench.own_code import names_written
 
 
 class TorchSequenceModel(SequenceModel):
@@ -172,9 +173,10 @@ class TorchSequenceModel(SequenceModel):
             yield name, self.to_numpy(tensor)
 
     def structure(self) -> Iterator[tuple[type, Any]]:
-        for module in self.model.modules():
-            own = {name: value for name, value in vars(module).items() if type(value) in PLAIN and name != "training"}
-            yield type(module), [module.extra_repr(), own]
+        modules = list(self.model.modules())
+        written = {kind: names_written(kind) for kind in set(map(type, modules))}
+        for module in modules:
+            yield type(module), held_settings(module, written[type(module)])
 
     def precision_state(self) -> dict[str, Any]:
         on = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32

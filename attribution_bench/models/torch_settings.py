@@ -37,6 +37,15 @@ def module_settings(modules: Iterable[torch.nn.Module]) -> Settings:
     return Settings(values)
 
 
+def held_settings(module: torch.nn.Module, written: frozenset[str]) -> dict[str, Any]:
+    """Return what a module holds besides weights and other modules, but for names that its calls write."""
+    return {
+        name: list(value.values()) if name in OF_FORWARD else value
+        for name, value in vars(module).items()
+        if name not in UNREAD and name not in written
+    }
+
+
 def _is_plain(value: Any) -> bool:
     """Whether a value says all of itself: a tuple of plain values too, as sizes of kernels are."""
     return type(value) in PLAIN or (type(value) is tuple and PLAIN.issuperset(map(type, value)))

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import signal
 from dataclasses import replace
 
@@ -394,18 +395,20 @@ def test_a_method_that_halves_its_own_blocks_is_told_from_one_that_need_not(fast
 
 
 def test_a_resumed_job_takes_from_its_store_what_the_first_run_took_from_the_machine(fasta, tmp_path, monkeypatch):
-    given = []
     init = METHODS["weights"].__init__
 
     def noted(self, model, **options):
-        given.append(options)
+        os.environ["GIVEN"] = json.dumps(options)
         init(self, model, **options)
 
+    # The environment is no part of the method's code, by which a job is known.
     monkeypatch.setattr(METHODS["weights"], "__init__", noted)
-    for free, stop in ((500, [None, signal.SIGTERM]), (900, [None] * 6)):
-        monkeypatch.setattr(METHODS["weights"], "machine_options", lambda self, free=free: {"roomy": free})
+    monkeypatch.setattr(METHODS["weights"], "machine_options", lambda self: {"roomy": int(os.environ["FREE"])})
+    for free, stop in (("500", [None, signal.SIGTERM]), ("900", [None] * 6)):
+        monkeypatch.setenv("FREE", free)
+        monkeypatch.setenv("GIVEN", "")
         run(numpy_job(fasta), tmp_path / "store", stop=iter(stop).__next__)
-        assert given[-1] == {"roomy": 500}
+        assert json.loads(os.environ["GIVEN"]) == {"roomy": 500}
     manifest = json.loads((tmp_path / "store/manifest.json").read_text())
     assert manifest["machine"]["options"] == {"weights": {"roomy": 500}}
     assert "roomy" not in manifest["methods"]["weights"]

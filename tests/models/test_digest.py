@@ -1,5 +1,7 @@
 """Digests of weights and of what a model does with them."""
 
+from collections.abc import Sequence
+
 import keras
 import pytest
 import torch
@@ -74,3 +76,28 @@ def keras_model(size: int = 2, factor: float = 1.0, activation: str = "relu") ->
 def test_the_same_weights_in_another_structure_show(build, changed):
     first, again, other = (structure_digest(ab.as_sequence_model(build(**given))) for given in ({}, {}, changed))
     assert first == again != other
+
+
+class Dilated(torch.nn.Module):
+    def __init__(self, dilations: Sequence[int] = (1, 2), activation: object = torch.relu, scale: float = 1.0) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv1d(4, 4, 3)
+        self.dilations, self.activation, self.scale = dilations, activation, torch.tensor(scale)
+        self.calls, self.cache = 0, None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls, self.cache = self.calls + 1, x
+        for dilation in self.dilations:
+            x = torch.nn.functional.conv1d(x, self.convolution.weight, padding=dilation, dilation=dilation)
+            x = self.activation(x) * self.scale
+        return x.mean(-1)
+
+
+@pytest.mark.parametrize(
+    "changed", [Dilated((1, 4)), Dilated([1, 2, 1]), Dilated(activation=torch.tanh), Dilated(scale=2.0)]
+)
+def test_settings_of_any_kind_show_and_what_calls_write_does_not(changed):
+    model = ab.as_sequence_model(Dilated())
+    before = structure_digest(model)
+    model.outputs(20)
+    assert structure_digest(model) == before != structure_digest(ab.as_sequence_model(changed))
