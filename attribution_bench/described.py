@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from attribution_bench.models.settings import names_read
-from attribution_bench.own_code import code_digest, globals_written, installed_name, is_installed, own_members
+from attribution_bench.own_code import code_digest, globals_read, installed_name, is_installed, names_in, own_members
 
 PLACE = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object lies in memory, as its words may tell."""
@@ -119,12 +118,10 @@ class _Description:
     def _of_function(self, function: FunctionType, depth: int) -> Any:
         code = function.__code__
         read = [function.__defaults__, function.__kwdefaults__, *map(_content, function.__closure__ or ())]
-        # What the function writes itself, such as a counter, is no part of what it does.
-        names = [name for name in names_read(code) if name not in globals_written(code)]
-        read += [function.__globals__.get(name) for name in names]
+        read += [function.__globals__.get(name) for name in globals_read(code)]
         # Of a module it reads the attributes that it names.
         modules = [one for one in read if isinstance(one, ModuleType) and not is_installed(one)]
-        read += [vars(module).get(name) for module in modules for name in _all_names(function)]
+        read += [vars(module).get(name) for module in modules for name in names_in(code)]
         found = [code_digest(code), *(self.of(one, depth) for one in read)]
         return {"function": function.__qualname__, "sha256": _sha256(found), "Python": PYTHON}
 
@@ -188,15 +185,6 @@ def _content(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:
         return None
-
-
-def _all_names(function: FunctionType) -> list[str]:
-    codes, found = [function.__code__], dict[str, None]()
-    while codes:
-        code = codes.pop()
-        found |= dict.fromkeys(code.co_names)
-        codes += [one for one in code.co_consts if isinstance(one, type(code))]
-    return list(found)
 
 
 def _sha256(description: Any) -> str:

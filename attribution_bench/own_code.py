@@ -3,6 +3,7 @@
 import dis
 import functools
 import hashlib
+import inspect
 import json
 import sys
 import sysconfig
@@ -89,17 +90,28 @@ def names_written(kind: type) -> frozenset[str]:
     called = set[str]()
     while left:
         called |= left
-        codes = [inner for name in left for inner in _with_inner(functions[name])]
-        found |= {one.argval for code in codes for one in dis.get_instructions(code) if one.opname == "STORE_ATTR"}
-        left = {name for code in codes for name in code.co_names if name in functions} - called
+        codes = [functions[name] for name in left]
+        found |= {name for code in codes for name in _arguments(code, "STORE_ATTR")}
+        left = {name for code in codes for name in names_in(code) if name in functions} - called
     return frozenset(found)
 
 
-def globals_written(code: CodeType) -> frozenset[str]:
-    """Return the names of the globals that code, and code within it, writes."""
-    return frozenset(
-        one.argval for each in _with_inner(code) for one in dis.get_instructions(each) if one.opname == "STORE_GLOBAL"
-    )
+def globals_read(code: CodeType) -> tuple[str, ...]:
+    """Return the names of the globals that code, and code within it, reads but does not write, each once."""
+    read, written = _arguments(code, "LOAD_GLOBAL"), _arguments(code, "STORE_GLOBAL")
+    return tuple(name for name in read if name not in written)
+
+
+def names_in(code: CodeType) -> tuple[str, ...]:
+    """Return all names of globals and attributes in code, and in code within it, each once."""
+    return tuple(dict.fromkeys(name for each in _with_inner(code) for name in each.co_names))
+
+
+def _arguments(code: CodeType, operation: str) -> dict[str, None]:
+    """Return the names that instructions of a kind have, in code and code within it, in their order."""
+    return {
+        one.argval: None for each in _with_inner(code) for one in dis.get_instructions(each) if one.opname == operation
+    }
 
 
 def _with_inner(code: CodeType) -> Iterator[CodeType]:
@@ -111,14 +123,20 @@ def _with_inner(code: CodeType) -> Iterator[CodeType]:
 
 def _content(code: CodeType) -> list[Any]:
     constants = list(code.co_consts)
-    # The first constant of a function is its docstring, or None.
-    if constants and isinstance(constants[0], str) and code.co_name not in WITHOUT_DOCSTRING:
+    if _has_docstring(code):
         constants[0] = None
     return [
         code.co_code.hex(),
         [_content(one) if isinstance(one, CodeType) else _constant(one) for one in constants],
         *(list(names) for names in (code.co_names, code.co_varnames, code.co_freevars)),
     ]
+
+
+def _has_docstring(code: CodeType) -> bool:
+    """Whether the first constant of code is a docstring; before Python 3.13 that of every function is one, or None."""
+    if sys.version_info >= (3, 13):
+        return bool(code.co_flags & inspect.CO_HAS_DOCSTRING)
+    return code.co_name not in WITHOUT_DOCSTRING and isinstance(next(iter(code.co_consts), None), str)
 
 
 def _constant(value: Any) -> str:

@@ -154,11 +154,6 @@ def of_classes(kind: type, leaf: Callable[[Any], Hashable] = Same) -> Iterator[t
                     yield (number, name), snapshot(value, leaf)
 
 
-def names_read(code: CodeType) -> tuple[str, ...]:
-    """Return the names of the globals that code, and code within it, reads."""
-    return _names(code)[0]
-
-
 def _package(function: FunctionType) -> str:
     return str(function.__module__).partition(".")[0]
 
