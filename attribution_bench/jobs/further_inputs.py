@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.jobs.file_rows import FileRows
 from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.request import further_inputs
 
@@ -26,7 +27,7 @@ def read_further_inputs(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]
     path = Path(path)
     try:
         if path.suffix == ".npy":
-            return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False)}
+            return {path.stem: FileRows.open(path)}
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:

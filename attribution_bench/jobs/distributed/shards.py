@@ -1,6 +1,5 @@
 """The shards of a job on the workers of a cluster: what travels there, and the runner that hands them out."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -8,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.environment import SHARED_BY, TENSORFLOW_THREADS, library_versions, thread_count
@@ -18,6 +16,7 @@ from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, NotReady
 from attribution_bench.jobs.distributed.shared_folder import await_file
 from attribution_bench.jobs.events import Caution
 from attribution_bench.jobs.events import Cluster as ClusterEvent
+from attribution_bench.jobs.file_rows import FileRows
 from attribution_bench.jobs.grid import Grid, Task
 from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job
@@ -81,8 +80,7 @@ class SentRows:
 
     def open(self) -> NDArray[Any]:
         """Return the rows, which stay on the disk."""
-        rows: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        return rows
+        return FileRows.open(self.path)
 
 
 @dataclass(frozen=True)
@@ -282,10 +280,8 @@ def few_shards(shards: int, processes: int, sequences: int) -> str:
 
 
 def sent_rows(rows: NDArray[Any] | TrackRows) -> NDArray[Any] | TrackRows | SentRows:
-    """Return a further input as it travels: by its file, where its rows stay in one."""
-    if isinstance(rows, np.memmap) and rows.filename is not None:
-        return SentRows(os.path.abspath(rows.filename))
-    return rows
+    """Return a further input as it travels: by its file, where it is all that the file has."""
+    return SentRows(rows.file) if isinstance(rows, FileRows) and rows.file is not None else rows
 
 
 def environment(cluster: Cluster, threads: int) -> dict[str, str]:
