@@ -168,6 +168,7 @@ def manifest_of(
     shards: Sequence[Shard],
     digests: tuple[str, ...],
     device: str,
+    precision: Mapping[str, Any],
     machine: Mapping[str, Any],
 ) -> Manifest:
     """Return the manifest of a job.
@@ -178,8 +179,8 @@ def manifest_of(
         The job, and what is known of its models.
     shards, digests
         Its shards, and the SHA-256 of each one's records.
-    device
-        Where its models run.
+    device, precision
+        Where its models run, and how precisely the framework computes there.
     machine
         What it takes from the machine.
     """
@@ -199,6 +200,7 @@ def manifest_of(
             "batch size": job.batch_size,
             "shard size": job.shard_size,
             "device": device,
+            "precision": dict(precision),
         },
         shards=digests,
         versions=library_versions(),

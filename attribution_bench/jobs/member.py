@@ -74,6 +74,8 @@ class Members:
         self.machine_options = {scorer.name: scorer.machine_options for scorer in self._scorers[0]}
         (first,) = self._models.open(range(1))
         self.framework, self.device = first.framework, first.device
+        self.precision: Mapping[str, Any] = {"level": first.precision, **first.precision_state()}
+        """How precisely this process computes, by the first model."""
 
     def __len__(self) -> int:
         return len(self._models)

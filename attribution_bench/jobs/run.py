@@ -133,7 +133,7 @@ class _Run:
         begun = Begun(job, path, strict, machine["threads"], machine["options"], models, self._passed_on, self._caution)
         self.taken = runner.begin(begun)
         given = {"threads": self.taken.threads, "options": self.taken.options}
-        self.manifest = manifest_of(job, models, shards, found.digests, self.taken.device, given)
+        self.manifest = manifest_of(job, models, shards, found.digests, self.taken.device, self.taken.precision, given)
         if stored is not None:
             check_same(stored, self.manifest, path)
             if machine["threads"] != self.taken.threads:

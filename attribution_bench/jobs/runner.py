@@ -44,6 +44,8 @@ class Taken:
     threads: int
     options: MachineOptions
     device: str
+    precision: Mapping[str, Any]
+    """How precisely the framework computes there; see `SequenceModel.precision_state`."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class InProcess:
         self._work = ShardWork(job, begun.path, begun.stored_options, self, strict=begun.strict, clock=self._clock)
         members = self._work.members
         threads = job.threads or begun.stored_threads or current_threads(members.framework)
-        self._taken = Taken(threads, members.machine_options, members.device)
+        self._taken = Taken(threads, members.machine_options, members.device, members.precision)
         return self._taken
 
     def run(

@@ -44,6 +44,7 @@ def identity_of(scorer: VariantScorer) -> dict[str, Any]:
         "sequence_input": models[0].sequence_input,
         "device": models[0].device,
         "dtype": str(models[0].numpy_dtype),
+        "precision": {"level": models[0].precision, **models[0].precision_state()},
         "versions": {"attribution-bench": __version__, **models[0].versions()},
     }
 

@@ -160,6 +160,15 @@ def test_other_sequences_other_weights_and_other_threads_are_refused(fasta, tmp_
         run(numpy_job(fasta), tmp_path / "store")
 
 
+@pytest.mark.parametrize(("name", "value"), [("precision_state", lambda self: {"tf32": True}), ("precision", "low")])
+def test_another_precision_of_products_is_refused(fasta, tmp_path, monkeypatch, name, value):
+    monkeypatch.setattr(NumpyModel, "precision_state", lambda self: {"tf32": False})
+    run(numpy_job(fasta), tmp_path / "store", stop=iter([None, signal.SIGINT]).__next__)
+    monkeypatch.setattr(NumpyModel, name, value)
+    with pytest.raises(InvalidInputError, match=r"settings: precision: (tf32: False|level: 'full') in the store"):
+        run(numpy_job(fasta), tmp_path / "store")
+
+
 def test_a_source_that_is_compressed_since_is_the_same(fasta, tmp_path):
     run(numpy_job(fasta), tmp_path / "store", stop=iter([None, signal.SIGINT]).__next__)
     compressed = tmp_path / "sequences.fa.gz"

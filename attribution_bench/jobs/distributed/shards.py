@@ -138,9 +138,10 @@ class OpenedShards:
         self._cautions: dict[str, Caution] = {}
         self._work = self._bound(parcel.machine_options)
 
-    def facts(self) -> tuple[MachineOptions, str]:
-        """Return options that follow the machine, and the device."""
-        return self._work.members.machine_options, self._work.members.device
+    def facts(self) -> tuple[MachineOptions, str, Mapping[str, Any]]:
+        """Return options that follow the machine, the device, and how precisely it computes."""
+        members = self._work.members
+        return members.machine_options, members.device, members.precision
 
     def prepare(self, order: ShardOrder) -> None:
         """Open the models of a task; see `Preparing`."""
@@ -207,8 +208,7 @@ class OnCluster:
         )
         dispatch = Dispatch(self._cluster, parcel, environment(self._cluster, threads), begun.tell, self._stop)
         self._dispatch = self._stack.enter_context(dispatch)
-        options, device = self._dispatch.facts()
-        self._taken = Taken(threads, options, device)
+        self._taken = Taken(threads, *self._dispatch.facts())
         begun.tell(ClusterEvent(self._dispatch.workers, threads, self._cluster.dashboard))
         self._caution = begun.caution
         self._sequences = len(job.source)
