@@ -90,7 +90,7 @@ class ComparisonParcel:
         Raises
         ------
         InvalidInputError
-            Libraries or weights are others, or the target is no scalar.
+            Libraries or the model are others, or the target is no scalar.
         """
         check_versions(self.versions)
         return OpenedComparison(self, self.model.open().model)

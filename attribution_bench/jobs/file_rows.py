@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from attribution_bench.request import host_array
 
 
-class FileRows(np.memmap):  # type: ignore[type-arg]
+class FileRows(np.memmap):
     """The whole array of an ``.npy`` file, which stays on the disk.
 
     What is made of it, such as a slice, knows of no file, as it has other rows than the file.
@@ -21,7 +21,7 @@ class FileRows(np.memmap):  # type: ignore[type-arg]
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "FileRows":
         """Open a file; raises what `numpy.load` does."""
-        rows = np.load(path, mmap_mode="r", allow_pickle=False).view(cls)
+        rows: FileRows = np.load(path, mmap_mode="r", allow_pickle=False).view(cls)
         rows.file = os.path.abspath(path)
         return rows
 

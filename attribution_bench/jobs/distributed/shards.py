@@ -22,13 +22,12 @@ from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.manifest import FILE as MANIFEST
 from attribution_bench.jobs.manifest import Manifest, manifest_digest
-from attribution_bench.jobs.open_models import ModelByRecipe, NamedModel, Openable, OpenModels
+from attribution_bench.jobs.open_models import ModelByRecipe, ModelDigests, NamedModel, Openable, OpenModels
 from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.jobs.runner import Begun, MachineOptions, ShardError, Taken, Todo
 from attribution_bench.jobs.shard_work import ShardRecord, ShardWork
 from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.models import SequenceModel
-from attribution_bench.models.digest import weights_digest
 from attribution_bench.storage.zarr_store import GROUP, is_store
 
 MOST_LAYOUTS = 3
@@ -41,31 +40,30 @@ class SentModel:
 
     label: str
     identity: str
-    digest: str
-    """SHA-256 of its weights, which what is opened must have."""
+    digests: ModelDigests
+    """Those that what is opened must have."""
     recipe: Recipe | None
     model: SequenceModel | None
 
     @classmethod
     def of(cls, named: NamedModel) -> "SentModel":
         """Return a model that is open, ready to travel."""
-        return cls.known(named, weights_digest(named.model))
+        return cls.known(named, ModelDigests.of(named.model))
 
     @classmethod
-    def known(cls, named: Openable, digest: str) -> "SentModel":
-        """Return a model ready to travel, the digest of whose weights is known."""
+    def known(cls, named: Openable, digests: ModelDigests) -> "SentModel":
+        """Return a model ready to travel whose digests are known."""
         model = named.open().model if named.recipe is None else None
-        return cls(named.label, named.identity, digest, named.recipe, model)
+        return cls(named.label, named.identity, digests, named.recipe, model)
 
     def open(self) -> NamedModel:
-        """Return the model; raises InvalidInputError where its weights are others."""
+        """Return the model; raises InvalidInputError where its weights or its structure are others."""
         opened = self.openable().open()
-        if weights_digest(opened.model) != self.digest:
-            raise InvalidInputError(f"the model {self.label} has other weights here than where the job was started")
+        self.digests.check(opened.model, self.label)
         return opened
 
     def openable(self) -> Openable:
-        """Return what opens the model here, whatever its weights are."""
+        """Return what opens the model here, whatever it is."""
         if self.recipe is not None:
             return ModelByRecipe(self.recipe, self.label, self.identity, self.recipe)
         assert self.model is not None
@@ -104,13 +102,13 @@ class ShardParcel:
         Raises
         ------
         InvalidInputError
-            The libraries here are of other versions, or the weights are others.
+            The libraries here are of other versions, or a model has other weights or another structure.
         """
         check_versions(self.versions)
         extras = {name: one.open() if isinstance(one, SentRows) else one for name, one in self.extras.items()}
         models = OpenModels(
             [sent.open() if sent.recipe is None else sent.openable() for sent in self.models],
-            [sent.digest for sent in self.models],
+            [sent.digests for sent in self.models],
         )
         return OpenedShards(self, replace(self.job, models=models, extras=extras))
 
@@ -197,7 +195,7 @@ class OnCluster:
         threads = job.threads or begun.stored_threads or self._cluster.threads
         parcel = ShardParcel(
             replace(job, models=(), extras={}),
-            tuple(SentModel.known(named, one.digest) for named, one in zip(job.models, begun.models, strict=True)),
+            tuple(SentModel.known(named, one.digests) for named, one in zip(job.models, begun.models, strict=True)),
             {name: sent_rows(rows) for name, rows in job.extras.items()},
             self._path,
             begun.stored_options,

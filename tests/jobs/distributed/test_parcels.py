@@ -1,15 +1,19 @@
-"""Further inputs as they travel to workers: the rows that were given, by their file only where they are all it has."""
+"""What travels to workers: the rows that were given, and models that are the same there."""
 
 import pickle
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from attribution_bench.jobs.distributed.shards import SentRows, sent_rows
+from attribution_bench.errors import InvalidInputError
+from attribution_bench.jobs.distributed.shards import SentModel, SentRows, sent_rows
 from attribution_bench.jobs.further_inputs import checked_rows, read_further_inputs
+from attribution_bench.jobs.open_models import NamedModel, OpenModels
+from numpy_jobs import NumpyModel
 
 ROWS = np.random.default_rng(0).standard_normal((40, 6, 50))
 
@@ -67,3 +71,38 @@ def test_a_file_that_was_given_by_its_name_travels_by_its_name(file: Path, monke
     assert len(pickle.dumps(sent_rows(rows))) < 1000
     monkeypatch.chdir("/")
     np.testing.assert_array_equal(arrived(rows), ROWS)
+
+
+class Doubled(NumpyModel):
+    """The same weights, of which more is made."""
+
+    def forward(self, x, extras=()):
+        return {name: 2 * value for name, value in super().forward(x, extras).items()}
+
+
+@dataclass(frozen=True)
+class Opens:
+    """Opens a model, as the recipe of another process may open another one."""
+
+    model: NumpyModel
+
+    def open(self) -> NumpyModel:
+        return self.model
+
+
+# The class's name is part of the weights' digest, and says nothing of its code.
+Doubled.__qualname__, Doubled.__module__ = NumpyModel.__qualname__, NumpyModel.__module__
+
+
+@pytest.mark.parametrize(("there", "words"), [(NumpyModel(7), "other weights"), (Doubled(0), "other code or settings")])
+def test_a_worker_refuses_another_model(there: NumpyModel, words: str) -> None:
+    def sent(model: NumpyModel) -> SentModel:
+        here = SentModel.of(NamedModel(NumpyModel(0), "numpy", recipe=Opens(NumpyModel(0))))  # type: ignore[arg-type]
+        return replace(here, recipe=Opens(model))  # type: ignore[arg-type]
+
+    same, other = sent(NumpyModel(0)), sent(there)
+    assert same.open().model.seed == 0
+    assert len(OpenModels([same.openable()], [same.digests]).open((0,))) == 1
+    for opened in (other.open, lambda: OpenModels([other.openable()], [other.digests]).open((0,))):
+        with pytest.raises(InvalidInputError, match=f"the model numpy .*{words}.* than where the job was started"):
+            opened()
