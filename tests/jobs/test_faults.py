@@ -99,6 +99,14 @@ def test_a_kill_at_any_write_loses_at_most_a_shard(fasta, tmp_path, bytes_of, mo
     assert seen > {0, 4, 8}
 
 
+def test_the_description_of_a_store_is_on_the_disk_before_its_shards(fasta, tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(zarr_store, "sync_file", lambda path: synced.append(path.name))
+    monkeypatch.setattr(zarr_store, "write_durable", lambda path, content: synced.append(path.name))
+    run(numpy_job(fasta), tmp_path / "store")
+    assert synced.index("zarr.json") < synced.index("000000.json")
+
+
 def test_a_full_disk_is_one_error_and_the_job_goes_on(fasta, tmp_path, bytes_of, monkeypatch):
     import zarr.storage._local as local
 
