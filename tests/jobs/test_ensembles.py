@@ -269,6 +269,43 @@ def test_sums_that_cannot_be_removed_are_one_error(tmp_path, monkeypatch):
             remove()
 
 
+@pytest.mark.parametrize("address", ["{}/store", "memory://{}/store"])
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O error"), TimeoutError()])
+def test_sums_that_cannot_be_read_at_the_moment_are_kept(tmp_path, monkeypatch, address, error):
+    pytest.importorskip("upath")
+    place = store_path(address.format(tmp_path))
+    stored = StoredSums(place)
+    for shard, count in ((1, 2), (2, 3)):
+        stored.write(shard, Sums(count=count, sums={"a": Sum("scores", ("letter",), np.zeros((2, 4)))}))
+    (place / "sums" / "000001-000001.npz").write_bytes(b"")
+    before, opening = sorted(map(str, (place / "sums").iterdir())), type(place).open
+
+    def failing(path, *given, **named):
+        if path.name == "000001-000002.npz":
+            raise error
+        return opening(path, *given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(place), "open", failing)
+        for read in (lambda: stored.begun({1, 2}), lambda: stored.read(1, 2)):
+            with pytest.raises(OutputError, match=r"cannot read .*000001-000002\.npz: .*the same command goes on"):
+                read()
+    assert sorted(map(str, (place / "sums").iterdir())) == before
+    assert stored.begun({1, 2}) == {1: 2, 2: 3}
+
+
+def test_sums_that_cannot_be_cleared_at_an_address_are_one_error(tmp_path, monkeypatch):
+    upath = pytest.importorskip("upath")
+    stored = StoredSums(store_path(f"memory://{tmp_path}/store"))
+
+    def unreachable(*_):
+        raise TimeoutError("the bucket does not answer")
+
+    monkeypatch.setattr(upath.UPath, "exists", unreachable)
+    with pytest.raises(OutputError, match=r"cannot write .*sums: the bucket does not answer"):
+        stored.clear()
+
+
 def test_a_model_that_is_given_twice_is_told(fasta, tmp_path):
     job, recipes = ensemble(fasta, models=3)
     events = []
