@@ -176,6 +176,11 @@ class _Run:
         failed: dict[int, str] = {}
         for task, record in self.runner.run(todo, self.manifest, self._stopped):
             is_over = isinstance(record, ShardError) or record.is_written
+            if isinstance(record, ShardError):
+                # A try that was given up may have come to its end all the same.
+                facts = failed_shards.computed(self._opened(), record.shard)
+                if facts is not None:
+                    record = ShardRecord(record.shard, 0.0, facts["set_aside"])
             done += len(task.shard) * is_over
             added += -len(task.shard) * task.models.start / task.of if is_over else task.records()
             if isinstance(record, ShardError):

@@ -15,7 +15,7 @@ from attribution_bench.errors import SequenceError, SetAsideError
 from attribution_bench.jobs import layout
 from attribution_bench.jobs.contents import narrowed
 from attribution_bench.jobs.events import Caution
-from attribution_bench.jobs.failed_shards import ERROR
+from attribution_bench.jobs.failed_shards import computed
 from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.manifest import Manifest
@@ -109,13 +109,15 @@ class ShardWork:
 
     def finished(self, task: Task) -> ShardRecord | None:
         """Return the record of a task whose work is in the store already, and was computed; None of any other."""
+        # Another process may have laid it out since this one looked.
+        if self.store is None and is_store(self.path):
+            self.store = ZarrStore.open(self.path)
         if self.store is None:
             return None
         shard = task.shard.index
-        if self.store.is_finished(shard):
-            (facts,) = self.store.facts([shard])
-            if ERROR not in facts:
-                return ShardRecord(shard, 0.0, facts["set_aside"])
+        facts = computed(self.store, shard)
+        if facts is not None:
+            return ShardRecord(shard, 0.0, facts["set_aside"])
         if not task.is_last and any(count >= task.models.stop for count in self._sums.counts(shard)):
             return ShardRecord(shard, 0.0, {}, is_written=False)
         return None

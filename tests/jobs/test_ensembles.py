@@ -22,6 +22,7 @@ from attribution_bench.jobs.events import Caution, ModelsAdded, ShardDone, Start
 from attribution_bench.jobs.open_models import OpenModels, stints
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Choice
+from attribution_bench.jobs.shard_work import ShardWork
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.jobs.sums import Sum, Sums
@@ -30,6 +31,14 @@ from attribution_bench.storage.places import store_path
 from numpy_jobs import NumpyModel, Weights, numpy_job, write_random_fasta
 
 ASKED = {"contents": ("observed", "convergence_delta"), "methods": ("weights", "reversed")}
+
+
+class Unwatched:
+    """Watches no task."""
+
+    def part(self, share: float) -> None: ...
+
+    def caution(self, kind: str, caution: Caution) -> None: ...
 
 
 @dataclass
@@ -267,6 +276,19 @@ def test_sums_that_cannot_be_removed_are_one_error(tmp_path, monkeypatch):
     for remove in (lambda: stored.remove(1), lambda: stored.begun({1})):
         with pytest.raises(OutputError, match=r"cannot write .*sums: Read-only file system; .* the same command"):
             remove()
+
+
+def test_a_process_that_came_before_the_store_finds_what_another_one_did(fasta, tmp_path, few_open):
+    few_open(1)
+    job, _ = ensemble(fasta)
+    early = ShardWork(job, tmp_path / "store", {}, Unwatched())
+    asked = iter([None] * 7 + [signal.SIGTERM] * 2)
+    run(job, tmp_path / "store", stop=lambda: next(asked))
+    found = {}
+    for index, place in ((0, 2), (1, 1), (1, 2)):
+        record = early.finished(grid.Task(Shard(index, 4 * index, 4 * index + 4), range(place, place + 1), 3))
+        found[index, place] = None if record is None else record.is_written
+    assert found == {(0, 2): True, (1, 1): False, (1, 2): None}
 
 
 @pytest.mark.parametrize("address", ["{}/store", "memory://{}/store"])

@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import numpy_jobs
 from attribution_bench.errors import OutputError
+from attribution_bench.jobs.events import ShardDone
 from attribution_bench.jobs.interruption import stopping
 from attribution_bench.jobs.run import run
+from attribution_bench.jobs.runner import InProcess, ShardError
 from attribution_bench.storage import durable, zarr_store
 from attribution_bench.storage.zarr_store import ZarrStore
 from numpy_jobs import numpy_job
@@ -167,6 +170,31 @@ def test_a_mount_that_is_lost_is_one_error(fasta, tmp_path, bytes_of):
     (tmp_path / "elsewhere").rename(tmp_path / "store")
     assert run(numpy_job(fasta), tmp_path / "store").resumed_from == 8
     run(numpy_job(fasta), tmp_path / "whole")
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """A runner that gives up some shards, whose tries come to their end all the same."""
+
+    runner: InProcess
+    given_up: tuple[int, ...]
+
+    def begin(self, begun):
+        return self.runner.begin(begun)
+
+    def run(self, todo, manifest, stopped):
+        for task, record in self.runner.run(todo, manifest, stopped):
+            yield task, ShardError(record.shard, "not done in time") if record.shard in self.given_up else record
+
+
+def test_the_scores_of_a_try_that_was_given_up_but_ended_stay(fasta, tmp_path, bytes_of):
+    run(numpy_job(fasta), tmp_path / "whole")
+    events = []
+    runner = GivenUp(InProcess(time.perf_counter), (2, 5))
+    summary = run(numpy_job(fasta), tmp_path / "store", runner=runner, observer=events.append)
+    assert (summary.scored, summary.left, summary.failed_shards) == (22, 0, {})
+    assert [event.shard for event in events if isinstance(event, ShardDone)] == list(range(6))
     assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
 
 
