@@ -27,6 +27,7 @@ def identity_of(scorer: VariantScorer) -> dict[str, Any]:
     return {
         "weights_sha256": [weights_digest(model) for model in models],
         "structure_sha256": [structure_digest(model) for model in models],
+        "methods": [member.method for member in scorer.members],
         "genome": scorer.genome.path.name,
         "genome_sha256": scorer.genome.digest,
         "effects": described(options.effects or ScalarEffects(options.target)),
