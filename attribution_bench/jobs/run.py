@@ -147,6 +147,7 @@ class _Run:
         store = self._store()
         finished = frozenset[int]() if store is None else store.finished()
         if store is not None:
+            store.remove_partial()
             marked = sorted(finished)
             finished -= {
                 shard for shard, facts in zip(marked, store.facts(marked), strict=True) if failed_shards.ERROR in facts
@@ -289,7 +290,8 @@ def _check_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file; give the folder of a store")
     entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    if Manifest.read(path) is None and entries - {LOCK, FILE + PARTIAL}:
+    left = {name for name in entries if name.startswith(f"{FILE}.") and name.endswith(PARTIAL)}
+    if Manifest.read(path) is None and entries - {LOCK, *left}:
         raise OutputError(f"{path} holds other files, and no job; give a new folder")
 
 

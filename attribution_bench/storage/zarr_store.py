@@ -240,6 +240,12 @@ class ZarrStore:
             array[rows, place] = values
             sync_file(self.path / name / array.metadata.encode_chunk_key(key))
 
+    def remove_partial(self) -> None:
+        """Remove markers that killed processes left half written; raises OutputError."""
+        with writing(self.path):
+            for partial in list((self.path / MARKERS).glob(f"*{PARTIAL}")):
+                partial.unlink(missing_ok=True)
+
     def facts(self, shards: Sequence[int]) -> Iterator[Mapping[str, Any]]:
         """Yield the markers' content; see `Sink`."""
         for shard in shards:

@@ -102,6 +102,14 @@ def test_a_kill_at_any_write_loses_at_most_a_shard(fasta, tmp_path, bytes_of, mo
     assert seen > {0, 4, 8}
 
 
+def test_markers_that_a_killed_run_left_half_written_go(fasta, tmp_path):
+    store = tmp_path / "store"
+    run(numpy_job(fasta), store, stop=iter([None, signal.SIGTERM]).__next__)
+    (store / "markers/000001.json.0a.partial").write_text("{")
+    assert run(numpy_job(fasta), store).complete
+    assert not list(store.rglob("*.partial"))
+
+
 def test_the_description_of_a_store_is_on_the_disk_before_its_shards(fasta, tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(zarr_store, "sync_file", lambda path: synced.append(path.name))
