@@ -184,6 +184,11 @@ class VariantScorer:
         genes = None if self.options.genes is None else self.options.genes.at(variant.contig, variant.position)
         if genes == []:
             return SetAside(VariantReason.NO_GENE)
+        if genes is not None and self.options.needs_exons:
+            names = ", ".join(gene.name for gene in genes)
+            genes = [gene for gene in genes if gene.exons]
+            if not genes:
+                return SetAside(VariantReason.NO_EXONS, names)
         alleles = place(form, self.genome, self.options.placing)
         if isinstance(alleles, SetAside):
             return alleles
