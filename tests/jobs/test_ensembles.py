@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import tracemalloc
+import warnings
 import weakref
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,13 @@ import pytest
 import xarray
 
 from attribution_bench import RawAttribution, Request
-from attribution_bench.errors import InvalidInputError, OutputError, SetAsideError
+from attribution_bench.errors import (
+    ConvergenceWarning,
+    FallbackWarning,
+    InvalidInputError,
+    OutputError,
+    SetAsideError,
+)
 from attribution_bench.jobs import ModelByRecipe, grid, layout, open_models
 from attribution_bench.jobs.contents import Values
 from attribution_bench.jobs.events import Caution, ModelsAdded, ShardDone, Started, Working
@@ -326,6 +333,32 @@ def test_sums_that_cannot_be_cleared_at_an_address_are_one_error(tmp_path, monke
     monkeypatch.setattr(upath.UPath, "exists", unreachable)
     with pytest.raises(OutputError, match=r"cannot write .*sums: the bucket does not answer"):
         stored.clear()
+
+
+class Warns(Weights):
+    """Warns of each model for a reason of its kind, and of numbers that are others each time."""
+
+    def _attribute(self, request: Request) -> RawAttribution:
+        reason = ["the model cannot be captured", "nothing would be gained"][self.model.seed % 2]
+        warnings.warn(f"falls back: {reason}", FallbackWarning, stacklevel=2)
+        amount = float(np.abs(request.one_hot).sum() + self.model.seed)
+        warnings.warn(f"off by {amount:.3g} of {amount / 7:.2e}", ConvergenceWarning, stacklevel=2)
+        return super()._attribute(request)
+
+
+def test_each_reason_is_told_once_with_the_first_model_that_has_it(fasta, tmp_path):
+    job, events = numpy_job(fasta, models=4), []
+    run(replace(job, methods={"weights": Choice(Warns)}), tmp_path / "store", observer=events.append)
+    fallback, *others = [event.text for event in events if isinstance(event, Caution)]
+    assert fallback == "weights on model 0 (numpy 0): falls back: the model cannot be captured"
+    assert others[0].startswith("weights on model 0 (numpy 0): off by ")
+    assert others[1:] == ["weights on model 1 (numpy 1): falls back: nothing would be gained"]
+    events.clear()
+    one = replace(job, models=job.models[:1], methods={"weights": Choice(Warns)})
+    run(one, tmp_path / "one", observer=events.append)
+    cautions = [event.text for event in events if isinstance(event, Caution)]
+    assert cautions[0] == "weights: falls back: the model cannot be captured"
+    assert len(cautions) == 2
 
 
 def test_a_model_that_is_given_twice_is_told(fasta, tmp_path):
