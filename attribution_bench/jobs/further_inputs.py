@@ -62,7 +62,7 @@ def checked_rows(arrays: Any, count: int) -> "dict[str, NDArray[Any] | TrackRows
     return found
 
 
-def described(arrays: "Mapping[str, NDArray[Any] | TrackRows]", rows: Sequence[slice]) -> dict[str, Any]:
+def array_digests(arrays: "Mapping[str, NDArray[Any] | TrackRows]", rows: Sequence[slice]) -> dict[str, Any]:
     """Return places, shapes and digests of arrays, as a manifest holds them, reading some rows at a time."""
     found = {}
     for place, (name, array) in enumerate(arrays.items()):

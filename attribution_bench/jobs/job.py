@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from attribution_bench.described import described
 from attribution_bench.environment import library_versions
 from attribution_bench.errors import InvalidInputError
-from attribution_bench.jobs import further_inputs
 from attribution_bench.jobs.contents import check_contents
+from attribution_bench.jobs.further_inputs import array_digests
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import ModelDigests, Openable, OpenModels, weight_bytes
 from attribution_bench.jobs.open_models import NamedModel as NamedModel
@@ -185,7 +185,7 @@ def manifest_of(
     return Manifest(
         models=tuple(facts.described for facts in models),
         sequences=dict(job.source.description),
-        further_inputs=further_inputs.described(job.extras, stretches),
+        further_inputs=array_digests(job.extras, stretches),
         methods={name: _method(choice) for name, choice in job.methods.items()},
         settings={
             "target": described(asked.target),

@@ -22,7 +22,7 @@ OUT_OF_MEMORY = "memory ran out; going on with smaller blocks, in which predicti
 
 
 @dataclass(frozen=True)
-class Member:
+class MemberScores:
     """What the methods found of a shard's scorable records on one model."""
 
     arrays: Mapping[str, Values]
@@ -120,7 +120,7 @@ class Members:
                 error.add_note(label)
             raise
 
-    def score(self, place: int, block: Block, before: int, models: int) -> Member:
+    def score(self, place: int, block: Block, before: int, models: int) -> MemberScores:
         """Score a shard's scorable records by every method on one model; raises as `Attribution.attribute` does.
 
         Parameters
@@ -142,7 +142,7 @@ class Members:
             words |= {name: scorer.words(one, scored) for name, one in scored.arrays.items()}
             methods[scorer.name] = scored.metadata
             halvings = max(halvings, scored.halvings)
-        return Member(arrays, methods, words, self._blocks.halvings + halvings)
+        return MemberScores(arrays, methods, words, self._blocks.halvings + halvings)
 
     def _score(self, scorer: MethodScorer, place: int, block: Block, before: int, passes: int) -> Scored:
         """Score by one method on one model, which is one of several passes, and pass on its warnings once."""

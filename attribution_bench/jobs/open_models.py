@@ -185,8 +185,8 @@ def weight_bytes(model: SequenceModel) -> int:
     return sum(array.nbytes for _, array in model.weights())
 
 
-def stints(sizes: Sequence[int]) -> tuple[range, ...]:
-    """Divide models, by the bytes of their weights, into stints: consecutive ones that a process opens together."""
+def model_groups(sizes: Sequence[int]) -> tuple[range, ...]:
+    """Divide models, by the bytes of their weights, into groups: consecutive ones that a process opens together."""
     found: list[range] = []
     start = held = 0
     for place, size in enumerate(sizes):

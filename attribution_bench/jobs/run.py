@@ -25,7 +25,7 @@ from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job, ModelFacts, assumptions, checked_models, checked_shards, manifest_of
 from attribution_bench.jobs.lock import LOCK, locked
 from attribution_bench.jobs.manifest import FILE, Manifest, check_same
-from attribution_bench.jobs.open_models import OpenModels, stints
+from attribution_bench.jobs.open_models import OpenModels, model_groups
 from attribution_bench.jobs.runner import Begun, InProcess, Runner, ShardError, Todo
 from attribution_bench.jobs.shard_work import ShardRecord
 from attribution_bench.jobs.shards import Shard
@@ -210,7 +210,7 @@ class _Run:
             # The store is laid out by the first scores that there are.
             shards.sort(key=lambda shard: (shard.index != self.found.first_scorable, shard.index))
         begun = {} if is_new else StoredSums(self.path).begun({shard.index for shard in shards})
-        return Todo(shards, begun, stints([facts.weight_bytes for facts in self.models]))
+        return Todo(shards, begun, model_groups([facts.weight_bytes for facts in self.models]))
 
     def _store(self) -> ZarrStore | None:
         return ZarrStore.open(self.path) if is_store(self.path) else None

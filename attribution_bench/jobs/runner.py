@@ -64,16 +64,16 @@ class Todo:
     """Those that are not finished, in the order in which they are begun."""
     begun: Mapping[int, int]
     """Shard -> models that an earlier run added to it, where any."""
-    stints: Sequence[range]
+    model_groups: Sequence[range]
     """The models, divided into those that a process opens together."""
 
     def grid(self, processes: int) -> Grid:
         """Return the tasks for a number of processes."""
-        return Grid(self.shards, self.begun, self.stints, processes)
+        return Grid(self.shards, self.begun, self.model_groups, processes)
 
     def added(self) -> float:
         """Return what earlier runs did of shards that are not finished, as a number of records with every model."""
-        models = self.stints[-1].stop
+        models = self.model_groups[-1].stop
         return sum(len(shard) * self.begun.get(shard.index, 0) / models for shard in self.shards)
 
 

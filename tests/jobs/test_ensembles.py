@@ -26,7 +26,7 @@ from attribution_bench.errors import (
 from attribution_bench.jobs import ModelByRecipe, grid, layout, open_models
 from attribution_bench.jobs.contents import Values
 from attribution_bench.jobs.events import Caution, ModelsAdded, ShardDone, Started, Working
-from attribution_bench.jobs.open_models import OpenModels, stints
+from attribution_bench.jobs.open_models import OpenModels, model_groups
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Choice
 from attribution_bench.jobs.shard_work import ShardWork
@@ -90,11 +90,11 @@ def opened(store: Path) -> xarray.Dataset:
 
 @pytest.fixture
 def few_open(monkeypatch):
-    """Set how many models a process opens at once, and how many shards a band has."""
+    """Set how many models a process opens at once, and how many shards a group has."""
 
-    def limit(models: int, band: int = 64) -> None:
+    def limit(models: int, group: int = 64) -> None:
         monkeypatch.setattr(open_models, "MOST_OPEN", models)
-        monkeypatch.setattr(grid, "BAND", band)
+        monkeypatch.setattr(grid, "SHARD_GROUP", group)
 
     # Looking for what is not used any more among all objects of the tests takes longer than a whole job here.
     gc.freeze()
@@ -104,7 +104,7 @@ def few_open(monkeypatch):
 
 @pytest.mark.parametrize("both_strands", [False, True])
 def test_mean_and_standard_deviation_are_those_of_separate_jobs(fasta, tmp_path, few_open, both_strands):
-    few_open(2, band=2)
+    few_open(2, group=2)
     job, _ = ensemble(fasta, both_strands=both_strands, members=True, **ASKED)
     assert run(job, tmp_path / "store").complete
     dataset = opened(tmp_path / "store")
@@ -125,9 +125,9 @@ def test_mean_and_standard_deviation_are_those_of_separate_jobs(fasta, tmp_path,
 def test_bytes_depend_neither_on_models_at_once_nor_on_the_band(fasta, tmp_path, few_open, bytes_of):
     job, _ = ensemble(fasta, members=True)
     found = []
-    for models, band in ((10, 64), (1, 64), (1, 1), (2, 2)):
-        few_open(models, band)
-        store = tmp_path / f"{models} {band}"
+    for models, group in ((10, 64), (1, 64), (1, 1), (2, 2)):
+        few_open(models, group)
+        store = tmp_path / f"{models} {group}"
         run(job, store)
         found.append(bytes_of(store))
         assert sorted(path.name for path in store.iterdir() if not (path / "zarr.json").exists()) == [
@@ -140,11 +140,11 @@ def test_bytes_depend_neither_on_models_at_once_nor_on_the_band(fasta, tmp_path,
 
 
 def test_one_model_is_open_at_a_time(fasta, tmp_path, few_open):
-    few_open(1, band=2)
+    few_open(1, group=2)
     job, recipes = ensemble(fasta)
     run(job, tmp_path / "store")
     assert recipes.most == 1
-    # All are looked at first; then they are opened once for each of two bands of 2 and 1 shards.
+    # All are looked at first; then they are opened once for each of two groups of 2 and 1 shards.
     assert recipes.opened == [*range(3), *range(3), *range(3)]
 
 
@@ -160,13 +160,13 @@ def test_folds_that_fit_are_opened_once(fasta, tmp_path):
 def test_models_are_opened_together_as_far_as_their_weights_have_room(monkeypatch):
     monkeypatch.setattr(open_models, "MOST_OPEN", 3)
     monkeypatch.setattr(open_models, "MOST_BYTES", 100)
-    assert stints([10] * 7) == (range(3), range(3, 6), range(6, 7))
-    assert stints([60, 60, 30, 200, 10]) == (range(1), range(1, 3), range(3, 4), range(4, 5))
-    assert stints([200]) == (range(1),)
+    assert model_groups([10] * 7) == (range(3), range(3, 6), range(6, 7))
+    assert model_groups([60, 60, 30, 200, 10]) == (range(1), range(1, 3), range(3, 4), range(4, 5))
+    assert model_groups([200]) == (range(1),)
 
 
 def test_a_job_that_is_stopped_between_models_goes_on_there(fasta, tmp_path, few_open, bytes_of):
-    few_open(1, band=2)
+    few_open(1, group=2)
     job, _ = ensemble(fasta, members=True)
     run(job, tmp_path / "at once")
     pairs, events, summary = set(), [], None
@@ -536,11 +536,11 @@ def test_a_kill_at_any_write_loses_at_most_a_pair(tmp_path, few_open, bytes_of, 
 
 
 def test_a_shard_s_tasks_come_in_order_and_the_next_band_begins_before_anybody_waits(monkeypatch):
-    monkeypatch.setattr(grid, "BAND", 1)
+    monkeypatch.setattr(grid, "SHARD_GROUP", 1)
     shards = [Shard(index, index, index + 1) for index in range(5)]
-    tasks = grid.Grid(shards, {1: 1}, stints([1, 1, open_models.MOST_BYTES, 1]), processes=2)
+    tasks = grid.Grid(shards, {1: 1}, model_groups([1, 1, open_models.MOST_BYTES, 1]), processes=2)
     taken = [tasks.next() for _ in range(4)]
-    # Two shards of the first band are in work, then those of the second.
+    # Two shards of the first group are in work, then those of the second.
     assert [(task.shard.index, task.models) for task in taken] == [
         (0, range(2)),
         (1, range(1, 2)),
@@ -549,5 +549,5 @@ def test_a_shard_s_tasks_come_in_order_and_the_next_band_begins_before_anybody_w
     ]
     tasks.done(taken[2], shard_is_written=False)
     tasks.done(taken[1], shard_is_written=False)
-    # The first band comes first, and of a band the first models.
+    # The first group comes first, and of a group the first models.
     assert [(task.shard.index, task.models.start) for task in (tasks.next(), tasks.next())] == [(1, 2), (2, 2)]
