@@ -93,7 +93,11 @@ def test_a_process_that_is_killed_changes_no_number(compared, tmp_path):
     file.write_text("claim")
     found, events, _ = compared(methods)
     assert found == whole
-    assert [event.tries for event in events if isinstance(event, Retry)] == [1]
+    # While the other process still opens the model, another piece may wait at the one that is killed.
+    retries = {event.work: event.tries for event in events if isinstance(event, Retry)}
+    assert retries["faulty: scores"] == 1
+    assert set(retries.values()) == {1}
+    assert len(retries) <= 2
 
 
 def test_a_method_that_always_fails_leaves_the_others(compared, tmp_path):
