@@ -22,9 +22,9 @@ CORES = 2
 
 PEAKS = 300_000
 MODELS, REGIONS = 1000, 100_000
-OPEN, BAND = 10, 64
+OPEN, SHARD_GROUP = 10, 64
 """Models that a process opens at once, and shards of each process that it adds them to
-(`attribution_bench.jobs.open_models.MOST_OPEN`, `attribution_bench.jobs.grid.BAND`)."""
+(`attribution_bench.jobs.open_models.MOST_OPEN`, `attribution_bench.jobs.grid.SHARD_GROUP`)."""
 GENOME = 3_088_269_832
 """Letters of chromosomes 1 to 22, X and Y of GRCh38."""
 WINDOW, MIDDLE = 1000, 500
@@ -55,7 +55,7 @@ class Plan:
     """Of the processor, of a worker until it has opened every model once."""
     layout: str
     shards: int | None = None
-    """Of an ensemble, whose models are opened anew for each band of shards; the others open theirs once."""
+    """Of an ensemble, whose models are opened anew for each group of shards; the others open theirs once."""
     passed_on: float = 0.0
     """Bytes that a task writes, and another one reads and removes."""
     stored_files: float | None = None
@@ -73,8 +73,8 @@ class Plan:
 
     def opening(self, workers: int) -> float:
         """Return the processor's seconds of opening models on all of some workers."""
-        bands = 1 if self.shards is None else math.ceil(self.shards / (BAND * workers))
-        return self.open_seconds * workers * bands
+        shard_groups = 1 if self.shards is None else math.ceil(self.shards / (SHARD_GROUP * workers))
+        return self.open_seconds * workers * shard_groups
 
     def days(self, workers: int) -> float:
         """Return the days on some workers."""
@@ -146,7 +146,7 @@ def plans(measured: Measured) -> dict[str, Plan]:
 
     windows = math.ceil(GENOME / MIDDLE)
     shards = math.ceil(REGIONS / stores["ensemble"]["shard size"])
-    stints = math.ceil(MODELS / OPEN)
+    groups = math.ceil(MODELS / OPEN)
     stored, sums = stores["ensemble"], inputs["sums"]
     substitutions = SNVS * SPLICEAI_MODELS * spliceai["substitution"]
     full = INDELS * SPLICEAI_MODELS * spliceai["two full passes"]
@@ -172,11 +172,11 @@ def plans(measured: Measured) -> dict[str, Plan]:
         "ensemble": Plan(
             f"{MODELS:,} models x {REGIONS:,} regions of 1,000 letters, Basset",
             MODELS * REGIONS * measured.basset,
-            shards * stints,
+            shards * groups,
             REGIONS * stored["bytes a sequence"],
             # Every task but a shard's last one writes its sums; the last one writes the shard.
-            (stints - 1 + stored["files a shard"]) / stints,
-            sums["seconds"] + stored["seconds of writing a shard"] / stints,
+            (groups - 1 + stored["files a shard"]) / groups,
+            sums["seconds"] + stored["seconds of writing a shard"] / groups,
             opened * MODELS,
             f"one store, shards of {stored['shard size']} regions, a task being {OPEN} models on a shard, "
             "`scores` and their standard deviation as float32",
@@ -350,9 +350,9 @@ def render(measured: Measured, template: str) -> str:
         models=f"{MODELS:,}",
         weights=amount(inputs["bytes of basset"] * MODELS),
         open=OPEN,
-        band=BAND,
+        group=SHARD_GROUP,
         sums=amount(inputs["sums"]["bytes"]),
-        sums_8=amount(inputs["sums"]["bytes"] * BAND * 8),
+        sums_8=amount(inputs["sums"]["bytes"] * SHARD_GROUP * 8),
         sums_all=amount(inputs["sums"]["bytes"] * (found["ensemble"].shards or 0)),
         look=rounded(inputs["seconds of opening"]["basset"] * MODELS / 60),
     )

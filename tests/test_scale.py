@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from attribution_bench.cli.app import app
-from attribution_bench.jobs.grid import BAND
+from attribution_bench.jobs.grid import SHARD_GROUP
 from attribution_bench.jobs.open_models import MOST_OPEN
 from attribution_bench.variants.score import BLOCK
 
@@ -75,7 +75,7 @@ def test_what_is_stored_has_the_size_of_its_numbers():
         cell = row(text, job)[2]
         assert 0.8 * least < number(cell) * units[cell[-2:]] < 1.4 * least, job
     assert PLAN["BLOCK"] == BLOCK
-    assert (PLAN["OPEN"], PLAN["BAND"]) == (MOST_OPEN, BAND)
+    assert (PLAN["OPEN"], PLAN["SHARD_GROUP"]) == (MOST_OPEN, SHARD_GROUP)
 
 
 def test_the_simulations_are_of_ten_thousand_shards_and_say_what_they_cost():

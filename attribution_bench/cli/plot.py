@@ -194,8 +194,8 @@ def plot(
     from attribution_bench.cli.terminal import say
     from attribution_bench.files import write_whole
     from attribution_bench.reporting.captions import (
-        described,
         heat_map_caption,
+        highest_and_lowest,
         influence_caption,
         logo_caption,
         score_caption,
@@ -239,7 +239,7 @@ def plot(
             "wrap": wrap,
             "letters": _letters(renderer, colour_scheme, glyph_style),
         }
-        drawn = f"Logos of {drawn} {described(panels.observed, panels.alphabet, panels.start)}"
+        drawn = f"Logos of {drawn} {highest_and_lowest(panels.observed, panels.alphabet, panels.start)}"
         conventions = panels.conventions
         if heat_map or hypothetical:
             panels.check_hypothetical("--heat-map" if heat_map else "--hypothetical")

@@ -21,6 +21,7 @@ from attribution_bench.evaluation.settings import Settings
 from attribution_bench.evaluation.shared_inputs import SharedInputs, prepare_inputs
 from attribution_bench.evaluation.summaries import method_evaluation, pair_agreements, with_distance_from_best
 from attribution_bench.models import SequenceModel, Target
+from attribution_bench.models.digest import structure_digest, weights_digest
 from attribution_bench.sequences import Sequences
 from attribution_bench.sequences.sites import Site, site_effects
 from attribution_bench.timer import Clock
@@ -123,6 +124,11 @@ class Comparison:
         """Name of the processor here."""
         return describe_machine(self._model.device).cpu
 
+    @cached_property
+    def _digests(self) -> tuple[str, str]:
+        """Digests of the model's weights and structure."""
+        return weights_digest(self._model), structure_digest(self._model)
+
     def begin(self, machine: str) -> None:
         """State what every stage depends on, on a machine that is known by a name.
 
@@ -135,7 +141,8 @@ class Comparison:
         self._machine = machine
         facts = {
             "label": question.label,
-            "model": [model.framework, model.device, str(model.numpy_dtype), model.precision_state()],
+            "model": [model.framework, model.device, str(model.numpy_dtype), model.precision, model.precision_state()],
+            "digests": self._digests,
             "sequences": [question.sequences.alphabet.letters, question.sequences.sha256],
             "sites": [asdict(site) for site in question.sites],
             "target": question.target,

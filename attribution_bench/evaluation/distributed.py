@@ -90,7 +90,7 @@ class ComparisonParcel:
         Raises
         ------
         InvalidInputError
-            Libraries or weights are others, or the target is no scalar.
+            Libraries or the model are others, or the target is no scalar.
         """
         check_versions(self.versions)
         return OpenedComparison(self, self.model.open().model)
@@ -243,6 +243,8 @@ class _OnCluster:
         for found in self._dispatch.run(pieces, never_stopped):
             if found is None:
                 continue
+            if isinstance(found, GivenUp) and found.of_output:  # a matter of the disk, which ends it in one process too
+                raise OutputError(found.error)
             self._steps.next(found.piece.name)
             name = found.piece.order.method
             record = StageRecord(found.error) if isinstance(found, GivenUp) else found.record

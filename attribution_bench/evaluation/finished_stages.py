@@ -29,9 +29,9 @@ Values = dict[str, dict[str, NDArray[np.float64]]]
 class FinishedStages:
     """The stages of one comparison; each is computed, or read where an earlier run finished it.
 
-    A stage is known by a digest of all that it depends on: the model's identity and what it predicts, the sequences,
-    the target, the method with its options, the settings, the machine and the versions. What differs in any of them is
-    not used.
+    A stage is known by a digest of all that it depends on: the model's identity, device, precision, weights and
+    structure, and what it predicts, the sequences, the target, the method with its options, the settings, the machine
+    and the versions. What differs in any of them is not used.
     """
 
     def __init__(self, results: Path | None = None, model: str = "") -> None:
@@ -61,7 +61,7 @@ class FinishedStages:
         OutputError
             The folder of the results cannot be written, which is better known before hours of work.
         """
-        self._facts, self._predictions = {**facts, "model": self.model}, predictions
+        self._facts, self._predictions = {**facts, "identity": self.model}, predictions
         self.check_writable()
 
     def check_writable(self) -> None:

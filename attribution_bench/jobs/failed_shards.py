@@ -1,6 +1,8 @@
 """Shards of which every try failed: their records are set aside in the store, with the error."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from attribution_bench.jobs import layout
 from attribution_bench.jobs.job import Job
@@ -13,6 +15,15 @@ from attribution_bench.storage.zarr_store import ZarrStore
 
 ERROR = "error"
 """Entry of a marker whose shard was not computed; the next run computes it, and writes it anew."""
+
+
+def computed(store: ZarrStore, shard: int) -> Mapping[str, Any] | None:
+    """Return the marker of a shard that is finished and was computed; None of any other."""
+    if store.is_finished(shard):
+        (facts,) = store.facts([shard])
+        if ERROR not in facts:
+            return facts
+    return None
 
 
 def write(job: Job, store: ZarrStore, shard: Shard, error: str) -> None:

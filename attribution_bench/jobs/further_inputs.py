@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.jobs.file_rows import FileRows, as_rows
 from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.request import further_inputs
 
@@ -26,7 +27,7 @@ def read_further_inputs(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]
     path = Path(path)
     try:
         if path.suffix == ".npy":
-            return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False)}
+            return {path.stem: FileRows.open(path)}
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
@@ -44,22 +45,24 @@ def checked_rows(arrays: Any, count: int) -> "dict[str, NDArray[Any] | TrackRows
     Raises
     ------
     InvalidInputError
-        An array has another number of rows than the source has records, or holds no numbers.
+        Something is no array, has another number of rows than the source has records, or holds no numbers.
     """
     if not isinstance(arrays, Mapping):
         arrays = {f"input {index}": array for index, array in enumerate(further_inputs(arrays), 1)}
-    for name, array in arrays.items():
+    found = {
+        str(name): array if isinstance(array, TrackRows) else as_rows(array, f"the further input {name!r}")
+        for name, array in arrays.items()
+    }
+    for name, array in found.items():
         if array.ndim == 0 or len(array) != count:
             raise InvalidInputError(
                 f"the further input {name!r} must have one row for each of {count} records, those that are set aside "
                 f"included, but has shape {array.shape}"
             )
-        if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
-            raise InvalidInputError(f"the further input {name!r} must hold numbers, not {array.dtype}")
-    return dict(arrays)
+    return found
 
 
-def described(arrays: "Mapping[str, NDArray[Any] | TrackRows]", rows: Sequence[slice]) -> dict[str, Any]:
+def array_digests(arrays: "Mapping[str, NDArray[Any] | TrackRows]", rows: Sequence[slice]) -> dict[str, Any]:
     """Return places, shapes and digests of arrays, as a manifest holds them, reading some rows at a time."""
     found = {}
     for place, (name, array) in enumerate(arrays.items()):

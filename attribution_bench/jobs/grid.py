@@ -6,8 +6,8 @@ from heapq import heappop, heappush
 
 from attribution_bench.jobs.shards import Shard
 
-BAND = 64
-"""Shards of a band for each process: a process opens a model once for about so many."""
+SHARD_GROUP = 64
+"""Shards of a group for each process: a process opens a model once for about so many."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Task:
 
 
 class Grid:
-    """Hands out the tasks of shards: model by model over a band of shards, and a shard's in the order of the models.
+    """Hands out the tasks of shards: model by model over a group of shards, and a shard's in the order of the models.
 
-    A task of a shard is ready once the one before it is done. Where all that is left of a band is in work, the next
-    band begins, so that no process waits for another while there is work.
+    A task of a shard is ready once the one before it is done. Where all that is left of a group is in work, the next
+    group begins, so that no process waits for another while there is work.
 
     Parameters
     ----------
@@ -50,18 +50,18 @@ class Grid:
         The shards, in the order in which they are begun.
     begun
         Shard -> models that an earlier run added to it.
-    stints
+    model_groups
         The models, divided into those that a process opens together.
     processes
         Processes that do the tasks.
     """
 
     def __init__(
-        self, todo: Sequence[Shard], begun: Mapping[int, int], stints: Sequence[range], processes: int
+        self, todo: Sequence[Shard], begun: Mapping[int, int], model_groups: Sequence[range], processes: int
     ) -> None:
-        self._stints, self._of = stints, stints[-1].stop
-        size = BAND * max(1, processes)
-        self._bands = iter([todo[start : start + size] for start in range(0, len(todo), size)])
+        self._model_groups, self._of = model_groups, model_groups[-1].stop
+        size = SHARD_GROUP * max(1, processes)
+        self._shard_groups = iter([todo[start : start + size] for start in range(0, len(todo), size)])
         self._places = {shard.index: (place // size, place) for place, shard in enumerate(todo)}
         self._begun = begun
         self._ready: list[tuple[int, int, int, Shard]] = []
@@ -70,13 +70,13 @@ class Grid:
     def next(self) -> Task | None:
         """Return the task that comes next; None where none is ready, or none is left."""
         if not self._ready:
-            for shard in next(self._bands, ()):
+            for shard in next(self._shard_groups, ()):
                 self._add(shard, self._begun.get(shard.index, 0))
         if not self._ready:
             return None
         _, start, _, shard = heappop(self._ready)
         self._in_work += 1
-        stop = next(stint.stop for stint in self._stints if start < stint.stop)
+        stop = next(group.stop for group in self._model_groups if start < group.stop)
         return Task(shard, range(start, stop), self._of)
 
     def done(self, task: Task, shard_is_written: bool) -> None:
@@ -95,5 +95,5 @@ class Grid:
             yield task
 
     def _add(self, shard: Shard, start: int) -> None:
-        band, place = self._places[shard.index]
-        heappush(self._ready, (band, start, place, shard))
+        group, place = self._places[shard.index]
+        heappush(self._ready, (group, start, place, shard))

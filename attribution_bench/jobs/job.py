@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 from attribution_bench.described import described
 from attribution_bench.environment import library_versions
 from attribution_bench.errors import InvalidInputError
-from attribution_bench.jobs import further_inputs
 from attribution_bench.jobs.contents import check_contents
+from attribution_bench.jobs.further_inputs import array_digests
 from attribution_bench.jobs.manifest import Manifest
+from attribution_bench.jobs.open_models import ModelDigests, Openable, OpenModels, weight_bytes
 from attribution_bench.jobs.open_models import NamedModel as NamedModel
-from attribution_bench.jobs.open_models import Openable, OpenModels, weight_bytes
 from attribution_bench.jobs.scoring import Asked, Choice, check_both_strands
 from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE, Shard, shards_of
 from attribution_bench.jobs.track_rows import TrackRows
-from attribution_bench.models.digest import structure_digest
 from attribution_bench.own_code import is_installed
 from attribution_bench.sequences.source import Assuming, SequenceSource
 
@@ -46,16 +45,12 @@ class ModelFacts:
 
     framework: str
     device: str
+    digests: ModelDigests
     described: Mapping[str, Any]
     """As the manifest has it."""
     weight_bytes: int
     assumptions: tuple[str, ...]
     """What is taken for granted of both strands."""
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the weights."""
-        return str(self.described["sha256 of weights"])
 
 
 def checked_shards(job: Job) -> list[Shard]:
@@ -92,16 +87,18 @@ def checked_models(job: Job) -> list[ModelFacts]:
     models, found = OpenModels.of(job.models), list[ModelFacts]()
     for place, named in enumerate(models):
         (model,) = models.open((place,))
+        digests = models.digests(place)
         facts = ModelFacts(
             model.framework,
             model.device,
+            digests,
             {
                 "label": named.label,
                 "framework": model.framework,
                 "layout": model.layout,
                 "sequence input": model.sequence_input,
-                "sha256 of weights": models.digest(place),
-                "sha256 of structure": structure_digest(model),
+                "sha256 of weights": digests.weights,
+                "sha256 of structure": digests.structure,
                 "sha256 of file": named.identity,
             },
             weight_bytes(model),
@@ -139,7 +136,7 @@ def _given_twice(models: Sequence[ModelFacts]) -> list[str]:
     first: dict[str, int] = {}
     found = []
     for place, facts in enumerate(models):
-        before = first.setdefault(facts.digest, place)
+        before = first.setdefault(facts.digests.weights, place)
         if before != place and facts.weight_bytes:
             found.append(f"model {place} ({facts.described['label']}) as model {before}")
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
@@ -168,6 +165,7 @@ def manifest_of(
     shards: Sequence[Shard],
     digests: tuple[str, ...],
     device: str,
+    precision: Mapping[str, Any],
     machine: Mapping[str, Any],
 ) -> Manifest:
     """Return the manifest of a job.
@@ -178,8 +176,8 @@ def manifest_of(
         The job, and what is known of its models.
     shards, digests
         Its shards, and the SHA-256 of each one's records.
-    device
-        Where its models run.
+    device, precision
+        Where its models run, and how precisely the framework computes there.
     machine
         What it takes from the machine.
     """
@@ -187,7 +185,7 @@ def manifest_of(
     return Manifest(
         models=tuple(facts.described for facts in models),
         sequences=dict(job.source.description),
-        further_inputs=further_inputs.described(job.extras, stretches),
+        further_inputs=array_digests(job.extras, stretches),
         methods={name: _method(choice) for name, choice in job.methods.items()},
         settings={
             "target": described(asked.target),
@@ -199,6 +197,7 @@ def manifest_of(
             "batch size": job.batch_size,
             "shard size": job.shard_size,
             "device": device,
+            "precision": dict(precision),
         },
         shards=digests,
         versions=library_versions(),

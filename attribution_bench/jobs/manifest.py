@@ -28,7 +28,7 @@ class Manifest:
     methods: Mapping[str, Mapping[str, Any]]
     """Method -> the options that the caller gave."""
     settings: Mapping[str, Any]
-    """Target, score convention, strands, stored arrays, their type, batch size, shard size."""
+    """Target, score convention, strands, stored arrays, their type, batch size, shard size, device, precision."""
     shards: tuple[str, ...]
     """SHA-256 of each shard's records."""
     versions: Mapping[str, str]

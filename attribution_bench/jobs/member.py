@@ -1,6 +1,7 @@
 """Members of an ensemble, or the one model of a job: opened as they are needed, and scored by every method."""
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.open_models import OpenModels
 from attribution_bench.jobs.scoring import Block, MethodScorer, Scored
 
+NUMBER = re.compile(r"(?<![\w.])[-+]?(\d[\d.,]*(e[-+]?\d+)?|inf|nan)\b")
+"""Numbers of a warning, which may be others for every shard where all else is the same."""
 OUT_OF_MEMORY = "memory ran out; going on with smaller blocks, in which predictions may round otherwise"
 
 
 @dataclass(frozen=True)
-class Member:
+class MemberScores:
     """What the methods found of a shard's scorable records on one model."""
 
     arrays: Mapping[str, Values]
@@ -74,6 +77,8 @@ class Members:
         self.machine_options = {scorer.name: scorer.machine_options for scorer in self._scorers[0]}
         (first,) = self._models.open(range(1))
         self.framework, self.device = first.framework, first.device
+        self.precision: Mapping[str, Any] = {"level": first.precision, **first.precision_state()}
+        """How precisely this process computes, by the first model."""
 
     def __len__(self) -> int:
         return len(self._models)
@@ -115,7 +120,7 @@ class Members:
                 error.add_note(label)
             raise
 
-    def score(self, place: int, block: Block, before: int, models: int) -> Member:
+    def score(self, place: int, block: Block, before: int, models: int) -> MemberScores:
         """Score a shard's scorable records by every method on one model; raises as `Attribution.attribute` does.
 
         Parameters
@@ -132,14 +137,14 @@ class Members:
         words: dict[str, Mapping[str, Any]] = {}
         halvings, scorers = 0, self._scorers[place]
         for index, scorer in enumerate(scorers):
-            scored = self._score(scorer, block, before * len(scorers) + index, models * len(scorers))
+            scored = self._score(scorer, place, block, before * len(scorers) + index, models * len(scorers))
             arrays |= scored.arrays
             words |= {name: scorer.words(one, scored) for name, one in scored.arrays.items()}
             methods[scorer.name] = scored.metadata
             halvings = max(halvings, scored.halvings)
-        return Member(arrays, methods, words, self._blocks.halvings + halvings)
+        return MemberScores(arrays, methods, words, self._blocks.halvings + halvings)
 
-    def _score(self, scorer: MethodScorer, block: Block, before: int, passes: int) -> Scored:
+    def _score(self, scorer: MethodScorer, place: int, block: Block, before: int, passes: int) -> Scored:
         """Score by one method on one model, which is one of several passes, and pass on its warnings once."""
 
         def progress(part: int, of: int) -> None:
@@ -153,17 +158,19 @@ class Members:
                     warnings.simplefilter("always", category)
                 scored = self._blocks.score(scorer, block, progress)
         finally:
-            self._pass_on(caught, scorer)
+            self._pass_on(caught, scorer, place)
         if scored.halvings:
             self._watcher.caution("memory", Caution(OUT_OF_MEMORY))
         return scored
 
-    def _pass_on(self, caught: Sequence[warnings.WarningMessage], scorer: MethodScorer) -> None:
-        """Tell warnings of a method, and warn of others, each once."""
+    def _pass_on(self, caught: Sequence[warnings.WarningMessage], scorer: MethodScorer, place: int) -> None:
+        """Tell warnings of a method with the first model that gives them, and warn of others, each once."""
+        name = f"{scorer.name} on {label}" if (label := self.label(place)) else scorer.name
         for warning in caught:
             if issubclass(warning.category, OWN):
-                kind, text = f"{scorer.name} {warning.category.__name__}", f"{scorer.name}: {warning.message}"
-                self._watcher.caution(kind, Caution(text, warning.category))
+                words = NUMBER.sub("#", str(warning.message))
+                kind = f"{scorer.name} {warning.category.__name__} {words}"
+                self._watcher.caution(kind, Caution(f"{name}: {warning.message}", warning.category))
             elif str(warning.message) not in self._warned:
                 self._warned.add(str(warning.message))
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

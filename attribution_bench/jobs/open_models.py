@@ -8,12 +8,41 @@ from attribution_bench.errors import InvalidInputError
 from attribution_bench.jobs.out_of_memory import release_memory
 from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.models import SequenceModel
-from attribution_bench.models.digest import weights_digest
+from attribution_bench.models.digest import structure_digest, weights_digest
 
 MOST_OPEN = 10
 """Models that a process opens at once; folds are rarely more."""
 MOST_BYTES = 2**30
 """Bytes of their weights, unless one model alone has more."""
+
+
+@dataclass(frozen=True)
+class ModelDigests:
+    """What tells one model from another, wherever it is opened."""
+
+    weights: str
+    """SHA-256 of its weights."""
+    structure: str
+    """SHA-256 of what it does with them."""
+
+    @classmethod
+    def of(cls, model: SequenceModel) -> "ModelDigests":
+        """Return the digests of a model."""
+        return cls(weights_digest(model), structure_digest(model))
+
+    def check(self, opened: SequenceModel, label: str) -> None:
+        """Check that a model that was opened is the one of these digests; raises InvalidInputError."""
+        found = self.of(opened)
+        if found.weights != self.weights:
+            raise InvalidInputError(
+                f"the model {label} has other weights here than where the job was started, or other ones each time it "
+                "is opened; give it weights from a file, the same one everywhere"
+            )
+        if found.structure != self.structure:
+            raise InvalidInputError(
+                f"the model {label} is made of other code or settings here than where the job was started, or of other "
+                "ones each time it is opened; have the same files and the same code everywhere"
+            )
 
 
 @dataclass(frozen=True)
@@ -75,17 +104,17 @@ class OpenModels(Sequence[Openable]):
     """Models of which a few are open.
 
     What is open stays so while there is room: a few folds are opened once. Models that were given open are no matter
-    here. A model has to have the same weights each time it is opened.
+    here. A model has to have the same weights and structure each time it is opened.
 
     Parameters
     ----------
     models
         The models, in the order in which they are added up.
     digests
-        SHA-256 of the weights of each, where that is known.
+        Of each, where they are known.
     """
 
-    def __init__(self, models: Sequence[Openable], digests: Sequence[str] = ()) -> None:
+    def __init__(self, models: Sequence[Openable], digests: Sequence[ModelDigests] = ()) -> None:
         self._models = tuple(models)
         self._digests = dict(enumerate(digests))
         self._held: dict[int, SequenceModel] = {}
@@ -117,7 +146,7 @@ class OpenModels(Sequence[Openable]):
         Raises
         ------
         InvalidInputError
-            A model has other weights than it is known to have.
+            A model has other weights or another structure than it is known to have.
         AttributionBenchError
             A model cannot be opened; the message is that of `ModelSource.open`.
         """
@@ -132,21 +161,19 @@ class OpenModels(Sequence[Openable]):
                 release_memory()
         for place in missing:
             model = self._models[place].open().model
-            digest = weights_digest(model)
-            if digest != self._digests.setdefault(place, digest):
-                raise InvalidInputError(
-                    f"the model {self._models[place].label} has other weights here than where the job was started, or "
-                    "other ones each time it is opened; give it weights from a file, the same one everywhere"
-                )
+            if place in self._digests:
+                self._digests[place].check(model, self._models[place].label)
+            else:
+                self._digests[place] = ModelDigests.of(model)
             self._held[place] = model
             self._largest = max(self._largest, weight_bytes(model))
         return [self._held[place] if place in self._held else self._models[place].open().model for place in places]
 
-    def digest(self, place: int) -> str:
-        """Return the SHA-256 of the weights of a model; one that was not opened yet is."""
+    def digests(self, place: int) -> ModelDigests:
+        """Return the digests of a model; one that was not opened yet is."""
         if place not in self._digests:
             (model,) = self.open((place,))
-            self._digests.setdefault(place, weights_digest(model))
+            self._digests.setdefault(place, ModelDigests.of(model))
         return self._digests[place]
 
     def _is_given(self, place: int) -> bool:
@@ -158,8 +185,8 @@ def weight_bytes(model: SequenceModel) -> int:
     return sum(array.nbytes for _, array in model.weights())
 
 
-def stints(sizes: Sequence[int]) -> tuple[range, ...]:
-    """Divide models, by the bytes of their weights, into stints: consecutive ones that a process opens together."""
+def model_groups(sizes: Sequence[int]) -> tuple[range, ...]:
+    """Divide models, by the bytes of their weights, into groups: consecutive ones that a process opens together."""
     found: list[range] = []
     start = held = 0
     for place, size in enumerate(sizes):

@@ -25,7 +25,7 @@ from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job, ModelFacts, assumptions, checked_models, checked_shards, manifest_of
 from attribution_bench.jobs.lock import LOCK, locked
 from attribution_bench.jobs.manifest import FILE, Manifest, check_same
-from attribution_bench.jobs.open_models import OpenModels, stints
+from attribution_bench.jobs.open_models import OpenModels, model_groups
 from attribution_bench.jobs.runner import Begun, InProcess, Runner, ShardError, Todo
 from attribution_bench.jobs.shard_work import ShardRecord
 from attribution_bench.jobs.shards import Shard
@@ -133,7 +133,7 @@ class _Run:
         begun = Begun(job, path, strict, machine["threads"], machine["options"], models, self._passed_on, self._caution)
         self.taken = runner.begin(begun)
         given = {"threads": self.taken.threads, "options": self.taken.options}
-        self.manifest = manifest_of(job, models, shards, found.digests, self.taken.device, given)
+        self.manifest = manifest_of(job, models, shards, found.digests, self.taken.device, self.taken.precision, given)
         if stored is not None:
             check_same(stored, self.manifest, path)
             if machine["threads"] != self.taken.threads:
@@ -147,6 +147,7 @@ class _Run:
         store = self._store()
         finished = frozenset[int]() if store is None else store.finished()
         if store is not None:
+            store.remove_partial()
             marked = sorted(finished)
             finished -= {
                 shard for shard, facts in zip(marked, store.facts(marked), strict=True) if failed_shards.ERROR in facts
@@ -176,6 +177,11 @@ class _Run:
         failed: dict[int, str] = {}
         for task, record in self.runner.run(todo, self.manifest, self._stopped):
             is_over = isinstance(record, ShardError) or record.is_written
+            if isinstance(record, ShardError):
+                # A try that was given up may have come to its end all the same.
+                facts = failed_shards.computed(self._opened(), record.shard)
+                if facts is not None:
+                    record = ShardRecord(record.shard, 0.0, facts["set_aside"])
             done += len(task.shard) * is_over
             added += -len(task.shard) * task.models.start / task.of if is_over else task.records()
             if isinstance(record, ShardError):
@@ -204,7 +210,7 @@ class _Run:
             # The store is laid out by the first scores that there are.
             shards.sort(key=lambda shard: (shard.index != self.found.first_scorable, shard.index))
         begun = {} if is_new else StoredSums(self.path).begun({shard.index for shard in shards})
-        return Todo(shards, begun, stints([facts.weight_bytes for facts in self.models]))
+        return Todo(shards, begun, model_groups([facts.weight_bytes for facts in self.models]))
 
     def _store(self) -> ZarrStore | None:
         return ZarrStore.open(self.path) if is_store(self.path) else None
@@ -284,7 +290,8 @@ def _check_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file; give the folder of a store")
     entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    if Manifest.read(path) is None and entries - {LOCK, FILE + PARTIAL}:
+    left = {name for name in entries if name.startswith(f"{FILE}.") and name.endswith(PARTIAL)}
+    if Manifest.read(path) is None and entries - {LOCK, *left}:
         raise OutputError(f"{path} holds other files, and no job; give a new folder")
 
 

@@ -44,6 +44,8 @@ class Taken:
     threads: int
     options: MachineOptions
     device: str
+    precision: Mapping[str, Any]
+    """How precisely the framework computes there; see `SequenceModel.precision_state`."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,16 @@ class Todo:
     """Those that are not finished, in the order in which they are begun."""
     begun: Mapping[int, int]
     """Shard -> models that an earlier run added to it, where any."""
-    stints: Sequence[range]
+    model_groups: Sequence[range]
     """The models, divided into those that a process opens together."""
 
     def grid(self, processes: int) -> Grid:
         """Return the tasks for a number of processes."""
-        return Grid(self.shards, self.begun, self.stints, processes)
+        return Grid(self.shards, self.begun, self.model_groups, processes)
 
     def added(self) -> float:
         """Return what earlier runs did of shards that are not finished, as a number of records with every model."""
-        models = self.stints[-1].stop
+        models = self.model_groups[-1].stop
         return sum(len(shard) * self.begun.get(shard.index, 0) / models for shard in self.shards)
 
 
@@ -113,7 +115,7 @@ class InProcess:
         self._work = ShardWork(job, begun.path, begun.stored_options, self, strict=begun.strict, clock=self._clock)
         members = self._work.members
         threads = job.threads or begun.stored_threads or current_threads(members.framework)
-        self._taken = Taken(threads, members.machine_options, members.device)
+        self._taken = Taken(threads, members.machine_options, members.device, members.precision)
         return self._taken
 
     def run(

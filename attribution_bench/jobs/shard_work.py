@@ -15,11 +15,11 @@ from attribution_bench.errors import SequenceError, SetAsideError
 from attribution_bench.jobs import layout
 from attribution_bench.jobs.contents import narrowed
 from attribution_bench.jobs.events import Caution
-from attribution_bench.jobs.failed_shards import ERROR
+from attribution_bench.jobs.failed_shards import computed
 from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.manifest import Manifest
-from attribution_bench.jobs.member import Member, Members, Watcher
+from attribution_bench.jobs.member import Members, MemberScores, Watcher
 from attribution_bench.jobs.scoring import Block
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.stored_sums import StoredSums
@@ -109,13 +109,15 @@ class ShardWork:
 
     def finished(self, task: Task) -> ShardRecord | None:
         """Return the record of a task whose work is in the store already, and was computed; None of any other."""
+        # Another process may have laid it out since this one looked.
+        if self.store is None and is_store(self.path):
+            self.store = ZarrStore.open(self.path)
         if self.store is None:
             return None
         shard = task.shard.index
-        if self.store.is_finished(shard):
-            (facts,) = self.store.facts([shard])
-            if ERROR not in facts:
-                return ShardRecord(shard, 0.0, facts["set_aside"])
+        facts = computed(self.store, shard)
+        if facts is not None:
+            return ShardRecord(shard, 0.0, facts["set_aside"])
         if not task.is_last and any(count >= task.models.stop for count in self._sums.counts(shard)):
             return ShardRecord(shard, 0.0, {}, is_written=False)
         return None
@@ -170,7 +172,7 @@ class ShardWork:
         record = ShardRecord(task.shard.index, seconds, set_aside, halved, peak_memory_bytes(), starting)
         return replace(record, is_written=is_written)
 
-    def _added(self, task: Task, found: Scorable, manifest: Manifest | None) -> tuple[Sums, Member]:
+    def _added(self, task: Task, found: Scorable, manifest: Manifest | None) -> tuple[Sums, MemberScores]:
         """Return the sums with the models of a task, and what the last of them found."""
         sums = self._sums.read(task.shard.index, task.models.start)
         self.members.open(task.models)
@@ -209,7 +211,7 @@ class ShardWork:
                 )
             sums.bad.setdefault(row, words)
 
-    def _write_member(self, place: int, found: Scorable, member: Member, manifest: Manifest | None) -> None:
+    def _write_member(self, place: int, found: Scorable, member: MemberScores, manifest: Manifest | None) -> None:
         """Write a model's own values."""
         dtype, shard = self.job.asked.dtype, found.shard
         stored = {name: narrowed(name, one.array, dtype) for name, one in member.arrays.items()}
@@ -220,7 +222,7 @@ class ShardWork:
             store.write_part(f"{name}{layout.MEMBERS}", slice(shard.start, shard.stop), place, part)
 
     def _write(
-        self, found: Scorable, sums: Sums, member: Member | None, manifest: Manifest | None
+        self, found: Scorable, sums: Sums, member: MemberScores | None, manifest: Manifest | None
     ) -> Mapping[str, int]:
         """Write a shard to which every model is added; returns why records are set aside, each with their number."""
         shard, rows, source = found.shard, found.rows, self.job.source
@@ -250,7 +252,7 @@ class ShardWork:
         store.write(shard.index, arrays, facts)
         return dict(set_aside)
 
-    def _laid_out(self, member: Member | None, manifest: Manifest | None) -> ZarrStore:
+    def _laid_out(self, member: MemberScores | None, manifest: Manifest | None) -> ZarrStore:
         """Return the store, laid out for the arrays of a model as they were scored first where there is none yet."""
         if self.store is None:
             # Another process may have laid it out since this one looked.
@@ -260,7 +262,7 @@ class ShardWork:
                 self.store = self._create(member, manifest)
         return self.store
 
-    def _create(self, member: Member | None, manifest: Manifest) -> ZarrStore:
+    def _create(self, member: MemberScores | None, manifest: Manifest) -> ZarrStore:
         """Write the manifest and lay out the store."""
         job, source, asked = self.job, self.job.source, self.job.asked
         facts = {

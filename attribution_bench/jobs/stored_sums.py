@@ -6,6 +6,7 @@ Each file is written once and never changed, so that a process that was given up
 same bytes once more, and destroys nothing. The file of more models replaces those of fewer, which are removed.
 """
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -20,6 +21,12 @@ from attribution_bench.storage.durable import PARTIAL, durable_file, writing
 from attribution_bench.storage.places import make_folder, remove_tree
 
 FOLDER = "sums"
+LOST = (FileNotFoundError, OutputError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
+"""Errors of files that are missing, or do not hold what they should."""
+
+
+class LostSumsError(OutputError):
+    """Sums that are missing or damaged, so that their models are to be added up anew."""
 
 
 class StoredSums:
@@ -43,8 +50,10 @@ class StoredSums:
 
         Raises
         ------
-        OutputError
+        LostSumsError
             They are not there, or damaged.
+        OutputError
+            They cannot be read at the moment.
         """
         if not count:
             return Sums()
@@ -53,13 +62,20 @@ class StoredSums:
             with path.open("rb") as file, zipfile.ZipFile(file) as archive:
                 found = NpzFile(archive)
                 sums = Sums.unpacked({name: found.array(name) for name in found.headers})
-        except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, OutputError) as error:
-            raise OutputError(
+        except (OSError, *LOST) as error:
+            # A damaged archive also sends its reader to places before its beginning.
+            is_lost = isinstance(error, LOST) or getattr(error, "errno", None) == errno.EINVAL
+            if not is_lost:
+                raise OutputError(
+                    f"cannot read {path}: {getattr(error, 'strerror', None) or error}; the same command goes on once "
+                    "it can be read, or adds the models up anew where it is removed"
+                ) from error
+            raise LostSumsError(
                 f"the sums of shard {shard} over {count} models are missing or damaged ({error}); the same command "
                 "adds its models up anew"
             ) from error
         if sums.count != count:
-            raise OutputError(f"{path} holds the sums over {sums.count} models; the same command adds them up anew")
+            raise LostSumsError(f"{path} holds the sums over {sums.count} models; the same command adds them up anew")
         return sums
 
     def write(self, shard: int, sums: Sums) -> None:
@@ -81,29 +97,36 @@ class StoredSums:
         """Return how many models are added up of each of some shards, where any are.
 
         Whatever is of no use is removed: sums of other shards, damaged ones, those over fewer models, and what
-        killed processes left half written. Raises OutputError.
+        killed processes left half written.
+
+        Raises
+        ------
+        OutputError
+            Some cannot be read at the moment, and all are kept; or they cannot be removed.
         """
         found: dict[int, int] = {}
+        useless: list[Path] = []
         with writing(self._folder):
             for path, count, shard in sorted(self._files(), key=lambda file: -file[1]):
                 if shard in shards and shard not in found and self._is_intact(shard, count):
                     found[shard] = count
                 else:
-                    path.unlink(missing_ok=True)
-            for partial in list(self._folder.glob(f"*{PARTIAL}")):
-                partial.unlink(missing_ok=True)
+                    useless.append(path)
+            for path in [*useless, *self._folder.glob(f"*{PARTIAL}")]:
+                path.unlink(missing_ok=True)
         if not found:
             self.clear()
         return found
 
     def clear(self) -> None:
-        """Remove all of them."""
-        remove_tree(self._folder)
+        """Remove all of them; raises OutputError."""
+        with writing(self._folder):
+            remove_tree(self._folder)
 
     def _is_intact(self, shard: int, count: int) -> bool:
         try:
             self.read(shard, count)
-        except OutputError:
+        except LostSumsError:
             return False
         return True
 

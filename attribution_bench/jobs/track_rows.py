@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.jobs.file_rows import as_rows
 from attribution_bench.jobs.track_shapes import channel_axes, shaped
 from attribution_bench.models import SequenceModel
-from attribution_bench.request import host_array
 from attribution_bench.sequences.source import SequenceSource
 from attribution_bench.sequences.tracks import Tracks
 
@@ -90,7 +90,7 @@ def with_tracks(given: Any, source: SequenceSource, model: SequenceModel) -> Any
     several = given if isinstance(given, tuple | list) else (given,)
     named = given if isinstance(given, Mapping) else {f"input {number}": one for number, one in enumerate(several, 1)}
     inputs = {
-        name: one if isinstance(one, Tracks) else host_array(one, f"the further input {name!r}")
+        name: one if isinstance(one, Tracks) else as_rows(one, f"the further input {name!r}")
         for name, one in named.items()
     }
     axes, _ = channel_axes(tuple(inputs.values()), model, source.length)

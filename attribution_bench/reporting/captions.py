@@ -69,7 +69,7 @@ def _sentences(what: str, texts: Mapping[str, str]) -> str:
     return " ".join(f"{what} of {', '.join(of)}: {text}." for text, of in titles.items())
 
 
-def described(panels: Mapping[str, NDArray[np.floating]], alphabet: str, start: int) -> str:
+def highest_and_lowest(panels: Mapping[str, NDArray[np.floating]], alphabet: str, start: int) -> str:
     """Return the highest and the lowest letter of panels of scores (A, P), for those who cannot see the figure."""
     return " ".join(f"{title}: {_extremes(np.asarray(scores), alphabet, start)}." for title, scores in panels.items())
 

@@ -31,6 +31,7 @@ class VariantReason(StrEnum):
     MOSTLY_UNKNOWN = "more unknown letters than allowed"
     NOT_FINITE = "predictions are not finite"
     NO_GENE = "in no gene"
+    NO_EXONS = "in no gene with exons"
     NOT_COMPUTED = "every try to compute it failed"
 
 

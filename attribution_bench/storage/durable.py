@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -18,21 +18,8 @@ PARTIAL = ".partial"
 
 
 def write_durable(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON under its final name once all of it is on the disk: a temporary name, fsync, rename, fsync.
-
-    At an address one put is whole or not at all. The bytes depend on the content alone. Raises OSError.
-    """
-    text = (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-    if is_remote(path):
-        path.write_bytes(text)
-        return
-    partial = path.with_name(path.name + PARTIAL)
-    with partial.open("wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    sync_folder(path.parent)
+    """Write JSON as `write_text_durable` does; the bytes depend on the content alone. Raises OSError."""
+    write_text_durable(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def write_text_durable(path: Path, text: str) -> None:
@@ -49,9 +36,10 @@ def write_text_durable(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def durable_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that has its final name once all of it is on the disk; several processes may write the same one.
+    """Yield a file that has its final name once all of it is on the disk: written by another, fsync, rename, fsync.
 
-    At an address it is written by one put.
+    Several processes may write the same one: each has a name of its own meanwhile. At an address it is written by one
+    put, which is whole or not at all.
 
     Raises
     ------
@@ -63,15 +51,16 @@ def durable_file(path: Path) -> Iterator[IO[bytes]]:
         yield buffer
         path.write_bytes(buffer.getvalue())
         return
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=PARTIAL, delete=False) as file:
-        try:
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+    try:
+        with partial.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

@@ -12,6 +12,7 @@ its marker is there and the digests in it agree with the files. The same holds a
 where one put is whole or not at all, and nothing is renamed.
 """
 
+import errno
 import hashlib
 import json
 import warnings
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 GROUP, MARKERS = "zarr.json", "markers"
 FORMAT = 1
+WRITTEN = {MARKERS: "*.json", "sums": "*.npz"}
+"""Folder -> names in it of what is written for shards once the layout is complete."""
+NO_NAME = (errno.ENAMETOOLONG, errno.EINVAL)
+"""Errors of what is the name of no file, such as an architecture's with options."""
 
 
 class ZarrStore:
@@ -122,6 +127,7 @@ class ZarrStore:
             make_folder(path / MARKERS)
             # The last thing written: `open` knows a complete layout by it.
             zarr.consolidate_metadata(zarr_place(path), zarr_format=3)
+            sync_file(path / GROUP)
             sync_folder(path)
         return cls.open(path)
 
@@ -234,6 +240,12 @@ class ZarrStore:
             array[rows, place] = values
             sync_file(self.path / name / array.metadata.encode_chunk_key(key))
 
+    def remove_partial(self) -> None:
+        """Remove markers that killed processes left half written; raises OutputError."""
+        with writing(self.path):
+            for partial in list((self.path / MARKERS).glob(f"*{PARTIAL}")):
+                partial.unlink(missing_ok=True)
+
     def facts(self, shards: Sequence[int]) -> Iterator[Mapping[str, Any]]:
         """Yield the markers' content; see `Sink`."""
         for shard in shards:
@@ -278,12 +290,47 @@ class ZarrStore:
 
 
 def is_store(path: Path) -> bool:
-    """Tell whether a folder holds a store whose layout is complete."""
+    """Tell whether a folder holds a store whose layout is complete.
+
+    Raises
+    ------
+    OutputError
+        It cannot be told, or there are shards whose layout is gone.
+    """
+    try:
+        if _is_laid_out(path):
+            return True
+        # Where another process completes the layout meanwhile, the shards come later.
+        is_damaged = _holds_shards(path) and not _is_laid_out(path)
+    except OSError as error:
+        if error.errno in NO_NAME:
+            return False
+        raise OutputError(
+            f"cannot read {path / GROUP}: {error.strerror or error}; the same command goes on once it can be read, or "
+            "begin anew with --restart"
+        ) from error
+    if is_damaged:
+        raise OutputError(
+            f"{path} holds shards, but {GROUP}, which describes them, is damaged or missing; put it back from a copy, "
+            "or begin anew with --restart"
+        )
+    return False
+
+
+def _is_laid_out(path: Path) -> bool:
+    """Tell whether the layout of a store is there and complete; raises OSError where it cannot be read."""
     try:
         content = json.loads((path / GROUP).read_text(encoding="utf-8"))
         return "shard_size" in content["attributes"] and content.get("consolidated_metadata") is not None
-    except (OSError, ValueError, LookupError, TypeError):
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except (ValueError, LookupError, TypeError, AttributeError):  # damaged, or not written to its end
+        return False
+
+
+def _holds_shards(path: Path) -> bool:
+    """Tell whether anything is there that is written once the layout is complete."""
+    return any(next((path / folder).glob(names), None) is not None for folder, names in WRITTEN.items())
 
 
 def import_zarr() -> Any:

@@ -49,7 +49,7 @@ class VariantParcel:
     versions: Mapping[str, str]
 
     def open(self) -> "OpenedVariants":
-        """Open models and genome; raises InvalidInputError where libraries or weights are others."""
+        """Open models and genome; raises InvalidInputError where libraries or models are others."""
         check_versions(self.versions)
         return OpenedVariants(self, [sent.open().model for sent in self.models])
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import InvalidInputError, UnsupportedError
-from attribution_bench.jobs.further_inputs import described, read_further_inputs
+from attribution_bench.jobs.further_inputs import array_digests, read_further_inputs
 from attribution_bench.jobs.track_shapes import channel_axes, shaped
 from attribution_bench.models import OutputSpec, SequenceModel
 from attribution_bench.request import host_array
@@ -37,7 +37,9 @@ class FurtherInputs:
         """What decides them, JSON-able: digests of arrays and of files."""
         found: dict[str, Any] = {}
         for place, (name, one) in enumerate(self.named.items()):
-            what = {"files": one.digests} if isinstance(one, Tracks) else described({name: one}, [slice(None)])[name]
+            what = (
+                {"files": one.digests} if isinstance(one, Tracks) else array_digests({name: one}, [slice(None)])[name]
+            )
             found[name] = {**what, "place": place}
         return found
 

@@ -27,6 +27,7 @@ def identity_of(scorer: VariantScorer) -> dict[str, Any]:
     return {
         "weights_sha256": [weights_digest(model) for model in models],
         "structure_sha256": [structure_digest(model) for model in models],
+        "methods": [member.method for member in scorer.members],
         "genome": scorer.genome.path.name,
         "genome_sha256": scorer.genome.digest,
         "effects": described(options.effects or ScalarEffects(options.target)),
@@ -44,6 +45,7 @@ def identity_of(scorer: VariantScorer) -> dict[str, Any]:
         "sequence_input": models[0].sequence_input,
         "device": models[0].device,
         "dtype": str(models[0].numpy_dtype),
+        "precision": {"level": models[0].precision, **models[0].precision_state()},
         "versions": {"attribution-bench": __version__, **models[0].versions()},
     }
 

@@ -58,13 +58,18 @@ class ScoringOptions:
             raise InvalidInputError(f"strand must be one of {', '.join(get_args(Strands))}, not {self.strand!r}")
         if self.genes is not None and self.strand != "+":
             raise InvalidInputError(f"the strand is that of the genes; leave strand={self.strand!r} out, or the genes")
-        if isinstance(self.effects, SplicingEffects) and self.effects.masked and self.genes is None:
+        if self.needs_exons and self.genes is None:
             raise InvalidInputError("masked scores are by the exons of genes, and there are none; give genes")
         if self.effects is not None and self.target is not None:
             raise InvalidInputError("target is that of single numbers; give it, or effects, not both")
         if self.batch_size is not None and self.batch_size < 1:
             raise InvalidInputError(f"batch_size must be at least 1, not {self.batch_size}")
         _ = self.placing
+
+    @property
+    def needs_exons(self) -> bool:
+        """Whether effects are by the exons of the gene, so that one without exons has none."""
+        return isinstance(self.effects, SplicingEffects) and self.effects.masked
 
     @cached_property
     def strands(self) -> tuple[StrandName, ...]:

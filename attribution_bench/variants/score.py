@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution_bench.described import described
 from attribution_bench.errors import InvalidInputError, JobWarning, OptionError
 from attribution_bench.models import SequenceModel, as_sequence_model
 from attribution_bench.mutagenesis import InSilicoMutagenesis
+from attribution_bench.own_code import is_installed
 from attribution_bench.registry import working_methods
 from attribution_bench.sequences.genes import Gene
 from attribution_bench.sequences.genome import Genome
@@ -93,6 +95,16 @@ class Member:
     effects: BoundEffects
     predictor: AllelePredictor
     extras: ModelExtras
+    machine_options: frozenset[str] = frozenset()
+    """Names of the method's options that nobody gave, and that follow the machine."""
+
+    @property
+    def method(self) -> dict[str, Any]:
+        """The method with its other options, JSON-able, and its code where no installed package defines it."""
+        method = self.predictor.method
+        given = {name: value for name, value in method.options.items() if name not in self.machine_options}
+        own = {} if is_installed(type(method)) else {"own code": described(type(method))}
+        return {"name": method.name, "options": described(given), **own}
 
 
 @dataclass(frozen=True)
@@ -172,6 +184,11 @@ class VariantScorer:
         genes = None if self.options.genes is None else self.options.genes.at(variant.contig, variant.position)
         if genes == []:
             return SetAside(VariantReason.NO_GENE)
+        if genes is not None and self.options.needs_exons:
+            names = ", ".join(gene.name for gene in genes)
+            genes = [gene for gene in genes if gene.exons]
+            if not genes:
+                return SetAside(VariantReason.NO_EXONS, names)
         alleles = place(form, self.genome, self.options.placing)
         if isinstance(alleles, SetAside):
             return alleles
@@ -282,7 +299,7 @@ def variant_scorer(
     ]
     inputs = further_inputs(options.additional_forward_args)
     members, every_output, cautions = [], [], [*inputs.cautions]
-    for method in methods:
+    for one, method in zip(several, methods, strict=True):
         sequence_model = method.model
         check_nucleotides(sequence_model.alphabet)
         extras, outputs = model_extras(inputs, sequence_model, options.length)
@@ -291,7 +308,8 @@ def variant_scorer(
         effects = choice.bind(ModelOutputs(outputs, options.length, sequence_model.layout))
         cautions += effects.strand_assumptions(options.strands if options.genes is None else ("-",))
         predictor = AllelePredictor(method, outputs, effects.target, options.batch_size)
-        members.append(Member(effects, predictor, extras))
+        as_it_comes = method if method is one else type(method)(sequence_model)
+        members.append(Member(effects, predictor, extras, frozenset(as_it_comes.machine_options())))
     check_ensemble([method.model for method in methods], every_output)
     if len(options.strands) > 1:
         inputs.check_both_strands()
@@ -379,5 +397,6 @@ def partial_passes(model: SequenceModel, machine_options: Mapping[str, Any] | No
 
 def machine_options_of(scorer: VariantScorer) -> dict[str, Any]:
     """Return the options that a scorer's method took from its machine, for another process."""
-    method = scorer.members[0].predictor.method
-    return {name: method.options[name] for name in type(method)(method.model).machine_options()}
+    member = scorer.members[0]
+    options = member.predictor.method.options
+    return {name: value for name, value in options.items() if name in member.machine_options}

@@ -44,8 +44,7 @@ class SplicingEffects:
     masked
         Set to 0 a gain at the boundary of an exon, where a splice site is known, and a loss anywhere else, as
         SpliceAI's ``-M 1`` does: the boundary is the first or last letter of an exon of the gene that is nearest to the
-        variant.
-        Needs genes.
+        variant. Needs genes; those without exons do not count, and a variant in none but these is set aside.
 
     Raises
     ------

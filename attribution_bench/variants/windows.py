@@ -66,7 +66,7 @@ class Alleles:
     many letters of the genome as there is room for."""
     boundary: int | None = None
     """Where the nearest first or last letter of an exon of the gene is, from the reference allele's first letter on the
-    strand ``+``; None in no gene."""
+    strand ``+``; None in no gene, and in one without exons."""
 
     @property
     def is_substitution(self) -> bool:

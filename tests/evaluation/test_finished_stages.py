@@ -15,6 +15,7 @@ from attribution_bench.attribution import RawAttribution, Request
 from attribution_bench.errors import OutputError
 from attribution_bench.evaluation import Evaluation, Settings, evaluate
 from attribution_bench.evaluation.finished_stages import FinishedStages
+from attribution_bench.models.torch_model import TorchSequenceModel
 from attribution_bench.sequences import Sequences, lambda_windows
 from attribution_bench.sequences.sites import Site
 from broken_methods import RandomScores
@@ -47,6 +48,16 @@ def uncounted() -> Iterator[None]:
 def network(seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(nn.Conv1d(4, 4, 5, padding="same"), nn.ReLU(), nn.Flatten(), nn.Linear(4 * LENGTH, 1))
+
+
+def rescaled() -> nn.Sequential:
+    """Return a network that predicts the same with other weights."""
+    model = network()
+    with torch.no_grad():
+        model[0].weight.mul_(2)
+        model[0].bias.mul_(2)
+        model[3].weight.div_(2)
+    return model
 
 
 def compared(stages: FinishedStages | None, **changed: Any) -> Evaluation:
@@ -106,6 +117,8 @@ def test_nothing_runs_again_where_nothing_differs(finished: Path) -> None:
     "changed",
     [
         {"model": network(1)},
+        {"model": network().double()},
+        {"model": rescaled()},
         {"sequences": lambda_windows(LENGTH, 5)},
         {"sequences": Sequences(SEQUENCES.names, SEQUENCES.strings[::-1], "turned")},
         {"settings": replace(SETTINGS, seed=1)},
@@ -123,6 +136,11 @@ def test_what_differs_runs_again(finished: Path, changed: dict[str, Any]) -> Non
     stages = FinishedStages(finished, "model")
     assert runs_of(stages, **changed) >= expected - kept
     assert not [stage for stage in stages.reused if stage.startswith("first")]
+
+
+def test_another_precision_of_products_runs_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TorchSequenceModel, "precision_state", lambda self: {"tf32": True})
+    assert runs_of(FinishedStages(finished, "model")) == runs_of(None)
 
 
 def test_a_function_as_target_is_known_by_what_it_does(tmp_path: Path) -> None:

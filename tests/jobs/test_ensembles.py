@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import tracemalloc
+import warnings
 import weakref
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,13 +16,20 @@ import pytest
 import xarray
 
 from attribution_bench import RawAttribution, Request
-from attribution_bench.errors import InvalidInputError, OutputError, SetAsideError
+from attribution_bench.errors import (
+    ConvergenceWarning,
+    FallbackWarning,
+    InvalidInputError,
+    OutputError,
+    SetAsideError,
+)
 from attribution_bench.jobs import ModelByRecipe, grid, layout, open_models
 from attribution_bench.jobs.contents import Values
 from attribution_bench.jobs.events import Caution, ModelsAdded, ShardDone, Started, Working
-from attribution_bench.jobs.open_models import OpenModels, stints
+from attribution_bench.jobs.open_models import OpenModels, model_groups
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Choice
+from attribution_bench.jobs.shard_work import ShardWork
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.jobs.sums import Sum, Sums
@@ -30,6 +38,14 @@ from attribution_bench.storage.places import store_path
 from numpy_jobs import NumpyModel, Weights, numpy_job, write_random_fasta
 
 ASKED = {"contents": ("observed", "convergence_delta"), "methods": ("weights", "reversed")}
+
+
+class Unwatched:
+    """Watches no task."""
+
+    def part(self, share: float) -> None: ...
+
+    def caution(self, kind: str, caution: Caution) -> None: ...
 
 
 @dataclass
@@ -74,11 +90,11 @@ def opened(store: Path) -> xarray.Dataset:
 
 @pytest.fixture
 def few_open(monkeypatch):
-    """Set how many models a process opens at once, and how many shards a band has."""
+    """Set how many models a process opens at once, and how many shards a group has."""
 
-    def limit(models: int, band: int = 64) -> None:
+    def limit(models: int, group: int = 64) -> None:
         monkeypatch.setattr(open_models, "MOST_OPEN", models)
-        monkeypatch.setattr(grid, "BAND", band)
+        monkeypatch.setattr(grid, "SHARD_GROUP", group)
 
     # Looking for what is not used any more among all objects of the tests takes longer than a whole job here.
     gc.freeze()
@@ -88,7 +104,7 @@ def few_open(monkeypatch):
 
 @pytest.mark.parametrize("both_strands", [False, True])
 def test_mean_and_standard_deviation_are_those_of_separate_jobs(fasta, tmp_path, few_open, both_strands):
-    few_open(2, band=2)
+    few_open(2, group=2)
     job, _ = ensemble(fasta, both_strands=both_strands, members=True, **ASKED)
     assert run(job, tmp_path / "store").complete
     dataset = opened(tmp_path / "store")
@@ -109,9 +125,9 @@ def test_mean_and_standard_deviation_are_those_of_separate_jobs(fasta, tmp_path,
 def test_bytes_depend_neither_on_models_at_once_nor_on_the_band(fasta, tmp_path, few_open, bytes_of):
     job, _ = ensemble(fasta, members=True)
     found = []
-    for models, band in ((10, 64), (1, 64), (1, 1), (2, 2)):
-        few_open(models, band)
-        store = tmp_path / f"{models} {band}"
+    for models, group in ((10, 64), (1, 64), (1, 1), (2, 2)):
+        few_open(models, group)
+        store = tmp_path / f"{models} {group}"
         run(job, store)
         found.append(bytes_of(store))
         assert sorted(path.name for path in store.iterdir() if not (path / "zarr.json").exists()) == [
@@ -124,11 +140,11 @@ def test_bytes_depend_neither_on_models_at_once_nor_on_the_band(fasta, tmp_path,
 
 
 def test_one_model_is_open_at_a_time(fasta, tmp_path, few_open):
-    few_open(1, band=2)
+    few_open(1, group=2)
     job, recipes = ensemble(fasta)
     run(job, tmp_path / "store")
     assert recipes.most == 1
-    # All are looked at first; then they are opened once for each of two bands of 2 and 1 shards.
+    # All are looked at first; then they are opened once for each of two groups of 2 and 1 shards.
     assert recipes.opened == [*range(3), *range(3), *range(3)]
 
 
@@ -144,13 +160,13 @@ def test_folds_that_fit_are_opened_once(fasta, tmp_path):
 def test_models_are_opened_together_as_far_as_their_weights_have_room(monkeypatch):
     monkeypatch.setattr(open_models, "MOST_OPEN", 3)
     monkeypatch.setattr(open_models, "MOST_BYTES", 100)
-    assert stints([10] * 7) == (range(3), range(3, 6), range(6, 7))
-    assert stints([60, 60, 30, 200, 10]) == (range(1), range(1, 3), range(3, 4), range(4, 5))
-    assert stints([200]) == (range(1),)
+    assert model_groups([10] * 7) == (range(3), range(3, 6), range(6, 7))
+    assert model_groups([60, 60, 30, 200, 10]) == (range(1), range(1, 3), range(3, 4), range(4, 5))
+    assert model_groups([200]) == (range(1),)
 
 
 def test_a_job_that_is_stopped_between_models_goes_on_there(fasta, tmp_path, few_open, bytes_of):
-    few_open(1, band=2)
+    few_open(1, group=2)
     job, _ = ensemble(fasta, members=True)
     run(job, tmp_path / "at once")
     pairs, events, summary = set(), [], None
@@ -267,6 +283,82 @@ def test_sums_that_cannot_be_removed_are_one_error(tmp_path, monkeypatch):
     for remove in (lambda: stored.remove(1), lambda: stored.begun({1})):
         with pytest.raises(OutputError, match=r"cannot write .*sums: Read-only file system; .* the same command"):
             remove()
+
+
+def test_a_process_that_came_before_the_store_finds_what_another_one_did(fasta, tmp_path, few_open):
+    few_open(1)
+    job, _ = ensemble(fasta)
+    early = ShardWork(job, tmp_path / "store", {}, Unwatched())
+    asked = iter([None] * 7 + [signal.SIGTERM] * 2)
+    run(job, tmp_path / "store", stop=lambda: next(asked))
+    found = {}
+    for index, place in ((0, 2), (1, 1), (1, 2)):
+        record = early.finished(grid.Task(Shard(index, 4 * index, 4 * index + 4), range(place, place + 1), 3))
+        found[index, place] = None if record is None else record.is_written
+    assert found == {(0, 2): True, (1, 1): False, (1, 2): None}
+
+
+@pytest.mark.parametrize("address", ["{}/store", "memory://{}/store"])
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O error"), TimeoutError()])
+def test_sums_that_cannot_be_read_at_the_moment_are_kept(tmp_path, monkeypatch, address, error):
+    pytest.importorskip("upath")
+    place = store_path(address.format(tmp_path))
+    stored = StoredSums(place)
+    for shard, count in ((1, 2), (2, 3)):
+        stored.write(shard, Sums(count=count, sums={"a": Sum("scores", ("letter",), np.zeros((2, 4)))}))
+    (place / "sums" / "000001-000001.npz").write_bytes(b"")
+    before, opening = sorted(map(str, (place / "sums").iterdir())), type(place).open
+
+    def failing(path, *given, **named):
+        if path.name == "000001-000002.npz":
+            raise error
+        return opening(path, *given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(place), "open", failing)
+        for read in (lambda: stored.begun({1, 2}), lambda: stored.read(1, 2)):
+            with pytest.raises(OutputError, match=r"cannot read .*000001-000002\.npz: .*the same command goes on"):
+                read()
+    assert sorted(map(str, (place / "sums").iterdir())) == before
+    assert stored.begun({1, 2}) == {1: 2, 2: 3}
+
+
+def test_sums_that_cannot_be_cleared_at_an_address_are_one_error(tmp_path, monkeypatch):
+    upath = pytest.importorskip("upath")
+    stored = StoredSums(store_path(f"memory://{tmp_path}/store"))
+
+    def unreachable(*_):
+        raise TimeoutError("the bucket does not answer")
+
+    monkeypatch.setattr(upath.UPath, "exists", unreachable)
+    with pytest.raises(OutputError, match=r"cannot write .*sums: the bucket does not answer"):
+        stored.clear()
+
+
+class Warns(Weights):
+    """Warns of each model for a reason of its kind, and of numbers that are others each time."""
+
+    def _attribute(self, request: Request) -> RawAttribution:
+        reason = ["the model cannot be captured", "nothing would be gained"][self.model.seed % 2]
+        warnings.warn(f"falls back: {reason}", FallbackWarning, stacklevel=2)
+        amount = float(np.abs(request.one_hot).sum() + self.model.seed)
+        warnings.warn(f"off by {amount:.3g} of {amount / 7:.2e}", ConvergenceWarning, stacklevel=2)
+        return super()._attribute(request)
+
+
+def test_each_reason_is_told_once_with_the_first_model_that_has_it(fasta, tmp_path):
+    job, events = numpy_job(fasta, models=4), []
+    run(replace(job, methods={"weights": Choice(Warns)}), tmp_path / "store", observer=events.append)
+    fallback, *others = [event.text for event in events if isinstance(event, Caution)]
+    assert fallback == "weights on model 0 (numpy 0): falls back: the model cannot be captured"
+    assert others[0].startswith("weights on model 0 (numpy 0): off by ")
+    assert others[1:] == ["weights on model 1 (numpy 1): falls back: nothing would be gained"]
+    events.clear()
+    one = replace(job, models=job.models[:1], methods={"weights": Choice(Warns)})
+    run(one, tmp_path / "one", observer=events.append)
+    cautions = [event.text for event in events if isinstance(event, Caution)]
+    assert cautions[0] == "weights: falls back: the model cannot be captured"
+    assert len(cautions) == 2
 
 
 def test_a_model_that_is_given_twice_is_told(fasta, tmp_path):
@@ -444,11 +536,11 @@ def test_a_kill_at_any_write_loses_at_most_a_pair(tmp_path, few_open, bytes_of, 
 
 
 def test_a_shard_s_tasks_come_in_order_and_the_next_band_begins_before_anybody_waits(monkeypatch):
-    monkeypatch.setattr(grid, "BAND", 1)
+    monkeypatch.setattr(grid, "SHARD_GROUP", 1)
     shards = [Shard(index, index, index + 1) for index in range(5)]
-    tasks = grid.Grid(shards, {1: 1}, stints([1, 1, open_models.MOST_BYTES, 1]), processes=2)
+    tasks = grid.Grid(shards, {1: 1}, model_groups([1, 1, open_models.MOST_BYTES, 1]), processes=2)
     taken = [tasks.next() for _ in range(4)]
-    # Two shards of the first band are in work, then those of the second.
+    # Two shards of the first group are in work, then those of the second.
     assert [(task.shard.index, task.models) for task in taken] == [
         (0, range(2)),
         (1, range(1, 2)),
@@ -457,5 +549,5 @@ def test_a_shard_s_tasks_come_in_order_and_the_next_band_begins_before_anybody_w
     ]
     tasks.done(taken[2], shard_is_written=False)
     tasks.done(taken[1], shard_is_written=False)
-    # The first band comes first, and of a band the first models.
+    # The first group comes first, and of a group the first models.
     assert [(task.shard.index, task.models.start) for task in (tasks.next(), tasks.next())] == [(1, 2), (2, 2)]

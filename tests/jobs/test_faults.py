@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import numpy_jobs
 from attribution_bench.errors import OutputError
+from attribution_bench.jobs.events import ShardDone
 from attribution_bench.jobs.interruption import stopping
 from attribution_bench.jobs.run import run
+from attribution_bench.jobs.runner import InProcess, ShardError
 from attribution_bench.storage import durable, zarr_store
 from attribution_bench.storage.zarr_store import ZarrStore
 from numpy_jobs import numpy_job
@@ -99,6 +102,22 @@ def test_a_kill_at_any_write_loses_at_most_a_shard(fasta, tmp_path, bytes_of, mo
     assert seen > {0, 4, 8}
 
 
+def test_markers_that_a_killed_run_left_half_written_go(fasta, tmp_path):
+    store = tmp_path / "store"
+    run(numpy_job(fasta), store, stop=iter([None, signal.SIGTERM]).__next__)
+    (store / "markers/000001.json.0a.partial").write_text("{")
+    assert run(numpy_job(fasta), store).complete
+    assert not list(store.rglob("*.partial"))
+
+
+def test_the_description_of_a_store_is_on_the_disk_before_its_shards(fasta, tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(zarr_store, "sync_file", lambda path: synced.append(path.name))
+    monkeypatch.setattr(zarr_store, "write_durable", lambda path, content: synced.append(path.name))
+    run(numpy_job(fasta), tmp_path / "store")
+    assert synced.index("zarr.json") < synced.index("000000.json")
+
+
 def test_a_full_disk_is_one_error_and_the_job_goes_on(fasta, tmp_path, bytes_of, monkeypatch):
     import zarr.storage._local as local
 
@@ -159,6 +178,31 @@ def test_a_mount_that_is_lost_is_one_error(fasta, tmp_path, bytes_of):
     (tmp_path / "elsewhere").rename(tmp_path / "store")
     assert run(numpy_job(fasta), tmp_path / "store").resumed_from == 8
     run(numpy_job(fasta), tmp_path / "whole")
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """A runner that gives up some shards, whose tries come to their end all the same."""
+
+    runner: InProcess
+    given_up: tuple[int, ...]
+
+    def begin(self, begun):
+        return self.runner.begin(begun)
+
+    def run(self, todo, manifest, stopped):
+        for task, record in self.runner.run(todo, manifest, stopped):
+            yield task, ShardError(record.shard, "not done in time") if record.shard in self.given_up else record
+
+
+def test_the_scores_of_a_try_that_was_given_up_but_ended_stay(fasta, tmp_path, bytes_of):
+    run(numpy_job(fasta), tmp_path / "whole")
+    events = []
+    runner = GivenUp(InProcess(time.perf_counter), (2, 5))
+    summary = run(numpy_job(fasta), tmp_path / "store", runner=runner, observer=events.append)
+    assert (summary.scored, summary.left, summary.failed_shards) == (22, 0, {})
+    assert [event.shard for event in events if isinstance(event, ShardDone)] == list(range(6))
     assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
 
 

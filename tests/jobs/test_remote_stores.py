@@ -103,6 +103,46 @@ def test_what_is_missing_or_damaged_is_computed_again(fasta: Path, address: str)
         run(numpy_job(fasta, shard_size=5), store)
 
 
+@pytest.mark.parametrize("content", [b"", b'{"attributes": {}}', None], ids=["empty", "not complete", "missing"])
+def test_a_store_whose_description_is_damaged_is_kept(fasta: Path, address: str, content: bytes | None) -> None:
+    store = store_path(address)
+    run(numpy_job(fasta), store)
+    group, before = store / "zarr.json", files(store)
+    whole = group.read_bytes()
+    group.unlink() if content is None else group.write_bytes(content)
+    with pytest.raises(OutputError, match=r"zarr\.json, which describes them, is damaged or missing; .* --restart"):
+        run(numpy_job(fasta), store)
+    assert files(store) == before
+    group.write_bytes(whole)
+    assert run(numpy_job(fasta), store).resumed_from == 22
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O error"), TimeoutError()])
+def test_a_store_that_cannot_be_read_at_the_moment_is_kept(
+    fasta: Path, address: str, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    store = store_path(address)
+    run(numpy_job(fasta), store)
+    before, read = files(store), type(store).read_text
+
+    def failing(path: Any, *given: Any, **named: Any) -> str:
+        if path.name == "zarr.json":
+            raise error
+        return read(path, *given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "read_text", failing)
+        with pytest.raises(OutputError, match=r"cannot read .*zarr\.json: .*the same command goes on"):
+            run(numpy_job(fasta), store)
+    assert files(store) == before
+    assert run(numpy_job(fasta), store).resumed_from == 22
+
+
+def test_what_names_no_file_is_no_store() -> None:
+    assert not is_store(Path("bpnet?" + 300 * "x"))
+    assert not is_store(Path(__file__))
+
+
 def test_a_second_run_is_refused_and_the_lock_is_given_back(fasta: Path, address: str, monkeypatch: Any) -> None:
     store = store_path(address)
     monkeypatch.setattr("attribution_bench.jobs.lock.Lease", lambda path: Lease(path, **BEATS))

@@ -160,6 +160,15 @@ def test_other_sequences_other_weights_and_other_threads_are_refused(fasta, tmp_
         run(numpy_job(fasta), tmp_path / "store")
 
 
+@pytest.mark.parametrize(("name", "value"), [("precision_state", lambda self: {"tf32": True}), ("precision", "low")])
+def test_another_precision_of_products_is_refused(fasta, tmp_path, monkeypatch, name, value):
+    monkeypatch.setattr(NumpyModel, "precision_state", lambda self: {"tf32": False})
+    run(numpy_job(fasta), tmp_path / "store", stop=iter([None, signal.SIGINT]).__next__)
+    monkeypatch.setattr(NumpyModel, name, value)
+    with pytest.raises(InvalidInputError, match=r"settings: precision: (tf32: False|level: 'full') in the store"):
+        run(numpy_job(fasta), tmp_path / "store")
+
+
 def test_a_source_that_is_compressed_since_is_the_same(fasta, tmp_path):
     run(numpy_job(fasta), tmp_path / "store", stop=iter([None, signal.SIGINT]).__next__)
     compressed = tmp_path / "sequences.fa.gz"
@@ -196,10 +205,19 @@ def test_restart_keeps_the_old_store(fasta, tmp_path, bytes_of):
 def test_what_is_in_the_folder_already_is_left_alone(fasta, tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "thesis.txt").write_text("years of work")
+    (tmp_path / "store" / "effects.tsv.partial").write_text("days of work")
+    (tmp_path / "store" / "manifest.json.0a.partial").write_text("what a killed run left")
     for restart in (False, True):
         with pytest.raises(OutputError, match="other files"):
             run(numpy_job(fasta), tmp_path / "store", restart=restart)
-    assert [path.name for path in (tmp_path / "store").iterdir()] == ["thesis.txt"]
+    names = {"thesis.txt", "effects.tsv.partial", "manifest.json.0a.partial"}
+    assert {path.name for path in (tmp_path / "store").iterdir()} == names
+    (tmp_path / "store" / "thesis.txt").unlink()
+    with pytest.raises(OutputError, match="other files"):
+        run(numpy_job(fasta), tmp_path / "store")
+    (tmp_path / "store" / "effects.tsv.partial").unlink()
+    assert run(numpy_job(fasta), tmp_path / "store").complete
+    assert not list((tmp_path / "store").glob("*.partial"))
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is a file"):
         run(numpy_job(fasta), tmp_path / "file")

@@ -11,6 +11,7 @@ import torch
 import attribution_bench as ab
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.jobs import Caution
+from attribution_bench.jobs.further_inputs import checked_rows
 from attribution_bench.sequences.fasta import Sequences
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.regions import Region, RegionSource, Windows
@@ -107,6 +108,34 @@ def test_tracks_give_the_scores_of_arrays_on_both_strands(genome: Genome, values
         expected = (mean[0].scores + mean[1].scores[:, ::-1, ::-1]) / 2
         found = StoredScores(tmp_path / "both").one("standard_ism", number).scores
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda rows: torch.tensor(rows),
+        lambda rows: torch.tensor(rows).float().requires_grad_(),
+        lambda rows: torch.tensor(rows).bfloat16(),
+        lambda rows: rows.tolist(),
+        lambda rows: [list(map(np.asarray, row)) for row in rows],
+    ],
+    ids=["tensor", "gradient", "half", "list", "lists of arrays"],
+)
+def test_a_mapping_holds_whatever_a_tuple_may_hold(
+    genome: Genome, values: np.ndarray, tmp_path: Path, given: Any
+) -> None:
+    source, rows = RegionSource(REGIONS, genome, Windows(LENGTH, overhang="pad"), label="x"), by_hand(values)
+    options = {"methods": ["gradient_x_input"]}
+    for name, inputs in {"mapping": {"control": given(rows)}, "tuple": (rows,)}.items():
+        ab.attribute_to_store(Controlled(), source, tmp_path / name, additional_forward_args=inputs, **options)
+    found, expected = (StoredScores(tmp_path / name).one("gradient_x_input", 0) for name in ("mapping", "tuple"))
+    np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("given", [[[1, 2], [3]], None, ["a"] * 5, torch.zeros(5).to_sparse(), np.array(["a"] * 5)])
+def test_what_is_no_array_of_numbers_is_named(given: Any) -> None:
+    with pytest.raises(InvalidInputError, match=r"the further input 'control' (cannot be read|must hold numbers)"):
+        checked_rows({"control": given}, 5)
 
 
 def test_sequences_without_places_have_no_values(genome: Genome, values: np.ndarray, tmp_path: Path) -> None:

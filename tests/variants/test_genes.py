@@ -13,7 +13,7 @@ import attribution_bench as ab
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.sequences import Genes
 from attribution_bench.sequences.genome import Genome
-from attribution_bench.sequences.variants import Variant, VariantReason, normalised
+from attribution_bench.sequences.variants import SetAside, Variant, VariantReason, normalised
 from attribution_bench.variants import (
     ProfileEffects,
     ScalarEffects,
@@ -25,6 +25,7 @@ from attribution_bench.variants import (
 from attribution_bench.variants.effects import Effects
 from attribution_bench.variants.job import score_vcf
 from attribution_bench.variants.rows import read_effects
+from attribution_bench.variants.score import VariantScore
 from attribution_bench.variants.windows import Alleles, Placing, place
 from variants_by_hand import LENGTH, random_variants
 
@@ -281,6 +282,26 @@ def test_masked_scores_leave_gains_elsewhere_and_losses_at_the_nearest_boundary(
     assert scores(further, masked=True) == expected
     with pytest.raises(InvalidInputError, match="masked scores are by the exons of genes"):
         ScoringOptions(LENGTH, SplicingEffects({"donor": 2}, masked=True))
+
+
+def test_masked_scores_are_not_of_genes_without_exons(
+    profiles: torch.nn.Module, genome: Genome, tmp_path: Path
+) -> None:
+    letters, path = genome.fetch("chr1", 0, 400), tmp_path / "genes.txt"
+    header = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n"
+    bare, known = "BARE\tchr1\t+\t20\t380\t\t\n", "KNOWN\tchr1\t+\t20\t300\t20,\t201,\n"
+    variants = [Variant("chr1", at, letters[at], "ACGT"[("ACGT".index(letters[at]) + 1) % 4]) for at in (10, 200, 330)]
+
+    def scored(table: str, *, masked: bool) -> list[VariantScore]:
+        path.write_text(header + table)
+        effects = SplicingEffects({"donor": 2}, "classes", DISTANCE, masked=masked)
+        return [*score_variants(profiles, variants, genome, length=LENGTH, effects=effects, genes=Genes(path))]
+
+    outside, both, alone = scored(bare + known, masked=True)
+    assert outside.set_aside == SetAside(VariantReason.NO_GENE)
+    assert (both.labels["gene"], both.effects) == ("KNOWN", scored(known, masked=True)[1].effects)
+    assert (alone.set_aside, dict(alone.effects)) == (SetAside(VariantReason.NO_EXONS, "BARE"), {})
+    assert [score.labels.get("gene") for score in scored(bare, masked=False)] == [None, "BARE", "BARE"]
 
 
 def test_genes_and_a_strand_are_refused(genes: Genes) -> None:

@@ -1,6 +1,7 @@
 """Clusters of Dask that jobs run on: processes of this machine, one for each of its GPUs, or any that runs already."""
 
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -222,17 +223,25 @@ def visible_gpus(asked: str | int) -> list[str]:
     DeviceError
         There are none, or not as many as asked for.
     """
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    found = [str(number) for number in range(_gpu_count())]
+    allowed, count = os.environ.get("CUDA_VISIBLE_DEVICES"), _gpu_count()
+    found, named = [str(number) for number in range(count)], ""
     if allowed is not None:
-        found = [name.strip() for name in allowed.split(",") if name.strip()] if found else []
+        # CUDA leaves out the first name that is none of a GPU, and all that follow, such as of -1.
+        names = [name.strip() for name in allowed.split(",")]
+        found = list(itertools.takewhile(lambda name: _is_gpu(name, count), names))
+        named = f" that CUDA_VISIBLE_DEVICES={allowed} names"
     if not found:
-        raise DeviceError(f"--gpus {asked}: this machine has no GPU; give --workers for processes on its cores")
+        raise DeviceError(f"--gpus {asked}: this machine has no GPU{named}; give --workers for processes on its cores")
     if asked == "all":
         return found
     if len(found) < int(asked):
-        raise DeviceError(f"--gpus {asked}: this machine has {len(found)}")
+        raise DeviceError(f"--gpus {asked}: this machine has {len(found)}{named}")
     return found[: int(asked)]
+
+
+def _is_gpu(name: str, count: int) -> bool:
+    """Tell whether a name is that of one of the GPUs, by its number, or by its identity as a whole or a part of one."""
+    return bool(count) and (int(name) < count if name.isdecimal() else name.startswith(("GPU-", "MIG-")))
 
 
 def _gpu_count() -> int:

@@ -57,6 +57,8 @@ class GivenUp:
 
     piece: Piece
     error: str
+    of_output: bool = False
+    """Whether the last try failed as its results could not be written or read."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ class Dispatch:
                         again.append(flight)
                     else:
                         self._count_given_up(found)
-                        yield GivenUp(flight.piece, found.error)
+                        yield GivenUp(flight.piece, found.error, found.of_output)
                 else:
                     yield self._finished(flight, found)
         finally:

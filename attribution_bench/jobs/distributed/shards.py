@@ -1,6 +1,5 @@
 """The shards of a job on the workers of a cluster: what travels there, and the runner that hands them out."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -8,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.environment import SHARED_BY, TENSORFLOW_THREADS, library_versions, thread_count
@@ -18,18 +16,18 @@ from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, NotReady
 from attribution_bench.jobs.distributed.shared_folder import await_file
 from attribution_bench.jobs.events import Caution
 from attribution_bench.jobs.events import Cluster as ClusterEvent
+from attribution_bench.jobs.file_rows import FileRows
 from attribution_bench.jobs.grid import Grid, Task
 from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.manifest import FILE as MANIFEST
 from attribution_bench.jobs.manifest import Manifest, manifest_digest
-from attribution_bench.jobs.open_models import ModelByRecipe, NamedModel, Openable, OpenModels
+from attribution_bench.jobs.open_models import ModelByRecipe, ModelDigests, NamedModel, Openable, OpenModels
 from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.jobs.runner import Begun, MachineOptions, ShardError, Taken, Todo
 from attribution_bench.jobs.shard_work import ShardRecord, ShardWork
 from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.models import SequenceModel
-from attribution_bench.models.digest import weights_digest
 from attribution_bench.storage.zarr_store import GROUP, is_store
 
 MOST_LAYOUTS = 3
@@ -42,31 +40,30 @@ class SentModel:
 
     label: str
     identity: str
-    digest: str
-    """SHA-256 of its weights, which what is opened must have."""
+    digests: ModelDigests
+    """Those that what is opened must have."""
     recipe: Recipe | None
     model: SequenceModel | None
 
     @classmethod
     def of(cls, named: NamedModel) -> "SentModel":
         """Return a model that is open, ready to travel."""
-        return cls.known(named, weights_digest(named.model))
+        return cls.known(named, ModelDigests.of(named.model))
 
     @classmethod
-    def known(cls, named: Openable, digest: str) -> "SentModel":
-        """Return a model ready to travel, the digest of whose weights is known."""
+    def known(cls, named: Openable, digests: ModelDigests) -> "SentModel":
+        """Return a model ready to travel whose digests are known."""
         model = named.open().model if named.recipe is None else None
-        return cls(named.label, named.identity, digest, named.recipe, model)
+        return cls(named.label, named.identity, digests, named.recipe, model)
 
     def open(self) -> NamedModel:
-        """Return the model; raises InvalidInputError where its weights are others."""
+        """Return the model; raises InvalidInputError where its weights or its structure are others."""
         opened = self.openable().open()
-        if weights_digest(opened.model) != self.digest:
-            raise InvalidInputError(f"the model {self.label} has other weights here than where the job was started")
+        self.digests.check(opened.model, self.label)
         return opened
 
     def openable(self) -> Openable:
-        """Return what opens the model here, whatever its weights are."""
+        """Return what opens the model here, whatever it is."""
         if self.recipe is not None:
             return ModelByRecipe(self.recipe, self.label, self.identity, self.recipe)
         assert self.model is not None
@@ -81,8 +78,7 @@ class SentRows:
 
     def open(self) -> NDArray[Any]:
         """Return the rows, which stay on the disk."""
-        rows: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        return rows
+        return FileRows.open(self.path)
 
 
 @dataclass(frozen=True)
@@ -106,13 +102,13 @@ class ShardParcel:
         Raises
         ------
         InvalidInputError
-            The libraries here are of other versions, or the weights are others.
+            The libraries here are of other versions, or a model has other weights or another structure.
         """
         check_versions(self.versions)
         extras = {name: one.open() if isinstance(one, SentRows) else one for name, one in self.extras.items()}
         models = OpenModels(
             [sent.open() if sent.recipe is None else sent.openable() for sent in self.models],
-            [sent.digest for sent in self.models],
+            [sent.digests for sent in self.models],
         )
         return OpenedShards(self, replace(self.job, models=models, extras=extras))
 
@@ -140,9 +136,10 @@ class OpenedShards:
         self._cautions: dict[str, Caution] = {}
         self._work = self._bound(parcel.machine_options)
 
-    def facts(self) -> tuple[MachineOptions, str]:
-        """Return options that follow the machine, and the device."""
-        return self._work.members.machine_options, self._work.members.device
+    def facts(self) -> tuple[MachineOptions, str, Mapping[str, Any]]:
+        """Return options that follow the machine, the device, and how precisely it computes."""
+        members = self._work.members
+        return members.machine_options, members.device, members.precision
 
     def prepare(self, order: ShardOrder) -> None:
         """Open the models of a task; see `Preparing`."""
@@ -198,7 +195,7 @@ class OnCluster:
         threads = job.threads or begun.stored_threads or self._cluster.threads
         parcel = ShardParcel(
             replace(job, models=(), extras={}),
-            tuple(SentModel.known(named, one.digest) for named, one in zip(job.models, begun.models, strict=True)),
+            tuple(SentModel.known(named, one.digests) for named, one in zip(job.models, begun.models, strict=True)),
             {name: sent_rows(rows) for name, rows in job.extras.items()},
             self._path,
             begun.stored_options,
@@ -209,8 +206,7 @@ class OnCluster:
         )
         dispatch = Dispatch(self._cluster, parcel, environment(self._cluster, threads), begun.tell, self._stop)
         self._dispatch = self._stack.enter_context(dispatch)
-        options, device = self._dispatch.facts()
-        self._taken = Taken(threads, options, device)
+        self._taken = Taken(threads, *self._dispatch.facts())
         begun.tell(ClusterEvent(self._dispatch.workers, threads, self._cluster.dashboard))
         self._caution = begun.caution
         self._sequences = len(job.source)
@@ -282,10 +278,8 @@ def few_shards(shards: int, processes: int, sequences: int) -> str:
 
 
 def sent_rows(rows: NDArray[Any] | TrackRows) -> NDArray[Any] | TrackRows | SentRows:
-    """Return a further input as it travels: by its file, where its rows stay in one."""
-    if isinstance(rows, np.memmap) and rows.filename is not None:
-        return SentRows(os.path.abspath(rows.filename))
-    return rows
+    """Return a further input as it travels: by its file, where it is all that the file has."""
+    return SentRows(rows.file) if isinstance(rows, FileRows) and rows.file is not None else rows
 
 
 def environment(cluster: Cluster, threads: int) -> dict[str, str]:

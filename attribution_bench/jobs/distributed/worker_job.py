@@ -69,6 +69,8 @@ class Failure:
     unable: bool = False
     """Whether the worker could not even open the job, or what the piece needs, so that no other piece needs to be tried
     there."""
+    of_output: bool = False
+    """Whether results could not be written or read, which says nothing of what makes them."""
     fatal: AttributionBenchError | None = None
     """The error with which the whole job ends, as it would in one process; of a worker that is unable, where every
     worker is."""
@@ -175,7 +177,8 @@ def failure_of(error: Exception, worker: str, *, unable: bool) -> Failure:
     told = text_with_notes(error)
     text = told if isinstance(error, AttributionBenchError) else f"{type(error).__name__}: {told}"
     of_the_job = isinstance(error, SetAsideError | InvalidInputError) and not isinstance(error, OutputError)
-    return Failure(text, worker, unable, _picklable(error) if of_the_job else None)
+    fatal = _picklable(error) if of_the_job else None
+    return Failure(text, worker, unable, isinstance(error, OutputError), fatal)
 
 
 def _picklable(error: Exception) -> AttributionBenchError:

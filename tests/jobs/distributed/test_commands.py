@@ -288,3 +288,27 @@ def test_gpus_are_those_that_are_visible(monkeypatch):
     assert visible_gpus("all") == ["3", "1"]
     with pytest.raises(DeviceError, match="this machine has 2"):
         visible_gpus(3)
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ("-1", []),
+        ("", []),
+        ("NoDevFiles", []),
+        ("0,-1,2", ["0"]),
+        ("3, 1 ,4,0", ["3", "1"]),
+        ("2,,1", ["2"]),
+        ("GPU-8932f937,MIG-1/2,x,0", ["GPU-8932f937", "MIG-1/2"]),
+    ],
+)
+def test_names_of_gpus_end_where_cuda_ends_them(monkeypatch, named, found):
+    from attribution_bench.jobs.distributed import cluster
+
+    monkeypatch.setattr(cluster, "_gpu_count", lambda: 4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    if found:
+        assert visible_gpus("all") == found
+    else:
+        with pytest.raises(DeviceError, match=f"no GPU that CUDA_VISIBLE_DEVICES={named} names; give --workers"):
+            visible_gpus("all")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from attribution_bench.errors import AttributionBenchError, InvalidInputError, TargetError
+from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError, TargetError
 from attribution_bench.evaluation import Evaluation, Settings, evaluate
 from attribution_bench.evaluation.finished_stages import FinishedStages
 from attribution_bench.jobs import Caution, Retry
@@ -26,6 +26,13 @@ class Refusing(Weights):
 
     def _attribute(self, request):
         raise InvalidInputError("this model is not for it")
+
+
+class Unwritable(Weights):
+    """Ends as scores do for which the disk has no room."""
+
+    def _attribute(self, request):
+        raise OutputError("cannot write scores: No space left on device")
 
 
 class Tired(Weights):
@@ -86,7 +93,11 @@ def test_a_process_that_is_killed_changes_no_number(compared, tmp_path):
     file.write_text("claim")
     found, events, _ = compared(methods)
     assert found == whole
-    assert [event.tries for event in events if isinstance(event, Retry)] == [1]
+    # While the other process still opens the model, another piece may wait at the one that is killed.
+    retries = {event.work: event.tries for event in events if isinstance(event, Retry)}
+    assert retries["faulty: scores"] == 1
+    assert set(retries.values()) == {1}
+    assert len(retries) <= 2
 
 
 def test_a_method_that_always_fails_leaves_the_others(compared, tmp_path):
@@ -104,6 +115,13 @@ def test_a_method_that_always_fails_leaves_the_others(compared, tmp_path):
     assert {event.tries for event in events if isinstance(event, Retry)} == {1, 2}
     with pytest.raises(AttributionBenchError, match="no method could score: refusing: this model is not for it"):
         compared({"refusing": Refusing})
+
+
+def test_results_that_cannot_be_written_are_no_failure_of_a_method(compared):
+    methods = {"weights": Weights, "unwritable": Unwritable, "reversed": Reversed}
+    for compare in (compared, in_one_process):
+        with pytest.raises(OutputError, match="cannot write scores: No space left on device"):
+            compare(methods)
 
 
 def test_a_comparison_that_was_interrupted_goes_on(compared):
