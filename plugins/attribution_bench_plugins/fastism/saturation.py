@@ -84,6 +84,7 @@ class Saturation:
                 self.predictions.write(rows, {name: array[:, None, None] for name, array in values.items()}, axes=3)
                 self.done += unmutated.count * (len(self.request.positions) - len(positions))
             self._run_segment(rows, part, unmutated, sizes, workers)
+            del unmutated  # Its memory is free for the pass of the next segment.
 
     def _run_segment(
         self, rows: slice, positions: list[int], unmutated: UnmutatedActivations, sizes: Sizes, workers: Workers

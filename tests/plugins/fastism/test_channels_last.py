@@ -113,6 +113,20 @@ def test_a_pass_is_the_graphs(length: int) -> None:
             torch.testing.assert_close(found.output(name), truth[name], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [128, 256])
+def test_a_pass_rounds_no_more_coarsely_than_the_models(channels: int) -> None:
+    torch.manual_seed(0)
+    wide = nn.Conv1d(channels, channels, 5, padding="same")
+    module = nn.Sequential(nn.Conv1d(4, channels, 5), nn.ReLU(), wide, nn.ReLU(), nn.Conv1d(channels, 20, 3)).eval()
+    x, asked = one_hot(2, 4, 60), {"target": "all", "positions": [0, 30]}
+    windows = ab.get_method("fastism")(module, min_speedup=0).attribute(x, **asked)
+    passes = ab.get_method("standard_ism")(module).attribute(x, **asked)
+    truth = ab.get_method("standard_ism")(module.double()).attribute(x, **asked)
+    for part in ("predictions", "reference_predictions"):
+        found, own, exact = (getattr(each, part)["output"] for each in (windows, passes, truth))
+        assert np.square(found - exact).mean() <= 1.5**2 * np.square(own - exact).mean()
+
+
 def with_everything(read: set[str]) -> None:
     """Leave what was read as it is."""
 

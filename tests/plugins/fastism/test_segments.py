@@ -1,5 +1,6 @@
 """Segments: where unmutated activations do not fit the budget, what a part of the mutations reads is kept of them."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench_plugins.fastism import FastISM
+from attribution_bench_plugins.fastism.call import Call
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.planning import segments
 from attribution_bench_plugins.fastism.planning.segments import SLACK, read_ranges
@@ -91,6 +93,22 @@ def test_predictions_are_the_same_in_segments(name: str, monkeypatch: pytest.Mon
     for output, values in whole.predictions.items():
         np.testing.assert_allclose(found.predictions[output], values, rtol=0, atol=1e-10)
         np.testing.assert_allclose(listed.predictions[output], expected.predictions[output], rtol=0, atol=1e-10)
+
+
+def test_a_segment_is_not_kept_while_the_next_one_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[UnmutatedActivations]] = []
+    unmutated = Call.unmutated
+
+    def alone(call: Call, sequences: slice, mutated: range) -> UnmutatedActivations:
+        assert not [kept for kept in made if kept() is not None]
+        found = unmutated(call, sequences, mutated)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(Call, "unmutated", alone)
+    method = sized(FastISM(tower(), min_speedup=0, self_check=False), NO_ROOM)
+    method.attribute(one_hot(2, 4, LONG), target="all", positions=[0, 500, 999])
+    assert len(made) == 2 * 3
 
 
 def test_progress_ends_at_every_position() -> None:
