@@ -102,7 +102,7 @@ class GroupRun:
             yield emissions, BlockActivations(block, kept)
             return
         for activation in windowed.values():
-            activation.settle()
+            activation.materialize_before_phases()
         times = math.lcm(rest[0].stride, block.stride) // block.stride
         for members in block.phases(times):
             part = block.of(members, times)
