@@ -19,7 +19,7 @@ from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.planning.plan import Plan
 from attribution_bench_plugins.fastism.planning.segments import read_ranges
 from attribution_bench_plugins.fastism.planning.sizes import Sizer
-from attribution_bench_plugins.fastism.precision import products_in
+from attribution_bench_plugins.fastism.precision import ProductPrecision, products_in
 from attribution_bench_plugins.fastism.values.window import Positions
 from attribution_bench_plugins.fastism.values.windowed import Windowed
 
@@ -63,9 +63,10 @@ class Call:
         """
         start = self.clock()
         inputs = self.source.graph_inputs(self.plan.graph, self.request, sequences)
-        cut = mutated is not None and self.sizer.segment_letters is not None
-        found = UnmutatedActivations(self.plan, inputs, read_ranges(self.plan, mutated) if mutated and cut else {})
-        self.tally.groups += 1
+        is_divided = mutated is not None and self.sizer.segment_letters is not None
+        ranges = read_ranges(self.plan, mutated) if mutated and is_divided else {}
+        precision = None if self.source.matmul_precision is None else ProductPrecision.now(self.source.device)
+        found = UnmutatedActivations(self.plan, inputs, ranges, precision)
         self.tally.seconds += self.clock() - start
         return found
 

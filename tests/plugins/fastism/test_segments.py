@@ -42,7 +42,7 @@ def test_positions_are_divided_by_their_distance(positions: list[int], letters: 
 def test_a_sequence_is_divided_where_it_does_not_fit() -> None:
     plan = plan_of(ab.as_sequence_model(tower()), LONG)
     whole = 2 * plan.unmutated_numbers * 8
-    for budget, letters in ((2 * whole, None), (2 * whole - 2, LONG - 1), (whole, LONG // 2), (1, LONG // 64)):
+    for budget, letters in ((2 * whole, None), (2 * whole - 2, LONG - 1), (whole, LONG // 2), (1, -(-LONG // 64))):
         assert Sizer(plan, CPU, 8, budget).segment_letters == letters
 
 
