@@ -1,6 +1,8 @@
 """Segments: where unmutated activations do not fit the budget, what a part of the mutations reads is kept of them."""
 
 from dataclasses import replace
+from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -10,10 +12,11 @@ from torch import nn
 import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench_plugins.fastism import FastISM
-from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
+from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations, UnmutatedPass
 from attribution_bench_plugins.fastism.planning import segments
 from attribution_bench_plugins.fastism.planning.segments import SLACK, read_ranges
 from attribution_bench_plugins.fastism.planning.sizes import CPU, Sizer
+from attribution_bench_plugins.fastism.values import devices
 from attribution_bench_plugins.fastism.values.window import Window
 from fastism_models import LENGTH, MODELS, build, chain
 from parity import one_hot, plan_of, sized
@@ -91,6 +94,36 @@ def test_predictions_are_the_same_in_segments(name: str, monkeypatch: pytest.Mon
     for output, values in whole.predictions.items():
         np.testing.assert_allclose(found.predictions[output], values, rtol=0, atol=1e-10)
         np.testing.assert_allclose(listed.predictions[output], expected.predictions[output], rtol=0, atol=1e-10)
+
+
+def test_one_pass_is_kept_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists are divided, too; a part costs a pass, and a ReLU on deltas no further one, wherever no kernels run."""
+    alive, counts = WeakSet[UnmutatedActivations](), list[int]()
+    begin = UnmutatedActivations.__init__
+
+    def counted(activations: UnmutatedActivations, *arguments: Any) -> None:
+        alive.add(activations)
+        counts.append(len(alive))
+        begin(activations, *arguments)
+
+    passes, run = list[int](), UnmutatedPass.run
+    monkeypatch.setattr(UnmutatedActivations, "__init__", counted)
+    monkeypatch.setattr(UnmutatedPass, "run", lambda *given, **named: (passes.append(1), run(*given, **named))[1])
+    monkeypatch.setattr(devices, "kind", lambda device: "cuda")
+    model = chain(nn.Conv1d(4, 8, 3), nn.ReLU(), nn.Conv1d(8, 8, 3), nn.ReLU(), nn.Conv1d(8, 2, 3)).double().eval()
+    method, x = sized(FastISM(model, min_speedup=0, self_check=False), NO_ROOM), one_hot(1, 4, LONG)
+    mutations = [Mutation(0, position, letters) for position in range(0, LONG - 2, 10) for letters in ("T", "CGT")]
+    expected = ab.get_method("standard_ism")(model).predict_mutations(x, mutations, target="all")
+    for listed in (False, True):
+        counts.clear()
+        passes.clear()
+        if listed:
+            found = method.predict_mutations(x, mutations, target="all").predictions
+            np.testing.assert_allclose(found["output"], expected.predictions["output"], rtol=0, atol=1e-12)
+        else:
+            method.attribute(x, target="all")
+        assert counts == [1] * 5
+        assert len(passes) == 5
 
 
 def test_progress_ends_at_every_position() -> None:

@@ -18,7 +18,7 @@ from attribution_bench_plugins.fastism.planning.liveness import Schedule, overwr
 from attribution_bench_plugins.fastism.planning.plan import reached_window
 from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.fastism.values.window import Window, whole
-from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
+from attribution_bench_plugins.fastism.values.windowed import Windowed, mask_outside, regrid
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,9 @@ class BlockInterpreter:
         self._computed = set(windowed)
         self.program = Program(unmutated.buffers, self.windowed, observer)
         self.native: dict[str, Any] = {}
+        self.lost: Tensor | None = None
+        """(sequences, positions, alternatives) Whether a step that may hide NaN has read any of a mutation, for which
+        the model itself may have a number. None before there was such a step."""
 
     @property
     def rows(self) -> int:
@@ -104,16 +107,34 @@ class BlockInterpreter:
 
     def _run(self, step: Step, last_uses: frozenset[str]) -> None:
         try:
+            looks = step.node.name in self.unmutated.hiding_nan
             if step.operation is not None:
+                if looks:
+                    self._look_for_nan(step)
                 self._run_windowed(step, step.operation, last_uses)
             else:
                 operands = [self.framework_value(name) for name in step.node.inputs]
+                if looks:
+                    self._look_for_nan(step)
                 self.native[step.node.name] = step.node.call(*operands)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
             error.add_note(f"while fastISM ran {step.node.layer!r} ({step.node.op}, {step.mode})")
             raise
+
+    def _look_for_nan(self, step: Step) -> None:
+        """Remember the mutations of which a step reads NaN: the difference of two infinities is none of the model's."""
+        for name in dict.fromkeys(self.plan.aliases[name] for name in step.node.inputs):
+            operand = self.windowed.get(name)
+            value = operand.value() if operand is not None else None
+            if operand is None or value is None or not (value.is_floating_point() or value.is_complex()):
+                continue
+            # A sum is NaN where any of its terms is, and reads each once.
+            sums = value.sum(4, keepdim=True)
+            mask_outside(sums, operand.window, operand.length)
+            lost = sums.sum((3, 4)).isnan()
+            self.lost = lost if self.lost is None else self.lost | lost
 
     def _keep(self, step: Step, result: Windowed) -> None:
         """Keep a step's result for its readers; where there are several, nothing is fused into it."""

@@ -225,6 +225,8 @@ class UnmutatedActivations:
         """
         self.plan, self.inputs, self._pass = plan, inputs, UnmutatedPass(plan, inputs, ranges, precision)
         self.count, self.device = self._pass.rows, devices.kind(inputs[plan.graph.input].device)
+        self.hiding_nan = plan.hiding_nan(inputs[plan.graph.input])
+        """Nodes after which a missing number may not be seen; see `Plan.hiding_nan`."""
         self._laid_out: dict[str, LaidOut] = {}
         self._padded: dict[tuple[str, str], Padded] = {}
         self._summaries: dict[tuple[str, str], Tensor] = {}
