@@ -144,6 +144,13 @@ def test_what_gives_nan_of_nan_needs_no_look(name: str, dtype: torch.dtype) -> N
     assert not plan.hiding_nan(torch.zeros((), dtype=dtype))
 
 
+def test_of_a_choice_by_a_comparison_the_comparison_alone_is_looked_at() -> None:
+    module = model(lambda m, x: torch.where(m.conv(x) > 0, m.conv(x), 0.1 * m.conv(x)))
+    plan = plan_of(ab.as_sequence_model(module), LENGTH)
+    (name,) = plan.hiding_nan(torch.zeros((), dtype=torch.float64))
+    assert plan.steps[name].node.kind == "aten::gt.Scalar"
+
+
 def test_only_what_has_no_number_takes_full_passes() -> None:
     rows: list[int] = []
 

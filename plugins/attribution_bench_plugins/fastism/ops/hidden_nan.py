@@ -51,13 +51,18 @@ def _hides_of(node: Node, operands: Sequence[Node], place: int, like: Tensor) ->
     axes = max(len(operand.shape or ()) for operand in (node, *operands))
     probes = torch.tensor(PROBES).reshape(-1, *[1] * (axes - 1)).to(like)
 
-    def hides(other: Tensor) -> bool:
-        return _is_hidden(node.call(*(constants.get(i, probes if i == place else other) for i in range(len(operands)))))
+    def called(own: Tensor, other: Tensor) -> Tensor:
+        result: Tensor = node.call(*(constants.get(i, own if i == place else other) for i in range(len(operands))))
+        return result
 
-    try:
-        return hides(torch.tensor(OTHER).to(like))
-    except (RuntimeError, TypeError):  # the others may have to be truth values
-        return hides(torch.tensor(True, device=like.device))
+    number, truth = torch.tensor(OTHER).to(like), torch.tensor(True, device=like.device)
+    for other in (number, truth):
+        try:
+            return _is_hidden(called(probes, other))
+        except (RuntimeError, TypeError):  # this operand, or the others, are truth values
+            continue
+    called(truth, number)
+    return False
 
 
 def _first(value: Tensor) -> Tensor:
