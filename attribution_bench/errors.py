@@ -101,6 +101,10 @@ class FallbackWarning(RuntimeWarning):
     """Every mutation costs a full pass: the model could not be captured, or nothing would be gained by its graph."""
 
 
+class TrialWarning(RuntimeWarning):
+    """A failed trial of what another way to the same predictions would take; they were computed in the usual one."""
+
+
 class InconsistencyWarning(UserWarning):
     """What InconsistentModelError says, of a model that is to be used nevertheless."""
 

@@ -5,9 +5,15 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from attribution_bench.errors import ConvergenceWarning, FallbackWarning, InconsistencyWarning, ReferenceWarning
+from attribution_bench.errors import (
+    ConvergenceWarning,
+    FallbackWarning,
+    InconsistencyWarning,
+    ReferenceWarning,
+    TrialWarning,
+)
 
-OWN = (ConvergenceWarning, FallbackWarning, InconsistencyWarning, ReferenceWarning)
+OWN = (ConvergenceWarning, FallbackWarning, InconsistencyWarning, ReferenceWarning, TrialWarning)
 """Warnings of methods, which stay errors where the user has made them errors."""
 
 

@@ -1,15 +1,18 @@
 """One call of the engine that is answered on windows: what its runs share, and the arrays that they fill."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attribution_bench.request import Request
+from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, full_passes
+from attribution_bench.mutations import Edit
+from attribution_bench.request import Progress, Request
 from attribution_bench.timer import CLOCK, Clock
 from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.execution.group_run import GroupRun
@@ -19,7 +22,7 @@ from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.planning.plan import Plan
 from attribution_bench_plugins.fastism.planning.segments import read_ranges
 from attribution_bench_plugins.fastism.planning.sizes import Sizer
-from attribution_bench_plugins.fastism.precision import products_in
+from attribution_bench_plugins.fastism.precision import ProductPrecision, products_in
 from attribution_bench_plugins.fastism.values.window import Positions
 from attribution_bench_plugins.fastism.values.windowed import Windowed
 
@@ -31,13 +34,12 @@ Selected = Mapping[str, NDArray[np.floating]]
 class Tally:
     """What a call has run on windows so far, and the seconds that it took; those of a self-check are apart."""
 
-    mutations: int = 0
-    blocks: int = 0
-    groups: int = 0
     seconds: float = 0.0
     checked: int = 0
     """Mutations that were compared with full passes."""
     check_seconds: float = 0.0
+    halvings: int = 0
+    """How often blocks, or batches of full passes, were halved since they did not fit the device's memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,24 +65,45 @@ class Call:
         """
         start = self.clock()
         inputs = self.source.graph_inputs(self.plan.graph, self.request, sequences)
-        cut = mutated is not None and self.sizer.segment_letters is not None
-        found = UnmutatedActivations(self.plan, inputs, read_ranges(self.plan, mutated) if mutated and cut else {})
-        self.tally.groups += 1
+        is_divided = mutated is not None and self.sizer.segment_letters is not None
+        ranges = read_ranges(self.plan, mutated) if mutated and is_divided else {}
+        precision = None if self.source.matmul_precision is None else ProductPrecision.now(self.source.device)
+        found = UnmutatedActivations(self.plan, inputs, ranges, precision)
         self.tally.seconds += self.clock() - start
         return found
 
     def select(self, output: str, value: Tensor) -> Selected:
         """Return the selected part of an output (rows, *output)."""
         chosen = [selection for selection in self.request.selections if selection.name == output]
-        if any(callable(selection.reducer) for selection in chosen):
+        if self._is_read_by_a_function(output):
             # A caller's function may write into what it is given, and blocks read the unmutated output.
             value = value.clone()
         return {selection.name: self.source.select(value, selection) for selection in chosen}
+
+    def _is_read_by_a_function(self, output: str) -> bool:
+        """Whether a caller's function is asked of an output; it may make a number of NaN."""
+        return any(callable(selection.reducer) and selection.name == output for selection in self.request.selections)
 
     def unmutated_predictions(self, unmutated: UnmutatedActivations) -> Selected:
         """Return the unmutated predictions of a group, (sequences, *selected)."""
         outputs = self.plan.graph.outputs.items()
         return {k: v for output, name in outputs for k, v in self.select(output, unmutated.output(name)).items()}
+
+    def full_passes(self, edits: Sequence[Edit], progress: Progress) -> Selected:
+        """Return the predictions (len(edits), *selected) of some mutations by full passes.
+
+        Where a batch does not fit the device's memory, they are taken again in smaller ones.
+        """
+        request = self.request
+        while True:
+            try:
+                return full_passes(self.source.model, request, edits, progress)
+            except torch.OutOfMemoryError:
+                size = min(request.batch_size or DEFAULT_BATCH_SIZE, len(edits))
+                if size == 1:
+                    raise
+            request = replace(request, batch_size=size // 2)
+            self.tally.halvings += 1
 
     @cached_property
     def reaches(self) -> NDArray[np.bool_]:
@@ -97,6 +120,7 @@ class Call:
         mutated: Callable[[Positions], Windowed],
         progress: Callable[[int], None],
         write: Callable[[NDArray[np.int64], Selected], None],
+        lose: Callable[[NDArray[np.int64], NDArray[np.bool_]], None],
     ) -> None:
         """Run blocks of a group's mutations; see `GroupRun.run`.
 
@@ -104,17 +128,22 @@ class Call:
         ----------
         write
             Takes positions and their predictions (sequences, positions, alternatives, *selected).
+        lose
+            Takes positions, and which mutations there (sequences, positions, alternatives) are to take full passes:
+            windows had no number for something that their predictions are made of, which these do not show.
         """
-        start, blocks = self.clock(), list(blocks)
+        start = self.clock()
         group = GroupRun(self.sizer, unmutated, workers, self.observer)
         with products_in(self.source.matmul_precision, self.source.device):
             for emission in group.run(blocks, alternatives, mutated, progress):
                 axes, rows = emission.values.shape[:3], emission.values.flatten(0, 2)
+                if self._is_read_by_a_function(emission.output):
+                    group.lost.append((emission.positions, rows.reshape(len(rows), -1).sum(1).isnan().reshape(axes)))
                 selected = self.select(emission.output, rows)
                 shaped = {name: values.reshape(*axes, *values.shape[1:]) for name, values in selected.items()}
                 write(np.asarray(emission.positions), shaped)
-        self.tally.mutations += unmutated.count * alternatives * sum(block.count for block in blocks)
-        self.tally.blocks += len(blocks)
+            for positions, lost in group.lost:
+                lose(np.asarray(positions), lost.cpu().numpy())
         self.tally.seconds += self.clock() - start
 
 
@@ -124,6 +153,8 @@ class Predictions:
     def __init__(self, *shape: int) -> None:
         self.shape = shape
         self.arrays: dict[str, NDArray[np.floating]] = {}
+        self._lost: NDArray[np.bool_] | None = None
+        """(*shape) What `lose` was told; None before it was told of any."""
 
     def write(self, index: Any, values: Selected, axes: int = 1) -> None:
         """Store values, the first `axes` axes of which an index into the leading axes of the arrays takes."""
@@ -132,15 +163,30 @@ class Predictions:
                 self.arrays[name] = np.empty((*self.shape, *part.shape[axes:]), part.dtype)
             self.arrays[name][index] = part
 
-    def without_number(self, index: Any, axes: int) -> NDArray[np.bool_]:
-        """Return which predictions hold NaN: those of an index, whose first `axes` axes are kept.
+    def lose(self, index: Any, lost: NDArray[np.bool_]) -> None:
+        """Remember which predictions of an index are wrong, although they are numbers."""
+        if lost.any():
+            if self._lost is None:
+                self._lost = np.zeros(self.shape, bool)
+            self._lost[index] |= lost
 
-        Where activations are infinite, windows give NaN for the difference of two of them, and the model may not.
+    def lost(self, index: Any) -> NDArray[np.bool_]:
+        """Return which predictions of an index are known to be wrong."""
+        if self._lost is None:
+            return np.asarray(np.broadcast_to(False, self.shape)[index])
+        return np.asarray(self._lost[index])
+
+    def missing(self, index: Any, axes: int) -> NDArray[np.bool_]:
+        """Return which predictions windows have not given: those of an index, whose first `axes` axes are kept.
+
+        These are the lost ones, and those of numbers that are not finite: where activations are infinite, or as large
+        as their type allows, the difference of two of them may be NaN or infinite, and the model's numbers may not.
         """
-        parts = [array[index] for array in self.arrays.values()]
-        found = np.zeros(parts[0].shape[:axes], bool)
-        for part in parts:
-            # The smallest of some numbers is NaN where any is; mostly none is, and this takes no memory.
-            if part.size and np.isnan(part.min()):
-                found |= np.isnan(part).any(axis=tuple(range(axes, part.ndim)))
+        found = self.lost(index)
+        for part in (array[index] for array in self.arrays.values()):
+            with np.errstate(over="ignore", invalid="ignore"):
+                # The sum is not finite where any number is not. Mostly all are, and nothing large is written.
+                suspicious = not np.isfinite(part.sum())
+            if suspicious:
+                found = found | ~np.isfinite(part).all(axis=tuple(range(axes, part.ndim)))
         return found

@@ -1,10 +1,12 @@
 """Windows or full passes for one request: what is counted of either, what either takes, and trials of the other one."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from attribution_bench.attribution import RawAttribution, Request
+from attribution_bench.errors import TrialWarning, text_with_notes
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, RawMutagenesis
 from attribution_bench.mutations import Edit
 from attribution_bench.timer import timed
@@ -229,7 +231,8 @@ class ListChoice:
         predicted = timed(model.options.clock, lambda: listed.run(groups, check))
         seconds, full = predicted.seconds - tally.check_seconds, int(listed.needs_full_pass.sum())
         if full:
-            run = full_run(model.work, replace(self.launches, asked=full))
+            size, unmutated = self.request.batch_size or DEFAULT_BATCH_SIZE, int(listed.needs_unmutated_pass.sum())
+            run = full_run(model.work, LaunchCounts(full, 0, 0, 0, batches=-(-full // size) - (-unmutated // size)))
             model.costs.full.add(run, seconds - tally.seconds)
             seconds = tally.seconds
         if chosen:
@@ -245,9 +248,11 @@ Choice = SaturationChoice | ListChoice
 def try_other(choice: Choice, kind: Kind) -> bool:
     """Run a part of a request in the other way than a kind, if that might take less time and the budget allows it.
 
-    Returns whether it was run.
+    One that fails is told of by a `TrialWarning`, and not tried again. Returns whether it was run.
     """
     costs, clock, other = choice.model.costs, choice.model.options.clock, other_than(kind)
+    if other in costs.failed:
+        return False
     expected, calls = costs.seconds(kind, choice.runs[kind]), costs.timings(kind).count(choice.runs[kind])
     allowed = costs.allowance(expected)
     if costs.trial_seconds(other, choice.runs[other], expected) > allowed * SMALLEST_PART:
@@ -259,10 +264,21 @@ def try_other(choice: Choice, kind: Kind) -> bool:
         return False
     expected = costs.seconds(kind, part.runs[kind])
     due = costs.may_try(other, part.runs[other], expected, calls)
-    if due:
-        # What it takes beyond its allowance, to compile kernels at first use or on a busy machine, was not foreseen.
-        costs.budget.tried += min(allowed, timed(clock, lambda: part.attempt(other)).seconds)
-    return due
+    if not due:
+        return False
+    start = clock()
+    try:
+        part.attempt(other)
+    except Exception as error:  # memory runs out, or the model and functions of the caller raise anything
+        costs.failed.add(other)
+        message = (
+            f"fastISM could not measure what {other} would take, and goes on with {kind}: "
+            f"{type(error).__name__}: {text_with_notes(error)}"
+        )
+        warnings.warn(message, TrialWarning, stacklevel=9)  # the caller of the method
+    # What it takes beyond its allowance, to compile kernels at first use or on a busy machine, was not foreseen.
+    costs.budget.tried += min(allowed, clock() - start)
+    return other not in costs.failed
 
 
 def largest_part(choice: Choice, kind: Kind, allowed: float) -> Choice | None:

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench.attribution import RawAttribution, Request
-from attribution_bench.mutagenesis import full_passes
 from attribution_bench.mutations import Edit
 from attribution_bench.request import MEMORY_HALVINGS
 from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
@@ -37,8 +36,9 @@ class Saturation:
         count, positions = len(self.request.one_hot), self.request.positions
         self.alternatives = alternatives_of(self.request, self.letters)
         self.unmutated, self.predictions = Predictions(count), Predictions(count, self.letters, len(positions))
-        self.done = 0
-        """Positions of sequences that are done."""
+        self.done = self.told = 0
+        """Positions of sequences that are done, and as many as were told of: those that take full passes after all
+        were."""
         self.place = np.full(call.plan.length, -1)
         """Position -> its index among those that the request asks for."""
         self.place[positions] = np.arange(len(positions))
@@ -46,10 +46,10 @@ class Saturation:
     def run(self, sizes: Sizes, self_check: SelfCheck | None) -> RawAttribution:
         """Run group after group of sequences; where one does not fit the device's memory, go on with smaller blocks.
 
-        Mutations of which windows give no number, as of infinite activations, take full passes.
+        Mutations of which windows do not give every number, as of infinite activations, take full passes.
         The check, if any, is of the first sequence; raises as `SelfCheck.compare` does.
         """
-        count, first, halvings = len(self.request.one_hot), 0, 0
+        count, first, tally = len(self.request.one_hot), 0, self.call.tally
         with torch.inference_mode(), Workers(self.call.sizer.workers) as workers:
             while first < count:
                 rows = slice(first, min(first + sizes.sequences, count))
@@ -58,14 +58,14 @@ class Saturation:
                 except torch.OutOfMemoryError:
                     if sizes == Sizes(1, 1):
                         raise
-                    sizes, halvings = sizes.halved(), halvings + 1
+                    sizes, tally.halvings = sizes.halved(), tally.halvings + 1
                     self.done = first * len(self.request.positions)
                     continue
-                self._take_full_passes(rows)
                 if self_check is not None and first == 0:
                     self._check(self_check)
+                self._take_full_passes(rows)
                 first = rows.stop
-        said = {MEMORY_HALVINGS: halvings} if halvings else {}
+        said = {MEMORY_HALVINGS: tally.halvings} if tally.halvings else {}
         return RawAttribution(
             predictions=self.predictions.arrays, reference_predictions=self.unmutated.arrays, metadata=said
         )
@@ -84,7 +84,7 @@ class Saturation:
                 self.predictions.write(rows, {name: array[:, None, None] for name, array in values.items()}, axes=3)
                 self.done += unmutated.count * (len(self.request.positions) - len(positions))
             self._run_segment(rows, part, unmutated, sizes, workers)
-            del unmutated  # Its memory is free for the pass of the next segment.
+            del unmutated  # The pass of the next segment needs its memory.
 
     def _run_segment(
         self, rows: slice, positions: list[int], unmutated: UnmutatedActivations, sizes: Sizes, workers: Workers
@@ -92,40 +92,57 @@ class Saturation:
         call, request = self.call, self.request
         ref, alt = _alleles(request.letters[rows], self.letters, self.alternatives)
         device_ref, device_alt = ref.to(call.source.device), alt.to(call.source.device)
-        sequences, total = (
-            np.arange(rows.start, rows.stop)[:, None, None],
-            len(request.one_hot) * len(request.positions),
-        )
+        sequences = np.arange(rows.start, rows.stop)[:, None, None]
 
         def mutated(block: Positions) -> Windowed:
             at = block.index
             return self._mutated(unmutated, block.window(1), device_ref[:, at], device_alt[:, at])
 
         def progress(positions_done: int) -> None:
-            self.done += positions_done * unmutated.count
-            request.progress(self.done, total)
+            self._progress(positions_done * unmutated.count)
+
+        def place(at: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+            return sequences, alt[:, at].numpy(), self.place[at][None, :, None]
 
         def write(at: NDArray[np.int64], values: Selected) -> None:
-            self.predictions.write((sequences, alt[:, at].numpy(), self.place[at][None, :, None]), values, axes=3)
+            self.predictions.write(place(at), values, axes=3)
+
+        def lose(at: NDArray[np.int64], lost: NDArray[np.bool_]) -> None:
+            self.predictions.lose(place(at), lost)
 
         if not positions:
             progress(0)
             return
         blocks = call.sizer.blocks(sizes, positions, (unmutated.count, self.alternatives), workers.count)
-        call.run(unmutated, workers, blocks, self.alternatives, mutated, progress, write)
+        call.run(unmutated, workers, blocks, self.alternatives, mutated, progress, write, lose)
+
+    def _progress(self, more: int) -> None:
+        """Tell of positions that are done; never of fewer than before."""
+        self.done += more
+        self.told = max(self.told, self.done)
+        self.request.progress(self.told, len(self.request.one_hot) * len(self.request.positions))
 
     def _take_full_passes(self, rows: slice) -> None:
-        """Predict by full passes what windows of some sequences have no number for."""
-        call, request = self.call, self.request
+        """Predict by full passes what windows of some sequences have not given."""
+        call, request, predictions = self.call, self.request, self.predictions
+        missing = predictions.missing(rows, 3) & call.reaches
+        if not missing.any():
+            return
         is_reference = request.letters[rows, None, request.positions] == np.arange(self.letters)[:, None]
-        missing = self.predictions.without_number(rows, 3) & call.reaches & ~is_reference
-        if missing.any():
-            sequences, letters, places = np.nonzero(missing)
-            columns, sequences = np.eye(self.letters), sequences + rows.start
-            where = zip(sequences.tolist(), letters.tolist(), request.positions[places].tolist(), strict=True)
-            edits = [Edit(sequence, position, columns[:, [letter]], 1) for sequence, letter, position in where]
-            passes = full_passes(call.source.model, request, edits, lambda done, total: None)
-            self.predictions.write((sequences, letters, places), passes)
+        sequences, letters, places = np.nonzero(missing & is_reference)
+        values = {name: array[sequences + rows.start] for name, array in self.unmutated.arrays.items()}
+        predictions.write((sequences + rows.start, letters, places), values)
+        sequences, letters, places = np.nonzero(missing & ~is_reference)
+        columns, sequences = np.eye(self.letters), sequences + rows.start
+        where = zip(sequences.tolist(), letters.tolist(), request.positions[places].tolist(), strict=True)
+        edits = [Edit(sequence, position, columns[:, [letter]], 1) for sequence, letter, position in where]
+        if edits:
+            done, again = self.done, len(set(zip(sequences.tolist(), places.tolist(), strict=True)))
+
+            def progress(more: int, total: int) -> None:
+                self._progress(done - again + again * more // total - self.done)
+
+            predictions.write((sequences, letters, places), call.full_passes(edits, progress))
 
     def _check(self, self_check: SelfCheck) -> None:
         """Check some letters at a few positions of the first sequence; the reference letter in the last turn."""
@@ -140,7 +157,8 @@ class Saturation:
             ref = int(self.request.letters[0, positions[at]])
             # Places take their letters in different orders, so that few rows see several letters.
             further = (turn + PLACES.index(place)) % (count - 1) + 1 if turn < count - 1 else 0
-            return at, (ref + further) % count if ref >= 0 else turn
+            letter = (ref + further) % count if ref >= 0 else turn
+            return None if self.predictions.lost((0, letter, at)) else (at, letter)
 
         def edit(chosen: tuple[int, int]) -> Edit:
             at, letter = chosen

@@ -3,14 +3,15 @@
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from attribution_bench.errors import SelfCheckError
-from attribution_bench.mutagenesis import full_passes
+from attribution_bench.models.differences import difference, scale
 from attribution_bench.mutations import Edit
 from attribution_bench_plugins.fastism.call import Call
 from attribution_bench_plugins.fastism.execution.interpreter import BlockInterpreter
@@ -110,30 +111,35 @@ class SelfCheck:
         chosen = self.due.choose(self.rows, find)
         if chosen:
             start, names = self.call.clock(), list(chosen)
-            self.compare([edit(name) for name in names], predictions(names), mutate_input)
-            self.due.passed(due for stands_for in chosen.values() for due in stands_for)
+            compared = self.compare([edit(name) for name in names], predictions(names), mutate_input)
+            passed = [name for name, was in zip(names, compared.tolist(), strict=True) if was]
+            self.due.passed(due for name in passed for due in chosen[name])
             self.call.tally.checked += len(names)
             self.call.tally.check_seconds += self.call.clock() - start
 
     def compare(
         self, edits: Sequence[Edit], predictions: Mapping[str, NDArray[np.floating]], mutate_input: MutateInput
-    ) -> None:
+    ) -> NDArray[np.bool_]:
         """Compare the predictions (len(edits), *selected) of some mutations with full passes of the model.
 
-        Numbers that are not finite in full passes are not compared.
+        Numbers that are not finite in windows are not compared: full passes take their place in any case.
+
+        Returns
+        -------
+        (len(edits),) bool
+            Which mutations had a number that is finite in both.
 
         Raises
         ------
         SelfCheckError
             They differ by more than rounding; the message names the first layer that does.
         """
-        source = self.call.source
-        passes = full_passes(source.model, self.call.request, edits, lambda done, total: None)
-        for name, values in passes.items():
-            finite = np.isfinite(values)
-            truth, found = values[finite].astype(np.float64), predictions[name][finite]  # of integers, too
-            scale = float(np.abs(truth).max(initial=np.finfo(truth.dtype).tiny))
-            error = float(np.abs(found - truth).max(initial=0)) / scale
+        source, compared = self.call.source, np.zeros(len(edits), bool)
+        for name, truth in self.call.full_passes(edits, lambda done, total: None).items():
+            found = predictions[name]
+            finite = np.isfinite(found) & np.isfinite(truth)
+            compared |= finite.any(axis=tuple(range(1, finite.ndim)))
+            error = relative_error(found, truth)
             if not error <= source.window_tolerance:
                 layers = self._diverging_layers(edits, mutate_input)
                 layer = next(layers, "the outputs, though no single layer differs")
@@ -142,6 +148,7 @@ class SelfCheck:
                     f"scale, first at layer {layer!r}; nothing was returned. Please report the model; standard_ism "
                     "gives exact results meanwhile"
                 )
+        return compared
 
     def _diverging_layers(self, edits: Sequence[Edit], mutate_input: MutateInput) -> Iterator[str]:
         for edit in edits:
@@ -178,12 +185,23 @@ def first_divergence(unmutated: UnmutatedActivations, mutated: Windowed, toleran
             # Windows are cut to the receptive field: what is outside may be anything.
             field = slice(plan.cuts[name].start, plan.cuts[name].stop)
             found, expected = (step.layout.to_engine(value)[:, field] for value in (found, expected))
-        if not expected.is_floating_point():
-            found, expected = found.float(), expected.float()
-        scale = float(expected.abs().max().clamp(min=torch.finfo(expected.dtype).tiny))
-        if not float((found - expected).abs().max()) <= tolerance * scale:
+        if not relative_error(_on_host(found), _on_host(expected)) <= tolerance:
             return step.node.layer
     return None
+
+
+def relative_error(found: NDArray[Any], truth: NDArray[Any]) -> float:
+    """Return the largest difference of the finite numbers of windows from full passes, relative to those' scale.
+
+    It is infinite where the full pass has no finite number.
+    """
+    finite = np.isfinite(found)
+    return difference(found[finite], truth[finite]) / (scale(truth) or float(np.finfo(np.float32).tiny))
+
+
+def _on_host(tensor: Tensor) -> NDArray[Any]:
+    """Return a tensor of any numbers as an array in double precision."""
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64).cpu().numpy()
 
 
 def _is_folded(plan: Plan, name: str) -> bool:

@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attribution_bench.mutagenesis import RawMutagenesis, full_passes, reference_passes
+from attribution_bench.mutagenesis import RawMutagenesis, reference_passes
 from attribution_bench.mutations import Edit
+from attribution_bench.request import MEMORY_HALVINGS
 from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
 from attribution_bench_plugins.fastism.execution.shared_blocks import Batch, Group, Sites
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
+from attribution_bench_plugins.fastism.planning.segments import segments
 from attribution_bench_plugins.fastism.self_check import Place, SelfCheck, place_among
 from attribution_bench_plugins.fastism.values.window import Positions, Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
@@ -22,7 +24,9 @@ class Substitutions:
 
     def __init__(self, call: Call, edits: Sequence[Edit], sites: Sites) -> None:
         count = len(call.request.one_hot)
-        self.call, self.edits, self.done = call, edits, 0
+        self.call, self.edits = call, edits
+        self.done = self.told = 0
+        """Mutations that are done, and as many as were told of: those that take full passes after all were."""
         self.unreached = np.array(sites.unreached, np.int64)
         self.predictions, self.unmutated = Predictions(len(edits)), Predictions(count)
         self.needs_full_pass, self.needs_unmutated_pass = np.ones(len(edits), bool), np.ones(count, bool)
@@ -47,7 +51,15 @@ class Substitutions:
         self.needs_full_pass[self.unreached] = False
         self._run_full_passes()
         self._copy_unmutated()
-        return RawMutagenesis(self.predictions.arrays, self.unmutated.arrays)
+        halvings = self.call.tally.halvings
+        said = {MEMORY_HALVINGS: halvings} if halvings else {}
+        return RawMutagenesis(self.predictions.arrays, self.unmutated.arrays, said)
+
+    def _progress(self, more: int) -> None:
+        """Tell of mutations that are done; never of fewer than before."""
+        self.done += more
+        self.told = max(self.told, self.done)
+        self.call.request.progress(self.told, len(self.edits))
 
     def _copy_unmutated(self) -> None:
         """Give mutations that reach nothing of what is selected the unmutated predictions of their sequences."""
@@ -55,58 +67,73 @@ class Substitutions:
         if numbers.size:
             sequences = [self.edits[number].sequence for number in numbers.tolist()]
             self.predictions.write(numbers, {name: of[sequences] for name, of in self.unmutated.arrays.items()})
-            self.done += len(numbers)
-            self.call.request.progress(self.done, len(self.edits))
+            self._progress(len(numbers))
 
     def _run_group(self, group: Group, workers: Workers) -> None:
-        edits = [self.edits[number] for batch in group.batches for number in batch.every.ravel().tolist()]
-        mutated = range(min(edit.position for edit in edits), max(edit.position + edit.width for edit in edits))
-        unmutated = self.call.unmutated(group.sequences, mutated)
+        positions = sorted({position for batch in group.batches for position in batch.numbers})
+        letters = self.call.sizer.segment_letters
+        parts = [positions] if letters is None else segments(positions, letters)
+        for number, part in enumerate(parts):
+            here = range(part[0], part[-1] + 1)
+            ends = [at + batch.width for batch in group.batches for at in batch.numbers if at in here]
+            unmutated = self.call.unmutated(group.sequences, range(here.start, max(ends)))
+            if number == 0:
+                self._begin(group, unmutated)
+            for batch in group.batches:
+                self._run_batch(batch, here, unmutated, workers)
+            del unmutated  # The pass of the next segment needs its memory.
+        for batch in group.batches:
+            numbers = batch.every.ravel()
+            missing = numbers[self.predictions.missing(numbers, 1)]
+            self.needs_full_pass[missing] = True
+            self.done -= len(missing)
+
+    def _begin(self, group: Group, unmutated: UnmutatedActivations) -> None:
+        """Write the unmutated predictions, also for the mutations of the group: outputs may be reached by none."""
         values = self.call.unmutated_predictions(unmutated)
         self.unmutated.write(group.sequences, values)
         self.needs_unmutated_pass[group.sequences] = False
         for batch in group.batches:
-            # Outputs that no mutation reaches are not computed again.
             self.predictions.write(batch.every, {name: part[:, None, None] for name, part in values.items()}, axes=3)
             self.needs_full_pass[batch.every] = False
-        for batch in group.batches:
-            self._run_batch(batch, unmutated, workers)
-            numbers = batch.every.ravel()
-            missing = numbers[self.predictions.without_number(numbers, 1)]
-            self.needs_full_pass[missing] = True
-            self.done -= len(missing)
 
-    def _run_batch(self, batch: Batch, unmutated: UnmutatedActivations, workers: Workers) -> None:
+    def _run_batch(self, batch: Batch, within: range, unmutated: UnmutatedActivations, workers: Workers) -> None:
         def mutated(block: Positions) -> Windowed:
             numbers = batch.at(block.indices)
             edits = [self.edits[number] for number in numbers.ravel().tolist()]
             return self._mutated(unmutated, edits, numbers.shape, block.window(batch.width))
 
         def progress(positions: int) -> None:
-            self.done += positions * batch.every[:, 0].size
-            self.call.request.progress(self.done, len(self.edits))
+            self._progress(positions * batch.every[:, 0].size)
 
         def write(positions: NDArray[np.int64], values: Selected) -> None:
             self.predictions.write(batch.at(positions.tolist()), values, axes=3)
 
-        self.call.run(unmutated, workers, batch.blocks, batch.alternatives, mutated, progress, write)
+        def lose(positions: NDArray[np.int64], lost: NDArray[np.bool_]) -> None:
+            self.predictions.lose(batch.at(positions.tolist()), lost)
+
+        members = [(block, block.between(within.start, within.stop)) for block in batch.blocks]
+        blocks = [block.of(part) for block, part in members if part.start < part.stop]
+        if blocks:
+            self.call.run(unmutated, workers, blocks, batch.alternatives, mutated, progress, write, lose)
 
     def _run_full_passes(self) -> None:
         """Take full passes for the mutations, and for the sequences as they are, that no group has held."""
-        model, request, done, total = self.call.source.model, self.call.request, self.done, len(self.edits)
+        done = self.done
         numbers, sequences = np.flatnonzero(self.needs_full_pass), np.flatnonzero(self.needs_unmutated_pass)
         if numbers.size:
             edits = [self.edits[number] for number in numbers.tolist()]
-            passes = full_passes(model, request, edits, lambda more, _: request.progress(done + more, total))
+            passes = self.call.full_passes(edits, lambda more, _: self._progress(done + more - self.done))
             self.predictions.write(numbers, passes)
-            self.done += len(numbers)
         if sequences.size:
-            self.unmutated.write(sequences, reference_passes(model, request, sequences.tolist()))
+            self.unmutated.write(
+                sequences, reference_passes(self.call.source.model, self.call.request, sequences.tolist())
+            )
 
     def _check(self, self_check: SelfCheck, group: Group) -> None:
         """Check some substitutions of a group."""
         every = np.concatenate([batch.every.ravel() for batch in group.batches])
-        numbers = every[~self.needs_full_pass[every]].tolist()
+        numbers = every[~self.predictions.lost(every)].tolist()
 
         def find(place: Place, turn: int) -> int | None:
             return None if place == "outside" or not numbers else numbers[place_among(len(numbers), place, turn)]

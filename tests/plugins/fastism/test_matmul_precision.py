@@ -1,5 +1,6 @@
 """Products of lower precision: asked for by name, near enough, and nothing of PyTorch's settings left changed."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,12 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench.errors import DeviceError, InvalidInputError
-from attribution_bench_plugins.fastism import precision
+from attribution_bench_plugins.fastism import FastISM, precision
+from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedPass
+from attribution_bench_plugins.fastism.planning import segments
+from attribution_bench_plugins.fastism.planning.sizes import CPU
 from fastism_models import build, chain
-from parity import assert_parity, brute_force, one_hot
+from parity import assert_parity, brute_force, one_hot, sized
 
 SETTINGS = (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv)  # type: ignore[attr-defined]
 
@@ -50,6 +54,18 @@ def test_lists_of_mutations_take_it_too(monkeypatch: pytest.MonkeyPatch) -> None
     assert seen
     assert all(values == ["bf16", "bf16"] for values in seen)
     assert state() != ["bf16", "bf16"]
+
+
+def test_what_is_unmutated_stays_as_it_is_in_later_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those take place while blocks run, here since a sequence is divided and nothing is kept that is not foreseen."""
+    monkeypatch.setattr(segments, "SLACK", -3)
+    seen, before, run = list[list[str]](), state(), UnmutatedPass._run
+    monkeypatch.setattr(UnmutatedPass, "_run", lambda *arguments: (seen.append(state()), run(*arguments))[1])
+    method = FastISM(model().eval(), matmul_precision="bfloat16", min_speedup=0, self_check=False)
+    sized(method, replace(CPU, group_budget_share=2**60, most_segments=2))
+    method.attribute(one_hot(1, 4, 40).astype(np.float32), target="all")
+    assert len(seen) > 2
+    assert all(values == before for values in seen)
 
 
 def test_the_settings_are_put_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

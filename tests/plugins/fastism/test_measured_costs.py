@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 import attribution_bench as ab
 from attribution_bench import Mutation
-from attribution_bench.errors import FallbackWarning
+from attribution_bench.errors import FallbackWarning, TrialWarning
 from attribution_bench.fastism import Local
 from attribution_bench_plugins.fastism import FastISM
+from attribution_bench_plugins.fastism.choosing import ListChoice, SaturationChoice
 from attribution_bench_plugins.fastism.engine import Engine, Options
-from attribution_bench_plugins.fastism.planning.measured_costs import MeasuredCosts, Run
+from attribution_bench_plugins.fastism.planning.measured_costs import MeasuredCosts, Run, Timings
 from parity import one_hot
 
 pytestmark = pytest.mark.own_choice
@@ -188,6 +189,37 @@ def test_without_measured_costs_equal_calls_are_answered_alike_and_nothing_is_tr
     machine = Machine(5e-1, 1e-2) if counted == "windows" else Machine(1e-2, 5e-1)
     assert set(answers(metered(machine, measured_costs=False, self_check=False), ask, 5)) == {counted}
     assert {what for what, _ in machine.runs} == {counted}
+
+
+@asks
+def test_a_trial_that_fails_loses_no_answer_and_is_told_of_once(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def fail(choice: Any, kind: str) -> None:
+        tried.append(kind)
+        raise torch.OutOfMemoryError("no room")
+
+    for choice in (SaturationChoice, ListChoice):
+        monkeypatch.setattr(choice, "attempt", fail)
+    method = metered(Machine(2e-2, 2e-2), self_check=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TrialWarning)
+        found = answers(method, ask, 12)
+    (warning,) = (each for each in caught if each.category is TrialWarning)
+    assert str(warning.message).endswith("OutOfMemoryError: no room")
+    assert warning.filename == __file__
+    assert len(tried) == len(set(found)) == 1
+
+
+def test_a_few_full_passes_of_a_list_are_timed_as_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[Run] = []
+    add = Timings.add
+    monkeypatch.setattr(Timings, "add", lambda *arguments: (added.append(arguments[1]), add(*arguments))[1])
+    method = metered(Machine(1e-3, 1e-2), self_check=False)
+    mutations = [Mutation(n, 7, letter) for n in range(20) for letter in "ACGT"] + [Mutation(3, 9, "AC", deleted=1)] * 2
+    method.predict_mutations(one_hot(20, 4, LENGTH), mutations, target="all", batch_size=16)
+    (full,) = (run for run in added if run.mutations == 2)
+    assert full.starts == 1
 
 
 def test_jobs_ask_for_that() -> None:

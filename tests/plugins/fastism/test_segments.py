@@ -1,7 +1,8 @@
 """Segments: where unmutated activations do not fit the budget, what a part of the mutations reads is kept of them."""
 
-import weakref
 from dataclasses import replace
+from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ from torch import nn
 import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench_plugins.fastism import FastISM
-from attribution_bench_plugins.fastism.call import Call
-from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
+from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations, UnmutatedPass
 from attribution_bench_plugins.fastism.planning import segments
 from attribution_bench_plugins.fastism.planning.segments import SLACK, read_ranges
 from attribution_bench_plugins.fastism.planning.sizes import CPU, Sizer
+from attribution_bench_plugins.fastism.values import devices
 from attribution_bench_plugins.fastism.values.window import Window
 from fastism_models import LENGTH, MODELS, build, chain
 from parity import one_hot, plan_of, sized
@@ -44,7 +45,7 @@ def test_positions_are_divided_by_their_distance(positions: list[int], letters: 
 def test_a_sequence_is_divided_where_it_does_not_fit() -> None:
     plan = plan_of(ab.as_sequence_model(tower()), LONG)
     whole = 2 * plan.unmutated_numbers * 8
-    for budget, letters in ((2 * whole, None), (2 * whole - 2, LONG - 1), (whole, LONG // 2), (1, LONG // 64)):
+    for budget, letters in ((2 * whole, None), (2 * whole - 2, LONG - 1), (whole, LONG // 2), (1, -(-LONG // 64))):
         assert Sizer(plan, CPU, 8, budget).segment_letters == letters
 
 
@@ -95,20 +96,34 @@ def test_predictions_are_the_same_in_segments(name: str, monkeypatch: pytest.Mon
         np.testing.assert_allclose(listed.predictions[output], expected.predictions[output], rtol=0, atol=1e-10)
 
 
-def test_a_segment_is_not_kept_while_the_next_one_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[weakref.ref[UnmutatedActivations]] = []
-    unmutated = Call.unmutated
+def test_one_pass_is_kept_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists are divided, too; a part costs a pass, and a ReLU on deltas no further one, wherever no kernels run."""
+    alive, counts = WeakSet[UnmutatedActivations](), list[int]()
+    begin = UnmutatedActivations.__init__
 
-    def alone(call: Call, sequences: slice, mutated: range) -> UnmutatedActivations:
-        assert not [kept for kept in made if kept() is not None]
-        found = unmutated(call, sequences, mutated)
-        made.append(weakref.ref(found))
-        return found
+    def counted(activations: UnmutatedActivations, *arguments: Any) -> None:
+        alive.add(activations)
+        counts.append(len(alive))
+        begin(activations, *arguments)
 
-    monkeypatch.setattr(Call, "unmutated", alone)
-    method = sized(FastISM(tower(), min_speedup=0, self_check=False), NO_ROOM)
-    method.attribute(one_hot(2, 4, LONG), target="all", positions=[0, 500, 999])
-    assert len(made) == 2 * 3
+    passes, run = list[int](), UnmutatedPass.run
+    monkeypatch.setattr(UnmutatedActivations, "__init__", counted)
+    monkeypatch.setattr(UnmutatedPass, "run", lambda *given, **named: (passes.append(1), run(*given, **named))[1])
+    monkeypatch.setattr(devices, "kind", lambda device: "cuda")
+    model = chain(nn.Conv1d(4, 8, 3), nn.ReLU(), nn.Conv1d(8, 8, 3), nn.ReLU(), nn.Conv1d(8, 2, 3)).double().eval()
+    method, x = sized(FastISM(model, min_speedup=0, self_check=False), NO_ROOM), one_hot(1, 4, LONG)
+    mutations = [Mutation(0, position, letters) for position in range(0, LONG - 2, 10) for letters in ("T", "CGT")]
+    expected = ab.get_method("standard_ism")(model).predict_mutations(x, mutations, target="all")
+    for listed in (False, True):
+        counts.clear()
+        passes.clear()
+        if listed:
+            found = method.predict_mutations(x, mutations, target="all").predictions
+            np.testing.assert_allclose(found["output"], expected.predictions["output"], rtol=0, atol=1e-12)
+        else:
+            method.attribute(x, target="all")
+        assert counts == [1] * 5
+        assert len(passes) == 5
 
 
 def test_progress_ends_at_every_position() -> None:

@@ -1,9 +1,12 @@
 """Unmutated activations in the engine's order: laid out as far as they are read, and no further."""
 
+from typing import Any
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from attribution_bench_plugins.fastism.execution.unmutated import LaidOut, Padded
+from attribution_bench_plugins.fastism.execution.unmutated import LaidOut, Padded, Part
 from attribution_bench_plugins.fastism.graph.layout import Layout, labelled
 from attribution_bench_plugins.fastism.values.window import Window
 
@@ -37,6 +40,30 @@ def test_no_more_is_laid_out_than_is_read() -> None:
     array = activation.array(9, 14)
     assert (array[:, 10:12] != 7).all(), "laid out before"
     assert (array[:, [9, 12, 13]] == 7).all(), "laid out now"
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the numbers of the largest tensor that is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and not function.is_view:
+            self.numbers = max(self.numbers, result.numel())
+        return result
+
+
+@pytest.mark.parametrize("layout", [labelled(("n", "c", "p"), 4, 1000), labelled(("n", "p", "c"), 4, 1000)])
+def test_no_more_is_laid_out_of_a_part_than_is_kept(layout: Layout) -> None:
+    native = torch.randn(2, *(4 if label == "c" else 1000 for label in layout.labels if label != "n"))
+    kept = Part(layout.in_order(native)[:, 100:150], range(100, 150))
+    with Largest() as largest:
+        part = LaidOut(layout, kept, lambda: native).between(110, 140)
+    assert torch.equal(part, layout.to_engine(native)[:, 110:140])
+    assert largest.numbers <= 2 * 50 * 4
 
 
 def test_windows_beyond_the_ends_hold_zeros() -> None:

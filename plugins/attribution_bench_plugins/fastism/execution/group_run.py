@@ -1,9 +1,8 @@
 """The run of a group of sequences: a walk over the plan for each block of mutations, then the head for all blocks."""
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -26,12 +25,15 @@ class BlockActivations:
 
     def between(self, low: int, stop: int) -> "BlockActivations | None":
         """Return the part of the positions in a range; None where the block has none there."""
-        indices = self.positions.indices
-        members = slice(bisect_left(indices, low), bisect_left(indices, stop))
+        members = self.positions.between(low, stop)
         if members.start == members.stop:
             return None
         windowed = {name: activation.of(members) for name, activation in self.windowed.items()}
         return BlockActivations(self.positions.of(members), windowed)
+
+
+Lost = tuple[Sequence[int], torch.Tensor]
+"""Mutated positions, and (sequences, positions, alternatives) whether a number of the mutation was lost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,8 @@ class GroupRun:
     workers: Workers
     observer: Observer | None = None
     """Watches every step, one at a time: there must be one worker then."""
+    lost: list[Lost] = field(default_factory=list)
+    """The mutations so far of which a step that may hide NaN has read any."""
 
     @property
     def plan(self) -> Plan:
@@ -85,12 +89,17 @@ class GroupRun:
     def _interpreter(self, count: int, alternatives: int, given: Mapping[str, Windowed]) -> BlockInterpreter:
         return BlockInterpreter(self.unmutated, count, alternatives, given, self.observer)
 
+    def _remember_lost(self, positions: Sequence[int], interpreter: BlockInterpreter) -> None:
+        if interpreter.lost is not None:
+            self.lost.append((positions, interpreter.lost))
+
     def _run_stages(
         self, interpreter: BlockInterpreter, block: Positions, stages: Sequence[Stage]
     ) -> Iterator[tuple[list[Emission], BlockActivations]]:
         """Run a stage of the body, then the further ones phase by phase; yields what each phase emits and keeps."""
         stage, *rest = stages
         interpreter.run(stage.schedule)
+        self._remember_lost(block.indices, interpreter)
         windowed = interpreter.windowed
         if not rest:
             for name in self.plan.live_across_blocks:
@@ -102,7 +111,7 @@ class GroupRun:
             yield emissions, BlockActivations(block, kept)
             return
         for activation in windowed.values():
-            activation.settle()
+            activation.materialize_before_phases()
         times = math.lcm(rest[0].stride, block.stride) // block.stride
         for members in block.phases(times):
             part = block.of(members, times)
@@ -145,4 +154,5 @@ class GroupRun:
                 interpreter.run_merged(step, operation, parts[source], last_uses)
             else:
                 interpreter.run_step(step, last_uses)
+        self._remember_lost(positions, interpreter)
         return list(interpreter.outputs(positions, plan.head_outputs))

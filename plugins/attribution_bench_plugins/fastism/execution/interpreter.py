@@ -18,7 +18,7 @@ from attribution_bench_plugins.fastism.planning.liveness import Schedule, overwr
 from attribution_bench_plugins.fastism.planning.plan import reached_window
 from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.fastism.values.window import Window, whole
-from attribution_bench_plugins.fastism.values.windowed import Windowed, regrid
+from attribution_bench_plugins.fastism.values.windowed import Windowed, mask_outside, regrid
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ class BlockInterpreter:
         self._computed = set(windowed)
         self.program = Program(unmutated.buffers, self.windowed, observer)
         self.native: dict[str, Any] = {}
+        self.lost: Tensor | None = None
+        """(sequences, positions, alternatives) Whether a step that may hide NaN has read any of a mutation, for which
+        the model itself may have a number. None before there was such a step."""
+        self._looked_at: set[str] = set()
+        """Nodes of which any step has read for NaN."""
 
     @property
     def rows(self) -> int:
@@ -104,16 +109,38 @@ class BlockInterpreter:
 
     def _run(self, step: Step, last_uses: frozenset[str]) -> None:
         try:
+            looks = step.node.name in self.unmutated.hiding_nan
             if step.operation is not None:
+                if looks:
+                    self._look_for_nan(step, Windowed.value)
                 self._run_windowed(step, step.operation, last_uses)
             else:
                 operands = [self.framework_value(name) for name in step.node.inputs]
+                if looks:
+                    self._look_for_nan(step, _held)
                 self.native[step.node.name] = step.node.call(*operands)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
             error.add_note(f"while fastISM ran {step.node.layer!r} ({step.node.op}, {step.mode})")
             raise
+
+    def _look_for_nan(self, step: Step, read: Callable[[Windowed], Tensor]) -> None:
+        """Remember the mutations of which a step reads NaN: the difference of two infinities is none of the model's."""
+        for name in {self.plan.aliases[name] for name in step.node.inputs} - self._looked_at:
+            operand = self.windowed.get(name)
+            if operand is None:
+                continue
+            numbers = read(operand)
+            if numbers.is_floating_point() or numbers.is_complex():
+                # A sum is NaN where any of its terms is, and reads each once.
+                sums = numbers.sum(4, keepdim=True)
+                mask_outside(sums, operand.window, operand.length)
+                total = sums.sum((3, 4))
+                # An infinite delta may be that to an infinite number: its value is NaN.
+                lost = total.isnan() if operand.holds_value else ~total.isfinite()
+                self.lost = lost if self.lost is None else self.lost | lost
+            self._looked_at.add(name)
 
     def _keep(self, step: Step, result: Windowed) -> None:
         """Keep a step's result for its readers; where there are several, nothing is fused into it."""
@@ -186,3 +213,8 @@ class BlockInterpreter:
             value = self.framework_value(name)
             shape = (self.unmutated.count, self.count, self.alternatives, *value.shape[1:])
             yield Emission(output, positions, value.reshape(shape))
+
+
+def _held(operand: Windowed) -> Tensor:
+    """Return what an activation, which was read, is held as."""
+    return operand.value() if operand.holds_value else operand.delta()

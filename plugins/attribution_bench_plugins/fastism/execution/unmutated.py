@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, spread
 from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.precision import ProductPrecision
 from attribution_bench_plugins.fastism.values import devices
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Window
@@ -44,32 +46,45 @@ class LaidOut:
         self._kept = native if isinstance(native, Part) else Part(layout.in_order(native), range(layout.length))
         rows_and_positions = "n" in layout.labels and "p" in layout.labels
         whole = None if isinstance(native, Part) or rows_and_positions else layout.to_engine(native)
-        values = self._kept.values
-        if whole is None and not self.is_part and values.is_contiguous():
-            whole = values.reshape(-1, layout.length, layout.channels)
-        self._array = values.new_empty(len(values), layout.length, layout.channels) if whole is None else whole
-        self._filled = (0, 0) if whole is None else (0, layout.length)
+        if whole is None and not self.is_part and self._kept.values.is_contiguous():
+            whole = self._kept.values.reshape(-1, layout.length, layout.channels)
+        self._array, self._filled = whole, (0, 0) if whole is None else (0, layout.length)
         self._filling = Lock()
 
     def array(self, low: int, high: int) -> Tensor:
         """Return (sequences, positions, channels), which holds the activation from `low` to `high` at least."""
         low, high = max(0, low), min(self.length, high)
         with self._filling:
+            if self._array is None:
+                values = self._kept.values
+                self._array = values.new_empty(len(values), self.length, self._layout.channels)
             first, last = self._filled
             if low < high and not first <= low < high <= last:
                 first, last = (first, last) if first < last else (low, low)
-                self._fill(min(low, first), first)
-                self._fill(last, max(high, last))
+                self._fill(self._array, min(low, first), first)
+                self._fill(self._array, last, max(high, last))
                 self._filled = min(low, first), max(high, last)
-        return self._array
+            return self._array
 
-    def _fill(self, low: int, high: int) -> None:
+    def between(self, low: int, high: int) -> Tensor:
+        """Return the activation from one position of the sequence to another, (sequences, high - low, channels).
+
+        No more is laid out than is kept, as `array` does.
+        """
+        with self._filling:
+            return self._kept_between(low, high).reshape(-1, high - low, self._layout.channels)
+
+    def _fill(self, array: Tensor, low: int, high: int) -> None:
         if low < high:
-            if not (low in self._kept.positions and high - 1 in self._kept.positions):
-                self._kept = Part(self._layout.in_order(self._all_of_it()), range(self.length))
-            first = self._kept.positions.start
-            part = self._kept.values[:, low - first : high - first]
-            self._array[:, low:high].view(part.shape).copy_(part)
+            part = self._kept_between(low, high)
+            array[:, low:high].view(part.shape).copy_(part)
+
+    def _kept_between(self, low: int, high: int) -> Tensor:
+        """Return a range of positions of what is kept, which is every position once others were read."""
+        if low < high and not (low in self._kept.positions and high - 1 in self._kept.positions):
+            self._kept = Part(self._layout.in_order(self._all_of_it()), range(self.length))
+        first = self._kept.positions.start
+        return self._kept.values[:, low - first : high - first] if low < high else self._kept.values[:, :0]
 
 
 class Padded:
@@ -116,12 +131,15 @@ class Padded:
 
 
 class PaddedPart(Padded):
-    """An activation of which a part is kept: zeros are put beside what a block reads, for each block anew."""
+    """An activation of which a part is kept: zeros are put beside what a block reads, for each block anew.
+
+    It takes what gives exactly the range that it is called with.
+    """
 
     def _between(self, low: int, high: int) -> Tensor:
         first, last = (min(max(0, place), self.length) for place in (low, high))
         before = min(max(0, -low), high - low)
-        inside = self._array(first, last)[:, first:last]
+        inside = self._array(first, last)
         return F.pad(inside, (0, 0, before, high - low - (last - first) - before))
 
 
@@ -131,8 +149,13 @@ class UnmutatedPass:
 
     plan: Plan
     inputs: Mapping[str, Tensor]
-    cut: Mapping[str, range]
-    """Node -> the positions that are kept of it."""
+    ranges: Mapping[str, range]
+    """Node -> the positions that are kept of it, for those of which a part is."""
+
+    precision: ProductPrecision | None = None
+    """In which products are computed, whatever blocks that run at the time are to compute theirs in."""
+    running: Lock = field(default_factory=Lock)
+    """Held by a pass that runs, as PyTorch's settings are those of all threads."""
 
     @property
     def rows(self) -> int:
@@ -148,8 +171,12 @@ class UnmutatedPass:
     def run(self, kept: Set[str], whole: Set[str] = frozenset()) -> dict[str, Any]:
         """Run every node, by the faster calls that operations know; returns what is to be kept, and what is needed.
 
-        Of nodes that are cut a `Part` is kept, unless they are to be `whole`.
+        Of nodes in `ranges` a `Part` is kept, unless they are to be `whole`.
         """
+        with self.running, nullcontext() if self.precision is None else self.precision.in_force():
+            return self._run(kept, whole)
+
+    def _run(self, kept: Set[str], whole: Set[str]) -> dict[str, Any]:
         plan, values = self.plan, dict[str, Any]()
         for name, node in plan.graph.nodes.items():
             operands = (values[operand] for operand in node.inputs)
@@ -167,13 +194,13 @@ class UnmutatedPass:
             for operand in plan.unmutated_last_uses[name]:
                 if operand not in kept:
                     del values[operand]
-                elif operand in self.cut and operand not in whole:
+                elif operand in self.ranges and operand not in whole:
                     values[operand] = self._part(operand, values[operand])
         return values
 
     def _part(self, name: str, value: Tensor) -> Part:
-        """Return what is kept of a node that is cut."""
-        layout, positions = self.plan.steps[name].layout, self.cut[name]
+        """Return what is kept of a node in `ranges`."""
+        layout, positions = self.plan.steps[name].layout, self.ranges[name]
         assert layout is not None
         return Part(layout.in_order(value)[:, positions.start : positions.stop].clone(), positions)
 
@@ -186,11 +213,20 @@ class UnmutatedActivations:
     """
 
     def __init__(
-        self, plan: Plan, inputs: Mapping[str, Tensor], cut: Mapping[str, range] = MappingProxyType({})
+        self,
+        plan: Plan,
+        inputs: Mapping[str, Tensor],
+        ranges: Mapping[str, range] = MappingProxyType({}),
+        precision: ProductPrecision | None = None,
     ) -> None:
-        """Run the pass; of the nodes in `cut` these positions are kept, and the others at the cost of another pass."""
-        self.plan, self.inputs, self._pass = plan, inputs, UnmutatedPass(plan, inputs, cut)
+        """Run the pass; of the nodes in `ranges` these positions are kept, others are there at the cost of another.
+
+        Later passes are run in a precision of products; None for that which is set when they run.
+        """
+        self.plan, self.inputs, self._pass = plan, inputs, UnmutatedPass(plan, inputs, ranges, precision)
         self.count, self.device = self._pass.rows, devices.kind(inputs[plan.graph.input].device)
+        self.hiding_nan = plan.hiding_nan(inputs[plan.graph.input])
+        """Nodes after which a missing number may not be seen; see `Plan.hiding_nan`."""
         self._laid_out: dict[str, LaidOut] = {}
         self._padded: dict[tuple[str, str], Padded] = {}
         self._summaries: dict[tuple[str, str], Tensor] = {}
@@ -215,8 +251,11 @@ class UnmutatedActivations:
         return self._source(source).array(*window.hull(count))
 
     def derived(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Padded:
-        """Return a function of a node's unmutated activation, computed once; the function must map 0 to 0."""
-        return self._once(self._padded, (source, name), lambda: Padded.of(function(self._whole(source))))
+        """Return a function of a node's unmutated activation; the function must map 0 to 0.
+
+        It is computed once, but of an activation of which a part is kept for each window anew.
+        """
+        return self._once(self._padded, (source, name), lambda: self._padded_derived(source, function))
 
     def summary(self, source: str, name: str, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Return any function of a node's unmutated activation (sequences, positions, channels), computed once."""
@@ -231,7 +270,15 @@ class UnmutatedActivations:
 
     def _padded_source(self, source: str) -> Padded:
         activation = self._lay_out(source)
-        return (PaddedPart if activation.is_part else Padded)(activation.length, activation.array)
+        if activation.is_part:
+            return PaddedPart(activation.length, activation.between)
+        return Padded(activation.length, activation.array)
+
+    def _padded_derived(self, source: str, function: Callable[[Tensor], Tensor]) -> Padded:
+        activation = self._lay_out(source)
+        if activation.is_part:
+            return PaddedPart(activation.length, lambda low, high: function(activation.between(low, high)))
+        return Padded.of(function(self._whole(source)))
 
     def _source(self, source: str) -> LaidOut:
         with self._making:

@@ -96,6 +96,8 @@ class MeasuredCosts:
     budget: Budget = field(default_factory=Budget)
     chosen: dict[Size, bool] = field(default_factory=dict)
     """Size -> whether windows were chosen last for runs of that size."""
+    failed: set[Kind] = field(default_factory=set)
+    """Kinds of which a trial has failed: there is no other."""
 
     def of_part(self) -> "MeasuredCosts":
         """Return the costs of the plan for other parts of the outputs: other windows, the same full passes."""

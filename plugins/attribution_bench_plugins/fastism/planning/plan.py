@@ -15,6 +15,7 @@ from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, elements
 from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation, NoRuleError, Operand, Operation, Rule
 from attribution_bench_plugins.fastism.ops.channels_last import ChannelsLastConvolution
+from attribution_bench_plugins.fastism.ops.hidden_nan import hides_nan
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.registry import SPECS, OpSpec
 from attribution_bench_plugins.fastism.ops.unsupported import why_full
@@ -203,6 +204,27 @@ class Plan:
     def read_as_a_whole(self) -> set[str]:
         """Those that blocks have read beyond what their windows tell: later passes keep every position of them."""
         return set()
+
+    def hiding_nan(self, like: Tensor) -> frozenset[str]:
+        """Return the nodes after which a missing number may not be seen, of which numbers are as `like`'s.
+
+        Those are nodes that run on windows and may hide NaN; and, where one that runs in full may, all of these.
+        """
+        if not self._hiding_nan:
+            nodes = self.graph.nodes
+            hiding = {
+                step.node.name
+                for step in self._running
+                if hides_nan(step.node, [nodes[name] for name in step.node.inputs], like)
+            }
+            full = {step.node.name for step in self.full}
+            self._hiding_nan.append(frozenset(hiding | full if hiding & full else hiding))
+        return self._hiding_nan[0]
+
+    @cached_property
+    def _hiding_nan(self) -> list[frozenset[str]]:
+        """What was found at first use, one set at most."""
+        return []
 
     @cached_property
     def unmutated_last_uses(self) -> Mapping[str, frozenset[str]]:

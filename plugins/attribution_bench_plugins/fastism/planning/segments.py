@@ -34,7 +34,7 @@ def read_ranges(plan: Plan, mutated: range) -> dict[str, range]:
         for step in plan.body
         if step.operation is not None and step.layout is not None and {"n", "p"} <= set(step.layout.labels)
     }
-    found = {name: _cut(wide[name], length) for name, length in lengths.items()}
+    found = {name: _within(wide[name], length) for name, length in lengths.items()}
     for step in (*plan.body, *plan.head):
         operation = step.operation
         for place, operand in enumerate(step.node.inputs):
@@ -44,7 +44,7 @@ def read_ranges(plan: Plan, mutated: range) -> dict[str, range]:
             if operation is None or not operation.layout.positional:
                 del found[source]
                 continue
-            window = _cut(wide[step.node.name], operation.layout.length)
+            window = _within(wide[step.node.name], operation.layout.length)
             read = read_by(operation, place, window, lengths[source]) if window else window
             if read:
                 known = found[source] or read
@@ -57,6 +57,6 @@ def read_ranges(plan: Plan, mutated: range) -> dict[str, range]:
     }
 
 
-def _cut(window: Window, length: int) -> range:
+def _within(window: Window, length: int) -> range:
     """Return the positions of one mutation's window within a node."""
     return range(max(0, window.start), min(length, window.start + window.width))

@@ -232,7 +232,7 @@ class Sizer:
         fitting = self.budget // self.policy.group_budget_share
         if whole <= fitting:
             return None
-        return max(1, self.plan.length // self.policy.most_segments, self.plan.length * fitting // whole)
+        return max(1, -(-self.plan.length // self.policy.most_segments), self.plan.length * fitting // whole)
 
     def blocks(self, sizes: Sizes, positions: Sequence[int], rows: tuple[int, int], workers: int) -> list[Positions]:
         """Return the blocks of a group's mutated positions in a saturation; see `division`."""

@@ -7,6 +7,7 @@ block share one range.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -140,6 +141,10 @@ class Positions:
     def window(self, width: int) -> Window:
         """Return the ranges of mutations of a width from these positions on."""
         return Window(self.start, self.stride, width, self.multiples)
+
+    def between(self, low: int, stop: int) -> slice:
+        """Return which of them lie in a range."""
+        return slice(bisect_left(self.indices, low), bisect_left(self.indices, stop))
 
     def phases(self, times: int) -> Iterator[Members]:
         """Yield the members of each phase: positions whose distances are multiples of `times` strides."""

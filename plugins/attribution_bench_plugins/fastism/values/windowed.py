@@ -106,8 +106,8 @@ class Windowed:
     def materialize(self) -> None:
         """Compute the delta or the value, where neither is computed yet."""
 
-    def settle(self) -> None:
-        """Let the block end that this belongs to: what its kernels were to compute is computed."""
+    def materialize_before_phases(self) -> None:
+        """Compute what a kernel was to compute, before the block divides: the kernel would run for each phase again."""
         self.materialize()
 
     def delta(self) -> Tensor:
@@ -277,7 +277,7 @@ class LookedUp(Windowed):
         window, entries = self.window.of(members, times), self.entries[:, members]
         return LookedUp(self.unmutated, self.source, self.length, window, self.table, entries)
 
-    def settle(self) -> None:
+    def materialize_before_phases(self) -> None:
         """Do nothing: no kernel computes it."""
 
     def materialize(self) -> None:
