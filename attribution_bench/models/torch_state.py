@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from attribution_bench.models.checksums import ROW, checksums
+from attribution_bench.models.checksums import FACTOR, ROW, SHIFT, checksums
 from attribution_bench.models.disturbance import HeldGenerator, HostRandomness, Kept
 
 NUMPY_DTYPES = frozenset(
@@ -130,7 +130,11 @@ def device_checksums(tensor: Tensor) -> Tensor:
     """Return the sums of `checksums` of a tensor, (sums,), on its own device; what fills no row counts as one."""
     values = _bytes(tensor.detach())
     words = torch.nn.functional.pad(values, (0, -values.numel() % (8 * ROW))).view(torch.int64).view(-1, ROW)
-    return torch.cat([words.sum(0), words.sum(1)])
+    # PyTorch fills up with signs what it shifts, by which mixed words of different words could be equal.
+    mixed = (words >> SHIFT).bitwise_and_((1 << 64 - SHIFT) - 1).bitwise_xor_(words)
+    columns = mixed.sum(0)
+    factors = torch.full((ROW,), FACTOR - (1 << 64), dtype=torch.int64, device=words.device).cumprod(0)
+    return torch.cat([columns, mixed.mul_(factors).sum(1)])
 
 
 def _bytes(tensor: Tensor) -> Tensor:
