@@ -60,6 +60,6 @@ def _sums(piece: NDArray[np.uint8]) -> bytes:
 @functools.cache
 def _factors() -> NDArray[np.uint64]:
     """Return the factors of the words of a row, (ROW,)."""
-    factors = np.cumprod(np.full(ROW, FACTOR, np.uint64))
+    factors: NDArray[np.uint64] = np.cumprod(np.full(ROW, FACTOR, np.uint64), dtype=np.uint64)
     factors.flags.writeable = False
     return factors
