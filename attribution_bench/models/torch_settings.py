@@ -47,9 +47,9 @@ def _look(known: frozenset[int]) -> Look:
     """Return a look at what modules hold and read, which are known by their identities."""
 
     def leaf(value: Any) -> Hashable:
-        if type(value) is Tensor:
+        # A parameter or a module in a list is none of the model's: nobody else looks at its values.
+        if type(value) in (Tensor, nn.Parameter):
             return _state(value)
-        # A module in a list is none of the model's: nobody else looks at its weights.
         if not isinstance(value, nn.Module) or id(value) in known or id(value) in look.seen:
             return Same(value)
         look.seen.add(id(value))

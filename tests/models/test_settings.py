@@ -115,6 +115,7 @@ class Model(nn.Module):
         self.get = {"k": 1.0}.get
         self.partial = functools.partial(Scale(), 1)
         self.unregistered = [nn.Sequential(nn.Conv1d(2, 2, 1), nn.LeakyReLU(0.1))]
+        self.parameters_in_a_list = [nn.Parameter(torch.ones(2))]
         self.sparse = torch.eye(3).to_sparse()
         self.rows = torch.eye(3).to_sparse_csr()
         self.empty = torch.ones(2, device="meta")
@@ -160,6 +161,7 @@ CHANGES: dict[str, Callable[[Model], object]] = {
     "hook": lambda m: setattr(hook_of(m), "k", 1.2),
     "module in a list": lambda m: setattr(m.unregistered[0][1], "negative_slope", 0.9),
     "weight in a list": lambda m: m.unregistered[0][0].weight.data.neg_(),
+    "parameter in a list": lambda m: m.parameters_in_a_list[0].data.mul_(2),
     "sparse tensor": lambda m: m.sparse._values().mul_(2),
     "sparse rows": lambda m: m.rows.values().mul_(2),
 }
