@@ -77,10 +77,24 @@ class PaddedBatches:
         with tf.init_scope():
             row, *further = (tf.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in (x, *extras))
             # A model that fails for a row alone is found out where that is asked for.
-            with _watched(note), contextlib.suppress(Exception):
+            with _functions_unfolded(), _watched(note), contextlib.suppress(Exception):
                 self._forward(row, tuple(further))
         known = [[size for size in shape if size is not None] for shape in shapes if (shape.rank or 0) > 1]
         return _Sizes(frozenset({1}.union(*(sizes[:1] for sizes in known))), frozenset().union(*known))
+
+
+@contextlib.contextmanager
+def _functions_unfolded() -> Iterator[None]:
+    """Run every tf.function as the code that it is made of: one that was traced before would show no operation."""
+    before, logger = tf.config.functions_run_eagerly(), tf.get_logger()
+    level = logger.level
+    tf.config.run_functions_eagerly(True)
+    logger.setLevel("ERROR")  # `vectorized_map` warns that it is traced nevertheless
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        tf.config.run_functions_eagerly(before)
 
 
 @contextlib.contextmanager

@@ -66,8 +66,10 @@ def doubled(x: Any, dense: Any) -> Any:
     return first - second
 
 
-def in_a_function(x: Any, dense: Any) -> Any:
-    return doubled(x, dense) if isinstance(x, keras.KerasTensor) else tf.function(doubled)(x, dense)
+def in_a_function() -> Callable[[Any, Any], Any]:
+    """Return code that keeps what is traced for one row, so that no later row shows its operations."""
+    traced = tf.function(doubled)
+    return lambda x, dense: (doubled if isinstance(x, keras.KerasTensor) else traced)(x, dense)
 
 
 def row_by_row(x: Any, dense: Any) -> Any:
@@ -80,7 +82,7 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "head": summed_in_head,
     "code": lambda hidden: Own(lambda x, dense: ops.add(x, ops.mean(dense(x), 1, keepdims=True)) ** 2)(hidden),
     "both strands": lambda hidden: Own(both_strands)(hidden),
-    "function": lambda hidden: Own(in_a_function)(hidden),
+    "function": lambda hidden: Own(in_a_function())(hidden),
     "row by row": lambda hidden: Own(row_by_row)(hidden),
     "without a graph": lambda hidden: Own(without_graph)(hidden),
 }
