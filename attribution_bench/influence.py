@@ -69,7 +69,7 @@ def _output(result: AttributionResult, output: str | None) -> str:
         raise UnsupportedError(
             f"an influence map is made of predictions of mutations, which the result of {result.metadata['method']!r} "
             "does not hold; a method of mutagenesis gives them where its target is a whole output: for a store, "
-            "`attribution-bench attribute ... --store predictions --target profile`"
+            "`attribution-bench attribute ... --store predictions,reference_predictions --target profile`"
         )
     shapes = {name: values.shape[1:] for name, values in result.reference_predictions.items()}
     described = ", ".join(f"{name} {shape}" for name, shape in shapes.items())

@@ -122,6 +122,8 @@ class JobProgress(Bar):
 
     def _start(self, event: Started) -> None:
         self._before, self._began = event.finished_sequences + event.begun_sequences, self._clock()
+        # What was begun counts, which is more than the shards that are written.
+        self._in_part = event.begun_sequences > 0
         self._bar.update(
             self._task,
             total=event.sequences - self._before,

@@ -68,6 +68,11 @@ class KerasSequenceModel(SequenceModel):
             if traced.follows_own_code:
                 traced.settle(held_by(self.model))
 
+    @property
+    def follows_own_code(self) -> bool:
+        """Whether code of others, which may read what is not looked at, runs in the model as it was last used."""
+        return self._traced is not None and self._traced.follows_own_code
+
     def to_tensor(self, array: NDArray[Any]) -> Tensor:
         array = np.asarray(array)
         floating = np.issubdtype(array.dtype, np.floating)

@@ -11,7 +11,7 @@ import numpy as np
 
 from attribution_bench.described import nameless
 from attribution_bench.models.checksums import checksums
-from attribution_bench.models.settings import PLAIN, Same, Settings, of_classes, snapshot
+from attribution_bench.models.settings import PLAIN, Look, Same, Settings
 from attribution_bench.own_code import names_written
 
 LIBRARIES = frozenset({"keras", "tf_keras", "tensorflow"})
@@ -40,9 +40,7 @@ def held_by(model: Any) -> Held:
     is_complete = True
     weights = functools.cache(lambda: frozenset(id(weight) for weight in model.weights))
 
-    def leaf(value: Any) -> Hashable:
-        return _leaf(value, weights)
-
+    look = Look(lambda value: _leaf(value, weights))
     for number, part in enumerate(parts(model)):
         kind = type(part)
         values[number] = Same(part), Same(kind), Same(kind.call)
@@ -53,9 +51,9 @@ def held_by(model: Any) -> Held:
                 continue
             is_own = callable(value) and _is_foreign(value)
             is_complete &= not is_own
-            values[number, name] = snapshot(value, leaf) if is_foreign or is_own else _by_identity(value)
+            values[number, name] = look.at(value) if is_foreign or is_own else _by_identity(value)
         if is_foreign:
-            values.update(((number, kind.__name__, name), value) for name, value in of_classes(kind, leaf))
+            values.update(look.of_classes(kind))
     return Held(Settings(values), is_complete)
 
 
@@ -64,7 +62,15 @@ def _leaf(value: Any, weights: Callable[[], Collection[int]]) -> Hashable:
     is_tensor = type(value).__module__.startswith(("tensorflow.", "keras.")) and hasattr(value, "shape")
     if not is_tensor or not callable(getattr(value, "numpy", None)) or id(value) in weights():
         return Same(value)
-    return Same(value), checksums([np.asarray(value.numpy())])
+    # A ragged tensor consists of the lengths of its rows and the values of all of them.
+    parts = (*value.nested_row_splits, value.flat_values) if hasattr(value, "nested_row_splits") else (value,)
+    return Same(value), tuple(map(_values, parts))
+
+
+def _values(tensor: Any) -> Hashable:
+    """Return the values of a tensor; those of strings one by one."""
+    array = np.asarray(tensor.numpy())
+    return (array.shape, *array.ravel().tolist()) if array.dtype.hasobject else checksums([array])
 
 
 def _by_identity(value: Any) -> Hashable:

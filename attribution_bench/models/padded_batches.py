@@ -68,22 +68,33 @@ class PaddedBatches:
         return {name: value[:rows] if value.shape[:1] == (size,) else value for name, value in outputs.items()}
 
     def _looked_at(self, x: Tensor, extras: tuple[Tensor, ...]) -> _Sizes:
-        first, every = set[int](), set[int]()
+        shapes: list[tf.TensorShape] = []
 
-        def note(kind: str, inputs: Any, attributes: Any, outputs: Any, *_: Any) -> None:
-            for tensor in (*inputs, *outputs):
-                if tensor.shape.rank is not None and tensor.shape.rank > 1:
-                    sizes = [size for size in tensor.shape if size is not None]
-                    first.update(sizes[:1])
-                    every.update(sizes)
+        def note(kind: str, inputs: Any, attributes: Any, outputs: Any, *_: Any, **__: Any) -> None:
+            shapes.extend(tensor.shape for tensor in (*inputs, *outputs))
 
         # Outside of any graph that is being traced.
         with tf.init_scope():
             row, *further = (tf.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in (x, *extras))
             # A model that fails for a row alone is found out where that is asked for.
-            with _watched(note), contextlib.suppress(Exception):
+            with _functions_unfolded(), _watched(note), contextlib.suppress(Exception):
                 self._forward(row, tuple(further))
-        return _Sizes(frozenset(first | {1}), frozenset(every))
+        known = [[size for size in shape if size is not None] for shape in shapes if (shape.rank or 0) > 1]
+        return _Sizes(frozenset({1}.union(*(sizes[:1] for sizes in known))), frozenset().union(*known))
+
+
+@contextlib.contextmanager
+def _functions_unfolded() -> Iterator[None]:
+    """Run every tf.function as the code that it is made of: one that was traced before would show no operation."""
+    before, logger = tf.config.functions_run_eagerly(), tf.get_logger()
+    level = logger.level
+    tf.config.run_functions_eagerly(True)
+    logger.setLevel("ERROR")  # `vectorized_map` warns that it is traced nevertheless
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        tf.config.run_functions_eagerly(before)
 
 
 @contextlib.contextmanager

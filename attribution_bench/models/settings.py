@@ -3,21 +3,28 @@
 import contextlib
 import dis
 import functools
+import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType, MethodWrapperType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from attribution_bench.models.checksums import checksums
 
-PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None)))
+BARE = frozenset((int, str, bytes, type(None)))
+"""Types whose values equal no others."""
+PLAIN = BARE | {bool, float, complex}
 """Types whose values say all of themselves."""
 MOST_ELEMENTS = 1000
 """Lists and dicts with more elements are told apart by identity, and arrays by a checksum, so that a look is cheap."""
 DEPTH = 3
-"""Containers and objects in each other that are looked into; what a function reads is counted anew."""
+"""Containers and objects in each other that are looked into; what a function or class reads is counted anew."""
+
+
+WRITING = frozenset(("__setitem__", "add", "append", "appendleft", "extend", "insert", "update"))
+"""Methods by which containers are written and not read."""
 
 
 class Same:
@@ -62,34 +69,38 @@ class Settings:
         return replace(self, own=self.own | own)
 
 
-def snapshot(value: Any, leaf: Callable[[Any], Hashable] = Same) -> Hashable:
-    """Return what equals the snapshot of the same value later on, unless it was changed in between, also in place.
-
-    Numbers, strings, containers, arrays, objects that hold them, and functions with what they read are looked into;
-    what else there is becomes what `leaf` makes of it.
-    """
-    return _Look(leaf).at(value, DEPTH)
+def plain(value: Any) -> Hashable:
+    """Return what equals a plain value of the same type alone: 2 is not 2.0, nor 0.0 the same as -0.0."""
+    kind = type(value)
+    if kind in BARE:
+        return value  # type: ignore[no-any-return]
+    return (kind, value) if kind is bool else (kind, repr(value))
 
 
 def of_code(function: Any) -> Hashable:
     """Return the snapshot of a function without its identity: of another one of the same code, that reads the same."""
     if isinstance(function, FunctionType):
-        return function.__code__, _Look(Same).read(function)
-    return snapshot(function)
+        return function.__code__, Look().read(function)
+    return Look().at(function)
 
 
 @dataclass(frozen=True)
-class _Look:
-    """One look at a value and what it holds and reads."""
+class Look:
+    """One look at values, what they hold and what they read; it looks into each function and class once."""
 
-    leaf: Callable[[Any], Hashable]
-    functions: set[int] = field(default_factory=set)
-    """Identities of the functions that were looked into, each once."""
+    leaf: Callable[[Any], Hashable] = Same
+    """Makes something hashable of what is not looked into, among that all objects of classes of libraries."""
+    seen: set[int] = field(default_factory=set)
+    """Identities of the functions and classes that were looked into."""
 
-    def at(self, value: Any, depth: int) -> Hashable:
-        """Return the snapshot of a value, with so many containers and objects in each other."""
+    def at(self, value: Any, depth: int = DEPTH) -> Hashable:
+        """Return what equals the snapshot of the same value later on, unless it was changed since, also in place.
+
+        Numbers, strings, containers, arrays, objects with their classes, and functions with what they read are looked
+        into, with so many containers and objects in each other.
+        """
         if type(value) in PLAIN:
-            return value  # type: ignore[no-any-return]
+            return plain(value)
         if isinstance(value, np.ndarray):
             if value.dtype.hasobject:
                 return Same(value)
@@ -102,38 +113,85 @@ class _Look:
             return type(value), tuple(self.at(part, depth - 1) for part in inner)
         if isinstance(value, FunctionType):
             return Same(value), self.read(value)
-        if isinstance(value, MethodType):
-            return Same(value.__self__), self.at(value.__func__, depth)
-        if isinstance(value, functools.partial):
-            return tuple(self.at(part, depth) for part in (value.func, value.args, value.keywords))
-        if depth and not callable(value) and type(value).__module__ not in ("builtins", "numpy"):
-            attributes = getattr(value, "__dict__", None)
-            if attributes and not is_library(type(value).__module__) and len(attributes) <= MOST_ELEMENTS:
-                return Same(value), tuple((name, self.at(part, depth - 1)) for name, part in attributes.items())
-        return self.leaf(value)
+        if isinstance(value, type):
+            return Same(value), tuple(self.of_classes(value))
+        parts = _parts(value)
+        if parts is not None:
+            return type(value), tuple(self.at(part, depth) for part in parts)
+        return self._object(value, depth)
+
+    def _object(self, value: Any, depth: int) -> Hashable:
+        """Return an object with its attributes, and with what its class holds and reads."""
+        kind = type(value)
+        if not depth or kind.__module__ == "builtins" or any(is_library(base.__module__) for base in kind.__mro__):
+            return self.leaf(value)
+        attributes = getattr(value, "__dict__", {})
+        if len(attributes) > MOST_ELEMENTS:
+            return self.leaf(value)
+        held = tuple((name, self.at(part, depth - 1)) for name, part in attributes.items())
+        return self.leaf(value), held, tuple(self.of_classes(kind))
+
+    def of_classes(self, kind: type) -> Iterator[tuple[Hashable, Hashable]]:
+        """Yield what a class and those it is derived from hold and read, each by its place; of no library's class."""
+        for base in kind.__mro__:
+            if id(base) not in self.seen and not is_library(base.__module__) and not _is_standard(base.__module__):
+                self.seen.add(id(base))
+                for name, value in tuple(vars(base).items()):
+                    if not name.startswith("__") or isinstance(value, FunctionType):
+                        yield (base, name), self.at(value)
 
     def read(self, function: FunctionType) -> Hashable:
-        """Return what a function reads besides its arguments: globals, names of enclosing functions, and defaults.
+        """Return what a function reads besides its arguments.
 
-        Of a module that is a global it reads the attributes that it names. Functions among globals are looked into
-        where they are of the function's own package: others keep notes, such as caches, in theirs.
+        That are globals, attributes of modules among them that it names, names of enclosing functions, defaults, and
+        attributes of its own. Functions and classes that it reads are looked into where they are of its own package:
+        others keep notes, such as caches, in theirs.
         """
-        if is_library(function.__module__) or id(function) in self.functions:
+        if is_library(function.__module__) or id(function) in self.seen:
             return ()
-        self.functions.add(id(function))
-        found: list[Hashable] = [self.at(function.__defaults__, DEPTH), self.at(function.__kwdefaults__, DEPTH)]
+        self.seen.add(id(function))
+        found: list[Hashable] = [self.at(function.__defaults__), self.at(function.__kwdefaults__)]
+        if vars(function):
+            found.append(self.at(vars(function)))
         globals_read, names = _names(function.__code__)
-        for name in globals_read:
-            value = function.__globals__.get(name)
-            if isinstance(value, ModuleType) and not is_library(value.__name__):
-                held = [vars(value).get(each) for each in names]
-                found.append(tuple(self.at(each, 1) for each in held if type(each) in DATA))
-            is_elsewhere = isinstance(value, FunctionType) and _package(value) != _package(function)
-            found.append(Same(value) if is_elsewhere else self.at(value, DEPTH))
+        package = _package(function)
+        found += [self._named(function.__globals__.get(name), package, names, DEPTH) for name in globals_read]
         for cell in function.__closure__ or ():
             with contextlib.suppress(ValueError):  # a name may have no value yet
-                found.append(self.at(cell.cell_contents, DEPTH))
+                found.append(self.at(cell.cell_contents))
         return tuple(found)
+
+    def _named(self, value: Any, package: str, names: tuple[str, ...], depth: int) -> Hashable:
+        """Return what a function of a package reads by a name, and then by others in it where that is a module."""
+        if isinstance(value, ModuleType):
+            if not depth or is_library(value.__name__):
+                return Same(value)
+            held = [(name, vars(value)[name]) for name in names if name in vars(value)]
+            if _is_standard(value.__name__):
+                held = [(name, part) for name, part in held if type(part) in DATA]
+            return Same(value), tuple((name, self._named(part, package, names, depth - 1)) for name, part in held)
+        if isinstance(value, FunctionType | type) and _package(value) != package:
+            is_read = isinstance(value, type) and not is_library(value.__module__)
+            data = [part for part in vars(value).items() if type(part[1]) in DATA] if is_read else []
+            return Same(value), tuple((name, self.at(part)) for name, part in data)
+        return self.at(value)
+
+
+def _parts(value: Any) -> tuple[Any, ...] | None:
+    """Return what a callable or a descriptor of Python itself is made of; None of anything else."""
+    if isinstance(value, MethodType):
+        return value.__self__, value.__func__
+    if isinstance(value, BuiltinMethodType | MethodWrapperType):
+        # A function of a module has that for an object; what a container is only written by reads nothing.
+        is_read = not isinstance(value.__self__, ModuleType | type(None)) and value.__name__ not in WRITING
+        return (value.__self__, value.__name__) if is_read else None
+    if isinstance(value, functools.partial | functools.partialmethod):
+        return value.func, value.args, value.keywords
+    if isinstance(value, staticmethod | classmethod):
+        return (value.__func__,)
+    if isinstance(value, property):
+        return (value.fget,)
+    return None
 
 
 LIBRARIES = frozenset({"torch", "keras", "tf_keras", "tensorflow", "jax", "numpy"})
@@ -145,17 +203,13 @@ def is_library(module: Any) -> bool:
     return str(module).partition(".")[0] in LIBRARIES
 
 
-def of_classes(kind: type, leaf: Callable[[Any], Hashable] = Same) -> Iterator[tuple[Hashable, Hashable]]:
-    """Yield what a class that is of no library, and those it is derived from, hold and read, each by its place."""
-    for number, base in enumerate(kind.__mro__):
-        if base is not object and not is_library(base.__module__):
-            for name, value in vars(base).items():
-                if not name.startswith("__"):
-                    yield (number, name), snapshot(value, leaf)
+def _is_standard(module: Any) -> bool:
+    """Whether a module, by its name, is of Python's own library, whose classes keep notes."""
+    return str(module).partition(".")[0] in sys.stdlib_module_names
 
 
-def _package(function: FunctionType) -> str:
-    return str(function.__module__).partition(".")[0]
+def _package(value: FunctionType | type) -> str:
+    return str(value.__module__).partition(".")[0]
 
 
 DATA = PLAIN | {np.ndarray, list, tuple, dict, set}

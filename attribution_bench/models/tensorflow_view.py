@@ -50,6 +50,8 @@ OF_BOOLEANS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType({"add": 
 """What PyTorch does where both operands are booleans, and TensorFlow does not."""
 REFUSALS = (TypeError, ValueError, tf.errors.InvalidArgumentError, tf.errors.UnimplementedError)
 """Errors with which TensorFlow refuses operands."""
+FLOATING, COMPLEX = 2, 3
+"""Kinds of numbers; booleans are 0, integers 1."""
 Axes = int | Sequence[int] | None
 
 
@@ -84,6 +86,7 @@ class TensorView:
     booleans count as integers among integers, and as floating-point numbers among those.
     """
 
+    __array_ufunc__ = None  # a number of NumPy to the left of an operator leaves it to this class
     __hash__ = object.__hash__  # by identity, as PyTorch's tensors, although == compares elements
 
     def __init__(self, tensor: Any) -> None:
@@ -168,9 +171,10 @@ class TensorView:
         keepdims: bool = False,
     ) -> "TensorView":
         tensor = self.tensor
-        if not tensor.dtype.is_floating and function in (tf.reduce_sum, tf.reduce_prod):
+        is_whole = _kind(tensor.dtype) < FLOATING
+        if is_whole and function in (tf.reduce_sum, tf.reduce_prod):
             tensor = tf.cast(tensor, tf.int64)
-        elif not tensor.dtype.is_floating and function is tf.reduce_mean:
+        elif is_whole and function is tf.reduce_mean:
             raise TypeError(f"there is no mean of {tensor.dtype.name} numbers; multiply them by 1.0 before")
         return TensorView(function(tensor, dim if axis is None else axis, keepdims=keepdim or keepdims))
 
@@ -183,9 +187,11 @@ def _tensor(value: Any) -> Any:
     return value.tensor if isinstance(value, TensorView) else value
 
 
-def _rank(dtype: Any) -> tuple[int, int]:
-    """Return what orders types: booleans, integers, floating-point numbers, and the larger ones of each."""
-    return (2 if dtype.is_floating else 1 if dtype.is_integer else 0), dtype.size
+def _kind(dtype: Any) -> int:
+    """Return the place of a type's kind among booleans, integers, floating-point and complex numbers."""
+    if dtype.is_complex:
+        return COMPLEX
+    return FLOATING if dtype.is_floating else int(dtype.is_integer)
 
 
 def _of_one_type(first: Any, second: Any, *, is_quotient: bool = False) -> tuple[Any, Any]:
@@ -194,15 +200,17 @@ def _of_one_type(first: Any, second: Any, *, is_quotient: bool = False) -> tuple
     That is the higher one; a number of Python, or an array of NumPy, counts by its kind alone. Quotients of integers
     are floating-point numbers.
     """
-    tensors = [value for value in (first, second) if tf.is_tensor(value)]
-    common = max((tensor.dtype for tensor in tensors), key=_rank)
+    tensors = [value.dtype for value in (first, second) if tf.is_tensor(value)]
+    common = max(tensors, key=lambda dtype: (_kind(dtype), dtype.size))
     for value in (first, second):
         if not tf.is_tensor(value):
-            given = tf.as_dtype(np.asarray(value).dtype)
-            if _rank(given)[0] > _rank(common)[0]:
-                common = tf.float32 if given.is_floating else tf.int64
-    if is_quotient and not common.is_floating:
+            kind = _kind(tf.as_dtype(np.asarray(value).dtype))
+            if kind > _kind(common):
+                common = {COMPLEX: tf.complex64, FLOATING: tf.float32}.get(kind, tf.int64)
+    if is_quotient and _kind(common) < FLOATING:
         common = tf.float32
+    if common == tf.complex64 and tf.float64 in tensors:
+        common = tf.complex128
     return tuple(
         tf.cast(value, common) if tf.is_tensor(value) else tf.constant(value, common) for value in (first, second)
     )

@@ -1,12 +1,12 @@
 """What the modules of a PyTorch model hold besides weights, by which a change between two uses of it is noticed."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
-import torch
+from torch import Tensor, nn
 
-from attribution_bench.models.settings import PLAIN, Same, Settings, is_library, of_classes, snapshot
-from attribution_bench.models.torch_state import contents
+from attribution_bench.models.settings import BARE, PLAIN, Look, Same, Settings, plain
+from attribution_bench.models.torch_state import contents, place
 
 ELSEWHERE = frozenset(("training", "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"))
 """Attributes of every module that tell of its weights, of the modules in it, and of the mode that is set for a call."""
@@ -16,28 +16,25 @@ OF_FORWARD = frozenset(
         *("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
     )
 )
-UNREAD = frozenset(vars(torch.nn.Module())) - OF_FORWARD | ELSEWHERE
+UNREAD = frozenset(vars(nn.Module())) - OF_FORWARD | ELSEWHERE
 """Attributes that no forward pass reads: hooks for gradients and files, too."""
 
 
-def module_settings(modules: Iterable[torch.nn.Module]) -> Settings:
+def module_settings(modules: Iterable[nn.Module]) -> Settings:
     """Return what modules hold in attributes of Python, and what their code reads; tensors by place and values."""
+    looked_at = tuple(modules)
+    look = _look(frozenset(map(id, looked_at)))
     values: dict[Hashable, Hashable] = {}
-    kinds = set[type]()
-    for number, module in enumerate(modules):
+    for number, module in enumerate(looked_at):
         values[number] = Same(module), type(module)
-        for name, value in vars(module).items():
-            if name in UNREAD or (name in OF_FORWARD and not value):
-                continue
-            values[number, name] = value if _is_plain(value) else snapshot(value, _leaf)
-        kinds.add(type(module))
-    for kind in kinds:
-        if not is_library(kind.__module__):
-            values.update(((kind, place), value) for place, value in of_classes(kind, _leaf))
+        for name, held in _held(module, look):
+            values[number, name] = held
+    for kind in dict.fromkeys(map(type, looked_at)):
+        values.update(look.of_classes(kind))
     return Settings(values)
 
 
-def held_settings(module: torch.nn.Module, written: frozenset[str]) -> dict[str, Any]:
+def held_settings(module: nn.Module, written: frozenset[str]) -> dict[str, Any]:
     """Return what a module holds besides weights and other modules, but for names that its calls write."""
     return {
         name: list(value.values()) if name in OF_FORWARD else value
@@ -46,11 +43,40 @@ def held_settings(module: torch.nn.Module, written: frozenset[str]) -> dict[str,
     }
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a value says all of itself: a tuple of plain values too, as sizes of kernels are."""
-    return type(value) in PLAIN or (type(value) is tuple and PLAIN.issuperset(map(type, value)))
+def _look(known: frozenset[int]) -> Look:
+    """Return a look at what modules hold and read, which are known by their identities."""
+
+    def leaf(value: Any) -> Hashable:
+        # A parameter or a module in a list is none of the model's: nobody else looks at its values.
+        if type(value) in (Tensor, nn.Parameter):
+            return _state(value)
+        if not isinstance(value, nn.Module) or id(value) in known or id(value) in look.seen:
+            return Same(value)
+        look.seen.add(id(value))
+        tensors = (*value._parameters.values(), *value._buffers.values())
+        states = tuple(_state(tensor) for tensor in tensors if tensor is not None)
+        inner = tuple((name, leaf(part)) for name, part in value._modules.items())
+        return Same(value), states, inner, tuple(_held(value, look)), tuple(look.of_classes(type(value)))
+
+    look = Look(leaf)
+    return look
 
 
-def _leaf(value: Any) -> Hashable:
-    """Return an object by its identity, and a tensor with its values."""
-    return (Same(value), value.data_ptr(), contents([value])) if type(value) is torch.Tensor else Same(value)
+def _held(module: nn.Module, look: Look) -> Iterator[tuple[str, Hashable]]:
+    """Yield what a module holds in attributes of Python, each by its name."""
+    for name, value in vars(module).items():
+        if name in UNREAD:
+            continue
+        # Most are numbers and strings, or sizes of kernels, and need no look.
+        kind = type(value)
+        if kind in PLAIN:
+            yield name, plain(value)
+        elif kind is tuple and BARE.issuperset(map(type, value)):
+            yield name, value
+        elif name not in OF_FORWARD or value:
+            yield name, look.at(value)
+
+
+def _state(tensor: Tensor) -> Hashable:
+    """Return a tensor by its identity, its place in memory and its values."""
+    return Same(tensor), place(tensor), contents([tensor])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from attribution_bench.models.checksums import ROW, checksums
+from attribution_bench.models.checksums import FACTOR, ROW, SHIFT, checksums
 from attribution_bench.models.disturbance import HeldGenerator, HostRandomness, Kept
 
 NUMPY_DTYPES = frozenset(
@@ -65,16 +65,28 @@ class KeptTensor:
 
     def is_unchanged(self) -> bool:
         now = self.tensor.detach()
-        if now.shape != self._values.shape:
+        if now.shape != self._values.shape or now.layout is not self._values.layout:
             return False
-        # NaN counts as itself.
-        return torch.equal(now, self._values) or bool(((now == self._values) | (now != now)).all())
+        # Of sparse tensors no operator tells whether they are equal.
+        return now.is_meta or all(map(_is_equal, _compared(now), _compared(self._values)))
 
     def restore(self) -> None:
         if not self.is_unchanged():
             with torch.no_grad():
                 # Through `data`, so that the tensor's counter of changes, by which new weights are noticed, stays.
-                self.tensor.data.copy_(self._values)
+                # What `data` gives of coordinates shares no memory with them.
+                is_shared = self.tensor.layout is not torch.sparse_coo
+                (self.tensor.data if is_shared else self.tensor).copy_(self._values)
+
+
+def _is_equal(now: Tensor, then: Tensor) -> bool:
+    """Whether two tensors have the same shape and elements; NaN counts as itself."""
+    return torch.equal(now, then) or (now.shape == then.shape and bool(((now == then) | (now != now)).all()))
+
+
+def _compared(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Return dense tensors that are equal where tensors of one shape and layout are."""
+    return dense_parts(tensor) or (tensor.to_dense() if tensor.layout is not torch.strided else tensor,)
 
 
 def randomness(module: nn.Module, device: torch.device) -> list[Kept]:
@@ -100,11 +112,36 @@ def change_counter(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
+def dense_parts(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Return the tensors in whose memory a tensor's values are: itself, or the indices and values of a sparse one.
+
+    Of tensors that are kept in other ways (quantised, of classes of their own, without values) there is none.
+    """
+    if tensor.is_meta or tensor.is_quantized or type(tensor) not in (Tensor, nn.Parameter):
+        return ()
+    if tensor.layout is torch.strided:
+        return (tensor,)
+    if tensor.layout is torch.sparse_coo:
+        return tensor._indices(), tensor._values()
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
+    return ()
+
+
+def place(tensor: Tensor) -> Hashable:
+    """Return where a tensor's memory begins; that of each of its parts where it is sparse."""
+    if tensor.layout is torch.strided:
+        return tensor.data_ptr()
+    return tuple(part.data_ptr() for part in dense_parts(tensor))
+
+
 def contents(tensors: Sequence[Tensor], threads: int = 1) -> Hashable:
     """Return a value that differs once any of the tensors' values do, however they were written.
 
-    What is written through ``data`` or an array of NumPy that shares memory is counted by no tensor. Of tensors that
-    are no plain memory (sparse, quantised, of classes of their own) the count of changes stands for the values.
+    What is written through ``data`` or an array of NumPy that shares memory is counted by no tensor. Of tensors without
+    `dense_parts` the count of changes stands for the values.
 
     Parameters
     ----------
@@ -113,15 +150,17 @@ def contents(tensors: Sequence[Tensor], threads: int = 1) -> Hashable:
     """
     counts, on_host, on_device = [], [], []
     for tensor in tensors:
-        if tensor.layout is not torch.strided or tensor.is_quantized or type(tensor) not in (Tensor, nn.Parameter):
+        parts = dense_parts(tensor)
+        if not parts:
             counts.append(change_counter(tensor))
-        elif tensor.device.type == "cpu":
-            plain = tensor.detach()
-            if plain.is_conj() or plain.is_neg():
-                plain = plain.resolve_conj().resolve_neg()
-            on_host.append((plain if plain.dtype in NUMPY_DTYPES else _bytes(plain)).numpy())
-        else:
-            on_device.append(device_checksums(tensor))
+        for part in parts:
+            if part.device.type == "cpu":
+                plain = part.detach()
+                if plain.is_conj() or plain.is_neg():
+                    plain = plain.resolve_conj().resolve_neg()
+                on_host.append((plain if plain.dtype in NUMPY_DTYPES else _bytes(plain)).numpy())
+            else:
+                on_device.append(device_checksums(part))
     found = torch.cat(on_device).cpu().numpy().tobytes() if on_device else b""
     return tuple(counts), checksums(on_host, threads), found
 
@@ -130,7 +169,11 @@ def device_checksums(tensor: Tensor) -> Tensor:
     """Return the sums of `checksums` of a tensor, (sums,), on its own device; what fills no row counts as one."""
     values = _bytes(tensor.detach())
     words = torch.nn.functional.pad(values, (0, -values.numel() % (8 * ROW))).view(torch.int64).view(-1, ROW)
-    return torch.cat([words.sum(0), words.sum(1)])
+    # PyTorch fills up with signs what it shifts, by which mixed words of different words could be equal.
+    mixed = (words >> SHIFT).bitwise_and_((1 << 64 - SHIFT) - 1).bitwise_xor_(words)
+    columns = mixed.sum(0)
+    factors = torch.full((ROW,), FACTOR - (1 << 64), dtype=torch.int64, device=words.device).cumprod(0)
+    return torch.cat([columns, mixed.mul_(factors).sum(1)])
 
 
 def _bytes(tensor: Tensor) -> Tensor:

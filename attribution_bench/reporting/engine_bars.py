@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from attribution_bench.benchmark.bars import Bar, BarRecord, Line
@@ -93,14 +94,20 @@ def _place(bar: Bar) -> tuple[str, str, str]:
 
 
 def _figure(bar: Bar) -> str:
-    """Write the figure of a bar; with as many decimals as tell it from a bar that it misses."""
-    decimals = range(2, MOST_DECIMALS)
-    needed = next((count for count in decimals if round(bar.figure, count) != bar.limit), MOST_DECIMALS)
-    return _number(bar, bar.figure) if bar.met or needed == 2 else f"{bar.figure:.{needed}f}{_unit(bar)}"
+    """Write the figure of a bar; with as many decimals as show on which side of the written bar it is."""
+    decimals = (f"{bar.figure:.{count}f}" for count in range(2, MOST_DECIMALS + 1))
+    texts = (_number_text(bar.figure), *decimals, repr(bar.figure))
+    written = float(f"{bar.limit:g}")
+    shown = next((text for text in texts if replace(bar, figure=float(text), limit=written).met == bar.met), texts[-1])
+    return shown + _unit(bar)
 
 
 def _number(bar: Bar, value: float) -> str:
-    return (f"{value:.2f}" if value < 10 else ratio_text(value)) + _unit(bar)
+    return _number_text(value) + _unit(bar)
+
+
+def _number_text(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else ratio_text(value)
 
 
 def _unit(bar: Bar) -> str:

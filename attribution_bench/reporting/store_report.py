@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from attribution_bench.conventions import REFERENCE_AT_ZERO
+from attribution_bench.conventions import REFERENCE_AT_ZERO, UNSIGNED, letter_heights
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.stored_agreement import MEASURES, StoredAgreement, stored_agreements
 from attribution_bench.files import write_whole
+from attribution_bench.influence import influence_map
 from attribution_bench.reporting.figures import render
-from attribution_bench.reporting.influence_maps import influence_figure, read_influence_maps
+from attribution_bench.reporting.influence_maps import influence_figure
 from attribution_bench.reporting.labels import method_label
 from attribution_bench.reporting.logos import logo_figure
-from attribution_bench.reporting.score_panels import read_score_panels
 from attribution_bench.storage.selected_scores import SelectedScores
 from attribution_bench.storage.stored_scores import StoredScores
 
@@ -31,7 +31,8 @@ SHOWN_LETTERS = 200
 def render_store(path: Path, folder: Path) -> list[Path]:
     """Write ``README.md`` and pictures of some sequences into a folder; returns the paths.
 
-    Logos are drawn of scores of one value, influence maps where the store holds predictions of a whole profile.
+    Logos are drawn of scores of one value; influence maps of methods whose predictions of a whole profile, and of the
+    unchanged sequences, the store holds. The page says why another method has no map.
 
     Raises
     ------
@@ -41,28 +42,28 @@ def render_store(path: Path, folder: Path) -> list[Path]:
         Nothing is scored yet, or scores are of several values and no profile's.
     """
     stored = StoredScores(path)
+    stored.check_scored()
     profile = _profile(stored)
+    reasons = {} if profile is None else {method: _why_no_map(stored, method) for method in stored.methods}
     selected = {} if profile is not None and not _has_one_value(stored) else selected_methods([path])
     agreements = stored_agreements(selected) if len(selected) > 1 else []
-    logos, maps = {}, {}
-    records = _strongest(next(iter(selected.values()))) if selected else stored.scored[:SHOWN_SEQUENCES].tolist()
-    for record in records:
-        if selected:
-            logos[stored.names[record]] = write_whole(folder / f"sequence_{record}.svg", _logo(path, record))
-        if profile is not None:
-            drawn = write_whole(folder / f"influence_{record}.svg", _influence(path, record, profile))
-            maps[stored.names[record]] = drawn
+    strongest = _strongest(next(iter(selected.values()))) if selected else []
+    logos = {record: write_whole(folder / f"sequence_{record}.svg", _logo(selected, record)) for record in strongest}
+    mapped = [method for method, reason in reasons.items() if not reason]
+    maps = {
+        record: write_whole(folder / f"influence_{record}.svg", _influence(stored, mapped, record, profile or ""))
+        for record in (strongest or stored.scored[:SHOWN_SEQUENCES].tolist() if mapped else [])
+    }
     lines = [f"# Scores of {path.name}", "", *_counts(stored), "", *_methods(stored)]
     if agreements:
         lines += ["", "## Agreement of observed scores", "", *agreement_table(agreements)]
     if logos:
-        lines += ["", "## Sequences with the strongest scores"]
-        for name, file in logos.items():
-            lines += ["", f"{_cell(name)}", "", f"![Logos of {_cell(name)}]({file.name})"]
-    if maps:
-        lines += ["", f"## What each position changes of {_cell(profile or '')}", "", INFLUENCE]
-        for name, file in maps.items():
-            lines += ["", f"{_cell(name)}", "", f"![Influence map of {_cell(name)}]({file.name})"]
+        lines += ["", "## Sequences with the strongest scores", *_pictures(stored, logos, "Logos")]
+    if profile is not None:
+        lines += ["", f"## What each position changes of {_cell(profile)}", *(["", INFLUENCE] if maps else [])]
+        lines += _pictures(stored, maps, "Influence map")
+        missing = [f"- {_cell(_label(stored, method))}: {reason}." for method, reason in reasons.items() if reason]
+        lines += ["", "There is no map of", "", *missing] if missing else []
     return [write_whole(folder / "README.md", "\n".join(lines) + "\n"), *logos.values(), *maps.values()]
 
 
@@ -82,7 +83,7 @@ def selected_methods(paths: Sequence[Path]) -> dict[str, SelectedScores]:
     for path in paths:
         stored = StoredScores(path)
         for method in stored.methods:
-            label = stored.metadata["methods"][method].get("method_label") or method_label(method)
+            label = _label(stored, method)
             try:
                 selected = SelectedScores(stored, method)
                 found[label if len(paths) == 1 else f"{label} ({path if alike else path.name})"] = selected
@@ -102,6 +103,20 @@ def agreement_table(agreements: Sequence[StoredAgreement]) -> list[str]:
         for found in agreements
     ]
     return [f"| | | sequences | {' | '.join(MEASURES)} |", "| --- | --- | ---: |" + " ---: |" * len(MEASURES), *rows]
+
+
+def _label(stored: StoredScores, method: str) -> str:
+    label: str = stored.metadata["methods"][method].get("method_label") or method_label(method)
+    return label
+
+
+def _pictures(stored: StoredScores, pictures: Mapping[int, Path], kind: str) -> list[str]:
+    """Return the lines that show pictures of records, each below the record's name."""
+    lines = []
+    for record, file in pictures.items():
+        name = _cell(stored.names[record])
+        lines += ["", name, "", f"![{kind} of {name}]({file.name})"]
+    return lines
 
 
 def _counts(stored: StoredScores) -> list[str]:
@@ -143,13 +158,22 @@ def _profile(stored: StoredScores) -> str | None:
     return outputs.pop() if len(outputs) == 1 else None
 
 
+def _why_no_map(stored: StoredScores, method: str) -> str:
+    """Return why a method has no influence map of a stored profile; empty where it has one."""
+    convention = stored.metadata["methods"][method].get("convention")
+    if convention in UNSIGNED:
+        return f"its convention, {convention}, has no sign"
+    if "reference_predictions" not in stored.contents:
+        return "the store lacks `reference_predictions`, with which predictions of mutations are compared"
+    return "" if stored.has_predictions(method) else "it predicts no mutations"
+
+
 def _has_one_value(stored: StoredScores) -> bool:
     """Whether some method's scores are of one value, so that they can be drawn as letters."""
-    values = (
-        sum(int(np.prod(output["shape"])) for output in facts["outputs"])
+    return bool({"scores", "observed"} & set(stored.contents)) and any(
+        facts.get("convention") in UNSIGNED or sum(int(np.prod(output["shape"])) for output in facts["outputs"]) == 1
         for facts in stored.metadata["methods"].values()
     )
-    return 1 in values
 
 
 def _strongest(selected: SelectedScores) -> list[int]:
@@ -167,21 +191,27 @@ def _strongest(selected: SelectedScores) -> list[int]:
     return [int(record) for record in np.concatenate(records)[order[sums[order] > 0]]]
 
 
-def _logo(path: Path, record: int) -> bytes:
-    """Draw the letters about the largest score of one sequence."""
-    panels = read_score_panels([path], sequence=str(record))
-    first = next(iter(panels.observed.values()))
-    middle, length = int(np.abs(first).sum(axis=0).argmax()), panels.stop - panels.start
+def _logo(selected: Mapping[str, SelectedScores], record: int) -> bytes:
+    """Draw the letters of one sequence about the largest score by the first method."""
+    heights, name, alphabet = {}, "", ""
+    for title, scores in selected.items():
+        convention = scores.metadata.get("convention")
+        # Observed scores alone are all zero by a convention that leaves the reference letters there.
+        if not (scores.projected and convention in REFERENCE_AT_ZERO):
+            part = scores.part(record, record + 1)
+            heights[title] = letter_heights(part.scores[0], part.one_hot[0] > 0, convention)
+            name, alphabet = part.names[0], scores.store.alphabet
+    middle = int(np.abs(next(iter(heights.values()))).sum(axis=0).argmax())
+    length = next(iter(selected.values())).store.length
     start = max(0, min(middle - SHOWN_LETTERS // 2, length - SHOWN_LETTERS))
-    shown = {title: scores[:, start : start + SHOWN_LETTERS] for title, scores in panels.observed.items()}
-    figure = logo_figure(shown, alphabet=panels.alphabet, start=panels.start + start, heading=panels.name or "")
-    return render(figure, "svg")
+    shown = {title: letters[:, start : start + SHOWN_LETTERS] for title, letters in heights.items()}
+    return render(logo_figure(shown, alphabet=alphabet, start=start, heading=name), "svg")
 
 
-def _influence(path: Path, record: int, profile: str) -> bytes:
+def _influence(stored: StoredScores, methods: Sequence[str], record: int, profile: str) -> bytes:
     """Draw what a mutation of each position of one sequence changes along a profile."""
-    one, maps = read_influence_maps([path], sequence=str(record), output=profile)
-    return render(influence_figure(maps, start=one.start, heading=one.name or ""), "svg")
+    maps = {_label(stored, method): influence_map(stored.one(method, record), profile) for method in methods}
+    return render(influence_figure(maps, heading=stored.names[record]), "svg")
 
 
 def _cell(text: str) -> str:

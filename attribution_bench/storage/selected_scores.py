@@ -65,10 +65,8 @@ class SelectedScores:
         self.metadata: dict[str, Any] = store.metadata["methods"][method]
         self.projected = "scores" not in store.contents
         self._place = self._place_of(target)
+        store.check_scored()
         self.records = store.scored
-        if not len(self.records):
-            reasons = "every one is set aside" if store.complete else "its job has scored none yet"
-            raise InvalidInputError(f"{store.path} holds no scored sequence: {reasons}")
 
     def __len__(self) -> int:
         return len(self.records)

@@ -77,6 +77,17 @@ class StoredScores:
         """Indices of the records that have scores, ascending."""
         return np.flatnonzero([reason == "" for reason in self.set_aside])
 
+    def check_scored(self) -> None:
+        """Raise InvalidInputError unless a record has scores."""
+        if not len(self.scored):
+            reasons = "every one is set aside" if self.complete else "its job has scored none yet"
+            raise InvalidInputError(f"{self.path} holds no scored sequence: {reasons}")
+
+    def has_predictions(self, method: str) -> bool:
+        """Whether predictions of mutations by a method are among what was stored."""
+        outputs = self.metadata["methods"][method]["outputs"]
+        return any(array_name(method, f"predictions_{output['name']}") in self._specs for output in outputs)
+
     def index(self, sequence: str) -> int:
         """Return the index of a record from its name, or from the index as text.
 

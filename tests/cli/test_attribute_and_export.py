@@ -326,6 +326,56 @@ def test_a_report_of_a_profile_shows_what_moves_it(command, tmp_path):
     drawn = sorted(path.name for path in (tmp_path / "report").glob("*.svg"))
     assert drawn == [f"influence_{row}.svg" for row in range(3)]
     assert all(name in text for name in drawn)
+    assert "no map" not in text
+    for marker in (tmp_path / "profile.zarr" / "markers").iterdir():
+        marker.unlink()
+    run = command("report", tmp_path / "profile.zarr", "--output", tmp_path / "none")
+    assert run.code == 2
+    assert "no scored sequence: its job has scored none yet" in run.err
+    assert not (tmp_path / "none").exists()
+
+
+WITHOUT_MAP = {
+    "a method that predicts no mutations": (
+        {"methods": ["fastism", "deepshap"], "store": ["scores", "predictions", "reference_predictions"]},
+        "DeepSHAP: it predicts no mutations",
+        ["influence_0.svg", "influence_1.svg", "influence_2.svg"],
+    ),
+    "sizes": (
+        {"convention": "max-abs", "store": ["scores", "predictions", "reference_predictions"]},
+        "fastISM: its convention, max-abs, has no sign",
+        ["sequence_0.svg", "sequence_1.svg", "sequence_2.svg"],
+    ),
+    "no references": (
+        {"store": ["scores", "predictions"]},
+        "fastISM: the store lacks `reference_predictions`",
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_MAP)
+def test_a_report_says_which_methods_have_no_influence_map(command, tmp_path, case):
+    class Profile(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Conv1d(4, 3, 5, padding=2), nn.ReLU(), nn.Conv1d(3, 1, 5), nn.Flatten())
+
+        def forward(self, x):
+            return {"profile": self.layers(x)[:, ::6]}
+
+    torch.manual_seed(1)
+    asked, words, drawn = WITHOUT_MAP[case]
+    letters = Sequences(("same", "same", "other"), tuple(list(strings().values())[1:4]), "three")
+    ab.attribute_to_store(Profile(), letters, tmp_path / "scores.zarr", **{"target": "profile", "threads": 1, **asked})
+    run = command("report", tmp_path / "scores.zarr", "--output", tmp_path / "report")
+    assert run.code == 0, run.err
+    text = (tmp_path / "report" / "README.md").read_text()
+    assert words in text
+    found = sorted(path.name for path in (tmp_path / "report").glob("*.svg"))
+    assert found == drawn
+    assert all(text.count(name) == 1 for name in drawn)
+    assert not drawn or text.count("of same](") == 2
 
 
 def test_a_report_of_changes_shows_the_letters_whose_loss_matters_most(command, tmp_path):

@@ -10,7 +10,17 @@ import pytest
 from rich.console import Console
 
 from attribution_bench.cli.job_progress import JobProgress, JsonLines, duration, summary_lines
-from attribution_bench.jobs.events import Caution, Cluster, Retry, ShardDone, ShardFailed, Started, Summary, Working
+from attribution_bench.jobs.events import (
+    Caution,
+    Cluster,
+    ModelsAdded,
+    Retry,
+    ShardDone,
+    ShardFailed,
+    Started,
+    Summary,
+    Working,
+)
 
 STARTED = Started(Path("scores.zarr"), ("fastism",), 5000, 50, 10, 1000, 3, {"unknown letters only": 12})
 SUMMARY = Summary(
@@ -68,6 +78,22 @@ def test_elsewhere_there_is_a_line_now_and_then():
         "memory ran out: the block was halved 2 times",
         "store: scores.zarr",
     ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_resumed_ensemble_goes_on_from_what_was_begun(terminal: bool) -> None:
+    """A shard that fails before models are added to any says nothing of the work that was begun."""
+    progress, clock, err, _ = shown(terminal)
+    with progress:
+        progress(replace(STARTED, begun_sequences=800.0))
+        progress(Cluster(2, 1, None))
+        clock.now += 40
+        progress(ShardFailed(11, 1000, 5000, "its process died"))
+        clock.now += 40
+        progress(ModelsAdded(12, 4, 10, 1840.0, 5000, 20.0))
+    assert not re.search(r"-\d", err.getvalue())
+    rate = "0.5/s, 0 retries" if terminal else "1,840 of 5,000 sequences, 0.5 per second"
+    assert rate in err.getvalue()
 
 
 def test_other_processes_are_told_with_what_went_wrong():

@@ -169,7 +169,7 @@ def test_one_value_of_several(tmp_path: Path) -> None:
         (("--width", "0.5"), "inches wide"),
         (("--width", "three-columns"), "one-column or two-columns, not 'three-columns'"),
         (("--wrap", "3"), "--wrap: the length of a line must be at least 10, not 3"),
-        (("--influence", "largest"), "--store predictions --target profile"),
+        (("--influence", "largest"), "--store predictions,reference_predictions --target profile"),
         (("--influence", "mean", "--heat-map"), "leave out the options of logos"),
         (("--influence", "mean", "--target", "profile:3"), "a whole output"),
         (("--colour-scheme", "classic"), "add --renderer logomaker"),

@@ -59,13 +59,37 @@ def summed_in_head(hidden: Any) -> Any:
     return ops.add(pooled, layers.Dense(1)(pooled)) ** 2
 
 
+def doubled(x: Any, dense: Any) -> Any:
+    """Twice as many channels, and back to as many."""
+    both = ops.concatenate([x, ops.tanh(x)], -1)
+    first, second = ops.split(ops.add(both, ops.mean(dense(x), 1, keepdims=True)) ** 2, 2, -1)
+    return first - second
+
+
+def in_a_function() -> Callable[[Any, Any], Any]:
+    """Return code that keeps what is traced for one row, so that no later row shows its operations."""
+    traced = tf.function(doubled)
+    return lambda x, dense: (doubled if isinstance(x, keras.KerasTensor) else traced)(x, dense)
+
+
+def row_by_row(x: Any, dense: Any) -> Any:
+    """Run a function for each row, before axes that nothing else has."""
+    return doubled(x if isinstance(x, keras.KerasTensor) else ops.vectorized_map(ops.tanh, x), dense)
+
+
 KINDS: dict[str, Callable[[Any], Any]] = {
     "layer": summed,
     "head": summed_in_head,
     "code": lambda hidden: Own(lambda x, dense: ops.add(x, ops.mean(dense(x), 1, keepdims=True)) ** 2)(hidden),
     "both strands": lambda hidden: Own(both_strands)(hidden),
+    "function": lambda hidden: Own(in_a_function())(hidden),
+    "row by row": lambda hidden: Own(row_by_row)(hidden),
     "without a graph": lambda hidden: Own(without_graph)(hidden),
 }
+
+
+CHANNELS = {"layer": range(2, LARGEST), "function": (6,), "row by row": (6,)}
+"""Channels with which models of some kinds are built."""
 
 
 def model_of(kind: str, channels: int) -> keras.Model:
@@ -96,7 +120,7 @@ def test_predictions_and_eager_passes_are_those_of_single_rows(kind: str) -> Non
         with model.inference():
             return model.to_numpy(model.forward(model.to_tensor(rows))["output"])
 
-    for channels in range(2, LARGEST) if kind == "layer" else (2, 6, 7, 16):
+    for channels in CHANNELS.get(kind, (2, 6, 7, 16)):
         model = as_sequence_model(model_of(kind, channels))
         truth = by_rows(lambda rows, model=model: eagerly(model, rows), x)
         for count in range(2, LARGEST + 1):

@@ -103,6 +103,39 @@ def test_comparisons_count_as_in_pytorch(number: int, kind: type) -> None:
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5)
 
 
+COMPLEX: list[Callable[[Any], Any]] = [
+    lambda h: (h * h.exp()).sum((1, 2)).abs(),
+    lambda h: (2 * h.exp() - h + 1).mean((1, 2)).abs(),
+    lambda h: ((h.abs() > 1) * h.exp()).prod(2).abs().sum(1),
+    lambda h: (h.exp() / 3 * h.abs() ** 2).sum((1, 2)).abs(),
+    lambda h: (h.abs() * 1j + h.abs()).exp().sum((1, 2)).abs(),
+    lambda h: (h.abs() > 1).sum((1, 2)) * 1j * h.exp()[:, 0, 0],
+    lambda h: (h.exp() == h.exp()).sum((1, 2)) * 1.0,
+]
+
+
+@pytest.mark.parametrize("kind", [np.complex64, np.complex128])
+@pytest.mark.parametrize("number", range(len(COMPLEX)))
+def test_complex_numbers_stay_complex(number: int, kind: type) -> None:
+    value = (VALUE + 1j * VALUE[::-1]).astype(kind)
+    ours = COMPLEX[number](TensorView(tf.constant(value))).tensor
+    theirs = COMPLEX[number](torch.tensor(value))
+    assert ours.dtype.name == str(theirs.dtype).removeprefix("torch.")
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64])
+def test_numbers_of_numpy_stand_to_the_left_of_operators(kind: type) -> None:
+    number = kind(2)
+    for use in (
+        lambda h: (number * h.exp())[:, 0, 0],
+        lambda h: (number - h.exp())[:, 0, 0] / (number + h.exp()[:, 0, 1]),
+        lambda h: (number > h.exp())[:, 0, 0] * 1.0,
+    ):
+        ours = apply_reducer(with_methods(use), tf.constant(VALUE))
+        np.testing.assert_allclose(ours.numpy(), use(torch.tensor(VALUE)).numpy(), rtol=1e-5)
+
+
 @pytest.mark.parametrize("framework", ["torch", "tensorflow", "view of tensorflow"])
 def test_booleans_are_no_numbers_of_a_target(framework: str) -> None:
     value = torch.tensor(VALUE) if framework == "torch" else tf.constant(VALUE)

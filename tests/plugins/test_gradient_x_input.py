@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import keras
 import numpy as np
@@ -254,5 +255,38 @@ def test_gradients_of_a_keras_model_that_was_changed(name: str) -> None:
     before = kept.attribute(x).scores
     conv.activation = keras.activations.sigmoid
     after, anew = kept.attribute(x).scores, ab.get_method(name)(model).attribute(x).scores
+    np.testing.assert_allclose(after, anew, atol=1e-6 * np.abs(anew).max())
+    assert np.abs(after - before).max() > 1e-2 * np.abs(before).max()
+
+
+class Squashed:
+    """An activation that is an object, whose attributes are in no dict."""
+
+    __slots__ = ("k",)
+
+    def __init__(self) -> None:
+        self.k = 1.0
+
+    def __call__(self, x: Any) -> Any:
+        return keras.ops.tanh(self.k * x)
+
+
+class Scaled:
+    k = 1.0
+
+    def __call__(self, x: Any) -> Any:
+        return keras.ops.tanh(self.k * x)
+
+
+@pytest.mark.parametrize("activation", [Squashed(), Scaled()], ids=["slots", "class"])
+def test_what_code_of_others_reads_may_change(activation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = keras.Input((12, 4))
+    hidden = keras.layers.Conv1D(3, 5, activation=activation)(given)
+    model = keras.Model(given, keras.layers.Dense(1)(keras.layers.Flatten()(hidden)))
+    x = np.eye(4, dtype=np.float32)[np.random.default_rng(0).integers(0, 4, (2, 12))].transpose(0, 2, 1)
+    kept: Any = GradientXInput(model)
+    before = kept.attribute(x).scores
+    monkeypatch.setattr(activation if isinstance(activation, Squashed) else Scaled, "k", 3.0)
+    after, anew = kept.attribute(x).scores, GradientXInput(model).attribute(x).scores
     np.testing.assert_allclose(after, anew, atol=1e-6 * np.abs(anew).max())
     assert np.abs(after - before).max() > 1e-2 * np.abs(before).max()

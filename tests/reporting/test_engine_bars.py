@@ -52,10 +52,22 @@ def test_where_every_bar_is_met_it_says_so() -> None:
     assert "The one bar is met." in page(replace(RECORD, lines=(RATIO,)))
 
 
-@pytest.mark.parametrize(("figure", "text"), [(1.12, "1.12"), (1.104, "1.104"), (1.1004, "1.1004")])
-def test_a_missed_figure_is_not_shown_as_its_bar(figure: float, text: str) -> None:
-    missed = line(figure=figure, highest=figure)
-    assert f": {text} beside all positions (at most 1.1)" in page(replace(RECORD, lines=(missed,)))
+@pytest.mark.parametrize(
+    ("figure", "text", "limit"),
+    [
+        *((1.12, "1.12", 1.1), (1.104, "1.104", 1.1), (1.1004, "1.1004", 1.1), (1.1000001, "1.1000001", 1.1)),
+        *((10.04, "10.04", 10), (15.2, "15.2", 10), (120.4, "120.40", 120), (0.3331, "0.3331", 0.333)),
+        (0.34, "0.34", 0.333),
+    ],
+)
+def test_a_missed_figure_is_shown_beyond_its_bar(figure: float, text: str, limit: float) -> None:
+    missed = line(figure=figure, highest=figure, limit=limit)
+    assert f": {text} beside all positions (at most {limit:g})" in page(replace(RECORD, lines=(missed,)))
+
+
+@pytest.mark.parametrize(("figure", "text", "limit"), [(0.9957, "0.996", 0.996), (9.96, "9.96", 10), (10, "10.0", 10)])
+def test_a_met_figure_is_not_shown_beyond_its_bar(figure: float, text: str, limit: float) -> None:
+    assert f"| {text} |" in page(replace(RECORD, lines=(line(figure=figure, lowest=figure, limit=limit),)))
 
 
 def test_long_tables_are_summed_up_by_models_and_what_they_are_beside() -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from attribution_bench.attribution import Request
 from attribution_bench.models import SequenceModel
+from attribution_bench.models.settings import Settings
 from attribution_bench_plugins.deepshap.rules import Rule
 
 
@@ -29,7 +30,10 @@ class Explainer(Protocol):
 
 
 def explainer_key(model: SequenceModel, request: Request) -> tuple[Any, ...]:
-    """Return what an explainer depends on. It holds the model's own tensors, so that their values may change."""
+    """Return what an explainer depends on, besides the model's settings.
+
+    An explainer holds the model's own tensors, so that their values may change.
+    """
     return (
         request.one_hot.shape[1:],
         request.one_hot.dtype,
@@ -39,6 +43,18 @@ def explainer_key(model: SequenceModel, request: Request) -> tuple[Any, ...]:
         model.device,
         tuple(id(tensor) for tensor in _tensors(model)),
     )
+
+
+def settings_of(model: SequenceModel) -> Settings | None:
+    """Return what the model's objects hold besides weights; None where they do not tell what a Keras model computes."""
+    if model.framework == "torch":
+        from attribution_bench.models.torch_settings import module_settings
+
+        return module_settings(model.model.modules())
+    from attribution_bench.models.keras_settings import held_by
+
+    held = held_by(model.model)
+    return held.settings if held.is_complete else None
 
 
 def prepare(model: SequenceModel, request: Request, rules: Mapping[str, Rule]) -> Explainer:

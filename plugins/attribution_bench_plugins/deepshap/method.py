@@ -11,9 +11,10 @@ from attribution_bench.deprecation import renamed_options
 from attribution_bench.described import described
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.models import SequenceModel
+from attribution_bench.models.settings import Settings
 from attribution_bench.models.targets import Target
 from attribution_bench.request import Inputs, Progress
-from attribution_bench_plugins.deepshap.explainer import Explainer, explainer_key, prepare
+from attribution_bench_plugins.deepshap.explainer import Explainer, explainer_key, prepare, settings_of
 from attribution_bench_plugins.deepshap.multipliers import Multipliers
 from attribution_bench_plugins.deepshap.paired_run import PairedRun
 from attribution_bench_plugins.deepshap.precision import in_single
@@ -83,7 +84,7 @@ class DeepSHAP(Attribution):
         given = None if self._baselines is None else described(self._baselines)
         self._rules = _checked_rules(rules)
         super().__init__(model, n_references=int(n_references), seed=int(seed), baselines=given, rules=self._rules)
-        self._prepared: tuple[tuple[Any, ...], Explainer] | None = None
+        self._prepared: tuple[tuple[Any, ...], Settings, Explainer] | None = None
 
     def multipliers(
         self,
@@ -142,10 +143,17 @@ class DeepSHAP(Attribution):
         return PairedRun(in_single(self.model), request, self._references(request.one_hot), self._explainer)
 
     def _explainer(self, model: SequenceModel, request: Request) -> Explainer:
+        settings = settings_of(model)
+        if settings is None or any(callable(selection.reducer) for selection in request.selections):
+            # What the code of others reads may have changed since.
+            return prepare(model, request, self._rules)
         key = explainer_key(model, request)
-        if self._prepared is None or self._prepared[0] != key:
-            self._prepared = key, prepare(model, request, self._rules)
-        return self._prepared[1]
+        if self._prepared is None or self._prepared[:2] != (key, settings):
+            explainer = prepare(model, request, self._rules)
+            # What its own calls change in the model, such as a count of them, is no change.
+            model.predict(request.one_hot[:1], tuple(extra[:1] for extra in request.extras))
+            self._prepared = key, settings.without(settings.changed(settings_of(model) or settings)), explainer
+        return self._prepared[2]
 
     def _references(self, one_hot: NDArray[Any]) -> NDArray[Any]:
         if self._baselines is not None:

@@ -32,9 +32,9 @@ class Gradients(abc.ABC):
         self.model = model
 
     def for_request(self, request: Request) -> "Gradients":
-        """Return what gives the gradients of one request; nothing is kept that was made of a caller's function.
+        """Return what gives the gradients of one request; nothing is kept that was made of a caller's code.
 
-        The same function may compute something else in the next request, where it reads what has changed since.
+        The same code may compute something else in the next request, where it reads what has changed since.
         """
         return self
 

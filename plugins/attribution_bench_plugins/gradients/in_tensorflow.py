@@ -28,8 +28,8 @@ class TensorFlowGradients(Gradients):
         if self.model.changes_seen != self._changes_seen:
             self._compiled.clear()
             self._changes_seen = self.model.changes_seen
-        is_kept = not any(callable(selection.reducer) for selection in request.selections)
-        return self if is_kept else TensorFlowGradients(self.model)
+        is_own = self.model.follows_own_code or any(callable(selection.reducer) for selection in request.selections)
+        return TensorFlowGradients(self.model) if is_own else self
 
     def at(
         self, x: NDArray[np.floating], extras: Extras, scalars: Sequence[Scalar], advance: Advance

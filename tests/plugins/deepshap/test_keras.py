@@ -207,3 +207,21 @@ def test_refusals_hold_one_message(sequences: Any) -> None:
     with pytest.raises(UnsupportedError, match=r"^the target does not depend on the sequence") as caught:
         DeepSHAP(model, n_references=1).attribute(sequences(1, LENGTH))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["slope", "read by an activation"])
+def test_a_model_that_was_changed_is_explained_as_it_is(kind: str, sequences: Any) -> None:
+    read, x = {"factor": 1.0}, sequences(2, LENGTH)
+    if kind == "slope":
+        model = head(lambda h: layers.LeakyReLU(0.1, name="changed")(h), channels=2)
+    else:
+        model = head(lambda h: layers.Activation(lambda x: keras.ops.tanh(read["factor"] * x))(h), channels=2)
+    method = DeepSHAP(model, n_references=1)
+    before = method.attribute(x).scores
+    if kind == "slope":
+        model.get_layer("changed").negative_slope = 0.9
+    read["factor"] = 5.0
+    after = method.attribute(x)
+    assert np.abs(after.scores - before).max() > 1e-2 * np.abs(before).max()
+    # The scores add up to a difference of predictions that the model itself makes.
+    assert np.abs(after.convergence_delta).max() <= 1e-4 * np.abs(after.observed.sum(1)).max()

@@ -13,6 +13,8 @@ from torch import nn
 
 from attribution_bench.errors import ConvergenceWarning, InvalidInputError, ReferenceWarning, UnsupportedError
 from attribution_bench_plugins.deepshap import DeepSHAP
+from attribution_bench_plugins.deepshap import method as deepshap
+from attribution_bench_plugins.deepshap.explainer import prepare
 from attribution_bench_plugins.deepshap.references import shuffled_references
 from attribution_bench_plugins.deepshap.torch_forward import TorchForward
 
@@ -152,6 +154,64 @@ def test_weights_changed_between_calls_are_seen(model: nn.Module, sequences: Any
     model.count = nn.Linear(30, 1).double()
     replaced = method.attribute(x, target="count").scores
     np.testing.assert_allclose(replaced, DeepSHAP(model, 2).attribute(x, target="count").scores, atol=1e-12)
+
+
+class Settled(nn.Module):
+    """Reads settings of every kind, and counts its calls."""
+
+    class Scale:
+        k = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.leaky, self.second = nn.Conv1d(4, 3, 3), nn.LeakyReLU(0.1), nn.Linear(3, 1)
+        self.factor, self.calls = 1.0, 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        hidden: torch.Tensor = self.second(self.leaky(self.first(x) * self.factor * Settled.Scale.k).sum(2))
+        return hidden
+
+
+SETTINGS: dict[str, Callable[[Settled], object]] = {
+    "slope": lambda m: setattr(m.leaky, "negative_slope", 0.9),
+    "attribute": lambda m: setattr(m, "factor", 2.0),
+    "class": lambda m: setattr(Settled.Scale, "k", 0.5),
+    "hook": lambda m: m.first.register_forward_hook(lambda module, given, output: -output),
+    "layer": lambda m: setattr(m, "leaky", nn.ReLU()),
+}
+
+
+def test_settings_changed_between_calls_are_seen(sequences: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(Settled.Scale, "k", 1.0)
+    model, x, made = Settled().double().eval(), sequences(2, LENGTH), []
+    monkeypatch.setattr(deepshap, "prepare", lambda *args: made.append(args) or prepare(*args))
+    method = DeepSHAP(model, n_references=2)
+    before, again = (method.attribute(x).scores for _ in range(2))
+    np.testing.assert_array_equal(before, again)
+    assert len(made) == 1
+    for number, (name, change) in enumerate(SETTINGS.items(), 2):
+        change(model)
+        after = method.attribute(x).scores
+        assert len(made) == number, name
+        anew = DeepSHAP(model, n_references=2)
+        np.testing.assert_allclose(after, anew.attribute(x).scores, atol=1e-12)
+        made.pop()
+        assert np.abs(after - before).max() > 1e-3 * np.abs(before).max(), name
+        before = after
+
+
+def test_what_a_function_that_is_the_target_reads_may_change(sequences: Any) -> None:
+    x, read = sequences(2, LENGTH), {"factor": 1.0}
+    method = DeepSHAP(Settled().double().eval(), n_references=2)
+
+    def target(output: torch.Tensor) -> torch.Tensor:
+        return output[:, 0] * read["factor"]
+
+    before = method.attribute(x, target=target).scores
+    read["factor"] = 3.0
+    np.testing.assert_allclose(method.attribute(x, target=target).scores, 3 * before, atol=1e-12)
 
 
 def state(model: nn.Module) -> dict[str, Any]:

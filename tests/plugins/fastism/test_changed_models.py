@@ -188,7 +188,7 @@ def test_what_is_written_past_the_counters_of_pytorch_is_seen(captures: list[obj
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int8, torch.bool])
 def test_a_single_value_changes_a_checksum_on_the_host_and_elsewhere(dtype: torch.dtype) -> None:
-    for count in (1, 3, 1024, 9001):
+    for count in (1, 3, 1024, 2048, 4096, 9001, 16384):
         values = torch.from_numpy(np.random.default_rng(count).integers(1, 99, count)).to(dtype)
         for look in (lambda tensor: contents([tensor]), lambda tensor: device_checksums(tensor).tolist()):
             before = look(values)
@@ -200,6 +200,48 @@ def test_a_single_value_changes_a_checksum_on_the_host_and_elsewhere(dtype: torc
             if dtype.is_floating_point:
                 assert look(-values) != before
                 assert count == 1 or look(values.flip(0)) != before
+
+
+def _checkerboard(values: Tensor) -> Tensor:
+    """Return values whose signs alternate in rows and in columns of words."""
+    rows = torch.arange(len(values)) // (8192 // values.element_size())
+    return values * (1.0 - 2 * ((torch.arange(len(values)) + rows) % 2)).to(values.dtype)
+
+
+SIGNS: dict[str, Callable[[Tensor], Tensor]] = {
+    "all": lambda values: -values,
+    "odd ones": lambda values: torch.where(torch.arange(len(values)) % 2 == 1, -values, values),
+    "even ones": lambda values: torch.where(torch.arange(len(values)) % 2 == 0, -values, values),
+    "first half": lambda values: torch.cat([-values[: len(values) // 2], values[len(values) // 2 :]]),
+    "two of a row": lambda values: torch.cat([-values[:2], values[2:]]),
+    "half of each row": lambda values: torch.where(torch.arange(len(values)) % 1024 < 512, -values, values),
+    "a rectangle": lambda values: _negated_at(values, [0, 4, 4096, 4100]),
+    "any": lambda values: values * (torch.randint(0, 2, values.shape, generator=torch.manual_seed(3)) * 2 - 1),
+}
+
+
+def _negated_at(values: Tensor, places: list[int]) -> Tensor:
+    values = values.clone()
+    values[places] *= -1
+    return values
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.complex64])
+def test_other_signs_change_a_checksum_on_the_host_and_elsewhere(dtype: torch.dtype) -> None:
+    """Those of an even number of values in each row and column of what is summed, too."""
+    noise = torch.randn(65536, generator=torch.manual_seed(1), dtype=torch.float64)
+    kinds = {
+        "of both signs": noise.to(dtype),
+        "of one sign": noise.abs().to(dtype),
+        "equal": torch.full((65536,), 0.5, dtype=dtype),
+        "in turn": _checkerboard(torch.full((65536,), 0.5, dtype=dtype)),
+    }
+    for name, values in kinds.items():
+        for signs, change in SIGNS.items():
+            other = change(values)
+            assert not torch.equal(other, values)
+            assert contents([other]) != contents([values]), (name, signs)
+            assert not torch.equal(device_checksums(other), device_checksums(values)), (name, signs)
 
 
 class Scaled(keras.layers.Layer):  # type: ignore[misc]

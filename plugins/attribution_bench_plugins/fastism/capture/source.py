@@ -18,7 +18,7 @@ from attribution_bench.models.settings import Settings
 from attribution_bench.models.targets import Reducer, Selection
 from attribution_bench.models.torch_model import TorchSequenceModel, select_tensor
 from attribution_bench.models.torch_settings import module_settings
-from attribution_bench.models.torch_state import contents, named_tensors
+from attribution_bench.models.torch_state import contents, named_tensors, place
 from attribution_bench.request import Request
 from attribution_bench_plugins.fastism.capture.errors import CaptureError
 from attribution_bench_plugins.fastism.capture.graph_builder import BATCH_SIZES
@@ -177,7 +177,7 @@ class TorchSource(Source):
         held = [(*module._parameters.values(), *module._buffers.values()) for module in self._parts]
         tensors = [tensor for tensors in held for tensor in tensors if tensor is not None]
         # Values alone would not do: a plan that reads the memory of a former parameter may see that change later on.
-        places = tuple((tensor.data_ptr(), tensor.dtype, tensor.shape) for tensor in tensors)
+        places = tuple((place(tensor), tensor.dtype, tensor.shape) for tensor in tensors)
         # What a model's own calls change, and `inference` puts back, is no change. It has no plan anyway.
         changed = self.model.own_changes
         own = {id(t) for name, t in named_tensors(self.module) if name in changed} if changed else set()
