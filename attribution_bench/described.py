@@ -83,7 +83,8 @@ class _Description:
 
     def _new(self, value: Any, depth: int) -> Any:
         """Return the description of what was not described yet."""
-        array = _array(value)
+        # Tensors of classes of their own, such as those that stand for a shape, have no array.
+        array = _attempted(lambda: _array(value))
         if array is not None and not array.dtype.hasobject:
             digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
             return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest}

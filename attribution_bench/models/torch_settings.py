@@ -1,12 +1,14 @@
 """What the modules of a PyTorch model hold besides weights, by which a change between two uses of it is noticed."""
 
 from collections.abc import Hashable, Iterable, Iterator
+from types import FunctionType
 from typing import Any
 
 from torch import Tensor, nn
 
 from attribution_bench.models.settings import BARE, PLAIN, Look, Same, Settings, plain
 from attribution_bench.models.torch_state import contents, place
+from attribution_bench.own_code import is_installed
 
 ELSEWHERE = frozenset(("training", "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"))
 """Attributes of every module that tell of its weights, of the modules in it, and of the mode that is set for a call."""
@@ -35,12 +37,23 @@ def module_settings(modules: Iterable[nn.Module]) -> Settings:
 
 
 def held_settings(module: nn.Module, written: frozenset[str]) -> dict[str, Any]:
-    """Return what a module holds besides weights and other modules, but for names that its calls write."""
+    """Return what a module holds besides weights and other modules, but for names that its calls write.
+
+    Of classes of installed packages, such as graphs of `torch.export`, these are plain values and functions.
+    """
+    library = is_installed(type(module))
     return {
         name: list(value.values()) if name in OF_FORWARD else value
         for name, value in vars(module).items()
-        if name not in UNREAD and name not in written
+        if name not in UNREAD and name not in written and (not library or name in OF_FORWARD or _is_setting(value))
     }
+
+
+def _is_setting(value: Any) -> bool:
+    elements = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict | list | tuple | set):
+        return type(value) in PLAIN or isinstance(value, FunctionType | Tensor)
+    return all(type(element) in PLAIN for element in elements)
 
 
 def _look(known: frozenset[int]) -> Look:
