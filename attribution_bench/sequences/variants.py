@@ -136,6 +136,19 @@ def normalised(variant: Variant, genome: Genome) -> Variant | SetAside:
     return _aligned(variant, reference, alternative, genome)
 
 
+def trimmed(variant: Variant) -> Variant:
+    """Return a variant without letters that both its alleles end or begin with; at least one of each is left.
+
+    It is not moved along the genome: an allele of a single letter stays as it is written, but in upper case.
+    """
+    reference, alternative = variant.reference.upper(), variant.alternative.upper()
+    most = min(len(reference), len(alternative)) - 1
+    after = min(_common(reference[::-1], alternative[::-1]), most)
+    before = min(_common(reference, alternative), most - after)
+    kept, put = (allele[before : len(allele) - after] for allele in (reference, alternative))
+    return Variant(variant.contig, variant.position + before, kept, put, variant.name)
+
+
 def _no_letters(reference: str, alternative: str) -> SetAside | None:
     """Tell which alleles are none that a sequence can have."""
     if alternative == ".":

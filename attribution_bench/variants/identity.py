@@ -33,6 +33,7 @@ def identity_of(scorer: VariantScorer) -> dict[str, Any]:
         "effects": described(options.effects or ScalarEffects(options.target)),
         "length": options.length,
         "strand": options.strand,
+        **({"alleles": "as written"} if options.as_written else {}),
         "share_within": options.share_within,
         "overhang": options.overhang,
         "largest_unknown_share": options.largest_unknown_share,

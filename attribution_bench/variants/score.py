@@ -22,6 +22,7 @@ from attribution_bench.sequences.variants import (
     VariantReason,
     VariantRecord,
     normalised,
+    trimmed,
     variants_of,
 )
 from attribution_bench.variants.allele_predictions import AllelePredictor, Arrays, check_nucleotides
@@ -189,12 +190,15 @@ class VariantScorer:
             genes = [gene for gene in genes if gene.exons]
             if not genes:
                 return SetAside(VariantReason.NO_EXONS, names)
-        alleles = place(form, self.genome, self.options.placing)
+        if self.options.as_written:
+            alleles = place(trimmed(variant), self.genome, self.options.placing, about=variant.position)
+        else:
+            alleles = place(form, self.genome, self.options.placing)
         if isinstance(alleles, SetAside):
             return alleles
         if genes is None:
             return (_Placed(alleles, self.options.strands),)
-        return tuple(_in_gene(alleles, form.position, gene) for gene in genes)
+        return tuple(_in_gene(alleles, variant.position, gene) for gene in genes)
 
     def _scores(self, waiting: "Sequence[Checked | VariantScore]") -> Iterator[VariantScore]:
         new = [
@@ -268,7 +272,7 @@ class VariantScorer:
 
 
 def _in_gene(alleles: Alleles, position: int, gene: Gene) -> _Placed:
-    """Return a variant at a position as it is scored in a gene."""
+    """Return a variant that is written to be at a position as it is scored in a gene."""
     boundary = gene.nearest_exon_boundary(position)
     within = replace(alleles.masked(gene.start, gene.end), boundary=None if boundary is None else boundary - position)
     return _Placed(within, (gene.strand,), gene)
