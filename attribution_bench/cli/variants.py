@@ -276,7 +276,7 @@ def variants(
                     settings = {**files, **identity_of(scorer), "threads": thread_number}
                     summary = run(settings=settings, progress=progress.update)
                 else:
-                    summary = on_cluster(run, scorer, named, output, files, given, known_threads, progress)
+                    summary = on_cluster(run, scorer, named, output, files, given, known_threads, progress, tell)
             except SetAsideError as error:
                 note(f"attribution-bench: {error}")
                 raise typer.Exit(SOME_SET_ASIDE) from error
@@ -299,10 +299,11 @@ def on_cluster(
     processes: "Starting",
     threads: int | None,
     progress: "JsonProgress | LineProgress",
+    tell: Callable[[str], None],
 ) -> "Summary":
-    """Score on other processes what `run` reads and writes in this one."""
+    """Score on other processes what `run` reads and writes in this one; `tell` tells a caution once."""
     from attribution_bench.jobs.distributed.cluster import connected
-    from attribution_bench.jobs.events import Cluster, Event, Retry
+    from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
     from attribution_bench.variants.distributed import BlocksOnCluster, VariantFacts, posted
 
     retries = 0
@@ -310,7 +311,10 @@ def on_cluster(
     def told(event: Event) -> None:
         nonlocal retries
         retries += isinstance(event, Retry)
-        progress.told(event)
+        if isinstance(event, Caution):
+            tell(event.text)
+        else:
+            progress.told(event)
 
     with connected(processes) as connection:
         each = threads or connection.threads

@@ -27,6 +27,7 @@ class VariantReason(StrEnum):
     OFF_CONTIG = "reaches beyond its contig"
     REF_MISMATCH = "reference is not what the genome has"
     TOO_LONG = "alleles too long for the model's window"
+    BEYOND_DISTANCE = "reference allele longer than twice the distance (--distance)"
     WINDOW_OFF_CONTIG = "window reaches beyond its contig"
     MOSTLY_UNKNOWN = "more unknown letters than allowed"
     NOT_FINITE = "predictions are not finite"

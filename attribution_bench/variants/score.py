@@ -30,6 +30,7 @@ from attribution_bench.variants.effects import BoundEffects, Column, ModelOutput
 from attribution_bench.variants.ensemble import EnsembleEffects, check_ensemble
 from attribution_bench.variants.further_inputs import FurtherInputs, ModelExtras, further_inputs, model_extras
 from attribution_bench.variants.options import ScoringOptions
+from attribution_bench.variants.splicing_effects import BoundSplicingEffects
 from attribution_bench.variants.windows import Alleles, place
 
 BLOCK = 128
@@ -190,15 +191,31 @@ class VariantScorer:
             genes = [gene for gene in genes if gene.exons]
             if not genes:
                 return SetAside(VariantReason.NO_EXONS, names)
-        if self.options.as_written:
-            alleles = place(trimmed(variant), self.genome, self.options.placing, about=variant.position)
-        else:
-            alleles = place(form, self.genome, self.options.placing)
+        alleles = (
+            self._as_written(variant) if self.options.as_written else place(form, self.genome, self.options.placing)
+        )
         if isinstance(alleles, SetAside):
             return alleles
         if genes is None:
             return (_Placed(alleles, self.options.strands),)
         return tuple(_in_gene(alleles, variant.position, gene) for gene in genes)
+
+    def _as_written(self, variant: Variant) -> Alleles | SetAside:
+        """Return both alleles of a variant where it is written to be, or why the distance is too small for it."""
+        own, effects = trimmed(variant), self.members[0].effects
+        if isinstance(effects, BoundSplicingEffects):
+            letters, reach = own.position - variant.position + len(own.reference), effects.reach
+            if letters > max(1, 2 * reach):
+                detail = f"{letters} letters, for {2 * reach}; --distance {letters - 1} sees all that it removes"
+                return SetAside(VariantReason.BEYOND_DISTANCE, detail)
+            if max(letters, len(own.alternative)) > reach + 1:
+                warnings.warn(
+                    f"some alleles are longer than the distance, and splice sites more than {reach} letters after "
+                    "their first one are not seen; a larger --distance sees them",
+                    JobWarning,
+                    stacklevel=2,
+                )
+        return place(own, self.genome, self.options.placing, about=variant.position)
 
     def _scores(self, waiting: "Sequence[Checked | VariantScore]") -> Iterator[VariantScore]:
         new = [

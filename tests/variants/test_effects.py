@@ -255,6 +255,12 @@ def test_gains_and_losses_worked_by_hand() -> None:
     assert gains(before, [0, 0.5, 0, 0, 0.2, 0.6, 0.3, 0.4], allele(1, 3)) == pytest.approx([0.4, 1, 0.3, 0])
 
 
+@pytest.mark.parametrize(("distance", "reach"), [(None, 4), (0, 0), (3, 3), (9, 4)])
+def test_letters_in_reach_are_those_of_the_distance_that_the_output_has(distance: int | None, reach: int) -> None:
+    effects = SplicingEffects({"donor": 0}, distance=distance).bind(outputs("NLA", classes=(9, 1)))
+    assert effects.reach == reach
+
+
 def test_nothing_in_reach_has_no_gain() -> None:
     assert np.isnan(gains([0.0] * 4, [0.0] * 4, allele(1, 1, offset=11), 1)).all()
 

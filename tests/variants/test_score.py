@@ -10,9 +10,9 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
 import attribution_bench as ab
-from attribution_bench.errors import InvalidInputError, TargetError
+from attribution_bench.errors import InvalidInputError, JobWarning, TargetError
 from attribution_bench.sequences.genome import Genome
-from attribution_bench.sequences.variants import Variant, VariantReason, normalised
+from attribution_bench.sequences.variants import SetAside, Variant, VariantReason, normalised
 from attribution_bench.variants import ProfileEffects, ScalarEffects, SplicingEffects, score_variants
 from attribution_bench.variants.score import BLOCK, partial_passes
 from variants_by_hand import LENGTH, contig_letters, random_variants, spliced
@@ -185,6 +185,33 @@ def test_alleles_of_several_letters_each_are_compared_by_what_differs(
     assert score.effects["donor_loss"] == pytest.approx(-change.min(), abs=1e-10)
     assert score.effects["donor_gain_offset"] == change.argmax() - 9
     assert score.effects["donor_loss_offset"] == change.argmin() - 9
+
+
+def test_deletions_that_the_distance_does_not_see_are_set_aside_or_told(
+    engine: ab.InSilicoMutagenesis, genome: Genome
+) -> None:
+    """As SpliceAI does, a reference allele longer than twice the distance is set aside."""
+    letters, options = contig_letters(genome, "chr1"), {"length": LENGTH, "strand": "+"}
+
+    def reasons(distance: int | None, *lengths: int) -> list[SetAside | None]:
+        variants = [Variant("chr1", 150, letters[150 : 150 + length], letters[150]) for length in lengths if length > 1]
+        variants += [Variant("chr1", 80, letters[80], "ACGT".replace(letters[80], "")[0])] * (1 in lengths)
+        effects = SplicingEffects({"donor": 2}, "classes", distance)
+        scores = score_variants(engine, variants, genome, effects=effects, **options)
+        return [score.set_aside for score in scores]
+
+    assert reasons(4, 5, 1) == [None, None]
+    assert reasons(0, 1) == reasons(None, 25) == [None]
+    detail = "9 letters, for 8; --distance 8 sees all that it removes"
+    with pytest.warns(JobWarning, match="more than 4 letters after their first one are not seen; a larger --distance"):
+        assert reasons(4, 6, 8, 9) == [None, None, SetAside(VariantReason.BEYOND_DISTANCE, detail)]
+    (aside,) = reasons(0, 2)
+    assert aside is not None
+    assert aside.reason == VariantReason.BEYOND_DISTANCE
+    insertion = Variant("chr1", 150, letters[150], letters[150] + "ACGTA")
+    effects = SplicingEffects({"donor": 2}, "classes", 4)
+    with pytest.warns(JobWarning, match="some alleles are longer than the distance"):
+        list(score_variants(engine, [insertion], genome, effects=effects, **options))
 
 
 def test_keras_models_give_the_same(profiles: torch.nn.Module, engine: ab.InSilicoMutagenesis, genome: Genome) -> None:
