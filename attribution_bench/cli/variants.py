@@ -200,7 +200,7 @@ def variants(
     from attribution_bench.sequences.genome import Genome
     from attribution_bench.sequences.variants import VariantReason
     from attribution_bench.variants.annotate import check_annotated_path
-    from attribution_bench.variants.cautions import told
+    from attribution_bench.variants.cautions import of_genes, told
     from attribution_bench.variants.identity import identity_of, read_settings
     from attribution_bench.variants.job import score_vcf
     from attribution_bench.variants.options import ScoringOptions
@@ -258,6 +258,8 @@ def variants(
         progress: JsonProgress | LineProgress = JsonProgress() if json_lines else LineProgress()
         with thread_count(models[0].framework, thread_number), told(progress.caution) as tell, progress:
             scorer = variant_scorer(models, opened_genome, choices)
+            if choices.genes is not None:
+                progress.genes(choices.genes.name)
             for text in scorer.cautions:
                 tell(text)
             run = partial(
@@ -283,6 +285,9 @@ def variants(
             except KeyboardInterrupt:
                 note(f"interrupted: {output}.partial is kept; the same command goes on")
                 raise typer.Exit(INTERRUPTED) from None
+            doubt = of_genes(choices.genes, summary)
+            if doubt is not None:
+                tell(doubt)
     progress.end(summary, [output] if annotated is None else [output, annotated])
     if summary.total and not summary.scored:
         raise typer.Exit(NOTHING_SCORED)

@@ -181,6 +181,20 @@ class VariantScorer:
             return Checked(allele, None, form)
         return Checked(allele, form, self._placed(allele.variant, form))
 
+    def masked_scores(self, score: VariantScore) -> int:
+        """Return how many gains and losses of an allele are 0 by the mask of exons' boundaries."""
+        effects, genes = self.members[0].effects, self.options.genes
+        if not isinstance(effects, BoundSplicingEffects) or genes is None or not score.effects:
+            return 0
+        at = score.variant.position
+        boundaries = (
+            gene.nearest_exon_boundary(at)
+            for gene in genes.at(score.variant.contig, at)
+            if (gene.name, gene.strand) == (score.labels["gene"], score.labels["strand"])
+        )
+        boundary = next((place for place in boundaries if place is not None), None)
+        return 0 if boundary is None else effects.masked_scores(score.effects, boundary - at)
+
     def _placed(self, variant: Variant, form: Variant) -> "tuple[_Placed, ...] | SetAside":
         """Return a variant in its window, once for each of its genes."""
         genes = None if self.options.genes is None else self.options.genes.at(variant.contig, variant.position)
@@ -208,10 +222,10 @@ class VariantScorer:
             if letters > max(1, 2 * reach):
                 detail = f"{letters} letters, for {2 * reach}; --distance {letters - 1} sees all that it removes"
                 return SetAside(VariantReason.BEYOND_DISTANCE, detail)
-            if max(letters, len(own.alternative)) > reach + 1:
+            if letters > reach + 1 or len(own.alternative) > effects.axis.size // 2 + 1:
                 warnings.warn(
-                    f"some alleles are longer than the distance, and splice sites more than {reach} letters after "
-                    "their first one are not seen; a larger --distance sees them",
+                    f"some alleles are longer than the distance of {reach} letters, and splice sites beyond it are not "
+                    "seen; a larger --distance, with the --length that it needs, sees them",
                     JobWarning,
                     stacklevel=2,
                 )

@@ -100,8 +100,8 @@ class BoundSplicingEffects:
     def columns(self) -> tuple[Column, ...]:
         """The numbers of each variant."""
         masked = {
-            "gain": ", 0 at the nearest boundary of an exon",
-            "loss": ", 0 but at the nearest boundary of an exon",
+            "gain": ", masked: 0 at the nearest boundary of an exon",
+            "loss": ", masked: 0 but at the nearest boundary of an exon",
         }
         return tuple(
             column
@@ -138,6 +138,17 @@ class BoundSplicingEffects:
         """Return ``classes``, (V, classes, positions)."""
         values = self.axis.last(predictions[self.axis.output], strand)
         return {"classes": values[:, list(self.classes.values())]}
+
+    def masked_scores(self, numbers: Mapping[str, float], boundary: int) -> int:
+        """Return how many gains and losses of a variant in a gene are 0 by the mask.
+
+        `boundary` is where the nearest boundary of an exon is, from where the variant is written to be.
+        """
+        is_known = {
+            change: [numbers[f"{column_name(name)}_{change}_offset"] == boundary for name in self.classes]
+            for change in ("gain", "loss")
+        }
+        return sum(is_known["gain"]) + len(self.classes) - sum(is_known["loss"])
 
     def numbers(self, reference: Values, alternative: Values, alleles: Sequence[Alleles]) -> NDArray[np.float64]:
         """Return (V, columns)."""

@@ -239,8 +239,8 @@ def test_masked_scores_worked_by_hand(boundary: int | None, gain: float, loss: f
     (row,) = effects.numbers(*values, [replace(allele(), boundary=boundary)])
     assert list(row) == pytest.approx([gain, 2, loss, 0])  # offsets stay
     assert [column.description for column in effects.columns[::2]] == [
-        "Largest gain of donor, 0 at the nearest boundary of an exon",
-        "Largest loss of donor, 0 but at the nearest boundary of an exon",
+        "Largest gain of donor, masked: 0 at the nearest boundary of an exon",
+        "Largest loss of donor, masked: 0 but at the nearest boundary of an exon",
     ]
 
 

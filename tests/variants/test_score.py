@@ -203,15 +203,20 @@ def test_deletions_that_the_distance_does_not_see_are_set_aside_or_told(
     assert reasons(4, 5, 1) == [None, None]
     assert reasons(0, 1) == reasons(None, 25) == [None]
     detail = "9 letters, for 8; --distance 8 sees all that it removes"
-    with pytest.warns(JobWarning, match="more than 4 letters after their first one are not seen; a larger --distance"):
+    with pytest.warns(JobWarning, match="longer than the distance of 4 letters, and splice sites beyond it are not"):
         assert reasons(4, 6, 8, 9) == [None, None, SetAside(VariantReason.BEYOND_DISTANCE, detail)]
     (aside,) = reasons(0, 2)
     assert aside is not None
     assert aside.reason == VariantReason.BEYOND_DISTANCE
-    insertion = Variant("chr1", 150, letters[150], letters[150] + "ACGTA")
-    effects = SplicingEffects({"donor": 2}, "classes", 4)
+    for inserted in (10, LENGTH // 2 - CROPPED):
+        insertion = Variant("chr1", 150, letters[150], (letters[150] + "ACGTA" * LENGTH)[: inserted + 1])
+        few = score_variants(
+            engine, [insertion], genome, effects=SplicingEffects({"donor": 2}, "classes", 4), **options
+        )
+        assert next(few).set_aside is None
+    longer = Variant("chr1", 150, letters[150], insertion.alternative + "C")
     with pytest.warns(JobWarning, match="some alleles are longer than the distance"):
-        list(score_variants(engine, [insertion], genome, effects=effects, **options))
+        list(score_variants(engine, [longer], genome, effects=SplicingEffects({"donor": 2}, "classes"), **options))
 
 
 def test_keras_models_give_the_same(profiles: torch.nn.Module, engine: ab.InSilicoMutagenesis, genome: Genome) -> None:
