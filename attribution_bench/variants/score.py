@@ -365,7 +365,8 @@ def score_variants(
 
     Each variant is trimmed and left-aligned, and stands in the middle of a window of the genome. The alternative
     sequence starts at the same position as the reference and has the same length: a deletion takes more of the genome
-    after it, an insertion less. Effects are those of predicting both sequences.
+    after it, an insertion less. Effects are those of predicting both sequences. For `SplicingEffects` a variant stands
+    where it is written to be, and is not left-aligned.
 
     Parameters
     ----------
