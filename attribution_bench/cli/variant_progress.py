@@ -32,6 +32,10 @@ class LineProgress:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
+    def genes(self, name: str) -> None:
+        """Print which genes variants are scored in."""
+        self._bar.console.print(f"genes: {name}", soft_wrap=True, markup=False)
+
     def update(self, summary: Summary) -> None:
         """Show how far the run is."""
         rate = "" if not summary.seconds_per_100 else f", {100 / summary.seconds_per_100:.3g} a second"
@@ -55,7 +59,9 @@ class LineProgress:
 
     def end(self, summary: Summary, written: list[Path]) -> None:
         """Print what became of the alleles, and the files that were written."""
-        seconds = "" if summary.seconds_per_100 is None else f", {summary.seconds_per_100:.3g} seconds per 100"
+        starting = ", starting included" if summary.starting_included else ""
+        rate = summary.seconds_per_100
+        seconds = "" if rate is None else f", {rate:.3g} seconds per 100{starting}"
         before = [
             f", {count:,} of them {where}"
             for count, where in (
@@ -70,6 +76,8 @@ class LineProgress:
         for reason, count in summary.set_aside.most_common():
             first = f" (the first at {summary.examples[reason]})" if reason in summary.examples else ""
             lines.append(f"set aside {count:,}: {reason}{first}")
+        if summary.masked is not None:
+            lines.append(f"masked to 0: {summary.masked:,} gains and losses")
         if summary.core_seconds_per_allele is not None:
             lines.append(f"{summary.core_seconds_per_allele:.3g} core-seconds an allele")
         if summary.retries:
@@ -93,6 +101,10 @@ class JsonProgress:
     def __exit__(self, *error: object) -> None:
         pass
 
+    def genes(self, name: str) -> None:
+        """Print which genes variants are scored in."""
+        print(json.dumps({"event": "genes", "name": name}), flush=True)
+
     def update(self, summary: Summary) -> None:
         """Print how far the run is."""
         print(json.dumps({"event": "progress", **self._counts(summary)}), flush=True)
@@ -102,6 +114,7 @@ class JsonProgress:
         more = {
             "examples": {reason.name: text for reason, text in summary.examples.items()},
             "duplicates": summary.duplicates,
+            **({} if summary.masked is None else {"masked": summary.masked}),
             "files": [str(path) for path in written],
         }
         print(json.dumps({"event": "summary", **self._counts(summary), **more}))
@@ -123,6 +136,7 @@ class JsonProgress:
             "kept": summary.kept,
             "seconds": round(summary.seconds, 3),
             "seconds_per_100": summary.seconds_per_100,
+            "starting_included": summary.starting_included,
             "retries": summary.retries,
             "core_seconds_per_allele": summary.core_seconds_per_allele,
         }

@@ -200,7 +200,7 @@ def variants(
     from attribution_bench.sequences.genome import Genome
     from attribution_bench.sequences.variants import VariantReason
     from attribution_bench.variants.annotate import check_annotated_path
-    from attribution_bench.variants.cautions import told
+    from attribution_bench.variants.cautions import of_genes, told
     from attribution_bench.variants.identity import identity_of, read_settings
     from attribution_bench.variants.job import score_vcf
     from attribution_bench.variants.options import ScoringOptions
@@ -258,6 +258,8 @@ def variants(
         progress: JsonProgress | LineProgress = JsonProgress() if json_lines else LineProgress()
         with thread_count(models[0].framework, thread_number), told(progress.caution) as tell, progress:
             scorer = variant_scorer(models, opened_genome, choices)
+            if choices.genes is not None:
+                progress.genes(choices.genes.name)
             for text in scorer.cautions:
                 tell(text)
             run = partial(
@@ -276,13 +278,16 @@ def variants(
                     settings = {**files, **identity_of(scorer), "threads": thread_number}
                     summary = run(settings=settings, progress=progress.update)
                 else:
-                    summary = on_cluster(run, scorer, named, output, files, given, known_threads, progress)
+                    summary = on_cluster(run, scorer, named, output, files, given, known_threads, progress, tell)
             except SetAsideError as error:
                 note(f"attribution-bench: {error}")
                 raise typer.Exit(SOME_SET_ASIDE) from error
             except KeyboardInterrupt:
                 note(f"interrupted: {output}.partial is kept; the same command goes on")
                 raise typer.Exit(INTERRUPTED) from None
+            doubt = of_genes(choices.genes, summary)
+            if doubt is not None:
+                tell(doubt)
     progress.end(summary, [output] if annotated is None else [output, annotated])
     if summary.total and not summary.scored:
         raise typer.Exit(NOTHING_SCORED)
@@ -299,10 +304,11 @@ def on_cluster(
     processes: "Starting",
     threads: int | None,
     progress: "JsonProgress | LineProgress",
+    tell: Callable[[str], None],
 ) -> "Summary":
-    """Score on other processes what `run` reads and writes in this one."""
+    """Score on other processes what `run` reads and writes in this one; `tell` tells a caution once."""
     from attribution_bench.jobs.distributed.cluster import connected
-    from attribution_bench.jobs.events import Cluster, Event, Retry
+    from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
     from attribution_bench.variants.distributed import BlocksOnCluster, VariantFacts, posted
 
     retries = 0
@@ -310,7 +316,10 @@ def on_cluster(
     def told(event: Event) -> None:
         nonlocal retries
         retries += isinstance(event, Retry)
-        progress.told(event)
+        if isinstance(event, Caution):
+            tell(event.text)
+        else:
+            progress.told(event)
 
     with connected(processes) as connection:
         each = threads or connection.threads

@@ -57,6 +57,8 @@ class Genes:
     path
         Tab-separated table with the columns ``#NAME``, ``CHROM``, ``STRAND``, ``TX_START``, ``TX_END``, ``EXON_START``
         and ``EXON_END``, a gene a line; starts are 0-based, ranges half-open, those of exons lists with commas.
+    name
+        What they are called where a reader is told which genes were used; by default the file's name.
 
     Raises
     ------
@@ -64,8 +66,9 @@ class Genes:
         The file cannot be read, or is no such table; the message names the line.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], name: str | None = None) -> None:
         self.path = Path(path)
+        self.name = self.path.name if name is None else name
         try:
             data = self.path.read_bytes()
             lines = data.decode().splitlines()

@@ -27,6 +27,7 @@ class VariantReason(StrEnum):
     OFF_CONTIG = "reaches beyond its contig"
     REF_MISMATCH = "reference is not what the genome has"
     TOO_LONG = "alleles too long for the model's window"
+    BEYOND_DISTANCE = "reference allele longer than twice the distance (--distance)"
     WINDOW_OFF_CONTIG = "window reaches beyond its contig"
     MOSTLY_UNKNOWN = "more unknown letters than allowed"
     NOT_FINITE = "predictions are not finite"
@@ -134,6 +135,19 @@ def normalised(variant: Variant, genome: Genome) -> Variant | SetAside:
     if reference == alternative:
         return SetAside(VariantReason.NO_CHANGE)
     return _aligned(variant, reference, alternative, genome)
+
+
+def trimmed(variant: Variant) -> Variant:
+    """Return a variant without letters that both its alleles end or begin with; at least one of each is left.
+
+    It is not moved along the genome: an allele of a single letter stays as it is written, but in upper case.
+    """
+    reference, alternative = variant.reference.upper(), variant.alternative.upper()
+    most = min(len(reference), len(alternative)) - 1
+    after = min(_common(reference[::-1], alternative[::-1]), most)
+    before = min(_common(reference, alternative), most - after)
+    kept, put = (allele[before : len(allele) - after] for allele in (reference, alternative))
+    return Variant(variant.contig, variant.position + before, kept, put, variant.name)
 
 
 def _no_letters(reference: str, alternative: str) -> SetAside | None:

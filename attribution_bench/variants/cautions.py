@@ -6,6 +6,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from attribution_bench.foreign_warnings import OWN
+from attribution_bench.sequences.genes import Genes
+from attribution_bench.variants.summary import Summary
+
+NEARLY_ALL = 0.9
+"""Share of alleles in no gene from which on the genes are suspected to be of another assembly."""
+
+
+def of_genes(genes: Genes | None, summary: Summary) -> str | None:
+    """Return what should be known of a run in which nearly all alleles lie in no gene; None where they do not."""
+    if genes is None or summary.share_in_no_gene < NEARLY_ALL:
+        return None
+    return (
+        f"{summary.share_in_no_gene:.0%} of the alleles lie in no gene of {genes.name}: its genes may be of another "
+        "assembly than the variants, or have other names for the contigs"
+    )
 
 
 @contextlib.contextmanager

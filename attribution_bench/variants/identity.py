@@ -14,9 +14,14 @@ from attribution_bench.models.digest import structure_digest, weights_digest
 from attribution_bench.variants.effects import ScalarEffects
 from attribution_bench.variants.score import VariantScorer
 
+NAMED = ("genome", "genes")
+"""Settings that are names of files whose digests stand beside them."""
+
 
 def identity_of(scorer: VariantScorer) -> dict[str, Any]:
     """Return what the numbers of a scorer depend on, JSON-able: digests of models, genome and inputs, and options.
+
+    Names of the genome and of the genes are told, too; what counts are their digests, see `check_settings`.
 
     Raises
     ------
@@ -32,14 +37,15 @@ def identity_of(scorer: VariantScorer) -> dict[str, Any]:
         "genome_sha256": scorer.genome.digest,
         "effects": described(options.effects or ScalarEffects(options.target)),
         "length": options.length,
-        "strand": options.strand,
+        "strand": options.strand if options.genes is None else "of the gene",
+        **({"alleles": "as written"} if options.as_written else {}),
         "share_within": options.share_within,
         "overhang": options.overhang,
         "largest_unknown_share": options.largest_unknown_share,
         "batch_size": options.batch_size,
         "each_model": options.each_model,
         "further_inputs": scorer.inputs.description,
-        **({} if options.genes is None else {"genes_sha256": options.genes.digest}),
+        **({} if options.genes is None else {"genes": options.genes.name, "genes_sha256": options.genes.digest}),
         "framework": models[0].framework,
         "layout": models[0].layout,
         "sequence_input": models[0].sequence_input,
@@ -83,7 +89,9 @@ def check_settings(table: Path, settings: Mapping[str, Any]) -> None:
             f"{table} is begun, but {settings_path(table).name}, which tells its settings, is missing or damaged; "
             "choose another --output, or --restart to begin anew"
         )
-    shown = differences(before, settings, "table")
+    same = {name for name in NAMED if before.get(f"{name}_sha256") == settings.get(f"{name}_sha256")}
+    there, here = ({k: v for k, v in one.items() if k not in same} for one in (before, settings))
+    shown = differences(there, here, "table")
     if shown:
         raise InvalidInputError(
             f"{table} is of other settings: {shown}. Give those, choose another --output, or --restart to begin anew, "

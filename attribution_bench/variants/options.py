@@ -71,6 +71,11 @@ class ScoringOptions:
         """Whether effects are by the exons of the gene, so that one without exons has none."""
         return isinstance(self.effects, SplicingEffects) and self.effects.masked
 
+    @property
+    def as_written(self) -> bool:
+        """Whether alleles are compared where variants are written to be, as SpliceAI does, and not left-aligned."""
+        return isinstance(self.effects, SplicingEffects)
+
     @cached_property
     def strands(self) -> tuple[StrandName, ...]:
         """The strands that the model is given."""

@@ -22,6 +22,7 @@ from attribution_bench.sequences.variants import (
     VariantReason,
     VariantRecord,
     normalised,
+    trimmed,
     variants_of,
 )
 from attribution_bench.variants.allele_predictions import AllelePredictor, Arrays, check_nucleotides
@@ -29,6 +30,7 @@ from attribution_bench.variants.effects import BoundEffects, Column, ModelOutput
 from attribution_bench.variants.ensemble import EnsembleEffects, check_ensemble
 from attribution_bench.variants.further_inputs import FurtherInputs, ModelExtras, further_inputs, model_extras
 from attribution_bench.variants.options import ScoringOptions
+from attribution_bench.variants.splicing_effects import BoundSplicingEffects
 from attribution_bench.variants.windows import Alleles, place
 
 BLOCK = 128
@@ -179,6 +181,20 @@ class VariantScorer:
             return Checked(allele, None, form)
         return Checked(allele, form, self._placed(allele.variant, form))
 
+    def masked_scores(self, score: VariantScore) -> int:
+        """Return how many gains and losses of an allele are 0 by the mask of exons' boundaries."""
+        effects, genes = self.members[0].effects, self.options.genes
+        if not isinstance(effects, BoundSplicingEffects) or genes is None or not score.effects:
+            return 0
+        at = score.variant.position
+        boundaries = (
+            gene.nearest_exon_boundary(at)
+            for gene in genes.at(score.variant.contig, at)
+            if (gene.name, gene.strand) == (score.labels["gene"], score.labels["strand"])
+        )
+        boundary = next((place for place in boundaries if place is not None), None)
+        return 0 if boundary is None else effects.masked_scores(score.effects, boundary - at)
+
     def _placed(self, variant: Variant, form: Variant) -> "tuple[_Placed, ...] | SetAside":
         """Return a variant in its window, once for each of its genes."""
         genes = None if self.options.genes is None else self.options.genes.at(variant.contig, variant.position)
@@ -189,12 +205,31 @@ class VariantScorer:
             genes = [gene for gene in genes if gene.exons]
             if not genes:
                 return SetAside(VariantReason.NO_EXONS, names)
-        alleles = place(form, self.genome, self.options.placing)
+        alleles = (
+            self._as_written(variant) if self.options.as_written else place(form, self.genome, self.options.placing)
+        )
         if isinstance(alleles, SetAside):
             return alleles
         if genes is None:
             return (_Placed(alleles, self.options.strands),)
-        return tuple(_in_gene(alleles, form.position, gene) for gene in genes)
+        return tuple(_in_gene(alleles, variant.position, gene) for gene in genes)
+
+    def _as_written(self, variant: Variant) -> Alleles | SetAside:
+        """Return both alleles of a variant where it is written to be, or why the distance is too small for it."""
+        own, effects = trimmed(variant), self.members[0].effects
+        if isinstance(effects, BoundSplicingEffects):
+            letters, reach = own.position - variant.position + len(own.reference), effects.reach
+            if letters > max(1, 2 * reach):
+                detail = f"{letters} letters, for {2 * reach}; --distance {letters - 1} sees all that it removes"
+                return SetAside(VariantReason.BEYOND_DISTANCE, detail)
+            if letters > reach + 1 or len(own.alternative) > effects.axis.size // 2 + 1:
+                warnings.warn(
+                    f"some alleles are longer than the distance of {reach} letters, and splice sites beyond it are not "
+                    "seen; a larger --distance, with the --length that it needs, sees them",
+                    JobWarning,
+                    stacklevel=2,
+                )
+        return place(own, self.genome, self.options.placing, about=variant.position)
 
     def _scores(self, waiting: "Sequence[Checked | VariantScore]") -> Iterator[VariantScore]:
         new = [
@@ -268,7 +303,7 @@ class VariantScorer:
 
 
 def _in_gene(alleles: Alleles, position: int, gene: Gene) -> _Placed:
-    """Return a variant at a position as it is scored in a gene."""
+    """Return a variant that is written to be at a position as it is scored in a gene."""
     boundary = gene.nearest_exon_boundary(position)
     within = replace(alleles.masked(gene.start, gene.end), boundary=None if boundary is None else boundary - position)
     return _Placed(within, (gene.strand,), gene)
@@ -330,7 +365,8 @@ def score_variants(
 
     Each variant is trimmed and left-aligned, and stands in the middle of a window of the genome. The alternative
     sequence starts at the same position as the reference and has the same length: a deletion takes more of the genome
-    after it, an insertion less. Effects are those of predicting both sequences.
+    after it, an insertion less. Effects are those of predicting both sequences. For `SplicingEffects` a variant stands
+    where it is written to be, and is not left-aligned.
 
     Parameters
     ----------

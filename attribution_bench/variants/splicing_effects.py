@@ -26,9 +26,10 @@ from attribution_bench.variants.windows import Alleles
 class SplicingEffects:
     """Largest gain and largest loss of each class over the positions about a variant, with their offsets from it.
 
-    An offset is a position minus the variant's, on the strand ``+``. Alternative predictions are laid beside those of
-    the reference as SpliceAI does (Jaganathan et al., Cell 2019): a deleted letter has none, that is 0; of inserted
-    letters, and the one before them, the largest counts.
+    An offset is a position minus that which the variant is written with (POS of a VCF file), on the strand ``+``.
+    Alternative predictions are laid beside those of the reference as SpliceAI does (Jaganathan et al., Cell 2019): a
+    deleted letter has none, that is 0; of inserted letters, and the one before them, the largest counts. Which letters
+    these are is as the variant is written, too, not as it is left-aligned. Positions beyond the contig do not count.
 
     Parameters
     ----------
@@ -37,7 +38,8 @@ class SplicingEffects:
     output
         Name of the output; by default the only one.
     distance
-        Letters before and after the variant that are looked at; by default all that the output has.
+        Letters before and after the variant that are looked at; by default all that the output has. As SpliceAI does,
+        variants with a longer reference allele than twice that are set aside.
     axis
         Axis of positions within one sequence's output; the other one is that of classes. By default by the model's
         layout: the first in ``NLA``, the last in ``NAL``.
@@ -98,8 +100,8 @@ class BoundSplicingEffects:
     def columns(self) -> tuple[Column, ...]:
         """The numbers of each variant."""
         masked = {
-            "gain": ", 0 at the nearest boundary of an exon",
-            "loss": ", 0 but at the nearest boundary of an exon",
+            "gain": ", masked: 0 at the nearest boundary of an exon",
+            "loss": ", masked: 0 but at the nearest boundary of an exon",
         }
         return tuple(
             column
@@ -107,9 +109,15 @@ class BoundSplicingEffects:
             for change in ("gain", "loss")
             for column in (
                 Column(f"{column_name(name)}_{change}", f"Largest {change} of {name}{masked[change] * self.masked}"),
-                Column(f"{column_name(name)}_{change}_offset", "Where it is, from the variant's position", "Integer"),
+                Column(f"{column_name(name)}_{change}_offset", "Where it is, from POS on the strand +", "Integer"),
             )
         )
+
+    @property
+    def reach(self) -> int:
+        """Letters before and after a variant in the middle of its window that are looked at."""
+        half = self.axis.size // 2
+        return half if self.distance is None else min(self.distance, half)
 
     @property
     def sized_by(self) -> tuple[str, ...]:
@@ -131,6 +139,17 @@ class BoundSplicingEffects:
         values = self.axis.last(predictions[self.axis.output], strand)
         return {"classes": values[:, list(self.classes.values())]}
 
+    def masked_scores(self, numbers: Mapping[str, float], boundary: int) -> int:
+        """Return how many gains and losses of a variant in a gene are 0 by the mask.
+
+        `boundary` is where the nearest boundary of an exon is, from where the variant is written to be.
+        """
+        is_known = {
+            change: [numbers[f"{column_name(name)}_{change}_offset"] == boundary for name in self.classes]
+            for change in ("gain", "loss")
+        }
+        return sum(is_known["gain"]) + len(self.classes) - sum(is_known["loss"])
+
     def numbers(self, reference: Values, alternative: Values, alleles: Sequence[Alleles]) -> NDArray[np.float64]:
         """Return (V, columns)."""
         rows = zip(reference["classes"], alternative["classes"], alleles, strict=True)
@@ -139,11 +158,15 @@ class BoundSplicingEffects:
     def _row(self, before: NDArray[np.float64], after: NDArray[np.float64], allele: Alleles) -> NDArray[np.float64]:
         """Return (columns,) of one variant's predictions (classes, positions)."""
         start = allele.offset - self.axis.first
-        offsets = np.arange(self.axis.size) - start
+        places = np.arange(self.axis.size)
+        offsets = places - (start + allele.written)
         change = _beside_reference(after, start, allele) - before
         seen = ~np.isnan(change[0])
         if self.distance is not None:
             seen &= np.abs(offsets) <= self.distance
+        if allele.on_contig is not None:
+            first, end = (place - self.axis.first for place in allele.on_contig)
+            seen &= (first <= places) & (places < end)
         if not seen.any():
             return np.full(len(self.columns), np.nan)
         numbers = []

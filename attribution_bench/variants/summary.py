@@ -22,7 +22,11 @@ class Summary:
     set_aside: Counter[VariantReason] = field(default_factory=Counter)
     examples: dict[VariantReason, str] = field(default_factory=dict)
     """Reason -> where the first such allele of this run is and what was wrong with it, where that is known."""
+    masked: int | None = None
+    """Gains and losses that are 0 by the mask of exons' boundaries; None where there is no mask."""
     seconds: float = 0.0
+    first: tuple[int, float] = (0, 0.0)
+    """Alleles of this run and seconds until the end of the first block that a model was asked for, which starts it."""
     retries: int = 0
     """Tries of blocks that failed, where other processes score them."""
     cores: int | None = None
@@ -41,9 +45,21 @@ class Summary:
         return self.total - self.resumed - self.kept
 
     @property
+    def starting_included(self) -> bool:
+        """Whether the start is in `seconds_per_100`: of a run of one block, and of several processes."""
+        return self.cores is not None or self.new <= self.first[0]
+
+    @property
     def seconds_per_100(self) -> float | None:
-        """Seconds per 100 alleles of this run; None where it had none."""
-        return 100 * self.seconds / self.new if self.new else None
+        """Seconds per 100 alleles of this run, after those of its start; None where it had none."""
+        alleles, seconds = (0, 0.0) if self.starting_included else self.first
+        return 100 * (self.seconds - seconds) / (self.new - alleles) if self.new else None
+
+    @property
+    def share_in_no_gene(self) -> float:
+        """Share of the alleles that were looked for in genes, and lie in none; 0 where none was looked for."""
+        outside = self.set_aside[VariantReason.NO_GENE]
+        return outside / (outside + self.scored) if outside else 0.0
 
     @property
     def core_seconds_per_allele(self) -> float | None:

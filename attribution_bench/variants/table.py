@@ -94,7 +94,7 @@ def write_effects(
         if begun:
             check_settings(path, settings)
         if path.exists():
-            counted = _Counted(Summary(), fatal)
+            counted = _Counted(scorer, Summary(), fatal)
             new = 0
             for allele in _alleles(scorer, records, path):
                 if isinstance(allele, Numbered):
@@ -110,7 +110,7 @@ def write_effects(
             write_settings(path, settings)
         if not partial.exists():
             write_whole(partial, header)
-        counted = _Counted(Summary(), fatal)
+        counted = _Counted(scorer, Summary(), fatal)
         alleles = _go_on(partial, header, _alleles(scorer, records, path), counted)
         _append(scorer, blocks or scorer.blocks, alleles, partial, counted, progress)
         if finish is not None:
@@ -123,13 +123,26 @@ def write_effects(
 class _Counted:
     """Counts the alleles of a run, and ends it where one is set aside for a fatal reason."""
 
+    scorer: VariantScorer
     summary: Summary
     fatal: Sequence[VariantReason]
 
+    def __post_init__(self) -> None:
+        self.summary.masked = 0 if self.scorer.options.needs_exons else None
+
     def scored(self, score: VariantScore) -> None:
         self._count(score.variant, score.set_aside, score.normalised)
+        if self.summary.masked is not None:
+            self.summary.masked += self.scorer.masked_scores(score)
 
     def resumed(self, row: Row) -> None:
+        if self.summary.masked is not None:
+            try:
+                self.summary.masked += self.scorer.masked_scores(row.score(self.scorer.columns))
+            except ValueError as error:
+                raise OutputError(
+                    f"the table that was begun is damaged at {row.variant}: {error}; --restart"
+                ) from error
         self._count(row.variant, None if row.reason is None else SetAside(row.reason), row.normalised)
         self.summary.resumed += 1
 
@@ -245,7 +258,7 @@ def _append(
     progress: Callable[[Summary], None] | None,
 ) -> None:
     """Write the rows of alleles, a block at a time."""
-    started = time.monotonic()
+    started, asked = time.monotonic(), False
 
     def noted() -> Iterator[Allele]:
         for allele in alleles:
@@ -259,6 +272,9 @@ def _append(
             file.write("".join(row_line(score, scorer.columns) for score in block))
             file.flush()
             counted.summary.seconds = time.monotonic() - started
+            if not asked:
+                counted.summary.first = counted.summary.new, counted.summary.seconds
+                asked = any(score.set_aside is None for score in block)
             if progress is not None:
                 progress(counted.summary)
 

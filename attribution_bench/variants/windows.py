@@ -64,8 +64,13 @@ class Alleles:
     alternative: str
     """(length) letters with the alternative allele. The window starts at the same position; after the allele come as
     many letters of the genome as there is room for."""
+    on_contig: tuple[int, int] | None = None
+    """Places within the window where the contig starts and ends, half-open; None where all of it is on the contig."""
+    written: int = 0
+    """Where the variant is written to be, from the reference allele's first letter: 0, or less where alleles were
+    trimmed."""
     boundary: int | None = None
-    """Where the nearest first or last letter of an exon of the gene is, from the reference allele's first letter on the
+    """Where the nearest first or last letter of an exon of the gene is, from where the variant is written to be, on the
     strand ``+``; None in no gene, and in one without exons."""
 
     @property
@@ -99,10 +104,11 @@ class Alleles:
         return replace(self, reference=texts[0], alternative=texts[1])
 
 
-def place(variant: Variant, genome: Genome, placing: Placing) -> Alleles | SetAside:
-    """Return both alleles of a normalised variant in its window, or why there is none.
+def place(variant: Variant, genome: Genome, placing: Placing, about: int | None = None) -> Alleles | SetAside:
+    """Return both alleles of a variant in its window, or why there is none.
 
-    The letter at the variant's position has ``length // 2`` letters before it where windows are centred.
+    The letter at the position `about`, by default the variant's, has ``length // 2`` letters before it where windows
+    are centred.
 
     Raises
     ------
@@ -110,7 +116,8 @@ def place(variant: Variant, genome: Genome, placing: Placing) -> Alleles | SetAs
         The genome cannot be read.
     """
     length, step = placing.length, 2 * placing.share_within + 1
-    middle = variant.position - variant.position % step + placing.share_within
+    written = variant.position if about is None else about
+    middle = written - written % step + placing.share_within
     start = middle - length // 2
     offset, deleted, inserted = variant.position - start, len(variant.reference), len(variant.alternative)
     if offset + max(deleted, inserted) > length:
@@ -130,4 +137,14 @@ def place(variant: Variant, genome: Genome, placing: Placing) -> Alleles | SetAs
     unknown = reference.count(UNKNOWN) - (length - within)
     if unknown > placing.largest_unknown_share * within:
         return SetAside(VariantReason.MOSTLY_UNKNOWN, f"{unknown} of {within} letters")
-    return Alleles((variant.contig, start), offset, deleted, inserted, reference, alternative)
+    on_contig = max(0, -start), min(length, contig_length - start)
+    return Alleles(
+        (variant.contig, start),
+        offset,
+        deleted,
+        inserted,
+        reference,
+        alternative,
+        on_contig=None if on_contig == (0, length) else on_contig,
+        written=written - variant.position,
+    )

@@ -75,6 +75,24 @@ def test_the_table_holds_what_the_function_gives(command: Callable[..., Any], ge
     assert len(pd.read_csv(table, sep="\t")) == 20
 
 
+def test_genes_are_named_and_suspected_where_nearly_all_variants_lie_in_none(
+    command: Callable[..., Any], genome: Path, tmp_path: Path
+) -> None:
+    table, genes = tmp_path / "effects.tsv", tmp_path / "lab.txt"
+    header = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n"
+    for contig, suspected in (("NC_001416.1", False), ("20", True)):
+        genes.write_text(f"{header}G\t{contig}\t-\t0\t40000\t0,\t40000,\n")
+        arguments = ("variants", "demo_classifier", VCF, "--genome", genome, "--genes", genes, "--output", table)
+        outcome = command(*arguments, "--restart")
+        assert outcome.code == (2 if suspected else 0)
+        assert "genes: lab.txt\n" in outcome.err
+        assert ("lie in no gene of lab.txt: its genes may be of another assembly" in outcome.err) == suspected
+        assert suspected or "seconds per 100, starting included" in outcome.err
+    events = [json.loads(line) for line in command(*arguments, "--json").out.splitlines()]
+    assert events[0] == {"event": "genes", "name": "lab.txt"}
+    assert [event["event"] for event in events[1:]] == ["caution", "summary"]
+
+
 def test_numbers_and_standard_input(genome: Path, tmp_path: Path) -> None:
     table, annotated = tmp_path / "effects.tsv", tmp_path / "annotated.vcf"
     program = "from attribution_bench.cli import main; main()"

@@ -33,6 +33,7 @@ def test_genes_are_found_by_position_whatever_the_prefix(tmp_path: Path) -> None
     (minus,) = genes.at("7", 70)
     assert (minus.strand, minus.start, minus.end, minus.introns) == ("-", 50, 90, [(65, 80)])
     assert repr(genes).endswith("genes.txt': 3 genes)")
+    assert (genes.name, Genes(genes.path, "of the lab").name) == ("genes.txt", "of the lab")
 
 
 def test_the_nearest_boundary_of_an_exon_is_worked_by_hand(tmp_path: Path) -> None:

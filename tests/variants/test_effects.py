@@ -239,8 +239,8 @@ def test_masked_scores_worked_by_hand(boundary: int | None, gain: float, loss: f
     (row,) = effects.numbers(*values, [replace(allele(), boundary=boundary)])
     assert list(row) == pytest.approx([gain, 2, loss, 0])  # offsets stay
     assert [column.description for column in effects.columns[::2]] == [
-        "Largest gain of donor, 0 at the nearest boundary of an exon",
-        "Largest loss of donor, 0 but at the nearest boundary of an exon",
+        "Largest gain of donor, masked: 0 at the nearest boundary of an exon",
+        "Largest loss of donor, masked: 0 but at the nearest boundary of an exon",
     ]
 
 
@@ -253,6 +253,12 @@ def test_gains_and_losses_worked_by_hand() -> None:
     assert gains(before, [0, 0.5, 0, 0, 0.9, 0.3, 0, 0], allele(3, 1)) == pytest.approx([0.3, 3, 0.1, 2])
     # Two letters are inserted: the largest of the three counts at the variant.
     assert gains(before, [0, 0.5, 0, 0, 0.2, 0.6, 0.3, 0.4], allele(1, 3)) == pytest.approx([0.4, 1, 0.3, 0])
+
+
+@pytest.mark.parametrize(("distance", "reach"), [(None, 4), (0, 0), (3, 3), (9, 4)])
+def test_letters_in_reach_are_those_of_the_distance_that_the_output_has(distance: int | None, reach: int) -> None:
+    effects = SplicingEffects({"donor": 0}, distance=distance).bind(outputs("NLA", classes=(9, 1)))
+    assert effects.reach == reach
 
 
 def test_nothing_in_reach_has_no_gain() -> None:

@@ -1,5 +1,7 @@
 """Variants are scored on their genes' strands, with N beyond them, as a model alone predicts of such sequences."""
 
+import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,16 +24,19 @@ from attribution_bench.variants import (
     score_variants,
     variant_scorer,
 )
+from attribution_bench.variants.cautions import of_genes
 from attribution_bench.variants.effects import Effects
 from attribution_bench.variants.job import score_vcf
 from attribution_bench.variants.rows import read_effects
 from attribution_bench.variants.score import VariantScore
+from attribution_bench.variants.summary import Summary
 from attribution_bench.variants.windows import Alleles, Placing, place
 from variants_by_hand import LENGTH, random_variants
 
 CROPPED, DISTANCE = 5, 9
 """Positions at either end of the window that the model has no output for, and letters that are looked at."""
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
+KINDS = ("gain", "loss")
 EFFECTS = SplicingEffects({"acceptor": 1, "donor": 2}, "classes", DISTANCE)
 GENES = {"PLUS": ("+", 20, 130), "MINUS, of many": ("-", 100, 260), "SHORT": ("+", 310, 340)}
 """Name -> strand and range on chr1."""
@@ -248,9 +253,53 @@ def test_tables_and_annotated_files_name_the_gene(
     again = [row.score(scorer.columns) for row in read_effects(tmp_path / "few.tsv")]
     assert [score.labels.get("gene") for score in again] == ["PLUS", None, "MINUS, of many"]
     assert score_vcf(scorer, vcf, tmp_path / "few.tsv").kept == 3
+    settings = json.loads((tmp_path / "few.tsv.json").read_text())
+    assert (settings["genes"], settings["strand"]) == ("genes.txt", "of the gene")
+    # The same genes under another name are the same.
+    named = variant_scorer(profiles, genome, ScoringOptions(LENGTH, EFFECTS, genes=Genes(genes.path, "of the lab")))
+    assert score_vcf(named, vcf, tmp_path / "few.tsv").kept == 3
+    assert of_genes(named.options.genes, summary) is None
     other = variant_scorer(profiles, genome, ScoringOptions(LENGTH, EFFECTS))
     with pytest.raises(InvalidInputError, match=r"genes_sha256|of other settings"):
         score_vcf(other, vcf, tmp_path / "few.tsv")
+
+
+def test_masked_scores_are_counted_whoever_computed_them(
+    profiles: torch.nn.Module, genome: Genome, genes: Genes, tmp_path: Path
+) -> None:
+    """Those of this run, of a table that is complete, and of one that was begun."""
+    vcf, table = tmp_path / "some.vcf", tmp_path / "some.tsv"
+    letters, header = genome.fetch("chr1", 0, 400), "##fileformat=VCFv4.2\n##contig=<ID=chr1>\n"
+    changed = ((p, "ACGT"[("ACGT".index(letters[p]) + 1) % 4]) for p in (5, *range(20, 140)))
+    records = "".join(f"chr1\t{p + 1}\t.\t{letters[p]}\t{other}\t.\t.\t.\n" for p, other in changed)
+    vcf.write_text(f"{header}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{records}")
+    effects = SplicingEffects({"acceptor": 1, "donor": 2}, "classes", DISTANCE, masked=True)
+    scorer = variant_scorer(profiles, genome, ScoringOptions(LENGTH, effects, genes=genes))
+    counted = [score_vcf(scorer, vcf, table).masked for _ in range(2)]
+    scores = [row.score(scorer.columns).effects for row in read_effects(table)]
+    zeros = sum(found.get(f"{name}_{kind}") == 0 for found in scores for name in effects.classes for kind in KINDS)
+    kept = sum(found[f"{name}_{kind}"] != 0 for found in scores if found for name in effects.classes for kind in KINDS)
+    table.rename(tmp_path / "some.tsv.partial")
+    counted.append(score_vcf(scorer, vcf, table).masked)
+    assert counted == [zeros] * 3
+    assert min(zeros, kept) > 10
+    plain = variant_scorer(profiles, genome, ScoringOptions(LENGTH, EFFECTS, genes=genes))
+    assert score_vcf(plain, vcf, tmp_path / "plain.tsv").masked is None
+
+
+@pytest.mark.parametrize(
+    ("scored", "outside", "said"), [(1, 9, "90% of"), (0, 1, "100% of"), (2, 9, None), (1, 0, None), (0, 0, None)]
+)
+def test_nearly_all_alleles_in_no_gene_is_told(genes: Genes, scored: int, outside: int, said: str | None) -> None:
+    set_aside = {VariantReason.NO_GENE: outside, VariantReason.REF_MISMATCH: 20}
+    summary = Summary(scored=scored, set_aside=Counter(set_aside))
+    told = of_genes(genes, summary)
+    if said is None:
+        assert told is None
+    else:
+        assert told is not None
+        assert f"{said} the alleles lie in no gene of genes.txt: its genes may be of another assembly" in told
+    assert of_genes(None, summary) is None
 
 
 @pytest.mark.parametrize("strand", "+-")

@@ -557,3 +557,19 @@ def test_a_file_without_records_gives_an_empty_table(scorer: VariantScorer, tmp_
     assert (summary.total, summary.seconds_per_100) == (0, None)
     assert len((tmp_path / "effects.tsv").read_text().splitlines()) == 1
     assert list(read_effects(tmp_path / "effects.tsv")) == []
+
+
+def test_seconds_are_those_after_the_first_block_or_said_to_include_it(
+    scorer: VariantScorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter((100.0, 107.0, 108.0, 109.0))  # the start, and the ends of three blocks
+    monkeypatch.setattr("attribution_bench.variants.table.time.monotonic", lambda: next(seconds))
+    monkeypatch.setattr(score, "BLOCK", 4)
+    letters = scorer.genome.fetch("chr1", 100, 112)
+    variants = [Variant("chr1", 100 + n, one, "ACGT".replace(one, "")[0]) for n, one in enumerate(letters)]
+    summary = write_effects(scorer, variants, tmp_path / "effects.tsv", {})
+    assert (summary.new, summary.first, summary.seconds) == (12, (4, 7.0), 9.0)
+    assert (summary.seconds_per_100, summary.starting_included) == (25, False)
+    summary.cores = 2
+    assert (summary.seconds_per_100, summary.starting_included) == (75, True)
+    assert Summary(scored=1, seconds=3, first=(1, 3)).starting_included

@@ -10,9 +10,9 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
 import attribution_bench as ab
-from attribution_bench.errors import InvalidInputError, TargetError
+from attribution_bench.errors import InvalidInputError, JobWarning, TargetError
 from attribution_bench.sequences.genome import Genome
-from attribution_bench.sequences.variants import Variant, VariantReason, normalised
+from attribution_bench.sequences.variants import SetAside, Variant, VariantReason, normalised
 from attribution_bench.variants import ProfileEffects, ScalarEffects, SplicingEffects, score_variants
 from attribution_bench.variants.score import BLOCK, partial_passes
 from variants_by_hand import LENGTH, contig_letters, random_variants, spliced
@@ -126,20 +126,21 @@ def test_profiles_and_counts_equal_full_passes(
 def test_gains_and_losses_equal_full_passes(
     engine: ab.InSilicoMutagenesis, in_full: InFull, genome: Genome, strand: str, distance: int | None
 ) -> None:
-    variants = random_variants(genome, "chr1", 60, seed=3)
+    repeat = [Variant("chr1", at, one, other) for at in (205, 211) for one, other in (("ACA", "A"), ("A", "ACA"))]
+    variants = [*random_variants(genome, "chr1", 60, seed=3), *repeat]
     effects = SplicingEffects({"acceptor": 1, "donor": 2}, "classes", distance)
     scores = score_variants(engine, variants, genome, length=LENGTH, effects=effects, strand=strand)  # type: ignore[arg-type]
-    compared = 0
+    letters, compared, off_contig, moved = genome.fetch("chr1", 0, genome.length("chr1")), 0, 0, 0
     for variant, score in zip(variants, scores, strict=True):
-        form = normalised(variant, genome)
-        assert isinstance(form, Variant)
-        if len(form.reference) > 1 and len(form.alternative) > 1:
+        assert isinstance(score.normalised, Variant)
+        moved += score.normalised.position < variant.position
+        if len(variant.reference) > 1 and len(variant.alternative) > 1:
             continue
         reference, alternative = (
-            on_strands(in_full, s, strand)["classes"].T for s in spliced(genome, variant, form.position)
+            on_strands(in_full, s, strand)["classes"].T for s in spliced(genome, variant, variant.position)
         )
-        # The rule of SpliceAI, position by position.
-        start, deleted, inserted = LENGTH // 2 - CROPPED, len(form.reference), len(form.alternative)
+        # The rule of SpliceAI, position by position, of the record as it is written.
+        start, deleted, inserted = LENGTH // 2 - CROPPED, len(variant.reference), len(variant.alternative)
         after = np.concatenate(
             [
                 alternative[:start],
@@ -150,6 +151,9 @@ def test_gains_and_losses_equal_full_passes(
         )[: len(reference)]
         change = after - reference[: len(after)]
         offsets = np.arange(len(after)) - start
+        on_contig = (variant.position + offsets >= 0) & (variant.position + offsets < len(letters))
+        change, offsets = change[on_contig], offsets[on_contig]
+        off_contig += not on_contig.all()
         if distance is not None:
             change, offsets = (part[np.abs(offsets) <= distance] for part in (change, offsets))
         for name, place in (("acceptor", 1), ("donor", 2)):
@@ -157,7 +161,62 @@ def test_gains_and_losses_equal_full_passes(
                 assert score.effects[f"{name}_{kind}"] == pytest.approx(signed.max(), abs=1e-10)
                 assert score.effects[f"{name}_{kind}_offset"] == offsets[signed.argmax()]
                 compared += 1
-    assert compared > 150
+    assert compared > 100
+    assert off_contig > 2
+    assert moved > 4
+
+
+@pytest.mark.parametrize(("at", "kept", "deleted"), [(148, 2, 0), (298, 2, 2), (298, 0, 3)])
+def test_alleles_of_several_letters_each_are_compared_by_what_differs(
+    engine: ab.InSilicoMutagenesis, in_full: InFull, genome: Genome, at: int, kept: int, deleted: int
+) -> None:
+    """A substitution, or a deletion after a letter, written with letters before and after it; offsets are from POS."""
+    letters, first = contig_letters(genome, "chr1"), at + kept
+    changed = letters[first] if deleted else "ACGT"[("ACGT".index(letters[first]) + 1) % 4]
+    end = first + 1 + deleted
+    variant = Variant("chr1", at, letters[at : end + 3], letters[at:first] + changed + letters[end : end + 3])
+    effects = SplicingEffects({"donor": 2}, "classes", 9)
+    (score,) = score_variants(engine, [variant], genome, length=LENGTH, effects=effects)
+    texts = letters, letters[:first] + changed + letters[end:]
+    before, after = (np.pad(in_full([text])["classes"][0, 2], CROPPED) for text in texts)
+    beside = np.concatenate([after[: first + 1], np.zeros(deleted), after[first + 1 :]])
+    change = (beside - before)[at - 9 : at + 10]
+    assert score.effects["donor_gain"] == pytest.approx(change.max(), abs=1e-10)
+    assert score.effects["donor_loss"] == pytest.approx(-change.min(), abs=1e-10)
+    assert score.effects["donor_gain_offset"] == change.argmax() - 9
+    assert score.effects["donor_loss_offset"] == change.argmin() - 9
+
+
+def test_deletions_that_the_distance_does_not_see_are_set_aside_or_told(
+    engine: ab.InSilicoMutagenesis, genome: Genome
+) -> None:
+    """As SpliceAI does, a reference allele longer than twice the distance is set aside."""
+    letters, options = contig_letters(genome, "chr1"), {"length": LENGTH, "strand": "+"}
+
+    def reasons(distance: int | None, *lengths: int) -> list[SetAside | None]:
+        variants = [Variant("chr1", 150, letters[150 : 150 + length], letters[150]) for length in lengths if length > 1]
+        variants += [Variant("chr1", 80, letters[80], "ACGT".replace(letters[80], "")[0])] * (1 in lengths)
+        effects = SplicingEffects({"donor": 2}, "classes", distance)
+        scores = score_variants(engine, variants, genome, effects=effects, **options)
+        return [score.set_aside for score in scores]
+
+    assert reasons(4, 5, 1) == [None, None]
+    assert reasons(0, 1) == reasons(None, 25) == [None]
+    detail = "9 letters, for 8; --distance 8 sees all that it removes"
+    with pytest.warns(JobWarning, match="longer than the distance of 4 letters, and splice sites beyond it are not"):
+        assert reasons(4, 6, 8, 9) == [None, None, SetAside(VariantReason.BEYOND_DISTANCE, detail)]
+    (aside,) = reasons(0, 2)
+    assert aside is not None
+    assert aside.reason == VariantReason.BEYOND_DISTANCE
+    for inserted in (10, LENGTH // 2 - CROPPED):
+        insertion = Variant("chr1", 150, letters[150], (letters[150] + "ACGTA" * LENGTH)[: inserted + 1])
+        few = score_variants(
+            engine, [insertion], genome, effects=SplicingEffects({"donor": 2}, "classes", 4), **options
+        )
+        assert next(few).set_aside is None
+    longer = Variant("chr1", 150, letters[150], insertion.alternative + "C")
+    with pytest.warns(JobWarning, match="some alleles are longer than the distance"):
+        list(score_variants(engine, [longer], genome, effects=SplicingEffects({"donor": 2}, "classes"), **options))
 
 
 def test_keras_models_give_the_same(profiles: torch.nn.Module, engine: ab.InSilicoMutagenesis, genome: Genome) -> None:

@@ -96,7 +96,7 @@ class SpliceAI(Adapter):
             return None
         if genes is not None and genes not in ANNOTATIONS:
             return Genes(genes)
-        known = {each: Genes(package_file(PACKAGE, f"spliceai/annotations/{each}.txt")) for each in ANNOTATIONS}
+        known = {each: Genes(package_file(PACKAGE, f"spliceai/annotations/{each}.txt"), each) for each in ANNOTATIONS}
         if genes is not None:
             return known[genes]
         shares = {each: of_package.share_of_splice_sites(genome) for each, of_package in known.items()}

@@ -99,7 +99,8 @@ def test_variants_have_spliceais_effects_by_default(splicing: list[Any], tmp_pat
     frame = pd.read_csv(table, sep="\t")
     opened_genome = Genome(genome)
     genes = model_source("spliceai").default_genes(opened_genome)
-    assert genes.path.name == "grch38.txt"
+    assert (genes.path.name, genes.name) == ("grch38.txt", "grch38")
+    assert "genes: grch38\n" in outcome.stderr
     with VcfFile(vcf) as file:
         scores = list(
             score_variants(
