@@ -193,7 +193,7 @@ def summary_lines(summary: Summary) -> list[str]:
     if summary.stopped_by:
         name = {"SIGINT": "Ctrl-C"}.get(summary.stopped_by, summary.stopped_by)
         lines.append(f"stopped by {name}; the same command goes on")
-    return [*lines, f"store: {summary.store}"]
+    return [*lines, f"store: {summary.store}" if Path(summary.store).exists() else "nothing is stored yet"]
 
 
 def stopping_text(number: signal.Signals) -> bytes:
