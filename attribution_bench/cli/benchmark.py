@@ -131,7 +131,7 @@ def benchmark(
         sequence_input=options.sequence_input(sequence_input),
     )
     wanted = options.numbers(lengths, (), "--lengths", options.LETTERS) or (
-        given.length if given else options.stated_length(source, open_model),
+        given.length if given else options.stated_length(source, open_model, "--lengths"),
     )
     goal = parse_target(target)
     rows = []

@@ -193,7 +193,9 @@ def summary_lines(summary: Summary) -> list[str]:
     if summary.stopped_by:
         name = {"SIGINT": "Ctrl-C"}.get(summary.stopped_by, summary.stopped_by)
         lines.append(f"stopped by {name}; the same command goes on")
-    return [*lines, f"store: {summary.store}"]
+    # Whether something is at an address is not asked for: that may take a while.
+    is_there = "://" in str(summary.store) or Path(summary.store).exists()
+    return [*lines, f"store: {summary.store}" if is_there else "nothing is stored yet"]
 
 
 def stopping_text(number: signal.Signals) -> bytes:

@@ -50,7 +50,10 @@ def _lines(card: "ModelCard") -> list[str]:
     package = f"{card.package}, {'installed' if card.installed else f'not installed ({card.install_command})'}"
     others = "" if card.fixed or card.length is None else ", or another number"
     length = "any number of letters" if card.length is None else f"{card.length:,} letters{others}"
-    weights = "in the package" if card.weights else f"of your own: {card.name}?weights=FILE"
+    if "weights" in card.options:
+        weights = "those that an option names"
+    else:
+        weights = "in the package" if card.weights else f"of your own: {card.name}?weights=FILE"
     facts = {
         "predicts": card.summary,
         "package": package,

@@ -164,8 +164,14 @@ def numbers(values: list[str] | None, default: tuple[int, ...], option: str, bou
     return tuple(found)
 
 
-def stated_length(source: "ModelSource", open_model: "Callable[[], SequenceModel]") -> int:
-    """Return the length that a model itself states, or an architecture is built for by default."""
+def stated_length(source: "ModelSource", open_model: "Callable[[], SequenceModel]", option: str = "--length") -> int:
+    """Return the length that a model itself states, or an architecture is built for by default.
+
+    Raises
+    ------
+    InvalidInputError
+        The model takes several lengths; the message names the option that gives one.
+    """
     if source.kind == "built-in":
         if source.length is not None:
             return source.length
@@ -174,10 +180,7 @@ def stated_length(source: "ModelSource", open_model: "Callable[[], SequenceModel
         stated = source.default_length if source.length is None else source.length
         if stated is not None:
             return stated
-    model = open_model()
-    shape = getattr(model.model, "input_shape", None)
-    if isinstance(shape, tuple) and len(shape) == 3:
-        length = shape[1 if model.layout == "NLA" else 2]
-        if length:
-            return int(length)
-    raise InvalidInputError(f"{source.label} does not state its length; give one")
+    stated = open_model().stated_length
+    if stated is None:
+        raise InvalidInputError(f"{source.label} does not state the length of its sequences; give it with {option}")
+    return stated

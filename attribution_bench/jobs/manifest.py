@@ -17,7 +17,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a job is. Everything but `machine` has to agree for a job to be resumed."""
+    """What a job is. Everything but `machine` and the models' labels has to agree for a job to be resumed."""
 
     models: tuple[Mapping[str, Any], ...]
     """Of each model: its label, framework, and digests of its weights and of the file or source that it comes from."""
@@ -97,6 +97,9 @@ def check_same(stored: Manifest, asked: Manifest, store: Path) -> None:
     there, here = asdict(stored), asdict(asked)
     for manifest in (there, here):
         del manifest["machine"]
+        # A model is known by its digests, under whatever name it is given.
+        for model in manifest["models"]:
+            model.pop("label", None)
     shown = differences(there, here, "store")
     if shown:
         raise InvalidInputError(

@@ -1,5 +1,6 @@
 """A program of torch.export as an ordinary module."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,36 +25,66 @@ class ExportedModel(torch.nn.Module):
         super().__init__()
         self.program = program
         graph: torch.fx.Graph = program.graph  # type: ignore[assignment]
-        self.input_names = tuple(str(node.target) for node in graph.nodes if node.op == "placeholder")
+        inputs = [node for node in graph.nodes if node.op == "placeholder"]
+        self.input_names = tuple(str(node.target) for node in inputs)
+        self.input_shapes = tuple(_fixed_shape(node.meta.get("val")) for node in inputs)
         self._structure: Any = program._in_spec
-        self._rows = _fixed_rows(graph)
 
     def forward(self, *inputs: torch.Tensor) -> Any:
-        """Run the program."""
+        """Run the program.
+
+        Raises
+        ------
+        ModelError
+            It was exported for another number of inputs, or for inputs of other shapes.
+        """
         if len(inputs) != len(self.input_names):
             raise ModelError(
                 f"the exported program takes {len(self.input_names)} inputs ({', '.join(self.input_names)}), but was "
                 f"given {len(inputs)}; give additional_forward_args one array for each beside the sequence"
             )
-        if self._rows is not None and len(inputs[0]) != self._rows:
+        self._check_shapes(inputs)
+        args, kwargs = pytree.tree_unflatten(list(inputs), self._structure)
+        try:
+            return self.program(*args, **kwargs)
+        except AssertionError as error:  # raised by the guards of the program, for ranges of sizes among others
+            shapes = ", ".join(str(tuple(value.shape)) for value in inputs)
+            raise ModelError(f"the program was not exported for inputs of the shapes {shapes}: {error}") from error
+
+    def _check_shapes(self, inputs: Sequence[torch.Tensor]) -> None:
+        """Compare what is given with the sizes that were fixed when the program was exported."""
+        rows = next((shape[0] for shape in self.input_shapes[:1] if shape), None)
+        if rows is not None and len(inputs[0]) != rows:
             raise ModelError(
-                f"the exported program takes batches of {self._rows} and no others, since it was exported with a fixed "
+                f"the exported program takes batches of {rows} and no others, since it was exported with a fixed "
                 "batch; export it with a free one: torch.export.export(model, (x,), dynamic_shapes=({0: "
                 'torch.export.Dim("batch")},)), with two rows or more in x'
             )
-        args, kwargs = pytree.tree_unflatten(list(inputs), self._structure)
-        return self.program(*args, **kwargs)
+        for name, fixed, value in zip(self.input_names, self.input_shapes, inputs, strict=True):
+            differing = [
+                axis
+                for axis, size in enumerate(fixed)
+                if size is not None and (axis >= value.ndim or value.shape[axis] != size)
+            ]
+            if differing:
+                axis = differing[0]
+                exported = ", ".join("any" if size is None else str(size) for size in fixed)
+                raise ModelError(
+                    f"the program was exported for {name} of the shape ({exported}), not {tuple(value.shape)}: the "
+                    f"size {fixed[axis]} of axis {axis} is fixed; give inputs of that size (--length {fixed[axis]} "
+                    "where it is the length), or export the model with that axis free: "
+                    f"dynamic_shapes=({{{axis}: torch.export.Dim.DYNAMIC}},)"
+                )
 
     def train(self, mode: bool = True) -> "ExportedModel":
         """Leave the mode alone; the program's own `train` raises."""
         return self
 
 
-def _fixed_rows(graph: torch.fx.Graph) -> int | None:
-    """Return how many rows the first input of an exported program has to have; None where that is free."""
-    first = next((node.meta.get("val") for node in graph.nodes if node.op == "placeholder"), None)
-    rows = first.shape[0] if isinstance(first, torch.Tensor) and first.ndim else None
-    return rows if isinstance(rows, int) else None
+def _fixed_shape(value: Any) -> tuple[int | None, ...]:
+    """Return the sizes that an input of an exported program has to have, None where one is free; () for no tensor."""
+    sizes = value.shape if isinstance(value, torch.Tensor) else ()
+    return tuple(size if isinstance(size, int) else None for size in sizes)
 
 
 class TooLargeError(ValueError):

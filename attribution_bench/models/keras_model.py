@@ -189,6 +189,15 @@ class KerasSequenceModel(SequenceModel):
             return sequence_input
         raise ModelError(f"the model has no input {sequence_input!r}; its inputs are {_described(symbols)}")
 
+    @property
+    def stated_length(self) -> int | None:
+        structure = self._input_structure()
+        if structure is None:
+            return None
+        symbols = list(_leaves(structure))
+        shape = symbols[self._place_among(symbols, None)].shape
+        return shape[1 if self.layout == "NLA" else 2] if len(shape) == 3 else None
+
     def _input_structure(self) -> Any:
         """Return the symbolic inputs in their structure; None for a model without a graph."""
         model = self.model

@@ -1,11 +1,13 @@
 """Models opened from what a user can type: a file, a callable, or a built-in architecture. Nothing is unpickled."""
 
+import contextlib
 import hashlib
 import importlib
 import inspect
 import os
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +20,7 @@ from attribution_bench.models.catalogue import get_model, list_models
 from attribution_bench.models.model_files import read_exported, read_keras
 from attribution_bench.models.sequence_model import Layout, SequenceModel
 from attribution_bench.models.unreadable import advice, pickled
+from attribution_bench.models.untrusted.beginnings import ARCHIVE, EMPTY_ARCHIVE, LONGEST
 from attribution_bench.models.weight_files import load_weights
 from attribution_bench.sequences.alphabet import DNA, Alphabet
 
@@ -209,7 +212,8 @@ class ModelSource:
         if length and "length" in inspect.signature(build).parameters:
             options["length"] = length
         try:
-            return build(**options)
+            with _current_folder_importable():
+                return build(**options)
         except AttributionBenchError:
             raise
         except Exception as error:  # the user's code may fail in any way; the failure is named and re-raised
@@ -282,6 +286,7 @@ def model_source(text: str) -> ModelSource:
         said = advice(Path(text))
         if said is not None:
             raise ModelError(said)
+        raise ModelError(f"{text!r} names no model: it is {_content(Path(text))}; give {FORMS}")
     names = [*list_models(), *(card.name for card in list_catalogue())]
     raise ModelError(f"{text!r} names no model; give {FORMS}: {', '.join(names)}")
 
@@ -307,11 +312,8 @@ def _imported(name: str) -> tuple[Any, Any]:
     """Import ``package.module:callable``, also from the current folder; returns the module and the callable."""
     module_name, _, attribute = name.partition(":")
     try:
-        sys.path.insert(0, os.getcwd())
-        try:
+        with _current_folder_importable():
             module = importlib.import_module(module_name)
-        finally:
-            sys.path.pop(0)
     except Exception as error:  # the user's module may fail in any way; the failure is named and re-raised
         raise ModelError(f"{module_name!r} cannot be imported: {type(error).__name__}: {error}") from error
     found: Any = module
@@ -320,6 +322,31 @@ def _imported(name: str) -> tuple[Any, Any]:
     if not callable(found):
         raise ModelError(f"{module_name!r} has no callable {attribute!r}; name a function that returns the model")
     return module, found
+
+
+def _content(path: Path) -> str:
+    """Describe a file or folder that is no model."""
+    if path.is_dir():
+        return "a folder"
+    with path.open("rb") as file:
+        beginning = file.read(LONGEST)
+    return (
+        "a zip archive of something else"
+        if beginning.startswith((ARCHIVE, EMPTY_ARCHIVE))
+        else "a file of another kind"
+    )
+
+
+@contextlib.contextmanager
+def _current_folder_importable() -> Iterator[None]:
+    """Let Python find modules of the current folder first, as it does for a script that lies there."""
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # what was imported may have set another path
+            sys.path.remove(folder)
 
 
 def _options(name: str, query: str) -> tuple[tuple[str, int | str], ...]:

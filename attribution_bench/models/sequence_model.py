@@ -143,6 +143,11 @@ class SequenceModel(abc.ABC):
     def precision(self) -> Literal["full", "low"]:
         """How precisely the model computes: ``low`` where layers or products are of half precision or TF32."""
 
+    @property
+    def stated_length(self) -> int | None:
+        """Letters of the sequences that the model takes, where it states one number of them; None otherwise."""
+        return None
+
     @abc.abstractmethod
     def state(self) -> Hashable:
         """Return a value that differs once modes or weights have changed, as far as that can be seen at no cost."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from attribution_bench.errors import DeviceError, ModelError
 from attribution_bench.models.consistency import Trace
 from attribution_bench.models.disturbance import Disturbance, undone
+from attribution_bench.models.exported import ExportedModel
 from attribution_bench.models.reducers import apply_reducer
 from attribution_bench.models.sequence_model import Layout, SequenceModel
 from attribution_bench.models.targets import Selection
@@ -137,6 +138,13 @@ class TorchSequenceModel(SequenceModel):
     @property
     def weight_count(self) -> int:
         return sum(tensor.numel() for _, tensor in named_tensors(self.model))
+
+    @property
+    def stated_length(self) -> int | None:
+        if not isinstance(self.model, ExportedModel):
+            return None
+        shape = dict(enumerate(self.model.input_shapes)).get(self.sequence_place, ())
+        return shape[1 if self.layout == "NLA" else 2] if len(shape) == 3 else None
 
     @property
     def precision(self) -> Literal["full", "low"]:

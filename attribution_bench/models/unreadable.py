@@ -40,16 +40,32 @@ def advice(path: Path) -> str | None:
     if suffix == ".json":
         return _json(path)
     if suffix in OTHER_FORMATS:
-        return f"{path} is {OTHER_FORMATS[suffix]}, which is not read here; {CONVERT}"
+        tool = "; onnx2torch makes a torch.nn.Module of it: onnx2torch.convert(PATH)" if suffix == ".onnx" else ""
+        return f"{path} is {OTHER_FORMATS[suffix]}, which is not read here{tool}; {CONVERT}"
     return None
 
 
 def weights_alone(path: Path) -> str:
-    """Say how a file that holds weights, and no model, is used."""
+    """Say how a file that holds weights, and no model, is used, and whether it is cut off."""
+    damage = ", and is cut off: copy or download it again" if _is_cut_off(path) else ""
     return (
-        f"{path} holds weights and no model; name what builds the model and give it the weights: "
+        f"{path} holds weights and no model{damage}; name what builds the model and give it the weights: "
         f"my_models:build?weights={path}, where my_models.py has a function build() that returns the torch.nn.Module"
     )
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Whether a file of safetensors is shorter than its header says; False where no header can be read."""
+    with path.open("rb") as file:
+        header_bytes = int.from_bytes(file.read(8), "little")
+        if header_bytes > MOST_BYTES:
+            return False
+        try:
+            header = json.loads(file.read(header_bytes))
+            ends = [one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"]
+            return path.stat().st_size < 8 + header_bytes + max(ends, default=0)
+        except (ValueError, RecursionError, TypeError, LookupError, AttributeError):
+            return False
 
 
 def pickled(path: Path) -> str:

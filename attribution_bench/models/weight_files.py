@@ -109,6 +109,8 @@ def read_weights(path: Path) -> "dict[str, torch.Tensor]":
     """Return the tensors of a file by name; raises as `load_weights` does."""
     if path.suffix.lower() == SAFETENSORS:
         return _read_safetensors(path)
+    if path.suffix.lower() == KERAS_WEIGHTS:
+        raise ModelError(f"{path} is a file of Keras' weights, which a keras.Model takes, and no torch.nn.Module")
     if path.suffix.lower() not in PICKLED:
         raise ModelError(f"{path} is no file of weights that can be read; give one of {', '.join(WEIGHT_FILES)}")
     return read_saved_tensors(path)

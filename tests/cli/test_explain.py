@@ -1,13 +1,17 @@
 """`attribution-bench explain`."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from attribution_bench.cli.app import app
-from attribution_bench.errors import InvalidInputError, ModelError
+from attribution_bench.errors import AttributionBenchError, InvalidInputError, ModelError
 from attribution_bench.registry import get_method, get_model
 
 
@@ -43,6 +47,29 @@ def test_bad_input(arguments: list[str], error: type[Exception], message: str) -
     done = CliRunner().invoke(app, ["explain", *arguments])
     assert isinstance(done.exception, Exception)
     assert message in str(done.exception)
+
+
+def test_the_length_of_an_exported_program_is_read_from_it(tmp_path: Path) -> None:
+    export, save, free = torch.export.export, torch.export.save, torch.export.Dim.DYNAMIC
+    network = torch.nn.Sequential(
+        torch.nn.Conv1d(4, 3, 5, padding=2), torch.nn.AdaptiveMaxPool1d(1), torch.nn.Flatten(), torch.nn.Linear(3, 2)
+    ).eval()
+    x = torch.zeros(4, 4, 60)
+    save(export(network, (x,), dynamic_shapes=({0: free},)), tmp_path / "fixed.pt2")
+    save(export(network, (x,), dynamic_shapes=({0: free, 2: free},)), tmp_path / "free.pt2")
+
+    def explained(*arguments: object) -> Any:
+        return CliRunner().invoke(app, ["explain", *map(str, arguments)])
+
+    assert "at 60 letters" in explained(tmp_path / "fixed.pt2").output
+    assert "at 90 letters" in explained(tmp_path / "free.pt2", "--length", 90).output
+    for arguments, said in (
+        (["fixed.pt2", "--length", 90], r"exported for input of the shape \(any, 4, 60\).*--length 60"),
+        (["free.pt2"], r"free\.pt2 does not state the length of its sequences; give it with --length"),
+    ):
+        failed = explained(tmp_path / str(arguments[0]), *arguments[1:])
+        assert isinstance(failed.exception, AttributionBenchError)
+        assert re.search(said, str(failed.exception))
 
 
 def test_what_a_target_does_not_read_is_not_computed() -> None:

@@ -202,11 +202,25 @@ class SoftmaxPooling(layers.Layer):
         return self.out(ops.sum(pairs * weights, axis=-2))
 
 
+class Normalised(keras.layers.Layer):
+    """Pools, normalizations and a convolution of keras.ops, with weights of its own."""
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        size = (shape[-1],)
+        self.gamma, self.beta = self.add_weight(shape=size, name="gamma"), self.add_weight(shape=size, name="beta")
+        self.taps = self.add_weight(shape=(3, *size, 4), name="taps", initializer=keras.initializers.GlorotNormal(5))
+
+    def call(self, x: Tensor) -> Tensor:
+        x = ops.average_pool(ops.max_pool(x, 3, 1, "same"), 2, padding="valid") + ops.average_pool(x, 3, 2, "same")
+        x = ops.rms_normalization(ops.layer_normalization(x, self.gamma, self.beta, epsilon=1e-3) + 1, self.gamma)
+        return ops.conv(ops.layer_normalization(x, axis=-1), self.taps, 1, "same", dilation_rate=2)
+
+
 def users_layers(x: Tensor) -> Tensor:
     """Code of the user's own whose operations have rules."""
     x = Wide(4, note="mine", activation=lambda v: v * ops.sigmoid(1.702 * v), name="wide")(x)
     x = layers.Activation(two_thirds)(layers.Lambda(lambda v: v * 2 - ops.min(v, axis=-1, keepdims=True))(x))
-    return flat(SoftmaxPooling(name="pooled")(x))
+    return flat(SoftmaxPooling(name="pooled")(Normalised(name="normalised")(x)))
 
 
 def aligned_merges(x: Tensor) -> Tensor:

@@ -14,6 +14,10 @@ from attribution_bench.models.loading import model_source
 keras = pytest.importorskip("keras")
 
 
+HEADER = json.dumps({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
+CUT_OFF = len(HEADER).to_bytes(8, "little") + HEADER + bytes(8)
+
+
 def written(tmp_path: Path, name: str, content: bytes = b"") -> str:
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +40,9 @@ def test_a_folder_of_folds_names_a_file_of_it(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("weights.safetensors", b"", r"holds weights and no model.*my_models:build\?weights="),
-        ("model.onnx", b"", "is an ONNX model.*my_models:build"),
+        ("model.onnx", b"", "is an ONNX model.*onnx2torch.*my_models:build"),
+        ("nomodel.zip", b"PK\x03\x04", "names no model: it is a zip archive of something else"),
+        ("cut.safetensors", CUT_OFF, "holds weights and no model, and is cut off"),
         ("model.tflite", b"", "is a TensorFlow Lite model"),
         ("model.pt", b"", r"unpickled.*my_models:build\?weights=.*torch\.export\.save"),
         ("model.joblib", b"", "unpickled.*my_models:build$"),

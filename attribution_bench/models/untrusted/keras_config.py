@@ -110,10 +110,15 @@ class _Checker:
             known = known and registered in (None, name)
         if not known:
             code = "a Lambda layer, that is, Python code that would run" if name in ("Lambda", "__lambda__") else ""
-            if code or not _is_layer(config):
+            if code:
                 raise Refused(
-                    f"it holds {code or shown(f'{module}.{name}' if module else name)}"
-                    f"{'' if code else ', which is not known to be harmless'}; {OTHERWISE}"
+                    f"it holds {code}; if you trust it, write a function in a file, say my_models.py, and name it as "
+                    "my_models:build: def build(): return keras.models.load_model(PATH, compile=False, safe_mode=False)"
+                )
+            if not _is_layer(config):
+                raise Refused(
+                    f"it holds {shown(f'{module}.{name}' if module else name)}, which is not known to be harmless; "
+                    f"{OTHERWISE}"
                 )
             raise Refused(_unknown_layer(name, config["config"]["name"]))
 

@@ -74,6 +74,26 @@ class _RebuildParameter:
         return Parameter(tensor, requires_grad)
 
 
+class _Kind:
+    """Stands for the class torch.Tensor, which is named and never called."""
+
+    __slots__ = ()
+
+
+class _RebuildMarked:
+    """Stands for the function that rebuilds a tensor with attributes, which are left out.
+
+    Exporting a model marks the tensors of its example so, where an axis of them is free.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, rebuild: Any, kind: Any, arguments: Any, attributes: Any) -> Described:
+        if type(rebuild) is not _Rebuild or type(kind) is not _Kind:
+            raise Refused("it holds a tensor of a class of its own")
+        return rebuild(*arguments)
+
+
 class _Ordered:
     """Stands for collections.OrderedDict."""
 
@@ -96,6 +116,8 @@ NAMES: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): _Ordered(),
     ("torch._utils", "_rebuild_tensor_v2"): _Rebuild(),
     ("torch._utils", "_rebuild_parameter"): _RebuildParameter(),
+    ("torch._tensor", "_rebuild_from_type_v2"): _RebuildMarked(),
+    ("torch", "Tensor"): _Kind(),
     **{("torch", name): dtype for name, dtype in STORAGES.items()},
 }
 

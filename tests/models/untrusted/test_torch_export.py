@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from attribution_bench.models.model_files import read_exported
 from attribution_bench.models.untrusted.expressions import condition, size_expression
 from attribution_bench.models.untrusted.operators import check_operator
 from attribution_bench.models.untrusted.refused import Refused
+from attribution_bench.models.untrusted.tensor_pickle import read_tensors
 from attribution_bench.models.untrusted.words import words
 
 # PyTorch warns of its own code while it exports.
@@ -156,8 +158,56 @@ def test_an_honest_file_computes_what_its_model_did(name: str, decomposed: bool,
 def test_inputs_that_the_model_was_not_exported_for_are_told(tmp_path: Path) -> None:
     save("attending", tmp_path / "model.pt2", False)
     opened = read_exported(tmp_path / "model.pt2")
-    with pytest.raises(AssertionError, match=r"Guard failed.*== 20"):
+    with pytest.raises(ModelError, match=r"exported for x of the shape \(any, 4, 20\), not \(3, 4, 12\).*--length 20 "):
         opened(X[:, :, :12])
+
+
+@pytest.mark.parametrize("axes", [(0,), (0, 2)], ids=str)
+def test_marks_on_the_tensors_of_the_example_are_left_out(axes: tuple[int, ...], tmp_path: Path) -> None:
+    """What is exported with Dim.DYNAMIC holds its example with attributes."""
+    module, x = nn.Sequential(nn.Conv1d(4, 3, 3), nn.AdaptiveAvgPool1d(1)).eval(), X.clone()
+    program = torch.export.export(module, (x,), dynamic_shapes=(dict.fromkeys(axes, torch.export.Dim.DYNAMIC),))
+    assert vars(x)
+    torch.export.save(program, tmp_path / "model.pt2")
+    opened = read_exported(tmp_path / "model.pt2")
+    assert opened.input_shapes == (tuple(None if axis in axes else size for axis, size in enumerate(X.shape)),)
+    torch.testing.assert_close(opened(X[:2]), module(X[:2]))
+
+
+class Rebuilt:
+    """Pickled as a tensor with attributes, which other things than a tensor's own function and class are to make."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+    def __reduce__(self) -> Any:
+        return torch._tensor._rebuild_from_type_v2, self.arguments
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (print, torch.Tensor, ("a",), {}),
+        (OrderedDict, torch.Tensor, ([],), {}),
+        (torch._utils._rebuild_tensor_v2, OrderedDict, (), {}),
+        (torch._utils._rebuild_tensor_v2, torch.Tensor, (1, 2), {}),
+        (torch.Tensor, torch.Tensor, (), {}),
+        (Rebuilt(OrderedDict, torch.Tensor, (), {}), torch.Tensor, (), {}),
+    ],
+    ids=["function", "dictionary", "class", "arguments", "tensor", "nested"],
+)
+def test_marked_tensors_are_made_of_descriptions_alone(arguments: tuple[Any, ...], tmp_path: Path) -> None:
+    torch.save(((Rebuilt(*arguments),), {}), tmp_path / "inputs.pt")
+    with pytest.raises(Refused):
+        read_tensors((tmp_path / "inputs.pt").read_bytes())
+
+
+def test_ranges_that_the_model_was_exported_for_are_told(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv1d(4, 3, 3), nn.AdaptiveAvgPool1d(1))
+    free = {0: BATCH, 2: torch.export.Dim("length", min=10, max=50)}
+    torch.export.save(torch.export.export(module, (X,), dynamic_shapes=(free,)), tmp_path / "model.pt2")
+    with pytest.raises(ModelError, match=r"not exported for inputs of the shapes \(3, 4, 5\).*>= 10"):
+        read_exported(tmp_path / "model.pt2")(X[:, :, :5])
 
 
 def older(path: Path, program: torch.export.ExportedProgram, layout: str) -> None:

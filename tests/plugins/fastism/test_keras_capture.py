@@ -331,14 +331,17 @@ def test_layers_that_others_are_made_of_keep_windows() -> None:
 def test_a_subclass_that_calls_in_its_own_way_is_not_taken_for_its_base() -> None:
     class Shifted(layers.Conv1D):
         def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-            return super().convolution_op(inputs, kernel) + 1e-12
+            return super().convolution_op(inputs, kernel) + 1.0
 
     def make() -> keras.Model:
         x = keras.Input((LENGTH, 4))
         return keras.Model(x, layers.Dense(1)(layers.Flatten()(Shifted(3, 3, name="shifted")(x))))
 
-    explanation = ab.get_method("fastism")(keras_models.in_precision("float64", make)).explain(LENGTH)
-    assert next(layer.layer for layer in explanation.layers if layer.mode == "full") == "shifted (Shifted)"
+    model, x = keras_models.in_precision("float64", make), random_one_hot(1)
+    method = ab.get_method("fastism")(model)
+    assert_parity(method.attribute(x, target="all"), brute_force(model, x), 1e-10)
+    steps = [step.node for step in plan_of(method).steps.values() if step.node.layer.startswith("shifted/")]
+    assert {node.kind for node in steps if node.op != "constant"} == {"Conv", "Add"}
 
 
 def test_capture_warns_of_nothing() -> None:
@@ -433,3 +436,26 @@ def test_nested_outputs_are_refused(arrange: Any) -> None:
 
     with pytest.raises(ab.errors.ModelError, match="must return a tensor, a tuple of tensors or a dict of tensors"):
         ab.get_method("fastism")(keras_models.in_precision("float64", make)).attribute(random_one_hot(1), target="all")
+
+
+def test_what_stops_a_layer_of_the_users_from_being_followed_is_named() -> None:
+    tf = pytest.importorskip("tensorflow")
+
+    class Sorting(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return ops.relu(ops.sort(x, axis=1))
+
+    class Backend(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return tf.nn.avg_pool1d(x, 5, 1, "SAME")
+
+    for kind, reason in (
+        (Sorting, "its 'Sort' has no rule"),
+        (Backend, "it calls what takes no symbolic tensors of Keras"),
+    ):
+        x = keras.Input((LENGTH, 4))
+        model = keras.Model(x, layers.Conv1D(2, 3)(kind()(layers.Conv1D(3, 3)(x))))
+        explanation = ab.get_method("fastism")(model).explain(LENGTH)
+        (found,) = {layer.reason for layer in explanation.layers if layer.kind == kind.__name__}
+        assert found == f"there is no rule for {kind.__name__!r}, and {reason}"
+        assert any(f"in Python rules={{{kind.__name__!r}" in line for line in explanation.advice)

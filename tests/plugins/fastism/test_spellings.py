@@ -66,7 +66,7 @@ TRUE_REASONS: dict[str, tuple[Callable[[Tensor], Tensor], str, str]] = {
     "bins of several sizes": (lambda y: F.adaptive_avg_pool1d(y, 7), "its bins are of different sizes", "written"),
     "uneven interpolation": (lambda y: F.interpolate(y, size=47), "its places lie at uneven distances", "written"),
     "what one position holds": (lambda y: y - y[:, :, :1], "what a single position holds joins", "pooling"),
-    "distance of pairs": (lambda y: torch.cdist(y, y + 1), "there is no rule for", "rules={'aten::"),
+    "distance of pairs": (lambda y: torch.cdist(y, y + 1), "there is no rule for", "in Python rules={'aten::"),
 }
 
 
@@ -80,6 +80,26 @@ def test_reasons_look_at_axes_and_operands_and_advice_follows_from_them(name: st
     (found,) = (line for line in explanation.advice if line.startswith(repr(first.layer)))
     assert advice in found
     assert ("pooling" in found) == (advice == "pooling")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [lambda before, now: 0.5 * before + now, lambda before, now: torch.tanh(now) - before],
+    ids=["running sum", "difference"],
+)
+def test_a_loop_over_positions_is_the_reason_for_what_follows_it(step: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def forward(m: nn.Module, x: Tensor) -> Tensor:
+        y = m.stem(x)
+        found = [y[:, :, 0]]
+        for position in range(1, y.shape[2]):
+            found.append(step(found[-1], y[:, :, position]))
+        return m.last(torch.stack(found, 2))
+
+    module = Custom(forward, stem=nn.Conv1d(4, 3, 3, padding=1), last=nn.Conv1d(3, 2, 3)).eval()
+    explanation = ab.get_method("fastism")(module).explain(12)
+    first = next(layer for layer in explanation.layers if layer.reason)
+    assert first.reason.startswith("no axis of its input is followed as positions")
+    assert any("not as a loop" in line for line in explanation.advice)
 
 
 def test_autocast_keeps_windows_within_the_tolerance_of_its_type() -> None:

@@ -6,7 +6,7 @@ class CaptureError(Exception):
 
 
 class TranslationError(Exception):
-    """A call that corresponds to no op with a rule; its node becomes opaque."""
+    """A call that corresponds to no op with a rule; its node becomes opaque. A message says what stopped it."""
 
 
 def require(condition: bool) -> None:

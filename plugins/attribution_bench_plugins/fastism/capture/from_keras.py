@@ -116,7 +116,9 @@ class _Reader:
         functional = self.library.followed(function, layers, [site.value(node)])
         (found,) = leaves(self.walk(functional, Reference(node), f"{site.name}/"))
         added = [known for name, known in self.builder.nodes.items() if name not in before]
-        require(not any(known.is_opaque for known in added))
+        unknown = [known.kind for known in added if known.is_opaque]
+        if unknown:
+            raise TranslationError(f"its {unknown[0]!r} has no rule")
         self.builder.followed |= {site.kind, str(getattr(function, "__name__", site.kind))}
         return str(found.name)
 
@@ -189,14 +191,17 @@ class _Reader:
                 require(len(args) == 1 and all(isinstance(leaf, Reference) for leaf in leaves(args[0])))
                 require(all(value is None for name, value in kwargs.items() if name != "training"))
                 found = translate_layer(site, layer, [leaf.name for leaf in leaves(args[0])])
+        stopped_by = ""
         if found is None and not is_operation:
-            with contextlib.suppress(TranslationError):
+            try:
                 found = self._own_code(site, layer, args, kwargs)
+            except TranslationError as error:
+                stopped_by = str(error)
         own, sources = self._own_call(site, layer, args, kwargs, len(call.outputs))
         if found is not None and self._equals(found, own, sources):
             return [found]
         shapes = [tuple(weight.shape) for weight in getattr(layer, "weights", ())]
-        known = OpaqueParameters({"layer": layer}, tuple(shape for shape in shapes if len(shape) > 1))
+        known = OpaqueParameters({"layer": layer}, tuple(shape for shape in shapes if len(shape) > 1), stopped_by)
         node, count = site.add(OPAQUE, sources, own, known), len(call.outputs)
         if count == 1:
             return [node]

@@ -95,7 +95,7 @@ def _axes(site: Site, layer: Any, node: str) -> tuple[tuple[int, ...], int]:
     return tuple(range(1, rank - 1)), rank - 1
 
 
-def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
+def per_axis(value: Any, axes: int) -> tuple[int, ...]:
     """Return a setting of each spatial axis."""
     return tuple(map(int, value)) if isinstance(value, list | tuple) else (int(value),) * axes
 
@@ -118,7 +118,7 @@ def _needed(site: Site, variable: Any) -> Tensor:
 
 def _rates(layer: Any, axes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the strides and the dilations of a convolution."""
-    return _per_axis(layer.strides, axes), _per_axis(layer.dilation_rate, axes)
+    return per_axis(layer.strides, axes), per_axis(layer.dilation_rate, axes)
 
 
 def _dense_weight(site: Site, variable: Any) -> Tensor:
@@ -134,7 +134,7 @@ def _depthwise_weight(site: Site, layer: Any, axes: int) -> Tensor:
     return kernel.movedim((-2, -1), (0, 1)).flatten(0, 1).unsqueeze(1).contiguous()
 
 
-def _convolve(
+def convolve(
     site: Site,
     layer: Any,
     node: str,
@@ -151,11 +151,11 @@ def _convolve(
     sizes = zip((shape[axis] for axis in spatial), weight.shape[2:], stride, dilation, strict=True)
     padding = [_padding(layer.padding, *size) for size in sizes]
     pads = [width for widths in reversed(padding) for width in widths]
-    convolve = F.conv1d if len(spatial) == 1 else F.conv2d
+    function = F.conv1d if len(spatial) == 1 else F.conv2d
 
     def call(x: Tensor) -> Tensor:
         x = F.pad(x.movedim(channel, 1), pads)
-        return convolve(x, weight, bias, stride, 0, dilation, groups).movedim(1, channel)
+        return function(x, weight, bias, stride, 0, dilation, groups).movedim(1, channel)
 
     if len(spatial) == 1:
         parameters: Parameters = ConvolutionParameters(
@@ -178,7 +178,7 @@ def _convolve(
 def _conv(axes: int) -> Translator:
     def translate(site: Site, layer: Any, node: str) -> str:
         weight, bias = _dense_weight(site, layer.kernel), site.weight(layer.bias)
-        return _activated(site, layer, _convolve(site, layer, node, weight, bias, *_rates(layer, axes)))
+        return _activated(site, layer, convolve(site, layer, node, weight, bias, *_rates(layer, axes)))
 
     return translate
 
@@ -186,16 +186,16 @@ def _conv(axes: int) -> Translator:
 def _depthwise(axes: int) -> Translator:
     def translate(site: Site, layer: Any, node: str) -> str:
         weight, bias = _depthwise_weight(site, layer, axes), site.weight(layer.bias)
-        return _activated(site, layer, _convolve(site, layer, node, weight, bias, *_rates(layer, axes)))
+        return _activated(site, layer, convolve(site, layer, node, weight, bias, *_rates(layer, axes)))
 
     return translate
 
 
 def _separable(site: Site, layer: Any, node: str) -> str:
     weight = _depthwise_weight(site, layer, 1)
-    node = _convolve(site, layer, node, weight, None, *_rates(layer, 1), kind="depthwise")
+    node = convolve(site, layer, node, weight, None, *_rates(layer, 1), kind="depthwise")
     weight, bias = _dense_weight(site, layer.pointwise_kernel), site.weight(layer.bias)
-    return _activated(site, layer, _convolve(site, layer, node, weight, bias, (1,), (1,), kind="pointwise"))
+    return _activated(site, layer, convolve(site, layer, node, weight, bias, (1,), (1,), kind="pointwise"))
 
 
 def _conv_transpose(site: Site, layer: Any, node: str) -> str:
@@ -265,26 +265,31 @@ def _batch_norm(site: Site, layer: Any, node: str) -> str:
 
 def _layer_norm(site: Site, layer: Any, node: str) -> str:
     require(not getattr(layer, "rms_scaling", False))
-    weight, bias, epsilon = site.weight(layer.gamma), site.weight(layer.beta), layer.epsilon
-    return site.position_wise(
-        node, _normalised_axis(layer), lambda x: F.layer_norm(x, x.shape[-1:], weight, bias, epsilon)
-    )
+    weight, bias = site.weight(layer.gamma), site.weight(layer.beta)
+    return layer_norm(site, node, _normalised_axis(layer), weight, bias, layer.epsilon)
+
+
+def layer_norm(site: Site, node: str, axis: int, weight: Tensor | None, bias: Tensor | None, epsilon: float) -> str:
+    """Add a layer normalization of one axis."""
+    return site.position_wise(node, axis, lambda x: F.layer_norm(x, x.shape[-1:], weight, bias, epsilon))
 
 
 def _rms_norm(site: Site, layer: Any, node: str) -> str:
-    weight, epsilon = _needed(site, layer.scale), layer.epsilon
-    return site.position_wise(
-        node, _normalised_axis(layer), lambda x: x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon) * weight
-    )
+    return rms_norm(site, node, _normalised_axis(layer), _needed(site, layer.scale), layer.epsilon)
 
 
-def _pool(op: str) -> Translator:
-    """Return the translator of a pool along one of the spatial axes."""
+def rms_norm(site: Site, node: str, axis: int, weight: Tensor | None, epsilon: float) -> str:
+    """Add a division of one axis by its root mean square."""
+    return site.position_wise(node, axis, lambda x: F.rms_norm(x, x.shape[-1:], weight, epsilon))
+
+
+def pool(op: str) -> Translator:
+    """Return the translator of a pool along one of the spatial axes: of a layer, or what has a layer's settings."""
 
     def translate(site: Site, layer: Any, node: str) -> str:
         spatial, channel = _axes(site, layer, node)
         axes, sizes = len(spatial), [site.shape(node)[axis] for axis in spatial]
-        kernels, strides = _per_axis(layer.pool_size, axes), _per_axis(layer.strides or layer.pool_size, axes)
+        kernels, strides = per_axis(layer.pool_size, axes), per_axis(layer.strides or layer.pool_size, axes)
         paddings = [_padding(layer.padding, *settings, 1) for settings in zip(sizes, kernels, strides, strict=True)]
         pooled = [i for i in range(axes) if kernels[i] > 1 or (strides[i] > 1 and sizes[i] > 1)]
         require(len(pooled) <= 1)
@@ -408,8 +413,8 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
     {
         **dict.fromkeys((*NOISE, "ActivityRegularization", "Identity"), lambda site, layer, node: node),
         "Activation": lambda site, layer, node: _activation(site, layer.activation, node),
-        "AveragePooling1D": _pool("average_pool"),
-        "AveragePooling2D": _pool("average_pool"),
+        "AveragePooling1D": pool("average_pool"),
+        "AveragePooling2D": pool("average_pool"),
         "BatchNormalization": _batch_norm,
         "Conv1D": _conv(1),
         "Conv1DTranspose": _conv_transpose,
@@ -427,8 +432,8 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "GlobalMaxPooling2D": _global_pool("max"),
         "LayerNormalization": _layer_norm,
         "LeakyReLU": _function("leaky_relu"),
-        "MaxPooling1D": _pool("max_pool"),
-        "MaxPooling2D": _pool("max_pool"),
+        "MaxPooling1D": pool("max_pool"),
+        "MaxPooling2D": pool("max_pool"),
         "PReLU": _prelu,
         "Permute": lambda site, layer, node: site.permute(node, (0, *layer.dims)),
         "RMSNormalization": _rms_norm,
@@ -439,7 +444,7 @@ TRANSLATORS: Mapping[str, Translator] = MappingProxyType(
         "Softmax": lambda site, layer, node: site.softmax(node, layer.axis),
         "SyncBatchNormalization": _batch_norm,
         "TimeDistributed": _time_distributed,
-        "UpSampling1D": lambda site, layer, node: site.upsample(node, _per_axis(layer.size, 1)[0], 1),
+        "UpSampling1D": lambda site, layer, node: site.upsample(node, per_axis(layer.size, 1)[0], 1),
         "ZeroPadding1D": _zero_pad,
     }
 )

@@ -101,7 +101,7 @@ class Library(abc.ABC):
         try:
             return self._graph(symbols, function(*symbols))
         except Exception as error:  # code of users may raise anything
-            raise TranslationError from error
+            raise TranslationError("it calls what takes no symbolic tensors of Keras") from error
         finally:
             for nodes, before in kept:
                 nodes[:] = before

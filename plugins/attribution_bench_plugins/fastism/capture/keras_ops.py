@@ -3,7 +3,7 @@
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from attribution_bench_plugins.fastism.capture.einstein_sums import product_equation
 from attribution_bench_plugins.fastism.capture.errors import TranslationError, require
 from attribution_bench_plugins.fastism.capture.keras_functions import FUNCTIONS, key, options_of
+from attribution_bench_plugins.fastism.capture.keras_layers import convolve, layer_norm, per_axis, pool, rms_norm
 from attribution_bench_plugins.fastism.capture.keras_model import Reference
 from attribution_bench_plugins.fastism.capture.keras_site import Site
 from attribution_bench_plugins.fastism.graph.parameters import (
@@ -222,6 +223,72 @@ def _softmax(function: Callable[..., Tensor]) -> Handler:
     return handle
 
 
+def _pool(op: str) -> Handler:
+    """Return the handler of a pool, whose settings are those of a layer."""
+    translate = pool(op)
+
+    def handle(
+        site: Site, x: Reference, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None
+    ) -> str:
+        settings = SimpleNamespace(pool_size=pool_size, strides=strides, padding=padding, data_format=data_format)
+        return translate(site, settings, x.name)
+
+    return handle
+
+
+def _convolution(
+    site: Site,
+    x: Reference,
+    kernel: Any,
+    strides: Any = 1,
+    padding: str = "valid",
+    data_format: Any = None,
+    dilation_rate: Any = 1,
+) -> str:
+    weight, axes = _fixed(site, kernel), len(site.shape(x.name)) - 2
+    require(axes in (1, 2))
+    if weight is None:
+        raise TranslationError
+    settings = SimpleNamespace(padding=padding, data_format=data_format)
+    taps = weight.movedim((-1, -2), (0, 1)).contiguous()
+    return convolve(site, settings, x.name, taps, None, per_axis(strides, axes), per_axis(dilation_rate, axes))
+
+
+def _fixed(site: Site, value: Any) -> Tensor | None:
+    """Return an argument that depends on no input as a tensor; None for one that is left out."""
+    require(not isinstance(value, Reference))
+    return site.weight(value)
+
+
+def _layer_norm(
+    site: Site,
+    x: Reference,
+    gamma: Any = None,
+    beta: Any = None,
+    axis: Any = -1,
+    epsilon: float | None = None,
+    rms_scaling: bool = False,
+) -> str:
+    axes = site.inner_axes(x.name, axis)
+    require(len(axes) == 1 and not rms_scaling)
+    return layer_norm(site, x.name, axes[0], _fixed(site, gamma), _fixed(site, beta), _epsilon(epsilon))
+
+
+def _rms_norm(site: Site, x: Reference, scale: Any = None, axis: Any = -1, epsilon: float | None = None) -> str:
+    axes = site.inner_axes(x.name, axis)
+    require(len(axes) == 1)
+    return rms_norm(site, x.name, axes[0], _fixed(site, scale), _epsilon(epsilon))
+
+
+def _epsilon(given: float | None) -> float:
+    """Return what a normalization adds to a variance: Keras' own number where none is given."""
+    if given is not None:
+        return given
+    import keras
+
+    return float(keras.config.epsilon())
+
+
 def _cast(site: Site, x: Reference, dtype: Any) -> str:
     wanted = getattr(torch, str(getattr(dtype, "name", dtype)), None)
     if not isinstance(wanted, torch.dtype):
@@ -286,8 +353,10 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         "amax": _reduction("max"),
         "amin": _reduction("min"),
         "argmax": _over(lambda x, axis: x.argmax(axis).int()),
+        "averagepool": _pool("average_pool"),
         "cast": _cast,
         "concatenate": lambda site, xs, axis=0: site.concatenate(site.nodes(xs), axis),
+        "conv": _convolution,
         "converttotensor": _converted,
         "copy": _identity,
         "cumprod": _along(torch.cumprod),
@@ -300,6 +369,7 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         "getitem": _get_item,
         "greater": _of_elements(operator.gt),
         "greaterequal": _of_elements(operator.ge),
+        "layernorm": _layer_norm,
         "less": _of_elements(operator.lt),
         "lessequal": _of_elements(operator.le),
         "logicaland": _of_elements(torch.logical_and),
@@ -310,6 +380,7 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         "matmul": _matmul,
         "max": _reduction("max"),
         "maximum": _binary("maximum"),
+        "maxpool": _pool("max_pool"),
         "mean": _reduction("mean"),
         "min": _reduction("min"),
         "minimum": _binary("minimum"),
@@ -322,6 +393,7 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         "prod": _over(torch.prod),
         "repeat": _repeat,
         "reshape": _reshape,
+        "rmsnorm": _rms_norm,
         "roll": _roll,
         "softmax": _softmax(torch.softmax),
         "squeeze": _squeeze,

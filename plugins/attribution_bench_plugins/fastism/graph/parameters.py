@@ -249,6 +249,8 @@ class OpaqueParameters(Parameters, Mapping[str, Any]):
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weight_shapes: tuple[tuple[int, ...], ...] = ()
     """Shapes of the weights that are not among its operands."""
+    stopped_by: str = ""
+    """What within an operation of the user's own could not be followed; empty where nothing was tried."""
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

@@ -30,7 +30,7 @@ class Fusion(enum.Enum):
     """It is fused into the kernel that computes an operand, as part of the epilogue."""
 
 
-POOL_BEFORE = "pooling or striding before it would make that cheaper"
+POOL_BEFORE = "pooling or striding before it would make that cheaper, but would be another model, to be trained anew"
 """What helps where an operation reads every position by its nature."""
 OTHER_SPELLING = "written with other operations, or with its positions in an axis of their own, it may keep windows"
 """What helps where a local operation is written in a way that no rule covers."""

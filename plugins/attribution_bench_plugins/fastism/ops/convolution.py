@@ -276,10 +276,23 @@ def transposed_convolution(node: Node, operands: Sequence[Operand]) -> Operation
     return LinearConvolution(node, operands, layout, LinearFilter(taps, p.stride, p.dilation, -p.padding))
 
 
+LOOP = (
+    "steps that read a few neighbouring positions keep windows where they are written for all positions at once, and "
+    "not as a loop"
+)
+"""What may help where single positions were put together."""
+
+
 def _positions_and_channels(layout: Layout, position_axis: int, channel_axis: int) -> list[str]:
     """Return the axes of an operation over positions that mixes channels; NoRuleError for another layout."""
     axes = [""] * len(layout.axes)
     axes[0], axes[position_axis], axes[channel_axis] = "n", "p", "c"
+    if not layout.positional and layout.axes[position_axis] not in ("", "n"):
+        raise NoRuleError(
+            "no axis of its input is followed as positions: it runs along channels, or along single positions put "
+            "together again, as a loop over them does",
+            LOOP,
+        )
     if not layout.plain or any(mine not in ("", axis) for mine, axis in zip(layout.axes, axes, strict=True)):
         raise NoRuleError(f"it runs over axes {layout.axes}, not over the positions of a batch of channels")
     return axes

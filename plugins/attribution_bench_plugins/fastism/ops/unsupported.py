@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from attribution_bench_plugins.fastism.graph.ir import Node
+from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters
 from attribution_bench_plugins.fastism.ops.base import OTHER_SPELLING, POOL_BEFORE, NoRuleError, Operand
 
 Reasons = Mapping[str, tuple[str, ...]]
@@ -37,6 +38,9 @@ OTHERS: Reasons = MappingProxyType(
 )
 """Those of operations that are written in a way that no rule covers."""
 
+WHOLE_MODELS = ("tfsmlayer", "jaxlayer", "torchmodulewrapper")
+"""Parts of the names of Keras layers that hold a model of another framework or format."""
+
 
 def needs_every_position(kind: str, changing: int) -> bool:
     """Whether an operation needs every position, by its framework's name and how many operands a mutation changes.
@@ -60,14 +64,20 @@ def why_full(node: Node, operands: Sequence[Operand]) -> NoRuleError:
             return NoRuleError("it multiplies two tensors that both depend on the sequence", POOL_BEFORE)
         if _is_product(kind):
             return _unfollowed_product(operands)
+        if any(part in kind.lower() for part in WHOLE_MODELS):
+            return NoRuleError(
+                "it holds a whole model, whose own layers are not seen",
+                "the model in its own framework, from its code and weights, would show its layers",
+            )
         if other is not None:
             return NoRuleError(other)
     if not node.kind or node.shape is None:
         return NoRuleError(f"there is no rule for {node.kind or node.layer!r}", OTHER_SPELLING)
-    rule = f"rules={{{node.kind!r}: ...}}"
+    stopped_by = node.parameters.stopped_by if isinstance(node.parameters, OpaqueParameters) else ""
     return NoRuleError(
-        f"there is no rule for {node.kind!r}",
-        f"if it reads a few neighbouring positions, a rule of yours would keep windows: {rule}, see docs/rules.md",
+        f"there is no rule for {node.kind!r}" + (f", and {stopped_by}" if stopped_by else ""),
+        "if it reads a few neighbouring positions, a rule of yours would keep windows: in Python "
+        f"rules={{{node.kind!r}: ...}}, on the command line one that a package brings, see docs/rules.md",
     )
 
 
