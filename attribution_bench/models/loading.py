@@ -282,7 +282,7 @@ def model_source(text: str) -> ModelSource:
         options = dict(_options(name, query))
         weights = options.pop("weights", None)
         return ModelSource(kind, name, tuple(options.items()), None if weights is None else _weights(str(weights)))
-    if Path(text).exists():
+    if text and Path(text).exists():
         said = advice(Path(text))
         if said is not None:
             raise ModelError(said)
