@@ -194,8 +194,8 @@ def summary_lines(summary: Summary) -> list[str]:
         name = {"SIGINT": "Ctrl-C"}.get(summary.stopped_by, summary.stopped_by)
         lines.append(f"stopped by {name}; the same command goes on")
     # Whether something is at an address is not asked for: that may take a while.
-    is_there = "://" in str(summary.store) or Path(summary.store).exists()
-    return [*lines, f"store: {summary.store}" if is_there else "nothing is stored yet"]
+    nothing = summary.stopped_by and "://" not in str(summary.store) and not Path(summary.store).exists()
+    return [*lines, "nothing is stored yet" if nothing else f"store: {summary.store}"]
 
 
 def stopping_text(number: signal.Signals) -> bytes:

@@ -130,11 +130,15 @@ def test_a_shard_that_always_fails_is_set_aside_and_tried_again_by_the_next_run(
     file.touch()
     job = faulty_job(fasta, fault, file, at=first_letters(fasta, 9))
     summary, events = on_cluster(job, store, tries=2)
-    assert (summary.scored, summary.left, summary.retries) == (18, 0, 1)
+    assert (summary.scored, summary.left) == (18, 0)
+    # A shard that waits at a process as it is killed is tried again, too.
+    others = summary.retries - 1
+    assert 0 <= others <= (1 if fault == "killed" else 0)
     (error,) = summary.failed_shards.values()
     assert {"killed": "its process died", "broken": "ZeroDivisionError", "full disk": "No space left"}[fault] in error
     assert [event.shard for event in events if isinstance(event, ShardFailed)] == [2]
-    assert [event.work for event in events if isinstance(event, Retry)] == ["shard 2"]
+    tried_again = [event.work for event in events if isinstance(event, Retry)]
+    assert (tried_again.count("shard 2"), len(tried_again)) == (1, 1 + others)
     stored = StoredScores(store)
     assert [row for row, reason in enumerate(stored.set_aside) if reason] == [8, 9, 10, 11]
     assert {*stored.set_aside} == {"", "every try to compute it failed"}
