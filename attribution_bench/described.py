@@ -52,7 +52,7 @@ class _Description:
     """Identity of an object that is being described -> how many are so before it."""
 
     def of(self, value: Any, depth: int) -> Any:
-        """Return the description of a value, with so many containers, objects and functions in each other."""
+        """Return the description of a value, which is looked into to a depth of containers, objects and functions."""
         if value is None or isinstance(value, bool | int | str):
             return value
         if isinstance(value, float):

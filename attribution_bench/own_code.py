@@ -1,5 +1,6 @@
 """The code of functions and classes that no installed package defines: what it does, reads and writes, in digests."""
 
+import contextlib
 import dis
 import functools
 import hashlib
@@ -8,13 +9,13 @@ import json
 import sys
 import sysconfig
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
-OUR_PACKAGES = frozenset({"attribution_bench", "attribution_bench_plugins"})
-"""Packages whose release the records of a run state anyway."""
+OUR_DISTRIBUTION = "attribution-bench"
+"""The distribution of this package, whose release the records of a run state anyway."""
 INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
 STANDARD_LIBRARY = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 WITHOUT_DOCSTRING = frozenset({"<lambda>", "<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
@@ -38,7 +39,7 @@ def is_installed(value: Any) -> bool:
         # What has no file is built into Python, unless its module is none that was imported.
         module = sys.modules.get(name)
         file = str(getattr(module, "__file__", None) or ("" if module is not None else name))
-    if name.partition(".")[0] in OUR_PACKAGES:
+    if name.partition(".")[0] in _our_packages():
         return True
     parts = Path(file).parts
     return not file or file.startswith(STANDARD_LIBRARY) or not INSTALLED_FOLDERS.isdisjoint(parts)
@@ -49,7 +50,7 @@ def installed_name(value: Any) -> str:
     module = str(getattr(value, "__module__", None) or "builtins")
     name = f"{module}.{value.__qualname__}" if hasattr(value, "__qualname__") else str(value.__name__)
     package = name.partition(".")[0]
-    release = "" if package in OUR_PACKAGES else _release(package)
+    release = "" if package in _our_packages() else _release(package)
     return f"{name} ({release})" if release else name
 
 
@@ -141,6 +142,15 @@ def _has_docstring(code: CodeType) -> bool:
 
 def _constant(value: Any) -> str:
     return repr(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
+
+
+@functools.cache
+def _our_packages() -> frozenset[str]:
+    """Return this package, and those that come with it, which its entry points name."""
+    with contextlib.suppress(PackageNotFoundError):  # it may run without being installed
+        points = distribution(OUR_DISTRIBUTION).entry_points
+        return frozenset((__package__, *(point.value.partition(":")[0].partition(".")[0] for point in points)))
+    return frozenset((__package__,))
 
 
 @functools.cache
