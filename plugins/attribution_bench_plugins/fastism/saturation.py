@@ -184,7 +184,9 @@ class Saturation:
 
 def _alleles(letters: NDArray[np.int64], count: int, alternatives: int) -> tuple[Tensor, Tensor]:
     """Return the reference letters (n, L), `count` where unknown, and the alternatives (n, L, alternatives)."""
-    ref = torch.as_tensor(np.where(letters < 0, count, letters))
     if alternatives == count:
+        ref = torch.as_tensor(np.where(letters < 0, count, letters))
         return ref, torch.arange(count).expand(*ref.shape, count)
-    return ref, (ref[:, :, None] + torch.arange(1, count)) % count
+    ref = torch.as_tensor(letters)
+    others = (torch.arange(count)[:, None] + torch.arange(1, count)) % count
+    return ref, others[ref]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +22,8 @@ LEAST_CHUNK_ROWS = 4
 """Fewest rows of a chunk: the weights are read once a chunk."""
 PARAMETER_INDEX = {name: index for index, name in enumerate(PARAMETERS)}
 """The place of each parameter in the arguments of a kernel."""
+Arguments = ctypes.c_int64 * len(PARAMETERS)
+"""The arguments of a compiled function."""
 SCRATCH_ALIGNMENT = 16
 """Elements to a multiple of which a row of a scratch buffer is rounded up."""
 
@@ -147,8 +148,12 @@ def run_calls(
     intermediates = buffers.empty((scratch_row * chunk,), dtype)
     scratch = buffers.empty((max(call.kernel.scratch(call.source) for call in calls),), dtype)
     lists = torch.empty(max(call.kernel.lists() for call in calls), dtype=torch.int64)
-    zero = np.zeros(1, np.int64)
     multiples = as_array(next((m for call in calls if (m := call.multiples) is not None), None), count)
+    begins_with_zero = multiples.ctypes.data  # NumPy makes an object for each question after an address.
+    same = {
+        "count": count, "multiples": begins_with_zero, "x_entries": begins_with_zero, "alternatives": alternatives,
+        "scratch": scratch.data_ptr(), "lists": lists.data_ptr(),
+    }  # fmt: skip
     written: dict[KernelCall, _RowStorage] = {}
     held: list[Tensor] = []  # Copies of operands: their memory is read until all calls have run.
     results: list[Tensor | None] = []
@@ -171,14 +176,15 @@ def run_calls(
         written[call] = _RowStorage(address, _row_size(call), keeps)
         x, out, source, window = storage(call.x), written[call], call.source, call.window
         given = {
+            **same,
             "x": x.address, "x_row": x.row, "x_moves": x.moves, "c_in": call.kernel.c_in,
-            "x_entries": x.entries or zero.ctypes.data, "x_listed": x.entries is not None,
             "x_start": source.start, "x_step": source.step, "x_width": source.width,
             "out": out.address, "out_moves": out.moves, "c_out": call.kernel.c_out,
             "out_start": window.start, "out_step": window.step, "out_width": window.width,
-            "count": count, "multiples": multiples.ctypes.data, "alternatives": alternatives, "length": call.length,
-            "scratch": scratch.data_ptr(), "lists": lists.data_ptr(),
+            "length": call.length,
         }  # fmt: skip
+        if x.entries is not None:
+            given.update(x_entries=x.entries, x_listed=1)
         if call.x_unmutated is not None:
             given.update(x_unmutated=call.x_unmutated.data_ptr(), x_length=call.x_unmutated.shape[1])
             given.update(x_unmutated_sequence=call.x_unmutated.stride(0))
@@ -192,7 +198,7 @@ def run_calls(
             given.update(other_start=other_window.start, other_step=other_window.step, other_width=other_window.width)
         function = compiled(call.kernel.name, LLVM_TYPES[dtype], call.kernel.tile, call.epilogue)
         for own in call.kernel.calls(source):
-            arguments = (ctypes.c_int64 * len(PARAMETERS))()
+            arguments = Arguments()
             for name, value in (given | own).items():
                 arguments[PARAMETER_INDEX[name]] = value
             function_calls.append(_FunctionCall(call, function, arguments))
