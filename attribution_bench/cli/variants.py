@@ -189,7 +189,7 @@ def variants(
       attribution-bench variants chrombpnet.h5 variants.vcf --genome hg38.fa --effects profile --strand both \\
         --output effects.tsv --annotated annotated.vcf.gz
       attribution-bench variants splice.h5 - --genome hg19.fa --effects splicing --classes acceptor=1,donor=2 \\
-        --distance 50 --length 10101 --output effects.tsv < variants.vcf
+        --distance 50 --length 10201 --genes genes.txt --output effects.tsv < variants.vcf
       attribution-bench variants spliceai variants.vcf --genome hg19.fa --output effects.tsv
       attribution-bench variants fold0.pt2 variants.vcf --genome hg38.fa --fold fold1.pt2 --fold fold2.pt2 \\
         --inputs control=control.bw --output effects.tsv
