@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ DISTANCES, SHARES = options.Bounds(0, 10_000_000), options.Bounds(0, 1)
 SOME_SET_ASIDE, NOTHING_SCORED, INTERRUPTED = 1, 2, 130
 SHARED_PART = 8
 """With --share-windows a variant is at most this part of the window's length from its middle."""
+INSERTED = 50
+"""Inserted letters for which windows of a catalogued model of splice sites have room, where it takes any length."""
 
 
 class EffectsName(StrEnum):
@@ -130,7 +133,11 @@ def variants(
     ] = None,
     share_windows: Annotated[
         bool,
-        typer.Option("--share-windows", help="Nearby variants share a window, which need not be centred on them."),
+        typer.Option(
+            "--share-windows",
+            help="Nearby variants share a window, which need not be centred on them; with splicing as far as --length "
+            "has room beyond --distance.",
+        ),
     ] = False,
     overhang: Annotated[
         OverhangName, typer.Option(help="Windows that reach beyond their contig: filled with N, or set aside.")
@@ -182,7 +189,7 @@ def variants(
       attribution-bench variants chrombpnet.h5 variants.vcf --genome hg38.fa --effects profile --strand both \\
         --output effects.tsv --annotated annotated.vcf.gz
       attribution-bench variants splice.h5 - --genome hg19.fa --effects splicing --classes acceptor=1,donor=2 \\
-        --distance 50 --length 10101 --output effects.tsv < variants.vcf
+        --distance 50 --length 10201 --genes genes.txt --output effects.tsv < variants.vcf
       attribution-bench variants spliceai variants.vcf --genome hg19.fa --output effects.tsv
       attribution-bench variants fold0.pt2 variants.vcf --genome hg38.fa --fold fold1.pt2 --fold fold2.pt2 \\
         --inputs control=control.bw --output effects.tsv
@@ -219,13 +226,11 @@ def variants(
         raise InvalidInputError("the strand is that of the genes; leave --strand out, or --genes")
     opened_genome = Genome(genome)
     sources = [model_source(name) for name in (model, *(fold or ()))]
-    if effects is None and distance is not None and sources[0].takes("distance"):
-        sources, distance = [source.with_option("distance", distance) for source in sources], None
-    if effects is None and masked and sources[0].takes("masked"):
-        sources, masked = [source.with_option("masked", 1) for source in sources], False
-    chosen = _effects(effects or EffectsName.numbers, target, profile, counts, classes, distance, masked=masked)
-    if effects is None:
-        chosen = _default_effects(sources[0], chosen, (target, profile, counts, classes, distance))
+    chosen = None
+    if all(option is None for option in (target, profile, counts, classes)):
+        chosen = _default_effects(sources[0], effects, distance, masked=masked)
+    if chosen is None:
+        chosen = _effects(effects or EffectsName.numbers, target, profile, counts, classes, distance, masked=masked)
     arguments: dict[str, Any] = {
         "framework": str(framework),
         "device": device,
@@ -233,7 +238,9 @@ def variants(
         "alphabet": ALPHABETS[alphabet],
         "sequence_input": options.sequence_input(sequence_input),
     }
-    window = length or options.stated_length(sources[0], partial(sources[0].open, **arguments))
+    window = length or (
+        options.stated_length(sources[0], partial(sources[0].open, **arguments)) + _letters_more(sources[0], chosen)
+    )
     arguments["length"] = window
     # With other processes this one only looks at the models, and may be on a machine without their device.
     here = arguments if processes is None else {**arguments, "device": "cpu"}
@@ -246,9 +253,8 @@ def variants(
         choices = ScoringOptions(
             length=window,
             effects=chosen,
-            strand="+" if strand is None else strand.value,
+            strand=None if strand is None else strand.value,
             genes=Genes(genes) if genes is not None else None if strand else sources[0].default_genes(opened_genome),
-            share_within=window // SHARED_PART if share_windows else 0,
             overhang=overhang.value,
             largest_unknown_share=max_unknown,
             batch_size=batch_size,
@@ -258,6 +264,8 @@ def variants(
         progress: JsonProgress | LineProgress = JsonProgress() if json_lines else LineProgress()
         with thread_count(models[0].framework, thread_number), told(progress.caution) as tell, progress:
             scorer = variant_scorer(models, opened_genome, choices)
+            if share_windows:
+                scorer = scorer.sharing(window // SHARED_PART)
             if choices.genes is not None:
                 progress.genes(choices.genes.name)
             for text in scorer.cautions:
@@ -371,12 +379,33 @@ def _effects(
     return SplicingEffects(indices, distance=distance, masked=masked)
 
 
-def _default_effects(source: "ModelSource", numbers: "Effects", given: tuple[Any, ...]) -> "Effects":
-    """Return the effects that suit a catalogued model where no option says which; else differences of numbers."""
-    from attribution_bench.variants import ScalarEffects
+def _default_effects(
+    source: "ModelSource", effects: EffectsName | None, distance: int | None, *, masked: bool
+) -> "Effects | None":
+    """Return the effects that suit a catalogued model, as the options have them; None where options are of others."""
+    from attribution_bench.variants import ScalarEffects, SplicingEffects
 
-    if any(value is not None for value in given):
-        return numbers
-    if source.default_effects is not None:
-        return source.default_effects  # type: ignore[no-any-return]
-    return numbers if source.default_target is None else ScalarEffects(parse_target(source.default_target))
+    own: Effects | None = source.default_effects
+    if isinstance(own, SplicingEffects) and effects in (None, EffectsName.splicing):
+        return replace(own, distance=own.distance if distance is None else distance, masked=masked or own.masked)
+    if effects is not None or distance is not None or masked:
+        return None
+    if own is None and source.default_target is not None:
+        return ScalarEffects(parse_target(source.default_target))
+    return own
+
+
+def _letters_more(source: "ModelSource", chosen: "Effects") -> int:
+    """Return how many letters a window has more than a catalogued model of splice sites states by itself.
+
+    That is for its own distance: another one needs more or fewer on either side, and insertions take some.
+    """
+    from attribution_bench.models.adapters import get_catalogued
+    from attribution_bench.variants import SplicingEffects
+
+    own: Effects | None = source.default_effects
+    if source.length is not None or not isinstance(own, SplicingEffects) or not isinstance(chosen, SplicingEffects):
+        return 0
+    if get_catalogued(source.name).card.fixed or own.distance is None or chosen.distance is None:
+        return 0
+    return 2 * (chosen.distance - own.distance + INSERTED)

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -80,14 +80,6 @@ class ModelSource:
         if self.kind != "catalogued":
             return None
         return get_catalogued(self.name).adapter.effects(self.name, **dict(self.options))
-
-    def takes(self, option: str) -> bool:
-        """Whether a catalogued model has an option of a name."""
-        return self.kind == "catalogued" and option in get_catalogued(self.name).card.options
-
-    def with_option(self, option: str, value: int | str) -> "ModelSource":
-        """Return the source with an option, instead of the one it may have."""
-        return replace(self, options=tuple({**dict(self.options), option: value}.items()))
 
     def default_genes(self, genome: Any) -> Any:
         """Return the genes on whose strands a catalogued model scores variants of a genome; None for the strand ``+``.

@@ -108,8 +108,9 @@ class Genes:
             for start, end in gene.introns
             if start + 2 <= end - 2 and end <= length
         ]
+        step = max(1, -(-len(found) // most))
         seen = right = 0
-        for contig, strand, start, end in found[:: max(1, len(found) // most)]:
+        for contig, strand, start, end in found[::step]:
             ends = genome.fetch(contig, start, start + 2), genome.fetch(contig, end - 2, end)
             if "N" not in "".join(ends):
                 seen, right = seen + 1, right + (ends == INTRON_ENDS[strand])

@@ -5,12 +5,26 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from attribution_bench.errors import JobWarning
 from attribution_bench.foreign_warnings import OWN
 from attribution_bench.sequences.genes import Genes
+from attribution_bench.variants.options import ScoringOptions
 from attribution_bench.variants.summary import Summary
 
 NEARLY_ALL = 0.9
 """Share of alleles in no gene from which on the genes are suspected to be of another assembly."""
+TOLD = (*OWN, JobWarning)
+"""Warnings that say something of the numbers: of methods, and of effects."""
+
+
+def of_strand(options: ScoringOptions) -> tuple[str, ...]:
+    """Return what should be known where splice sites are scored on a strand that nobody chose."""
+    if not options.as_written or options.genes is not None or options.strand is not None:
+        return ()
+    return (
+        "splice sites are scored on the strand +, also where a variant's gene is on the strand -, whose sites are not "
+        "seen so; give genes (--genes) for the strand of each variant's gene, or a strand (--strand)",
+    )
 
 
 def of_genes(genes: Genes | None, summary: Summary) -> str | None:
@@ -25,7 +39,7 @@ def of_genes(genes: Genes | None, summary: Summary) -> str | None:
 
 @contextlib.contextmanager
 def told(tell: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Tell within the block what methods warn of, each text once; other warnings are shown as they were.
+    """Tell within the block what methods and effects warn of, each text once; other warnings are shown as they were.
 
     Yields the function that tells a caution of the caller's own in the same way.
     """
@@ -37,12 +51,12 @@ def told(tell: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
             tell(text)
 
     with warnings.catch_warnings():
-        for category in OWN:
+        for category in TOLD:
             warnings.simplefilter("always", category)
         former = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, OWN):
+            if issubclass(category, TOLD):
                 once(str(message))
             else:
                 former(message, category, *place, **more)

@@ -11,7 +11,6 @@ from typing import Any
 
 from attribution_bench.environment import library_versions, thread_count
 from attribution_bench.errors import OutputError
-from attribution_bench.foreign_warnings import OWN
 from attribution_bench.jobs.distributed.cluster import Cluster
 from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece
 from attribution_bench.jobs.distributed.shards import SentModel, check_versions, environment
@@ -22,6 +21,7 @@ from attribution_bench.models import SequenceModel
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import SetAside, VariantReason
 from attribution_bench.storage.durable import PARTIAL, write_text_durable, writing
+from attribution_bench.variants.cautions import TOLD
 from attribution_bench.variants.identity import identity_of
 from attribution_bench.variants.options import ScoringOptions
 from attribution_bench.variants.rows import header_line, read_effects, row_line
@@ -106,14 +106,14 @@ class OpenedVariants:
         if order.machine_options != self._options:
             self._bind(order.machine_options)
         with warnings.catch_warnings(record=True) as caught, self._threads():
-            for category in OWN:
+            for category in TOLD:
                 warnings.simplefilter("always", category)
             (block,) = self._scorer.blocks(order.alleles)
         columns = self._scorer.columns
         lines = [header_line(columns), *(row_line(score, columns) for score in block)]
         with writing(order.file):
             write_text_durable(order.file, "".join(lines))
-        texts = [str(warning.message) for warning in caught if issubclass(warning.category, OWN)]
+        texts = [str(warning.message) for warning in caught if issubclass(warning.category, TOLD)]
         return BlockRecord(tuple(dict.fromkeys(texts)))
 
     def _bind(self, machine_options: Mapping[str, Any] | None) -> None:

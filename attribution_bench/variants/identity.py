@@ -37,7 +37,7 @@ def identity_of(scorer: VariantScorer) -> dict[str, Any]:
         "genome_sha256": scorer.genome.digest,
         "effects": described(options.effects or ScalarEffects(options.target)),
         "length": options.length,
-        "strand": options.strand if options.genes is None else "of the gene",
+        "strand": options.strand or "+" if options.genes is None else "of the gene",
         **({"alleles": "as written"} if options.as_written else {}),
         "share_within": options.share_within,
         "overhang": options.overhang,

@@ -30,8 +30,9 @@ class ScoringOptions:
     """`ScalarEffects` (by default, of the target), `ProfileEffects` or `SplicingEffects`, or one's own."""
     target: Target = None
     """What of the model's outputs, as for `attribute`, for effects on single numbers."""
-    strand: Strands = "+"
-    """``+``, ``-`` (windows are reverse complements) or ``both``, whose predictions are averaged."""
+    strand: Strands | None = None
+    """``+``, ``-`` (windows are reverse complements) or ``both``, whose predictions are averaged. By default that of
+    the gene where there are genes, else ``+``; of splice sites, which are on a gene's strand, a caution tells so."""
     share_within: int = 0
     """Largest distance of a variant from the middle of a window that nearby variants share; 0 for windows of their own.
     See `Placing`."""
@@ -54,9 +55,9 @@ class ScoringOptions:
     """Of several models, give each one's effects beside their mean and standard deviation."""
 
     def __post_init__(self) -> None:
-        if self.strand not in get_args(Strands):
+        if self.strand is not None and self.strand not in get_args(Strands):
             raise InvalidInputError(f"strand must be one of {', '.join(get_args(Strands))}, not {self.strand!r}")
-        if self.genes is not None and self.strand != "+":
+        if self.genes is not None and self.strand not in (None, "+"):
             raise InvalidInputError(f"the strand is that of the genes; leave strand={self.strand!r} out, or the genes")
         if self.needs_exons and self.genes is None:
             raise InvalidInputError("masked scores are by the exons of genes, and there are none; give genes")
@@ -79,7 +80,7 @@ class ScoringOptions:
     @cached_property
     def strands(self) -> tuple[StrandName, ...]:
         """The strands that the model is given."""
-        return ("+", "-") if self.strand == "both" else (self.strand,)
+        return ("+", "-") if self.strand == "both" else (self.strand or "+",)
 
     @cached_property
     def placing(self) -> Placing:

@@ -29,9 +29,19 @@ class PositionAxis:
         return (self.length - self.size) // 2
 
     @property
+    def reach(self) -> int:
+        """Letters on either side of the window's middle one that all have a number; -1 where it has none itself."""
+        middle = self.length // 2 - self.first
+        return min(middle, self.size - 1 - middle)
+
+    @property
     def is_central(self) -> bool:
         """Whether as many letters are left out before as after, so that both strands have the same positions."""
         return (self.length - self.size) % 2 == 0
+
+    def length_for(self, reach: int) -> int:
+        """Return the letters of a window with a reach, of a model that has a number more for each letter more."""
+        return self.length + 2 * (reach - self.reach)
 
     def check_strands(self, strands: Sequence[StrandName]) -> None:
         """Check that the strand ``-`` has the positions of the strand ``+``, where it is one of some strands.

@@ -22,10 +22,10 @@ from attribution_bench.sequences.variants import (
     VariantReason,
     VariantRecord,
     normalised,
-    trimmed,
     variants_of,
 )
 from attribution_bench.variants.allele_predictions import AllelePredictor, Arrays, check_nucleotides
+from attribution_bench.variants.cautions import of_strand
 from attribution_bench.variants.effects import BoundEffects, Column, ModelOutputs, ScalarEffects, StrandName, Values
 from attribution_bench.variants.ensemble import EnsembleEffects, check_ensemble
 from attribution_bench.variants.further_inputs import FurtherInputs, ModelExtras, further_inputs, model_extras
@@ -111,7 +111,13 @@ class Member:
 
 @dataclass(frozen=True)
 class VariantScorer:
-    """Scores variants on one model or several; made by `variant_scorer`."""
+    """Scores variants on one model or several; made by `variant_scorer`.
+
+    Raises
+    ------
+    InvalidInputError
+        Windows are shared by variants that the effects would not see whole then.
+    """
 
     genome: Genome
     options: ScoringOptions
@@ -121,10 +127,24 @@ class VariantScorer:
     cautions: tuple[str, ...] = ()
     """What a reader of the numbers should know."""
 
+    def __post_init__(self) -> None:
+        if isinstance(effects := self.members[0].effects, BoundSplicingEffects):
+            effects.check_shared(self.options.share_within)
+
     @property
     def columns(self) -> Sequence[Column]:
         """The numbers of each variant, after its gene."""
         return [*(GENE_COLUMNS if self.options.genes is not None else ()), *self.effects.columns]
+
+    def sharing(self, most: int) -> "VariantScorer":
+        """Return the same with windows shared by variants up to `most` letters from the middle.
+
+        They are as far from it as effects on splice sites leave room for, where that is less; raises InvalidInputError
+        where that is none.
+        """
+        if isinstance(effects := self.members[0].effects, BoundSplicingEffects):
+            most = min(most, max(1, effects.room))
+        return replace(self, options=replace(self.options, share_within=most))
 
     def score(self, records: "Iterable[Variant | VariantRecord]") -> Iterator[VariantScore]:
         """Yield the score of every allele, in the order of the records; raises as `score_variants`."""
@@ -205,31 +225,17 @@ class VariantScorer:
             genes = [gene for gene in genes if gene.exons]
             if not genes:
                 return SetAside(VariantReason.NO_EXONS, names)
+        effects = self.members[0].effects
         alleles = (
-            self._as_written(variant) if self.options.as_written else place(form, self.genome, self.options.placing)
+            effects.placed(variant, self.genome, self.options.placing)
+            if isinstance(effects, BoundSplicingEffects)
+            else place(form, self.genome, self.options.placing)
         )
         if isinstance(alleles, SetAside):
             return alleles
         if genes is None:
             return (_Placed(alleles, self.options.strands),)
         return tuple(_in_gene(alleles, variant.position, gene) for gene in genes)
-
-    def _as_written(self, variant: Variant) -> Alleles | SetAside:
-        """Return both alleles of a variant where it is written to be, or why the distance is too small for it."""
-        own, effects = trimmed(variant), self.members[0].effects
-        if isinstance(effects, BoundSplicingEffects):
-            letters, reach = own.position - variant.position + len(own.reference), effects.reach
-            if letters > max(1, 2 * reach):
-                detail = f"{letters} letters, for {2 * reach}; --distance {letters - 1} sees all that it removes"
-                return SetAside(VariantReason.BEYOND_DISTANCE, detail)
-            if letters > reach + 1 or len(own.alternative) > effects.axis.size // 2 + 1:
-                warnings.warn(
-                    f"some alleles are longer than the distance of {reach} letters, and splice sites beyond it are not "
-                    "seen; a larger --distance, with the --length that it needs, sees them",
-                    JobWarning,
-                    stacklevel=2,
-                )
-        return place(own, self.genome, self.options.placing, about=variant.position)
 
     def _scores(self, waiting: "Sequence[Checked | VariantScore]") -> Iterator[VariantScore]:
         new = [
@@ -333,7 +339,7 @@ def variant_scorer(
         for one in several
     ]
     inputs = further_inputs(options.additional_forward_args)
-    members, every_output, cautions = [], [], [*inputs.cautions]
+    members, every_output, cautions = [], [], [*inputs.cautions, *of_strand(options)]
     for one, method in zip(several, methods, strict=True):
         sequence_model = method.model
         check_nucleotides(sequence_model.alphabet)

@@ -1,13 +1,16 @@
 """Effects on outputs with a probability per letter, as splice sites: the largest gain and loss, and where they are."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.errors import InvalidInputError, TargetError
+from attribution_bench.errors import InvalidInputError, JobWarning, TargetError
 from attribution_bench.models import Target
+from attribution_bench.sequences.genome import Genome
+from attribution_bench.sequences.variants import SetAside, Variant, VariantReason, trimmed
 from attribution_bench.variants.effects import (
     Averaged,
     Column,
@@ -19,7 +22,7 @@ from attribution_bench.variants.effects import (
     output_named,
 )
 from attribution_bench.variants.positions import PositionAxis, position_axis
-from attribution_bench.variants.windows import Alleles
+from attribution_bench.variants.windows import Alleles, Placing, place
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,13 @@ class SplicingEffects:
             raise InvalidInputError(f"the distance must be 0 or more, not {self.distance}")
 
     def bind(self, outputs: ModelOutputs) -> "BoundSplicingEffects":
-        """Return the effects for a model; raises TargetError where its output is not positions by classes."""
+        """Return the effects for a model.
+
+        Raises
+        ------
+        TargetError
+            Its output is not positions by classes, or has fewer positions than the distance.
+        """
         spec = output_named(outputs.specs, self.output)
         if len(spec.shape) != 2:
             raise TargetError(f"output {spec.name!r} has shape {spec.shape}; splicing needs (positions, classes)")
@@ -77,6 +86,13 @@ class SplicingEffects:
         for name, index in self.classes.items():
             if not 0 <= index < count:
                 raise TargetError(f"class {name!r} is {index}, but output {spec.name!r} has {count}, counted from 0")
+        distance, reach = self.distance or 0, positions.reach
+        if reach < distance:
+            seen = f"{reach} on either side of the middle one" if reach >= 0 else "none for the middle one"
+            raise TargetError(
+                f"output {spec.name!r} has {positions.size} positions of {positions.length} letters, {seen}, but the "
+                f"distance is {distance}; {_length(positions, distance)} has as many, if the model takes it"
+            )
         bound = BoundSplicingEffects(positions, dict(self.classes), self.distance, self.masked)
         check_unique(bound.columns)
         return bound
@@ -116,8 +132,12 @@ class BoundSplicingEffects:
     @property
     def reach(self) -> int:
         """Letters before and after a variant in the middle of its window that are looked at."""
-        half = self.axis.size // 2
-        return half if self.distance is None else min(self.distance, half)
+        return self.axis.reach if self.distance is None else self.distance
+
+    @property
+    def room(self) -> int:
+        """Largest distance of a variant from the middle of its window at which as many letters are looked at."""
+        return self.axis.reach - self.reach
 
     @property
     def sized_by(self) -> tuple[str, ...]:
@@ -133,6 +153,62 @@ class BoundSplicingEffects:
         """Return nothing; raises TargetError where positions of the strand ``-`` are not those of ``+``."""
         self.axis.check_strands(strands)
         return ()
+
+    def check_shared(self, share_within: int) -> None:
+        """Check that variants which share windows are looked at as if each had its own; raises InvalidInputError."""
+        if share_within <= self.room:
+            return
+        if self.distance is None:
+            way = "without a distance all of them are; give one (--distance)"
+        else:
+            needed = _length(self.axis, self.reach + share_within)
+            way = f"a distance of {self.distance} leaves {self.room}; {needed} does"
+        raise InvalidInputError(
+            f"variants that share a window are up to {share_within} letters from its middle, which needs as many "
+            f"positions beyond those that are looked at: {way}"
+        )
+
+    def placed(self, variant: Variant, genome: Genome, placing: Placing) -> Alleles | SetAside:
+        """Return both alleles of a variant in its window, where it is written to be, or why there is none.
+
+        Warns
+        -----
+        JobWarning
+            It removes or moves splice sites that are not seen then.
+
+        Raises
+        ------
+        SequenceError
+            The genome cannot be read.
+        """
+        own = trimmed(variant)
+        letters, reach = own.position - variant.position + len(own.reference), self.reach
+        if letters > max(1, 2 * reach):
+            options = [] if self.distance is None else [f"--distance {letters - 1}"]
+            if letters - 1 > self.axis.reach:
+                options.append(f"--length {self.axis.length_for(letters - 1)}")
+            detail = f"{letters} letters, for {2 * reach}; {' with '.join(options)} sees all that it removes"
+            return SetAside(VariantReason.BEYOND_DISTANCE, detail)
+        if letters > reach + 1:
+            larger = "--length" if self.distance is None else "--distance, with the --length that it needs,"
+            warnings.warn(
+                f"some alleles are longer than the distance of {reach} letters, and splice sites beyond it are not "
+                f"seen; a larger {larger} sees them",
+                JobWarning,
+                stacklevel=2,
+            )
+        alleles = place(own, genome, placing, about=variant.position)
+        if isinstance(alleles, Alleles):
+            # Without a distance all that the output still has is looked at, which is to be more than what is inserted.
+            last = alleles.offset + alleles.written + (self.distance or 0) + alleles.inserted - alleles.deleted
+            if last - self.axis.first >= self.axis.size:
+                warnings.warn(
+                    "after some insertions the last letters that the distance has are not seen, since inserted letters "
+                    "take their place in the window; a larger --length sees them",
+                    JobWarning,
+                    stacklevel=2,
+                )
+        return alleles
 
     def quantities(self, predictions: Values, strand: StrandName) -> Values:
         """Return ``classes``, (V, classes, positions)."""
@@ -177,6 +253,11 @@ class BoundSplicingEffects:
                 is_known = offset == allele.boundary
                 numbers += [0.0 if self.masked and is_known == is_gain else signed[place], offset]
         return np.array(numbers, np.float64)
+
+
+def _length(axis: PositionAxis, reach: int) -> str:
+    """Return words for the window whose output reaches some letters to either side."""
+    return f"a window of {axis.length_for(reach)} letters (--length)"
 
 
 def _beside_reference(values: NDArray[np.float64], start: int, allele: Alleles) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,16 +260,19 @@ def _append(
 ) -> None:
     """Write the rows of alleles, a block at a time."""
     started, asked = time.monotonic(), False
+    # Other processes read alleles far ahead of the blocks that are done.
+    known: deque[bool] = deque()
 
     def noted() -> Iterator[Allele]:
         for allele in alleles:
-            counted.summary.kept += isinstance(allele, VariantScore)
+            known.append(isinstance(allele, VariantScore))
             yield allele
 
     with partial.open("a", encoding="utf-8", newline="\n") as file:
         for block in blocks(noted()):
             for score in block:
                 counted.scored(score)
+                counted.summary.kept += known.popleft()
             file.write("".join(row_line(score, scorer.columns) for score in block))
             file.flush()
             counted.summary.seconds = time.monotonic() - started

@@ -91,12 +91,16 @@ class Alleles:
         return replace(self, offset=offset, reference=reference, alternative=alternative)
 
     def masked(self, start: int, end: int) -> "Alleles":
-        """Return the same with N in the place of the letters beyond a range of the contig; the alleles stay."""
+        """Return the same with N in the place of the letters beyond a range of the contig.
+
+        The alternative allele stays, and so do as many letters of the reference allele as it has: letters that are
+        only deleted are N beyond the range, as SpliceAI has it.
+        """
         window_start, length = self.window[1], len(self.reference)
         before = min(max(0, start - window_start), self.offset)
         texts = []
         for text, letters, moved in (
-            (self.reference, self.deleted, 0),
+            (self.reference, min(self.deleted, self.inserted), 0),
             (self.alternative, self.inserted, self.deleted - self.inserted),
         ):
             after = min(max(0, window_start + length + moved - end), length - self.offset - letters)

@@ -229,6 +229,72 @@ def test_shared_windows_are_few(
     assert (frames[0]["delta"] - frames[1]["delta"]).abs().max() > 0
 
 
+@pytest.fixture
+def splicing(genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[object, ...]:
+    """The command on a model with 50 positions of 60 letters, and a file with a substitution and long alleles."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "splice_sites_of_a_test.py").write_text(SPLICE_SITES)
+    letters = Genome(genome).fetch("NC_001416.1", 0, 3000)
+    alleles = [(1000 + 3 * n, letters[1000 + 3 * n], "ACGT"["CGTA".index(letters[1000 + 3 * n])]) for n in range(9)]
+    alleles += [(1100, letters[1100:1107], letters[1100]), (1200, letters[1200], letters[1200] + "ACGTACGTACG" * 2)]
+    header = VCF.read_text().split("#CHROM")[0] + "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    records = [f"NC_001416.1\t{place + 1}\t.\t{one}\t{other}\t.\t.\t.\n" for place, one, other in alleles]
+    (tmp_path / "alleles.vcf").write_text(header + "".join(records))
+    model = ("variants", "splice_sites_of_a_test:build", "alleles.vcf", "--genome", genome, "--length", 60)
+    return (*model, "--effects", "splicing", "--classes", "acceptor=1,donor=2", "--output", "effects.tsv", "--restart")
+
+
+SPLICE_SITES = """
+import torch
+
+
+def build():
+    torch.manual_seed(0)
+    layers = torch.nn.Conv1d(4, 6, 11), torch.nn.Tanh(), torch.nn.Conv1d(6, 3, 1), torch.nn.Softmax(1)
+    return torch.nn.Sequential(*layers)
+"""
+BEYOND, MOVED, STRAND = "longer than the distance of 4 letters", "after some insertions", "gene is on the strand -"
+
+
+def test_cautions_of_splicing_are_events(command: Callable[..., Any], splicing: tuple[object, ...]) -> None:
+    for given, expected in (
+        (("--distance", 4), {BEYOND, MOVED, STRAND}),
+        (("--distance", 4, "--strand", "-"), {BEYOND, MOVED}),
+        (("--distance", 4, "--length", 64, "--strand", "+"), {BEYOND}),
+        (("--distance", 6, "--length", 68, "--strand", "+"), set()),
+    ):
+        outcome = command(*splicing, *given, "--json")
+        assert outcome.code == 0, outcome.err
+        texts = [event["text"] for event in map(json.loads, outcome.out.splitlines()) if event["event"] == "caution"]
+        assert len(texts) == len(set(texts))
+        assert {words for words in (BEYOND, MOVED, STRAND) if any(words in text for text in texts)} == expected
+        assert "Warning" not in outcome.err
+
+
+def test_windows_of_splicing_are_shared_as_far_as_the_length_has_room(
+    command: Callable[..., Any], splicing: tuple[object, ...]
+) -> None:
+    for distance, share_within in ((4, 7), (20, 4)):  # an eighth of the window, and what 24 positions leave
+        frames = []
+        for shared in ((), ("--share-windows",)):
+            outcome = command(*splicing, "--distance", distance, "--strand", "+", *shared)
+            assert outcome.code == 0, outcome.err
+            frames.append(pd.read_csv("effects.tsv", sep="\t"))
+        assert json.loads(Path("effects.tsv.json").read_text())["share_within"] == share_within
+        substitutions = [frame["ref"].str.len() == frame["alt"].str.len() for frame in frames]
+        numbers = [frame[rows].filter(regex="_(gain|loss)") for frame, rows in zip(frames, substitutions, strict=True)]
+        assert len(numbers[0]) == 9
+        assert numbers[0].notna().all(axis=None)
+        pd.testing.assert_frame_equal(*numbers, atol=1e-5)
+    for given, said in (
+        (("--share-windows",), "give one (--distance)"),
+        (("--share-windows", "--distance", 24), "a distance of 24 leaves 0; a window of 62 letters (--length) does"),
+        (("--distance", 30), "the distance is 30; a window of 72 letters (--length) has as many"),
+    ):
+        outcome = command(*splicing, *given)
+        assert (outcome.code, said in outcome.err) == (2, True), outcome.err
+
+
 def test_folds_tracks_and_an_index(
     command: Callable[..., Any], genome: Path, tmp_path: Path, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,25 @@ def test_splice_sites_tell_whether_genes_are_those_of_a_genome(tmp_path: Path) -
         assert genes.share_of_splice_sites(Genome(path)) == share
 
 
+@pytest.mark.parametrize(("introns", "most"), [(3, 4), (4, 4), (5, 4), (7, 4), (8, 4), (39, 20), (41, 20)])
+def test_no_more_introns_are_looked_at_than_asked_for(
+    introns: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, looked, fetch = tmp_path / "genome.fa", [], Genome.fetch
+    path.write_text(f">7\n{'ACGTTGCA' * 100}\n")
+    starts, ends = ("".join(f"{10 * n + end}," for n in range(introns + 1)) for end in (0, 4))
+    genes = Genes(table(tmp_path / "genes.txt", (f"MANY\t7\t+\t0\t700\t{starts}\t{ends}",)))
+
+    def noted(genome: Genome, contig: str, start: int, end: int) -> str:
+        looked.append(start)
+        return fetch(genome, contig, start, end)
+
+    monkeypatch.setattr(Genome, "fetch", noted)
+    assert genes.share_of_splice_sites(Genome(path), most) == 0
+    assert min(introns, most // 2) <= len(looked) // 2 <= most
+    assert max(looked) >= 10 * introns - 10 * introns // 2
+
+
 @pytest.mark.parametrize(
     ("lines", "header", "said"),
     [

@@ -1,5 +1,6 @@
 """Effects worked by hand, and held against SciPy."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -255,10 +256,31 @@ def test_gains_and_losses_worked_by_hand() -> None:
     assert gains(before, [0, 0.5, 0, 0, 0.2, 0.6, 0.3, 0.4], allele(1, 3)) == pytest.approx([0.4, 1, 0.3, 0])
 
 
-@pytest.mark.parametrize(("distance", "reach"), [(None, 4), (0, 0), (3, 3), (9, 4)])
+@pytest.mark.parametrize(("distance", "reach"), [(None, 3), (0, 0), (3, 3)])
 def test_letters_in_reach_are_those_of_the_distance_that_the_output_has(distance: int | None, reach: int) -> None:
+    # Nine positions of the letters 1 to 9, of which the middle one is 6.
     effects = SplicingEffects({"donor": 0}, distance=distance).bind(outputs("NLA", classes=(9, 1)))
     assert effects.reach == reach
+
+
+@pytest.mark.parametrize(
+    ("size", "length", "distance"),
+    [(101, 10_101, 500), (101, 10_101, 51), (9, 12, 4), (10, 20, 5), (11, 20, 5), (10, 21, 9), (1, 12, None)],
+)
+def test_a_distance_that_the_output_lacks_is_refused_and_the_length_named(
+    size: int, length: int, distance: int | None
+) -> None:
+    effects = SplicingEffects({"donor": 0}, distance=distance)
+    with pytest.raises(TargetError, match=f"distance is {distance or 0};") as caught:
+        effects.bind(outputs("NLA", length, classes=(size, 1)))
+    found = re.search(r"a window of (\d+) letters \(--length\)", str(caught.value))
+    assert found is not None
+    for needed, enough in ((int(found[1]), True), (int(found[1]) - 2, False)):
+        positions = size + needed - length
+        first, middle, letters = (needed - positions) // 2, needed // 2, distance or 0
+        assert (first <= middle - letters and middle + letters < first + positions) == enough
+    positions = size + int(found[1]) - length
+    assert effects.bind(outputs("NLA", int(found[1]), classes=(positions, 1))).reach == (distance or 0)
 
 
 def test_nothing_in_reach_has_no_gain() -> None:

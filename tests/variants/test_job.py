@@ -6,7 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -23,12 +23,13 @@ import attribution_bench as ab
 from attribution_bench.errors import InvalidInputError, OutputError, SequenceError, SetAsideError
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import Variant, VariantReason
-from attribution_bench.variants import ScalarEffects, ScoringOptions, job, score
+from attribution_bench.variants import ScalarEffects, ScoringOptions, SplicingEffects, job, score
+from attribution_bench.variants.distributed import BlockOrder, OpenedVariants, VariantParcel
 from attribution_bench.variants.job import score_vcf
 from attribution_bench.variants.rows import read_effects
-from attribution_bench.variants.score import VariantScorer, variant_scorer
+from attribution_bench.variants.score import Numbered, VariantScore, VariantScorer, variant_scorer
 from attribution_bench.variants.summary import Summary
-from attribution_bench.variants.table import write_effects
+from attribution_bench.variants.table import Allele, write_effects
 from attribution_bench.variants.vcf import VcfFile
 
 EXAMPLES = Path(str(files("attribution_bench.sequences") / "data" / "examples"))
@@ -264,6 +265,53 @@ def test_of_more_variants_only_the_new_ones_are_scored_also_after_a_stop(
         path.with_name("effects.tsv.partial").write_bytes(whole[:cut])
         assert write_effects(scorer, many, path, {}).total == len(many)
         assert path.read_bytes() == whole
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("kept", [slice(0, 20), slice(0, None, 2), slice(30, None)])
+def test_alleles_of_a_table_count_with_their_blocks_however_far_ahead_they_are_read(
+    scorer: VariantScorer, many: list[Variant], tmp_path: Path, kept: slice
+) -> None:
+    """As a cluster reads them, of which the first blocks come when all alleles are read."""
+
+    def ahead(alleles: Iterable[Allele]) -> Iterator[list[VariantScore]]:
+        yield from scorer.blocks(list(alleles))
+
+    progress: list[tuple[int, int, bool]] = []
+
+    def noted(summary: Summary) -> None:
+        rate = summary.seconds_per_100
+        progress.append((summary.kept, summary.new, rate is None or rate >= 0))
+
+    told = {}
+    for way in (None, ahead):
+        path = tmp_path / f"{way is None}.tsv"
+        write_effects(scorer, many[kept], path, {})
+        progress.clear()
+        assert write_effects(scorer, many, path, {}, blocks=way, progress=noted).kept == len(many[kept])
+        told[way is None] = list(progress)
+    assert told[False] == told[True]
+    assert [new for _, new, _ in told[False]] == sorted(new for _, new, _ in told[False])
+    assert all(new >= 0 and right for _, new, right in told[False])
+
+
+@pytest.mark.filterwarnings("ignore:fastISM falls back")
+def test_cautions_of_effects_on_a_worker_come_with_its_block(genome: Genome, tmp_path: Path) -> None:
+    """As errors, which filters may make of warnings, they would end the block."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = ab.as_sequence_model(torch.nn.Conv1d(4, 2, 5).double(), device="cpu")
+    options = ScoringOptions(LENGTH, SplicingEffects({"donor": 1}, distance=3), strand="+")
+    letters = genome.fetch("chr1", 0, 400)
+    removed = Variant("chr1", 50, letters[50:56], letters[50])
+    inserted = Variant("chr1", 60, letters[60], letters[60] + "ACGT" * 4)
+    worker = OpenedVariants(VariantParcel((), genome, options, 1, {}), [model])
+    alleles = tuple(Numbered(variant, number) for number, variant in enumerate((removed, removed, inserted)))
+    order = BlockOrder(0, alleles, worker.facts().machine_options, tmp_path / "block.tsv")
+    texts = worker.do(order).cautions
+    for words in ("longer than the distance of 3 letters", "after some insertions"):
+        assert sum(words in text for text in texts) == 1
+    assert [row.reason for row in read_effects(order.file)] == [None] * 3
 
 
 def test_a_table_of_another_model_is_refused_by_itself(scorer: VariantScorer, genome: Genome, tmp_path: Path) -> None:

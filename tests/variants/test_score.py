@@ -1,5 +1,6 @@
 """Effects equal those of predicting both alleles in full, by the model alone and sequences spliced by hand."""
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -13,8 +14,15 @@ import attribution_bench as ab
 from attribution_bench.errors import InvalidInputError, JobWarning, TargetError
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import SetAside, Variant, VariantReason, normalised
-from attribution_bench.variants import ProfileEffects, ScalarEffects, SplicingEffects, score_variants
-from attribution_bench.variants.score import BLOCK, partial_passes
+from attribution_bench.variants import (
+    ProfileEffects,
+    ScalarEffects,
+    ScoringOptions,
+    SplicingEffects,
+    score_variants,
+    variant_scorer,
+)
+from attribution_bench.variants.score import BLOCK, VariantScore, partial_passes
 from variants_by_hand import LENGTH, contig_letters, random_variants, spliced
 
 CROPPED = 5
@@ -176,7 +184,7 @@ def test_alleles_of_several_letters_each_are_compared_by_what_differs(
     end = first + 1 + deleted
     variant = Variant("chr1", at, letters[at : end + 3], letters[at:first] + changed + letters[end : end + 3])
     effects = SplicingEffects({"donor": 2}, "classes", 9)
-    (score,) = score_variants(engine, [variant], genome, length=LENGTH, effects=effects)
+    (score,) = score_variants(engine, [variant], genome, length=LENGTH, effects=effects, strand="+")
     texts = letters, letters[:first] + changed + letters[end:]
     before, after = (np.pad(in_full([text])["classes"][0, 2], CROPPED) for text in texts)
     beside = np.concatenate([after[: first + 1], np.zeros(deleted), after[first + 1 :]])
@@ -191,13 +199,13 @@ def test_deletions_that_the_distance_does_not_see_are_set_aside_or_told(
     engine: ab.InSilicoMutagenesis, genome: Genome
 ) -> None:
     """As SpliceAI does, a reference allele longer than twice the distance is set aside."""
-    letters, options = contig_letters(genome, "chr1"), {"length": LENGTH, "strand": "+"}
+    letters = contig_letters(genome, "chr1")
 
-    def reasons(distance: int | None, *lengths: int) -> list[SetAside | None]:
+    def reasons(distance: int | None, *lengths: int, window: int = LENGTH) -> list[SetAside | None]:
         variants = [Variant("chr1", 150, letters[150 : 150 + length], letters[150]) for length in lengths if length > 1]
         variants += [Variant("chr1", 80, letters[80], "ACGT".replace(letters[80], "")[0])] * (1 in lengths)
         effects = SplicingEffects({"donor": 2}, "classes", distance)
-        scores = score_variants(engine, variants, genome, effects=effects, **options)
+        scores = score_variants(engine, variants, genome, effects=effects, length=window, strand="+")
         return [score.set_aside for score in scores]
 
     assert reasons(4, 5, 1) == [None, None]
@@ -208,15 +216,90 @@ def test_deletions_that_the_distance_does_not_see_are_set_aside_or_told(
     (aside,) = reasons(0, 2)
     assert aside is not None
     assert aside.reason == VariantReason.BEYOND_DISTANCE
-    for inserted in (10, LENGTH // 2 - CROPPED):
-        insertion = Variant("chr1", 150, letters[150], (letters[150] + "ACGTA" * LENGTH)[: inserted + 1])
-        few = score_variants(
-            engine, [insertion], genome, effects=SplicingEffects({"donor": 2}, "classes", 4), **options
+    # Where the output has too few positions, the length that has them is named, and the distance if one was given.
+    for given, length, advice in ((20, 45, "--distance 44 with --length 100 sees"), (None, 50, "; --length 110 sees")):
+        (aside,) = reasons(given, length)
+        assert aside is not None
+        assert advice in aside.detail
+        distance = given and length - 1
+        assert reasons(distance, length, window=int(advice.partition("length ")[2].split()[0])) == [None]
+
+
+@pytest.mark.parametrize("distance", [None, 4, 20])
+def test_what_an_insertion_moves_out_of_the_output_is_told(
+    engine: ab.InSilicoMutagenesis, genome: Genome, distance: int | None
+) -> None:
+    """Of 50 positions 24 follow the variant; numbers are those of longer windows where all of the distance is seen."""
+    letters, effects = contig_letters(genome, "chr1"), SplicingEffects({"donor": 2}, "classes", distance)
+    most = 24 - (distance or 0)
+
+    def scored(inserted: int, length: int) -> dict[str, float]:
+        variant = Variant("chr1", 150, letters[150], (letters[150] + "ACGTA" * LENGTH)[: inserted + 1])
+        (score,) = score_variants(engine, [variant], genome, effects=effects, length=length, strand="+")
+        return dict(score.effects)
+
+    for inserted in (1, most - 1, most):
+        found = scored(inserted, LENGTH)
+        if distance is not None:
+            assert found == pytest.approx(scored(inserted, LENGTH + 60), abs=1e-10)
+    for inserted in (most + 1, 25):
+        with pytest.warns(JobWarning, match="after some insertions the last letters .* a larger --length sees them"):
+            scored(inserted, LENGTH)
+
+
+@pytest.mark.parametrize("distance", [0, 9, 20, 24])
+def test_splicing_in_shared_windows_sees_all_of_the_distance_or_is_refused(
+    engine: ab.InSilicoMutagenesis, genome: Genome, distance: int
+) -> None:
+    """Of 50 positions 25 come before the middle one and 24 after it."""
+    effects, room = SplicingEffects({"acceptor": 1, "donor": 2}, "classes", distance), 24 - distance
+    variants = [
+        variant
+        for variant in random_variants(genome, "chr1", 90, seed=6)
+        if len(variant.reference) <= min(5, 2 * distance + 1) and len(variant.alternative) == 1
+    ]
+
+    def scored(share: int, length: int = LENGTH) -> list[VariantScore]:
+        options = {"length": length, "effects": effects, "strand": "+", "share_within": share}
+        return list(score_variants(engine, variants, genome, **options))
+
+    alone = scored(0)
+    assert sum(score.set_aside is None for score in alone) > 30
+    for share in sorted({room // 2, room}):
+        for one, other in zip(alone, scored(share), strict=True):
+            assert one.effects == pytest.approx(other.effects, abs=1e-10)
+    for share in sorted({room + 1, 27}):
+        with pytest.raises(InvalidInputError, match=rf"up to {share} letters.* leaves {room};") as caught:
+            scored(share)
+        found = re.search(r"a window of (\d+) letters \(--length\) does", str(caught.value))
+        assert found is not None
+        assert len(scored(share, int(found[1]))) == len(alone)
+        with pytest.raises(InvalidInputError):
+            scored(share, int(found[1]) - 2)
+
+
+def test_without_a_distance_splicing_shares_no_windows(engine: ab.InSilicoMutagenesis, genome: Genome) -> None:
+    options = {"length": LENGTH, "effects": SplicingEffects({"donor": 2}, "classes"), "strand": "+"}
+    with pytest.raises(InvalidInputError, match="without a distance all of them are; give one"):
+        score_variants(engine, [], genome, share_within=1, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("strand", [None, "+", "-", "both"])
+def test_a_strand_that_nobody_chose_is_told_of_splice_sites(
+    engine: ab.InSilicoMutagenesis, genome: Genome, strand: str | None
+) -> None:
+    splicing = SplicingEffects({"donor": 2}, "classes", 4)
+    for effects in (splicing, ScalarEffects("count")):
+        options = ScoringOptions(LENGTH, effects, strand=strand)  # type: ignore[arg-type]
+        told = [text for text in variant_scorer(engine, genome, options).cautions if "strand +" in text]
+        assert len(told) == (strand is None and effects is splicing)
+    if strand is None:
+        with pytest.warns(JobWarning, match=r"gene is on the strand -.*give genes \(--genes\)"):
+            scores = score_variants(engine, random_variants(genome, "chr1", 5), genome, length=LENGTH, effects=splicing)
+        plus = score_variants(
+            engine, random_variants(genome, "chr1", 5), genome, length=LENGTH, effects=splicing, strand="+"
         )
-        assert next(few).set_aside is None
-    longer = Variant("chr1", 150, letters[150], insertion.alternative + "C")
-    with pytest.warns(JobWarning, match="some alleles are longer than the distance"):
-        list(score_variants(engine, [longer], genome, effects=SplicingEffects({"donor": 2}, "classes"), **options))
+        assert [score.effects for score in scores] == [score.effects for score in plus]
 
 
 def test_keras_models_give_the_same(profiles: torch.nn.Module, engine: ab.InSilicoMutagenesis, genome: Genome) -> None:

@@ -9,8 +9,10 @@ from attribution_bench.models.adapters import Adapter, ModelCard
 from attribution_bench.models.weight_files import load_weights
 
 if TYPE_CHECKING:
+    from attribution_bench.sequences import Genes, Genome
     from attribution_bench.variants import SplicingEffects
 
+PACKAGE = "openspliceai"
 DISTANCE = 50
 CHANNELS = 32
 UNITS = ((11, 1), (11, 4), (21, 10), (41, 25))
@@ -28,7 +30,7 @@ class OpenSpliceAI(Adapter):
             ModelCard(
                 name="openspliceai",
                 summary="probability of each letter to be a splice acceptor or donor",
-                package="openspliceai",
+                package=PACKAGE,
                 length=10_000 + 2 * DISTANCE + 1,
                 fixed=False,
                 outputs="(3, letters - context): neither, acceptor, donor; of 10,101 letters 1,50 is the middle one as "
@@ -36,11 +38,17 @@ class OpenSpliceAI(Adapter):
                 licence="GPL-3.0",
                 citation="Chao et al., eLife 14, RP107454 (2025)",
                 weights=False,
-                options={"context": "letters that the weights were trained for: 80, 400, 2000 or 10000 (default)"},
+                options={
+                    "context": "letters that the weights were trained for: 80, 400, 2000 or 10000 (default)",
+                    "genes": "of variants: grch37 or grch38, whose genes the package has, a file of the same form, or "
+                    "none for the strand +; by default those of the package whose splice sites the genome has",
+                },
             )
         ]
 
-    def open(self, name: str, *, weights: Path, length: int | None = None, context: int = 10_000) -> Any:
+    def open(
+        self, name: str, *, weights: Path, length: int | None = None, context: int = 10_000, **of_variants: Any
+    ) -> Any:
         """Return a torch.nn.Module, (N, 4, length) to (N, 3, length - context).
 
         Raises
@@ -65,3 +73,9 @@ class OpenSpliceAI(Adapter):
         from attribution_bench.variants import SplicingEffects
 
         return SplicingEffects({"acceptor": 1, "donor": 2}, distance=DISTANCE)
+
+    def genes(self, name: str, genome: "Genome", *, genes: str | None = None, **options: Any) -> "Genes | None":
+        """Return the package's genes for a genome, or those of a file; see `package_genes`."""
+        from attribution_bench_plugins.adapters.package_genes import package_genes
+
+        return package_genes(name, PACKAGE, "openspliceai/variant/annotations", genome, genes)

@@ -76,7 +76,10 @@ class Pangolin(Adapter):
         )
 
     def effects(self, name: str, *, tissue: str | None = None, **options: Any) -> "SplicingEffects":
-        """Return gains and losses of each tissue within 50 letters, of which Pangolin's own are the largest."""
+        """Return gains and losses of each tissue within 50 letters, of which Pangolin's own are the largest.
+
+        Pangolin scores the strand of the gene; the package has no genes.
+        """
         from attribution_bench.variants import SplicingEffects
 
         tissues = TISSUES if tissue is None else [tissue]

@@ -19,9 +19,6 @@ CONTEXT = 10_000
 """Letters that no prediction is made for: half of them at each end."""
 DISTANCE = 50
 """Letters about a variant in which SpliceAI looks for gains and losses."""
-ANNOTATIONS = ("grch37", "grch38")
-SPLICE_SITES = 0.8
-"""Share of introns that begin and end as introns do, from which on genes are those of a genome."""
 
 
 class SpliceAI(Adapter):
@@ -81,33 +78,10 @@ class SpliceAI(Adapter):
         return CONTEXT + 2 * distance + 1 if isinstance(distance, int) else CONTEXT + 2 * DISTANCE + 1
 
     def genes(self, name: str, genome: "Genome", *, genes: str | None = None, **options: Any) -> "Genes | None":
-        """Return the package's genes for a genome, or those of a file; None where ``genes`` is ``none``.
+        """Return the package's genes for a genome, or those of a file; see `package_genes`."""
+        from attribution_bench_plugins.adapters.package_genes import package_genes
 
-        Raises
-        ------
-        ModelError
-            The genome has the splice sites of none of them.
-        SequenceError
-            The file is no table of genes.
-        """
-        from attribution_bench.sequences import Genes
-
-        if genes == "none":
-            return None
-        if genes is not None and genes not in ANNOTATIONS:
-            return Genes(genes)
-        known = {each: Genes(package_file(PACKAGE, f"spliceai/annotations/{each}.txt"), each) for each in ANNOTATIONS}
-        if genes is not None:
-            return known[genes]
-        shares = {each: of_package.share_of_splice_sites(genome) for each, of_package in known.items()}
-        best = max(shares, key=lambda each: shares[each] or 0)
-        if (shares[best] or 0) < SPLICE_SITES:
-            found = ", ".join(f"{each} {'no intron' if s is None else f'{s:.0%}'}" for each, s in shares.items())
-            raise ModelError(
-                f"{genome.path.name} has the splice sites of no genes of the package {PACKAGE} ({found}); give "
-                f"{name}?genes=grch37, grch38 or a file of genes of that form, or {name}?genes=none for the strand +"
-            )
-        return known[best]
+        return package_genes(name, PACKAGE, "spliceai/annotations", genome, genes)
 
     def _member(self, number: int) -> Any:
         return read_keras(package_file(PACKAGE, f"spliceai/models/spliceai{number}.h5"))

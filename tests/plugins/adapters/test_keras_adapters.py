@@ -1,5 +1,6 @@
 """Adapters of packages with Keras files, on small models in the files' places: the numbers are those of the models."""
 
+import json
 import shutil
 from collections.abc import Callable
 from importlib.resources import files
@@ -86,12 +87,18 @@ def test_spliceai_is_the_mean_of_five(splicing: list[Any]) -> None:
             opened(f"spliceai?{text}")
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:keras.*", "ignore:fastISM falls back")
-def test_variants_have_spliceais_effects_by_default(splicing: list[Any], tmp_path: Path) -> None:
-    genome, vcf = shutil.copy(EXAMPLES / "genome.fa", tmp_path), tmp_path / "one.vcf"
+@pytest.fixture
+def two_variants(tmp_path: Path) -> Path:
     lines = (EXAMPLES / "variants.vcf").read_text().splitlines(keepends=True)
     records = [line for line in lines if not line.startswith("#")]
+    vcf = tmp_path / "two.vcf"
     vcf.write_text("".join([line for line in lines if line.startswith("#")] + [records[1], records[-1]]))
+    return vcf
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:keras.*", "ignore:fastISM falls back")
+def test_variants_have_spliceais_effects_by_default(splicing: list[Any], two_variants: Path, tmp_path: Path) -> None:
+    genome, vcf = shutil.copy(EXAMPLES / "genome.fa", tmp_path), two_variants
     table = tmp_path / "effects.tsv"
     command = ["variants", "spliceai", str(vcf), "--genome", str(genome), "--max-unknown", "1", "--threads", "1"]
     outcome = CliRunner().invoke(app, [*command, "--output", str(table)], catch_exceptions=False)
@@ -101,6 +108,8 @@ def test_variants_have_spliceais_effects_by_default(splicing: list[Any], tmp_pat
     genes = model_source("spliceai").default_genes(opened_genome)
     assert (genes.path.name, genes.name) == ("grch38.txt", "grch38")
     assert "genes: grch38\n" in outcome.stderr
+    # The model's own length, and room for insertions of 50 letters, which changes no number.
+    assert json.loads((tmp_path / "effects.tsv.json").read_text())["length"] == 10_101 + 100
     with VcfFile(vcf) as file:
         scores = list(
             score_variants(
@@ -125,14 +134,34 @@ def test_variants_have_spliceais_effects_by_default(splicing: list[Any], tmp_pat
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:keras.*")
+def test_options_of_splicing_are_those_of_the_effects_whatever_the_folds_are(
+    splicing: list[Any], two_variants: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("fold_of_a_test.py").write_text(
+        "import keras\n\n\ndef build():\n    return keras.models.load_model('spliceai2.h5', compile=False)\n"
+    )
+    command = ["variants", "spliceai?member=1", str(two_variants), "--genome", str(EXAMPLES / "genome.fa")]
+    command += ["--fold", "fold_of_a_test:build", "--effects", "splicing", "--distance", "20", "--masked"]
+    command += ["--max-unknown", "1", "--threads", "1", "--output", "effects.tsv"]
+    outcome = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.stderr
+    settings = json.loads(Path("effects.tsv.json").read_text())
+    assert [one["label"] for one in settings["models"]] == ["spliceai?member=1", "fold_of_a_test:build"]
+    assert settings["length"] == 10_000 + 2 * 20 + 1 + 100
+    assert '"distance": 20, "masked": true' in json.dumps(settings["effects"], sort_keys=True)
+    frame = pd.read_csv("effects.tsv", sep="\t")
+    assert frame["donor_gain_sd"].notna().all()
+    assert (frame["donor_gain_offset"].abs() <= 20).all()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:keras.*")
 def test_spliceai_has_a_distance_and_the_genes_of_a_genome(splicing: list[Any], tmp_path: Path) -> None:
     source = model_source("spliceai?distance=500")
     assert source.default_length == 11_001
     assert source.default_effects == SplicingEffects({"acceptor": 1, "donor": 2}, distance=500)
-    assert model_source("spliceai").with_option("distance", 500) == source
     masked = SplicingEffects({"acceptor": 1, "donor": 2}, distance=50, masked=True)
     assert model_source("spliceai?masked=1").default_effects == masked
-    assert model_source("spliceai").takes("masked")
     with pytest.raises(ModelError, match="masked of spliceai is 0 or 1, not yes"):
         _ = model_source("spliceai?masked=yes").default_effects
     with pytest.raises(ModelError, match="must be a whole number of letters, not far"):

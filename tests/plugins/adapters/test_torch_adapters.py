@@ -1,19 +1,28 @@
 """Adapters of PyTorch packages, on networks that stand for the packages' own: the numbers are those of the networks."""
 
+import json
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import attribution_bench as ab
+from attribution_bench.cli.app import app
 from attribution_bench.errors import ModelError
 from attribution_bench.models.loading import model_source
+from attribution_bench.sequences import Genome
 from attribution_bench.variants import ProfileEffects, SplicingEffects
 from parity import assert_parity, brute_force, one_hot
+
+EXAMPLES = Path(str(files("attribution_bench.sequences") / "data" / "examples"))
+GENES = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n"
 
 
 def written(module: torch.nn.Module, path: Path) -> Path:
@@ -65,6 +74,25 @@ def test_openspliceai(installed: Callable[..., None], tmp_path: Path) -> None:
         opened(f"openspliceai?context=90&weights={path}", 400)
     with pytest.raises(ModelError, match=r"no weights; give a file of them: openspliceai\?weights=FILE"):
         opened("openspliceai")
+
+
+def test_openspliceai_has_the_genes_of_a_genome(installed: Callable[..., None], tmp_path: Path) -> None:
+    letters = "A" * 100 + "GT" + "A" * 46 + "AG" + "A" * 150
+    tables = {name: f"{GENES}G\t1\t-\t0\t300\t0,{end},\t100,300,\n" for name, end in (("grch37", 151), ("grch38", 150))}
+    tables["grch38"] = tables["grch38"].replace("\t-\t", "\t+\t")
+    installed("openspliceai", {f"openspliceai/variant/annotations/{name}.txt": text for name, text in tables.items()})
+    network = import_module("openspliceai.train_base.openspliceai").SpliceAI
+    path = written(network(32, *np.array([(11, 1)] * 4).T), tmp_path / "80.pt")
+    (tmp_path / "genome.fa").write_text(f">chr1\n{letters}\n")
+    (tmp_path / "other.fa").write_text(f">chr1\n{letters.replace('G', 'C')}\n")
+    text = f"openspliceai?context=80&weights={path}"
+    with Genome(tmp_path / "genome.fa") as genome, Genome(tmp_path / "other.fa") as other:
+        assert model_source(text).default_genes(genome).name == "grch38"
+        assert model_source(f"{text}&genes=grch37").default_genes(genome).at("1", 5)[0].strand == "-"
+        assert model_source(f"{text}&genes=none").default_genes(other) is None
+        with pytest.raises(ModelError, match=r"no genes of the package openspliceai .*openspliceai\?genes=none"):
+            model_source(text).default_genes(other)
+    assert opened(f"{text}&genes=none", 100).outputs(100)[0].shape == (3, 20)
 
 
 def test_no_file_of_weights_is_unpickled(installed: Callable[..., None], tmp_path: Path) -> None:
@@ -135,6 +163,43 @@ def test_pangolin(pangolins: Mapping[tuple[int, int], torch.nn.Module]) -> None:
     ):
         with pytest.raises(ModelError, match=said):
             opened(f"pangolin?{text}")
+
+
+@pytest.mark.filterwarnings("ignore:fastISM falls back")
+@pytest.mark.parametrize(
+    ("given", "length", "distance", "told"),
+    [
+        ((), 10_201, 50, True),
+        (("--effects", "splicing", "--distance", "100", "--strand", "-", "--share-windows"), 10_301, 100, False),
+        (("--masked", "--genes", "genes.txt", "--length", "10041", "--distance", "20"), 10_041, 20, False),
+    ],
+)
+def test_variants_of_pangolin(
+    given: tuple[str, ...],
+    length: int,
+    distance: int,
+    told: bool,
+    pangolins: Mapping[tuple[int, int], torch.nn.Module],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("genes.txt").write_text(f"{GENES}G\tNC_001416.1\t-\t0\t48000\t0,\t48000,\n")
+    lines = (EXAMPLES / "variants.vcf").read_text().splitlines(keepends=True)
+    records = [line for line in lines if not line.startswith("#")]
+    Path("one.vcf").write_text("".join([line for line in lines if line.startswith("#")] + records[1:2]))
+    command = ["variants", "pangolin?tissue=heart&replicate=1", "one.vcf", "--genome", str(EXAMPLES / "genome.fa")]
+    command += ["--max-unknown", "1", "--threads", "1", "--output", "effects.tsv"]
+    outcome = CliRunner().invoke(app, [*command, *given], catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert ("gene is on the strand -" in outcome.stderr) == told
+    settings = json.loads(Path("effects.tsv.json").read_text())
+    assert (settings["length"], settings["share_within"]) == (length, 50 * ("--share-windows" in given))
+    assert f'"distance": {distance}' in json.dumps(settings["effects"])
+    frame = pd.read_csv("effects.tsv", sep="\t")
+    assert frame["heart_gain"].notna().all()
+    assert ("gene" in frame.columns) == ("--genes" in given)
+    assert ("masked to 0" in outcome.stderr) == ("--masked" in given)
 
 
 @pytest.mark.parametrize("controls", [0, 2])
