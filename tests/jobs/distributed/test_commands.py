@@ -190,7 +190,7 @@ def test_a_block_that_always_fails_is_set_aside_and_tried_again(folder, threaded
             posted(connection, [named], genome, scorer.options, 1, events.append) as dispatch,
         ):
             facts = dispatch.facts()
-            blocks = BlocksOnCluster(scorer, dispatch, folder / "effects.tsv", {}, facts.machine_options, events.append)
+            blocks = BlocksOnCluster(scorer, dispatch, folder / "effects.tsv", {}, facts, events.append)
             summary = score_vcf(
                 scorer, folder / "variants.vcf", folder / "effects.tsv", settings={}, blocks=blocks.blocks
             )
