@@ -21,8 +21,8 @@ SHARED_BY = "ATTRIBUTION_BENCH_SHARED_BY"
 """Environment variable with the number of processes that divide this machine's memory among them."""
 MEMORY_LIMIT = "ATTRIBUTION_BENCH_MEMORY_LIMIT"
 """Environment variable with the bytes of memory beyond which this process is ended; empty where it never is."""
-LEAST_MEMORY = 2**20
-"""Bytes that a process is taken to have free at least, so that sizes that follow from it are none of 0."""
+LEAST_MEMORY = 2**26
+"""Bytes that a process is taken to have free at least, so that methods can work at all."""
 MOST_THREADS = max(256, os.cpu_count() or 1)
 """Threads that may be asked for; thousands of them end the process where the system refuses to start them."""
 RECORDED = ("torch", "captum", "tensorflow", "keras", "tf_keras", "shap", "numpy", "tangermeme", "fastism")

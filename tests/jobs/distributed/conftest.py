@@ -19,7 +19,6 @@ SET_BY_WORKERS = (
     "OPENBLAS_NUM_THREADS",
     "TF_NUM_INTRAOP_THREADS",
     "ATTRIBUTION_BENCH_SHARED_BY",
-    "ATTRIBUTION_BENCH_MEMORY_LIMIT",
 )
 """Environment variables of a worker's process."""
 
@@ -45,6 +44,7 @@ def clean_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
     """Take back what workers in this process set, and keep their files in the test's folder."""
     for name in SET_BY_WORKERS:
         monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("ATTRIBUTION_BENCH_MEMORY_LIMIT", "")
     with dask.config.set({"temporary-directory": str(tmp_path / "scratch")}):
         yield
 

@@ -3,11 +3,10 @@
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ import pytest
 from distributed import LocalCluster
 
 from attribution_bench import environment
-from attribution_bench.environment import MEMORY_LIMIT
+from attribution_bench.environment import MEMORY_LIMIT, TENSORFLOW_THREADS, tell_tensorflow, thread_count
 from attribution_bench.evaluation import Settings, evaluate
 from attribution_bench.evaluation.finished_stages import FinishedStages
 from attribution_bench.jobs.distributed import shared_folder, versions, worker_job
@@ -264,42 +263,42 @@ def test_versions_are_compared_before_the_job_is_unpacked(monkeypatch, package, 
     )
 
 
-TWO_JOBS = """
-import os, pickle, sys
-from types import SimpleNamespace
-from attribution_bench.environment import TENSORFLOW_THREADS, thread_count
-from attribution_bench.jobs.distributed import worker_job
+@dataclass(frozen=True)
+class OnThreads:
+    """A job of a Keras model, as it travels and as it is open."""
 
-
-class Job:
-    def __init__(self, threads):
-        self.threads = threads
+    threads: int
 
     def open(self):
-        import tensorflow as tf
-
-        tf.ones(3) + 1  # as a model that is opened may compute
         return self
 
     def facts(self):
         with thread_count("keras", self.threads):
-            return os.environ[TENSORFLOW_THREADS]
-
-
-worker = SimpleNamespace(address="tcp://one", memory_manager=SimpleNamespace(memory_limit=None))
-worker_job.get_worker = lambda: worker
-for threads in (3, 3, 5):
-    job = worker_job.WorkerJob(pickle.dumps(Job(threads)), {TENSORFLOW_THREADS: str(threads)}, False)
-    job.setup(worker)
-    found = job.facts()
-    print(getattr(found, "record", None) or found.error)
-"""
+            return self.threads
 
 
 @pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs TensorFlow")
-def test_a_worker_whose_tensorflow_runs_on_other_threads_says_so():
-    done = subprocess.run([sys.executable, "-c", TWO_JOBS], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    first, second, third = done.stdout.splitlines()
-    assert (first, second) == ("3", "3")
-    assert "TensorFlow runs on 3 threads in this process already and cannot change to 5" in third
+def test_a_worker_whose_tensorflow_runs_on_other_threads_says_so(monkeypatch, clean_variables):
+    import tensorflow as tf
+
+    monkeypatch.delenv(TENSORFLOW_THREADS)
+    tf.ones(3) + 1  # it has started, as in any other test
+    monkeypatch.setenv(TENSORFLOW_THREADS, "7")  # as if by the variable, unless it was told otherwise
+    started = tf.config.threading.get_intra_op_parallelism_threads() or 7
+    worker = SimpleNamespace(address="tcp://one", memory_manager=SimpleNamespace(memory_limit=None))
+    monkeypatch.setattr(worker_job, "get_worker", lambda: worker)
+    for threads in (started, started + 2, started):
+        job = WorkerJob(pickle.dumps(OnThreads(threads)), {TENSORFLOW_THREADS: str(threads)}, False)
+        job.setup(worker)
+        found = job.facts()
+        if threads == started:
+            assert found.record == started
+        else:
+            assert f"TensorFlow runs on {started} threads in this process already and cannot change" in found.error
+
+
+def test_tensorflow_that_is_not_imported_yet_starts_by_the_variable(monkeypatch, clean_variables):
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    for threads in (3, 5):
+        tell_tensorflow(threads)
+        assert os.environ[TENSORFLOW_THREADS] == str(threads)

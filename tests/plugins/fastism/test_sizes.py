@@ -121,7 +121,7 @@ def test_the_default_budget_is_a_quarter_of_what_is_free_and_on_a_cpu_at_most_4_
     monkeypatch.setenv(MEMORY_LIMIT, str(psutil.Process().memory_info().rss + 64 * 2**20))
     assert 0 < options.sizer(source, plan).budget <= 20 * 2**20
     monkeypatch.setenv(MEMORY_LIMIT, "1")
-    assert options.sizer(source, plan).budget > 0
+    FastISM(model, memory_budget=options.sizer(source, plan).budget)  # not too small to be one
 
 
 CHANNELS, LENGTH = 64, 256
