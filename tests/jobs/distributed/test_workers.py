@@ -55,6 +55,7 @@ def first(cluster):
     """The address of one of two workers, which open a job at once."""
     cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
     cluster.client.run(import_module, "attribution_bench.evaluation.distributed")
+    cluster.client.run(versions.versions_here)
     return min(cluster.client.nthreads())
 
 
@@ -89,7 +90,7 @@ def run_on(cluster, job, path, observer=None):
 
 @pytest.mark.parametrize("is_begun", [False, True])
 def test_a_worker_that_computes_otherwise_adds_no_number(cluster, one_computes_otherwise, fasta, tmp_path, is_begun):
-    job = replace(numpy_job(fasta, threads=1, options={"pause": 0.05}), models=[NamedModel(Placed(), "placed")])
+    job = replace(numpy_job(fasta, threads=1, options={"pause": 0.1}), models=[NamedModel(Placed(), "placed")])
     if is_begun:
         run(job, tmp_path / "store", stop=iter(ONE_SHARD).__next__)
     summary, cautions = run_on(cluster, job, tmp_path / "store")
@@ -187,7 +188,7 @@ def apart(cluster, first, tmp_path, monkeypatch):
 
 def test_a_worker_that_does_not_see_the_store_gets_no_work(cluster, apart, fasta):
     here, send_away = apart
-    job = numpy_job(fasta, threads=1, options={"pause": 0.05})
+    job = numpy_job(fasta, threads=1, options={"pause": 0.1})
     run(job, here / "store", stop=iter(ONE_SHARD).__next__)
     send_away()
     summary, (said,) = run_on(cluster, job, here / "store")
@@ -199,7 +200,7 @@ def test_a_worker_that_loses_the_store_fails_alone(cluster, apart, fasta):
     here, send_away = apart
 
     def observer(event):
-        if isinstance(event, ShardDone) and event.shard == 1:
+        if isinstance(event, ShardDone) and event.sequences == 10:
             send_away()
 
     job = numpy_job(fasta, threads=1, shard_size=1, options={"pause": 0.1})
@@ -211,7 +212,7 @@ def test_a_worker_that_loses_the_store_fails_alone(cluster, apart, fasta):
 
 def test_a_worker_without_the_sequences_gets_no_work(cluster, apart, fasta, tmp_path):
     here, send_away = apart
-    job = numpy_job(here / fasta.name, threads=1, options={"pause": 0.05})
+    job = numpy_job(here / fasta.name, threads=1, options={"pause": 0.1})
     send_away()
     summary, (said,) = run_on(cluster, job, tmp_path / "store")
     assert (summary.scored, summary.failed_shards) == (22, {})
