@@ -19,6 +19,10 @@ TENSORFLOW_THREADS = "TF_NUM_INTRAOP_THREADS"
 """Environment variable that TensorFlow reads as it starts."""
 SHARED_BY = "ATTRIBUTION_BENCH_SHARED_BY"
 """Environment variable with the number of processes that divide this machine's memory among them."""
+MEMORY_LIMIT = "ATTRIBUTION_BENCH_MEMORY_LIMIT"
+"""Environment variable with the bytes of memory beyond which this process is ended; empty where it never is."""
+LEAST_MEMORY = 2**26
+"""Bytes that a process is taken to have free at least, so that methods can work at all."""
 MOST_THREADS = max(256, os.cpu_count() or 1)
 """Threads that may be asked for; thousands of them end the process where the system refuses to start them."""
 RECORDED = ("torch", "captum", "tensorflow", "keras", "tf_keras", "shap", "numpy", "tangermeme", "fastism")
@@ -97,10 +101,29 @@ def announce_threads(threads: int | None) -> int:
     return threads
 
 
-def sharing_processes() -> int:
-    """Return how many processes divide this machine's memory among them; 1 unless a job says otherwise."""
-    text = os.environ.get(SHARED_BY, "")
-    return int(text) if text.isdecimal() and int(text) else 1
+def tell_tensorflow(threads: int) -> None:
+    """Have TensorFlow start on a number of threads, unless it has started; the variable says on how many."""
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError:  # it has started; whoever needs another number is told by `thread_count`
+            return
+    os.environ[TENSORFLOW_THREADS] = str(threads)
+
+
+def free_host_memory() -> int:
+    """Return the bytes of this machine's memory that this process may still take.
+
+    All that is free, unless a job says otherwise: its share where several processes divide it among them, and no more
+    than is left of the limit beyond which the process is ended.
+    """
+    free = int(psutil.virtual_memory().available) // (_number(SHARED_BY) or 1)
+    limit = _number(MEMORY_LIMIT)
+    if limit:
+        free = min(free, limit - int(psutil.Process().memory_info().rss))
+    return max(LEAST_MEMORY, free)
 
 
 def current_threads(framework: str) -> int:
@@ -137,6 +160,12 @@ def thread_count(framework: str, threads: int) -> Iterator[None]:
             torch.set_num_threads(former)
     else:
         yield
+
+
+def _number(variable: str) -> int:
+    """Return the number in an environment variable; 0 where there is none."""
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _check_threads(threads: int) -> None:

@@ -1,11 +1,21 @@
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from attribution_bench import environment
-from attribution_bench.environment import describe_machine, library_versions, source_commit, thread_count
+from attribution_bench.environment import (
+    LEAST_MEMORY,
+    MEMORY_LIMIT,
+    SHARED_BY,
+    describe_machine,
+    free_host_memory,
+    library_versions,
+    source_commit,
+    thread_count,
+)
 
 
 def test_the_machine_is_described() -> None:
@@ -61,3 +71,17 @@ def test_threads_are_set_and_put_back() -> None:
     with thread_count("torch", former + 1):
         assert torch.get_num_threads() == former + 1
     assert torch.get_num_threads() == former
+
+
+def test_a_process_has_what_is_left_of_its_limit_and_of_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SHARED_BY, "")
+    monkeypatch.setenv(MEMORY_LIMIT, "")
+    taken, free = psutil.Process().memory_info().rss, psutil.virtual_memory().available
+    assert free_host_memory() > free // 2
+    for limit, most in ((taken + 300 * 2**20, 320 * 2**20), (taken // 2, LEAST_MEMORY)):
+        monkeypatch.setenv(MEMORY_LIMIT, str(limit))
+        assert LEAST_MEMORY <= free_host_memory() <= most
+    # A limit that is beyond what is free says nothing.
+    monkeypatch.setenv(MEMORY_LIMIT, str(2**60))
+    monkeypatch.setenv(SHARED_BY, "4")
+    assert free // 8 < free_host_memory() < free // 2

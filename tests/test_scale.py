@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import runpy
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,43 @@ def test_the_script_for_slurm_is_whole_and_its_command_is_one():
     context = command.make_context("attribute", shlex.split(line)[2:])
     assert context.params["dask"] == "tcp://a:1"
     assert context.params["threads"] == 4
+
+
+STARTS = """echo $$ > scheduler
+echo '{"address": "tcp://a:1"}' > "$5"
+exec sleep 60"""
+FOLLOWS = "sleep 0.5; while kill -0 $(cat scheduler) 2>/dev/null; do sleep 0.1; done"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("scheduler", "workers", "command", "code", "said"),
+    [
+        (STARTS, FOLLOWS, "exit 7", 7, ""),
+        (STARTS, FOLLOWS, "trap 'exit 143' TERM; sleep 0.5; kill -TERM $PPID; while true; do sleep 0.1; done", 143, ""),
+        ("exit 3", "exec sleep 60", "exec sleep 60", 1, "the scheduler of Dask does not start"),
+        (STARTS, "exit 1", "exec sleep 60", 143, "the workers have ended"),
+        (STARTS, "sleep 3; exit 1", "trap '' TERM; exec sleep 5", 0, "the workers have ended"),
+    ],
+    ids=["done", "time limit", "no scheduler", "no workers", "the command is about to end"],
+)
+def test_the_script_for_slurm_ends_with_what_it_starts(tmp_path, scheduler, workers, command, code, said):
+    for name, text in (("dask", scheduler), ("srun", workers), ("attribution-bench", command)):
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    variables = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "1"}
+    start = time.monotonic()
+    done = subprocess.run(
+        ["bash", SLURM / "attribute.sbatch", "model.pt2", "peaks.fa"],
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert (done.returncode, time.monotonic() - start < 40) == (code, True), done.stderr
+    assert said in done.stderr
+    assert not list(tmp_path.glob(".attribution-*"))
 
 
 def test_the_program_for_slurm_calls_what_there_is():

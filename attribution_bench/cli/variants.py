@@ -316,6 +316,7 @@ def on_cluster(
 ) -> "Summary":
     """Score on other processes what `run` reads and writes in this one; `tell` tells a caution once."""
     from attribution_bench.jobs.distributed.cluster import connected
+    from attribution_bench.jobs.distributed.first_worker import await_worker
     from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
     from attribution_bench.variants.distributed import BlocksOnCluster, VariantFacts, posted
 
@@ -330,6 +331,7 @@ def on_cluster(
             progress.told(event)
 
     with connected(processes) as connection:
+        await_worker(connection, told)
         each = threads or connection.threads
         with posted(connection, models, scorer.genome, scorer.options, each, told) as dispatch:
             facts: VariantFacts = dispatch.facts()
@@ -340,7 +342,7 @@ def on_cluster(
                 summary.retries, summary.cores = retries, each * dispatch.workers
                 progress.update(summary)
 
-            blocks = BlocksOnCluster(scorer, dispatch, output, settings, facts.machine_options, told)
+            blocks = BlocksOnCluster(scorer, dispatch, output, settings, facts, told)
             return run(settings=settings, progress=counted, blocks=blocks.blocks)
 
 

@@ -1,6 +1,7 @@
 """A comparison on the workers of a cluster: a stage of a method is a piece of work, which a worker keeps in a file."""
 
 import contextlib
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attribution_bench.attribution import AttributionResult
-from attribution_bench.environment import library_versions, thread_count
+from attribution_bench.described import digest_of_described
+from attribution_bench.environment import describe_machine, thread_count
 from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
 from attribution_bench.evaluation.comparison import (
     FURTHER,
@@ -25,9 +27,12 @@ from attribution_bench.evaluation.comparison import (
 )
 from attribution_bench.evaluation.finished_stages import FinishedStages
 from attribution_bench.evaluation.results import FILE, Evaluation
+from attribution_bench.files import write_whole
+from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Starting, Workers, connected
 from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece, never_stopped
-from attribution_bench.jobs.distributed.shards import SentModel, check_versions, environment
+from attribution_bench.jobs.distributed.first_worker import await_worker
+from attribution_bench.jobs.distributed.shards import SentModel, environment
 from attribution_bench.jobs.distributed.shared_folder import await_file
 from attribution_bench.jobs.events import Cluster, warn_of_cautions
 from attribution_bench.jobs.events import Observer as EventObserver
@@ -49,12 +54,22 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True)
+class StageFacts:
+    """What the stages depend on of a worker."""
+
+    machine: str
+    """Name of a processor by which every worker knows a stage, whatever its own is."""
+    arithmetic: Arithmetic
+    """How every worker computes."""
+
+
+@dataclass(frozen=True)
 class StageOrder:
     """A piece of work."""
 
     step: Step
-    machine: str
-    """Name of the processor of the worker that came first, so that every worker knows a stage by the same facts."""
+    facts: StageFacts
+    """Those of the worker that came first."""
     method: str = ""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Method without scores -> why."""
@@ -82,7 +97,6 @@ class ComparisonParcel:
     """Folder whose stages all processes share."""
     identity: str
     """See `FinishedStages`."""
-    versions: Mapping[str, str]
 
     def open(self) -> "OpenedComparison":
         """Open the model, and predict what every method needs.
@@ -90,9 +104,8 @@ class ComparisonParcel:
         Raises
         ------
         InvalidInputError
-            Libraries or the model are others, or the target is no scalar.
+            The model is another, or the target is no scalar.
         """
-        check_versions(self.versions)
         return OpenedComparison(self, self.model.open().model)
 
 
@@ -100,18 +113,22 @@ class OpenedComparison:
     """A comparison as it is open on a worker."""
 
     def __init__(self, parcel: ComparisonParcel, model: SequenceModel) -> None:
-        self._question, self._framework = parcel.question, model.framework
+        self._question, self._framework, self._model = parcel.question, model.framework, model
         self._stages = FinishedStages(parcel.results, parcel.identity)
         with thread_count(self._framework, self._question.threads):
             self._comparison = Comparison(self._question, model, self._stages)
 
-    def facts(self) -> str:
-        """Return the name of the processor."""
-        return self._comparison.machine
+    def facts(self) -> StageFacts:
+        """Return what the stages depend on of this worker."""
+        return StageFacts(self._comparison.machine, Arithmetic.of(self._model))
+
+    def prepare(self, order: StageOrder) -> None:
+        """Look whether this worker can do a stage; see `Preparing`. Raises DeviceError where it computes otherwise."""
+        Arithmetic.of(self._model).check(order.facts.arithmetic)
 
     def do(self, order: StageOrder) -> StageRecord:
         """Do a stage; raises what goes wrong, but for an error of the suite's own while a method runs."""
-        self._comparison.begin(order.machine)
+        self._comparison.begin(order.facts.machine)
         before = len(self._stages.reused)
         with thread_count(self._framework, self._question.threads):
             record = self._done(order)
@@ -188,27 +205,51 @@ def evaluate_on_cluster(
             stages.check_writable()
             results = folder.parent.absolute()
         cluster = stack.enter_context(connected(workers))
+        await_worker(cluster, tell)
         question = replace(question, threads=threads or cluster.threads)
-        parcel = ComparisonParcel(question, SentModel.of(named), results, stages.model, library_versions())
+        parcel = ComparisonParcel(question, SentModel.of(named), results, stages.model)
         variables = environment(cluster, question.threads)
         # The stages of one method take a thousand times as long as those of another.
         dispatch = stack.enter_context(Dispatch(cluster, parcel, variables, tell, alike=False))
         steps = Steps(observer, STAGES * len(question.methods) + 1)
-        machine = dispatch.facts()
+        facts: StageFacts = dispatch.facts()
+        if folder is not None:
+            facts = replace(facts, machine=_known_machine(cluster.client, stages, question.label, facts.machine))
         processes = dispatch.workers
         tell(Cluster(processes, question.threads, cluster.dashboard))
         kept = FinishedStages(results, stages.model) if folder is None else stages
-        evaluation, scores = _OnCluster(question, dispatch, machine, kept, steps).run()
+        evaluation, scores = _OnCluster(question, dispatch, facts, kept, steps).run()
         return replace(evaluation, processes=processes), scores
+
+
+def _known_machine(client: "Client", stages: FinishedStages, label: str, first: str) -> str:
+    """Return the processor by whose name stages are known.
+
+    It is the one that an earlier run of the comparison had kept, as long as there is a worker with such a processor: on
+    machines of several kinds another run may find another one `first`.
+    """
+    assert stages.folder is not None
+    # Named as stages are, so that it goes with them.
+    file, kept = stages.folder / f"{digest_of_described(['machine', stages.model, label])}.json", first
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        kept = str(json.loads(file.read_text(encoding="utf-8"))["machine"])
+    if kept != first and kept in client.run(_processor, on_error="ignore").values():
+        return kept
+    write_whole(file, json.dumps({"machine": first}) + "\n")
+    return first
+
+
+def _processor() -> str:
+    return describe_machine("cpu").cpu
 
 
 class _OnCluster:
     """The stages of one comparison, handed out."""
 
     def __init__(
-        self, question: Question, dispatch: Dispatch, machine: str, stages: FinishedStages, steps: Steps
+        self, question: Question, dispatch: Dispatch, facts: StageFacts, stages: FinishedStages, steps: Steps
     ) -> None:
-        self._question, self._dispatch, self._machine = question, dispatch, machine
+        self._question, self._dispatch, self._facts = question, dispatch, facts
         self._stages, self._steps = stages, steps
         self._reasons: dict[str, str] = {}
 
@@ -236,7 +277,7 @@ class _OnCluster:
                 yield self._piece(Step.FURTHER, name)
 
     def _piece(self, step: Step, name: str = "") -> Piece:
-        order = StageOrder(step, self._machine, name, dict(self._reasons))
+        order = StageOrder(step, self._facts, name, dict(self._reasons))
         return Piece(f"{name}: {step}" if name else str(step), order)
 
     def _do(self, pieces: Iterable[Piece]) -> None:

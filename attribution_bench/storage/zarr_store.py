@@ -211,7 +211,7 @@ class ZarrStore:
                     # Temporary files of runs that were killed while they wrote this one.
                     if not is_remote(file):
                         for partial in file.parent.glob(f"{file.name}.*{PARTIAL}"):
-                            partial.unlink()
+                            partial.unlink(missing_ok=True)
                 digests[name] = self._digest(name, shard)
             write_durable(self._marker(shard), {**facts, "shard": shard, "sha256": digests})
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from attribution_bench.environment import library_versions, thread_count
+from attribution_bench.environment import thread_count
 from attribution_bench.errors import OutputError
+from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Cluster
 from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece
-from attribution_bench.jobs.distributed.shards import SentModel, check_versions, environment
+from attribution_bench.jobs.distributed.shards import SentModel, environment
 from attribution_bench.jobs.distributed.shared_folder import await_file
 from attribution_bench.jobs.events import Caution, Event
 from attribution_bench.jobs.job import NamedModel
@@ -46,11 +47,9 @@ class VariantParcel:
     genome: Genome
     options: ScoringOptions
     threads: int
-    versions: Mapping[str, str]
 
     def open(self) -> "OpenedVariants":
-        """Open models and genome; raises InvalidInputError where libraries or models are others."""
-        check_versions(self.versions)
+        """Open models and genome; raises InvalidInputError where models are others."""
         return OpenedVariants(self, [sent.open().model for sent in self.models])
 
 
@@ -62,6 +61,8 @@ class BlockOrder:
     alleles: tuple[Allele, ...]
     machine_options: Mapping[str, Any]
     """Options of the method that follow the machine, the same ones on every worker."""
+    arithmetic: Arithmetic
+    """That of the first worker, which every one is to have."""
     file: Path
     """Where its rows go."""
 
@@ -80,6 +81,7 @@ class VariantFacts:
     identity: dict[str, Any]
     """See `identity_of`."""
     machine_options: Mapping[str, Any]
+    arithmetic: Arithmetic
 
 
 class OpenedVariants:
@@ -91,7 +93,20 @@ class OpenedVariants:
 
     def facts(self) -> VariantFacts:
         """Return what the numbers depend on."""
-        return VariantFacts(identity_of(self._scorer), self._options)
+        return VariantFacts(identity_of(self._scorer), self._options, Arithmetic.of(self._models[0]))
+
+    def prepare(self, order: BlockOrder) -> None:
+        """Look whether this worker can do a block; see `Preparing`.
+
+        Raises
+        ------
+        DeviceError
+            It computes on another device than the first worker, or in another precision.
+        OutputError
+            The folder of the rows is not seen here.
+        """
+        Arithmetic.of(self._models[0]).check(order.arithmetic)
+        await_file(order.file.parent)
 
     def do(self, order: BlockOrder) -> BlockRecord:
         """Score a block into its file, unless it is there already.
@@ -142,8 +157,8 @@ class BlocksOnCluster:
         The table that the rows are for.
     settings
         What the numbers depend on, JSON-able.
-    machine_options
-        Those of the worker whose facts the settings are made of.
+    facts
+        Those of the first worker, of which the settings are made.
     tell
         Told of what a reader of the numbers should know.
     """
@@ -154,11 +169,11 @@ class BlocksOnCluster:
         dispatch: Dispatch,
         table: Path,
         settings: Mapping[str, Any],
-        machine_options: Mapping[str, Any],
+        facts: VariantFacts,
         tell: Callable[[Event], None],
     ) -> None:
         self._scorer, self._dispatch, self._settings, self._tell = scorer, dispatch, settings, tell
-        self._machine_options = machine_options
+        self._facts = facts
         self._folder = table.absolute().with_name(f"{table.name}.blocks")
 
     def blocks(self, alleles: Iterable[Allele]) -> Iterator[list[VariantScore]]:
@@ -192,7 +207,8 @@ class BlocksOnCluster:
                 yield None
                 continue
             file = self._folder / f"{self._digest(block)}.tsv"
-            order = BlockOrder(number, tuple(map(_allele, block)), self._machine_options, file)
+            facts = self._facts
+            order = BlockOrder(number, tuple(map(_allele, block)), facts.machine_options, facts.arithmetic, file)
             waiting[number] = block, order.file
             there = self._read(block, order.file) if order.file.exists() else None
             if there is None:
@@ -242,7 +258,7 @@ def posted(
     tell: Callable[[Event], None],
 ) -> Dispatch:
     """Return the dispatch of a run over variants, to be entered."""
-    parcel = VariantParcel(tuple(map(SentModel.of, models)), genome, options, threads, library_versions())
+    parcel = VariantParcel(tuple(map(SentModel.of, models)), genome, options, threads)
     return Dispatch(cluster, parcel, environment(cluster, threads), tell)
 
 

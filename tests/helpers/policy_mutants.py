@@ -147,6 +147,13 @@ MUTANTS = (
         "positions",
         "tests/plugins/fastism/test_sizes.py::test_sequences_of_a_group_keep_no_more_than_half_the_budget",
     ),
+    Mutant(
+        "a worker may take twice the memory beyond which it is ended",
+        "attribution_bench/environment.py",
+        "limit - int(psutil.Process().memory_info().rss)",
+        "2 * limit",
+        "tests/test_environment.py::test_a_process_has_what_is_left_of_its_limit_and_of_its_share",
+    ),
 )
 
 

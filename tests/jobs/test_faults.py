@@ -110,6 +110,27 @@ def test_markers_that_a_killed_run_left_half_written_go(fasta, tmp_path):
     assert not list(store.rglob("*.partial"))
 
 
+def test_a_temporary_file_that_another_process_removes_first_is_no_matter(fasta, tmp_path, bytes_of, monkeypatch):
+    run(numpy_job(fasta), tmp_path / "whole")
+    unlink, met = Path.unlink, []
+
+    def unlink_late(path: Path, missing_ok: bool = False) -> None:
+        if path.name.endswith(".0a.partial"):
+            met.append(path)
+            unlink(path)
+        unlink(path, missing_ok)
+
+    store = tmp_path / "store"
+    run(numpy_job(fasta), store, stop=iter([None, signal.SIGTERM]).__next__)
+    for name in ("weights_scores/c/1/0/0", "sequence_name/c/1"):
+        (store / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / f"{name}.0a.partial").write_text("torn")
+    monkeypatch.setattr(Path, "unlink", unlink_late)
+    assert run(numpy_job(fasta), store).complete
+    assert len(met) == 2
+    assert bytes_of(store) == bytes_of(tmp_path / "whole")
+
+
 def test_the_description_of_a_store_is_on_the_disk_before_its_shards(fasta, tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(zarr_store, "sync_file", lambda path: synced.append(path.name))

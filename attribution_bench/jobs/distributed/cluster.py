@@ -86,12 +86,20 @@ class Cluster:
 
     client: "Client"
     address: str
-    threads: int
-    """Threads that each process is to use where nothing else is asked for."""
+    own_threads: int | None
+    """Threads of each process that is started for the job; None where they were started by others."""
     is_local: bool
     """Whether its processes are children of this one."""
     tries: int
     time_limit: float | None
+
+    @property
+    def threads(self) -> int:
+        """Threads that each process is to use where nothing else is asked for, the fewest of those that there are now.
+
+        A cluster that runs already may have no worker yet; see `await_worker`.
+        """
+        return self.own_threads or min(self.client.nthreads().values(), default=1)
 
     @property
     def dashboard(self) -> str | None:
@@ -160,8 +168,9 @@ def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
         return
     distributed = import_distributed()
     if isinstance(workers, distributed.Client):
-        yield Cluster(workers, workers.scheduler.address, _fewest_threads(workers), False, Workers(1).tries, None)
+        yield Cluster(workers, workers.scheduler.address, None, False, Workers(1).tries, None)
         return
+    threads = None
     with contextlib.ExitStack() as stack:
         if workers.address is not None:
             try:
@@ -171,7 +180,6 @@ def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
                     f"no Dask scheduler answers at {workers.address} ({error}); start one with `dask scheduler`"
                 ) from error
             stack.enter_context(client)
-            threads = _fewest_threads(client)
         else:
             import dask
 
@@ -281,8 +289,3 @@ def _local_cluster(environments: list[dict[str, str]]) -> Any:
         },
         silence_logs=QUIET,
     )
-
-
-def _fewest_threads(client: "Client") -> int:
-    """Return the threads of the workers that have the fewest; 1 where there are no workers yet."""
-    return min(client.nthreads().values(), default=1)

@@ -9,10 +9,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from attribution_bench.environment import SHARED_BY, TENSORFLOW_THREADS, library_versions, thread_count
-from attribution_bench.errors import AttributionBenchError, InvalidInputError
+from attribution_bench.environment import SHARED_BY, TENSORFLOW_THREADS, thread_count
+from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
+from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Cluster
 from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, NotReady, Piece
+from attribution_bench.jobs.distributed.first_worker import await_worker
 from attribution_bench.jobs.distributed.shared_folder import await_file
 from attribution_bench.jobs.events import Caution
 from attribution_bench.jobs.events import Cluster as ClusterEvent
@@ -94,7 +96,8 @@ class ShardParcel:
     framework: str
     threads: int
     strict: bool
-    versions: Mapping[str, str]
+    began: Arithmetic | None
+    """That of the store's first run; None where it is new."""
 
     def open(self) -> "OpenedShards":
         """Open the first model and inputs; the other models are opened as they are needed.
@@ -102,9 +105,12 @@ class ShardParcel:
         Raises
         ------
         InvalidInputError
-            The libraries here are of other versions, or a model has other weights or another structure.
+            A model has other weights or another structure.
+        SequenceError
+            The sequences cannot be read.
         """
-        check_versions(self.versions)
+        # A worker without the file can do no shard, and is to say so before it is given one.
+        self.job.source.read(0, 1)
         extras = {name: one.open() if isinstance(one, SentRows) else one for name, one in self.extras.items()}
         models = OpenModels(
             [sent.open() if sent.recipe is None else sent.openable() for sent in self.models],
@@ -122,6 +128,8 @@ class ShardOrder:
     """SHA-256 of the shard's records."""
     machine_options: MachineOptions
     """Options that follow the machine, the same ones on every worker."""
+    arithmetic: Arithmetic
+    """That of the first worker, which every one is to have."""
     identity: str
     """SHA-256 of the manifest that the store must have; empty while there is no store."""
     manifest: Manifest | None = None
@@ -136,13 +144,32 @@ class OpenedShards:
         self._cautions: dict[str, Caution] = {}
         self._work = self._bound(parcel.machine_options)
 
-    def facts(self) -> tuple[MachineOptions, str, Mapping[str, Any]]:
-        """Return options that follow the machine, the device, and how precisely it computes."""
-        members = self._work.members
-        return members.machine_options, members.device, members.precision
+    def facts(self) -> tuple[MachineOptions, Arithmetic]:
+        """Return options that follow the machine, and how it computes.
+
+        Raises
+        ------
+        DeviceError
+            The store's first run computed otherwise.
+        """
+        if self._parcel.began is not None:
+            self._arithmetic().check(self._parcel.began)
+        return self._work.members.machine_options, self._arithmetic()
 
     def prepare(self, order: ShardOrder) -> None:
-        """Open the models of a task; see `Preparing`."""
+        """Open the models of a task, having looked whether this worker can do it; see `Preparing`.
+
+        Raises
+        ------
+        DeviceError
+            It computes on another device than the first worker, or in another precision.
+        OutputError
+            The store is not seen here.
+        """
+        self._arithmetic().check(order.arithmetic)
+        if order.identity and self._work.store is None:
+            for name in (MANIFEST, GROUP):
+                await_file(self._parcel.path / name)
         if self._work.members.machine_options != order.machine_options:
             self._work = self._bound(order.machine_options)
         with self._threads():
@@ -151,7 +178,9 @@ class OpenedShards:
     def do(self, order: ShardOrder) -> ShardRecord:
         """Do a task that is prepared, unless it is done already; raises as `ShardWork.do`."""
         path, task = self._parcel.path, order.task
-        if order.identity and manifest_digest(path) != order.identity:
+        if order.identity and (found := manifest_digest(path)) != order.identity:
+            if not found:
+                raise OutputError(f"{path / MANIFEST} is not seen here any more; have the folder on every machine")
             raise InvalidInputError(f"{path} was begun anew by another run while this one wrote into it")
         # A try that was given up may have come to its end all the same.
         there = self._work.finished(task)
@@ -161,6 +190,9 @@ class OpenedShards:
             record = self._work.do(task, order.digest, order.manifest)
         cautions, self._cautions = self._cautions, {}
         return replace(record, cautions=cautions)
+
+    def _arithmetic(self) -> Arithmetic:
+        return Arithmetic(self._work.members.device, self._work.members.precision)
 
     def _bound(self, machine_options: MachineOptions) -> ShardWork:
         with self._threads():
@@ -192,6 +224,7 @@ class OnCluster:
     def begin(self, begun: Begun) -> Taken:
         """Post the job to the workers, and take from the first of them what the manifest says of the machine."""
         job, self._path = begun.job, begun.path.absolute()
+        await_worker(self._cluster, begun.tell, self._stop)
         threads = job.threads or begun.stored_threads or self._cluster.threads
         parcel = ShardParcel(
             replace(job, models=(), extras={}),
@@ -202,11 +235,12 @@ class OnCluster:
             begun.models[0].framework,
             threads,
             begun.strict,
-            library_versions(),
+            _began(self._path),
         )
         dispatch = Dispatch(self._cluster, parcel, environment(self._cluster, threads), begun.tell, self._stop)
         self._dispatch = self._stack.enter_context(dispatch)
-        self._taken = Taken(threads, *self._dispatch.facts())
+        options, self._arithmetic = self._dispatch.facts()
+        self._taken = Taken(threads, options, self._arithmetic.device, self._arithmetic.precision)
         begun.tell(ClusterEvent(self._dispatch.workers, threads, self._cluster.dashboard))
         self._caution = begun.caution
         self._sequences = len(job.source)
@@ -249,7 +283,8 @@ class OnCluster:
             )
 
     def _order(self, task: Task, manifest: Manifest, identity: str) -> ShardOrder:
-        return ShardOrder(task, manifest.shards[task.shard.index], self._taken.options, identity)
+        digest = manifest.shards[task.shard.index]
+        return ShardOrder(task, digest, self._taken.options, self._arithmetic, identity)
 
     def _each(
         self, orders: Iterable[ShardOrder | NotReady], grid: Grid, stopped: Callable[[], bool]
@@ -289,15 +324,7 @@ def environment(cluster: Cluster, threads: int) -> dict[str, str]:
     return {**dict.fromkeys(names, str(threads)), SHARED_BY: str(max(machines.values(), default=1))}
 
 
-def check_versions(versions: Mapping[str, str]) -> None:
-    """Check that libraries here are those where the job was started; raises InvalidInputError."""
-    here = library_versions()
-    other = [
-        f"{name} {here.get(name, 'missing')} here, {versions.get(name, 'missing')} there"
-        for name in {**versions, **here}
-        if here.get(name) != versions.get(name)
-    ]
-    if other:
-        raise InvalidInputError(
-            f"libraries differ from where the job was started: {'; '.join(other)}; install the same versions"
-        )
+def _began(path: Path) -> Arithmetic | None:
+    """Return how a store's first run computed; None where it is new."""
+    stored = Manifest.read(path)
+    return None if stored is None else Arithmetic(stored.settings["device"], stored.settings["precision"])

@@ -13,18 +13,18 @@ LOOK_SECONDS = 0.5
 
 
 def await_file(path: Path) -> None:
-    """Wait until a file is seen that a worker has written.
+    """Wait until a file or folder is seen that another process has written.
 
     Raises
     ------
     OutputError
-        It does not appear: the worker's folder of that name is another one.
+        It does not appear: the folder of that name is another one there.
     """
     deadline = time.monotonic() + SEEN_SECONDS
     while not path.exists():
         if time.monotonic() > deadline:
             raise OutputError(
-                f"{path}, which a worker wrote, does not appear here; give a folder that all machines share"
+                f"{path}, which another process wrote, does not appear here; give a folder that all machines share"
             )
         time.sleep(LOOK_SECONDS)
         if not is_remote(path) and path.parent.is_dir():

@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from distributed import Worker, WorkerPlugin, get_worker
 
+from attribution_bench.environment import MEMORY_LIMIT, TENSORFLOW_THREADS, tell_tensorflow
 from attribution_bench.errors import (
     AttributionBenchError,
     InvalidInputError,
@@ -21,6 +22,7 @@ from attribution_bench.errors import (
     SetAsideError,
     text_with_notes,
 )
+from attribution_bench.jobs.distributed.versions import check_versions, versions_here
 
 
 class Opened(Protocol):
@@ -77,7 +79,7 @@ class Failure:
 
 
 class WorkerJob(WorkerPlugin):  # type: ignore[misc]
-    """A job on every worker of a cluster, those that join later too.
+    """A job on every worker of a cluster, those that join later too; it is made where the job is started.
 
     Parameters
     ----------
@@ -91,12 +93,15 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
 
     def __init__(self, parcel: bytes, environment: Mapping[str, str], shielded: bool) -> None:
         self._parcel, self._environment, self._shielded = parcel, dict(environment), shielded
+        self._versions = versions_here()
         self._began: float | None = None
         self._opened: Opened | None = None
 
     def setup(self, worker: Worker) -> None:
         """Take the settings; called as the job or the worker comes."""
-        os.environ.update(self._environment)
+        # TensorFlow's variable says what it started with, and so is set as the job is opened.
+        os.environ.update({name: text for name, text in self._environment.items() if name != TENSORFLOW_THREADS})
+        os.environ[MEMORY_LIMIT] = str(worker.memory_manager.memory_limit or "")
         if self._shielded and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         # One piece at a time, however many a worker is given at once: frameworks share their threads in a process.
@@ -136,6 +141,10 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
 
     def _open(self) -> Opened:
         if self._opened is None:
+            # Other versions may not even unpickle the job.
+            check_versions(self._versions)
+            if TENSORFLOW_THREADS in self._environment:
+                tell_tensorflow(int(self._environment[TENSORFLOW_THREADS]))
             self._opened = pickle.loads(self._parcel).open()
         return self._opened
 

@@ -40,14 +40,19 @@ def is_imported(module: str) -> bool:
 
 
 @pytest.fixture
-def threaded_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LocalCluster]:
-    """A scheduler with one worker, both in this process, where PyTorch is imported already."""
+def clean_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Take back what workers in this process set, and keep their files in the test's folder."""
     for name in SET_BY_WORKERS:
         monkeypatch.setenv(name, "1")
-    with (
-        dask.config.set({"temporary-directory": str(tmp_path / "scratch")}),
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
-        ) as cluster,
-    ):
+    monkeypatch.setenv("ATTRIBUTION_BENCH_MEMORY_LIMIT", "")
+    with dask.config.set({"temporary-directory": str(tmp_path / "scratch")}):
+        yield
+
+
+@pytest.fixture
+def threaded_cluster(clean_variables: None) -> Iterator[LocalCluster]:
+    """A scheduler with one worker, both in this process, where PyTorch is imported already."""
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
+    ) as cluster:
         yield cluster

@@ -4,6 +4,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,17 @@ import numpy as np
 import pytest
 
 from attribution_bench.cli import main
-from attribution_bench.errors import DeviceError, InvalidInputError, MissingDependencyError
+from attribution_bench.errors import DeviceError, InvalidInputError, MissingDependencyError, OutputError
+from attribution_bench.jobs.distributed import shared_folder
 from attribution_bench.jobs.distributed.cluster import Workers, connected, visible_gpus
-from attribution_bench.jobs.distributed.shards import few_shards
+from attribution_bench.jobs.distributed.shards import SentModel, few_shards
 from attribution_bench.jobs.events import Retry
 from attribution_bench.jobs.job import NamedModel
 from attribution_bench.models import as_sequence_model
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import VariantReason
-from attribution_bench.variants import ScoringOptions
-from attribution_bench.variants.distributed import BlocksOnCluster, posted
+from attribution_bench.variants import ScalarEffects, ScoringOptions
+from attribution_bench.variants.distributed import BlockOrder, BlocksOnCluster, VariantParcel, posted
 from attribution_bench.variants.job import score_vcf
 from attribution_bench.variants.rows import read_effects
 from attribution_bench.variants.score import variant_scorer
@@ -190,7 +192,7 @@ def test_a_block_that_always_fails_is_set_aside_and_tried_again(folder, threaded
             posted(connection, [named], genome, scorer.options, 1, events.append) as dispatch,
         ):
             facts = dispatch.facts()
-            blocks = BlocksOnCluster(scorer, dispatch, folder / "effects.tsv", {}, facts.machine_options, events.append)
+            blocks = BlocksOnCluster(scorer, dispatch, folder / "effects.tsv", {}, facts, events.append)
             summary = score_vcf(
                 scorer, folder / "variants.vcf", folder / "effects.tsv", settings={}, blocks=blocks.blocks
             )
@@ -200,6 +202,21 @@ def test_a_block_that_always_fails_is_set_aside_and_tried_again(folder, threaded
         file.unlink(missing_ok=True)
     assert [event.tries for event in events if isinstance(event, Retry)] == [1]
     assert (folder / "effects.tsv").read_bytes() == (folder / "whole.tsv").read_bytes()
+
+
+def test_a_worker_that_computes_otherwise_or_does_not_see_the_rows_scores_no_variants(folder, monkeypatch):
+    monkeypatch.setattr(shared_folder, "SEEN_SECONDS", 0.1)
+    sent = SentModel.of(NamedModel(as_sequence_model(built(), device="cpu"), "small"))
+    opened = VariantParcel((sent,), Genome(folder / "genome.fa"), ScoringOptions(20, ScalarEffects("all")), 1).open()
+    facts = opened.facts()
+    order = BlockOrder(0, (), facts.machine_options, facts.arithmetic, folder / "rows" / "block.tsv")
+    with pytest.raises(OutputError, match="rows, which another process wrote, does not appear here"):
+        opened.prepare(order)
+    (folder / "rows").mkdir()
+    opened.prepare(order)
+    for other in ({"device": "cuda:0"}, {"precision": {**facts.arithmetic.precision, "tf32": True}}):
+        with pytest.raises(DeviceError, match=r"it computes on cpu .* here, on .* where the job began"):
+            opened.prepare(replace(order, arithmetic=replace(facts.arithmetic, **other)))
 
 
 def test_compare_gives_the_same_files(command, folder, threaded_cluster):

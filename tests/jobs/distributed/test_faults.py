@@ -78,7 +78,7 @@ def test_ctrl_c_reaches_no_process_of_this_machine_from_its_start(cluster):
 def test_processes_of_this_machine_keep_freed_memory(cluster):
     """Dask has them give back what is beyond 64 KiB at once, so that scoring takes a quarter more time."""
     cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
-    limits = cluster.client.run(os.environ.get, "MALLOC_TRIM_THRESHOLD_")
+    limits = cluster.client.run(os.getenv, "MALLOC_TRIM_THRESHOLD_")
     assert len(limits) == 2
     assert "65536" not in limits.values()
 

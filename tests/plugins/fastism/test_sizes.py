@@ -11,6 +11,7 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench import Mutation
+from attribution_bench.environment import MEMORY_LIMIT
 from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.capture.source import source_of
 from attribution_bench_plugins.fastism.planning.plan import Plan
@@ -104,7 +105,9 @@ def test_blocks_and_parts_of_the_head_of_the_papers_models(
     assert sizer.head_positions(1000, (count, 3), 2) == head
 
 
-def test_the_default_budget_is_a_quarter_of_what_is_free_and_on_a_cpu_at_most_4_gib() -> None:
+def test_the_default_budget_is_a_quarter_of_what_is_free_and_on_a_cpu_at_most_4_gib(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert CPU.default_budget(8 * 2**30) == 2 * 2**30
     assert CPU.default_budget(64 * 2**30) == 4 * 2**30
     assert ACCELERATOR.default_budget(80 * 2**30) == 20 * 2**30
@@ -114,6 +117,11 @@ def test_the_default_budget_is_a_quarter_of_what_is_free_and_on_a_cpu_at_most_4_
     # Other programs take and free memory meanwhile.
     assert options.sizer(source, plan).budget <= min(4 * 2**30, 2 * quarter)
     assert replace(options, memory_budget=5).sizer(source, plan).budget == 5
+    # A worker that is ended beyond a limit has a quarter of what is left of it.
+    monkeypatch.setenv(MEMORY_LIMIT, str(psutil.Process().memory_info().rss + 64 * 2**20))
+    assert 0 < options.sizer(source, plan).budget <= 20 * 2**20
+    monkeypatch.setenv(MEMORY_LIMIT, "1")
+    FastISM(model, memory_budget=options.sizer(source, plan).budget)  # not too small to be one
 
 
 CHANNELS, LENGTH = 64, 256

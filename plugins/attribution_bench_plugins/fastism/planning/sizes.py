@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 
-from attribution_bench.environment import sharing_processes
+from attribution_bench.environment import free_host_memory
 from attribution_bench_plugins.fastism.graph.layout import elements
 from attribution_bench_plugins.fastism.planning.cost import LaunchCounts
 from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes
@@ -110,12 +109,13 @@ def size_policy(kind: str) -> SizePolicy:
 def free_memory(device: torch.device) -> int:
     """Return the free bytes of a device's memory, those that PyTorch holds in reserve included.
 
-    Of the host's memory it is the share of this process, where a job runs several on the machine.
+    Of the host's memory it is what this process may take, where a job runs several on the machine or ends those that
+    take too much.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
-    return int(psutil.virtual_memory().available) // sharing_processes()
+    return free_host_memory()
 
 
 @dataclass(frozen=True)

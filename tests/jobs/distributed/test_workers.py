@@ -1,0 +1,305 @@
+"""Workers that compute otherwise, come late, do not see a file or have other versions are left out, and named."""
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from distributed import LocalCluster
+
+from attribution_bench import environment
+from attribution_bench.environment import MEMORY_LIMIT, TENSORFLOW_THREADS, tell_tensorflow, thread_count
+from attribution_bench.evaluation import Settings, evaluate
+from attribution_bench.evaluation.finished_stages import FinishedStages
+from attribution_bench.jobs.distributed import shared_folder, versions, worker_job
+from attribution_bench.jobs.distributed.cluster import Workers, connected
+from attribution_bench.jobs.distributed.worker_job import WorkerJob
+from attribution_bench.jobs.events import Caution, ShardDone
+from attribution_bench.jobs.manifest import Manifest
+from attribution_bench.jobs.open_models import NamedModel
+from attribution_bench.jobs.run import run
+from attribution_bench.sequences import lambda_windows
+from numpy_jobs import NumpyModel, Reversed, Weights, numpy_job
+
+SETTINGS = Settings(mutations=4, shuffles=2, repeats=2, repeated_sequences=2, steps=3)
+ONE_SHARD = (None, signal.SIGINT)
+"""Answers of a run that is stopped after its first shard."""
+
+
+class Placed(NumpyModel):
+    """Computes where, and how precisely, variables of its process say."""
+
+    @property
+    def device(self):
+        return os.environ.get("PLACED_ON", "cpu")
+
+    @device.setter
+    def device(self, value):
+        """Leave it to the variable."""
+
+    def precision_state(self):
+        return {"tf32": "PLACED_WITH_TF32" in os.environ}
+
+
+@pytest.fixture
+def first(cluster):
+    """The address of one of two workers, which open a job at once."""
+    cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
+    cluster.client.run(import_module, "attribution_bench.evaluation.distributed")
+    cluster.client.run(versions.versions_here)
+    return min(cluster.client.nthreads())
+
+
+def set_variable(name: str, value: str | None) -> None:
+    os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
+
+
+@pytest.fixture(params=["PLACED_ON", "PLACED_WITH_TF32"])
+def one_computes_otherwise(cluster, first, request):
+    cluster.client.run(set_variable, request.param, "cuda:0", workers=[first])
+    yield
+    cluster.client.run(set_variable, request.param, None)
+
+
+def run_on(cluster, job, path, observer=None):
+    """Run a job on a cluster; returns its summary and its cautions."""
+    from attribution_bench.jobs.distributed.shards import OnCluster
+
+    events = []
+
+    def told(event):
+        events.append(event)
+        if observer is not None:
+            observer(event)
+
+    with OnCluster(cluster) as runner:
+        summary = run(job, path, runner=runner, observer=told)
+    return summary, [event.text for event in events if isinstance(event, Caution)]
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_worker_that_computes_otherwise_adds_no_number(cluster, one_computes_otherwise, fasta, tmp_path, is_begun):
+    job = replace(numpy_job(fasta, threads=1, options={"pause": 0.1}), models=[NamedModel(Placed(), "placed")])
+    if is_begun:
+        run(job, tmp_path / "store", stop=iter(ONE_SHARD).__next__)
+    summary, cautions = run_on(cluster, job, tmp_path / "store")
+    assert (summary.scored, summary.failed_shards) == (22, {})
+    (said,) = cautions
+    settings = Manifest.read(tmp_path / "store").settings
+    words = f"on {settings['device']} (level full, tf32 {settings['precision']['tf32']})"
+    assert f"{words} where the job began" in said
+    assert "gets no more work: it computes on c" in said
+    if is_begun:
+        assert words == "on cpu (level full, tf32 False)"
+
+
+def test_a_worker_that_computes_otherwise_adds_nothing_to_a_comparison(cluster, one_computes_otherwise, tmp_path):
+    cautions = []
+    methods = {"weights": partial(Weights, pause=0.02), "reversed": partial(Reversed, pause=0.02)}
+    found, _ = evaluate(
+        Placed(),
+        lambda_windows(24, 5),
+        methods,
+        settings=SETTINGS,
+        threads=1,
+        stages=FinishedStages(tmp_path / "results", "model"),
+        cluster=cluster.client,
+        tell=lambda event: cautions.append(event.text) if isinstance(event, Caution) else None,
+    )
+    assert [method.reason for method in found.methods] == [None, None]
+    (said,) = cautions
+    assert f" here, on {found.device} (level full" in said
+
+
+def call_processor(name: str, seconds: float = 0.0) -> None:
+    """Have a process find a processor of some name, which takes it some seconds."""
+    found = lambda: time.sleep(seconds) or name  # noqa: E731 - its name is that of what it stands for
+    environment._cpu_name.__dict__.setdefault("former", environment._cpu_name)
+    found.__dict__["former"] = environment._cpu_name.__dict__["former"]
+    environment._cpu_name = found
+
+
+def call_processor_as_before() -> None:
+    environment._cpu_name = environment._cpu_name.__dict__["former"]
+
+
+@pytest.mark.parametrize(("again", "reused"), [("A", True), ("B", False)])
+def test_a_comparison_goes_on_where_a_worker_of_another_kind_answers_first(cluster, first, tmp_path, again, reused):
+    def compare(observer=None):
+        stages = FinishedStages(tmp_path / "results", "model")
+        methods = {"weights": Weights, "reversed": Reversed}
+        given = {"settings": SETTINGS, "threads": 1, "stages": stages, "cluster": cluster.client}
+        found, _ = evaluate(
+            NumpyModel(), lambda_windows(24, 5), methods, tell=lambda event: None, observer=observer, **given
+        )
+        return found.machine, stages.reused
+
+    def interrupt(text: str, done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    try:
+        cluster.client.run(call_processor, "A")
+        with pytest.raises(KeyboardInterrupt):
+            compare(interrupt)
+        cluster.client.run(call_processor, "B")
+        cluster.client.run(call_processor, again, 1.0, workers=[first])
+        machine, stages = compare()
+    finally:
+        cluster.client.run(call_processor_as_before)
+    assert machine == again
+    assert (len(stages) >= 2) == reused
+
+
+def expect_files_soon(seconds: float) -> None:
+    shared_folder.SEEN_SECONDS = seconds
+
+
+@pytest.fixture
+def apart(cluster, first, tmp_path, monkeypatch):
+    """A name of the test's folder that the first worker takes for another folder, once it is sent away."""
+    here = Path("/proc/self/cwd")
+    if not here.exists():
+        pytest.skip("needs /proc")
+    former, seconds = Path.cwd(), shared_folder.SEEN_SECONDS
+    monkeypatch.chdir(tmp_path)
+    cluster.client.run(os.chdir, str(tmp_path))
+    cluster.client.run(expect_files_soon, 0.5)
+    (tmp_path / "elsewhere").mkdir()
+
+    def send_away():
+        cluster.client.run(os.chdir, str(tmp_path / "elsewhere"), workers=[first])
+
+    yield here, send_away
+    cluster.client.run(os.chdir, str(former))
+    cluster.client.run(expect_files_soon, seconds)
+
+
+def test_a_worker_that_does_not_see_the_store_gets_no_work(cluster, apart, fasta):
+    here, send_away = apart
+    job = numpy_job(fasta, threads=1, options={"pause": 0.1})
+    run(job, here / "store", stop=iter(ONE_SHARD).__next__)
+    send_away()
+    summary, (said,) = run_on(cluster, job, here / "store")
+    assert (summary.scored, summary.failed_shards) == (22, {})
+    assert "gets no more work: /proc/self/cwd/store/manifest.json, which another process wrote, does not app" in said
+
+
+def test_a_worker_that_loses_the_store_fails_alone(cluster, apart, fasta):
+    here, send_away = apart
+
+    def observer(event):
+        if isinstance(event, ShardDone) and event.sequences == 10:
+            send_away()
+
+    job = numpy_job(fasta, threads=1, shard_size=1, options={"pause": 0.1})
+    summary, cautions = run_on(cluster, job, here / "store", observer)
+    assert (summary.scored, summary.failed_shards) == (22, {})
+    assert all("is not seen here any more" in said for said in cautions)
+    assert summary.retries
+
+
+def test_a_worker_without_the_sequences_gets_no_work(cluster, apart, fasta, tmp_path):
+    here, send_away = apart
+    job = numpy_job(here / fasta.name, threads=1, options={"pause": 0.1})
+    send_away()
+    summary, (said,) = run_on(cluster, job, tmp_path / "store")
+    assert (summary.scored, summary.failed_shards) == (22, {})
+    assert "gets no more work: " in said
+    assert fasta.name in said
+
+
+@pytest.mark.parametrize("comes", ["late", "adaptive"])
+def test_threads_are_those_of_a_worker_that_comes_after_the_client(fasta, tmp_path, clean_variables, comes):
+    with LocalCluster(
+        n_workers=0, threads_per_worker=3, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        timer = threading.Timer(0.7, cluster.scale, (1,))
+        if comes == "late":
+            timer.start()
+        else:
+            cluster.adapt(maximum=1)
+        with connected(Workers(address=cluster.scheduler_address)) as connection:
+            summary, (said,) = run_on(connection, numpy_job(fasta), tmp_path / "store")
+        timer.cancel()
+    assert summary.scored == 22
+    assert "waiting for the first" in said
+    assert Manifest.read(tmp_path / "store").machine["threads"] == 3
+
+
+def test_workers_know_the_memory_beyond_which_they_are_ended(cluster, first, fasta, tmp_path):
+    run_on(cluster, numpy_job(fasta, threads=1), tmp_path / "store")
+    limits = {address: worker["memory_limit"] for address, worker in cluster.client.scheduler_info()["workers"].items()}
+    assert cluster.client.run(os.getenv, MEMORY_LIMIT) == {a: str(limit) for a, limit in limits.items()}
+    assert all(limits.values())
+
+
+@pytest.mark.parametrize("package", ["Python", "attribution-bench", "numpy", "cloudpickle", "dask", "zarr", "pysam"])
+@pytest.mark.parametrize("there", ["0.1", None])
+def test_versions_are_compared_before_the_job_is_unpacked(monkeypatch, package, there):
+    found = versions.versions_here()
+    with monkeypatch.context() as where_the_job_starts:
+        theirs = {name: text for name, text in found.items() if name != package} | ({package: there} if there else {})
+        where_the_job_starts.setattr(worker_job, "versions_here", lambda: theirs)
+        sent = pickle.dumps(WorkerJob(b"code of another release", {}, False))
+    job = pickle.loads(sent)
+    job._lock = threading.Lock()
+    monkeypatch.setattr(worker_job, "get_worker", lambda: SimpleNamespace(address="tcp://one"))
+    failure = job.facts()
+    assert failure.unable
+    assert failure.error == (
+        f"libraries differ from where the job was started: {package} {found[package]} here, "
+        f"{there or 'missing'} there; install the same versions"
+    )
+
+
+@dataclass(frozen=True)
+class OnThreads:
+    """A job of a Keras model, as it travels and as it is open."""
+
+    threads: int
+
+    def open(self):
+        return self
+
+    def facts(self):
+        with thread_count("keras", self.threads):
+            return self.threads
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs TensorFlow")
+def test_a_worker_whose_tensorflow_runs_on_other_threads_says_so(monkeypatch, clean_variables):
+    import tensorflow as tf
+
+    monkeypatch.delenv(TENSORFLOW_THREADS)
+    tf.ones(3) + 1  # it has started, as in any other test
+    monkeypatch.setenv(TENSORFLOW_THREADS, "7")  # as if by the variable, unless it was told otherwise
+    started = tf.config.threading.get_intra_op_parallelism_threads() or 7
+    worker = SimpleNamespace(address="tcp://one", memory_manager=SimpleNamespace(memory_limit=None))
+    monkeypatch.setattr(worker_job, "get_worker", lambda: worker)
+    for threads in (started, started + 2, started):
+        job = WorkerJob(pickle.dumps(OnThreads(threads)), {TENSORFLOW_THREADS: str(threads)}, False)
+        job.setup(worker)
+        found = job.facts()
+        if threads == started:
+            assert found.record == started
+        else:
+            assert f"TensorFlow runs on {started} threads in this process already and cannot change" in found.error
+
+
+def test_tensorflow_that_is_not_imported_yet_starts_by_the_variable(monkeypatch, clean_variables):
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    for threads in (3, 5):
+        tell_tensorflow(threads)
+        assert os.environ[TENSORFLOW_THREADS] == str(threads)
