@@ -65,7 +65,7 @@ class PaddedBatches:
         if size == rows:
             return self._forward(x, extras)
         outputs = self._forward(_filled(x, size), tuple(_filled(extra, size) for extra in extras))
-        return {name: value[:rows] if value.shape[:1] == (size,) else value for name, value in outputs.items()}
+        return {name: _cut(value, size, rows) for name, value in outputs.items()}
 
     def _looked_at(self, x: Tensor, extras: tuple[Tensor, ...]) -> _Sizes:
         shapes: list[tf.TensorShape] = []
@@ -80,7 +80,9 @@ class PaddedBatches:
             with _functions_unfolded(), _watched(note), contextlib.suppress(Exception):
                 self._forward(row, tuple(further))
         known = [[size for size in shape if size is not None] for shape in shapes if (shape.rank or 0) > 1]
-        return _Sizes(frozenset({1}.union(*(sizes[:1] for sizes in known))), frozenset().union(*known))
+        first, every = frozenset({1}.union(*(sizes[:1] for sizes in known))), frozenset().union(*known)
+        # Of a row of zeros a mask may choose nothing: an axis without elements tells no number of rows.
+        return _Sizes(first - {0}, every - {0})
 
 
 @contextlib.contextmanager
@@ -110,3 +112,13 @@ def _watched(note: Any) -> Iterator[None]:
 def _filled(tensor: Tensor, size: int) -> Tensor:
     """Return a tensor with as many rows, of which the last one is repeated."""
     return tf.concat([tensor, tf.repeat(tensor[-1:], size - int(tensor.shape[0]), axis=0)], 0)
+
+
+def _cut(output: Tensor, size: int, rows: int) -> Tensor:
+    """Return an output without the rows that were added; one of another number of rows is left as it is."""
+    first = tf.TensorShape(output.shape[:1])
+    if first.is_fully_defined():
+        return output[:rows] if first == (size,) else output
+    # Within a graph, how many they are may show only when it runs.
+    count = tf.shape(output)[0]
+    return output[: tf.where(count == size, rows, count)]

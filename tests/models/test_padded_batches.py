@@ -77,6 +77,12 @@ def row_by_row(x: Any, dense: Any) -> Any:
     return doubled(x if isinstance(x, keras.KerasTensor) else ops.vectorized_map(ops.tanh, x), dense)
 
 
+def of_unknown_rows(x: Any, dense: Any) -> Any:
+    """Choose every row, of which a graph does not know how many they are."""
+    result = ops.add(x, ops.mean(dense(x), 1, keepdims=True)) ** 2
+    return result if isinstance(x, keras.KerasTensor) else tf.boolean_mask(result, tf.ones(tf.shape(x)[:1], "bool"))
+
+
 KINDS: dict[str, Callable[[Any], Any]] = {
     "layer": summed,
     "head": summed_in_head,
@@ -85,10 +91,11 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "function": lambda hidden: Own(in_a_function())(hidden),
     "row by row": lambda hidden: Own(row_by_row)(hidden),
     "without a graph": lambda hidden: Own(without_graph)(hidden),
+    "unknown rows": lambda hidden: Own(of_unknown_rows)(hidden),
 }
 
 
-CHANNELS = {"layer": range(2, LARGEST), "function": (6,), "row by row": (6,)}
+CHANNELS = {"layer": range(2, LARGEST), "function": (6,), "row by row": (6,), "unknown rows": (6,)}
 """Channels with which models of some kinds are built."""
 
 
@@ -129,7 +136,7 @@ def test_predictions_and_eager_passes_are_those_of_single_rows(kind: str) -> Non
             assert_close(model.predict(x[:count], batch_size=count)["output"], truth[:count], (channels, count))
 
 
-@pytest.mark.parametrize("kind", ["layer", "both strands"])
+@pytest.mark.parametrize("kind", ["layer", "both strands", "unknown rows"])
 def test_gradients_are_those_of_single_rows(kind: str) -> None:
     x, channels = one_hot(4), 4
     for method, options in (("gradient_x_input", {}), ("integrated_gradients", {"n_steps": 1})):
@@ -147,6 +154,38 @@ def test_mutations_are_predicted_as_rows(kind: str, channels: int) -> None:
     for method, options in (("standard_ism", {}), ("fastism", {"min_speedup": 0})):
         found = ab.get_method(method)(network, **options).attribute(x, target="all", batch_size=channels)
         assert_close(found.predictions["output"], truth, method)
+
+
+CHOICES: dict[str, Callable[[Any], Any]] = {
+    "where": lambda x: tf.where(x > 0.5),
+    "nonzero": lambda x: tf.stack(ops.nonzero(x > 0.5), 1),
+    "mask": lambda x: tf.boolean_mask(tf.where(tf.ones_like(x) > 0), tf.reshape(x > 0.5, (-1,))),
+}
+"""Ways to find the places of the letters, of which a row of zeros has none."""
+WORTH = np.array([1, 2, 4, 8], np.float32)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_models_that_choose_nothing_of_a_row_of_zeros_are_called(choice: str) -> None:
+    class Chosen(layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any) -> Any:
+            places = CHOICES[choice](x)
+            return tf.math.unsorted_segment_sum(tf.gather(WORTH, places[:, 2]), places[:, 0], tf.shape(x)[0])[:, None]
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return (shape[0], 1)
+
+    given, x = keras.Input((LENGTH, 4)), one_hot(4)
+    network = keras.Model(given, Chosen()(given))
+    result = ab.get_method("standard_ism")(network).attribute(x)
+    before = np.einsum("nal,a->n", x, WORTH)
+    changed = before[:, None, None] - np.einsum("nal,a->nl", x, WORTH)[:, None] + WORTH[:, None]
+    np.testing.assert_array_equal(result.predictions["output"], changed)
+    model = as_sequence_model(network)
+    with model.inference():
+        for count in range(1, len(x) + 1):
+            found = model.to_numpy(model.forward(model.to_tensor(x[:count]))["output"])
+            np.testing.assert_array_equal(found[:, 0], before[:count])
 
 
 def test_only_ambiguous_batches_get_more_rows() -> None:
@@ -171,3 +210,7 @@ def test_only_ambiguous_batches_get_more_rows() -> None:
     traced = tf.function(lambda x: padded(x, ())["output"], input_signature=[tf.TensorSpec((None, 4, 3))])
     assert traced(tf.ones((3, 4, 3))).shape == (3, 3)
     assert seen[2:] == [None]
+    unknown = PaddedBatches(lambda x, extras: {"rows": tf.boolean_mask(x, x[:, 0, 0] > 0), "one": tf.reduce_sum(x)})
+    outputs = tf.function(lambda x: unknown(x, ()))(tf.ones((4, 4, 3)))
+    assert outputs["rows"].shape == (4, 4, 3)
+    assert outputs["one"].shape == ()

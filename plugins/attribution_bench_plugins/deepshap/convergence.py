@@ -16,7 +16,7 @@ ROUNDING = 128
 LARGEST_ROUNDING = 2000
 """Rounding errors, of the size of the output or of the scores, up to which rounding may be the cause of a delta."""
 GUILTY = 0.1
-"""Part of the largest delta that an operation has lost if it is named."""
+"""Part of the largest finite delta that an operation has lost if it is named."""
 CANCELLATION = 1000
 """Sum of the absolute scores over the sum of the differences they explain above which they are called large."""
 
@@ -52,7 +52,9 @@ def warn_if_not_converged(
         return
     with np.errstate(divide="ignore", invalid="ignore"):
         worst = (np.abs(delta) / difference)[wrong].max()
-    guilty = [name for name, amount in lost.items() if not amount <= GUILTY * np.abs(delta[wrong]).max()]
+    finite = np.abs(delta[wrong & np.isfinite(delta)])
+    most = GUILTY * finite.max() if finite.size else np.inf
+    guilty = [name for name, amount in lost.items() if amount > most or not np.isfinite(amount)]
     if guilty:
         named = ", ".join(guilty)
         cause = f"operations without a DeepLIFT rule, of which the mean gradient does not add up: {named}"

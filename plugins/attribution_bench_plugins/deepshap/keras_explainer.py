@@ -52,7 +52,7 @@ class KerasExplainer:
             chosen = tf.constant(np.eye(1, self._targets, target, dtype=x.dtype)[0])
             multipliers, lost = self._functions[size](*given, chosen, *further)
             for name, amount in zip(self._names, lost, strict=True):
-                self._lost[name] = max(self._lost.get(name, 0.0), float(amount))
+                self._lost[name] = float(np.maximum(self._lost.get(name, 0.0), float(amount)))
             yield multipliers.numpy()[:rows]
 
     def _as_given(self, x: NDArray[Any], extras: tuple[NDArray[Any], ...]) -> tuple[Any, tuple[Any, ...]]:

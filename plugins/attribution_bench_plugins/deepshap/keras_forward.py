@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 
 from attribution_bench_plugins.deepshap.graph import Kind, Node, Value
-from attribution_bench_plugins.deepshap.keras_graph import TracedGraph, has_gradient
+from attribution_bench_plugins.deepshap.keras_graph import TracedGraph, copied, has_gradient
 from attribution_bench_plugins.deepshap.norms import Inner
 from attribution_bench_plugins.deepshap.planning import Step
 from attribution_bench_plugins.deepshap.rules import Call, Function, Tensor
@@ -174,7 +174,9 @@ class TensorFlowForward:
 
     def lost(self, call: Call, upstream: Sequence[Tensor | None], multipliers: Sequence[Tensor]) -> Tensor:
         wanted = _rows(call.output, call.reference_output, upstream)
-        return tf.reduce_max(tf.abs(wanted - _rows(call.x, call.reference, multipliers)))
+        missing = tf.abs(wanted - _rows(call.x, call.reference, multipliers))
+        # No rule explains differences that are infinite or no numbers in the model itself.
+        return tf.reduce_max(tf.where(tf.math.is_finite(wanted), missing, tf.zeros_like(missing)))
 
     def _varies(self, tensor: Tensor) -> bool:
         return tensor.ref() in self._graph.values
@@ -208,17 +210,7 @@ class TensorFlowForward:
     def _copied(self, node: Node, given: Any) -> tuple[Tensor, ...]:
         operation = node.handle
         inputs = [next(given) if self._varies(tensor) else tensor for tensor in operation.inputs]
-        copy = ops.get_default_graph().create_op(
-            operation.type,
-            inputs,
-            [tensor.dtype for tensor in operation.outputs],
-            attrs=dict(operation.node_def.attr),
-            op_def=operation.op_def,
-        )
-        for tensor, original in zip(copy.outputs, operation.outputs, strict=True):
-            if original.shape.rank is not None and tensor.shape.rank is None:
-                tensor.set_shape(original.shape)
-        return tuple(copy.outputs)
+        return tuple(copied(operation, inputs).outputs)
 
 
 def _rows(now: Sequence[Tensor], before: Sequence[Tensor], factors: Sequence[Tensor | None]) -> Tensor:

@@ -1,7 +1,7 @@
 """A traced Keras model as a graph for DeepLIFT: the TensorFlow operations between the sequence and the output."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from tensorflow.python.framework import ops
 
 from attribution_bench.errors import UnsupportedError
 from attribution_bench_plugins.deepshap.graph import Classified, Kind, Node, Spec, Value, is_followed
-from attribution_bench_plugins.deepshap.keras_operations import CONSTANT, LOOPS, SAME, classify
+from attribution_bench_plugins.deepshap.keras_operations import CALLS, CONSTANT, LOOPS, SAME, classify
 from attribution_bench_plugins.gradients.base import not_differentiable
 
 
@@ -32,31 +32,88 @@ def captured(sequence: Any, output: Any) -> TracedGraph:
     Raises
     ------
     UnsupportedError
-        The output does not depend on the sequence, or there is a loop or a branch between them.
+        The output does not depend on the sequence, or a function is called that cannot be looked into.
     """
     start = Value(Node("input", Classified(Kind.INPUT), (), (_spec(sequence),), None))
     values, tensors = {sequence.ref(): start}, {start: sequence}
     nodes: dict[Any, Node] = {}
-    for operation in sequence.graph.get_operations():
+
+    def follow(operation: Any) -> None:
         positions = [place for place, tensor in enumerate(operation.inputs) if tensor.ref() in values]
         if not positions or operation.type in CONSTANT:
-            continue
+            return
         inputs = [values[operation.inputs[place].ref()] for place in positions]
         if operation.type in SAME:
             values.update(
                 (operation.outputs[place].ref(), value) for place, value in zip(positions, inputs, strict=True)
             )
-            continue
+            return
+        if operation.type in CALLS:
+            made, results = _written_out(operation, operation.inputs, operation.name)
+            for each in made:
+                follow(each)
+            for tensor, result in zip(operation.outputs, results, strict=True):
+                if result.ref() in values:
+                    values[tensor.ref()] = values[result.ref()]
+            return
         specs = tuple(_spec(tensor) for tensor in operation.outputs)
         known = classify(operation, positions)
         nodes[operation] = node = Node(operation.type, known, tuple(inputs), specs, operation, operation.name)
         for index, tensor in enumerate(operation.outputs):
             values[tensor.ref()] = Value(node, index)
             tensors[Value(node, index)] = tensor
+
+    for operation in list(sequence.graph.get_operations()):
+        follow(operation)
     if output.ref() not in values or not is_followed(values[output.ref()], start):
         raise not_differentiable()
     result = values[output.ref()]
     return TracedGraph(nodes, values, tensors, start, result)
+
+
+def copied(operation: Any, inputs: Sequence[Any], name: str | None = None) -> Any:
+    """Return an operation like another one, on other inputs, in the function that is being traced."""
+    copy = ops.get_default_graph().create_op(
+        operation.type,
+        inputs,
+        [tensor.dtype for tensor in operation.outputs],
+        name=name,
+        attrs=dict(operation.node_def.attr),
+        op_def=operation.op_def,
+    )
+    for tensor, original in zip(copy.outputs, operation.outputs, strict=True):
+        if original.shape.rank is not None and tensor.shape.rank is None:
+            tensor.set_shape(original.shape)
+    return copy
+
+
+def _written_out(call: Any, inputs: Sequence[Any], place: str) -> tuple[list[Any], list[Any]]:
+    """Repeat what a traced function consists of, and the functions that it calls, where it is called.
+
+    Returns the operations in an order in which they can run, and the results of the call.
+    """
+    function = ops.get_default_graph()._get_function(call.get_attr("f").name)
+    if not hasattr(function, "graph"):
+        raise UnsupportedError(
+            f"DeepSHAP cannot follow {place}, a function of which TensorFlow keeps no graph; use another method"
+        )
+    known = {own.ref(): given for own, given in zip(function.graph.inputs, inputs, strict=True)}
+    made: list[Any] = []
+    for operation in function.graph.get_operations():
+        if operation.type == "Placeholder":
+            continue
+        given, within = [known[tensor.ref()] for tensor in operation.inputs], f"{place}/{operation.name}"
+        if operation.type in CALLS:
+            more, results = _written_out(operation, given, within)
+        else:
+            more = [copied(operation, given, within)]
+            results = list(more[0].outputs)
+        made += more
+        known.update((tensor.ref(), result) for tensor, result in zip(operation.outputs, results, strict=True))
+    results = [known[tensor.ref()] for tensor in function.graph.outputs]
+    for result, tensor in zip(results, call.outputs, strict=True):
+        result.set_shape(tensor.shape)
+    return made, results
 
 
 def refuse_loops(graph: TracedGraph, used: set[Node]) -> None:

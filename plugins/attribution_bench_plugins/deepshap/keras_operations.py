@@ -19,6 +19,9 @@ SAME = _names("Identity IdentityN EnsureShape StopGradient PreventGradient Check
 LOOPS = _names("While StatelessWhile If StatelessIf Case StatelessCase")
 """Control flow, which has no multipliers."""
 
+CALLS = _names("PartitionedCall StatefulPartitionedCall")
+"""Calls of traced functions, which are followed operation by operation."""
+
 REARRANGING = _names("Reshape Squeeze ExpandDims BroadcastTo")
 LINEAR = _names(
     """

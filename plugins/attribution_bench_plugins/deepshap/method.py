@@ -60,7 +60,8 @@ class DeepSHAP(Attribution):
     InvalidInputError
         An option that cannot be used; from `attribute` also baselines that do not fit the inputs.
     UnsupportedError
-        From `attribute`: the model's graph cannot be captured, or its Keras backend is not TensorFlow.
+        From `attribute`: the model's graph cannot be captured, its Keras backend is not TensorFlow, or its
+        configuration does not tell what a Keras model of half precision computes.
     """
 
     name: ClassVar[str] = "deepshap"
@@ -140,7 +141,7 @@ class DeepSHAP(Attribution):
         )
 
     def _run(self, request: Request) -> PairedRun:
-        return PairedRun(in_single(self.model), request, self._references(request.one_hot), self._explainer)
+        return PairedRun(in_single(self.model, request), request, self._references(request.one_hot), self._explainer)
 
     def _explainer(self, model: SequenceModel, request: Request) -> Explainer:
         settings = settings_of(model)

@@ -1,8 +1,8 @@
 """Which rule each operation follows: functions of single elements and softmaxes are found however they are written."""
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from attribution_bench_plugins.deepshap import norm_rule, rules
 from attribution_bench_plugins.deepshap.graph import LINEAR, POINTWISE, Kind, Node, Value, ancestors
@@ -53,13 +53,16 @@ def plan(output: Value, own: Mapping[str, Rule]) -> tuple[Step, ...]:
     """
     chosen = _Planner(own)
     order = ancestors(output.node, frozenset())
-    needed = {output.node}
+    needed = {output}
     steps = []
     for node in reversed(order):
-        if node in needed and node.kind is not Kind.INPUT:
+        read = [value for index in range(len(node.outputs)) if (value := Value(node, index)) in needed]
+        if read and node.kind is not Kind.INPUT:
             step = chosen.step(node)
-            steps.append(step)
-            needed.update(value.node for value in step.inputs)
+            # Beside the values that a rule knows of, their places may be read: whole numbers without multipliers.
+            beside = any(value.index and not value.spec.floating for value in read)
+            steps.append(replace(step, measured=step.measured or beside))
+            needed.update(step.inputs)
     return tuple(steps)
 
 
@@ -74,7 +77,7 @@ class _Planner:
         if node.operation in self._own:
             return Step(node, node.inputs, (node,), self._own[node.operation], measured=True)
         normal = self._normal(node)
-        if normal is not None:
+        if normal is not None and (normal.kind is not Kind.LOGSUMEXP or _has_each_once(node, normal)):
             inputs = (normal.logits,)
             rule = rules.of_softmax(normal.kind, normal.axes, normal.offset)
             return Step(node, inputs, ancestors(node, frozenset(inputs)), rule)
@@ -94,7 +97,7 @@ class _Planner:
         if norm is not None:
             inputs = (norm.numerator, *norm.inner.operands)
             members = ancestors(node, frozenset(inputs))
-            if not any(member.operation in self._own for member in members):
+            if not self._is_own(node, inputs):
                 rule = norm_rule.over_norm if node.kind is Kind.DIVIDE else norm_rule.times_inverse_norm
                 return Step(node, inputs, members, rule, inner=norm.inner)
         if node.kind is Kind.MULTIPLY:
@@ -112,6 +115,10 @@ class _Planner:
             inputs = tuple(dict.fromkeys(itertools.chain.from_iterable(parts)))
         inputs = tuple(dict.fromkeys(inputs))
         return Step(node, inputs, ancestors(node, frozenset(inputs)), rules.integrate, measured=True)
+
+    def _is_own(self, node: Node, inputs: Sequence[Value]) -> bool:
+        """Whether the user has a rule for an operation between inputs and a node."""
+        return bool(self._own) and any(each.operation in self._own for each in ancestors(node, frozenset(inputs)))
 
     def _root(self, value: Value) -> Value:
         """Return the tensor that a value depends on element by element, itself where there is none."""
@@ -137,7 +144,8 @@ class _Planner:
     def _normal(self, node: Node) -> _Normal | None:
         """Return what the node is a softmax, log-softmax or logsumexp of; None where it is none of them."""
         if node not in self._normals:
-            self._normals[node] = None if node.operation in self._own else self._recognised(node)
+            found = None if node.operation in self._own else self._recognised(node)
+            self._normals[node] = None if found is not None and self._is_own(node, [found.logits]) else found
         return self._normals[node]
 
     def _recognised(self, node: Node) -> _Normal | None:
@@ -220,6 +228,14 @@ def _partition(value: Value) -> _Normal | None:
     if exponential.node.kind is not Kind.EXP:
         return None
     return _Normal(Kind.LOGSUMEXP, exponential.node.inputs[0], value.node.known.axes, offset)
+
+
+def _has_each_once(node: Node, total: _Normal) -> bool:
+    """Whether a node has as many elements as there are sums; it may be repeated along the axes that were summed."""
+    shape = total.logits.spec.shape
+    kept = [size for axis, size in zip(range(-len(shape), 0), shape, strict=True) if axis not in total.axes]
+    sums, elements = ([str(size) for size in sizes if str(size) != "1"] for sizes in (kept, node.outputs[0].shape))
+    return sums == elements
 
 
 def _terms(value: Value) -> dict[Value | None, float]:

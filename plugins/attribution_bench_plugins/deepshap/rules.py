@@ -200,7 +200,10 @@ def select(call: Call, upstream: Sequence[Tensor | None]) -> Sequence[Tensor]:
     chosen, left_out = (arrays.full_like(condition, value) for value in (True, False))
     middle = [(other + old) / 2 for other, old in zip(others, old_others, strict=True)]
     contrast = call.function(chosen, *middle) - call.function(left_out, *middle)
-    to_condition = arrays.reduced(m * contrast, condition)
+    part = m * contrast
+    # A choice of an infinite number, as behind a mask, meets no difference where it is the same one.
+    unmet = (condition == old_condition) & ~arrays.isfinite(part)
+    to_condition = arrays.reduced(arrays.where(unmet, 0, part), condition)
     now = arrays.pullback(lambda *values: call.function(condition, *values), others, upstream)
     before = arrays.pullback(lambda *values: call.function(old_condition, *values), others, upstream)
     return (to_condition, *[(one + other) / 2 for one, other in zip(now, before, strict=True)])
@@ -248,7 +251,7 @@ def of_order(axis: int) -> Rule:
 
     def ordered(call: Call, upstream: Sequence[Tensor | None]) -> Sequence[Tensor]:
         arrays, (x,), (reference,) = call.arrays, call.x, call.reference
-        m = upstream[0]
+        m = _of_values(call, upstream)
         change = x - reference
         now, before = arrays.expand(x, axis), arrays.expand(reference, axis)
         beside = axis - 1
@@ -397,16 +400,21 @@ def _larger(call: Call, upstream: Sequence[Tensor | None], sign: int) -> Sequenc
     return arrays.reduced(m * share, a), arrays.reduced(m * (1 - share), b)
 
 
+def _of_values(call: Call, upstream: Sequence[Tensor | None]) -> Tensor:
+    """Multipliers of the values; zeros where only their places, which are whole numbers and have none, are read."""
+    return call.arrays.full_like(call.output[0], 0) if upstream[0] is None else upstream[0]
+
+
 def _extreme(call: Call, upstream: Sequence[Tensor | None], outer: Function) -> Sequence[Tensor]:
     """Largest or smallest element; outer says which of two that is."""
     arrays, (x,), (reference,) = call.arrays, call.x, call.reference
-    m, now, before = upstream[0], call.output[0], call.reference_output[0]
+    m, now, before = _of_values(call, upstream), call.output[0], call.reference_output[0]
     rest = [None] * (len(upstream) - 1)
     top = outer(now, before)
     (risen,) = arrays.pullback(call.function, [x], [m * (top - before), *rest])
     (fallen,) = arrays.pullback(call.function, [reference], [m * (now - top), *rest])
     change = x - reference
-    same = change == 0
+    same = ~(arrays.abs(change) > 0)  # also where both are infinite
     multiplier = (risen + fallen) / arrays.where(same, 1, change)
     if arrays.some(same):
         (slope,) = arrays.pullback(call.function, [x], [m, *rest])

@@ -44,7 +44,7 @@ class TorchExplainer:
                 upstream[:, index] = 1
                 found, lost = backward(steps, forward, output, upstream, self._graph.sequence)
                 for name, amount in lost.items():
-                    self._lost[name] = max(self._lost.get(name, 0.0), float(amount))
+                    self._lost[name] = float(np.maximum(self._lost.get(name, 0.0), float(amount)))
                 yield model.to_numpy(torch.zeros_like(given) if found is None else found)
 
     def lost(self) -> Mapping[str, float]:

@@ -195,7 +195,8 @@ class TorchForward:
 
     def lost(self, call: Call, upstream: Sequence[Tensor | None], multipliers: Sequence[Tensor]) -> Tensor:
         wanted = _rows(call.output, call.reference_output, upstream)
-        missing = (wanted - _rows(call.x, call.reference, multipliers)).abs()
+        # No rule explains differences that are infinite or no numbers in the model itself.
+        missing = (wanted - _rows(call.x, call.reference, multipliers)).abs().where(wanted.isfinite(), 0)
         return missing.max() if missing.numel() else missing.sum()
 
     def _function(self, step: Step) -> Callable[..., Any]:

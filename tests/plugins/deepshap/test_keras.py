@@ -1,10 +1,14 @@
 """Keras: layers that TensorFlow writes in its own way, one trace for every scalar, recurrent layers and loops."""
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 
 from attribution_bench.errors import ConvergenceWarning, UnsupportedError
@@ -22,6 +26,10 @@ def head(build: Any, *, channels: int = 6) -> keras.Model:
     return keras.Model(inputs, layers.Dense(1, kernel_initializer=keras.initializers.GlorotNormal(2))(x))
 
 
+def repeated(h: Any) -> Any:
+    return tf.math.log(tf.broadcast_to(tf.reduce_sum(tf.exp(h), -1, keepdims=True), tf.shape(h)))
+
+
 OPERATIONS = {
     "dilated": lambda h: layers.Conv1D(3, 3, dilation_rate=2, padding="same", activation="relu")(h),
     "transposed": lambda h: layers.Conv1DTranspose(3, 3, strides=2, activation="relu")(h),
@@ -32,6 +40,7 @@ OPERATIONS = {
     "layer_norm": lambda h: layers.LayerNormalization()(h),
     "gate": lambda h: layers.Multiply()([h, layers.Activation("sigmoid")(h)]),
     "average_pool": lambda h: layers.AveragePooling1D(2)(layers.Activation("relu")(h)),
+    "log_of_repeated_sum": lambda h: layers.Lambda(repeated, lambda shape: shape)(h),
 }
 
 
@@ -168,6 +177,113 @@ def test_a_loop_of_the_models_own_is_refused(sequences: Any) -> None:
         DeepSHAP(head(Loop()), n_references=2).attribute(sequences(1, LENGTH))
 
 
+KERNELS = tuple(np.random.default_rng(7).normal(size=(2, 3, 6, 6)).astype(np.float32))
+
+
+def two_layers(h: Any, kernels: Any = KERNELS) -> Any:
+    for kernel in kernels:
+        h = tf.nn.relu(tf.nn.conv1d(h, kernel, 1, "SAME"))
+    return h
+
+
+def looped(h: Any) -> Any:
+    for _ in tf.range(2):
+        h = tf.nn.relu(tf.nn.conv1d(h, KERNELS[0], 1, "SAME"))
+    return h
+
+
+def saved(folder: Path) -> Callable[[Any], Any]:
+    """Return a layer that reads a function from a file."""
+    module = tf.Module()
+    module.kernels = [tf.Variable(kernel) for kernel in KERNELS]
+    within = tf.function(lambda h: tf.nn.relu(tf.nn.conv1d(h, module.kernels[0], 1, "SAME")))
+    module.call = tf.function(
+        lambda h: tf.nn.relu(tf.nn.conv1d(within(h), module.kernels[1], 1, "SAME")),
+        input_signature=[tf.TensorSpec((None, LENGTH, 6))],
+    )
+    tf.saved_model.save(module, str(folder))
+    return layers.TFSMLayer(str(folder), call_endpoint="call")
+
+
+FUNCTIONS: dict[str, Callable[[], Callable[[Any], Any]]] = {
+    "traced": lambda: tf.function(two_layers),
+    "traced for any shape": lambda: tf.function(two_layers, input_signature=[tf.TensorSpec((None, None, 6))]),
+    "one in another": lambda: tf.function(lambda h: tf.function(two_layers)(h)),
+    "with variables": lambda: tf.function(partial(two_layers, kernels=[tf.Variable(kernel) for kernel in KERNELS])),
+}
+
+
+@pytest.mark.parametrize("kind", [*FUNCTIONS, "saved"])
+def test_operations_within_a_traced_function_follow_their_rules(kind: str, sequences: Any, tmp_path: Path) -> None:
+    def used(code: Callable[[Any], Any]) -> Any:
+        return code if isinstance(code, layers.Layer) else layers.Lambda(code, lambda shape: shape)
+
+    x = sequences(2, LENGTH)
+    found, expected = (
+        DeepSHAP(head(used(code)), n_references=2).attribute(x)
+        for code in (saved(tmp_path) if kind == "saved" else FUNCTIONS[kind](), two_layers)
+    )
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-5 * np.abs(expected.scores).max())
+    assert np.abs(found.convergence_delta).max() <= 1e-4 * np.abs(found.observed.sum(1)).max()
+
+
+def test_a_loop_within_a_traced_function_is_refused(sequences: Any) -> None:
+    layer = layers.Lambda(tf.function(looped), lambda shape: shape)
+    with pytest.raises(UnsupportedError, match=r"cannot follow .*While"):
+        DeepSHAP(head(layer), n_references=2).attribute(sequences(1, LENGTH))
+
+
+def test_an_operation_within_a_traced_function_is_named(sequences: Any) -> None:
+    highest = tf.function(lambda h: h + 5 * tf.one_hot(tf.argmax(h, -1), 6))
+    with pytest.warns(ConvergenceWarning, match="without a DeepLIFT rule.*ArgMax"):
+        DeepSHAP(head(layers.Lambda(highest, lambda shape: shape)), n_references=2).attribute(sequences(2, LENGTH))
+
+
+def test_places_have_no_multiplier_and_are_named(sequences: Any) -> None:
+    def beside(h: Any) -> Any:
+        values, places = keras.ops.top_k(h, 2)
+        return values + keras.ops.cast(places, "float32")
+
+    x = sequences(2, LENGTH)
+    for build, expected in (
+        (beside, lambda h: keras.ops.top_k(h, 2)[0]),
+        (lambda h: h[..., :2] + keras.ops.cast(keras.ops.top_k(h, 2)[1], "float32"), lambda h: h[..., :2]),
+    ):
+        with pytest.warns(ConvergenceWarning, match="without a DeepLIFT rule.*: TopKV2[^,]*$"):
+            scores = DeepSHAP(head(build), n_references=2).attribute(x).scores
+        without = DeepSHAP(head(expected), n_references=2).attribute(x).scores
+        np.testing.assert_allclose(scores, without, rtol=0, atol=1e-6 * np.abs(without).max())
+
+
+MASKED = {
+    "softmax": lambda h, mask, low: keras.ops.softmax(keras.ops.where(mask, low, h), 1) * h,
+    "added": lambda h, mask, low: keras.ops.softmax(h + keras.ops.where(mask, low, 0.0), 1) * h,
+    "maximum": lambda h, mask, low: keras.ops.max(keras.ops.where(mask, low, h), 1),
+    "logsumexp": lambda h, mask, low: keras.ops.logsumexp(keras.ops.where(mask, low, h), 1),
+}
+
+
+def masked(low: float) -> keras.Model:
+    """Return a model with one output for each function of hidden values and a mask of the unknown letters."""
+    x = keras.Input((LENGTH, 4))
+    hidden = layers.Conv1D(6, 3, padding="same", kernel_initializer=keras.initializers.GlorotNormal(1))(x)
+    mask = keras.ops.equal(keras.ops.sum(x, -1, keepdims=True), 0)
+    outputs = [layers.Flatten()(function(hidden, mask, low)) for function in MASKED.values()]
+    weights = [np.linspace(-1, 2, output.shape[1], dtype=np.float32) for output in outputs]
+    return keras.Model(
+        x, [keras.ops.sum(output * line, 1, keepdims=True) for output, line in zip(outputs, weights, strict=True)]
+    )
+
+
+def test_masks_of_infinite_numbers_have_the_scores_of_large_ones() -> None:
+    given = ["ACGTNACCNT", "TTGACCAGTA"]
+    found, expected = (DeepSHAP(masked(low), n_references=2).attribute(given, target="all") for low in (-np.inf, -1e9))
+    size = np.abs(expected.scores).max(axis=(0, 1, 2))
+    assert (size > 1e-3).all()
+    error = np.abs(found.scores - expected.scores).max(axis=(0, 1, 2)) / size
+    assert not {name: value for name, value in zip(MASKED, error, strict=True) if not value <= 1e-4}
+
+
 def test_an_operation_without_a_rule_is_named(sequences: Any) -> None:
     def highest(h: Any) -> Any:
         return h + 5 * keras.ops.one_hot(keras.ops.argmax(h, -1), 6)
@@ -193,6 +309,55 @@ def test_half_precision_is_computed_in_single(sequences: Any) -> None:
     x = sequences(2, LENGTH)
     ours, theirs = (DeepSHAP(each, n_references=2).attribute(x).scores for each in (model, single))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())
+
+
+@keras.saving.register_keras_serializable("deepshap_tests")
+class Scale(layers.Layer):  # type: ignore[misc]
+    def __init__(self, factor: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.factor = factor
+
+    def call(self, h: Any) -> Any:
+        return self.factor * h
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return shape
+
+
+def in_half(policy: str, layer: Callable[[], Any]) -> keras.Model:
+    keras.config.set_dtype_policy(policy)
+    try:
+        return head(layer())
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(
+    ("policy", "change"),
+    [
+        ("mixed_float16", lambda layer: setattr(layer, "factor", 1.1)),
+        ("mixed_bfloat16", lambda layer: setattr(layer, "factor", 5.0)),
+        ("mixed_float16", lambda layer: setattr(layer, "call", lambda h: h * h)),
+    ],
+    ids=["a little", "much", "its code"],
+)
+def test_what_half_precisions_configuration_does_not_tell_is_refused(
+    policy: str, change: Callable[[Any], None], sequences: Any
+) -> None:
+    model, x = in_half(policy, Scale), sequences(2, LENGTH)
+    assert np.abs(DeepSHAP(model, n_references=1).attribute(x).scores).max() > 0
+    change(model.layers[2])
+    with pytest.raises(UnsupportedError, match="predicts something else once it is made anew from its configuration"):
+        DeepSHAP(model, n_references=1).attribute(x)
+
+
+def test_what_half_precisions_configuration_tells_is_explained(sequences: Any) -> None:
+    model, x = in_half("mixed_float16", lambda: layers.LeakyReLU(0.1)), sequences(2, LENGTH)
+    model.layers[2].negative_slope = 0.9
+    found, expected = (
+        DeepSHAP(each, n_references=2).attribute(x).scores for each in (model, head(layers.LeakyReLU(0.9)))
+    )
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
 def test_another_backend_is_refused(sequences: Any, monkeypatch: pytest.MonkeyPatch) -> None:

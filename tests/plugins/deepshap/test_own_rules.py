@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from attribution_bench.errors import ConvergenceWarning
 from attribution_bench.testing import ConformanceError, check_multipliers
 from attribution_bench_plugins.deepshap import Call, DeepSHAP, gradient, integrate, rescale
 
@@ -41,6 +42,69 @@ def test_a_rule_of_ones_own_is_asked(model: nn.Module, sequences: Any) -> None:
     with pytest.warns(UserWarning, match="without a DeepLIFT rule.*tanh"):
         result = DeepSHAP(model, baselines=references, rules={"tanh": nothing}).attribute(x, target=0)
     assert not result.scores.any()
+
+
+BY_HAND = {
+    "quotient": (lambda h: h.exp() / h.exp().sum(1, keepdim=True), "exp", 2),
+    "product": (lambda h: h.exp() * h.exp().sum(1, keepdim=True).reciprocal(), "exp", 2),
+    "reciprocal": (lambda h: h.exp() * h.exp().sum(1, keepdim=True).reciprocal(), "reciprocal", 1),
+    "logarithm of a sum": (lambda h: h.exp().sum(1).log(), "exp", 1),
+    "less a logsumexp": (lambda h: (h - h.logsumexp(1, keepdim=True)).exp(), "logsumexp", 1),
+    "of a log-softmax": (lambda h: h.log_softmax(1).exp(), "log_softmax", 1),
+}
+"""Softmaxes and logsumexps by hand, an operation that they consist of, and how often it occurs."""
+
+
+@pytest.mark.parametrize("written", BY_HAND)
+def test_a_rule_is_asked_within_a_softmax_by_hand(written: str, sequences: Any) -> None:
+    function, name, count = BY_HAND[written]
+    asked = []
+
+    def counted(call: Call, upstream: Any) -> Any:
+        asked.append(name)
+        return integrate(call, upstream)
+
+    class ByHand(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv1d(4, 3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return function(self.convolution(x)).flatten(1)[:, :1]
+
+    result = DeepSHAP(ByHand().double(), n_references=2, rules={name: counted}).attribute(sequences(2, LENGTH))
+    assert len(asked) == count
+    assert np.abs(result.convergence_delta).max() <= 1e-9
+
+
+class Hidden(nn.Module):
+    """Tanh, of which the way back can be cut off, after a running product; (N, 1)."""
+
+    def __init__(self, cut: bool) -> None:
+        super().__init__()
+        self.cut, self.convolution = cut, nn.Conv1d(4, 3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.convolution(x).sigmoid().cumprod(1)
+        # Zeros in the place of some hidden values: what a rule says of them does not reach the sequence.
+        kept = torch.ones_like(hidden).index_fill(2, torch.tensor([0, 3]), 0) > 0
+        return (torch.where(kept, hidden, 0) if self.cut else hidden).tanh().sum((1, 2))[:, None]
+
+
+@pytest.mark.parametrize(("cut", "wrong"), [(False, np.nan), (False, np.inf), (True, np.nan), (True, np.inf)])
+def test_the_operation_that_makes_multipliers_infinite_is_named_alone(cut: bool, wrong: float, sequences: Any) -> None:
+    def broken(call: Call, upstream: Any) -> Any:
+        (x,), (m,) = call.x, upstream
+        return [torch.where(x == 0, wrong, m / 2) if cut else wrong * m]
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Hidden(cut).double()
+    method = DeepSHAP(model, n_references=2, rules={"tanh": broken})
+    with pytest.warns(ConvergenceWarning) as caught:
+        result = method.attribute(sequences(2, LENGTH))
+    assert re.search("without a DeepLIFT rule.*: tanh$", str(caught[0].message))
+    assert np.isfinite(result.scores).all() == cut
 
 
 def test_integration_is_an_option(model: nn.Module, sequences: Any) -> None:

@@ -124,6 +124,8 @@ OPERATIONS = {
     "relu_then_max_pool": lambda h: functional.max_pool1d(h.relu(), 2),
     "softmax": lambda h: h.softmax(-1),
     "softmax_times_logits": lambda h: (h.softmax(-1) * h).sum(-1),
+    "log_of_repeated_sum": lambda h: h.exp().sum(1, keepdim=True).expand(-1, 6, -1).log(),
+    "log_of_sum_repeated_anew": lambda h: (1 + h.exp().sum((1, 2)))[:, None, None].expand(-1, 6, 2).log(),
     "log_softmax": lambda h: h.log_softmax(1),
     "logsumexp": lambda h: h.logsumexp((1, 2))[:, None],
     "layer_norm": lambda h: functional.layer_norm(h, (LENGTH,)),
@@ -256,3 +258,92 @@ def test_infinite_slopes_where_nothing_differs_count_nothing(function: Any, sequ
     result = DeepSHAP(operation_model(lambda h: function(h.relu())), n_references=2).attribute(sequences(2, LENGTH))
     assert np.isfinite(result.scores).all()
     assert np.abs(result.convergence_delta).max() <= 1e-9 * np.abs(result.observed.sum(1)).max()
+
+
+def beside(value: Tensor, places: Tensor) -> Tensor:
+    return value + 0.1 * places.to(value.dtype)
+
+
+PLACES = {
+    "places of max": (lambda h: beside(h.amin(2), h.max(2).indices), lambda h: h.amin(2), "max"),
+    "max and places": (lambda h: beside(*h.max(2)), lambda h: h.max(2).values, "max"),
+    "min and places": (lambda h: beside(*h.min(1)), lambda h: h.min(1).values, "min"),
+    "sorted and places": (lambda h: beside(*h.sort(-1)), lambda h: h.sort(-1).values, "sort"),
+    "places of the largest": (lambda h: beside(h[..., :2], h.topk(2).indices), lambda h: h[..., :2], "topk"),
+    "places of a median": (lambda h: beside(*h.median(1)), lambda h: h.median(1).values, "sort"),
+    "places of a pool": (
+        lambda h: beside(*functional.max_pool1d(h, 3, return_indices=True)),
+        lambda h: functional.max_pool1d(h, 3),
+        "max_pool1d_with_indices|max_pool2d_with_indices",
+    ),
+    "places times values": (lambda h: h[..., 0] * h.max(2).indices + h.sum(2), None, "max"),
+}
+"""Functions that compute with places, the same without, and the operation that finds them."""
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_places_have_no_multiplier_and_are_named(kind: str, sequences: Any) -> None:
+    function, without, name = PLACES[kind]
+    x = sequences(2, LENGTH)
+    with pytest.warns(ConvergenceWarning, match=f"without a DeepLIFT rule.*: ({name})$"):
+        scores = DeepSHAP(operation_model(function), n_references=2).attribute(x).scores
+    assert np.abs(scores).max() > 0
+    if without is not None:
+        expected = DeepSHAP(operation_model(without), n_references=2).attribute(x).scores
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-12)
+
+
+MASKED = {
+    "softmax": lambda h, mask, low: torch.where(mask, low, h.mean(1, keepdim=True)).softmax(-1) * h,
+    "log softmax": lambda h, mask, low: h.masked_fill(mask, low).log_softmax(-1).masked_fill(mask, 0),
+    "logsumexp": lambda h, mask, low: h.masked_fill(mask, low).logsumexp(-1),
+    "added": lambda h, mask, low: (h + torch.zeros_like(h).masked_fill(mask, low)).softmax(-1) * h,
+    "attention": lambda h, mask, low: (h.transpose(1, 2) @ h).masked_fill(mask, low).softmax(-1) @ h.transpose(1, 2),
+    "by two masks": lambda h, mask, low: h.masked_fill(mask | (mask.flip(-1) & mask), low).softmax(-1),
+    "assigned": lambda h, mask, low: torch.where(~mask, h, torch.full_like(h, low)).softmax(-1).square(),
+    "maximum": lambda h, mask, low: h.masked_fill(mask, low).amax(-1),
+    "maximum of sums": lambda h, mask, low: (h + torch.zeros_like(h).masked_fill(mask, low)).amax(-1),
+    "maximum pool": lambda h, mask, low: functional.max_pool1d(h.masked_fill(mask, low), 3),
+    "minimum": lambda h, mask, low: h.masked_fill(mask, -low).amin(-1),
+    "largest": lambda h, mask, low: h.masked_fill(mask, low).topk(3).values,
+}
+"""Functions of hidden values, a mask of unknown letters that is computed from the sequence, and what is put there."""
+
+
+class Masked(nn.Module):
+    """One output for each function, on the channels of one convolution."""
+
+    def __init__(self, low: float) -> None:
+        super().__init__()
+        self.low, self.convolution = low, nn.Conv1d(4, 6, 5, padding=2)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        hidden, mask = self.convolution(x), x.sum(1, keepdim=True) == 0
+        results = {name: function(hidden, mask, self.low).flatten(1) for name, function in MASKED.items()}
+        return {
+            name: (result * torch.linspace(-1, 2, result.shape[1], dtype=x.dtype)).sum(1)
+            for name, result in results.items()
+        }
+
+
+def test_masks_of_infinite_numbers_have_the_scores_of_large_ones() -> None:
+    found = {}
+    for low in (-np.inf, -1e9):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            model = Masked(low).double()
+        found[low] = DeepSHAP(model, n_references=3).attribute(["ACGTNACCNTGA", "TTGACCAGTACA"], target="all")
+    result, expected = found[-np.inf].scores, found[-1e9].scores
+    size = np.abs(expected).max(axis=(0, 1, 2))
+    assert (size > 1e-3).all()
+    error = np.abs(result - expected).max(axis=(0, 1, 2)) / size
+    wrong = {name: value for name, value in zip(MASKED, error, strict=True) if not value <= 1e-6}
+    assert not wrong
+    assert np.abs(found[-np.inf].convergence_delta).max() <= 1e-9
+
+
+def test_an_infinite_mask_that_differs_is_said() -> None:
+    model = operation_model(lambda h: h.masked_fill(h < 0, -torch.inf).softmax(-1))
+    with pytest.warns(ConvergenceWarning) as caught:
+        DeepSHAP(model, n_references=2).attribute(["ACGTTACCGTGA"])
+    assert "some values of the model are infinite or no numbers" in str(caught[0].message)
