@@ -14,7 +14,7 @@ from attribution_bench_plugins.fastism.call import Call
 from attribution_bench_plugins.fastism.capture.source import Source
 from attribution_bench_plugins.fastism.compiled_model import CompiledModel, Options
 from attribution_bench_plugins.fastism.execution.interpreter import Observer
-from attribution_bench_plugins.fastism.execution.shared_blocks import Sharing, Sites, shared_blocks, sharing, worthwhile
+from attribution_bench_plugins.fastism.execution.shared_blocks import Sharing, Sites, sharing, worthwhile
 from attribution_bench_plugins.fastism.planning.cost import LaunchCounts, Work
 from attribution_bench_plugins.fastism.planning.measured_costs import Kind, MeasuredCosts, Run, other_than
 from attribution_bench_plugins.fastism.planning.plan import Plan
@@ -37,8 +37,9 @@ from attribution_bench_plugins.standard_ism import StandardISM
 
 PARTS = 4
 """Where a trial would take too long, a quarter of its mutations is tried, or a quarter of those, and so on."""
-SMALLEST_PART = 64
-"""A trial of a smaller part of a request would tell little of it, and is put off."""
+LARGEST_RATIO = 64
+"""Where the trial of a whole request would take more than this many times what is allowed, it is put off: the part
+that may be tried would tell little of the whole."""
 
 LARGEST_SHARE = 0.5
 """Part of the seconds of a request that the trial of a part of it may take."""
@@ -123,7 +124,7 @@ class SaturationChoice:
 
     def part(self, mutations: int) -> "SaturationChoice":
         """Return the choice for a part of the mutated positions of all sequences."""
-        return SaturationChoice(self.model, part_of_saturation(self.request, mutations))
+        return SaturationChoice(self.model, part_of_saturation(self.request, mutations, self.model.plan.reaching))
 
     def decide(self) -> Decision:
         """Decide, after a trial if one is due."""
@@ -166,10 +167,12 @@ class ListChoice:
     """A list of mutations, each to be run on windows or by a full pass."""
 
     def __init__(self, model: Captured, request: Request, edits: Sequence[Edit]) -> None:
-        self.model, self.request, self.edits, self.mutations = model, request, edits, max(1, len(edits))
+        self.model, self.request, self.edits = model, request, edits
         self.sites = Sites.of(edits, model.plan.reaching)
-        self.sharing = sharing(self.sites, model.plan.stride)
-        self.launches = model.launches_of_list(request, len(edits), self.sharing)
+        self.reaching = len(edits) - len(self.sites.unreached)
+        """Mutations that can change what is selected: the others run in neither way."""
+        self.mutations, self.sharing = max(1, self.reaching), sharing(self.sites, model.plan.stride)
+        self.launches = model.launches_of_list(request, self.reaching, self.sharing)
         self.runs: dict[Kind, Run] = {
             "windows": windows_run(model.work, self.launches),
             "full passes": full_run(model.work, self.launches),
@@ -177,7 +180,9 @@ class ListChoice:
 
     def part(self, mutations: int) -> "ListChoice":
         """Return the choice for a part of the list."""
-        return ListChoice(self.model, *part_of_list(self.request, self.edits, mutations))
+        unreached = set(self.sites.unreached)
+        reaching = [edit for number, edit in enumerate(self.edits) if number not in unreached]
+        return ListChoice(self.model, *part_of_list(self.request, reaching, mutations))
 
     def run(self) -> RawMutagenesis:
         """Return the predictions, and keep the seconds that they took; raises as `SelfCheck.compare` does.
@@ -188,10 +193,10 @@ class ListChoice:
         raw, on_windows = self._run(self._savings(), speedup)
         if model.options.decides_by_seconds and self.sharing:
             model.costs.chosen[self.runs["windows"].size] = on_windows > 0
-            if on_windows in (0, len(self.edits)):
+            if on_windows in (0, self.reaching):
                 try_other(self, "windows" if on_windows else "full passes")
         if not on_windows and not model.compiled.decision.run_windows:
-            return replace(raw, metadata={"fallback": model.compiled.decision.reason})
+            return replace(raw, metadata={**raw.metadata, "fallback": model.compiled.decision.reason})
         return raw
 
     def attempt(self, kind: Kind) -> None:
@@ -227,8 +232,7 @@ class ListChoice:
         listed, tally, most = Substitutions(call, self.edits, self.sites), call.tally, call.sizer.sequences_at_once(1)
         most = min(self.request.batch_size or DEFAULT_BATCH_SIZE, most)
         check = None if speedup is None else model.self_check(call, len(self.edits), speedup)
-        groups = shared_blocks(self.sites, chosen, call.sizer, most)
-        predicted = timed(model.options.clock, lambda: listed.run(groups, check))
+        predicted = timed(model.options.clock, lambda: listed.run(chosen, most, check))
         seconds, full = predicted.seconds - tally.check_seconds, int(listed.needs_full_pass.sum())
         if full:
             size, unmutated = self.request.batch_size or DEFAULT_BATCH_SIZE, int(listed.needs_unmutated_pass.sum())
@@ -255,7 +259,7 @@ def try_other(choice: Choice, kind: Kind) -> bool:
         return False
     expected, calls = costs.seconds(kind, choice.runs[kind]), costs.timings(kind).count(choice.runs[kind])
     allowed = costs.allowance(expected)
-    if costs.trial_seconds(other, choice.runs[other], expected) > allowed * SMALLEST_PART:
+    if costs.trial_seconds(other, choice.runs[other], expected) > allowed * LARGEST_RATIO:
         return False
     if not costs.may_try(other, choice.runs[other], expected, calls):
         return False

@@ -1,7 +1,7 @@
 """A model captured and planned at one length, and the decision whether the plan runs."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from attribution_bench.garbage import collection_paused
 from attribution_bench.models import OutputSpec
-from attribution_bench.models.settings import Settings
 from attribution_bench.timer import CLOCK, Clock
 from attribution_bench_plugins.fastism.capture.errors import CaptureError
-from attribution_bench_plugins.fastism.capture.source import Source
+from attribution_bench_plugins.fastism.capture.source import Fingerprint, Source
 from attribution_bench_plugins.fastism.explanation import main_cause
 from attribution_bench_plugins.fastism.graph.layout import labelled
 from attribution_bench_plugins.fastism.ops.custom_rules import GivenRule, rules_for
@@ -72,7 +71,7 @@ class CompiledModel:
     decision: Decision
     """Windows or full passes, for a saturation that fills the engine's blocks."""
     outputs: tuple[OutputSpec, ...]
-    fingerprint: Hashable
+    fingerprint: Fingerprint
     """That of the model; see `Source.fingerprint`."""
     costs: MeasuredCosts = field(default_factory=MeasuredCosts)
     """What calls took. Full passes are timed together for all plans of an entry of the plan cache."""
@@ -98,18 +97,18 @@ def compile_model(
     InvalidInputError
         A rule is given for an operation that the model does not have.
     """
-    weights, before = source.fingerprint
+    before = source.fingerprint
     try:
         graph = pool_first(split_joint_features(source.capture(length, extras, outputs)))
     except CaptureError as error:
         source.run_once(length, extras)
         decision = Decision.full_passes(str(error))
-        return CompiledModel(None, None, decision, outputs, (weights, _without_own(source, before)))
+        return CompiledModel(None, None, decision, outputs, _without_own(source, before))
     axes = ("n", "c", "p") if source.model.layout == "NAL" else ("n", "p", "c")
     layout = labelled(axes, len(source.model.alphabet), length)
     plan = make_plan(graph, layout, rules_for(graph, options.rules), options.specs)
     decided, due = _decided(plan, source, options), DueChecks(plan.letters)
-    return CompiledModel(plan, *decided, outputs, (weights, _without_own(source, before)), due_checks=due)
+    return CompiledModel(plan, *decided, outputs, _without_own(source, before), due_checks=due)
 
 
 def narrowed(compiled: CompiledModel, wanted: Mapping[str, range], source: Source, options: Options) -> CompiledModel:
@@ -121,9 +120,10 @@ def narrowed(compiled: CompiledModel, wanted: Mapping[str, range], source: Sourc
     return replace(compiled, plan=plan, work=work, decision=decision, costs=compiled.costs.of_part())
 
 
-def _without_own(source: Source, before: Settings) -> Settings:
-    """Return the settings of a model before it ran, without those that it has changed itself since."""
-    return before.without(before.changed(source.settings_now()))
+def _without_own(source: Source, before: Fingerprint) -> Fingerprint:
+    """Return the fingerprint of a model before it ran, without settings that it has changed itself since."""
+    own = before.settings.changed(source.settings_now())
+    return before._replace(settings=before.settings.without(own))
 
 
 def _decided(plan: Plan, source: Source, options: Options) -> tuple[Work, Decision]:

@@ -91,8 +91,10 @@ class Engine:
         known = self.cache.stored(length, extras)
         # A model that has changed may have other outputs, which the entry knows nothing of.
         if known is not None and known.outputs == request.outputs:
-            # Full passes are decided on before a changed model is captured anew: weights do not change the work.
-            stale = self._captured(known, request) if known.fingerprint != self._source().fingerprint else None
+            # Full passes are decided on before a model with new weights is captured anew: they take as much work.
+            now = self._source().fingerprint
+            is_stale = known.fingerprint != now and known.fingerprint.has_the_work_of(now)
+            stale = self._captured(known, request) if is_stale else None
             decision = None if stale is None else stale.decide(stale.launches(request))
             if decision is not None and not decision.run_windows:
                 return self._by_full_passes(request, decision, warns=not known.decision.run_windows)

@@ -15,6 +15,7 @@ from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActiv
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.planning.segments import segments
 from attribution_bench_plugins.fastism.planning.sizes import Sizes
+from attribution_bench_plugins.fastism.progress import RisingProgress
 from attribution_bench_plugins.fastism.self_check import PLACES, Place, SelfCheck, place_among
 from attribution_bench_plugins.fastism.values.window import Positions, Window
 from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
@@ -36,9 +37,8 @@ class Saturation:
         count, positions = len(self.request.one_hot), self.request.positions
         self.alternatives = alternatives_of(self.request, self.letters)
         self.unmutated, self.predictions = Predictions(count), Predictions(count, self.letters, len(positions))
-        self.done = self.told = 0
-        """Positions of sequences that are done, and as many as were told of: those that take full passes after all
-        were."""
+        self.progress = RisingProgress(self.request.progress, count * len(positions))
+        """In positions of sequences."""
         self.place = np.full(call.plan.length, -1)
         """Position -> its index among those that the request asks for."""
         self.place[positions] = np.arange(len(positions))
@@ -59,7 +59,7 @@ class Saturation:
                     if sizes == Sizes(1, 1):
                         raise
                     sizes, tally.halvings = sizes.halved(), tally.halvings + 1
-                    self.done = first * len(self.request.positions)
+                    self.progress.done = first * len(self.request.positions)
                     continue
                 if self_check is not None and first == 0:
                     self._check(self_check)
@@ -82,7 +82,7 @@ class Saturation:
                 # The reference letter has the unmutated predictions, as have outputs that no mutation reaches, and
                 # mutations that reach nothing of what is selected.
                 self.predictions.write(rows, {name: array[:, None, None] for name, array in values.items()}, axes=3)
-                self.done += unmutated.count * (len(self.request.positions) - len(positions))
+                self.progress.done += unmutated.count * (len(self.request.positions) - len(positions))
             self._run_segment(rows, part, unmutated, sizes, workers)
             del unmutated  # The pass of the next segment needs its memory.
 
@@ -99,7 +99,7 @@ class Saturation:
             return self._mutated(unmutated, block.window(1), device_ref[:, at], device_alt[:, at])
 
         def progress(positions_done: int) -> None:
-            self._progress(positions_done * unmutated.count)
+            self.progress.add(positions_done * unmutated.count)
 
         def place(at: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
             return sequences, alt[:, at].numpy(), self.place[at][None, :, None]
@@ -116,12 +116,6 @@ class Saturation:
         blocks = call.sizer.blocks(sizes, positions, (unmutated.count, self.alternatives), workers.count)
         call.run(unmutated, workers, blocks, self.alternatives, mutated, progress, write, lose)
 
-    def _progress(self, more: int) -> None:
-        """Tell of positions that are done; never of fewer than before."""
-        self.done += more
-        self.told = max(self.told, self.done)
-        self.request.progress(self.told, len(self.request.one_hot) * len(self.request.positions))
-
     def _take_full_passes(self, rows: slice) -> None:
         """Predict by full passes what windows of some sequences have not given."""
         call, request, predictions = self.call, self.request, self.predictions
@@ -137,10 +131,10 @@ class Saturation:
         where = zip(sequences.tolist(), letters.tolist(), request.positions[places].tolist(), strict=True)
         edits = [Edit(sequence, position, columns[:, [letter]], 1) for sequence, letter, position in where]
         if edits:
-            done, again = self.done, len(set(zip(sequences.tolist(), places.tolist(), strict=True)))
+            done, again = self.progress.done, len(set(zip(sequences.tolist(), places.tolist(), strict=True)))
 
             def progress(more: int, total: int) -> None:
-                self._progress(done - again + again * more // total - self.done)
+                self.progress.add(done - again + again * more // total - self.progress.done)
 
             predictions.write((sequences, letters, places), call.full_passes(edits, progress))
 

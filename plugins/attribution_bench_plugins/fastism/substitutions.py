@@ -10,10 +10,11 @@ from attribution_bench.mutagenesis import RawMutagenesis, reference_passes
 from attribution_bench.mutations import Edit
 from attribution_bench.request import MEMORY_HALVINGS
 from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
-from attribution_bench_plugins.fastism.execution.shared_blocks import Batch, Group, Sites
+from attribution_bench_plugins.fastism.execution.shared_blocks import Batch, Group, Sharing, Sites, shared_blocks
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.planning.segments import segments
+from attribution_bench_plugins.fastism.progress import RisingProgress
 from attribution_bench_plugins.fastism.self_check import Place, SelfCheck, place_among
 from attribution_bench_plugins.fastism.values.window import Positions, Window
 from attribution_bench_plugins.fastism.values.windowed import Windowed
@@ -24,30 +25,42 @@ class Substitutions:
 
     def __init__(self, call: Call, edits: Sequence[Edit], sites: Sites) -> None:
         count = len(call.request.one_hot)
-        self.call, self.edits = call, edits
-        self.done = self.told = 0
-        """Mutations that are done, and as many as were told of: those that take full passes after all were."""
+        self.call, self.edits, self.sites = call, edits, sites
+        self.progress = RisingProgress(call.request.progress, len(edits))
+        """In mutations."""
         self.unreached = np.array(sites.unreached, np.int64)
         self.predictions, self.unmutated = Predictions(len(edits)), Predictions(count)
         self.needs_full_pass, self.needs_unmutated_pass = np.ones(len(edits), bool), np.ones(count, bool)
 
-    def run(self, groups: Iterable[Group], self_check: SelfCheck | None) -> RawMutagenesis:
+    def run(self, chosen: Iterable[Sharing], sequences: int, self_check: SelfCheck | None) -> RawMutagenesis:
         """Return the predictions of the mutated sequences.
+
+        Where a group does not fit the device's memory, it goes on with blocks and groups half as large.
 
         Parameters
         ----------
-        groups
+        chosen
             Those of the mutations that run on windows; the others take full passes, and so do those of which
             windows give no number, as of infinite activations.
+        sequences
+            Sequences that a group may hold.
         self_check
             Check of the first group, if any; raises as `SelfCheck.compare` does.
         """
-        with torch.inference_mode(), Workers(self.call.sizer.workers) as workers:
-            for group in groups:
-                self._run_group(group, workers)
-                if self_check is not None:
-                    self._check(self_check, group)
-                    self_check = None
+        sizer = self.call.sizer
+        rows: int | None = None
+        with torch.inference_mode(), Workers(sizer.workers) as workers:
+            for each in chosen:
+                left = each.sequences
+                while left:
+                    for group in shared_blocks(self.sites, [Sharing(left, each.grids)], sizer, sequences, rows):
+                        if not self._fits(group, workers):
+                            rows = group.rows_at_once // 2
+                            break
+                        left = left[len(group.sequences) :]
+                        if self_check is not None:
+                            self._check(self_check, group)
+                            self_check = None
         self.needs_full_pass[self.unreached] = False
         self._run_full_passes()
         self._copy_unmutated()
@@ -55,19 +68,25 @@ class Substitutions:
         said = {MEMORY_HALVINGS: halvings} if halvings else {}
         return RawMutagenesis(self.predictions.arrays, self.unmutated.arrays, said)
 
-    def _progress(self, more: int) -> None:
-        """Tell of mutations that are done; never of fewer than before."""
-        self.done += more
-        self.told = max(self.told, self.done)
-        self.call.request.progress(self.told, len(self.edits))
-
     def _copy_unmutated(self) -> None:
         """Give mutations that reach nothing of what is selected the unmutated predictions of their sequences."""
         numbers = self.unreached
         if numbers.size:
             sequences = [self.edits[number].sequence for number in numbers.tolist()]
             self.predictions.write(numbers, {name: of[sequences] for name, of in self.unmutated.arrays.items()})
-            self._progress(len(numbers))
+            self.progress.add(len(numbers))
+
+    def _fits(self, group: Group, workers: Workers) -> bool:
+        """Run a group; returns False where it does not fit the device's memory, and nothing is done of it."""
+        done, tally = self.progress.done, self.call.tally
+        try:
+            self._run_group(group, workers)
+        except torch.OutOfMemoryError:
+            if group.rows_at_once == 1:
+                raise
+            self.progress.done, tally.halvings = done, tally.halvings + 1
+            return False
+        return True
 
     def _run_group(self, group: Group, workers: Workers) -> None:
         positions = sorted({position for batch in group.batches for position in batch.numbers})
@@ -86,7 +105,7 @@ class Substitutions:
             numbers = batch.every.ravel()
             missing = numbers[self.predictions.missing(numbers, 1)]
             self.needs_full_pass[missing] = True
-            self.done -= len(missing)
+            self.progress.done -= len(missing)
 
     def _begin(self, group: Group, unmutated: UnmutatedActivations) -> None:
         """Write the unmutated predictions, also for the mutations of the group: outputs may be reached by none."""
@@ -104,7 +123,7 @@ class Substitutions:
             return self._mutated(unmutated, edits, numbers.shape, block.window(batch.width))
 
         def progress(positions: int) -> None:
-            self._progress(positions * batch.every[:, 0].size)
+            self.progress.add(positions * batch.every[:, 0].size)
 
         def write(positions: NDArray[np.int64], values: Selected) -> None:
             self.predictions.write(batch.at(positions.tolist()), values, axes=3)
@@ -119,11 +138,11 @@ class Substitutions:
 
     def _run_full_passes(self) -> None:
         """Take full passes for the mutations, and for the sequences as they are, that no group has held."""
-        done = self.done
+        progress, done = self.progress, self.progress.done
         numbers, sequences = np.flatnonzero(self.needs_full_pass), np.flatnonzero(self.needs_unmutated_pass)
         if numbers.size:
             edits = [self.edits[number] for number in numbers.tolist()]
-            passes = self.call.full_passes(edits, lambda more, _: self._progress(done + more - self.done))
+            passes = self.call.full_passes(edits, lambda more, _: progress.add(done + more - progress.done))
             self.predictions.write(numbers, passes)
         if sequences.size:
             self.unmutated.write(

@@ -10,10 +10,11 @@ from attribution_bench.attribution import Request
 from attribution_bench.mutations import Edit
 
 
-def part_of_saturation(request: Request, sites: int) -> Request:
+def part_of_saturation(request: Request, sites: int, reaching: range) -> Request:
     """Return the part of a request with `sites` positions of all its sequences: whole sequences, or some of the first.
 
-    They are in the middle of those asked for, with the distances that they have there.
+    Some of a sequence have the distances that they have in the request. In their middle is that of the positions asked
+    for at which mutations can change what is selected, the `reaching` ones, as far as those asked for go.
     """
     count, positions = len(request.one_hot), len(request.positions)
     if sites >= count * positions:
@@ -21,7 +22,8 @@ def part_of_saturation(request: Request, sites: int) -> Request:
     elif sites >= positions:
         sequences, chosen = sites // positions, request.positions
     else:
-        first = (positions - sites) // 2
+        low, high = np.searchsorted(request.positions, (reaching.start, reaching.stop)).tolist()
+        first = min(max(0, (low + high - sites) // 2), positions - sites)
         sequences, chosen = 1, request.positions[first : first + sites]
     return replace(_quiet(request, np.arange(sequences)), positions=chosen)
 

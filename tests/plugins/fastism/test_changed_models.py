@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import attribution_bench as ab
-from attribution_bench.errors import SelfCheckError
+from attribution_bench.errors import FallbackWarning, SelfCheckError
 from attribution_bench.models.torch_state import contents, device_checksums
 from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism import engine as engines
+from attribution_bench_plugins.fastism.capture.source import source_of
 from attribution_bench_plugins.standard_ism import StandardISM
 from parity import one_hot
 
@@ -141,6 +142,82 @@ def test_a_module_that_was_changed_is_captured_anew(captures: list[object], monk
 
 def _first_number(array: Any) -> None:
     array.reshape(-1)[0] += 0.5
+
+
+class Mixing(nn.Module):
+    """Convolutions, with a Fourier transform of all positions between them wherever an attribute says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taps = nn.Parameter(torch.randn(32, 4, 9) / 6)
+        self.middle: nn.Module = nn.Identity()
+        self.transforms, self.function = False, torch.relu
+        self.last, self.head = nn.Conv1d(32, 32, 9, padding=4), nn.Linear(32 * 400, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.function(self.middle(nn.functional.conv1d(x, self.taps, padding="same")))
+        y = _transformed(y) if self.transforms else y
+        found: Tensor = self.head(self.last(y).relu().flatten(1))
+        return found
+
+
+def _transformed(x: Tensor) -> Tensor:
+    return torch.fft.fft(x, dim=2).real
+
+
+class Transform(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return _transformed(x)
+
+
+MIXES: dict[str, tuple[str, Any, Callable[[], Any]]] = {
+    "module": ("middle", Transform(), nn.Identity),
+    "boolean": ("transforms", True, lambda: False),
+    "function": ("function", _transformed, lambda: torch.relu),
+}
+"""An attribute, its value in a model of which every mutation takes a full pass, and another."""
+
+
+@pytest.mark.own_choice
+@pytest.mark.parametrize("name", MIXES)
+def test_full_passes_end_once_the_model_allows_windows(name: str, captures: list[object]) -> None:
+    attribute, before, after = MIXES[name]
+    torch.manual_seed(0)
+    module, x = Mixing().eval(), one_hot(1, 4, 400)
+    setattr(module, attribute, before)
+    method = FastISM(module, measured_costs=False)
+
+    def ask() -> Any:
+        return method.attribute(x, positions=slice(100, 300)).metadata
+
+    with pytest.warns(FallbackWarning):
+        assert "fallback" in ask()
+    with torch.no_grad():
+        module.head.weight.mul_(1.5)
+    with pytest.warns(FallbackWarning):
+        assert "fallback" in ask()
+    assert len(captures) == 1, "other values are as much work"
+    setattr(module, attribute, after())
+    assert "fallback" not in ask()
+    assert len(captures) == 2
+
+
+def test_values_of_weights_change_no_work() -> None:
+    module = Mixing()
+    model, changes = ab.as_sequence_model(module), list[bool]()
+    for change in (
+        lambda: module.taps.data.mul_(2),
+        lambda: setattr(module, "taps", nn.Parameter(module.taps.detach().clone())),
+        lambda: setattr(module, "taps", nn.Parameter(module.taps.detach()[:, :, :5].clone())),
+        lambda: module.half(),
+        lambda: setattr(module, "transforms", True),
+    ):
+        before = source_of(model).fingerprint
+        change()
+        after = source_of(model).fingerprint
+        assert before != after
+        changes.append(not before.has_the_work_of(after))
+    assert changes == [False, False, True, True, True]
 
 
 UNCOUNTED: dict[str, Callable[[Changeable], object]] = {

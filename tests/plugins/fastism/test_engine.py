@@ -1,6 +1,6 @@
 """The engine of one model: what it remembers from call to call, for how long, and how often it looks at the weights."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,11 +18,11 @@ from fastism_models import LENGTH, build
 from parity import assert_parity, brute_force, one_hot
 
 
-def compiled(fingerprint: Hashable) -> CompiledModel:
+def compiled(fingerprint: Any) -> CompiledModel:
     return CompiledModel(None, None, Decision.full_passes("none"), (), fingerprint)
 
 
-def looking_at(fingerprint: Hashable) -> Any:
+def looking_at(fingerprint: str) -> Any:
     return SimpleNamespace(fingerprint=fingerprint)
 
 

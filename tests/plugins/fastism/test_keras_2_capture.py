@@ -113,6 +113,29 @@ def test_code_of_users_is_followed() -> None:
     assert {layer.mode for layer in method.explain(LENGTH).layers} == {"windowed"}
 
 
+def test_what_is_not_followed_runs_in_full_alone() -> None:
+    import tensorflow as tf
+
+    class Halves(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x[:, :, :3], x[:, :, 3:]
+
+    def make() -> Any:
+        x = tf_keras.Input((LENGTH, 4))
+        first, second = Halves()(layers.Conv1D(6, 5, padding="same")(x))
+        y = tf.nn.max_pool(first * second, [1, 2, 1], [1, 2, 1], "VALID")
+        return tf_keras.Model(x, tf.sort(layers.Conv1D(2, 3)(y), axis=1))
+
+    model, x = in_float64(make), random_one_hot(2)
+    method = ab.get_method("fastism")(model)
+    assert_parity(method, x, standard(model, x))
+    found = method.explain(LENGTH).layers
+    (product,) = (layer for layer in found if layer.layer.endswith("(tf.math.multiply)"))
+    (pool,) = (layer for layer in found if layer.kind == "tf.nn.max_pool1d")
+    assert (product.mode, pool.mode) == ("windowed", "full")
+    assert pool.reason == "there is no rule for 'tf.nn.max_pool1d'"
+
+
 def test_a_keras_2_file_of_bpnet(tmp_path: Path) -> None:
     model, x = in_float64(bpnet), random_one_hot(2)
     control = np.random.default_rng(1).standard_normal((2, LENGTH, 2))

@@ -438,24 +438,165 @@ def test_nested_outputs_are_refused(arrange: Any) -> None:
         ab.get_method("fastism")(keras_models.in_precision("float64", make)).attribute(random_one_hot(1), target="all")
 
 
-def test_what_stops_a_layer_of_the_users_from_being_followed_is_named() -> None:
-    tf = pytest.importorskip("tensorflow")
+class Sorting(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return ops.relu(ops.sort(x, axis=1))
 
-    class Sorting(layers.Layer):
-        def call(self, x: Any) -> Any:
-            return ops.relu(ops.sort(x, axis=1))
 
-    class Backend(layers.Layer):
-        def call(self, x: Any) -> Any:
-            return tf.nn.avg_pool1d(x, 5, 1, "SAME")
+class Backend(layers.Layer):
+    def call(self, x: Any) -> Any:
+        import tensorflow as tf
 
-    for kind, reason in (
-        (Sorting, "its 'Sort' has no rule"),
-        (Backend, "it calls what takes no symbolic tensors of Keras"),
-    ):
+        return tf.nn.avg_pool1d(x, 5, 1, "SAME")
+
+
+class Raising(layers.Layer):
+    def call(self, x: Any) -> Any:
+        if isinstance(x, keras.KerasTensor) and x.shape[0] is None:
+            raise KeyError("no size")
+        return ops.relu(x)
+
+    def compute_output_spec(self, x: Any) -> Any:
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+class Gated(layers.GRU):
+    """A recurrent layer that the user named."""
+
+
+class Several(layers.Layer):
+    def call(self, x: Any, y: Any) -> Any:
+        return ops.maximum(x, y)
+
+
+TOLD: dict[str, tuple[Any, str]] = {
+    "an operation": (Sorting, "and its 'Sort' has no rule"),
+    "a function of TensorFlow": (
+        Backend,
+        "and it cannot be called on symbolic tensors of Keras (ValueError: A KerasTensor",
+    ),
+    "an error": (Raising, "and it cannot be called on symbolic tensors of Keras (KeyError: 'no size')"),
+    "in a Lambda": (lambda: layers.Lambda(lambda v: ops.sort(v, axis=1)), "and its 'Sort' has no rule"),
+    # What names of users hold means nothing.
+    **{
+        name: (type(name, (Sorting,), {}), "and its 'Sort' has no rule")
+        for name in ("AttentionPool", "PatternNet", "LearnNorm", "JaxLayerNorm", "DotBlock", "InnerModel", "FFTLike")
+    },
+}
+"""Layer of the user's own -> what is said of it beside that it has no rule."""
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_what_stops_a_layer_of_the_users_from_being_followed_is_named(name: str) -> None:
+    make, reason = TOLD[name]
+    pytest.importorskip("tensorflow")
+    x, layer = keras.Input((LENGTH, 4)), make()
+    model = keras.Model(x, layers.Conv1D(2, 3)(layer(layers.Conv1D(3, 3)(x))))
+    explanation = ab.get_method("fastism")(model).explain(LENGTH)
+    kind = type(layer).__name__
+    (found,) = {layer.reason for layer in explanation.layers if layer.kind == kind}
+    assert found.startswith(f"there is no rule for {kind!r}, {reason}")
+    assert any(f"in Python rules={{{kind!r}" in line for line in explanation.advice)
+
+
+def test_what_a_layer_of_the_users_is_derived_from_tells_why_it_runs_in_full() -> None:
+    x = keras.Input((LENGTH, 4))
+    y = Several()(layers.Conv1D(3, 3)(x), layers.Conv1D(3, 3)(x))
+    model = keras.Model(x, [Gated(3)(layers.Conv1D(3, 3)(x)), y])
+    reasons = {layer.kind: layer.reason for layer in ab.get_method("fastism")(model).explain(LENGTH).layers}
+    assert reasons["Gated"] == "a recurrent layer carries each change along the whole sequence"
+    assert reasons["Several"] == "there is no rule for 'Several', and it is called on more than one tensor"
+
+
+class Halves(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return x[:, :, :2], x[:, :, 2:]
+
+
+class Named(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return {"same": x, "pooled": ops.max_pool(x, 3, 1, padding="same"), "last": ops.relu(-x)}
+
+
+class HalfSorted(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return ops.tanh(x), ops.sort(x, axis=1)
+
+
+@pytest.mark.parametrize("kind", [Halves, Named, HalfSorted])
+def test_layers_of_the_users_that_return_several_tensors(kind: Any) -> None:
+    def make() -> keras.Model:
         x = keras.Input((LENGTH, 4))
-        model = keras.Model(x, layers.Conv1D(2, 3)(kind()(layers.Conv1D(3, 3)(x))))
-        explanation = ab.get_method("fastism")(model).explain(LENGTH)
-        (found,) = {layer.reason for layer in explanation.layers if layer.kind == kind.__name__}
-        assert found == f"there is no rule for {kind.__name__!r}, and {reason}"
-        assert any(f"in Python rules={{{kind.__name__!r}" in line for line in explanation.advice)
+        found = kind()(layers.Conv1D(4, 5, padding="same")(x))
+        parts = [found[name] for name in ("same", "pooled", "last")] if isinstance(found, dict) else list(found)
+        product = parts[0]
+        for part in parts[1:]:
+            product = product * part - 0.5 * part
+        return keras.Model(x, layers.Conv1D(2, 3)(product))
+
+    model, x = keras_models.in_precision("float64", make), random_one_hot(2)
+    method = ab.get_method("fastism")(model)
+    assert_parity(method.attribute(x, target="all"), brute_force(model, x), 1e-10)
+    modes = {step.node.layer: step.mode for step in plan_of(method).steps.values()}
+    assert any(mode == "windowed" for layer, mode in modes.items() if layer.endswith("(Conv1D)"))
+    reasons = {layer.reason for layer in method.explain(LENGTH).layers if layer.kind == "HalfSorted"}
+    assert reasons == (
+        {"there is no rule for 'HalfSorted', and its 'Sort' has no rule"} if kind is HalfSorted else set()
+    )
+    assert ("full" in modes.values()) == (kind is HalfSorted)
+
+
+WEIGHTS_OF_NORMS: dict[str, tuple[Any, bool]] = {
+    "a number": (lambda y: ops.rms_normalization(y, scale=0.5), True),
+    "another number": (lambda y: ops.layer_normalization(y, gamma=2.0, beta=-0.3, axis=2), True),
+    "with every axis": (lambda y: ops.layer_normalization(y, gamma=np.linspace(-1, 1, 6).reshape(1, 1, 6)), True),
+    "of each place": (lambda y: ops.rms_normalization(y, scale=np.linspace(-1, 1, 6)), True),
+    "of each position": (
+        lambda y: ops.layer_normalization(y, gamma=np.linspace(1, 2, y.shape[1]).reshape(1, -1, 1)),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS_OF_NORMS)
+def test_weights_of_normalizations_that_are_broadcast(name: str) -> None:
+    """One that no rule covers runs in full itself, and the rest of the model keeps its windows."""
+    normalise, has_rule = WEIGHTS_OF_NORMS[name]
+
+    def make() -> keras.Model:
+        x = keras.Input((LENGTH, 4))
+        return keras.Model(x, layers.Conv1D(2, 3)(normalise(layers.Conv1D(6, 5)(x))))
+
+    model, x = keras_models.in_precision("float64", make), random_one_hot(1)
+    method = ab.get_method("fastism")(model)
+    assert_parity(method.attribute(x, target="all"), brute_force(model, x), 1e-10)
+    steps = plan_of(method).steps.values()
+    (norm,) = (step for step in steps if step.node.kind in ("LayerNorm", "RMSNorm"))
+    assert norm.mode == ("windowed" if has_rule else "full")
+    assert next(step.mode for step in steps if step.node.op == "conv") == "windowed"
+    if not has_rule:
+        assert norm.reason.startswith("there is no rule for 'LayerNorm', and it cannot be followed (RuntimeError: ")
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_operations_on_weights_in_mixed_precision(precision: str) -> None:
+    class Convolved(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.kernel = self.add_weight(shape=(3, shape[-1], 5))
+            self.scale = self.add_weight(shape=(5,), initializer="ones")
+            self.precise = layers.Conv1D(5, 3, padding="same", dtype="float32")
+
+        def call(self, x: Any) -> Any:
+            y = ops.rms_normalization(ops.conv(x, self.kernel, padding="same"), self.scale)
+            return self.precise(y)
+
+    def make() -> keras.Model:
+        x = keras.Input((LENGTH, 4))
+        y = Convolved()(layers.Conv1D(8, 3, activation="relu")(x))
+        return keras.Model(x, layers.Dense(1, dtype="float32")(layers.Flatten()(y)))
+
+    model, x = keras_models.in_precision(precision, make), random_one_hot(1).astype(np.float32)
+    method = ab.get_method("fastism")(model, self_check=False)
+    tolerance = {"mixed_float16": 1e-2, "mixed_bfloat16": 1e-1}[precision]
+    assert_parity(method.attribute(x, target="all"), brute_force(model, x), tolerance)
+    assert {step.mode for step in plan_of(method).steps.values()} <= {"windowed", "global", "constant"}

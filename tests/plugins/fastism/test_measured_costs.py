@@ -16,10 +16,12 @@ import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench.errors import FallbackWarning, TrialWarning
 from attribution_bench.fastism import Local
+from attribution_bench.request import Request
 from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.choosing import ListChoice, SaturationChoice
 from attribution_bench_plugins.fastism.engine import Engine, Options
 from attribution_bench_plugins.fastism.planning.measured_costs import MeasuredCosts, Run, Timings
+from attribution_bench_plugins.fastism.trials import part_of_saturation
 from parity import one_hot
 
 pytestmark = pytest.mark.own_choice
@@ -65,21 +67,25 @@ class Metered(nn.Module):
         torch.manual_seed(0)
         self.machine, self.conv, self.head = machine, nn.Conv1d(4, 64, 3, padding=1), nn.Linear(64 * LENGTH, 2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def count(self, x: Tensor) -> None:
+        """Let the machine work on some rows."""
         if not torch.compiler.is_compiling():
             self.machine.work("full", self.machine.row * len(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count(x)
         y: Tensor = self.head(same(self.conv(x)).flatten(1))
         return y
 
 
-def metered(machine: Machine, **options: Any) -> FastISM:
+def metered(machine: Machine, kind: type[Metered] = Metered, **options: Any) -> FastISM:
     """Return a method on a machine, past its first call's capture."""
 
     def run(x: Tensor) -> Tensor:
         machine.work("windows", machine.window * len(x))
         return x
 
-    method = FastISM(Metered(machine).eval(), rules={NAME: Local(1, function=run)}, **options)
+    method = FastISM(kind(machine).eval(), rules={NAME: Local(1, function=run)}, **options)
     method.engine = Engine(method.model, Options(**method.options, clock=lambda: machine.now))
     method.explain(LENGTH)
     machine.runs.clear()
@@ -220,6 +226,51 @@ def test_a_few_full_passes_of_a_list_are_timed_as_what_they_are(monkeypatch: pyt
     method.predict_mutations(one_hot(20, 4, LENGTH), mutations, target="all", batch_size=16)
     (full,) = (run for run in added if run.mutations == 2)
     assert full.starts == 1
+
+
+class NearAnEnd(Metered):
+    """Reads the first positions alone."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self.head = nn.Linear(64 * 30, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count(x)
+        y: Tensor = self.head(same(self.conv(x))[:, :, :30].flatten(1))
+        return y
+
+
+@pytest.mark.parametrize(("window", "row", "faster"), [(3e-2, 1e-2, "full"), (1e-2, 3e-2, "windows")])
+def test_the_other_way_of_a_list_is_tried_though_some_of_it_reach_nothing(
+    window: float, row: float, faster: str
+) -> None:
+    method = metered(Machine(window, row), NearAnEnd, self_check=False)
+    machine = method.model.model.machine
+    mutations = [Mutation(n, 5, letter) for n in range(20) for letter in "ACGT"] + [Mutation(3, 36, "A")]
+    x = one_hot(20, 4, LENGTH)
+    for _ in range(20):
+        machine.runs.clear()
+        method.predict_mutations(x, mutations, target="all")
+    assert {what for what, _ in machine.runs} == {faster}
+
+
+@pytest.mark.parametrize(
+    ("asked", "reaching", "sites", "tried"),
+    [
+        (range(40), range(40), 10, range(15, 25)),
+        (range(40), range(9), 10, range(10)),
+        (range(40), range(31, 40), 3, range(34, 37)),
+        (range(40), range(35, 40), 10, range(30, 40)),
+        (range(0, 40, 2), range(20, 30), 5, range(20, 30, 2)),
+        (range(20), range(25, 40), 4, range(16, 20)),
+    ],
+)
+def test_positions_that_are_tried_reach_what_is_wanted(asked: range, reaching: range, sites: int, tried: range) -> None:
+    request = Request(one_hot(2, 4, LENGTH), (), (), (), np.array(asked), None, lambda done, total: None)
+    part = part_of_saturation(request, sites, reaching)
+    assert part.positions.tolist() == list(tried)
+    assert len(part.one_hot) == 1
 
 
 def test_jobs_ask_for_that() -> None:

@@ -168,6 +168,20 @@ def test_a_rule_of_the_engines_own() -> None:
     check(module.double(), {"rules_test::gate": elementwise}, 30)
 
 
+def test_an_operator_of_the_users_is_taken_apart_whatever_its_name() -> None:
+    library = torch.library.Library("rules_of_names", "FRAGMENT")  # type: ignore[no-untyped-call]
+    library.define("gru_attention_matmul(Tensor x, Tensor y) -> Tensor")  # type: ignore[no-untyped-call]
+    library.impl("gru_attention_matmul", lambda x, y: x.sigmoid() * y, "CompositeImplicitAutograd")  # type: ignore[no-untyped-call]
+    module = Custom(
+        lambda m, x: m.last(torch.ops.rules_of_names.gru_attention_matmul(m.first(x), m.second(x))),
+        first=nn.Conv1d(4, 3, 3),
+        second=nn.Conv1d(4, 3, 3),
+        last=nn.Conv1d(3, 2, 3),
+    ).double()
+    assert {layer.reason for layer in ab.get_method("fastism")(module).explain(30).layers} == {""}
+    check(module, {}, 30)
+
+
 def test_a_keras_layer_by_its_class() -> None:
     class AttentionPool(keras.layers.Layer):
         def __init__(self, size: int) -> None:
@@ -193,6 +207,8 @@ def test_a_keras_layer_by_its_class() -> None:
     initial = keras.initializers.GlorotNormal(3)
     model = keras.Model(x, keras.layers.Conv1D(2, 2, kernel_initializer=initial, dtype="float64")(hidden))
     assert modes(model, {}, 31) == {"AttentionPool": "full"}
+    (layer,) = (found for found in ab.get_method("fastism")(model).explain(31).layers if found.kind == "AttentionPool")
+    assert layer.reason == "there is no rule for 'AttentionPool', and its 'Sort' has no rule"
     assert modes(model, {"AttentionPool": rule}, 31) == {"AttentionPool": "windowed"}
     check_rules(model, {"AttentionPool": rule}, 31)
     inputs = one_hot(2, 4, 31)

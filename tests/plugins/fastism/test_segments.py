@@ -1,5 +1,6 @@
 """Segments: where unmutated activations do not fit the budget, what a part of the mutations reads is kept of them."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
@@ -11,6 +12,7 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench import Mutation
+from attribution_bench.fastism import Local
 from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations, UnmutatedPass
 from attribution_bench_plugins.fastism.planning import segments
@@ -18,8 +20,8 @@ from attribution_bench_plugins.fastism.planning.segments import SLACK, read_rang
 from attribution_bench_plugins.fastism.planning.sizes import CPU, Sizer
 from attribution_bench_plugins.fastism.values import devices
 from attribution_bench_plugins.fastism.values.window import Window
-from fastism_models import LENGTH, MODELS, build, chain
-from parity import one_hot, plan_of, sized
+from fastism_models import LENGTH, MODELS, Custom, build, chain
+from parity import assert_parity, brute_force, one_hot, plan_of, sized
 
 NO_ROOM = replace(CPU, group_budget_share=2**60, most_segments=5)
 """Sizes by which no unmutated activation fits: a sequence is divided into five parts."""
@@ -94,6 +96,45 @@ def test_predictions_are_the_same_in_segments(name: str, monkeypatch: pytest.Mon
     for output, values in whole.predictions.items():
         np.testing.assert_allclose(found.predictions[output], values, rtol=0, atol=1e-10)
         np.testing.assert_allclose(listed.predictions[output], expected.predictions[output], rtol=0, atol=1e-10)
+
+
+NAME = "segments_test::same"
+
+
+@torch.library.custom_op(NAME, mutates_args=())
+def same(x: torch.Tensor) -> torch.Tensor:
+    """Return x: an operation of the user's own, of which nothing is known."""
+    return x.clone()
+
+
+@same.register_fake
+def _(x: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+MAY_HIDE_NAN: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "a comparison": lambda y: (y > 0.2).to(y.dtype),
+    "numbers alone": lambda y: torch.nan_to_num(y, 3.0),
+    "the larger of two": lambda y: torch.fmax(y, 0.5 * y + 0.1),
+    "a rule of the user's": same,
+    "without a rule": lambda y: y.sort(2).values,
+}
+
+
+@pytest.mark.parametrize("name", MAY_HIDE_NAN)
+def test_a_branch_that_most_segments_do_not_reach(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it changes in a block: there are no numbers to be looked at for NaN."""
+    monkeypatch.setattr(segments, "SLACK", 0)
+    rules = {NAME: Local(1)} if name == "a rule of the user's" else {}
+
+    def forward(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        y = m.conv(x).relu()
+        return torch.stack([MAY_HIDE_NAN[name](y[:, :, 12:16]).mean((1, 2)), y.mean((1, 2))], 1)
+
+    torch.manual_seed(0)
+    module, x = Custom(forward, conv=nn.Conv1d(4, 5, 3, padding=1)).double().eval(), one_hot(2, 4, LENGTH)
+    method = sized(FastISM(module, min_speedup=0, self_check=False, rules=rules), NO_ROOM)
+    assert_parity(dict(method.attribute(x, target="all").predictions), brute_force(module, x), 1e-12)
 
 
 def test_one_pass_is_kept_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

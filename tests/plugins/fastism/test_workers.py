@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+import attribution_bench as ab
+from attribution_bench import Mutation
 from attribution_bench.fastism import Local
 from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.execution.workers import Workers
@@ -18,12 +20,21 @@ from fastism_models import LENGTH, Custom, build
 from parity import assert_parity, brute_force, one_hot, sized
 
 
-@pytest.fixture
-def two_threads() -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(count)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    yield from threads(1)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    yield from threads(2)
 
 
 def in_turn(function: Callable[[int], Any], items: range) -> list[Any]:
@@ -127,9 +138,41 @@ def test_blocks_that_do_not_fit_are_halved() -> None:
     assert seen[-1] == (5 * LENGTH, 5 * LENGTH)
 
 
-def test_what_does_not_fit_at_all_is_an_error() -> None:
+LISTS = {
+    "one site of many sequences": [Mutation(n, 9, letter) for n in range(20) for letter in "ACG"],
+    "many sites of a sequence": [Mutation(3, position, "T") for position in range(LENGTH)],
+    "many substitutions of a site": [Mutation(1, 4, a + b) for a in "ACGT" for b in "ACGT"] * 3,
+    "groups of several kinds": [
+        *(Mutation(n, p, "GA") for n in range(15) for p in (3, 4, 20)),
+        *(Mutation(19, p, "C") for p in range(0, LENGTH, 2)),
+        Mutation(0, 5, "ACG", deleted=1),
+        *(Mutation(n, 11, np.full((4, 3), 0.2 * n)) for n in range(13)),
+    ],
+}
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("room", [1, 7])
+@pytest.mark.parametrize("name", LISTS)
+def test_groups_of_lists_that_do_not_fit_are_halved(name: str, room: int) -> None:
+    rows, seen = list[int](), list[int]()
+    x, mutations = one_hot(20, 4, LENGTH), LISTS[name]
+    result = doubling(room, rows).predict_mutations(
+        x, mutations, target="all", progress=lambda done, asked: seen.append(done)
+    )
+    truth = ab.get_method("standard_ism")(doubled()).predict_mutations(x, mutations, target="all")
+    assert_parity(dict(result.predictions), dict(truth.predictions), 1e-10)
+    assert max(rows) > room
+    assert result.metadata["memory_halvings"] == sum(count > room for count in rows) < 8
+    assert seen == sorted(seen)
+    assert seen[-1] == len(mutations)
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_what_does_not_fit_at_all_is_an_error(is_listed: bool) -> None:
+    method, x, listed = doubling(0, []), one_hot(5, 4, LENGTH), LISTS["many sites of a sequence"]
     with pytest.raises(torch.OutOfMemoryError):
-        doubling(0, []).attribute(one_hot(5, 4, LENGTH), target="all")
+        method.predict_mutations(x, listed, target="all") if is_listed else method.attribute(x, target="all")
 
 
 def test_the_budget_that_the_machine_allows_is_told_as_a_power_of_two() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attribution_bench.models.keras_model import KerasSequenceModel
 from attribution_bench.models.keras_settings import held_by
-from attribution_bench_plugins.fastism.capture.errors import CaptureError, TranslationError, require
+from attribution_bench_plugins.fastism.capture.errors import CaptureError, TranslationError, require, told
 from attribution_bench_plugins.fastism.capture.graph_builder import BATCH_SIZES, GraphBuilder
 from attribution_bench_plugins.fastism.capture.keras_layers import translate_layer
 from attribution_bench_plugins.fastism.capture.keras_model import (
@@ -65,8 +65,7 @@ def capture(
     except CaptureError:
         raise
     except Exception as error:  # the call of a user's layer may raise anything
-        first = next((line for line in str(error).splitlines() if line.strip()), "")
-        raise CaptureError(f"the model cannot be followed: {type(error).__name__}: {first[:200]}") from error
+        raise CaptureError(f"the model cannot be followed: {told(error)}") from error
     nodes = _in_order(outputs)
     named = dict(zip(model.name_outputs(mapped(outputs, lambda node: builder.examples[node][0])), nodes, strict=True))
     examples = {name: builder.examples[node] for name, node in named.items()}
@@ -104,37 +103,56 @@ class _Reader:
         try:
             return self.library.followed(call, model._flatten_layers(), examples)
         except TranslationError as error:
-            cause = error.__cause__
             raise CaptureError(
-                f"{type(model).__name__} is a subclassed Keras model, which cannot be called on tensors without values "
-                f"({type(cause).__name__}); build it as a functional model to make it fast"
+                f"{type(model).__name__} is a subclassed Keras model, and {error}; build it as a functional model to "
+                "make it fast"
             ) from error
 
-    def follow(self, site: Site, function: Callable[..., Any], node: str, layers: Iterable[Any] = ()) -> str:
-        """Add what a function of tensors calls on a node; TranslationError where some of that has no rule."""
+    def follow(self, site: Site, function: Callable[..., Any], node: str) -> str:
+        """Add what a function calls on a node that returns one tensor; raises as `follow_all` does."""
+        first, *others = self.follow_all(site, function, node)
+        require(not others)
+        return first
+
+    def follow_all(self, site: Site, function: Callable[..., Any], node: str, layers: Iterable[Any] = ()) -> list[str]:
+        """Add what a function of tensors calls on a node; returns the nodes of all that it returns.
+
+        Raises
+        ------
+        TranslationError
+            Some of what it calls has no rule, or cannot be followed.
+        """
         before = set(self.builder.nodes)
         functional = self.library.followed(function, layers, [site.value(node)])
-        (found,) = leaves(self.walk(functional, Reference(node), f"{site.name}/"))
+        found = [str(reference.name) for reference in leaves(self.walk(functional, Reference(node), f"{site.name}/"))]
         added = [known for name, known in self.builder.nodes.items() if name not in before]
         unknown = [known.kind for known in added if known.is_opaque]
         if unknown:
             raise TranslationError(f"its {unknown[0]!r} has no rule")
         self.builder.followed |= {site.kind, str(getattr(function, "__name__", site.kind))}
-        return str(found.name)
+        return found
 
-    def _own_code(self, site: Site, layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    def _own_code(self, site: Site, layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
         """Add what a layer of the user's own calls on its only input."""
+        is_lambda = type(layer).__name__ == "Lambda"
+        require(hasattr(layer, "_flatten_layers"))
+        require(is_lambda or not self.library.owns(type(layer), "layers"))
         reference = args[0] if len(args) == 1 else None
         given = {name for name, value in kwargs.items() if value is not None} - {"training"}
         if not isinstance(reference, Reference) or given:
-            raise TranslationError
-        if type(layer).__name__ == "Lambda":
+            raise TranslationError("it is called on more than one tensor")
+        if is_lambda:
             settings = dict(layer.arguments or {})
-            return self.follow(site, lambda x: layer.function(x, **settings), reference.name)
-        require(not self.library.owns(type(layer), "layers") and hasattr(layer, "_flatten_layers"))
+            return self.follow_all(site, lambda x: layer.function(x, **settings), reference.name)
         inference = {"training": False} if self.library.takes_training(layer) else {}
         inner = layer._flatten_layers(include_self=False)
-        return self.follow(site, lambda x: layer.call(x, **inference), reference.name, inner)
+        return self.follow_all(site, lambda x: layer.call(x, **inference), reference.name, inner)
+
+    def _translated(self, site: Site, layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[str]:
+        """Add a call of one of the library's layers as ops with rules."""
+        require(len(args) == 1 and all(isinstance(leaf, Reference) for leaf in leaves(args[0])))
+        require(all(value is None for name, value in kwargs.items() if name != "training"))
+        return [translate_layer(site, layer, [leaf.name for leaf in leaves(args[0])])]
 
     def walk(self, functional: Functional, given: Any, prefix: str) -> Any:
         """Add a model called on nodes; returns its outputs' References in their structure."""
@@ -180,45 +198,47 @@ class _Reader:
         is_operation = library.owns(type(layer), "ops") or library.owns(type(layer), "activations")
         is_operation = is_operation or type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda")
         dtype = None if is_operation else library.compute_dtype(layer)
-        site = self._site(name, type(layer).__name__, dtype)
+        site = self._site(name, library.kind_of(layer), dtype)
         if not is_operation:
             args = mapped(args, lambda leaf: self._cast_for(layer, site, leaf))
-        found = None
-        with contextlib.suppress(TranslationError):
-            if is_operation:
-                found = translate_operation(site, layer, args, kwargs)
-            else:
-                require(len(args) == 1 and all(isinstance(leaf, Reference) for leaf in leaves(args[0])))
-                require(all(value is None for name, value in kwargs.items() if name != "training"))
-                found = translate_layer(site, layer, [leaf.name for leaf in leaves(args[0])])
-        stopped_by = ""
-        if found is None and not is_operation:
-            try:
-                found = self._own_code(site, layer, args, kwargs)
-            except TranslationError as error:
-                stopped_by = str(error)
+        if is_operation:
+            found, stopped_by = _first_of(lambda: [translate_operation(site, layer, args, kwargs)])
+        else:
+            with library.as_in_call(layer):
+                found, stopped_by = _first_of(
+                    lambda: self._translated(site, layer, args, kwargs),
+                    lambda: self._own_code(site, layer, args, kwargs),
+                )
         own, sources = self._own_call(site, layer, args, kwargs, len(call.outputs))
-        if found is not None and self._equals(found, own, sources):
-            return [found]
+        if found is not None:
+            if self._equals(found, own, sources):
+                return found
+            stopped_by = "what it is made of gives other numbers"
         shapes = [tuple(weight.shape) for weight in getattr(layer, "weights", ())]
-        known = OpaqueParameters({"layer": layer}, tuple(shape for shape in shapes if len(shape) > 1), stopped_by)
+        matrices = tuple(shape for shape in shapes if len(shape) > 1)
+        known = OpaqueParameters({"layer": layer}, matrices, stopped_by, library.own_kind_of(layer))
         node, count = site.add(OPAQUE, sources, own, known), len(call.outputs)
         if count == 1:
             return [node]
         part = OpaqueParameters()
         return [site.add(OPAQUE, node, lambda values, i=i: values[i], part, f"output_{i}") for i in range(count)]
 
-    def _equals(self, node: str, own: Callable[..., Any], sources: Sequence[str]) -> bool:
-        """Whether a translated call gives the same value as the library's own call: backends differ in some layers."""
+    def _equals(self, nodes: Sequence[str], own: Callable[..., Any], sources: Sequence[str]) -> bool:
+        """Whether a translated call gives the same values as the library's own call: backends differ in some layers."""
         values = {name: self.builder.examples[name][0] for name in sources}
         with torch.no_grad():
             short = _shortened(values)
             if short is not None:
                 # What cannot be called at another length, or differs there, is compared at the model's own.
                 with contextlib.suppress(Exception):
-                    if self._close(self._value(node, short), own(*short.values())):
+                    if self._all_close([self._value(node, short) for node in nodes], own(*short.values())):
                         return True
-            return self._close(self.builder.examples[node][0], own(*values.values()))
+            return self._all_close([self.builder.examples[node][0] for node in nodes], own(*values.values()))
+
+    def _all_close(self, found: Sequence[Tensor], expected: Any) -> bool:
+        """Whether values are those of a call, which returns a tensor or a tuple of them."""
+        of_call = expected if isinstance(expected, tuple) else (expected,)
+        return len(found) == len(of_call) and all(map(self._close, found, of_call))
 
     def _value(self, name: str, given: Mapping[str, Tensor]) -> Tensor:
         """Return the value of a node for given values of the nodes that it is computed from."""
@@ -278,6 +298,21 @@ class _Reader:
 
     def _site(self, name: str, kind: str, dtype: torch.dtype | None) -> Site:
         return Site(self.builder, self.library, self.device, name, kind, dtype, self.follow)
+
+
+def _first_of(*attempts: Callable[[], list[str]]) -> tuple[list[str] | None, str]:
+    """Return the nodes of the first translation of a call that succeeds; else None, and what stopped the last one."""
+    stopped_by = ""
+    for attempt in attempts:
+        try:
+            return attempt(), ""
+        except CaptureError:
+            raise
+        except TranslationError as error:
+            stopped_by = str(error) or stopped_by
+        except Exception as error:  # of a framework, which may take other arguments than the library does
+            stopped_by = f"it cannot be followed ({told(error)})"
+    return None, stopped_by
 
 
 def _shortened(values: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

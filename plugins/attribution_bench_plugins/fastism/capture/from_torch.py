@@ -220,7 +220,7 @@ class _Reader:
         """
         target: Any = node.target
         changing = sum(source.name in self.changing for source in node.all_input_nodes)
-        found = decomposed(node) if changing and not needs_every_position(str(target), changing) else None
+        found = decomposed(node) if changing and not needs_every_position(str(target.name()), changing) else None
         if found is None:
             return False
         placeholders = [piece for piece in found.nodes if piece.op == "placeholder"]

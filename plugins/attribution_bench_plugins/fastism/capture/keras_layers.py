@@ -271,7 +271,9 @@ def _layer_norm(site: Site, layer: Any, node: str) -> str:
 
 def layer_norm(site: Site, node: str, axis: int, weight: Tensor | None, bias: Tensor | None, epsilon: float) -> str:
     """Add a layer normalization of one axis."""
-    return site.position_wise(node, axis, lambda x: F.layer_norm(x, x.shape[-1:], weight, bias, epsilon))
+    return site.position_wise(
+        node, axis, lambda x: F.layer_norm(x, x.shape[-1:], _like(x, weight), _like(x, bias), epsilon)
+    )
 
 
 def _rms_norm(site: Site, layer: Any, node: str) -> str:
@@ -280,7 +282,12 @@ def _rms_norm(site: Site, layer: Any, node: str) -> str:
 
 def rms_norm(site: Site, node: str, axis: int, weight: Tensor | None, epsilon: float) -> str:
     """Add a division of one axis by its root mean square."""
-    return site.position_wise(node, axis, lambda x: F.rms_norm(x, x.shape[-1:], weight, epsilon))
+    return site.position_wise(node, axis, lambda x: F.rms_norm(x, x.shape[-1:], _like(x, weight), epsilon))
+
+
+def _like(x: Tensor, weight: Tensor | None) -> Tensor | None:
+    """Return a weight in the type of what it multiplies: functions are asked of NaN in that of the input."""
+    return None if weight is None else weight.to(x.dtype)
 
 
 def pool(op: str) -> Translator:

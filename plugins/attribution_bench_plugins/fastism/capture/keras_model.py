@@ -1,6 +1,7 @@
 """Keras models as graphs of calls, the same for Keras 3 and for Keras 2 (tf_keras)."""
 
 import abc
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attribution_bench_plugins.fastism.capture.errors import TranslationError
+from attribution_bench_plugins.fastism.capture.errors import TranslationError, told
 
 if TYPE_CHECKING:
     from attribution_bench.models.traced_forward import Forward
@@ -76,6 +77,16 @@ class Library(abc.ABC):
         for depth in sorted(model._nodes_by_depth, reverse=True):
             yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
 
+    def kind_of(self, layer: Any) -> str:
+        """Return the name of what is called, as reasons and rules have it: that of its class."""
+        return type(layer).__name__
+
+    def own_kind_of(self, layer: Any) -> str:
+        """Return the name of the library's own class that a layer or an operation is, or is derived from."""
+        if self.owns(type(layer), ""):
+            return self.kind_of(layer)
+        return next((kind.__name__ for kind in type(layer).__mro__ if self.owns(kind, "")), "")
+
     @abc.abstractmethod
     def functional(self, model: Any) -> Functional | None:
         """Return the graph of a model whose calls follow one; None for a subclassed model, or what is no model."""
@@ -101,10 +112,14 @@ class Library(abc.ABC):
         try:
             return self._graph(symbols, function(*symbols))
         except Exception as error:  # code of users may raise anything
-            raise TranslationError("it calls what takes no symbolic tensors of Keras") from error
+            raise TranslationError(f"it cannot be called on symbolic tensors of Keras ({told(error)})") from error
         finally:
             for nodes, before in kept:
                 nodes[:] = before
+
+    def as_in_call(self, layer: Any) -> contextlib.AbstractContextManager[Any]:
+        """Return a context in which variables have the type in which a layer computes, as they have within its call."""
+        return contextlib.nullcontext()
 
     def traced(self, call: Callable[..., list[Any]], *, pads: bool) -> Callable[..., list[Any]]:
         """Return a function of the library's tensors as its backend traces it; the function itself by default.
@@ -185,6 +200,14 @@ class Keras3(Library):
             for node in self._nodes(graph)
         )
 
+    def as_in_call(self, layer: Any) -> contextlib.AbstractContextManager[Any]:
+        from keras.src import backend
+
+        scope: contextlib.AbstractContextManager[Any] = backend.AutocastScope(
+            layer.compute_dtype if getattr(layer, "autocast", False) else None
+        )
+        return scope
+
     def _symbol(self, tensor: Tensor) -> Any:
         return self.keras.KerasTensor((None, *tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
 
@@ -234,6 +257,11 @@ class Keras2(Library):
         import tf_keras
 
         self.tf, self.keras = tensorflow, tf_keras
+
+    def kind_of(self, layer: Any) -> str:
+        # Functions of TensorFlow are called by layers of one class, which know their names.
+        symbol = getattr(layer, "symbol", None) if self.owns(type(layer), "layers.core.tf_op_layer") else None
+        return f"tf.{symbol}" if symbol else super().kind_of(layer)
 
     def functional(self, model: Any) -> Functional | None:
         if not self._calls_its_graph(model) or not getattr(model, "_nodes_by_depth", None):

@@ -14,7 +14,7 @@ from attribution_bench_plugins.fastism.capture.einstein_sums import product_equa
 from attribution_bench_plugins.fastism.capture.errors import TranslationError, require
 from attribution_bench_plugins.fastism.capture.keras_functions import FUNCTIONS, key, options_of
 from attribution_bench_plugins.fastism.capture.keras_layers import convolve, layer_norm, per_axis, pool, rms_norm
-from attribution_bench_plugins.fastism.capture.keras_model import Reference
+from attribution_bench_plugins.fastism.capture.keras_model import Reference, number
 from attribution_bench_plugins.fastism.capture.keras_site import Site
 from attribution_bench_plugins.fastism.graph.parameters import (
     NO_PARAMETERS,
@@ -245,7 +245,7 @@ def _convolution(
     data_format: Any = None,
     dilation_rate: Any = 1,
 ) -> str:
-    weight, axes = _fixed(site, kernel), len(site.shape(x.name)) - 2
+    weight, axes = _fixed(site, kernel, x.name), len(site.shape(x.name)) - 2
     require(axes in (1, 2))
     if weight is None:
         raise TranslationError
@@ -254,10 +254,20 @@ def _convolution(
     return convolve(site, settings, x.name, taps, None, per_axis(strides, axes), per_axis(dilation_rate, axes))
 
 
-def _fixed(site: Site, value: Any) -> Tensor | None:
-    """Return an argument that depends on no input as a tensor; None for one that is left out."""
+def _fixed(site: Site, value: Any, like: str) -> Tensor | None:
+    """Return an argument that depends on no input as a tensor of a node's type; None for one that is left out."""
     require(not isinstance(value, Reference))
-    return site.weight(value)
+    plain = number(value)  # which the library would round to single precision
+    weight = site.weight(value) if plain is None else torch.tensor(plain, dtype=torch.float64, device=site.device)
+    return None if weight is None else weight.to(site.dtype_of(like))
+
+
+def _of_axis(site: Site, value: Any, node: str, axis: int) -> Tensor | None:
+    """Return what a normalization multiplies or adds along its axis, to which it may be broadcast, (places,)."""
+    weight, shape = _fixed(site, value, node), site.shape(node)
+    if weight is None or weight.shape == (shape[axis],):
+        return weight
+    return weight.broadcast_to([size if at == axis else 1 for at, size in enumerate(shape)]).flatten()
 
 
 def _layer_norm(
@@ -271,13 +281,14 @@ def _layer_norm(
 ) -> str:
     axes = site.inner_axes(x.name, axis)
     require(len(axes) == 1 and not rms_scaling)
-    return layer_norm(site, x.name, axes[0], _fixed(site, gamma), _fixed(site, beta), _epsilon(epsilon))
+    weight, bias = (_of_axis(site, value, x.name, axes[0]) for value in (gamma, beta))
+    return layer_norm(site, x.name, axes[0], weight, bias, _epsilon(epsilon))
 
 
 def _rms_norm(site: Site, x: Reference, scale: Any = None, axis: Any = -1, epsilon: float | None = None) -> str:
     axes = site.inner_axes(x.name, axis)
     require(len(axes) == 1)
-    return rms_norm(site, x.name, axes[0], _fixed(site, scale), _epsilon(epsilon))
+    return rms_norm(site, x.name, axes[0], _of_axis(site, scale, x.name, axes[0]), _epsilon(epsilon))
 
 
 def _epsilon(given: float | None) -> float:

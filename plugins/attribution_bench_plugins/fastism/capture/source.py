@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,8 +31,21 @@ if TYPE_CHECKING:
     from attribution_bench.models.keras_model import KerasSequenceModel
 
 
-Fingerprint: TypeAlias = tuple[Hashable, Settings]
-"""That of the weights, and what else the model holds."""
+class Fingerprint(NamedTuple):
+    """Value that differs once a model changes."""
+
+    shapes: Hashable
+    """Of the weights; with their types, and where they are."""
+    values: Hashable
+    """Of the weights."""
+    settings: Settings
+    """What else the model holds."""
+
+    def has_the_work_of(self, other: "Fingerprint") -> bool:
+        """Whether a model with the other fingerprint computes as much: the values of its weights alone may differ."""
+        return self.shapes == other.shapes and self.settings == other.settings
+
+
 COMPARED_ROWS = 2
 """Rows on which a traced graph is compared with the model: a batch of another size than the one that was traced."""
 
@@ -69,8 +82,8 @@ class Source(abc.ABC):
 
     @cached_property
     @abc.abstractmethod
-    def weights_fingerprint(self) -> Hashable:
-        """Value that differs once the model's weights change; that of the first access, as it is cached."""
+    def weights_fingerprint(self) -> tuple[Hashable, Hashable]:
+        """`Fingerprint.shapes` and `Fingerprint.values`; those of the first access, as they are cached."""
 
     @abc.abstractmethod
     def settings_now(self) -> Settings:
@@ -84,7 +97,7 @@ class Source(abc.ABC):
     @property
     def fingerprint(self) -> Fingerprint:
         """Value that differs once the model changes; that of the first access."""
-        return self.weights_fingerprint, self.settings
+        return Fingerprint(*self.weights_fingerprint, self.settings)
 
     def run_once(self, length: int, extras: tuple[NDArray[Any], ...]) -> None:
         """Run the model itself on one row, so that it changes what its calls change."""
@@ -172,17 +185,17 @@ class TorchSource(Source):
         return module_settings(self._parts)
 
     @cached_property
-    def weights_fingerprint(self) -> Hashable:
+    def weights_fingerprint(self) -> tuple[Hashable, Hashable]:
         # Computed for each request: one pass over the modules takes half as long as parameters() and buffers().
         held = [(*module._parameters.values(), *module._buffers.values()) for module in self._parts]
         tensors = [tensor for tensors in held for tensor in tensors if tensor is not None]
         # Values alone would not do: a plan that reads the memory of a former parameter may see that change later on.
-        places = tuple((place(tensor), tensor.dtype, tensor.shape) for tensor in tensors)
+        shapes, places = tuple([(tensor.dtype, tensor.shape) for tensor in tensors]), tuple(map(place, tensors))
         # What a model's own calls change, and `inference` puts back, is no change. It has no plan anyway.
         changed = self.model.own_changes
         own = {id(t) for name, t in named_tensors(self.module) if name in changed} if changed else set()
         kept = [tensor for tensor in tensors if id(tensor) not in own]
-        return self.device, places, contents(kept, torch.get_num_threads())
+        return (self.device, shapes), (places, contents(kept, torch.get_num_threads()))
 
     def select(self, value: Tensor, selection: Selection) -> NDArray[Any]:
         return self.model.to_numpy(select_tensor(value, selection))
@@ -230,7 +243,7 @@ class KerasSource(Source):
         return held_by(self.model.model).settings
 
     @cached_property
-    def weights_fingerprint(self) -> Hashable:
+    def weights_fingerprint(self) -> tuple[Hashable, Hashable]:
         weights = [self.library.array(weight) for weight in self.model.model.weights]
         kinds = tuple((weight.shape, str(weight.dtype)) for weight in weights)
         return kinds, checksums(weights, torch.get_num_threads())

@@ -129,7 +129,7 @@ class BlockInterpreter:
         """Remember the mutations of which a step reads NaN: the difference of two infinities is none of the model's."""
         for name in {self.plan.aliases[name] for name in step.node.inputs} - self._looked_at:
             operand = self.windowed.get(name)
-            if operand is None:
+            if operand is None or operand.window.width == 0:
                 continue
             numbers = read(operand)
             if numbers.is_floating_point() or numbers.is_complex():

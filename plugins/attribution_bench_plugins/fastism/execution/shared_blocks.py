@@ -87,9 +87,15 @@ class Group:
     sequences: NDArray[np.int64]
     batches: Sequence[Batch]
 
+    @property
+    def rows_at_once(self) -> int:
+        """Mutated sequences of its largest block."""
+        largest = (batch.alternatives * max(block.count for block in batch.blocks) for batch in self.batches)
+        return len(self.sequences) * max(largest)
+
 
 @dataclass(frozen=True, eq=False)
-class Shape:
+class Grid:
     """Substitutions of one width at some positions, equally many at each."""
 
     width: int
@@ -110,23 +116,23 @@ class Sharing:
     """Sequences that share sites, and what each of them has there."""
 
     sequences: Sequence[int]
-    shapes: Sequence[Shape]
+    grids: Sequence[Grid]
 
     @property
     def mutations(self) -> int:
         """Substitutions of all sequences."""
-        return len(self.sequences) * sum(shape.mutations for shape in self.shapes)
+        return len(self.sequences) * sum(grid.mutations for grid in self.grids)
 
     @property
     def blocks(self) -> int:
         """Blocks of any size that they would make, in one group."""
-        return sum(shape.phases for shape in self.shapes)
+        return sum(grid.phases for grid in self.grids)
 
     def worthwhile(self, savings: Savings) -> "Sharing":
-        """Return the part with the shapes that save more than their blocks cost."""
+        """Return the part with the grids that save more than their blocks cost."""
         count = len(self.sequences)
-        shapes = [shape for shape in self.shapes if savings.of(count * shape.mutations, shape.phases) > 0]
-        return Sharing(self.sequences, shapes)
+        grids = [grid for grid in self.grids if savings.of(count * grid.mutations, grid.phases) > 0]
+        return Sharing(self.sequences, grids)
 
 
 def sharing(sites: Sites, stride: int) -> list[Sharing]:
@@ -151,11 +157,11 @@ def sharing(sites: Sites, stride: int) -> list[Sharing]:
         Sharing(
             sequences,
             [
-                Shape(width, count, positions, len({position % stride for position in positions}))
-                for (width, count), positions in shapes.items()
+                Grid(width, count, positions, len({position % stride for position in positions}))
+                for (width, count), positions in grids.items()
             ],
         )
-        for sequences, shapes in alike.items()
+        for sequences, grids in alike.items()
     ]
 
 
@@ -176,7 +182,7 @@ def worthwhile(found: Sequence[Sharing], savings: Savings) -> list[Sharing]:
 
 
 def shared_blocks(
-    sites: Sites, chosen: Iterable[Sharing], sizes: BlockSizes, sequences_at_once: int
+    sites: Sites, chosen: Iterable[Sharing], sizes: BlockSizes, sequences_at_once: int, rows_at_once: int | None = None
 ) -> Iterator[Group]:
     """Yield the groups, with blocks of limited size, that some sequences and their sites make.
 
@@ -184,28 +190,35 @@ def shared_blocks(
     ----------
     sequences_at_once
         Sequences that a group may hold.
+    rows_at_once
+        Mutated sequences that a block may hold, where these are fewer than its size allows.
     """
+
+    def positions_at_once(alternatives: int, width: int) -> int:
+        fitting = sizes.positions_at_once(alternatives, width)
+        return fitting if rows_at_once is None else max(1, min(fitting, rows_at_once // alternatives))
+
     for each in chosen:
         together, sized = min(sequences_at_once, len(each.sequences)), []
-        for shape in each.shapes:
-            at_a_time = min(shape.alternatives, sizes.positions_at_once(1, shape.width))
-            for first in range(0, shape.alternatives, at_a_time):
-                part = slice(first, min(first + at_a_time, shape.alternatives))
-                most = sizes.positions_at_once(part.stop - first, shape.width)
-                sized.append((shape, part, most))
-                phase = max(Counter(position % sizes.stride for position in shape.positions).values())
+        for grid in each.grids:
+            at_a_time = min(grid.alternatives, positions_at_once(1, grid.width))
+            for first in range(0, grid.alternatives, at_a_time):
+                part = slice(first, min(first + at_a_time, grid.alternatives))
+                most = positions_at_once(part.stop - first, grid.width)
+                sized.append((grid, part, most))
+                phase = max(Counter(position % sizes.stride for position in grid.positions).values())
                 together = max(1, min(together, most // min(most, phase)))
         for start in range(0, len(each.sequences), together):
             sequences = each.sequences[start : start + together]
-            batches = [_batch(shape, part, most, sites, sequences, sizes) for shape, part, most in sized]
+            batches = [_batch(grid, part, most, sites, sequences, sizes) for grid, part, most in sized]
             yield Group(np.array(sequences), batches)
 
 
-def _batch(shape: Shape, part: slice, most: int, sites: Sites, sequences: Sequence[int], sizes: BlockSizes) -> Batch:
-    """Return a part of the substitutions of a shape that some of its sequences have at each position."""
+def _batch(grid: Grid, part: slice, most: int, sites: Sites, sequences: Sequence[int], sizes: BlockSizes) -> Batch:
+    """Return a part of the substitutions of a grid that some of its sequences have at each position."""
     numbers = {}
-    for position in shape.positions:
-        at = sites.numbers[shape.width, position]
+    for position in grid.positions:
+        at = sites.numbers[grid.width, position]
         numbers[position] = np.array([at[sequence][part] for sequence in sequences])
     rows = len(sequences), part.stop - part.start
-    return Batch(shape.width, numbers, sizes.division(most, shape.positions, rows, sizes.workers).of(shape.positions))
+    return Batch(grid.width, numbers, sizes.division(most, grid.positions, rows, sizes.workers).of(grid.positions))

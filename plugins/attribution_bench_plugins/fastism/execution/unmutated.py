@@ -72,7 +72,9 @@ class LaidOut:
         No more is laid out than is kept, as `array` does.
         """
         with self._filling:
-            return self._kept_between(low, high).reshape(-1, high - low, self._layout.channels)
+            kept = self._kept_between(low, high)
+            # The rows are counted, since an empty range leaves them open.
+            return kept.reshape(len(kept), high - low, self._layout.channels)
 
     def _fill(self, array: Tensor, low: int, high: int) -> None:
         if low < high:

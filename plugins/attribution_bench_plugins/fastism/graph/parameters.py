@@ -250,7 +250,9 @@ class OpaqueParameters(Parameters, Mapping[str, Any]):
     weight_shapes: tuple[tuple[int, ...], ...] = ()
     """Shapes of the weights that are not among its operands."""
     stopped_by: str = ""
-    """What within an operation of the user's own could not be followed; empty where nothing was tried."""
+    """What kept a call from being followed, or taken as an op with a rule; empty where nothing is known of it."""
+    own_kind: str = ""
+    """Name of Keras' own class that a layer or an operation is, or is derived from; empty for other operations."""
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

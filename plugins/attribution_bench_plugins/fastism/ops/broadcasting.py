@@ -9,7 +9,7 @@ from attribution_bench_plugins.fastism.graph.layout import CHANNEL_LABELS, INNER
 from attribution_bench_plugins.fastism.ops.base import NoRuleError, Operand, Operation
 from attribution_bench_plugins.fastism.values.window import Window, union, whole
 
-Part = tuple[int, int]
+AxisPart = tuple[int, int]
 """An axis, and an index among the labels that it is made of."""
 Sizes = tuple[int, ...]
 
@@ -48,8 +48,8 @@ def _broadcast(node: Node, operands: Sequence[Operand]) -> tuple[Layout, dict[st
     rank = len(node.shape)
     if any(len(layout.axes) != rank for layout in layouts):
         raise NoRuleError("its operands have different numbers of axes")
-    sizes: dict[Part, int] = {}
-    order: list[Part] = []
+    sizes: dict[AxisPart, int] = {}
+    order: list[AxisPart] = []
     axes = []
     for axis in range(rank):
         widest = max(layouts, key=lambda layout: len(layout.axes[axis]))
@@ -85,13 +85,13 @@ def _signature(layout: Layout, axis: int) -> list[tuple[str, int | None]]:
     return [(label if label in "np" else "c", layout.size(label)) for label in layout.axes[axis]]
 
 
-def _parts(layout: Layout) -> dict[Part, int]:
+def _parts(layout: Layout) -> dict[AxisPart, int]:
     """Return the parts of a position's channels, slowest first, with their sizes."""
     places = {label: (axis, i) for axis, labels in enumerate(layout.axes) for i, label in enumerate(labels)}
     return {places[label]: size for label, size in layout.channel_sizes}
 
 
-def _named(axes: Sequence[str], order: Sequence[Part], sizes: dict[Part, int], length: int) -> Layout:
+def _named(axes: Sequence[str], order: Sequence[AxisPart], sizes: dict[AxisPart, int], length: int) -> Layout:
     """Return a layout with one name for each part, of the kind that it had."""
     inner, outer = iter(INNER_LABELS), iter(CHANNEL_LABELS)
     names = {part: next(inner if axes[part[0]][part[1]] in INNER_LABELS else outer, "") for part in order}

@@ -8,7 +8,7 @@ from attribution_bench_plugins.fastism.graph.parameters import OpaqueParameters
 from attribution_bench_plugins.fastism.ops.base import OTHER_SPELLING, POOL_BEFORE, NoRuleError, Operand
 
 Reasons = Mapping[str, tuple[str, ...]]
-"""Reason -> parts of the names, in lower case, that frameworks give to the operations that it holds for."""
+"""Reason -> parts of the names, in lower case, that frameworks give to their operations that it holds for."""
 EVERY_POSITION: Reasons = MappingProxyType(
     {
         "a recurrent layer carries each change along the whole sequence": ("lstm", "gru", "bidirectional", "rnn"),
@@ -31,7 +31,6 @@ OVER_POSITIONS: Reasons = MappingProxyType(
 PRODUCTS = ("matmul", "bmm", "einsum", "dot", "inner")
 OTHERS: Reasons = MappingProxyType(
     {
-        "a Lambda layer is code that cannot be looked into": ("lambda",),
         "its bins are of different sizes": ("adaptive",),
         "its places lie at uneven distances": ("upsample", "interpolate", "resize"),
     }
@@ -43,42 +42,52 @@ WHOLE_MODELS = ("tfsmlayer", "jaxlayer", "torchmodulewrapper")
 
 
 def needs_every_position(kind: str, changing: int) -> bool:
-    """Whether an operation needs every position, by its framework's name and how many operands a mutation changes.
+    """Whether an operator of PyTorch needs every position, by its name and how many operands a mutation changes.
 
     An Einstein sum may be a product of elements.
     """
-    products = changing > 1 and _is_product(kind) and "einsum" not in kind.lower()
-    return _reason(EVERY_POSITION, kind) is not None or products
+    library, _, name = kind.rpartition("::")
+    products = changing > 1 and _is_product(name) and "einsum" not in name
+    return library == "aten" and (_reason(EVERY_POSITION, name) is not None or products)
 
 
 def why_full(node: Node, operands: Sequence[Operand]) -> NoRuleError:
     """Return why an operation that has no rule runs in full."""
-    library, _, name = node.kind.rpartition("::")
-    kind = name or node.layer
-    if library in ("", "aten"):
-        always, other = _reason(EVERY_POSITION, kind), _reason(OTHERS, kind)
-        if always is not None:
-            return NoRuleError(always, POOL_BEFORE)
-        reached = [operand.reached for operand in operands]
-        if _is_product(kind) and (sum(reached) > 1 or all(reached)):  # one alone is multiplied by itself
-            return NoRuleError("it multiplies two tensors that both depend on the sequence", POOL_BEFORE)
-        if _is_product(kind):
-            return _unfollowed_product(operands)
-        if any(part in kind.lower() for part in WHOLE_MODELS):
-            return NoRuleError(
-                "it holds a whole model, whose own layers are not seen",
-                "the model in its own framework, from its code and weights, would show its layers",
-            )
-        if other is not None:
-            return NoRuleError(other)
+    opaque = node.parameters if isinstance(node.parameters, OpaqueParameters) else OpaqueParameters()
+    kind = _own_kind(node, opaque)
+    always, other = _reason(EVERY_POSITION, kind), _reason(OTHERS, kind)
+    if always is not None:
+        return NoRuleError(always, POOL_BEFORE)
+    reached = [operand.reached for operand in operands]
+    if _is_product(kind) and (sum(reached) > 1 or all(reached)):  # one alone is multiplied by itself
+        return NoRuleError("it multiplies two tensors that both depend on the sequence", POOL_BEFORE)
+    if _is_product(kind) and not opaque.stopped_by:
+        return _unfollowed_product(operands)
+    if any(part in kind.lower() for part in WHOLE_MODELS):
+        return NoRuleError(
+            "it holds a whole model, whose own layers are not seen",
+            "the model in its own framework, from its code and weights, would show its layers",
+        )
+    if other is not None and not opaque.stopped_by:
+        return NoRuleError(other)
+    reason = f"there is no rule for {node.kind or node.layer!r}"
+    reason += f", and {opaque.stopped_by}" if opaque.stopped_by else ""
     if not node.kind or node.shape is None:
-        return NoRuleError(f"there is no rule for {node.kind or node.layer!r}", OTHER_SPELLING)
-    stopped_by = node.parameters.stopped_by if isinstance(node.parameters, OpaqueParameters) else ""
+        return NoRuleError(reason, OTHER_SPELLING)
     return NoRuleError(
-        f"there is no rule for {node.kind!r}" + (f", and {stopped_by}" if stopped_by else ""),
+        reason,
         "if it reads a few neighbouring positions, a rule of yours would keep windows: in Python "
         f"rules={{{node.kind!r}: ...}}, on the command line one that a package brings, see docs/rules.md",
     )
+
+
+def _own_kind(node: Node, opaque: OpaqueParameters) -> str:
+    """Return what a framework itself calls an operation; empty for one of the user's, whose name means nothing."""
+    library, _, name = node.kind.rpartition("::")
+    if library == "aten":
+        return name
+    # PyTorch's own loops and branches have no kind; their places in the model end in their names.
+    return opaque.own_kind if node.kind else node.layer.rpartition(": ")[2]
 
 
 def _unfollowed_product(operands: Sequence[Operand]) -> NoRuleError:
@@ -95,7 +104,7 @@ def _unfollowed_product(operands: Sequence[Operand]) -> NoRuleError:
 
 def over_positions(node: Node, found: str) -> NoRuleError:
     """Return why a function of one axis runs in full where that axis, which is described, is not channels."""
-    reason = _reason(OVER_POSITIONS, node.kind or node.layer)
+    reason = _reason(OVER_POSITIONS, node.kind)
     return NoRuleError(reason or f"it runs over {found}, not over channels", POOL_BEFORE)
 
 
