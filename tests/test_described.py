@@ -451,6 +451,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
         "class Target:\n    def __call__(self, y):\n        return {0}.inner.ops.readout(y) * {0}.inner.ops.TASK\n"
         "target = Target()",
     ],
+    ids=["named", "default", "keyword", "in a class"],
 )
 def test_modules_in_packages_are_read_as_far_as_a_function_names_them(package, monkeypatch, target, with_init):
     function, module = package("own_package", target, with_init=with_init)
