@@ -165,15 +165,19 @@ def test_what_cannot_be_compared_is_told_as_in_one_process(cluster, tmp_path):
         evaluate(NumpyModel(), SEQUENCES, {"weights": Weights}, cluster=cluster.client)
 
 
+LIMIT = 12.0
+"""Seconds, in which a new process on a busy machine also imports what the last step needs."""
+
+
 def test_a_process_that_hangs_is_ended_and_its_stage_done_elsewhere(compared, tmp_path):
     file = tmp_path / "fault"
     methods = {"weights": Weights, "faulty": faulty("hung", file), "reversed": Reversed}
     whole = in_one_process(methods)
     file.write_text("claim")
-    found, events, _ = compared(methods, time_limit=4.0)
+    found, events, _ = compared(methods, time_limit=LIMIT)
     assert found == whole
-    errors = {event.work: event.error for event in events if isinstance(event, Retry)}
-    assert errors["faulty: scores"] == "it was not done after 4 s, and its process was ended"
+    errors = [event.error for event in events if isinstance(event, Retry)]
+    assert f"it was not done after {LIMIT:.0f} s, and its process was ended" in errors
     assert len(errors) <= 2  # another piece may wait at the process that is ended
 
 
@@ -186,8 +190,8 @@ def test_a_process_out_of_memory_is_ended_and_its_stage_done_elsewhere(compared,
     file.write_text("claim")
     found, events, _ = compared(methods)
     assert found == whole
-    errors = {event.work: event.error for event in events if isinstance(event, Retry)}
-    assert errors["faulty: scores"] == "its process died: it was killed, crashed or took too much memory"
+    errors = [event.error for event in events if isinstance(event, Retry)]
+    assert set(errors) == {"its process died: it was killed, crashed or took too much memory"}
     assert len(errors) <= 2
 
 
@@ -197,9 +201,8 @@ def test_a_method_whose_process_always_ends_is_told_with_its_error(compared, tmp
     file = tmp_path / "fault"
     methods = {"weights": Weights, "faulty": faulty(fault, file)}
     file.touch()
-    found, _, _ = compared(methods, time_limit=1.5 if fault == "hung" else None)
-    said = {"killed": "its process died", "hung": "it was not done after 2 s, and its process was ended"}[fault]
-    assert said in found.method("faulty").reason
+    found, _, _ = compared(methods, time_limit=LIMIT if fault == "hung" else None)
+    assert {"killed": "its process died", "hung": "it was not done after"}[fault] in found.method("faulty").reason
     assert found.method("weights").reason is None
 
 
@@ -322,7 +325,8 @@ def test_a_folder_that_no_worker_shares_is_one_error_at_the_start(compared, apar
 
 
 def test_a_worker_that_does_not_share_the_folder_gets_no_work(compared, apart, cluster, tmp_path):
-    methods = {"weights": partial(Weights, pause=0.02), "reversed": Reversed}
+    # The other process is done with looking before all is done here.
+    methods = {"weights": partial(Weights, pause=0.1), "reversed": Reversed}
     cluster.client.run(os.chdir, str(tmp_path), workers=[min(cluster.client.nthreads())])
     found, events, stages = compared(methods, results=apart)
     assert found == in_one_process(methods)
