@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from attribution_bench._version import __version__
 from attribution_bench.conventions import DEFAULT_CONVENTION
+from attribution_bench.described import described, digest_of_described
 from attribution_bench.errors import InvalidInputError, OptionError, UnsupportedError
 from attribution_bench.foreign_warnings import foreign_warnings_shown
 from attribution_bench.models import OutputSpec, SequenceModel, Target, as_sequence_model
@@ -36,6 +37,8 @@ from attribution_bench.sequences import Interval
 
 __all__ = ["Attribution", "AttributionResult", "Progress", "RawAttribution", "Request", "Tags", "further_inputs"]
 
+DIGITS = 16
+"""Digits of a digest in the metadata, by which people and `AttributionResult.concatenate` tell two arrays apart."""
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -258,13 +261,20 @@ def _taken(raw: RawAttribution, places: NDArray[np.int64]) -> RawAttribution:
 
 
 def _plain(value: Any) -> Any:
-    """Return a JSON-able form of an option or target, for the metadata."""
-    if value is None or isinstance(value, bool | int | float | str):
+    """Return a JSON-able form of an option or target, for the metadata: of arrays and code words with a digest."""
+    if value is None or (isinstance(value, bool | int | float | str) and not callable(value)):
         return value
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} array of shape {value.shape}"
-    if isinstance(value, Sequence):
+    if isinstance(value, Mapping) and not callable(value):
+        return {key if isinstance(key, str) else str(_plain(key)): _plain(v) for key, v in value.items()}
+    if isinstance(value, Sequence) and not callable(value):
         return [_plain(v) for v in value]
-    return getattr(value, "__qualname__", repr(value))
+    found = described(value)
+    if isinstance(found, bool | int | float | str):
+        return found
+    is_array = isinstance(value, np.ndarray)
+    words = f"{value.dtype} array of shape {value.shape}" if is_array else _name(value)
+    return f"{words}, sha256 {digest_of_described(found)[:DIGITS]}"
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "__qualname__", type(value).__qualname__))

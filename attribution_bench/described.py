@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, is_dataclass
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -13,7 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from attribution_bench.own_code import code_digest, globals_read, installed_name, is_installed, names_in, own_members
+from attribution_bench.own_code import (
+    code_digest,
+    globals_read,
+    installed_name,
+    is_installed,
+    names_in,
+    names_kept_by_calls,
+    own_members,
+)
 
 PLACE = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object lies in memory, as its words may tell."""
@@ -21,8 +30,12 @@ DEPTH = 40
 """Containers, objects and functions in each other that are looked into."""
 MOST_ELEMENTS = 1000
 """Longer lists are described by a digest."""
-IN_WORDS = (slice, range, complex, bytes, bytearray, type(...))
+PLAIN: tuple[Any, ...] = (type(None), bool, int, float, str)
+"""Types whose values are JSON."""
+IN_WORDS: tuple[Any, ...] = (slice, range, complex, bytes, bytearray, type(...))
 """Types whose words say all of a value."""
+PADDED = "gG"
+"""Kinds of numbers whose bytes are not all theirs: what lies in the others may be anything."""
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -30,9 +43,11 @@ def described(value: Any) -> Any:
     """Return a value as JSON: numbers and words as they are, arrays and functions by digests of what they hold and do.
 
     A function is described by its name and by a digest of its code and of what it reads: defaults, names of enclosing
-    functions, and globals; a class by its members, an object by its class and by what it holds. What an installed
-    package defines is described by its name and the package's release. Two releases of Python may compile one function
-    to two codes, so that they are told. What code imports only when it runs is not looked into.
+    functions, and globals; a class by its members, an object by its class and by what it holds but for counters and
+    caches, see `names_kept_by_calls`. A list, dict or set is described by its elements, and where its class is of no
+    package, by this and what it holds as well. What an installed package defines is described by its name and the
+    package's release. Two releases of Python may compile one function to two codes, so that they are told. What code
+    imports only when it runs is not looked into.
     """
     return _Description().of(value, DEPTH)
 
@@ -53,13 +68,14 @@ class _Description:
 
     def of(self, value: Any, depth: int) -> Any:
         """Return the description of a value, which is looked into to a depth of containers, objects and functions."""
-        if value is None or isinstance(value, bool | int | str):
-            return value
-        if isinstance(value, float):
-            return value if math.isfinite(value) else repr(value)
+        kind = type(value)
+        if kind in PLAIN or (isinstance(value, PLAIN) and is_installed(kind)):
+            return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
         if isinstance(value, np.generic):
-            return self.of(value.item(), depth)
-        if isinstance(value, IN_WORDS):
+            item = value.item()
+            # Python has no number for those of more digits than its own.
+            return repr(value) if isinstance(item, np.generic) else self.of(item, depth)
+        if isinstance(value, IN_WORDS) and is_installed(kind):
             return repr(value)
         if isinstance(value, FunctionType) and hasattr(value, "__wrapped__") and depth:
             # A decorator of an installed package wraps a function that is described by itself.
@@ -83,19 +99,12 @@ class _Description:
 
     def _new(self, value: Any, depth: int) -> Any:
         """Return the description of what was not described yet."""
-        # Tensors of classes of their own, such as those that stand for a shape, have no array.
-        array = _attempted(lambda: _array(value))
-        if array is not None and not array.dtype.hasobject:
-            digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-            return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest}
-        if isinstance(value, np.ndarray):
-            return {"shape": list(value.shape), "elements": self._elements(value.ravel().tolist(), depth)}
-        if isinstance(value, Mapping):
-            return {PLACE.sub("", str(key)): self.of(inner, depth) for key, inner in value.items()}
-        if isinstance(value, Set):
-            return sorted((self.of(inner, depth) for inner in value), key=repr)
-        if isinstance(value, Sequence):
-            return self._elements(value, depth)
+        content = self._content(value, depth)
+        if content is not None:
+            beside = _beside_content(value)
+            if beside is None:
+                return content
+            return {"class": self.of(type(value), depth), "content": content, "holds": self.of(beside, depth)}
         if isinstance(value, FunctionType):
             return self._of_function(value, depth)
         if isinstance(value, type):
@@ -112,6 +121,30 @@ class _Description:
             return [self.of(part, depth) for part in (value.func, value.args, value.keywords)]
         return {"class": self.of(type(value), depth), "holds": self.of(_held(value), depth)}
 
+    def _content(self, value: Any, depth: int) -> Any:
+        """Return arrays and containers by what is in them, and numbers and texts in words; None of other objects."""
+        # Tensors of classes of their own, such as those that stand for a shape, have no array.
+        array = _attempted(lambda: _array(value))
+        if array is not None and not (array.dtype.hasobject or array.dtype.char in PADDED):
+            digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+            return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest}
+        if isinstance(value, np.ndarray):
+            return {"shape": list(value.shape), "elements": self._elements(value.ravel().tolist(), depth)}
+        for base in (*PLAIN, *IN_WORDS):
+            if isinstance(value, base):
+                return base.__repr__(value)
+        if isinstance(value, Set):
+            return sorted((self.of(inner, depth) for inner in value), key=repr)
+        if isinstance(value, Sequence):
+            return self._elements(value, depth)
+        if not isinstance(value, Mapping):
+            return None
+        found = [[self.of(key, depth), self.of(inner, depth)] for key, inner in value.items()]
+        if all(isinstance(key, str) for key in (*value, *(key for key, _ in found))):
+            return dict(found)
+        # JSON has no other keys than text.
+        return {"class": "dict", "items": sorted(found, key=repr)}
+
     def _elements(self, values: Iterable[Any], depth: int) -> Any:
         found = [self.of(inner, depth) for inner in values]
         return found if len(found) <= MOST_ELEMENTS else {"elements": len(found), "sha256": _sha256(found)}
@@ -120,27 +153,58 @@ class _Description:
         code = function.__code__
         read = [function.__defaults__, function.__kwdefaults__, *map(_content, function.__closure__ or ())]
         read += [function.__globals__.get(name) for name in globals_read(code)]
-        # Of a module it reads the attributes that it names.
-        modules = [one for one in read if isinstance(one, ModuleType) and not is_installed(one)]
-        read += [vars(module).get(name) for module in modules for name in names_in(code)]
+        # Of a module, and of those in it, it reads the attributes that it names.
+        names, given = names_in(code), (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+        modules = _own_modules((*given, *read))
+        for module in modules:
+            named = [vars(module).get(name) for name in names]
+            read += named
+            modules += [one for one in _own_modules(named) if one not in modules]
         found = [code_digest(code), *(self.of(one, depth) for one in read)]
         return {"function": function.__qualname__, "sha256": _sha256(found), "Python": PYTHON}
 
 
+def _own_modules(values: Iterable[Any]) -> list[ModuleType]:
+    return [one for one in values if isinstance(one, ModuleType) and not is_installed(one)]
+
+
+def _beside_content(value: Any) -> Any:
+    """Return what a container, an array, a number or a text holds besides; None where its class is of a package."""
+    if isinstance(value, defaultdict) and value.default_factory is not None:
+        return [value.default_factory, _settled(object.__getstate__(value), type(value))]
+    return None if is_installed(type(value)) else [_settled(object.__getstate__(value), type(value))]
+
+
+def _settled(state: Any, kind: type) -> Any:
+    """Return the state of an object, attributes and perhaps slots, without what calls keep in it."""
+    if isinstance(state, tuple):
+        return [_settled(part, kind) for part in state]
+    if not isinstance(state, dict):
+        return state
+    kept = names_kept_by_calls(kind)
+    # An object without attributes has no state.
+    return {name: part for name, part in state.items() if name not in kept} or None
+
+
 def _held(value: Any) -> Any:
     """Return what an object holds, as pickle would take it, or its words where it cannot be taken apart."""
-    if is_dataclass(value):
-        return {each.name: getattr(value, each.name) for each in fields(value)}
     if callable(getattr(value, "get_config", None)) and callable(getattr(value, "get_weights", None)):
         return [_attempted(lambda: nameless(value.get_config())), value.get_weights()]
     if callable(getattr(value, "named_buffers", None)):
         # The mode of a module of PyTorch is set for each call; keys of hooks number all that the process ever had.
         held = {name: part for name, part in vars(value).items() if name != "training"}
-        return {name: list(part.values()) if name.endswith("hooks") else part for name, part in held.items()}
+        held = {name: list(part.values()) if name.endswith("hooks") else part for name, part in held.items()}
+        return _settled(held, type(value))
+    if is_dataclass(value):
+        held = {each.name: getattr(value, each.name, None) for each in fields(value)}
+        return _settled({**held, **getattr(value, "__dict__", {})}, type(value))
     if hasattr(value, "__wrapped__"):
         return value.__wrapped__
     taken = _attempted(lambda: value.__reduce_ex__(2), _words(value))
-    return taken if isinstance(taken, str) else taken[1:]
+    if isinstance(taken, str):
+        return taken
+    # The second is its state, after what it is made from.
+    return [_settled(part, type(value)) if place == 1 else part for place, part in enumerate(taken[1:])]
 
 
 def _attempted(take: Callable[[], Any], otherwise: Any = None) -> Any:

@@ -18,6 +18,8 @@ OUR_DISTRIBUTION = "attribution-bench"
 """The distribution of this package, whose release the records of a run state anyway."""
 INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
 STANDARD_LIBRARY = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+BUILT_IN = ("built-in", "frozen")
+"""Origins of modules that are parts of Python itself."""
 WITHOUT_DOCSTRING = frozenset({"<lambda>", "<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 ENTRIES = frozenset({"forward", "call", "__call__", "_attribute", "_predict_mutations"})
 """Functions of a class that a prediction or an attribution begins with."""
@@ -31,18 +33,29 @@ def code_digest(code: CodeType) -> str:
 def is_installed(value: Any) -> bool:
     """Whether a function, a class or a module is of Python itself, of an installed package, or of this one."""
     if isinstance(value, FunctionType) and not value.__code__.co_filename.startswith("<"):
-        name, file = str(value.__module__), value.__code__.co_filename
+        name = str(value.__module__)
+        places: tuple[str, ...] = (value.__code__.co_filename,)
     else:
         name = str(getattr(value, "__module__", None) or value.__name__)
         if name == "__main__":
             return False
-        # What has no file is built into Python, unless its module is none that was imported.
-        module = sys.modules.get(name)
-        file = str(getattr(module, "__file__", None) or ("" if module is not None else name))
+        places = _places(name)
     if name.partition(".")[0] in _our_packages():
         return True
-    parts = Path(file).parts
-    return not file or file.startswith(STANDARD_LIBRARY) or not INSTALLED_FOLDERS.isdisjoint(parts)
+    return all(
+        place.startswith(STANDARD_LIBRARY) or not INSTALLED_FOLDERS.isdisjoint(Path(place).parts) for place in places
+    )
+
+
+def _places(name: str) -> tuple[str, ...]:
+    """Return where a module comes from: its file, or its folders; of one without any, where its package comes from."""
+    module = sys.modules.get(name)
+    if name in sys.builtin_module_names or getattr(getattr(module, "__spec__", None), "origin", "") in BUILT_IN:
+        return STANDARD_LIBRARY
+    file, package = getattr(module, "__file__", None), name.rpartition(".")[0]
+    # Packages without an __init__.py have folders alone, and parts of compiled modules nothing.
+    places = (str(file),) if file else tuple(map(str, getattr(module, "__path__", ())))
+    return places or (_places(package) if module is not None and package else (name,))
 
 
 def installed_name(value: Any) -> str:
@@ -97,6 +110,26 @@ def names_written(kind: type) -> frozenset[str]:
     return frozenset(found)
 
 
+def names_kept_by_calls(kind: type) -> frozenset[str]:
+    """Return the names of attributes in which objects of a class keep what their calls find: counters and caches.
+
+    An attribute of the name of an argument of the constructor is a setting, also where calls write it, such as weights
+    that are moved to another device. Of installed classes only cached properties are known.
+    """
+    cached = {
+        name
+        for base in kind.__mro__
+        for name, member in vars(base).items()
+        if isinstance(member, functools.cached_property)
+    }
+    if is_installed(kind):
+        return frozenset(cached)
+    settings = set[str]()
+    with contextlib.suppress(ValueError, TypeError):  # a constructor that is not written in Python
+        settings.update(inspect.signature(kind).parameters)
+    return frozenset(cached | {name for name in names_written(kind) if name.strip("_") not in settings})
+
+
 def globals_read(code: CodeType) -> tuple[str, ...]:
     """Return the names of the globals that code, and code within it, reads but does not write, each once."""
     read, written = _arguments(code, "LOAD_GLOBAL"), _arguments(code, "STORE_GLOBAL")
@@ -108,11 +141,11 @@ def names_in(code: CodeType) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for each in _with_inner(code) for name in each.co_names))
 
 
-def _arguments(code: CodeType, operation: str) -> dict[str, None]:
-    """Return the names that instructions of a kind have, in code and code within it, in their order."""
-    return {
-        one.argval: None for each in _with_inner(code) for one in dis.get_instructions(each) if one.opname == operation
-    }
+@functools.cache
+def _arguments(code: CodeType, operation: str) -> tuple[str, ...]:
+    """Return the names that instructions of a kind have, in code and code within it, in their order, each once."""
+    instructions = (one for each in _with_inner(code) for one in dis.get_instructions(each))
+    return tuple(dict.fromkeys(one.argval for one in instructions if one.opname == operation))
 
 
 def _with_inner(code: CodeType) -> Iterator[CodeType]:

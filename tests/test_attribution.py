@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 import attribution_bench as ab
-from attribution_bench.errors import UnsupportedError
+from attribution_bench.errors import InvalidInputError, UnsupportedError
 from attribution_bench_plugins.standard_ism import StandardISM
 from position_method import Ends, Position
 
@@ -97,3 +98,49 @@ def test_nothing_heavy_is_imported():
 def test_names_are_importable_beside_the_interface(name):
     home = ab.result if name == "AttributionResult" else ab.request
     assert getattr(ab.attribution, name) is getattr(home, name)
+
+
+class Scaled:
+    def __init__(self, by):
+        self.by = by
+
+    def __call__(self, outputs):
+        return outputs[:, 0] * self.by
+
+
+class Chosen(tuple):
+    def __call__(self, outputs):
+        return outputs[:, self[0]]
+
+
+def scaled_by(factor):
+    return lambda outputs: outputs[:, 0] * factor
+
+
+@pytest.mark.parametrize(
+    ("what", "values"),
+    [
+        ("factor", [np.full(2, 2.0), np.full(2, 3.0)]),
+        ("factor", [torch.full((2,), 2.0), torch.full((2,), 3.0)]),
+        ("factor", [{"a": np.full(2, 2.0)}, {"a": np.full(2, 3.0)}]),
+        ("factor", [scaled_by(2.0), scaled_by(3.0)]),
+        ("target", [scaled_by(2.0), scaled_by(3.0)]),
+        ("target", [("output", scaled_by(2.0)), ("output", scaled_by(3.0))]),
+        ("target", [partial(torch.select, dim=1, index=0), partial(torch.select, dim=1, index=-1)]),
+        ("target", [Scaled(2.0), Scaled(3.0)]),
+        ("target", [Chosen([0]), Chosen([-1])]),
+        ("target", [Scaled(2.0), Chosen([0])]),
+    ],
+)
+def test_results_of_other_arrays_or_code_are_not_concatenated(tmp_path, what, values):
+    def result(value):
+        made = Position(Ends(), factor=2.0)
+        made.options |= {what: value} if what == "factor" else {}
+        return made.attribute(ONE_HOT, target=value if what == "target" else 0)
+
+    one, again, other = (result(value) for value in (values[0], values[0], values[1]))
+    loaded = ab.AttributionResult.load(again.save(tmp_path / "again.npz"))
+    assert len(ab.AttributionResult.concatenate([one, again, loaded])) == 6
+    assert json.loads(json.dumps(one.metadata)) == one.metadata
+    with pytest.raises(InvalidInputError, match=f"'{'options' if what == 'factor' else 'target'}' of the metadata"):
+        ab.AttributionResult.concatenate([one, other])

@@ -2,13 +2,17 @@
 
 import contextlib
 import functools
+import importlib
 import json
 import operator
 import subprocess
 import sys
 import textwrap
+from collections import UserList, defaultdict, namedtuple
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -98,6 +102,13 @@ OTHER = LONG + (np.arange(5000) == 2500)
         (list(range(2000)), [*range(1000), 0, *range(1001, 2000)]),
         (float("nan"), float("inf")),
         (1, "1"),
+        ({1: "y"}, {"1": "y"}),
+        ({None: 1}, {"None": 1}),
+        ({(lambda y: y + 1): 1, (lambda y: y + 2): 2}, {(lambda y: y + 1): 2, (lambda y: y + 2): 1}),
+        (defaultdict(lambda: 1), defaultdict(lambda: 2)),
+        (np.longdouble(1), np.nextafter(np.longdouble(1), np.longdouble(2))),
+        (np.clongdouble(1), np.clongdouble(1j)),
+        (np.array([1], np.longdouble), np.array([2], np.longdouble)),
     ],
 )
 def test_what_differs_is_described_otherwise(one, other):
@@ -343,3 +354,214 @@ def test_a_function_that_calls_itself_is_described():
 
 def recursive(values: Any) -> Any:
     return recursive(values[0]) if len(values) > 1 else values
+
+
+class Rows(Sequence):
+    """A sequence that is no list."""
+
+    def __init__(self, numbers: Any) -> None:
+        self.numbers = numbers
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.numbers[index]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+OWN = {
+    "list": (list, [1, 2]),
+    "tuple": (tuple, (1, 2)),
+    "named tuple": (namedtuple("Picked", "indices"), [(1, 2)]),
+    "dict": (dict, {"a": 1}),
+    "set": (set, {"a", "b"}),
+    "frozenset": (frozenset, {"a", "b"}),
+    "int": (int, 1),
+    "float": (float, 1.0),
+    "str": (str, "a"),
+    "bytes": (bytes, b"a"),
+    "list of Python's": (UserList, [1, 2]),
+    "sequence": (Rows, [1, 2]),
+}
+"""What -> a class, and what one of its objects is made of."""
+
+
+def edited(base: type, call: Callable[..., Any]) -> type:
+    """Return a class of one's own, as it is after its code was edited."""
+    return type("Edited", (base,), {"__call__": call, "__module__": __name__})
+
+
+@pytest.mark.parametrize("what", OWN)
+def test_a_container_of_a_class_of_ones_own_is_described_by_its_class_and_attributes_too(what):
+    base, content = OWN[what]
+    kinds = [edited(base, call) for call in (lambda self, y: y + 1, lambda self, y: y + 1, lambda self, y: y + 2)]
+    first, again, other = (described(kind(content)) for kind in kinds)
+    assert first == again != other
+    scaled_by = [kinds[0](content) for _ in range(3)]
+    for one, scale in zip(scaled_by, (1, 1, 2), strict=True):
+        one.scale = scale
+    first, again, other = map(described, scaled_by)
+    assert first == again != other
+    json.dumps([first, other])
+
+
+def test_an_array_of_a_class_of_ones_own_is_described_by_its_class_too():
+    kinds = [edited(np.ndarray, call) for call in (lambda self, y: y + 1, lambda self, y: y + 1, lambda self, y: y + 2)]
+    first, again, other = (described(np.zeros(3).view(kind)) for kind in kinds)
+    assert first == again != other
+
+
+def test_containers_of_packages_are_described_by_their_elements():
+    import torch
+
+    assert described(torch.Size([1, 2])) == [1, 2]
+    assert described(namedtuple("Picked", "index", module="collections")(1)) == [1]
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Write a package with a module in a package in it, and a target; returns the target and that module."""
+
+    def write(name: str, target: str, *, with_init: bool) -> tuple[Any, Any]:
+        folder = tmp_path / name / "inner"
+        folder.mkdir(parents=True)
+        (folder / "ops.py").write_text("def readout(y):\n    return y[:, 0]\n\nTASK = 1\n")
+        if with_init:
+            (folder / "__init__.py").touch()
+            (folder.parent / "__init__.py").touch()
+        (tmp_path / f"{name}_target.py").write_text(f"import {name}.inner.ops\n{target.format(name)}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        imported = importlib.import_module(f"{name}_target")
+        return imported.target, sys.modules[f"{name}.inner.ops"]
+
+    before = set(sys.modules)
+    yield write
+    for name in set(sys.modules) - before:
+        if name.startswith("own_package"):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("with_init", [True, False])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "def target(y):\n    return {0}.inner.ops.readout(y) * {0}.inner.ops.TASK",
+        "def target(y, ops={0}.inner.ops):\n    return ops.readout(y) * ops.TASK",
+        "def target(y, *, of={0}.inner):\n    return of.ops.readout(y) * of.ops.TASK",
+        "class Target:\n    def __call__(self, y):\n        return {0}.inner.ops.readout(y) * {0}.inner.ops.TASK\n"
+        "target = Target()",
+    ],
+    ids=["named", "default", "keyword", "in a class"],
+)
+def test_modules_in_packages_are_read_as_far_as_a_function_names_them(package, monkeypatch, target, with_init):
+    function, module = package("own_package", target, with_init=with_init)
+    before = described(function)
+    assert described(function) == before
+    monkeypatch.setattr(module, "TASK", 2)
+    other_number = described(function)
+    monkeypatch.setattr(module, "readout", lambda y: y[:, 1])
+    assert len({json.dumps(one) for one in (before, other_number, described(function))}) == 3
+
+
+def test_what_is_built_into_python_is_installed():
+    import time
+
+    assert described(time.sleep)[0] == "time.sleep"
+    assert described(sys) == "sys"
+    assert described(type(sys.implementation)) == "types.SimpleNamespace"
+    module = ModuleType("own_module_without_a_file")
+    exec("def readout(y):\n    return y", vars(module))
+    sys.modules[module.__name__] = module
+    try:
+        assert "sha256" in described(module.readout)
+    finally:
+        del sys.modules[module.__name__]
+
+
+class Tally:
+    """Counts and keeps what it is called with, and moves its weight."""
+
+    def __init__(self, weight: Any) -> None:
+        self.weight, self.calls, self.last = weight, 0, None
+
+    @functools.cached_property
+    def doubled(self) -> Any:
+        return self.weight * 2
+
+    def __call__(self, values: Any) -> Any:
+        self.weight = np.asarray(self.weight)
+        self.calls, self.last = self.calls + 1, values
+        return values * self.doubled
+
+
+@dataclass
+class Prepared:
+    """A data class that holds more than its fields."""
+
+    path: str
+    calls: int = 0
+
+    def __post_init__(self) -> None:
+        self.weight = WEIGHTS[self.path]
+
+    @functools.cached_property
+    def doubled(self) -> Any:
+        return self.weight * 2
+
+    def __call__(self, values: Any) -> Any:
+        self.last = values
+        return values * self.doubled
+
+
+WEIGHTS = {"a": np.ones(2)}
+
+
+def torch_tally(weight: Any) -> Any:
+    import torch
+
+    class Counting(torch.nn.Module):
+        def __init__(self, weight: Any) -> None:
+            super().__init__()
+            self.weight, self.calls = weight, 0
+
+        def forward(self, values: Any) -> Any:
+            self.calls += 1
+            return values * self.weight
+
+    return Counting(weight)
+
+
+class Counted(list):
+    """A list that counts its calls."""
+
+    calls = 0
+
+    def __call__(self, values: Any) -> Any:
+        self.calls += 1
+        return values
+
+
+@pytest.mark.parametrize(
+    ("make", "other"),
+    [
+        (lambda: Tally(np.ones(2)), lambda: Tally(np.zeros(2))),
+        (lambda: Prepared("a"), lambda: Prepared("a", 1)),
+        (lambda: torch_tally(1.0), lambda: torch_tally(2.0)),
+        (lambda: Counted([1]), lambda: Counted([2])),
+    ],
+)
+def test_what_calls_keep_in_an_object_is_no_part_of_it_and_what_it_was_given_is(make, other):
+    called, fresh = make(), make()
+    called(np.ones(2))
+    assert described(called) == described(fresh) != described(other())
+
+
+def test_what_a_data_class_holds_besides_its_fields_tells(monkeypatch):
+    before = described(Prepared("a"))
+    monkeypatch.setitem(WEIGHTS, "a", np.zeros(2))
+    assert described(Prepared("a"))["holds"] != before["holds"]
+
+
+def test_numbers_of_more_digits_than_pythons_are_told_in_words():
+    assert described([np.longdouble(1)]) == [repr(np.longdouble(1))]
+    assert described(np.array([1], np.longdouble)) == {"shape": [1], "elements": [repr(np.longdouble(1))]}

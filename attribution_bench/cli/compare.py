@@ -228,32 +228,33 @@ def run(
     # Where other processes do the work, this one has little to do.
     here = threads if threads and processes is None else 1
     note(f"comparing {', '.join(methods)} on {sequences.source}: {label}")
-    try:
-        with ComparisonProgress() as progress, thread_count(model.framework, here):
-            evaluation, results = evaluate(
-                NamedModel(model, label, identity, recipe),
-                sequences,
-                classes,
-                label=label,
-                target=target,
-                sites=sites,
-                truth=truth,
-                settings=settings,
-                threads=threads,
-                observer=progress,
-                stages=stages,
-                cluster=processes,
-                tell=progress.told,
-            )
-        if stages.reused:
-            note(f"used from the run that was interrupted: {'; '.join(stages.reused)}")
-        save_evaluation(output, evaluation, results)
-        render_comparison(evaluation, output)
-    except KeyboardInterrupt as interruption:
-        kept = f"{stages.kept} finished steps are kept in {stages.folder}" if stages.kept else "nothing is kept yet"
-        note(f"interrupted: {kept}; the same command goes on")
-        raise typer.Exit(INTERRUPTED) from interruption
-    stages.clear()
+    with stages.held():
+        try:
+            with ComparisonProgress() as progress, thread_count(model.framework, here):
+                evaluation, results = evaluate(
+                    NamedModel(model, label, identity, recipe),
+                    sequences,
+                    classes,
+                    label=label,
+                    target=target,
+                    sites=sites,
+                    truth=truth,
+                    settings=settings,
+                    threads=threads,
+                    observer=progress,
+                    stages=stages,
+                    cluster=processes,
+                    tell=progress.told,
+                )
+            if stages.reused:
+                note(f"used from the run that was interrupted: {'; '.join(stages.reused)}")
+            save_evaluation(output, evaluation, results)
+            render_comparison(evaluation, output)
+        except KeyboardInterrupt as interruption:
+            kept = f"{stages.kept} finished steps are kept in {stages.folder}" if stages.kept else "nothing is kept yet"
+            note(f"interrupted: {kept}; the same command goes on")
+            raise typer.Exit(INTERRUPTED) from interruption
+        stages.clear()
     return evaluation
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from attribution_bench.attribution import Attribution, AttributionResult
 from attribution_bench.environment import describe_machine, library_versions
@@ -52,6 +53,8 @@ class Question:
     sequences: Sequences
     methods: Mapping[str, Method]
     target: Target
+    target_description: Any
+    """`described` of the target before anything called it: what it keeps of calls is no part of it."""
     sites: tuple[Site, ...]
     truth: str | None
     settings: Settings
@@ -145,7 +148,7 @@ class Comparison:
             "digests": self._digests,
             "sequences": [question.sequences.alphabet.letters, question.sequences.sha256],
             "sites": [asdict(site) for site in question.sites],
-            "target": question.target,
+            "target": question.target_description,
             "settings": asdict(question.settings),
             "run": [machine, question.threads, library_versions()],
         }

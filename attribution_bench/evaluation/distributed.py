@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -25,7 +27,7 @@ from attribution_bench.evaluation.comparison import (
     Steps,
     check_scored,
 )
-from attribution_bench.evaluation.finished_stages import FinishedStages
+from attribution_bench.evaluation.finished_stages import FOLDER, FinishedStages
 from attribution_bench.evaluation.results import FILE, Evaluation
 from attribution_bench.files import write_whole
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
@@ -95,6 +97,8 @@ class ComparisonParcel:
     model: SentModel
     results: Path
     """Folder whose stages all processes share."""
+    job: str
+    """Name of a folder among the stages, in which the client finds what all come to."""
     identity: str
     """See `FinishedStages`."""
 
@@ -105,7 +109,10 @@ class ComparisonParcel:
         ------
         InvalidInputError
             The model is another, or the target is no scalar.
+        OutputError
+            The folder of that name here is another one than that of the client.
         """
+        await_file(self.results / FOLDER / self.job)
         return OpenedComparison(self, self.model.open().model)
 
 
@@ -114,6 +121,8 @@ class OpenedComparison:
 
     def __init__(self, parcel: ComparisonParcel, model: SequenceModel) -> None:
         self._question, self._framework, self._model = parcel.question, model.framework, model
+        self._job = parcel.job
+        self._machine: str | None = None
         self._stages = FinishedStages(parcel.results, parcel.identity)
         with thread_count(self._framework, self._question.threads):
             self._comparison = Comparison(self._question, model, self._stages)
@@ -128,7 +137,9 @@ class OpenedComparison:
 
     def do(self, order: StageOrder) -> StageRecord:
         """Do a stage; raises what goes wrong, but for an error of the suite's own while a method runs."""
-        self._comparison.begin(order.facts.machine)
+        if self._machine != order.facts.machine:
+            self._machine = order.facts.machine
+            self._comparison.begin(self._machine)
         before = len(self._stages.reused)
         with thread_count(self._framework, self._question.threads):
             record = self._done(order)
@@ -156,7 +167,7 @@ class OpenedComparison:
 
     def _evaluated(self, reasons: Mapping[str, str]) -> StageRecord:
         assert self._stages.folder is not None
-        self._comparison.evaluation(reasons, Steps(None, 0)).save(self._stages.folder)
+        self._comparison.evaluation(reasons, Steps(None, 0)).save(self._stages.folder / self._job)
         having = (name for name in self._question.methods if name not in reasons)
         files = {name: self._comparison.scores_file(name) for name in having}
         return StageRecord(files={name: file for name, file in files.items() if file is not None})
@@ -202,12 +213,12 @@ def evaluate_on_cluster(
                 )
             results = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attribution-bench-")))
         else:
-            stages.check_writable()
             results = folder.parent.absolute()
+        job = stack.enter_context(_job_folder(results / FOLDER))
         cluster = stack.enter_context(connected(workers))
         await_worker(cluster, tell)
         question = replace(question, threads=threads or cluster.threads)
-        parcel = ComparisonParcel(question, SentModel.of(named), results, stages.model)
+        parcel = ComparisonParcel(question, SentModel.of(named), results, job.name, stages.model)
         variables = environment(cluster, question.threads)
         # The stages of one method take a thousand times as long as those of another.
         dispatch = stack.enter_context(Dispatch(cluster, parcel, variables, tell, alike=False))
@@ -218,8 +229,22 @@ def evaluate_on_cluster(
         processes = dispatch.workers
         tell(Cluster(processes, question.threads, cluster.dashboard))
         kept = FinishedStages(results, stages.model) if folder is None else stages
-        evaluation, scores = _OnCluster(question, dispatch, facts, kept, steps).run()
+        evaluation, scores = _OnCluster(question, dispatch, facts, kept, steps).run(job)
         return replace(evaluation, processes=processes), scores
+
+
+@contextlib.contextmanager
+def _job_folder(stages: Path) -> Iterator[Path]:
+    """Make a folder of one job's own among the stages; a worker that does not see it has other folders."""
+    folder = stages / f"job-{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {stages}: {error.strerror or error}; choose a folder you can write") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # another run clears what cannot be removed now
 
 
 def _known_machine(client: "Client", stages: FinishedStages, label: str, first: str) -> str:
@@ -253,13 +278,13 @@ class _OnCluster:
         self._stages, self._steps = stages, steps
         self._reasons: dict[str, str] = {}
 
-    def run(self) -> tuple[Evaluation, dict[str, AttributionResult]]:
-        """Have every stage done, and read what they come to."""
+    def run(self, job: Path) -> tuple[Evaluation, dict[str, AttributionResult]]:
+        """Have every stage done, and read what they come to, which is handed over in a folder."""
         self._do(self._first())
         check_scored(self._question, self._reasons)
         self._do(self._piece(Step.OF_MODEL, name) for name in self._having())
         check_scored(self._question, self._reasons)
-        return self._read()
+        return self._read(job)
 
     def _having(self) -> list[str]:
         return [name for name in self._question.methods if name not in self._reasons]
@@ -297,16 +322,12 @@ class _OnCluster:
                 self._stages.kept += 1
                 self._stages.reused += [found.piece.name] * record.reused
 
-    def _read(self) -> tuple[Evaluation, dict[str, AttributionResult]]:
-        assert self._stages.folder is not None
-        file = self._stages.folder / FILE
-        file.unlink(missing_ok=True)
+    def _read(self, job: Path) -> tuple[Evaluation, dict[str, AttributionResult]]:
         (found,) = self._dispatch.run([self._piece(Step.EVALUATION)], never_stopped)
         if not isinstance(found, Done):
             raise AttributionBenchError(f"the stages could not be put together: {found and found.error}")
-        await_file(file)
-        evaluation = Evaluation.load(file.parent)
-        file.unlink()
+        await_file(job / FILE)
+        evaluation = Evaluation.load(job)
         results = {}
         for name, scores in found.record.files.items():
             await_file(scores)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.deprecation import moved_names
+from attribution_bench.described import described
 from attribution_bench.environment import available_cores
 from attribution_bench.errors import AttributionBenchError, OutputError
 from attribution_bench.evaluation.comparison import (
@@ -103,7 +104,7 @@ def evaluate(
     AttributionBenchError
         No method could score the sequences; the message gives each one's reason.
     OutputError
-        The folder of the stages cannot be written.
+        The folder of the stages cannot be written, is in use by another run, or is not shared by any worker.
     MissingDependencyError
         The extra ``dask`` is not installed, for a cluster.
     ClusterError
@@ -114,6 +115,7 @@ def evaluate(
         sequences=sequences,
         methods=methods,
         target=target,
+        target_description=described(target),
         sites=tuple(sites),
         truth=truth,
         settings=settings or Settings(),
@@ -121,16 +123,17 @@ def evaluate(
         clock=clock,
     )
     stages = stages or FinishedStages()
-    if cluster is not None:
-        from attribution_bench.evaluation.distributed import evaluate_on_cluster
+    with stages.held():
+        if cluster is not None:
+            from attribution_bench.evaluation.distributed import evaluate_on_cluster
 
-        return evaluate_on_cluster(question, model, cluster, stages, threads=threads, observer=observer, tell=tell)
-    steps = Steps(observer, STAGES * len(methods) + 1)
-    steps.next(PREDICTIONS)
-    comparison = Comparison(question, model if isinstance(model, SequenceModel) else model.model, stages)
-    comparison.begin(comparison.machine)
-    reasons = _run_all(comparison, question, steps)
-    return comparison.evaluation(reasons, steps), comparison.results(reasons)
+            return evaluate_on_cluster(question, model, cluster, stages, threads=threads, observer=observer, tell=tell)
+        steps = Steps(observer, STAGES * len(methods) + 1)
+        steps.next(PREDICTIONS)
+        comparison = Comparison(question, model if isinstance(model, SequenceModel) else model.model, stages)
+        comparison.begin(comparison.machine)
+        reasons = _run_all(comparison, question, steps)
+        return comparison.evaluation(reasons, steps), comparison.results(reasons)
 
 
 def _run_all(comparison: Comparison, question: Question, steps: Steps) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """Stages of a comparison that are finished, kept in files, so that one that was interrupted goes on where it was."""
 
+import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.attribution import Attribution, AttributionResult
-from attribution_bench.described import digest_of_described
+from attribution_bench.described import described, digest_of_described
 from attribution_bench.errors import OutputError
 from attribution_bench.evaluation.scoring import ScoredMethod
 from attribution_bench.files import write_whole
 
 FOLDER = "unfinished"
 """Folder of the stages, among the results; it goes once there are results."""
-STAGE_FILE = re.compile(r"[0-9a-f]{64}\.(json|npz)")
+OWN_NAME = re.compile(r"[0-9a-f]{64}\.(json|npz)|.*\.partial|job-[0-9a-f]{32}|evaluation\.json")
+"""Names in it: of stages, of files that a process was writing as it was killed, and of what a cluster hands over."""
 PREDICTIONS_AGREE = 1e-5
 """Largest difference, relative to the largest prediction, between what one model predicts in two runs."""
 
@@ -50,7 +53,9 @@ class FinishedStages:
         self.kept = 0
         """Stages that are in the folder now."""
         self.model = model
+        self._is_held = False
         self._facts: Mapping[str, Any] = {}
+        self._methods: dict[str, Any] = {}
         self._predictions = np.zeros(0)
 
     def begin(self, facts: Mapping[str, Any], predictions: NDArray[np.float64]) -> None:
@@ -62,7 +67,37 @@ class FinishedStages:
             The folder of the results cannot be written, which is better known before hours of work.
         """
         self._facts, self._predictions = {**facts, "identity": self.model}, predictions
+        self._methods = {}
         self.check_writable()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder, which one run at a time uses; where nothing of it is left there, it goes.
+
+        Raises
+        ------
+        OutputError
+            Another run holds it, or it cannot be written.
+        """
+        if self.folder is None or self._is_held:
+            yield
+            return
+        from attribution_bench.jobs.lock import LOCK, locked
+
+        self.check_writable()
+        made = [path for path in self.folder.absolute().parents if not path.exists()]
+        with locked(self.folder):
+            self._is_held = True
+            try:
+                yield
+            finally:
+                self._is_held = False
+                # Windows removes no file that is in use; the lock stays there and means nothing.
+                with contextlib.suppress(OSError):
+                    if not self._own_paths():
+                        (self.folder / LOCK).unlink()
+                        for path in (self.folder, *made):
+                            path.rmdir()
 
     def check_writable(self) -> None:
         """Raise OutputError where the folder of the results cannot be written."""
@@ -139,19 +174,28 @@ class FinishedStages:
         return computed
 
     def clear(self) -> None:
-        """Remove the files of stages, those of other comparisons too, and the folder where it is empty then."""
+        """Remove the files of stages, those of other comparisons too, and the folder where it is empty then.
+
+        Raises
+        ------
+        OutputError
+            Another run holds the folder.
+        """
         if self.folder is None or not self.folder.is_dir():
             return
-        for path in self.folder.iterdir():
-            if STAGE_FILE.fullmatch(path.name):
-                path.unlink()
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        with self.held():
+            for path in self._own_paths():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _own_paths(self) -> list[Path]:
+        assert self.folder is not None
+        return [path for path in self.folder.iterdir() if OWN_NAME.fullmatch(path.name)]
 
     def _digest(self, stage: str, name: str, method: Attribution, depends: Sequence[Any] = ()) -> str:
-        kind = type(method)
-        own = [stage, depends, name, kind.__module__, kind.__qualname__, kind, method.options]
-        return digest_of_described([self._facts, own])
+        if name not in self._methods:  # as it is before it runs: what its options keep of calls is no part of it
+            kind = type(method)
+            self._methods[name] = described([kind.__module__, kind.__qualname__, kind, method.options])
+        return digest_of_described([self._facts, [stage, depends, name, self._methods[name]]])
 
     def _reuse(self, stage: str) -> None:
         self.reused.append(stage)

@@ -99,7 +99,7 @@ def checked_models(job: Job) -> list[ModelFacts]:
                 "sequence input": model.sequence_input,
                 "sha256 of weights": digests.weights,
                 "sha256 of structure": digests.structure,
-                "sha256 of file": named.identity,
+                "sha256 of source": named.identity,
             },
             weight_bytes(model),
             check_both_strands(model, job.asked.target, tuple(job.extras.values()), job.source.length)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from attribution_bench.errors import MissingDependencyError, OutputError
+from attribution_bench.errors import OutputError
 from attribution_bench.jobs.lease import Lease
 from attribution_bench.storage.places import is_remote
 
@@ -30,10 +30,8 @@ def locked(store: Path) -> Iterator[Callable[[], None]]:
         finally:
             lease.release()
         return
-    try:
-        import filelock
-    except ImportError as error:
-        raise MissingDependencyError.of("filelock", "genomics", "a store of attributions") from error
+    import filelock
+
     try:
         store.mkdir(parents=True, exist_ok=True)
         # filelock takes a file that cannot be made for one that another process holds.

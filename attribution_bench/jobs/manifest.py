@@ -20,7 +20,8 @@ class Manifest:
     """What a job is. Everything but `machine` and the models' labels has to agree for a job to be resumed."""
 
     models: tuple[Mapping[str, Any], ...]
-    """Of each model: its label, framework, and digests of its weights and of the file or source that it comes from."""
+    """Of each model: its label, framework, and digests of its weights, its structure, and the file or the callable with
+    its options that it comes from."""
     sequences: Mapping[str, Any]
     """Description of the source, see `SequenceSource.description`."""
     further_inputs: Mapping[str, Any]
@@ -97,9 +98,10 @@ def check_same(stored: Manifest, asked: Manifest, store: Path) -> None:
     there, here = asdict(stored), asdict(asked)
     for manifest in (there, here):
         del manifest["machine"]
-        # A model is known by its digests, under whatever name it is given.
-        for model in manifest["models"]:
-            model.pop("label", None)
+    # A model is known by its digests, under whatever name it is given; the name is told where it is another one.
+    for before, now in zip(there["models"], here["models"], strict=False):
+        if {**before, "label": ""} == {**now, "label": ""}:
+            before["label"] = now["label"]
     shown = differences(there, here, "store")
     if shown:
         raise InvalidInputError(

@@ -21,7 +21,7 @@ def weights_digest(model: SequenceModel) -> str:
 def structure_digest(model: SequenceModel) -> str:
     """Return the SHA-256 of what a model does with its weights, as far as its parts tell.
 
-    That is the classes of its parts, with the code of those that no installed package defines and what it reads, and
-    their settings, but for what their calls write. How layers of Keras are connected is not part of it.
+    That is the classes of its parts, with the code of those that no installed package defines and what it reads, their
+    settings, but for what their calls write, and how the layers of functional Keras models are connected.
     """
     return digest_of_described(list(model.structure()))

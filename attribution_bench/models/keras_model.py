@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attribution_bench.errors import DeviceError, ModelError
 from attribution_bench.models.consistency import Trace
 from attribution_bench.models.disturbance import Disturbance, undone
-from attribution_bench.models.keras_settings import held_by, part_settings, parts
+from attribution_bench.models.keras_settings import graphs, held_by, part_settings, parts
 from attribution_bench.models.keras_state import KeptVariable, randomness
 from attribution_bench.models.keras_trace import known_faults, traced
 from attribution_bench.models.reducers import apply_reducer
@@ -288,6 +288,7 @@ class KerasSequenceModel(SequenceModel):
     def structure(self) -> Iterator[tuple[type, Any]]:
         for part in parts(self.model):
             yield type(part), part_settings(part)
+        yield type(self.model), list(graphs(self.model))
 
     def precision_state(self) -> dict[str, Any]:
         if keras.backend.backend() != "tensorflow":

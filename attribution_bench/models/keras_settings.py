@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
@@ -86,6 +86,47 @@ def parts(model: Any) -> Iterator[Any]:
         for operation in getattr(layer, "_operations", ()):
             if not hasattr(operation, "_flatten_layers"):
                 yield operation
+
+
+def graphs(model: Any) -> Iterator[list[Any]]:
+    """Yield the calls of each functional model, that of the whole and those in it, in an order in which they can run.
+
+    A call is the place of what is called among the parts of the whole, with the arguments; tensors in them are told by
+    their numbers, those of the inputs first. The outputs come last.
+    """
+    places = {id(part): place for place, part in enumerate(parts(model))}
+    for graph in parts(model):
+        nodes = getattr(graph, "_nodes_by_depth", None) or {}
+        numbers: dict[int, int] = {}
+        _number(graph.inputs if nodes else (), numbers)
+        found: list[Any] = []
+        for node in (node for depth in sorted(nodes, reverse=True) for node in nodes[depth] if not node.is_input):
+            # The second is how Keras 2 has it.
+            called = node.operation if hasattr(node, "operation") else node.layer
+            given = getattr(node, "arguments", None)
+            arguments = (given.args, given.kwargs) if given is not None else (node.call_args, node.call_kwargs)
+            found.append([places.get(id(called)), _numbered(arguments, numbers)])
+            _number(node.outputs, numbers)
+        if nodes:
+            yield [*found, _numbered(graph.outputs, numbers)]
+
+
+def _number(tensors: Any, numbers: dict[int, int]) -> None:
+    """Give each tensor of a structure the next number."""
+    if isinstance(tensors, list | tuple | dict):
+        for inner in tensors.values() if isinstance(tensors, dict) else tensors:
+            _number(inner, numbers)
+    else:
+        numbers.setdefault(id(tensors), len(numbers))
+
+
+def _numbered(value: Any, numbers: Mapping[int, int]) -> Any:
+    """Return arguments with a number for each tensor."""
+    if hasattr(value, "_keras_history"):
+        return {"tensor": numbers.get(id(value))}
+    if isinstance(value, dict):
+        return {key: _numbered(inner, numbers) for key, inner in value.items()}
+    return [_numbered(inner, numbers) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def part_settings(part: Any) -> Any:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import importlib
 import inspect
+import json
 import os
 import re
 import sys
@@ -28,6 +29,8 @@ KERAS_FILES = (".keras", ".h5", ".hdf5")
 EXPORTED = ".pt2"
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+NOT_IN_LABELS = ("length", "framework")
+"""Options that records have by themselves."""
 FORMS = "a .pt2, .keras or .h5 file, package.module:callable, or a model of `attribution-bench models`"
 
 
@@ -48,7 +51,7 @@ class ModelSource:
         """Short name for tables and records: without the folder, and without the length, which has a column."""
         if self.kind == "file":
             return Path(self.name).name
-        given = [f"{key}={value}" for key, value in self.options if key not in ("length", "framework")]
+        given = [f"{key}={value}" for key, value in self.options if key not in NOT_IN_LABELS]
         if self.weights is not None:
             given.append(f"weights={self.weights.name}")
         return f"{self.name}?{'&'.join(given)}" if given else self.name
@@ -95,9 +98,10 @@ class ModelSource:
 
     @property
     def identity(self) -> str:
-        """Digest of the model's file, of the source file that defines the callable, and of its file of weights.
+        """Digest of the model's file, whatever its name.
 
-        Empty for an architecture or a catalogued model without such a file.
+        Of other models it is one of the name, the options, the source file that defines the callable and the file of
+        weights.
         """
         paths = [] if self.weights is None else [self.weights]
         if self.kind == "file":
@@ -105,13 +109,12 @@ class ModelSource:
         elif self.kind == "callable":
             paths.append(Path(inspect.getfile(_imported(self.name)[0])))
         digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-        return (
-            digests[0]
-            if len(digests) == 1
-            else hashlib.sha256("".join(digests).encode()).hexdigest()
-            if digests
-            else ""
-        )
+        if self.kind == "file":
+            return digests[0]
+        # A callable may make anything of a length; to others the sequences give it.
+        apart = () if self.kind == "callable" else NOT_IN_LABELS
+        options = sorted(option for option in self.options if option[0] not in apart)
+        return hashlib.sha256(json.dumps([self.name, options, digests]).encode()).hexdigest()
 
     def open(
         self,

@@ -1,6 +1,7 @@
 """What the modules of a PyTorch model hold besides weights, by which a change between two uses of it is noticed."""
 
 from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from types import FunctionType
 from typing import Any
 
@@ -39,7 +40,8 @@ def module_settings(modules: Iterable[nn.Module]) -> Settings:
 def held_settings(module: nn.Module, written: frozenset[str]) -> dict[str, Any]:
     """Return what a module holds besides weights and other modules, but for names that its calls write.
 
-    Of classes of installed packages, such as graphs of `torch.export`, these are plain values and functions.
+    Of classes of installed packages, such as graphs of `torch.export`, these are plain values, functions, and
+    dataclasses of them, as configurations are.
     """
     library = is_installed(type(module))
     return {
@@ -50,6 +52,8 @@ def held_settings(module: nn.Module, written: frozenset[str]) -> dict[str, Any]:
 
 
 def _is_setting(value: Any) -> bool:
+    if is_dataclass(value) and not isinstance(value, type):
+        return all(_is_setting(getattr(value, each.name, None)) for each in fields(value))
     elements = value.values() if isinstance(value, dict) else value
     if not isinstance(value, dict | list | tuple | set):
         return type(value) in PLAIN or isinstance(value, FunctionType | Tensor)

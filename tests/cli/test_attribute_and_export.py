@@ -249,7 +249,7 @@ def test_tables(command, store, expected, tmp_path, to, name):
 def test_the_manifest_names_no_folder_of_this_machine(store, files):
     manifest = (store / "manifest.json").read_text()
     assert str(files) not in manifest
-    assert json.loads(manifest)["models"][0]["sha256 of file"]
+    assert json.loads(manifest)["models"][0]["sha256 of source"]
 
 
 def test_what_cannot_be_exported_is_refused(command, store, files, tmp_path):

@@ -12,7 +12,7 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench.attribution import RawAttribution, Request
-from attribution_bench.errors import OutputError
+from attribution_bench.errors import OutputError, TargetError
 from attribution_bench.evaluation import Evaluation, Settings, evaluate
 from attribution_bench.evaluation.finished_stages import FinishedStages
 from attribution_bench.models.torch_model import TorchSequenceModel
@@ -194,9 +194,50 @@ def test_scores_that_cannot_be_kept_are_no_failure_of_the_method(tmp_path: Path,
         compared(FinishedStages(tmp_path, "model"))
 
 
+class Tally:
+    """A target that counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, output: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return output[:, 0]
+
+
+def test_a_target_that_counts_its_calls_is_one_target(tmp_path: Path) -> None:
+    target = Tally()
+    assert runs_of(FinishedStages(tmp_path, "model"), target=target) > 0
+    assert target.calls > 0
+    assert len(list((tmp_path / "unfinished").glob("*.npz"))) == 2
+    for again in (target, Tally()):
+        assert runs_of(FinishedStages(tmp_path, "model"), target=again) == 0
+
+
+def test_one_run_at_a_time_uses_the_folder(finished: Path) -> None:
+    stages, other = FinishedStages(finished, "model"), FinishedStages(finished, "model")
+    with stages.held():
+        for run in (lambda: compared(other), other.clear):
+            with pytest.raises(OutputError, match=r"another run writes into .*unfinished"):
+                run()
+        assert runs_of(stages) == 0
+    assert runs_of(other) == 0
+
+
+def test_what_fails_before_anything_is_kept_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="index 7"):
+        compared(FinishedStages(tmp_path / "new" / "results"), target=7)
+    assert not (tmp_path / "new").exists()
+
+
 def test_only_stages_are_cleared(finished: Path) -> None:
     mine = finished / "unfinished" / "notes.txt"
     mine.write_text("mine")
+    # What was left by processes that were killed.
+    for name in ("tmp12345678.partial", "evaluation.json", f"job-{7:032x}/evaluation.json"):
+        path = finished / "unfinished" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
     FinishedStages(finished).clear()
     assert [path.name for path in (finished / "unfinished").iterdir()] == ["notes.txt"]
     mine.unlink()

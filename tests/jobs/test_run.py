@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 from dataclasses import replace
 
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 import xarray
 
+import numpy_jobs
 from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError, SequenceError, SetAsideError
 from attribution_bench.jobs.events import Caution, ShardDone, Started, Summary, Working
 from attribution_bench.jobs.job import NamedModel
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Asked, Choice
+from attribution_bench.models.loading import model_source
 from attribution_bench.sequences import DNA, read_fasta
 from attribution_bench.sequences.fasta_source import FastaSource
 from attribution_bench.sequences.genome import Genome
@@ -145,6 +148,51 @@ def test_another_code_of_model_or_method_is_refused(fasta, tmp_path):
 
     with pytest.raises(InvalidInputError, match="own code"):
         run(replace(job, methods={"weights": Choice(Edited, {})}), tmp_path / "store")
+
+
+@pytest.mark.parametrize("other", ["NumpyModel?seed=0&alphabet=DNA", "NumpyModel?seed=1", "Another?seed=0"])
+def test_other_options_of_a_callable_are_refused_whatever_model_it_builds(fasta, tmp_path, monkeypatch, other):
+    monkeypatch.setattr(numpy_jobs, "Another", NumpyModel, raising=False)
+
+    def job(callable_, model=None):
+        source = model_source(f"numpy_jobs:{callable_}")
+        return replace(numpy_job(fasta), models=[NamedModel(model or NumpyModel(0), source.label, source.identity)])
+
+    run(job("NumpyModel?seed=0"), tmp_path / "store")
+    assert run(job("NumpyModel?seed=0"), tmp_path / "store").resumed_from == 22
+    with pytest.raises(
+        InvalidInputError, match=rf"label: '.*NumpyModel\?seed=0' in the store, '.*{re.escape(other)}' now"
+    ):
+        run(job(other), tmp_path / "store")
+
+
+def test_a_model_under_another_name_is_the_same_job(fasta, tmp_path):
+    job = numpy_job(fasta)
+    for label in ("fold_1.pt2", "renamed.pt2"):
+        summary = run(replace(job, models=[NamedModel(NumpyModel(0), label, "digest")]), tmp_path / "store")
+        assert summary.complete
+    with pytest.raises(
+        InvalidInputError, match=r"label: 'fold_1\.pt2' in the store, 'other\.pt2' now.*sha256 of source"
+    ):
+        run(replace(job, models=[NamedModel(NumpyModel(0), "other.pt2", "another")]), tmp_path / "store")
+
+
+class Tally:
+    """A target that counts its calls."""
+
+    calls = 0
+
+    def __call__(self, outputs):
+        self.calls += 1
+        return outputs[:, 0]
+
+
+def test_a_target_that_counts_its_calls_stays_the_same_job(fasta, tmp_path):
+    target = Tally()
+    job = replace(numpy_job(fasta), asked=Asked(target, ("scores",), "float32"))
+    run(job, tmp_path / "store")
+    assert target.calls > 0
+    assert run(job, tmp_path / "store").resumed_from == 22
 
 
 def test_other_sequences_other_weights_and_other_threads_are_refused(fasta, tmp_path):

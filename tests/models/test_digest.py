@@ -1,6 +1,9 @@
 """Digests of weights and of what a model does with them."""
 
+import pickle
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import pytest
@@ -76,6 +79,58 @@ def keras_model(size: int = 2, factor: float = 1.0, activation: str = "relu") ->
 def test_the_same_weights_in_another_structure_show(build, changed):
     first, again, other = (structure_digest(ab.as_sequence_model(build(**given))) for given in ({}, {}, changed))
     assert first == again != other
+
+
+def connected(library: Any, of: str = "") -> Any:
+    """Return a functional model with the weights and layers of others that are connected otherwise."""
+    layers = library.layers
+    x = inputs = library.Input((20, 4))
+    first = layers.Conv1D(4, 3, padding="same")
+    one = first(x)
+    two = layers.Conv1D(4, 3, padding="same")(one)
+    three = layers.Conv1D(4, 3, padding="same")(two)
+    added = layers.Add()([three, two if of == "skip" else one])
+    taken = layers.Subtract()([added, three] if of == "order" else [three, added])
+    again = first(two if of == "shared" else taken)
+    inner_input = library.Input((20, 4))
+    halves = [layers.Dense(4)(inner_input), inner_input]
+    inner = library.Model(inner_input, layers.Subtract()(halves[::-1] if of == "nested" else halves))
+    attended = layers.MultiHeadAttention(1, 4)(again, value=one, key=two if of == "keyword" else one)
+    scaled = inner(attended) * (3.0 if of == "constant" else 2.0)
+    outputs = [layers.Flatten()(scaled), layers.Flatten()(three)]
+    return library.Model(inputs, outputs[::-1] if of == "outputs" else outputs)
+
+
+@pytest.mark.parametrize("name", ["keras", "tf_keras"])
+def test_the_same_layers_connected_otherwise_show(name: str) -> None:
+    library = pytest.importorskip(name)
+    ways = ("", "skip", "order", "shared", "nested", "keyword", "constant", "outputs")
+    found = [structure_digest(ab.as_sequence_model(connected(library, of))) for of in ("", *ways)]
+    assert found[0] == found[1]
+    assert len(set(found)) == len(ways)
+
+
+def test_a_model_that_travelled_has_the_same_structure() -> None:
+    model = connected(keras)
+    there = pickle.loads(pickle.dumps(model))
+    assert structure_digest(ab.as_sequence_model(there)) == structure_digest(ab.as_sequence_model(model))
+
+
+def test_a_configuration_that_a_module_of_a_package_holds_shows() -> None:
+    @dataclass
+    class Configuration:
+        heads: int
+        rates: tuple[int, ...] = (1, 2)
+
+    def configured(**given: Any) -> torch.nn.Module:
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(80, 1))
+        model[0].configuration = Configuration(**given)
+        return model
+
+    given = ({"heads": 1}, {"heads": 1}, {"heads": 2}, {"heads": 1, "rates": (1, 4)})
+    first, again, *others = (structure_digest(ab.as_sequence_model(configured(**one))) for one in given)
+    assert first == again
+    assert first not in others
 
 
 class Dilated(torch.nn.Module):

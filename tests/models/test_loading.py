@@ -265,3 +265,15 @@ def test_what_a_callable_imports_is_found_in_the_current_folder(module: str, tmp
     assert model_source(f"{module}:late").open().weight_count == 58
     assert "another_for_a_test" in sys.modules
     del sys.modules["another_for_a_test"]
+
+
+def test_the_identity_of_what_builds_a_model_holds_its_name_and_options(module: str, tmp_path: Path) -> None:
+    texts = ["{}:build", "{}:late", "{}:build?length=8", "{}:build?a=1&b=2", "{}:build?a=2&b=1", "basset", "bpnet"]
+    found = [model_source(text.format(module)).identity for text in texts]
+    assert len(set(found)) == len(texts)
+    assert model_source(f"{module}:build?b=2&a=1").identity == found[3]
+    # Records have these by themselves, and sequences tell an architecture its length.
+    assert model_source("basset?length=600&framework=torch").identity == found[5]
+    for name in ("a.keras", "b.keras"):
+        (tmp_path / name).write_bytes(b"model")
+    assert model_source(str(tmp_path / "a.keras")).identity == model_source(str(tmp_path / "b.keras")).identity
