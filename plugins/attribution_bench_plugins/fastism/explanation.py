@@ -37,7 +37,7 @@ def explain(plan: Plan | None, length: int, itemsize: int, decision: Decision) -
     for name, step in plan.steps.items():
         if step.mode != "constant" and step.alias_of not in plan.fields:
             continue
-        if step not in causes and (
+        if causes.get(step) != LOOPED and (
             SPECS[step.node.op].traits.free or (step.node.shape is None and step.mode != "full")
         ):
             continue
