@@ -113,6 +113,10 @@ class ConvergenceWarning(UserWarning):
     """Attributions do not add up to the difference of predictions, so that the multipliers are no DeepLIFT values."""
 
 
+class PluginWarning(RuntimeWarning):
+    """An installed plugin that cannot be used, so that what it has is left out."""
+
+
 class JobWarning(UserWarning):
     """What a job takes for granted, or had to do otherwise than asked, where no observer is told of it."""
 

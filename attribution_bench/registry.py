@@ -4,7 +4,7 @@ import warnings
 
 from attribution_bench.attribution import Attribution
 from attribution_bench.entry_points import list_plugins, load_plugin
-from attribution_bench.errors import PluginError
+from attribution_bench.errors import AttributionBenchError, PluginError, PluginWarning
 from attribution_bench.models.catalogue import MODELS, get_model, list_models
 
 METHODS = "attribution_bench.methods"
@@ -42,13 +42,13 @@ def get_method(name: str) -> type[Attribution]:
 
 
 def working_methods() -> dict[str, type[Attribution]]:
-    """Load every installed method; one that cannot be loaded is named in a warning and left out."""
+    """Load every installed method; one that cannot be loaded is named in a PluginWarning and left out."""
     working = {}
     for name in list_methods():
         try:
             working[name] = get_method(name)
-        except PluginError as error:
-            warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+        except AttributionBenchError as error:
+            warnings.warn(f"{name!r} is left out: {error}", PluginWarning, stacklevel=2)
     return working
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import attribution_bench as ab
-from attribution_bench.errors import PluginError, UnknownNameError
+from attribution_bench.errors import PluginError, PluginWarning, UnknownNameError
 from attribution_bench.registry import working_methods
 from attribution_bench.testing import check_method
 from installed_plugins import install
@@ -59,6 +59,16 @@ def test_a_broken_plugin_is_named_and_spoils_nothing(site_packages):
         methods = working_methods()
     assert "broken" not in methods
     assert methods["standard_ism"] is ab.get_method("standard_ism")
+
+
+def test_a_method_whose_package_is_missing_spoils_no_other(site_packages):
+    missing = "from attribution_bench.errors import MissingDependencyError as Missing\n"
+    code = f"{missing}raise Missing('it needs a lib')\n"
+    install(site_packages, "lacking-plugin", {"lacking": "Method"}, code)
+    with pytest.warns(PluginWarning, match="'lacking' is left out: it needs a lib"):
+        methods = working_methods()
+    assert "lacking" not in methods
+    assert "standard_ism" in methods
 
 
 def test_a_plugin_that_registers_something_else(site_packages):

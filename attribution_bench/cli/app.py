@@ -4,9 +4,11 @@ import atexit
 import gc
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+from attribution_bench._version import __version__
 from attribution_bench.cli.attribute import attribute
 from attribution_bench.cli.benchmark import benchmark
 from attribution_bench.cli.compare import compare
@@ -21,7 +23,7 @@ from attribution_bench.cli.models import models
 from attribution_bench.cli.plot import plot
 from attribution_bench.cli.report import report
 from attribution_bench.cli.reproduce_paper import reproduce_paper
-from attribution_bench.cli.terminal import note, readable_output
+from attribution_bench.cli.terminal import note, readable_output, say
 from attribution_bench.cli.variants import variants
 from attribution_bench.errors import AttributionBenchError, text_with_notes
 
@@ -38,6 +40,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(f"attribution-bench {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    """Take what stands before the name of a command."""
+
+
 app.command()(methods)
 app.command()(models)
 app.command()(attribute)

@@ -106,7 +106,7 @@ def attribute(
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
     sequence_input: options.SequenceInput = None,
-    alphabet: options.AlphabetName = "DNA",
+    alphabet: options.ModelAlphabet = None,
     device: options.Device = None,
     threads: options.Threads = None,
     workers: cluster.Processes = None,
@@ -139,11 +139,9 @@ def attribute(
     from attribution_bench.jobs.interruption import stopping
     from attribution_bench.jobs.recipes import Recipe
     from attribution_bench.models.loading import model_source
-    from attribution_bench.sequences import ALPHABETS
     from attribution_bench.sequences.regions import RegionSource
 
-    if alphabet not in ALPHABETS:
-        raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
+    letters = options.alphabet_of(alphabet)
     sequence_source.check_sequences(sequences, regions, genome)
     check_lasting(output)
     chosen = method_options(options.names(methods, DEFAULT_METHODS), option or (), seed)
@@ -151,15 +149,16 @@ def attribute(
     # Those of other processes are shared out once it is known how many there are.
     thread_count = announced_threads(threads, output, restart) if processes is None else threads
     sources = [model_source(name) for name in (model, *(fold or ()))]
+    letters = letters or sources[0].default_alphabet
     settings: dict[str, Any] = {
         "framework": str(framework),
         "device": device,
         "layout": None if layout is None else layout.value,
-        "alphabet": ALPHABETS[alphabet],
+        "alphabet": letters,
         "sequence_input": options.sequence_input(sequence_input),
     }
     if genome is None:
-        source = as_source(str(sequences), ALPHABETS[alphabet], length)
+        source = as_source(str(sequences), letters, length)
     else:
         source = sequence_source.region_source(
             sequences,
@@ -169,7 +168,7 @@ def attribute(
             anchor=anchor,
             overhang=overhang,
             stranded=stranded,
-            alphabet=ALPHABETS[alphabet],
+            alphabet=letters,
         )
     wanted = sources[0].default_target if target is None else target
     further = further_inputs(inputs, source.genome if isinstance(source, RegionSource) else None)

@@ -41,7 +41,7 @@ def benchmark(
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
     sequence_input: options.SequenceInput = None,
-    alphabet: options.AlphabetName = "DNA",
+    alphabet: options.ModelAlphabet = None,
     device: options.Device = None,
     budget: options.Budget = BUDGET,
     output: Annotated[Path | None, typer.Option(help="Results folder; reports/benchmark by default.")] = None,
@@ -75,12 +75,12 @@ def benchmark(
     from attribution_bench.models.loading import model_source
     from attribution_bench.models.targets import select
     from attribution_bench.registry import list_methods, list_peers
-    from attribution_bench.sequences import ALPHABETS, read_fasta
+    from attribution_bench.sequences import read_fasta
 
     thread_count = announce_threads(threads)
     if suite is not None:
         note(SUITE_MOVED)
-        _refuse(
+        refuse(
             f"--suite {suite} measures the built-in architectures on bundled sequences, every output of them",
             {
                 "MODEL": model,
@@ -107,27 +107,27 @@ def benchmark(
         )
     if model is None:
         raise InvalidInputError("give a MODEL to measure; the engine suite is a command of its own, `engine`")
-    _refuse(
+    refuse(
         "these belong to the command `engine`", {"--architectures": architectures, "--sequence-counts": sequence_counts}
     )
     output = output or Path("reports/benchmark")
-    if alphabet not in ALPHABETS:
-        raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
-    if alphabet != "DNA" and sequences is None:
-        raise InvalidInputError(f"the bundled sequences are DNA; give {alphabet} ones with --sequences")
+    letters = options.alphabet_of(alphabet)
     chosen = options.names(methods, tuple(list_methods()))
     check_names("method", chosen, [*list_methods(), *list_peers()])
     source = model_source(model)
+    letters = letters or source.default_alphabet
+    if letters.name != "DNA" and sequences is None:
+        raise InvalidInputError(f"the bundled sequences are DNA; give {letters.name} ones with --sequences")
     if source.kind == "built-in":
         resolve_device(str(framework), device)
-    given = read_fasta(sequences, ALPHABETS[alphabet]) if sequences else None
+    given = read_fasta(sequences, letters) if sequences else None
     sizes = options.numbers(batch_sizes, (), "--batch-sizes", options.BATCHES)
     open_model = partial(
         source.open,
         framework=str(framework),
         device=device,
         layout=None if layout is None else layout.value,
-        alphabet=ALPHABETS[alphabet],
+        alphabet=letters,
         sequence_input=options.sequence_input(sequence_input),
     )
     wanted = options.numbers(lengths, (), "--lengths", options.LETTERS) or (
@@ -158,7 +158,7 @@ def benchmark(
     raise typer.Exit(exit_code(records))
 
 
-def _refuse(reason: str, given: dict[str, object]) -> None:
+def refuse(reason: str, given: dict[str, object]) -> None:
     """Raise InvalidInputError for options that were given and do not apply."""
     named = [name for name, value in given.items() if value]
     if named:

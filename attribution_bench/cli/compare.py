@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attribution_bench.cli import cluster, options
-from attribution_bench.cli.benchmark import parse_target
+from attribution_bench.cli.benchmark import parse_target, refuse
 from attribution_bench.cli.measure import INTERRUPTED
+from attribution_bench.cli.plot import parse_value
 from attribution_bench.cli.terminal import console, note, say
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.storage.places import store_path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from attribution_bench.sequences.sites import Site
 
 SOME_FAILED = 1
+REPEATED = 20
 SHORT = {"reference": "ref.", "undefined": "undef."}
 """Marks of the report as a table of the terminal has room for them."""
 TimeLimit = Annotated[
@@ -66,7 +68,7 @@ def compare(
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
     sequence_input: options.SequenceInput = None,
-    alphabet: options.AlphabetName = "DNA",
+    alphabet: options.ModelAlphabet = None,
     device: options.Device = None,
     seed: Annotated[
         int, options.SEEDS.option("Of shuffles, mutations, references and the bootstrap", metavar="NUMBER")
@@ -76,7 +78,7 @@ def compare(
         options.Bounds(0, 1_000_000).option(
             "Sequences on which methods run again for sensitivity and stability, 0 for none", metavar="NUMBER"
         ),
-    ] = 20,
+    ] = REPEATED,
     threads: options.Threads = None,
     workers: cluster.Processes = None,
     dask: cluster.Scheduler = None,
@@ -108,7 +110,7 @@ def compare(
     from attribution_bench.jobs.recipes import Recipe
     from attribution_bench.models.loading import model_source
     from attribution_bench.registry import list_methods, list_peers
-    from attribution_bench.sequences import ALPHABETS, read_fasta
+    from attribution_bench.sequences import read_fasta
     from attribution_bench.sequences.sites import read_sites
     from attribution_bench.storage.zarr_store import is_store
 
@@ -116,25 +118,41 @@ def compare(
     if is_store(store_path(model)):
         if processes is not None:
             raise InvalidInputError("stored scores are compared in one process; leave --workers, --dask and --gpus out")
-        compare_stores([store_path(model), *([] if sequences is None else [sequences])], output)
+        refuse(
+            "stored scores are compared as they are, without a model",
+            {
+                "--sites": sites,
+                "--truth": truth,
+                "--framework": framework is not options.Framework.torch,
+                "--layout": layout,
+                "--sequence-input": sequence_input,
+                "--alphabet": alphabet,
+                "--device": device,
+                "--seed": seed,
+                "--repeated": repeated != REPEATED,
+                "--threads": threads,
+            },
+        )
+        stores = [store_path(model), *([] if sequences is None else [sequences])]
+        compare_stores(stores, output, options.names(methods, ()), parse_value(target))
         return
     if sequences is None:
         raise InvalidInputError("give SEQUENCES to score; only a store that `attribute` wrote is compared without them")
     # Those of other processes are shared out once it is known how many there are.
     thread_count = announce_threads(threads) if processes is None else threads
-    if alphabet not in ALPHABETS:
-        raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
+    letters = options.alphabet_of(alphabet)
     chosen = options.names(methods, tuple(list_methods()))
     check_names("method", chosen, [*list_methods(), *list_peers()])
-    given = read_fasta(sequences, ALPHABETS[alphabet])
-    known = read_sites(sites, given) if sites is not None else ()
     source = model_source(model)
+    letters = letters or source.default_alphabet
+    given = read_fasta(sequences, letters)
+    known = read_sites(sites, given) if sites is not None else ()
     arguments: dict[str, Any] = {
         "length": given.length,
         "framework": str(framework),
         "device": device,
         "layout": None if layout is None else layout.value,
-        "alphabet": ALPHABETS[alphabet],
+        "alphabet": letters,
         "sequence_input": options.sequence_input(sequence_input),
     }
     # With other processes this one only looks at the model, and may be on a machine without its device.
@@ -158,19 +176,26 @@ def compare(
     raise typer.Exit(SOME_FAILED if any(method.reason for method in evaluation.methods) else 0)
 
 
-def compare_stores(stores: Sequence[Path], output: Path) -> None:
+def compare_stores(stores: Sequence[Path], output: Path, methods: Sequence[str], target: "Target") -> None:
     """Print how far stored scores agree, and write every sequence's agreement as ``agreement.tsv``.
+
+    Parameters
+    ----------
+    methods
+        Those to compare; all of the stores where there are none.
+    target
+        Which value, where scores are of several.
 
     Raises
     ------
     InvalidInputError
-        The stores are not of the same sequences, or hold one method.
+        The stores are not of the same sequences, hold one method, or not those or the value that are asked for.
     """
     from attribution_bench.evaluation.stored_agreement import MEASURES, stored_agreements
     from attribution_bench.files import write_whole
     from attribution_bench.reporting.store_report import agreement_table, selected_methods
 
-    selected = selected_methods(stores)
+    selected = selected_methods(stores, methods, target)
     agreements = stored_agreements(selected)
     names = next(iter(selected.values())).store.names
     lines = ["\t".join(("sequence", "name", "first", "second", *MEASURES))]

@@ -30,7 +30,7 @@ def explain(
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
     sequence_input: options.SequenceInput = None,
-    alphabet: options.AlphabetName = "DNA",
+    alphabet: options.ModelAlphabet = None,
     device: options.Device = None,
     method: Annotated[
         str | None, typer.Option(help="Method that explains; not needed where one installed method does.")
@@ -70,15 +70,12 @@ def explain(
     from attribution_bench.explanation import Explains
     from attribution_bench.garbage import collection_paused
     from attribution_bench.models.loading import model_source
-    from attribution_bench.sequences import ALPHABETS
 
-    if alphabet not in ALPHABETS:
-        raise InvalidInputError(f"unknown alphabet {alphabet!r}; choose one of {', '.join(ALPHABETS)}")
     settings: dict[str, Any] = {
         "framework": str(framework),
         "device": device,
         "layout": None if layout is None else layout.value,
-        "alphabet": ALPHABETS[alphabet],
+        "alphabet": options.alphabet_of(alphabet),
         "sequence_input": options.sequence_input(sequence_input),
     }
     shapes = [options.numbers([shape], (), "--extra-shape", options.DIMENSIONS) for shape in extra_shape or ()]

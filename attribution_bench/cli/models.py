@@ -1,5 +1,7 @@
 """`attribution-bench models`: what can be named in the place of a model file."""
 
+import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(help="One model of other packages, to say all that is known of it.", metavar="NAME")
+        str | None, typer.Argument(help="One of these models, to say all that is known of it.", metavar="NAME")
     ] = None,
 ) -> None:
     """List the models that can be named in the place of a file: built-in architectures, and models of other packages.
@@ -25,28 +27,49 @@ def models(
 
     Exit codes: 0 done, 2 bad input.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
-    from attribution_bench.cli.terminal import console, say
-    from attribution_bench.models.adapters import get_catalogued, list_catalogue
+    from attribution_bench.cli.terminal import console, note, say
+    from attribution_bench.errors import UnknownNameError
+    from attribution_bench.models.adapters import read_catalogue
     from attribution_bench.registry import list_models
     from attribution_bench.reporting.terminal_tables import Column, TerminalLine, TerminalTable
 
+    catalogue, built_in = read_catalogue(), list_models()
     if name is not None:
-        for line in _lines(get_catalogued(name).card):
+        found = None if name in built_in else catalogue.find(name)
+        if name not in built_in and found is None:
+            raise catalogue.noted(UnknownNameError("model", name, [*built_in, *catalogue.names]))
+        for line in _described(name, _of_architecture(name) if found is None else _of_card(found.card)):
             say(line)
         return
-    say(f"Built in: {', '.join(list_models())}")
+    say(f"Built in: {', '.join(built_in)}")
     lines = []
-    for card in list_catalogue():
+    for card in (model.card for model in catalogue.models):
         length = "any" if card.length is None else f"{card.length:,}"
         lines.append(TerminalLine((card.name, length, card.package, "yes" if card.installed else "")))
     names = ("model", "letters", "package", "installed")
     columns = tuple(Column(name, right=name == "letters") for name in names)
     console().print(TerminalTable(columns, tuple(lines), "Models of other packages"))
     say("attribution-bench models NAME says what one predicts, its outputs, target, licence and citation.")
+    for failure in catalogue.failures:
+        note(f"not among these: {failure}")
 
 
-def _lines(card: "ModelCard") -> list[str]:
-    """Return all that is known of a model, a line a fact."""
+def _of_architecture(name: str) -> dict[str, str]:
+    """Return what is known of a built-in architecture: what its builder says, and which options it takes."""
+    from attribution_bench.models.catalogue import get_model
+
+    builder = get_model(name)
+    parameters = inspect.signature(builder).parameters.values()
+    options = [one.name if one.default is one.empty else f"{one.name}={one.default}" for one in parameters]
+    return {
+        "built in": " ".join((inspect.getdoc(builder) or "").partition("\n\n")[0].split()),
+        "weights": f"the builder's, or of your own: {name}?weights=FILE",
+        "options": f"{', '.join(options)}; given as {name}?{'&'.join(options[:1])}",
+    }
+
+
+def _of_card(card: "ModelCard") -> dict[str, str]:
+    """Return all that is known of a model of another package."""
     package = f"{card.package}, {'installed' if card.installed else f'not installed ({card.install_command})'}"
     others = "" if card.fixed or card.length is None else ", or another number"
     length = "any number of letters" if card.length is None else f"{card.length:,} letters{others}"
@@ -54,7 +77,7 @@ def _lines(card: "ModelCard") -> list[str]:
         weights = "those that an option names"
     else:
         weights = "in the package" if card.weights else f"of your own: {card.name}?weights=FILE"
-    facts = {
+    return {
         "predicts": card.summary,
         "package": package,
         "weights": weights,
@@ -66,5 +89,9 @@ def _lines(card: "ModelCard") -> list[str]:
         "licence": card.licence,
         "cite": card.citation,
     }
+
+
+def _described(name: str, facts: Mapping[str, str]) -> list[str]:
+    """Return a name and what is known of it, a line a fact."""
     width = max(map(len, facts))
-    return [card.name, *(f"  {fact:<{width}}  {said}" for fact, said in facts.items())]
+    return [name, *(f"  {fact:<{width}}  {said}" for fact, said in facts.items())]

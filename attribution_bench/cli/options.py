@@ -15,6 +15,7 @@ from attribution_bench.errors import InvalidInputError
 if TYPE_CHECKING:
     from attribution_bench.models.loading import ModelSource
     from attribution_bench.models.sequence_model import SequenceModel
+    from attribution_bench.sequences import Alphabet
 
 DEFAULT_LENGTH = 1000
 
@@ -104,6 +105,9 @@ SequenceInput = Annotated[
     ),
 ]
 AlphabetName = Annotated[str, typer.Option(help="DNA, RNA or protein.")]
+ModelAlphabet = Annotated[
+    str | None, typer.Option(help="DNA, RNA or protein; by default that of a model of other packages, or DNA.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; a GPU where there is one, by default.")]
 Budget = Annotated[
     float,
@@ -133,6 +137,15 @@ Lengths = Annotated[
     list[str] | None,
     typer.Option(help=f"Sequence lengths, comma-separated ({LETTERS}).", metavar="NUMBERS"),
 ]
+
+
+def alphabet_of(name: str | None) -> "Alphabet | None":
+    """Return the alphabet of a name, None where none is given; raises InvalidInputError where there is none of it."""
+    from attribution_bench.sequences import ALPHABETS
+
+    if name is not None and name not in ALPHABETS:
+        raise InvalidInputError(f"unknown alphabet {name!r}; choose one of {', '.join(ALPHABETS)}")
+    return None if name is None else ALPHABETS[name]
 
 
 def sequence_input(text: str | None) -> str | int | None:

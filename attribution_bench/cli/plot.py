@@ -191,7 +191,7 @@ def plot(
     highlights = [_range(text, "--highlight") for text in highlight or ()]
     inches = _width(width)
 
-    from attribution_bench.cli.terminal import say
+    from attribution_bench.cli.terminal import note, say
     from attribution_bench.files import write_whole
     from attribution_bench.reporting.captions import (
         heat_map_caption,
@@ -258,6 +258,8 @@ def plot(
         drawn = f"Influence maps of {drawn}"
         settings["caption"] = influence_caption(influence.value, output_name) if caption is None else caption
         figure = influence_figure(maps, **settings)
+        for reason in panels.left_out:
+            note(f"no map: {reason}")
     about = {"title": title or output.stem, "description": f"{drawn} {settings['caption']}".strip()}
     say(f"wrote {write_whole(output, render(figure, kind, text='text' if selectable else 'outlines', **about))}")
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from attribution_bench.errors import JobWarning
+from attribution_bench.errors import JobWarning, PluginWarning
 from attribution_bench.foreign_warnings import OWN
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def readable_output() -> Iterator[None]:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         # The place in our code means nothing to whoever runs a command.
-        own = issubclass(category, (*OWN, JobWarning))
+        own = issubclass(category, (*OWN, JobWarning, PluginWarning))
         return printable(f"caution: {message}\n" if own else former(message, category, filename, lineno, line))
 
     warnings.formatwarning = formatted

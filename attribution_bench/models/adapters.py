@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
-from typing import Any
+from typing import Any, TypeVar
 
 from attribution_bench.entry_points import list_plugins, load_plugin
-from attribution_bench.errors import MissingDependencyError, PluginError, UnknownNameError
+from attribution_bench.errors import MissingDependencyError, PluginError, PluginWarning, UnknownNameError
+from attribution_bench.sequences.alphabet import ALPHABETS
 
 ADAPTERS = "attribution_bench.adapters"
+Missing = TypeVar("Missing", bound=Exception)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class ModelCard:
     fixed: bool = True
     """Whether it takes sequences of that length alone; any number of letters where there is none."""
     alphabet: str = "DNA"
+    """``DNA``, ``RNA`` or ``protein``."""
     target: str | None = None
     """Target for whoever gives none, as on the command line; None where the model has one number or none is usual."""
     weights: bool = True
@@ -44,6 +47,17 @@ class ModelCard:
     """Options of ``name?option=value`` and what they mean."""
     source: str | None = None
     """What pip is given to install the package; its name by default."""
+
+    def __post_init__(self) -> None:
+        texts = (self.name, self.package)
+        if not all(isinstance(text, str) and text for text in texts) or not isinstance(self.length, int | None):
+            raise TypeError(
+                "a card has a name, a package and a number of letters or None, not "
+                f"{self.name!r}, {self.package!r} and {self.length!r}"
+            )
+        if self.alphabet not in ALPHABETS:
+            known = ", ".join(ALPHABETS)
+            raise ValueError(f"the card of {self.name!r} has the alphabet {self.alphabet!r}; there are {known}")
 
     @property
     def installed(self) -> bool:
@@ -120,55 +134,90 @@ class CataloguedModel:
         return self.adapter.open(self.card.name, **options)
 
 
-def adapters() -> list[Adapter]:
-    """Return an adapter of each registered class, by name; one that cannot be used is named in a warning."""
-    found = []
+@dataclass(frozen=True)
+class Catalogue:
+    """The models of every adapter that can be used, and why others cannot."""
+
+    models: tuple[CataloguedModel, ...]
+    """Sorted by name."""
+    failures: tuple[str, ...]
+    """A sentence for each adapter that cannot be used."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the models."""
+        return [model.card.name for model in self.models]
+
+    def find(self, name: str) -> CataloguedModel | None:
+        """Return the model of a name; None where no adapter has it.
+
+        Raises
+        ------
+        PluginError
+            Two adapters have it.
+        """
+        found = [model for model in self.models if model.card.name == name]
+        if len(found) > 1:
+            classes = [type(model.adapter) for model in found]
+            owners = " and ".join(f"{owner.__module__}.{owner.__name__}" for owner in classes)
+            raise PluginError(f"two adapters open the model {name!r}: {owners}; uninstall one of them")
+        return found[0] if found else None
+
+    def noted(self, error: Missing) -> Missing:
+        """Return an error about a name that nothing has, with a note for each adapter that might have it."""
+        for failure in self.failures:
+            error.add_note(f"{failure}, so that its models are not among these")
+        return error
+
+
+def read_catalogue() -> Catalogue:
+    """Return the models of all installed adapters; an adapter that fails is told in `Catalogue.failures`."""
+    models: list[CataloguedModel] = []
+    failures = []
     for name in list_plugins(ADAPTERS):
         try:
-            found.append(_adapter(name))
+            models += _models(name)
         except PluginError as error:
-            warnings.warn(str(error), RuntimeWarning, stacklevel=2)
-    return found
+            failures.append(str(error))
+    return Catalogue(tuple(sorted(models, key=lambda model: model.card.name)), tuple(failures))
 
 
-def _adapter(name: str) -> Adapter:
-    made = load_plugin(ADAPTERS, "adapter", name)
+def _models(name: str) -> list[CataloguedModel]:
+    """Return the models of one adapter."""
+    try:
+        made = load_plugin(ADAPTERS, "adapter", name)
+    except MissingDependencyError as error:
+        raise PluginError(f"the adapter {name!r} cannot be loaded: {error}") from error
     if not (isinstance(made, type) and issubclass(made, Adapter)):
         raise PluginError(f"the adapter {name!r} is registered as {made!r}, which is no subclass of Adapter")
     try:
-        return made()
+        adapter = made()
+        cards = list(adapter.cards())
     except Exception as error:  # an adapter may fail in any way; the failure is named and re-raised
-        raise PluginError(f"the adapter {name!r} cannot be made: {type(error).__name__}: {error}") from error
+        raise PluginError(f"the adapter {name!r} cannot be used: {type(error).__name__}: {error}") from error
+    strange = next((card for card in cards if not isinstance(card, ModelCard)), None)
+    if strange is not None:
+        raise PluginError(f"the adapter {name!r} has {strange!r} among its cards, which is no ModelCard")
+    return [CataloguedModel(card, adapter) for card in cards]
 
 
 def list_catalogue() -> list[ModelCard]:
-    """Return the cards of every adapter, sorted by name; warns as `adapters` does."""
-    return sorted((card for adapter in adapters() for card in adapter.cards()), key=lambda card: card.name)
+    """Return the cards of every adapter, sorted by name; one that cannot be used is named in a PluginWarning."""
+    catalogue = read_catalogue()
+    for failure in catalogue.failures:
+        warnings.warn(failure, PluginWarning, stacklevel=2)
+    return [model.card for model in catalogue.models]
 
 
 def find_catalogued(name: str) -> CataloguedModel | None:
-    """Return the model of a name; None where no adapter has it.
-
-    Raises
-    ------
-    PluginError
-        Two adapters have it.
-    """
-    found = [adapter for adapter in adapters() if adapter.can_open(name)]
-    if len(found) > 1:
-        owners = " and ".join(f"{type(adapter).__module__}.{type(adapter).__name__}" for adapter in found)
-        raise PluginError(f"two adapters open the model {name!r}: {owners}; uninstall one of them")
-    if not found:
-        return None
-    card = next((card for card in found[0].cards() if card.name == name), None)
-    if card is None:
-        raise PluginError(f"the adapter of {name!r} says that it opens it, but has no card of it")
-    return CataloguedModel(card, found[0])
+    """Return the model of a name; None where no adapter that can be used has it. Raises as `Catalogue.find`."""
+    return read_catalogue().find(name)
 
 
 def get_catalogued(name: str) -> CataloguedModel:
     """Return the model of a name; raises UnknownNameError, which lists those there are, where no adapter has it."""
-    found = find_catalogued(name)
+    catalogue = read_catalogue()
+    found = catalogue.find(name)
     if found is None:
-        raise UnknownNameError("catalogued model", name, [card.name for card in list_catalogue()])
+        raise catalogue.noted(UnknownNameError("catalogued model", name, catalogue.names))
     return found

@@ -10,6 +10,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attribution_bench.errors import ModelError
+from attribution_bench.models.sequence_model import FURTHER_INPUTS
 
 TENSOR_BYTES = 1 << 34
 """Bytes that a tensor may take while a model from a file computes on its own example."""
@@ -41,7 +42,7 @@ class ExportedModel(torch.nn.Module):
         if len(inputs) != len(self.input_names):
             raise ModelError(
                 f"the exported program takes {len(self.input_names)} inputs ({', '.join(self.input_names)}), but was "
-                f"given {len(inputs)}; give additional_forward_args one array for each beside the sequence"
+                f"given {len(inputs)}; {FURTHER_INPUTS}"
             )
         self._check_shapes(inputs)
         args, kwargs = pytree.tree_unflatten(list(inputs), self._structure)

@@ -16,7 +16,7 @@ from attribution_bench.models.keras_settings import graphs, held_by, part_settin
 from attribution_bench.models.keras_state import KeptVariable, randomness
 from attribution_bench.models.keras_trace import known_faults, traced
 from attribution_bench.models.reducers import apply_reducer
-from attribution_bench.models.sequence_model import Layout, SequenceModel, Tensor
+from attribution_bench.models.sequence_model import FURTHER_INPUTS, Layout, SequenceModel, Tensor
 from attribution_bench.models.targets import Reducer, Selection
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class KerasSequenceModel(SequenceModel):
             if (self._sequence_place or 0) > len(extras):
                 raise ModelError(
                     f"the sequence is input {self._sequence_place} of the model (from 0), but only {len(extras)} "
-                    "others were given; give additional_forward_args one array for each of them"
+                    f"others were given; {FURTHER_INPUTS}"
                 )
             values.insert(self._sequence_place or 0, x)
             return values if extras else x
@@ -147,8 +147,7 @@ class KerasSequenceModel(SequenceModel):
         if len(symbols) != 1 + len(extras):
             raise ModelError(
                 f"the model has {len(symbols)} inputs ({_described(symbols)}), but was given the sequence and "
-                f"{len(extras)} extra inputs; give additional_forward_args one array for each of the others, in this "
-                "order"
+                f"{len(extras)} extra inputs; {FURTHER_INPUTS}"
             )
         values.insert(self._place_among(symbols, length), x)
         return _packed(structure, iter(values))

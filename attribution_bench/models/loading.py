@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,18 +16,20 @@ from urllib.parse import unquote
 
 from attribution_bench.errors import AttributionBenchError, ModelError
 from attribution_bench.models.adapt import as_sequence_model
-from attribution_bench.models.adapters import find_catalogued, get_catalogued, list_catalogue
+from attribution_bench.models.adapters import find_catalogued, get_catalogued, read_catalogue
 from attribution_bench.models.catalogue import get_model, list_models
 from attribution_bench.models.model_files import read_exported, read_keras
 from attribution_bench.models.sequence_model import Layout, SequenceModel
-from attribution_bench.models.unreadable import advice, pickled
+from attribution_bench.models.unreadable import OTHER_FORMATS, PYTHON, advice, pickled, python_code
 from attribution_bench.models.untrusted.beginnings import ARCHIVE, EMPTY_ARCHIVE, LONGEST
-from attribution_bench.models.weight_files import load_weights
-from attribution_bench.sequences.alphabet import DNA, Alphabet
+from attribution_bench.models.weight_files import SAFETENSORS, load_weights
+from attribution_bench.sequences.alphabet import ALPHABETS, DNA, Alphabet
 
 KERAS_FILES = (".keras", ".h5", ".hdf5")
 EXPORTED = ".pt2"
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
+KNOWN = (*KERAS_FILES, EXPORTED, *PICKLES, SAFETENSORS, *OTHER_FORMATS)
+"""Suffixes of files that are models or weights, whether they are read here or not."""
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 NOT_IN_LABELS = ("length", "framework")
 """Options that records have by themselves."""
@@ -66,7 +68,8 @@ class ModelSource:
     def default_length(self) -> int | None:
         """Length that a built-in architecture is built for where none is stated, or that a catalogued model takes."""
         if self.kind == "catalogued":
-            return get_catalogued(self.name).adapter.default_length(self.name, **dict(self.options))
+            with self._asked():
+                return get_catalogued(self.name).adapter.default_length(self.name, **dict(self.options))
         if self.kind != "built-in":
             return None
         parameter = inspect.signature(get_model(self.name)).parameters.get("length")
@@ -78,11 +81,21 @@ class ModelSource:
         return get_catalogued(self.name).card.target if self.kind == "catalogued" else None
 
     @property
+    def default_alphabet(self) -> Alphabet:
+        """Letters that a catalogued model takes; DNA of others, which do not say."""
+        if self.kind != "catalogued":
+            return DNA
+        with self._asked():
+            own = self._sequence_options()["alphabet"]
+            return own if isinstance(own, Alphabet) else ALPHABETS[own]
+
+    @property
     def default_effects(self) -> Any:
         """Effects of variants that suit a catalogued model; None for differences of numbers."""
         if self.kind != "catalogued":
             return None
-        return get_catalogued(self.name).adapter.effects(self.name, **dict(self.options))
+        with self._asked():
+            return get_catalogued(self.name).adapter.effects(self.name, **dict(self.options))
 
     def default_genes(self, genome: Any) -> Any:
         """Return the genes on whose strands a catalogued model scores variants of a genome; None for the strand ``+``.
@@ -94,19 +107,30 @@ class ModelSource:
         """
         if self.kind != "catalogued":
             return None
-        return get_catalogued(self.name).adapter.genes(self.name, genome, **dict(self.options))
+        with self._asked():
+            return get_catalogued(self.name).adapter.genes(self.name, genome, **dict(self.options))
 
     @property
     def identity(self) -> str:
         """Digest of the model's file, whatever its name.
 
+<<<<<<< HEAD
         Of other models it is one of the name, the options, the source file that defines the callable and the file of
         weights.
+=======
+        Empty for an architecture, a catalogued model or a callable of Python's own without such a file.
+
+        Raises
+        ------
+        ModelError
+            A file cannot be read.
+>>>>>>> loading
         """
         paths = [] if self.weights is None else [self.weights]
         if self.kind == "file":
             paths.append(Path(self.name))
         elif self.kind == "callable":
+<<<<<<< HEAD
             paths.append(Path(inspect.getfile(_imported(self.name)[0])))
         digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
         if self.kind == "file":
@@ -115,6 +139,19 @@ class ModelSource:
         apart = () if self.kind == "callable" else NOT_IN_LABELS
         options = sorted(option for option in self.options if option[0] not in apart)
         return hashlib.sha256(json.dumps([self.name, options, digests]).encode()).hexdigest()
+=======
+            defined_in = getattr(_imported(self.name)[0], "__file__", None)
+            paths += [] if defined_in is None else [Path(defined_in)]
+        with _readable(", ".join(map(str, paths))):
+            digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+        return (
+            digests[0]
+            if len(digests) == 1
+            else hashlib.sha256("".join(digests).encode()).hexdigest()
+            if digests
+            else ""
+        )
+>>>>>>> loading
 
     def open(
         self,
@@ -123,7 +160,7 @@ class ModelSource:
         framework: str = "torch",
         device: str | None = None,
         layout: Layout | None = None,
-        alphabet: Alphabet = DNA,
+        alphabet: Alphabet | None = None,
         sequence_input: str | int | None = None,
     ) -> SequenceModel:
         """Build or read the model.
@@ -135,7 +172,7 @@ class ModelSource:
         framework
             Of a built-in architecture.
         device, layout, alphabet, sequence_input
-            As in `as_sequence_model`.
+            As in `as_sequence_model`; the alphabet is by default that of a catalogued model, or DNA.
 
         Raises
         ------
@@ -155,7 +192,8 @@ class ModelSource:
             "sequence_input": sequence_input,
         }
         if self.kind == "catalogued":
-            known = get_catalogued(self.name).adapter.sequence_options(self.name, **dict(self.options))
+            with self._asked():
+                known = self._sequence_options()
             given |= {name: value for name, value in known.items() if given.get(name) is None}
         return as_sequence_model(model, **given)
 
@@ -172,7 +210,7 @@ class ModelSource:
         if self.kind == "callable":
             _imported(self.name)
         elif self.kind == "file":
-            importlib.import_module("torch" if self.name.endswith(EXPORTED) else "keras")
+            importlib.import_module("torch" if self._is_exported else "keras")
         elif self.kind == "built-in":
             importlib.import_module(str(dict(self.options).get("framework", framework)))
 
@@ -193,26 +231,17 @@ class ModelSource:
                 f"{self.name} cannot be built with {', '.join(options)}: {error}; "
                 f"it takes {', '.join(inspect.signature(builder).parameters)}"
             ) from error
-        try:
+        given = ", ".join(f"{key}={value}" for key, value in options.items())
+        with _named(f"{self.name} cannot be built with {given}"):
             return builder(**options)
-        except AttributionBenchError:
-            raise
-        except Exception as error:  # a plugin's builder may fail in any way; the failure is named and re-raised
-            given = ", ".join(f"{key}={value}" for key, value in options.items())
-            raise ModelError(f"{self.name} cannot be built with {given}: {type(error).__name__}: {error}") from error
 
     def _call(self, length: int | None, framework: str) -> Any:
         _, build = _imported(self.name)
         options: dict[str, Any] = dict(self.options)
-        if length and "length" in inspect.signature(build).parameters:
+        if length and "length" in _parameters(build):
             options["length"] = length
-        try:
-            with _current_folder_importable():
-                return build(**options)
-        except AttributionBenchError:
-            raise
-        except Exception as error:  # the user's code may fail in any way; the failure is named and re-raised
-            raise ModelError(f"{self.name}({options or ''}) failed: {type(error).__name__}: {error}") from error
+        with _named(f"{self.name}({options or ''}) failed"), _current_folder_importable():
+            return build(**options)
 
     def _adapt(self, length: int | None, framework: str) -> Any:
         found = get_catalogued(self.name)
@@ -238,19 +267,29 @@ class ModelSource:
                 "leave one of them out"
             )
         given: dict[str, Any] = {**options, **({} if self.weights is None else {"weights": self.weights})}
-        asked = next(iter(wanted), found.adapter.default_length(self.name, **options))
+        with self._asked():
+            asked = next(iter(wanted), found.adapter.default_length(self.name, **options))
         if any_length and asked is not None:
             given["length"] = asked
-        try:
+        with self._asked():
             return found.open(**given)
-        except AttributionBenchError:
-            raise
-        except Exception as error:  # another package may fail in any way; the failure is named and re-raised
-            raise ModelError(f"{self.name} cannot be opened: {type(error).__name__}: {error}") from error
 
     def _read(self, length: int | None, framework: str) -> Any:
         path = Path(self.name)
-        return read_exported(path) if path.suffix == EXPORTED else read_keras(path)
+        return read_exported(path) if self._is_exported else read_keras(path)
+
+    @property
+    def _is_exported(self) -> bool:
+        return Path(self.name).suffix.lower() == EXPORTED
+
+    def _sequence_options(self) -> Mapping[str, Any]:
+        """Return what an adapter says of how its model takes sequences; call it within `_asked`."""
+        found = get_catalogued(self.name)
+        return {"alphabet": found.card.alphabet} | dict(found.adapter.sequence_options(self.name, **dict(self.options)))
+
+    def _asked(self) -> contextlib.AbstractContextManager[None]:
+        """Name the model in whatever its adapter fails with."""
+        return _named(f"{self.name} cannot be opened")
 
 
 def model_source(text: str) -> ModelSource:
@@ -262,28 +301,35 @@ def model_source(text: str) -> ModelSource:
     Raises
     ------
     ModelError
-        It names none of these, the file is missing, or the file would have to be unpickled, which can run any code.
+        It names none of these, the file is missing or cannot be read, or it would have to be unpickled, which can run
+        any code. Of adapters that cannot be used, which may have the name, the error has notes.
     """
-    suffix = "" if "?" in text else Path(text).suffix.lower()
-    if suffix in (*KERAS_FILES, EXPORTED):
-        if not Path(text).is_file():
+    with _readable(text):
+        path = Path(text)
+        suffix = "" if "?" in text else path.suffix.lower()
+        if suffix in KNOWN and not path.exists():
             raise ModelError(f"there is no model file {text}")
-        return ModelSource("file", text)
-    if suffix in PICKLES:
-        raise ModelError(pickled(Path(text)))
-    name, _, query = text.partition("?")
-    kind = _kind(name)
-    if kind is not None:
-        options = dict(_options(name, query))
-        weights = options.pop("weights", None)
-        return ModelSource(kind, name, tuple(options.items()), None if weights is None else _weights(str(weights)))
-    if text and Path(text).exists():
-        said = advice(Path(text))
-        if said is not None:
-            raise ModelError(said)
-        raise ModelError(f"{text!r} names no model: it is {_content(Path(text))}; give {FORMS}")
-    names = [*list_models(), *(card.name for card in list_catalogue())]
-    raise ModelError(f"{text!r} names no model; give {FORMS}: {', '.join(names)}")
+        if suffix in (*KERAS_FILES, EXPORTED) and path.is_file():
+            return ModelSource("file", text)
+        if suffix in PICKLES and path.is_file():
+            raise ModelError(pickled(path))
+        name, _, query = text.partition("?")
+        file, _, attribute = name.rpartition(":")
+        if file.endswith(PYTHON):
+            raise ModelError(python_code(Path(file), attribute))
+        kind = _kind(name)
+        if kind is not None:
+            options = dict(_options(name, query))
+            weights = options.pop("weights", None)
+            return ModelSource(kind, name, tuple(options.items()), None if weights is None else _weights(str(weights)))
+        if text and path.exists():
+            said = advice(path)
+            if said is not None:
+                raise ModelError(said)
+            raise ModelError(f"{text!r} names no model: it is {_content(path)}; give {FORMS}")
+    catalogue = read_catalogue()
+    names = [*list_models(), *catalogue.names]
+    raise catalogue.noted(ModelError(f"{text!r} names no model; give {FORMS}: {', '.join(names)}"))
 
 
 def _kind(name: str) -> Literal["callable", "built-in", "catalogued"] | None:
@@ -319,10 +365,42 @@ def _imported(name: str) -> tuple[Any, Any]:
     return module, found
 
 
+def _parameters(build: Any) -> Collection[str]:
+    """Return the names of a callable's parameters; none of one that does not tell."""
+    try:
+        return inspect.signature(build).parameters
+    except (TypeError, ValueError):  # functions and classes that are written in C need not have a signature
+        return ()
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say what fails, in a ModelError, where code of others raises anything but an error of the suite's own."""
+    try:
+        yield
+    except AttributionBenchError:
+        raise
+    except Exception as error:  # code of others may fail in any way; the failure is named and re-raised
+        raise ModelError(f"{what}: {type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Name what cannot be read, as where this user may not look into a folder."""
+    try:
+        yield
+    except AttributionBenchError:
+        raise
+    except OSError as error:
+        raise ModelError(f"cannot read {what}: {error.strerror or error}") from error
+
+
 def _content(path: Path) -> str:
     """Describe a file or folder that is no model."""
     if path.is_dir():
         return "a folder"
+    if not path.is_file():  # opening a pipe would wait for whoever writes into it
+        return "no file, but a pipe or a device"
     with path.open("rb") as file:
         beginning = file.read(LONGEST)
     return (

@@ -21,6 +21,11 @@ from attribution_bench.sequences.alphabet import ALPHABETS, DNA, Alphabet
 
 TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 """What Keras writes into its messages for a terminal."""
+FURTHER_INPUTS = (
+    "give additional_forward_args one array for each of the others, in this order (on the command line --inputs of "
+    "`attribute` and `variants`, --extra-shape of `explain`; `benchmark` and `compare` have no such option)"
+)
+"""How the inputs of a model beside the sequence are given, for messages."""
 MOST_FUNCTIONS = 64
 """Functions of outputs that are remembered, which keeps alive what they read."""
 Layout: TypeAlias = Literal["NAL", "NLA"]

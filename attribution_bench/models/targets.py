@@ -71,13 +71,15 @@ def select(target: Target, outputs: Sequence[OutputSpec]) -> tuple[Selection, ..
     if len(outputs) > 1:
         raise TargetError(
             f"target {target!r} leaves open which output is meant; give a name or (name, index) of "
-            f"{_described(outputs)}, or 'all'"
+            f"{_described(outputs)}, or 'all' "
+            f"(on the command line --target {outputs[-1].name}:{_first_index(outputs[-1])})"
         )
     if target is None:
         only = outputs[0]
         if only.size != 1:
             raise TargetError(
-                f"the output has shape {only.shape}; give target=an index, 'all', or one of {', '.join(REDUCERS)}"
+                f"the output has shape {only.shape}; give target=an index, 'all', or one of {', '.join(REDUCERS)} "
+                f"(on the command line --target {_first_index(only)})"
             )
         return (Selection(only.name, 0, (), index=(0,) * len(only.shape)),)
     return (_part(outputs, 0, target),)
@@ -143,3 +145,8 @@ def _part(outputs: Sequence[OutputSpec], position: int, part: Any) -> Selection:
 
 def _described(outputs: Sequence[OutputSpec]) -> str:
     return ", ".join(f"{output.name!r} {output.shape}" for output in outputs)
+
+
+def _first_index(output: OutputSpec) -> str:
+    """Return the index of an output's first value, as the command line takes it."""
+    return ",".join("0" for _ in output.shape) or "sum"

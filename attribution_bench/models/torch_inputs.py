@@ -9,6 +9,7 @@ from torch import Tensor
 
 from attribution_bench.errors import ModelError
 from attribution_bench.models.exported import ExportedModel
+from attribution_bench.models.sequence_model import FURTHER_INPUTS
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -54,8 +55,8 @@ def in_order(x: Any, extras: Sequence[Any], place: int) -> tuple[Any, ...]:
     """
     if place > len(extras):
         raise ModelError(
-            f"the sequence is input {place} of the model (from 0), but only {len(extras)} others were given; give "
-            "additional_forward_args one array for each of them"
+            f"the sequence is input {place} of the model (from 0), but only {len(extras)} others were given; "
+            f"{FURTHER_INPUTS}"
         )
     return (*extras[:place], x, *extras[place:])
 

@@ -19,6 +19,7 @@ OTHER_FORMATS = {
     ".rds": "an R object",
 }
 """Suffix -> what such a file is."""
+PYTHON = ".py"
 MODELS = (".pt2", ".keras", ".h5", ".hdf5")
 """Suffixes of files that are read."""
 MOST_BYTES = 1 << 24
@@ -37,6 +38,8 @@ def advice(path: Path) -> str | None:
         return saved_model(path.parent)
     if suffix == SAFETENSORS:
         return weights_alone(path)
+    if suffix == PYTHON:
+        return python_code(path, "build")
     if suffix == ".json":
         return _json(path)
     if suffix in OTHER_FORMATS:
@@ -51,6 +54,15 @@ def weights_alone(path: Path) -> str:
     return (
         f"{path} holds weights and no model{damage}; name what builds the model and give it the weights: "
         f"my_models:build?weights={path}, where my_models.py has a function build() that returns the torch.nn.Module"
+    )
+
+
+def python_code(path: Path, function: str) -> str:
+    """Say how a function in a file of Python code is named."""
+    where = "" if path.parent == Path() else f", in the folder {path.parent}"
+    return (
+        f"{path} is Python code; name the function that builds the model, and its module without {PYTHON}: "
+        f"{path.stem}:{function}{where}"
     )
 
 

@@ -19,6 +19,7 @@ from attribution_bench.reporting.panels import MOST_POSITIONS, PIXELS_PER_INCH, 
 from attribution_bench.reporting.position_axis import frame
 from attribution_bench.reporting.score_axis import CHANGE
 from attribution_bench.reporting.tracks import SiteLike
+from attribution_bench.storage.stored_scores import StoredScores
 
 DEFAULT_INCHES = 7.0
 """Width of a figure, whose input positions need not be read one by one."""
@@ -91,9 +92,11 @@ def read_influence_maps(
 ) -> tuple[OneSequence, dict[str, NDArray[np.floating]]]:
     """Return one sequence of stored results, and the influence map (T, P) of each by its title.
 
+    Of a store the methods are drawn that have a map; `OneSequence.left_out` says why others have none.
+
     Parameters and errors are those of `read_one_sequence` and `influence_map`; unscored positions are zero.
     """
-    one = read_one_sequence(paths, sequence=sequence, span=span)
+    one = read_one_sequence(paths, sequence=sequence, span=span, without=StoredScores.why_no_map)
     maps = {}
     for title, result in one.results.items():
         try:

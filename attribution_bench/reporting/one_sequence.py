@@ -1,7 +1,7 @@
 """One sequence's results read from files and stores, checked to be of the same sequence and positions."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from attribution_bench.errors import InvalidInputError, OutputError
 from attribution_bench.reporting.labels import method_label
 from attribution_bench.result import AttributionResult
 from attribution_bench.sequences import Interval
+from attribution_bench.storage.places import is_remote, store_path
 from attribution_bench.storage.stored_scores import StoredScores
 
 
@@ -36,6 +37,8 @@ class OneSequence:
     """Name of the sequence, where a result holds it."""
     interval: Interval | None
     """Genomic interval of the whole sequence, where a result holds it."""
+    left_out: tuple[str, ...] = ()
+    """Why methods of stores are not among the results."""
 
     @property
     def alphabet(self) -> str:
@@ -50,38 +53,56 @@ class OneSequence:
 
 
 def read_one_sequence(
-    paths: Sequence[str | os.PathLike[str]], *, sequence: str, span: tuple[int, int] | None
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    sequence: str,
+    span: tuple[int, int] | None,
+    without: Callable[[StoredScores, str], str] = lambda stored, method: "",
 ) -> OneSequence:
     """Read one sequence's results from files that `AttributionResult.save` wrote, or from stores of jobs.
 
     Parameters
     ----------
     paths
-        Files of one result, or stores with one a method, of which only the sequence is read.
+        Files of one result, or stores with one a method, or their addresses, of which only the sequence is read.
     sequence
         Index of the sequence, or its name where the results hold names.
     span
         Positions to take, 0-based and half-open; all that were scored when None.
+    without
+        Function of a store and a method that says why its result is left out; empty where it is not.
 
     Raises
     ------
     OutputError
         A file cannot be read, or is no attribution result.
     InvalidInputError
-        No file, files of different sequences or alphabets, no such sequence, or positions that were not scored.
+        No file, files of different sequences or alphabets, no such sequence, positions that were not scored, or a store
+        of which all is left out.
     """
     if not paths:
         raise InvalidInputError("there are no scores to draw; give at least one .npz file or a store")
-    opened = [_opened(Path(path)) for path in paths]
-    for path, scores in zip(paths[1:], opened[1:], strict=True):
-        _check_equal(path, paths[0], "number of sequences", len(scores), len(opened[0]))
+    places = [store_path(path) for path in paths]
+    opened = [_opened(place) for place in places]
+    for path, scores in zip(places[1:], opened[1:], strict=True):
+        _check_equal(path, places[0], "number of sequences", len(scores), len(opened[0]))
     named = next((scores.names for scores in opened if scores.names is not None), None)
     names = named or tuple(str(index) for index in range(len(opened[0])))
     index = _index_of(sequence, names)
-    files, results = [], []
-    for path, scores in zip(paths, opened, strict=True):
-        found = _results_of(scores, index)
-        files += [Path(path)] * len(found)
+    files: list[Path] = []
+    results: list[AttributionResult] = []
+    left_out: list[str] = []
+    for path, scores in zip(places, opened, strict=True):
+        if isinstance(scores, StoredScores):
+            reasons = {method: without(scores, method) for method in scores.methods}
+            found = [scores.one(method, index) for method, reason in reasons.items() if not reason]
+            said = [f"{method}: {reason}" for method, reason in reasons.items() if reason]
+            if not found:
+                raise InvalidInputError(f"{path} holds nothing to draw: {'; '.join(said)}")
+            left_out += [f"{path}: {one}" for one in said]
+        else:
+            found = [scores[index]]
+        files += [path] * len(found)
         results += found
     for file, result in zip(files, results, strict=True):
         if "length" not in result.metadata:
@@ -115,6 +136,7 @@ def read_one_sequence(
         names,
         None if named is None else named[index],
         None if intervals is None else intervals[0],
+        tuple(left_out),
     )
 
 
@@ -133,26 +155,19 @@ def _check_comparable(file: Path, result: AttributionResult, first_file: Path, f
         _check_equal(file, first_file, what, result.metadata[what], first.metadata[what])
 
 
-def _check_equal(
-    file: str | os.PathLike[str], first_file: str | os.PathLike[str], what: str, here: object, there: object
-) -> None:
+def _check_equal(file: Path, first_file: Path, what: str, here: object, there: object) -> None:
     if here != there:
         raise InvalidInputError(
-            f"{os.fspath(file)} and {os.fspath(first_file)} are not of the same sequences: the {what} is {here} in one "
-            f"and {there} in the other"
+            f"{file} and {first_file} are not of the same sequences: the {what} is {here} in one and {there} in the "
+            "other"
         )
 
 
 def _opened(path: Path) -> AttributionResult | StoredScores:
     """Open a file or a store, both of which know how many sequences they hold, and their names."""
+    if is_remote(path) and not path.is_dir():
+        raise OutputError(f"there is no store {path}; files of one result are read from this machine")
     return StoredScores(path) if path.is_dir() else AttributionResult.load(path)
-
-
-def _results_of(scores: AttributionResult | StoredScores, index: int) -> list[AttributionResult]:
-    """Return the results of one sequence, those of all methods of a store."""
-    if isinstance(scores, StoredScores):
-        return [scores.one(method, index) for method in scores.methods]
-    return [scores[index]]
 
 
 def _index_of(sequence: str, names: tuple[str, ...]) -> int:

@@ -11,6 +11,7 @@ from attribution_bench.errors import InvalidInputError
 from attribution_bench.evaluation.stored_agreement import MEASURES, StoredAgreement, stored_agreements
 from attribution_bench.files import write_whole
 from attribution_bench.influence import influence_map
+from attribution_bench.models.targets import Target
 from attribution_bench.reporting.figures import render
 from attribution_bench.reporting.influence_maps import influence_figure
 from attribution_bench.reporting.labels import method_label
@@ -44,7 +45,7 @@ def render_store(path: Path, folder: Path) -> list[Path]:
     stored = StoredScores(path)
     stored.check_scored()
     profile = _profile(stored)
-    reasons = {} if profile is None else {method: _why_no_map(stored, method) for method in stored.methods}
+    reasons = {} if profile is None else {method: stored.why_no_map(method) for method in stored.methods}
     selected = {} if profile is not None and not _has_one_value(stored) else selected_methods([path])
     agreements = stored_agreements(selected) if len(selected) > 1 else []
     strongest = _strongest(next(iter(selected.values()))) if selected else []
@@ -67,29 +68,45 @@ def render_store(path: Path, folder: Path) -> list[Path]:
     return [write_whole(folder / "README.md", "\n".join(lines) + "\n"), *logos.values(), *maps.values()]
 
 
-def selected_methods(paths: Sequence[Path]) -> dict[str, SelectedScores]:
-    """Return the scores of every method of some stores that are of one value, by labels that tell them apart.
+def selected_methods(
+    paths: Sequence[Path], methods: Sequence[str] = (), target: Target = None
+) -> dict[str, SelectedScores]:
+    """Return the scores of one value by the methods of some stores, by labels that tell them apart.
+
+    Parameters
+    ----------
+    paths
+        The stores.
+    methods
+        Those that are wanted, each from every store that has it. Where there are none, all are that have scores of
+        one value.
+    target
+        Which value, where scores are of several: an index, an output's name, or (name, index).
 
     Raises
     ------
     InvalidInputError
-        A store is given twice, or no method has scores of one value; export or plot one value of them.
+        A store is given twice, no store has a method that is wanted, or there are no scores of one value.
     """
     if len({path.resolve() for path in paths}) < len(paths):
         raise InvalidInputError("a store is given twice; give each once")
+    stores = [StoredScores(path) for path in paths]
+    held = {method for stored in stores for method in stored.methods}
+    absent = [method for method in methods if method not in held]
+    if absent:
+        raise InvalidInputError(f"there are no scores of {absent[0]!r}, but of {', '.join(sorted(held))}")
     found: dict[str, SelectedScores] = {}
     refused = []
     alike = len({path.name for path in paths}) < len(paths)
-    for path in paths:
-        stored = StoredScores(path)
-        for method in stored.methods:
+    for path, stored in zip(paths, stores, strict=True):
+        for method in (one for one in stored.methods if one in (methods or held)):
             label = _label(stored, method)
             try:
-                selected = SelectedScores(stored, method)
+                selected = SelectedScores(stored, method, target)
                 found[label if len(paths) == 1 else f"{label} ({path if alike else path.name})"] = selected
             except InvalidInputError as error:
-                refused.append(str(error))
-    if not found:
+                refused.append(f"{method}: {error}")
+    if refused and (methods or target is not None or not found):
         raise InvalidInputError("; ".join(refused))
     return found
 
@@ -156,16 +173,6 @@ def _profile(stored: StoredScores) -> str | None:
         if max(output["shape"], default=1) > 1
     }
     return outputs.pop() if len(outputs) == 1 else None
-
-
-def _why_no_map(stored: StoredScores, method: str) -> str:
-    """Return why a method has no influence map of a stored profile; empty where it has one."""
-    convention = stored.metadata["methods"][method].get("convention")
-    if convention in UNSIGNED:
-        return f"its convention, {convention}, has no sign"
-    if "reference_predictions" not in stored.contents:
-        return "the store lacks `reference_predictions`, with which predictions of mutations are compared"
-    return "" if stored.has_predictions(method) else "it predicts no mutations"
 
 
 def _has_one_value(stored: StoredScores) -> bool:

@@ -88,6 +88,16 @@ class StoredScores:
         outputs = self.metadata["methods"][method]["outputs"]
         return any(array_name(method, f"predictions_{output['name']}") in self._specs for output in outputs)
 
+    def why_no_map(self, method: str) -> str:
+        """Return why a method has no influence map of what the store holds; empty where predictions for one are."""
+        convention = self.metadata["methods"][method].get("convention")
+        if convention in UNSIGNED:
+            return f"its convention, {convention}, has no sign"
+        for content in ("predictions", "reference_predictions"):
+            if content not in self.contents:
+                return f"the store lacks `{content}`; attribute with --store predictions,reference_predictions"
+        return "" if self.has_predictions(method) else "it predicts no mutations"
+
     def index(self, sequence: str) -> int:
         """Return the index of a record from its name, or from the index as text.
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -33,6 +34,12 @@ def test_help_shows_examples_line_by_line(command: Any, name: str) -> None:
     outcome = command(name, "--help")
     assert outcome.code == 0
     assert f"\n    attribution-bench {name} " in outcome.out
+
+
+def test_the_version_is_said(command: Any) -> None:
+    outcome = command("--version")
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"attribution-bench {version('attribution-bench')}\n", "")
+    assert "--version" in command("--help").out
 
 
 def test_methods_are_listed_with_their_tags(command: Any) -> None:

@@ -1,6 +1,7 @@
 """Regions of a genome scored by two methods, exported in every form, against the interface in memory."""
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -301,6 +302,71 @@ def test_methods_of_a_store_are_compared(command, store, expected, tmp_path):
     assert "given twice" in run.err
 
 
+@pytest.fixture(scope="module")
+def both_values(tmp_path_factory):
+    """A store of both outputs' scores by two methods that agree on neither."""
+    place = tmp_path_factory.mktemp("values") / "values.zarr"
+    letters = Sequences(tuple(SCORED), tuple(strings().values()), "peaks")
+    asked = {"methods": ["standard_ism", "gradient_x_input"], "target": "all", "threads": 1}
+    ab.attribute_to_store(build(), letters, place, **asked)
+    return place
+
+
+@pytest.mark.parametrize("target", ["0", "1", "output:1"])
+def test_one_of_several_values_is_compared(command, both_values, target, tmp_path):
+    from scipy.stats import pearsonr
+
+    run = command("compare", both_values, "--target", target, "--output", tmp_path)
+    assert run.code == 0, run.err
+    letters = list(strings().values())
+    methods = [ab.get_method(name)(build()) for name in ("standard_ism", "gradient_x_input")]
+    index = int(target.rpartition(":")[2])
+    pairs = zip(*(method.attribute(letters, target=index).observed for method in methods), strict=True)
+    table = pandas.read_csv(tmp_path / "agreement.tsv", sep="\t")
+    np.testing.assert_allclose(table["Pearson"], [pearsonr(*pair).statistic for pair in pairs], rtol=1e-4)
+
+
+def test_stored_methods_are_chosen(command, store, both_values, tmp_path):
+    for arguments, words in (
+        ((store, "--methods", "fastism"), "there is one"),
+        ((store, "--methods", "fastism,standard_ism"), "no scores of 'standard_ism', but of deepshap, fastism"),
+        ((store, "--target", "1"), "out of range"),
+        ((both_values,), "several values, output (2,); choose one"),
+        ((both_values, "--target", "2"), "index (2,) is out of range"),
+        ((both_values, "--target", "output:sum"), "--target takes an index after the colon"),
+    ):
+        run = command("compare", *arguments, "--output", tmp_path / "none")
+        assert run.code == 2
+        assert words in run.err
+        assert not (tmp_path / "none").exists()
+    again = tmp_path / "again.zarr"
+    shutil.copytree(store, again)
+    run = command("compare", store, again, "--methods", "deepshap", "--output", tmp_path / "both")
+    assert run.code == 0, run.err
+    assert "| DeepSHAP (scores.zarr) | DeepSHAP (again.zarr) | 6 | 1.000 |" in run.out
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--sites", "motifs.bed"),
+        ("--truth", "fastism"),
+        ("--seed", "1"),
+        ("--repeated", "0"),
+        ("--framework", "keras"),
+        ("--layout", "NLA"),
+        ("--sequence-input", "1"),
+        ("--alphabet", "RNA"),
+        ("--device", "cpu"),
+        ("--threads", "1"),
+    ],
+)
+def test_what_stored_scores_do_not_need_is_refused(command, store, option, tmp_path):
+    run = command("compare", store, *option, "--output", tmp_path / "none")
+    assert run.code == 2
+    assert f"leave out {option[0]}" in run.err
+
+
 def test_the_report_of_a_store(command, store, tmp_path):
     run = command("report", store, "--output", tmp_path)
     assert run.code == 0, run.err
@@ -378,6 +444,17 @@ def test_a_report_says_which_methods_have_no_influence_map(command, tmp_path, ca
     assert found == drawn
     assert all(text.count(name) == 1 for name in drawn)
     assert not drawn or text.count("of same](") == 2
+    plotted = command("plot", tmp_path / "scores.zarr", "--influence", "largest", "--output", tmp_path / "map.svg")
+    method, _, reason = words.partition(": ")
+    said = f"{method.lower()}: {reason}"
+    if drawn and drawn[0].startswith("influence"):
+        assert plotted.code == 0, plotted.err
+        assert plotted.err == f"no map: {tmp_path / 'scores.zarr'}: {said}\n"
+        assert "fastISM" in (tmp_path / "map.svg").read_text()
+    else:
+        assert plotted.code == 2
+        assert f"holds nothing to draw: {said}" in plotted.err
+        assert not (tmp_path / "map.svg").exists()
 
 
 def test_a_report_of_changes_shows_the_letters_whose_loss_matters_most(command, tmp_path):

@@ -77,7 +77,7 @@ def test_lengths_that_the_sequences_do_not_have(command: Any, tmp_path: Path) ->
     ("arguments", "message"),
     [
         (("basett",), "names no model"),
-        (("model.pt",), "unpickled"),
+        (("nosuch.pt",), "there is no model file"),
         (("model.pt2",), "there is no model file"),
         (("basset?colour=red",), "cannot be built with"),
         (("basset", "--lengths", "3"), "3"),

@@ -1,5 +1,6 @@
 """`attribution-bench models`."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from attribution_bench.models.adapters import ADAPTERS
+from attribution_bench.models.catalogue import get_model
 from installed_plugins import install
 
 CODE = """
@@ -50,3 +52,77 @@ def test_an_unknown_model_is_bad_input(command: Callable[..., Any]) -> None:
     result = command("models", "no_such_model")
     assert result.code == 2
     assert "no_such_model" in result.err
+
+
+@pytest.mark.parametrize("name", ["basset", "bpnet", "demo_profile"])
+def test_a_built_in_architecture_is_described(name: str, command: Callable[..., Any]) -> None:
+    outcome = command("models", name)
+    assert outcome.code == 0, outcome.err
+    options = inspect.signature(get_model(name)).parameters
+    assert all(f"{option}=" in outcome.out for option in options)
+    assert f"{name}?length=" in outcome.out
+    assert f"{name}?weights=FILE" in outcome.out
+
+
+def test_a_misspelt_architecture_is_told_the_nearest_model(command: Callable[..., Any]) -> None:
+    assert "did you mean 'basset'?" in command("models", "baset").err
+    assert "did you mean 'bpnet-lite'?" in command("models", "bpnet-lit").err
+
+
+def test_a_broken_adapter_is_one_line_where_its_models_are_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any]
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    install(tmp_path, "lost-zoo", {"lost": "Lost"}, "import zoolib\n", ADAPTERS)
+    reason = "the adapter 'lost' (lost_zoo:Lost of lost-zoo) cannot be loaded: ModuleNotFoundError: No module named"
+    listed = command("models")
+    assert listed.code == 0
+    assert "spliceai" in listed.out
+    assert listed.err.startswith(f"not among these: {reason}")
+    assert listed.err.count("\n") == 1
+    assert command("models", "spliceai").err == ""
+    for missed in (("models", "of_the_lost"), ("explain", "of_the_lost")):
+        outcome = command(*missed)
+        assert outcome.code == 2
+        assert outcome.err.count("\n") == 1
+        assert f"; {reason} 'zoolib', so that its models are not among these" in outcome.err
+
+
+PROTEINS = """
+import torch
+from attribution_bench.models.adapters import Adapter, ModelCard
+
+class Proteins(Adapter):
+    def cards(self):
+        return [ModelCard("stability", "a sum", "proteins-of-tests", 12, "(1)", "MIT", "Someone 2020",
+                          alphabet="protein", target="0")]
+
+    def open(self, name, **options):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(240, 1))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("explain", "stability"),
+        ("attribute", "stability", "proteins.fa", "--methods", "gradient_x_input", "--output", "scores.zarr"),
+        ("compare", "stability", "proteins.fa", "--methods", "gradient_x_input", "--repeated", 0, "--output", "found"),
+    ],
+)
+def test_a_protein_model_reads_proteins(
+    arguments: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any]
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    install(tmp_path, "proteins-of-tests", {"proteins": "Proteins"}, PROTEINS, ADAPTERS)
+    Path("proteins.fa").write_text(">a\nMKVLAAGIVWRE\n>b\nPQSTNDCFHYMK\n")
+    outcome = command(*arguments)
+    assert outcome.code == 0, outcome.err
+    refused = command(*arguments, "--alphabet", "RNA")
+    assert refused.code == 2
+    windows = command("benchmark", "stability")
+    assert windows.code == 2
+    assert "give protein ones with --sequences" in windows.err

@@ -17,6 +17,7 @@ from attribution_bench.errors import InvalidInputError, MissingDependencyError, 
 from attribution_bench.jobs.lease import Lease
 from attribution_bench.jobs.lock import LOCK, locked
 from attribution_bench.jobs.run import run
+from attribution_bench.reporting.score_panels import read_score_panels
 from attribution_bench.storage import StoredScores
 from attribution_bench.storage.places import beside, check_lasting, store_path, zarr_place
 from attribution_bench.storage.zarr_store import ZarrStore, is_store
@@ -86,6 +87,22 @@ def test_a_store_elsewhere_has_the_bytes_of_one_here(fasta: Path, address: str, 
     xarray.testing.assert_identical(dataset.load(), same.load())
     stored = StoredScores(address)
     assert np.array_equal(stored.one("weights", 2).scores, StoredScores(here).one("weights", 2).scores)
+
+
+def test_scores_of_a_store_elsewhere_are_drawn(fasta: Path, address: str, tmp_path: Path) -> None:
+    run(numpy_job(fasta), store_path(address))
+    here = tmp_path / "here.zarr"
+    run(numpy_job(fasta), here)
+    expected = read_score_panels([here], sequence="2")
+    for place in (address, store_path(address)):
+        found = read_score_panels([place], sequence="2")
+        (title,) = found.hypothetical
+        np.testing.assert_array_equal(found.hypothetical[title], expected.hypothetical[title])
+    drawn = CliRunner().invoke(app, ["plot", address, str(here), "--output", str(tmp_path / "both.svg")])
+    assert drawn.exit_code == 0, drawn.output
+    assert (tmp_path / "both.svg").is_file()
+    with pytest.raises(OutputError, match=r"there is no store .*absent|absent.* is no attribution result"):
+        read_score_panels([f"{address.rpartition('/')[0]}/absent.zarr"])
 
 
 def test_what_is_missing_or_damaged_is_computed_again(fasta: Path, address: str) -> None:

@@ -1,5 +1,6 @@
 import ast
 import json
+import os
 import pickle
 import sys
 import zipfile
@@ -12,7 +13,7 @@ import torch
 
 from attribution_bench import DNA, get_method
 from attribution_bench.errors import ModelError
-from attribution_bench.models.loading import ModelSource, model_source
+from attribution_bench.models.loading import KNOWN, ModelSource, model_source
 from attribution_bench.models.model_files import read_exported
 from attribution_bench.models.untrusted.expressions import size_expression
 from attribution_bench.models.untrusted.refused import Refused
@@ -137,9 +138,88 @@ def test_a_damaged_or_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.pth", "model.pkl", "model.ckpt"])
-def test_files_that_would_be_unpickled_are_refused(name: str) -> None:
+def test_files_that_would_be_unpickled_are_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"")
     with pytest.raises(ModelError, match="unpickled"):
+        model_source(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_missing_file_is_told_whatever_its_suffix(name: str, tmp_path: Path) -> None:
+    for suffix in (name, name.upper()):
+        with pytest.raises(ModelError, match=r"there is no model file .*nosuch"):
+            model_source(str(tmp_path / f"nosuch{suffix}"))
+
+
+def test_suffixes_are_read_in_either_case(exported: tuple[Small, Path], keras_model: Any, tmp_path: Path) -> None:
+    x = DNA.one_hot(SEQUENCES)
+    upper = exported[1].rename(tmp_path / "small.PT2")
+    source = model_source(str(upper))
+    source.prepare("torch")
+    with torch.no_grad():
+        expected = exported[0](torch.as_tensor(x)).numpy()
+    assert source.open(device="cpu").predict(x)["output"] == pytest.approx(expected, abs=1e-6)
+    keras_model.save(tmp_path / "small.keras")
+    (tmp_path / "small.keras").rename(tmp_path / "small.KERAS")
+    assert model_source(str(tmp_path / "small.KERAS")).open().stated_length == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("my_code.py:build", r"my_code\.py is Python code.*: my_code:build$"),
+        ("my_code.py:build?length=9", r"my_code\.py is Python code.*: my_code:build$"),
+        ("elsewhere/my_code.py:make.it", r"my_code\.py is Python code.*: my_code:make\.it, in the folder elsewhere$"),
+        ("my_code.py", r"my_code\.py is Python code.*: my_code:build$"),
+    ],
+)
+def test_a_file_of_code_is_told_apart_from_its_module(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my_code.py").write_text("raise AssertionError('it was run')\n")
+    with pytest.raises(ModelError, match=said):
         model_source(name)
+
+
+@pytest.mark.parametrize("name", ["builtins:dict", "builtins:print", "math:sqrt", "itertools:count"])
+def test_what_python_has_itself_fails_in_one_error(name: str) -> None:
+    source = model_source(name)
+    assert len(source.identity) in (0, 64)
+    with pytest.raises(ModelError, match=r"expected a torch\.nn\.Module|failed: TypeError"):
+        source.open(length=5)
+
+
+@pytest.mark.parametrize("place", ["model.json", "weights.safetensors", "other.zip", "folder"])
+def test_what_may_not_be_read_is_named(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / place
+    path.mkdir() if place == "folder" else path.write_bytes(b"x")
+
+    def refused(way: Any) -> Any:
+        def read(self: Path, *arguments: Any, **keywords: Any) -> Any:
+            if self == path:
+                raise PermissionError(13, "Permission denied", str(self))
+            return way(self, *arguments, **keywords)
+
+        return read
+
+    for name in ("open", "read_bytes", "iterdir"):
+        monkeypatch.setattr(Path, name, refused(getattr(Path, name)))
+    with pytest.raises(ModelError, match=f"cannot read .*{place}: Permission denied"):
+        model_source(str(path))
+    with pytest.raises(ModelError, match=f"cannot read .*{place}: Permission denied"):
+        _ = ModelSource("file", str(path)).identity
+
+
+def test_a_text_that_is_too_long_for_a_name_names_no_model() -> None:
+    with pytest.raises(ModelError, match=r"cannot read|names no model"):
+        model_source("a" * 5000)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelError, match="no file, but a pipe"):
+        model_source(str(tmp_path / "pipe"))
 
 
 @pytest.fixture

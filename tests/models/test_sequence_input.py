@@ -149,12 +149,12 @@ def test_inputs_that_a_pytorch_model_does_not_have(build: Callable[[], Any], nam
 
 
 def test_a_place_behind_more_inputs_than_were_given() -> None:
-    with pytest.raises(ModelError, match=r"the sequence is input 1 of the model \(from 0\), but only 0 others"):
+    with pytest.raises(ModelError, match=r"the sequence is input 1 .*\(from 0\), but only 0 others.*--extra-shape"):
         ab.get_method("standard_ism")(ab.as_sequence_model(Beside(), sequence_input=1)).attribute(X, target=0)
 
 
 def test_an_exported_program_that_lacks_inputs() -> None:
-    with pytest.raises(ModelError, match=r"takes 3 inputs \(tracks, sequence, cell\), but was given 1"):
+    with pytest.raises(ModelError, match=r"takes 3 inputs \(tracks, sequence, cell\), but was given 1.*--extra-shape"):
         ab.get_method("standard_ism")(exported()).attribute(X, target=0)
 
 
@@ -167,6 +167,11 @@ def two(kind: str, length: int = LENGTH) -> keras.Model:
     output = layers.Dense(1, kernel_initializer=keras.initializers.GlorotNormal(2))(both)
     inputs: Any = [tracks, sequence] if kind == "list" else {"tracks": tracks, "sequence": sequence}
     return keras.Model(inputs, output)
+
+
+def test_a_keras_model_that_lacks_inputs() -> None:
+    with pytest.raises(ModelError, match=r"has 2 inputs .*and 0 extra inputs; give additional.*--inputs of"):
+        ab.get_method("standard_ism")(two("list")).attribute(X, target=0)
 
 
 @pytest.mark.parametrize(("kind", "named"), [("list", "sequence"), ("list", 1), ("dict", "sequence"), ("dict", 1)])

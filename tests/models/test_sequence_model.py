@@ -11,6 +11,7 @@ import attribution_bench as ab
 from attribution_bench.errors import DeviceError, InvalidInputError, ModelError
 from attribution_bench.models import OutputSpec, as_sequence_model
 from attribution_bench.sequences import PROTEIN, RNA
+from numpy_jobs import NumpyModel
 
 X = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
 
@@ -53,6 +54,44 @@ def test_unknown_layout_alphabet_and_model():
         as_sequence_model(torch.nn.Flatten(), alphabet="dna")
     with pytest.raises(ModelError, match=r"expected a torch.nn.Module or a keras.Model, not builtins.function"):
         as_sequence_model(lambda x: x)
+
+
+@pytest.mark.parametrize("build", [lambda f: Returns(f), keras_returns], ids=["torch", "keras"])
+def test_options_change_a_sequence_model(build):
+    first = as_sequence_model(build(lambda x: x[:, 1, 2]), output_names=("y",), on_inconsistency="warn")
+    assert as_sequence_model(first) is first
+    same = {"layout": first.layout, "alphabet": "DNA", "output_names": ("y",), "device": first.device}
+    assert as_sequence_model(first, **same) is first
+    for changed in (
+        {"layout": "NLA" if first.layout == "NAL" else "NAL"},
+        {"alphabet": RNA},
+        {"alphabet": "protein"},
+        {"output_names": ("z",)},
+        {"on_inconsistency": "raise"},
+        {"sequence_input": 0},
+    ):
+        second = as_sequence_model(first, **changed)
+        assert second.model is first.model
+        assert type(second) is type(first)
+        options = ("layout", "output_names", "sequence_input", "on_inconsistency", "device")
+        expected = {name: getattr(first, name) for name in options} | {"alphabet": ab.DNA} | changed
+        expected["alphabet"] = PROTEIN if expected["alphabet"] == "protein" else expected["alphabet"]
+        assert {name: getattr(second, name) for name in expected} == expected
+    with pytest.raises(DeviceError, match="not available"):
+        as_sequence_model(first, device="cuda:77")
+
+
+def test_the_layout_of_a_sequence_model_is_changed():
+    first = as_sequence_model(Returns(lambda x: x[:, 1, 2]))
+    np.testing.assert_array_equal(as_sequence_model(first, layout="NLA").predict(X)["output"], X[:, 2, 1])
+    np.testing.assert_array_equal(first.predict(X)["output"], X[:, 1, 2])
+
+
+def test_a_class_that_takes_no_options_says_so():
+    model = NumpyModel()
+    assert as_sequence_model(model, alphabet="DNA") is model
+    with pytest.raises(ModelError, match=r"a NumpyModel already.*give alphabet where it is made"):
+        as_sequence_model(model, alphabet="RNA")
 
 
 def test_alphabets():

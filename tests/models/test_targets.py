@@ -46,8 +46,8 @@ def test_selections(target, outputs, expected):
 @pytest.mark.parametrize(
     ("target", "outputs", "message"),
     [
-        (None, MATRIX, r"shape \(5, 2\); give target=an index, 'all', or one of sum, mean, logsumexp"),
-        (None, TWO, r"leaves open which output is meant.*'profile' \(5, 2\), 'count' \(1,\), or 'all'"),
+        (None, MATRIX, r"\(5, 2\); give target=an index, 'all', or one of sum, mean, logsumexp .*--target 0,0\)"),
+        (None, TWO, r"open which output is meant.*'profile' \(5, 2\), 'count' \(1,\), or 'all' .*--target count:0\)"),
         (0, TWO, "leaves open which output"),
         ("sum", TWO, "leaves open which output"),
         ("counts", TWO, "unknown target 'counts'.*'count'"),

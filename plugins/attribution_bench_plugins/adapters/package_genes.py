@@ -33,7 +33,7 @@ def package_genes(name: str, package: str, folder: str, genome: Genome, chosen: 
     if chosen == "none":
         return None
     if chosen is not None and chosen not in ANNOTATIONS:
-        return Genes(chosen)
+        return Genes(str(chosen))  # the name of a file may be a number
     known = {each: Genes(package_file(package, f"{folder}/{each}.txt"), each) for each in ANNOTATIONS}
     if chosen is not None:
         return known[chosen]

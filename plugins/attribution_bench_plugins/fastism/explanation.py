@@ -1,12 +1,15 @@
 """Explanation of a plan for people to read: what the engine does with a model, and why."""
 
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 
 from attribution_bench.explanation import Explanation, LayerExplanation
 from attribution_bench_plugins.fastism.graph.layout import elements
+from attribution_bench_plugins.fastism.graph.parameters import ShiftParameters
 from attribution_bench_plugins.fastism.kernels.machine import OLDEST_LLVMLITE, has_compiler
 from attribution_bench_plugins.fastism.ops.base import POOL_BEFORE
-from attribution_bench_plugins.fastism.ops.convolution import LinearConvolution
+from attribution_bench_plugins.fastism.ops.convolution import LOOP, LinearConvolution
 from attribution_bench_plugins.fastism.ops.registry import SPECS
 from attribution_bench_plugins.fastism.planning.cost import Cost, full_cost, step_costs
 from attribution_bench_plugins.fastism.planning.plan import Plan
@@ -15,6 +18,9 @@ from attribution_bench_plugins.fastism.planning.step import Step
 from attribution_bench_plugins.fastism.values import devices
 
 FOLLOWS = "it follows "
+LOOPED = "it puts single positions together one by one, as a loop over them does"
+LOOPED_POSITIONS = 8
+"""Positions that a loop over them has at least; a few are read one by one by other code, too."""
 UNCOMPILED = (
     "On a CPU, convolutions are faster compiled together with what follows them: "
     f"pip install 'llvmlite>={'.'.join(map(str, OLDEST_LLVMLITE))}'."
@@ -31,7 +37,9 @@ def explain(plan: Plan | None, length: int, itemsize: int, decision: Decision) -
     for name, step in plan.steps.items():
         if step.mode != "constant" and step.alias_of not in plan.fields:
             continue
-        if SPECS[step.node.op].traits.free or (step.node.shape is None and step.mode != "full"):
+        if causes.get(step) != LOOPED and (
+            SPECS[step.node.op].traits.free or (step.node.shape is None and step.mode != "full")
+        ):
             continue
         positions = step.layout.length if step.layout is not None else None
         reached = positions if step.mode in ("windowed", "full") else int(step.mode == "global")
@@ -68,10 +76,15 @@ def main_cause(plan: Plan) -> str:
 
 def _causes(plan: Plan) -> dict[Step, str]:
     """Return the steps from which on every position is computed, each with its reason."""
-    causes = {}
+    causes: dict[Step, str] = {}
+    loop = _loop(plan)
     for step in plan.steps.values():
         joins = step.mode == "windowed" and step.layout is not None and step.layout.positional
-        if step.reason and not step.reason.startswith(FOLLOWS):
+        if step is loop:
+            causes[step] = LOOPED
+        elif loop is not None and step.remedy == LOOP:
+            continue  # of what the loop has left, which is told there
+        elif step.reason and not step.reason.startswith(FOLLOWS):
             causes[step] = step.reason
         elif joins:
             vectors = [name for name in step.node.inputs if plan.steps[name].mode == "global"]
@@ -80,6 +93,29 @@ def _causes(plan: Plan) -> dict[Step, str]:
             elif vectors:
                 causes[step] = "what a single position holds joins here, so that every position is computed"
     return causes
+
+
+def _loop(plan: Plan) -> Step | None:
+    """Return the step in which half of the positions of a tensor, read one by one, have come together, if any.
+
+    Capture writes out a loop over positions: what it computes has no axis of positions, so that every step has a rule.
+    """
+    numbers: dict[tuple[str, int], int] = {}
+    read: dict[str, int] = {}
+    least = LOOPED_POSITIONS
+    for name, step in plan.steps.items():
+        if step.mode != "global":
+            continue
+        source = plan.steps[step.node.inputs[0]]
+        if step.node.op == "shift" and source.mode == "windowed" and source.layout is not None:
+            place = source.alias_of, step.node.parameters_as(ShiftParameters).low
+            read[name] = numbers.setdefault(place, 1 << len(numbers))
+            least = max(least, source.layout.length // 2)
+            continue
+        read[name] = reduce(or_, (read.get(operand, 0) for operand in step.node.inputs), 0)
+        if read[name].bit_count() >= least:
+            return step
+    return None
 
 
 def _has_read_all(plan: Plan, name: str) -> bool:
@@ -99,9 +135,10 @@ def _advice(plan: Plan, costs: dict[str, Cost]) -> list[str]:
     for step, reason in causes.items():
         dependent = replace(plan.graph, input=step.node.name).reached()
         share = sum((costs[name] for name in dependent), Cost()).work / total
+        remedy = LOOP if reason == LOOPED else step.remedy or POOL_BEFORE
         advice.append(
             f"{step.node.layer!r} needs every position: {reason}. "
-            f"It and what follows it take {share:.0%} of the time; {step.remedy or POOL_BEFORE}."
+            f"It and what follows it take {share:.0%} of the time; {remedy}."
         )
     if not causes and costs:
         heaviest = max(costs, key=lambda name: costs[name].work)

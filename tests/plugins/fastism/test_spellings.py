@@ -1,6 +1,7 @@
 """Spellings of local operations keep windows; others have reasons that are true, and advice that follows from them."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -82,24 +83,51 @@ def test_reasons_look_at_axes_and_operands_and_advice_follows_from_them(name: st
     assert ("pooling" in found) == (advice == "pooling")
 
 
-@pytest.mark.parametrize(
-    "step",
-    [lambda before, now: 0.5 * before + now, lambda before, now: torch.tanh(now) - before],
-    ids=["running sum", "difference"],
-)
-def test_a_loop_over_positions_is_the_reason_for_what_follows_it(step: Callable[[Tensor, Tensor], Tensor]) -> None:
-    def forward(m: nn.Module, x: Tensor) -> Tensor:
-        y = m.stem(x)
+class Scan(nn.Module):
+    """Computes position after position of (N, 3, L), and gives all of them or the last."""
+
+    def __init__(self, step: Callable[[Tensor, Tensor], Tensor], last: bool) -> None:
+        super().__init__()
+        self.step, self.last = step, last
+
+    def forward(self, y: Tensor) -> Tensor:
         found = [y[:, :, 0]]
         for position in range(1, y.shape[2]):
-            found.append(step(found[-1], y[:, :, position]))
-        return m.last(torch.stack(found, 2))
+            found.append(self.step(found[-1], y[:, :, position]))
+        return found[-1] if self.last else torch.stack(found, 2)
 
-    module = Custom(forward, stem=nn.Conv1d(4, 3, 3, padding=1), last=nn.Conv1d(3, 2, 3)).eval()
-    explanation = ab.get_method("fastism")(module).explain(12)
+
+STEPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "running sum": lambda before, now: 0.5 * before + now,
+    "difference": lambda before, now: torch.tanh(now) - before,
+    "each alone": lambda before, now: torch.tanh(now),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("after", ["convolution", "dense"])
+def test_a_loop_over_positions_is_told_at_the_layer_that_has_it(step: str, after: str) -> None:
+    last = nn.Conv1d(3, 2, 3) if after == "convolution" else nn.Sequential(nn.Flatten(), nn.Linear(90, 2))
+    parts = {"stem": nn.Conv1d(4, 3, 3, padding=1), "scan": Scan(STEPS[step], last=False), "last": last}
+    explanation = ab.get_method("fastism")(nn.Sequential(OrderedDict(parts)).eval()).explain(LENGTH)
     first = next(layer for layer in explanation.layers if layer.reason)
-    assert first.reason.startswith("no axis of its input is followed as positions")
-    assert any("not as a loop" in line for line in explanation.advice)
+    assert first.layer.startswith("scan")
+    assert first.reason.startswith("it puts single positions together")
+    (found,) = (line for line in explanation.advice if "needs every position" in line)
+    assert found.startswith(f"{first.layer!r} needs every position")
+    assert "not as a loop" in found
+
+
+def test_the_last_state_of_a_loop_is_told_and_a_few_positions_are_no_loop() -> None:
+    def advice(*parts: nn.Module) -> list[str]:
+        stem = nn.Conv1d(4, 3, 3, padding=1)
+        found = ab.get_method("fastism")(nn.Sequential(stem, *parts).eval()).explain(LENGTH).advice
+        return [line for line in found if "needs every position" in line]
+
+    (loop,) = advice(Scan(STEPS["running sum"], last=True), nn.Linear(3, 2))
+    assert loop.startswith("'1")
+    ends = Custom(lambda m, y: torch.cat([y[:, :, 0], y[:, :, 7], y[:, :, -1]], 1))
+    assert advice(ends, nn.Linear(9, 2)) == []
 
 
 def test_autocast_keeps_windows_within_the_tolerance_of_its_type() -> None:
