@@ -114,44 +114,28 @@ class ModelSource:
     def identity(self) -> str:
         """Digest of the model's file, whatever its name.
 
-<<<<<<< HEAD
-        Of other models it is one of the name, the options, the source file that defines the callable and the file of
-        weights.
-=======
-        Empty for an architecture, a catalogued model or a callable of Python's own without such a file.
+        Of other models it is one of the name, the options, the source file that defines the callable, if there is one,
+        and the file of weights.
 
         Raises
         ------
         ModelError
             A file cannot be read.
->>>>>>> loading
         """
         paths = [] if self.weights is None else [self.weights]
         if self.kind == "file":
             paths.append(Path(self.name))
         elif self.kind == "callable":
-<<<<<<< HEAD
-            paths.append(Path(inspect.getfile(_imported(self.name)[0])))
-        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+            defined_in = getattr(_imported(self.name)[0], "__file__", None)
+            paths += [] if defined_in is None else [Path(defined_in)]
+        with _readable(", ".join(map(str, paths))):
+            digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
         if self.kind == "file":
             return digests[0]
         # A callable may make anything of a length; to others the sequences give it.
         apart = () if self.kind == "callable" else NOT_IN_LABELS
         options = sorted(option for option in self.options if option[0] not in apart)
         return hashlib.sha256(json.dumps([self.name, options, digests]).encode()).hexdigest()
-=======
-            defined_in = getattr(_imported(self.name)[0], "__file__", None)
-            paths += [] if defined_in is None else [Path(defined_in)]
-        with _readable(", ".join(map(str, paths))):
-            digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-        return (
-            digests[0]
-            if len(digests) == 1
-            else hashlib.sha256("".join(digests).encode()).hexdigest()
-            if digests
-            else ""
-        )
->>>>>>> loading
 
     def open(
         self,
