@@ -7,6 +7,7 @@ It needs `dask-jobqueue` beside attribution-bench.
 
 import sys
 
+import dask
 from dask_jobqueue import SLURMCluster
 from distributed import Client
 
@@ -22,6 +23,8 @@ LENGTH = 256
 def main(name: str, regions: str, genome: str, store: str) -> None:
     """Score windows about regions into a store."""
     model = model_source(name).open(length=LENGTH, device="cpu")
+    # A process that dies is a failed try of its shard, which the job counts itself.
+    dask.config.set({"distributed.scheduler.allowed-failures": 0})
     # One thread of Dask: a worker does one shard at a time, on all of its cores.
     slurm = SLURMCluster(cores=1, processes=1, job_cpu=CORES, memory=MEMORY, walltime="24:00:00")
     with slurm as cluster, Client(cluster) as client, ab.Genome(genome) as reference:

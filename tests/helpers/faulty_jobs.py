@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from distributed import Client
 
 from attribution_bench import DNA, RawAttribution, Request, Tags
 from attribution_bench.jobs.distributed.cluster import Workers, connected
+from attribution_bench.jobs.distributed.posting import PREFIX
+from attribution_bench.jobs.distributed.worker_job import WorkerJob
 from attribution_bench.jobs.run import run
 from attribution_bench.variants.effects import BoundEffects, ModelOutputs, ScalarEffects
 from attribution_bench.variants.score import BLOCK
@@ -34,22 +37,64 @@ class Faulty(Weights):
 
     def _attribute(self, request: Request) -> RawAttribution:
         met = any(text.startswith(self.options["at"]) for text in DNA.decode(request.one_hot))
-        if met and self._is_here(Path(self.options["file"])):
+        if met and is_here(Path(self.options["file"])):
             FAULTS[self.options["fault"]]()
         return super()._attribute(request)
 
-    def _is_here(self, file: Path) -> bool:
-        if not file.exists():
-            return False
-        text = file.read_text()
-        if text == "claim":
-            file.write_text(str(os.getpid()))
-        return text in ("", "claim", str(os.getpid()))
+
+def is_here(file: Path) -> bool:
+    """Tell whether a fault meets this process, as a file says; see `Faulty`."""
+    if not file.exists():
+        return False
+    text = file.read_text()
+    if text == "claim":
+        file.write_text(str(os.getpid()))
+    return text in ("", "claim", str(os.getpid()))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A job whose pieces last some seconds, and then meet a fault or none."""
+
+    opening: float = 0.0
+    """Seconds."""
+
+    def open(self) -> "Steps":
+        time.sleep(self.opening)
+        return self
+
+    def facts(self) -> int:
+        return os.getpid()
+
+    def do(self, order: tuple[float, str]) -> None:
+        seconds, fault = order
+        time.sleep(seconds)
+        if fault:
+            FAULTS[fault]()
+
+
+class Refusing(WorkerJob):
+    """A job that some processes do not take, as a file says; see `Faulty`."""
+
+    def __init__(self, parcel, environment, shielded, file):
+        super().__init__(parcel, environment, shielded)
+        self._file = file
+
+    def setup(self, worker):
+        super().setup(worker)
+        if is_here(self._file):
+            raise ModuleNotFoundError("no module like it")
 
 
 def killed() -> None:
     """Die as by the kernel's hand."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_later() -> None:
+    """Die after heartbeats that say what the process is at."""
+    time.sleep(1.3)
+    killed()
 
 
 def hung() -> None:
@@ -74,7 +119,14 @@ def broken() -> None:
     raise ZeroDivisionError("the method divided by zero")
 
 
-FAULTS = {"killed": killed, "hung": hung, "greedy": greedy, "full disk": full_disk, "broken": broken}
+FAULTS = {
+    "killed": killed,
+    "killed later": killed_later,
+    "hung": hung,
+    "greedy": greedy,
+    "full disk": full_disk,
+    "broken": broken,
+}
 
 
 @dataclass(frozen=True)
@@ -108,6 +160,12 @@ def faulty_job(fasta: Path, fault: str, file: Path, at: str = "", **further):
     job = numpy_job(fasta, threads=1, **further)
     job.methods["weights"] = type(job.methods["weights"])(Faulty, options)
     return job
+
+
+def posted_jobs(client: Client) -> list[str]:
+    """Return the jobs that a scheduler has posted to its workers."""
+    names = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
+    return [name for name in names if name.startswith(PREFIX)]
 
 
 def main(fasta: str, store: str, address: str, pause: str) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import queue
 import time
-import uuid
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,12 +11,14 @@ from math import inf
 from typing import Any
 
 import cloudpickle
-from distributed import Future, KilledWorker
+from distributed import Future
 
 from attribution_bench.errors import AttributionBenchError, ClusterError
 from attribution_bench.jobs.distributed import worker_job
 from attribution_bench.jobs.distributed.cluster import Cluster
+from attribution_bench.jobs.distributed.deaths import Deaths, death_of, machine_of
 from attribution_bench.jobs.distributed.pace import Pace
+from attribution_bench.jobs.distributed.posting import has_begun, new_name, post, withdraw
 from attribution_bench.jobs.distributed.worker_job import Failure, Parcel, Report, WorkerJob
 from attribution_bench.jobs.events import Caution, Event, Retry
 from attribution_bench.jobs.interruption import Stop, never
@@ -28,8 +29,11 @@ WORKERS_SECONDS = 2.0
 """Seconds between two looks at which workers there are."""
 RESTART_SECONDS = 180.0
 """Seconds without any process of this machine, after which the job ends. On a cluster workers may come hours later."""
+BUSY_SECONDS = 10.0
+"""Seconds without a worker that has begun, after which it is said that they are busy with other work."""
 PATIENCE_SECONDS = 30.0
 """Seconds without a worker that is not excluded, after which the job ends: workers that were ended come again."""
+NEED = "need this version of attribution-bench and its libraries"
 MOST_IN_A_ROW = 3
 """Pieces that may fail on a worker one after the other before it is given no more, and that may be given up before any
 is done."""
@@ -88,7 +92,9 @@ class _Flight:
     piece: Piece
     failed: int = 0
     tried: set[str] = field(default_factory=set)
-    """Workers on which it failed."""
+    """Workers on which it failed, and machines where its process died."""
+    worker: str = ""
+    """The worker that it was handed to, from which Dask may move it; empty where there was none."""
     started: float = 0.0
     limit: float | None = None
 
@@ -107,7 +113,7 @@ class Dispatch:
     tell
         Told of tries that failed, and of workers that are given no more.
     stop
-        Asked whether to stop while there are no workers yet.
+        Asked whether to stop while no worker has begun.
     alike
         Whether pieces take about as long as each other, so that one that takes many times as long is taken for hung.
     """
@@ -123,7 +129,7 @@ class Dispatch:
         alike: bool = True,
     ) -> None:
         self._cluster, self._client, self._tell, self._stop = cluster, cluster.client, tell, stop
-        self._name = f"attribution-bench-{uuid.uuid4().hex[:12]}"
+        self._name = new_name(self._client)
         self._job = WorkerJob(_pickled(parcel), environment, cluster.is_local)
         self._pace = Pace(cluster.time_limit, alike)
         self._broadcast = cluster.time_limit is not None or not alike
@@ -134,25 +140,38 @@ class Dispatch:
         self._workers: frozenset[str] = frozenset()
         self._looked = -inf
         self._useless_since: float | None = None
-        self._opening: set[Future] = set()
+        self._opening: dict[Future, str] = {}
+        self._deaths = Deaths()
         self._number = 0
         self._done = self._given_up = 0
 
     def __enter__(self) -> "Dispatch":
         try:
-            self._client.register_plugin(self._job, name=self._name)
-        except Exception as error:  # what a worker raises as it takes the job may be anything
+            refused = post(self._client, self._job, self._name)
+        except Exception as error:  # what is raised on the scheduler may be anything
+            withdraw(self._client, self._name)
             raise ClusterError(
-                f"the workers cannot take the job ({type(error).__name__}: {error}); they need this version of "
-                "attribution-bench and its libraries"
+                f"the cluster at {self._cluster.address} cannot take the job ({type(error).__name__}: {error}); its "
+                f"scheduler and its workers {NEED}"
             ) from error
+        failures = [
+            Failure(f"it cannot take the job ({type(error).__name__}: {error}); workers {NEED}", worker)
+            for worker, error in refused.items()
+        ]
+        if failures and set(refused) >= self._known():
+            withdraw(self._client, self._name)
+            raise ClusterError(f"no worker can do the job: {failures[0].error}")
+        for failure in failures:
+            self._excluded.add(failure.worker)
+            self._tell(_no_more(failure))
         return self
 
     def __exit__(self, *error: object) -> None:
         # A cluster that is lost, or ends now, has nothing to be told any more.
         with contextlib.suppress(Exception):
-            if self._client.status == "running":
-                self._client.unregister_worker_plugin(self._name)
+            if self._opening:
+                self._client.cancel(list(self._opening), force=True)
+        withdraw(self._client, self._name)
 
     @property
     def workers(self) -> int:
@@ -165,23 +184,27 @@ class Dispatch:
         Raises
         ------
         KeyboardInterrupt
-            A signal came while there was no worker.
+            A signal came before any worker began.
         ClusterError
             No worker can open the job, or the cluster is lost.
         """
-        workers = self._awaited()
-        self._opening = {
-            self._submit(
-                worker_job.facts, self._name, key=self._key("opening"), workers=[worker], allow_other_workers=True
-            )
-            for worker in workers
-        }
-        for future in self._opening:
+        known = sorted(self._known() - self._excluded)
+        if not known:
+            self._tell(Caution(f"there are no workers at {self._cluster.address} yet; waiting for the first"))
+        # Without a worker Dask is given the task all the same: a cluster that grows with its work starts one for it.
+        for worker in known or [""]:
+            future = self._submit(worker_job.facts, worker, self._name, key=self._key("opening"))
+            self._opening[future] = worker
             future.add_done_callback(self._fetch)
         failure = Failure("there is none", "")
         unable: list[Failure] = []
+        since, told = time.monotonic(), not known
         while self._opening:
-            found = self._opened(self._next_ended(never_stopped))
+            ended = self._next_ended()
+            if ended is None:
+                told = self._told_that_none_began(since, told)
+                continue
+            found = self._opened(ended)
             if isinstance(found, Report):
                 for one in unable:
                     self._tell(_no_more(one))
@@ -204,7 +227,7 @@ class Dispatch:
             The pieces, which may be endless; a None among them is yielded at once, and after a `NotReady` the next is
             asked for once another piece has ended.
         stopped
-            Asked whether to hand out no more; those that are being done are waited for.
+            Asked whether to hand out no more; those that workers are at are waited for.
 
         Raises
         ------
@@ -219,24 +242,29 @@ class Dispatch:
         try:
             while True:
                 leave = stopped()
-                while not leave and (more or again) and len(flying) < self._room():
-                    if again:
-                        self._hand_out(again.popleft(), flying)
+                self._known()  # that there are no workers any more is told also where there is nothing to hand out
+                while not leave and (more or again) and (free := self._free(flying)):
+                    suited = ((one, self._suited(one, free)) for one in again)
+                    flight, workers = next((pair for pair in suited if pair[1]), (None, free))
+                    if flight is not None:
+                        again.remove(flight)
+                        self._hand_out(flight, workers, flying)
                         continue
                     try:
-                        piece = next(fresh)
+                        piece = next(fresh) if more else NotReady()
                     except StopIteration:
                         more = False
-                        continue
+                        break
                     if isinstance(piece, NotReady):
                         break
                     if piece is None:
                         yield None
                     else:
-                        self._hand_out(_Flight(piece), flying)
-                if not flying and (leave or not (more or again)):
+                        self._hand_out(_Flight(piece), free, flying)
+                # Where there are no workers any more, nobody is at what was handed out.
+                if (leave and not (flying and self._known())) or not (flying or more or again):
                     return
-                ended = self._next_ended(lambda: True)
+                ended = self._next_ended()
                 if ended is None:
                     continue
                 if ended.future not in flying:
@@ -245,6 +273,9 @@ class Dispatch:
                         self._exclude(opened)
                     continue
                 flight = flying.pop(ended.future)
+                if self._only_waited(ended.future, flying):
+                    again.appendleft(flight)
+                    continue
                 found = self._outcome(ended, flight.started, flight.limit or self._pace.limit)
                 if isinstance(found, Failure):
                     self._failed(flight, found)
@@ -260,45 +291,58 @@ class Dispatch:
                 with contextlib.suppress(Exception):
                     self._client.cancel(list(flying), force=True)
 
-    def _room(self) -> int:
-        """Return how many pieces may be handed out at once: one for each worker that is not excluded.
+    def _usable(self) -> set[str]:
+        """Return the workers that pieces are given to: those that are not excluded, and not opening the job yet."""
+        return {*self._known()} - self._excluded - {*self._opening.values()}
+
+    def _free(self, flying: Mapping[Future, _Flight]) -> set[str]:
+        """Return the workers that are to be given a piece: each has one at a time.
+
+        Where a cluster has no workers, one piece is for whichever comes: a cluster that grows with its work starts one.
 
         Raises
         ------
         ClusterError
             For some time there has been none but excluded workers, or no process of this machine.
         """
-        usable = len(self._known() - self._excluded)
-        if usable:
+        known = self._known()
+        if known - self._excluded:
             self._useless_since = None
-            return usable
+            usable = self._usable()
+            return usable - {flight.worker for flight in flying.values()} if len(flying) < len(usable) else set()
         self._useless_since = self._useless_since or time.monotonic()
         seconds = time.monotonic() - self._useless_since
         kept = "finished work is kept, so that the same command goes on"
-        if self._known() and seconds > PATIENCE_SECONDS:
+        if known and seconds > PATIENCE_SECONDS:
             raise ClusterError(f"every worker fails, at last with: {self._last_error}; {kept}")
         if self._cluster.is_local and seconds > RESTART_SECONDS:
             raise ClusterError(f"the processes have ended and do not come again; {kept}")
-        return 0
+        return set() if known or flying or self._cluster.is_local else {""}
 
-    def _hand_out(self, flight: _Flight, flying: dict[Future, _Flight]) -> None:
-        """Hand a piece to whichever worker is free; not to one where it failed, while there are others."""
-        flight.started, flight.limit = time.monotonic(), self._pace.limit
-        known = self._known() - self._excluded
-        elsewhere = known - flight.tried or known
-        some = elsewhere != self._known()
-        future = self._submit(
-            worker_job.do,
-            self._name,
-            flight.piece.order,
-            flight.limit,
-            key=self._key(flight.piece.name),
-            workers=sorted(elsewhere) if some else None,
-            # Workers come and go under other addresses.
-            allow_other_workers=some,
-        )
+    def _suited(self, flight: _Flight, free: set[str]) -> set[str]:
+        """Return the free workers for a further try: none where the piece failed, while there are others, busy or not.
+
+        It goes to another machine than those where its process died, which may be too small for it.
+        """
+        usable = self._usable()
+        elsewhere = {one for one in usable if flight.tried.isdisjoint((one, machine_of(one)))}
+        return free & (elsewhere or usable - flight.tried or usable) if usable else free
+
+    def _hand_out(self, flight: _Flight, workers: set[str], flying: dict[Future, _Flight]) -> None:
+        """Hand a piece to one of some free workers."""
+        flight.started, flight.limit, flight.worker = time.monotonic(), self._pace.limit, min(workers)
+        key = self._key(flight.piece.name)
+        future = self._submit(worker_job.do, flight.worker, self._name, flight.piece.order, flight.limit, key=key)
         flying[future] = flight
         future.add_done_callback(self._fetch)
+
+    def _only_waited(self, future: Future, flying: Mapping[Future, _Flight]) -> bool:
+        """Tell whether a piece only waited at a process that died of another one."""
+        death = death_of(future)
+        if death is None or not self._deaths.spares(death, (*flying, *self._opening)):
+            return False
+        self._looked = -inf
+        return True
 
     def _finished(self, flight: _Flight, report: Report) -> Done:
         seconds = time.monotonic() - flight.started
@@ -306,26 +350,27 @@ class Dispatch:
         self._in_a_row.pop(report.worker, None)
         self._pace.note(seconds)
         if not self._broadcast:
-            # Pieces that were handed out before any was done have no limit yet.
-            self._broadcast = True
-            self._client.run(worker_job.set_limit, self._name, self._pace.limit, wait=False, on_error="ignore")
+            # Pieces that were handed out before any was done have no limit yet. A scheduler that does not answer is
+            # asked again with the next piece.
+            with contextlib.suppress(OSError):
+                self._client.run(worker_job.set_limit, self._name, self._pace.limit, wait=False, on_error="ignore")
+                self._broadcast = True
         return Done(flight.piece, report.record, seconds)
 
-    def _opened(self, ended: "_Ended | None") -> Report | Failure:
+    def _opened(self, ended: _Ended) -> Report | Failure:
         """Return what came of opening the job on a worker."""
         found = self._outcome(ended, 0.0, None)
         # A result that is held is computed again where its worker dies.
-        if ended is not None:
-            self._opening.discard(ended.future)
+        self._opening.pop(ended.future, None)
         return found
 
     def _failed(self, flight: _Flight, failure: Failure) -> None:
         """Take in that a try failed; raises where the whole job is to end."""
         if failure.fatal is not None and not failure.unable:
             raise failure.fatal
-        flight.tried.add(failure.worker)
+        flight.tried.add(failure.worker or failure.machine)
         # A worker that could do no piece says nothing of this one.
-        flight.failed += not failure.unable
+        flight.failed += 0 if failure.unable else failure.tries
         self._exclude(failure, flight.piece.name)
         if flight.failed < self._cluster.tries:
             self._tell(Retry(flight.piece.name, flight.failed, failure.error, failure.worker))
@@ -367,65 +412,87 @@ class Dispatch:
             found = None
         self._ended.put(_Ended(future, found))
 
-    def _outcome(self, ended: "_Ended | None", started: float, limit: float | None) -> Report | Failure:
+    def _outcome(self, ended: _Ended, started: float, limit: float | None) -> Report | Failure:
         """Return what a piece came to; raises ClusterError where the cluster is lost."""
-        if ended is not None and ended.found is not None:
+        if ended.found is not None:
             return ended.found
-        future = None if ended is None else ended.future
-        if future is None or future.status in ("cancelled", "lost", "pending"):
-            raise ClusterError(
-                f"the Dask scheduler at {self._cluster.address} is lost; finished work is kept, so that the same "
-                "command goes on"
-            )
+        future = ended.future
+        if future.status in ("cancelled", "lost", "pending"):
+            raise self._lost()
         if future.status == "finished":
             found: Report | Failure = future.result()
             return found
-        error = future.exception()
         # A worker is gone; what it had is handed out only as others come.
         self._looked = -inf
-        if not isinstance(error, KilledWorker):
+        death = death_of(future)
+        if death is None:
+            error = future.exception()
             return Failure(f"{type(error).__name__}: {error}", "")
-        seconds = time.monotonic() - started
-        if limit is not None and started and seconds >= limit:
-            return Failure(f"it was not done after {limit:.0f} s, and its process was ended", "")
-        return Failure("its process died: it was killed, crashed or took too much memory", "")
+        overdue = started and limit is not None and time.monotonic() - started >= limit
+        return self._deaths.charged(death, limit if overdue else None)
 
-    def _next_ended(self, going_on: Callable[[], bool]) -> "_Ended | None":
+    def _lost(self) -> ClusterError:
+        return ClusterError(
+            f"the Dask scheduler at {self._cluster.address} is lost; finished work is kept, so that the same command "
+            "goes on"
+        )
+
+    def _next_ended(self) -> _Ended | None:
         """Return a future that ended; None where none did for a while, and the caller is to look at other things."""
-        while True:
-            try:
-                return self._ended.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                if self._client.status not in ("running", "connecting"):
-                    self._outcome(None, 0.0, None)
-                if going_on():
-                    return None
+        try:
+            return self._ended.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            if self._client.status not in ("running", "connecting"):
+                raise self._lost() from None
+            return None
 
     def _known(self) -> frozenset[str]:
         """Return the addresses of the workers, as they were a little while ago."""
-        if time.monotonic() - self._looked >= WORKERS_SECONDS and self._client.status == "running":
-            self._workers, self._looked = frozenset(self._client.nthreads()), time.monotonic()
+        if time.monotonic() - self._looked < WORKERS_SECONDS or self._client.status != "running":
+            return self._workers
+        before = self._workers
+        # A scheduler that does not answer now may do so later; that it is lost is told by its connection.
+        with contextlib.suppress(OSError):
+            self._workers = frozenset(self._client.nthreads())
+        self._looked = time.monotonic()
+        if before and not self._workers and not self._cluster.is_local:
+            self._tell(Caution(f"there are no workers at {self._cluster.address} any more; waiting for others"))
         return self._workers
 
-    def _awaited(self) -> list[str]:
-        """Return the workers, once there is one."""
-        told = False
-        while not self._known():
-            if not told:
-                self._tell(Caution(f"there are no workers at {self._cluster.address} yet; waiting for the first"))
-            told = True
-            if self._stop() is not None:
-                raise KeyboardInterrupt
-            time.sleep(POLL_SECONDS)
-        return sorted(self._known())
+    def _told_that_none_began(self, since: float, told: bool) -> bool:
+        """Say after some time that no worker has begun to open the job; returns whether that, or the like, is said.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            A signal came, and none has.
+        """
+        asked = self._stop() is not None
+        if not asked and (told or time.monotonic() - since < BUSY_SECONDS):
+            return told
+        with contextlib.suppress(OSError):  # as in `_known`
+            if self._client.run_on_scheduler(has_begun, [future.key for future in self._opening]):
+                return told
+        if asked:
+            raise KeyboardInterrupt
+        self._tell(
+            Caution(
+                "no worker has begun yet: they may be busy with other work, such as what a killed run left; waiting"
+            )
+        )
+        return True
 
     def _key(self, name: str) -> str:
         """Return a key of a task, each its own: a try is not an earlier one."""
         self._number += 1
         return f"{name.replace(' ', '-')}-{self._name}-{self._number}"
 
-    def _submit(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Future:
-        return self._client.submit(function, *arguments, pure=False, **named)
+    def _submit(self, function: Callable[..., Any], worker: str, *arguments: Any, key: str) -> Future:
+        """Hand a task to a worker, or to any where it is none; to another one where it is gone by then."""
+        some = [worker] if worker else None
+        return self._client.submit(
+            function, *arguments, pure=False, key=key, workers=some, allow_other_workers=some is not None
+        )
 
 
 def _no_more(failure: Failure) -> Caution:

@@ -76,6 +76,10 @@ class Failure:
     fatal: AttributionBenchError | None = None
     """The error with which the whole job ends, as it would in one process; of a worker that is unable, where every
     worker is."""
+    machine: str = ""
+    """Where its process died, as `distributed.deaths.machine_of`; empty where none did."""
+    tries: int = 1
+    """How many tries it counts as, since Dask itself hands work out again where its scheduler allows it."""
 
 
 class WorkerJob(WorkerPlugin):  # type: ignore[misc]
@@ -95,6 +99,7 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
         self._parcel, self._environment, self._shielded = parcel, dict(environment), shielded
         self._versions = versions_here()
         self._began: float | None = None
+        self._limit: float | None = None
         self._opened: Opened | None = None
 
     def setup(self, worker: Worker) -> None:
@@ -135,7 +140,8 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
                 return failure_of(error, address, unable=unable)
 
     def limit(self, seconds: float) -> None:
-        """Give the work that is being done a limit, counted from its start."""
+        """Give work that has no limit one, counted from its start: what is being done, and what is begun later."""
+        self._limit = seconds
         if self._began is not None:
             _end_after(max(1.0, self._began + seconds - time.monotonic()))
 
@@ -151,6 +157,8 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
     @contextlib.contextmanager
     def _limited(self, seconds: float | None) -> Iterator[None]:
         self._began = time.monotonic()
+        # After the line before, as `limit`, which runs beside this, sets the one before it looks at the other.
+        seconds = self._limit if seconds is None else seconds
         if seconds is not None:
             _end_after(seconds)
         try:

@@ -18,7 +18,7 @@ from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Choice
 from attribution_bench.sequences import read_fasta
 from attribution_bench.storage import StoredScores
-from faulty_jobs import FAULTS, Faulty
+from faulty_jobs import FAULTS, Faulty, is_here
 from numpy_jobs import NumpyModel, Weights, numpy_job, write_random_fasta
 
 MODELS = 3
@@ -36,7 +36,7 @@ class FaultyPair(Faulty):
 
     def _attribute(self, request: Request) -> RawAttribution:
         met = any(text.startswith(self.options["at"]) for text in DNA.decode(request.one_hot))
-        if met and self.model.seed == self.options["seed"] and self._is_here(Path(self.options["file"])):
+        if met and self.model.seed == self.options["seed"] and is_here(Path(self.options["file"])):
             FAULTS[self.options["fault"]]()
         return Weights._attribute(self, request)
 

@@ -1,0 +1,431 @@
+"""Which worker a piece of work is given to, and what a death, a silent scheduler or a missing worker comes to."""
+
+import contextlib
+import pickle
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from distributed import Client, KilledWorker, LocalCluster
+
+from attribution_bench.errors import ClusterError
+from attribution_bench.jobs.distributed import dispatch, worker_job
+from attribution_bench.jobs.distributed.cluster import Cluster, Workers, connected
+from attribution_bench.jobs.distributed.deaths import Deaths
+from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece, never_stopped
+from attribution_bench.jobs.distributed.posting import PREFIX
+from attribution_bench.jobs.distributed.worker_job import Failure, Report, WorkerJob
+from attribution_bench.jobs.events import Caution, Retry
+from faulty_jobs import Refusing, Steps, posted_jobs
+
+A, B, C = "tcp://10.0.0.1:1", "tcp://10.0.0.1:2", "tcp://10.0.0.2:1"
+
+
+class Task:
+    """A task of a scheduler that a test plays; it ends as the test says."""
+
+    def __init__(self, key: str, workers: list[str] | None, said: Callable[["Task"], None]) -> None:
+        self.key, self.worker, self._said = key, workers[0] if workers else "", said
+        self.name = key.partition(f"-{PREFIX}")[0]
+        self.status, self._answer = "pending", None
+
+    def add_done_callback(self, told: Callable[["Task"], None]) -> None:
+        self._told = told
+        self._said(self)
+
+    def end(self, answer: Any) -> None:
+        self.status, self._answer = "error" if isinstance(answer, Exception) else "finished", answer
+        self._told(self)
+
+    def done(self) -> None:
+        self.end(Report(None, self.worker))
+
+    def died(self, *running: "Task", allowed_failures: int = 0) -> None:
+        keys = dict.fromkeys([task.key for task in running], 1.0)
+        self.end(KilledWorker(self.key, SimpleNamespace(address=self.worker, executing=keys), allowed_failures))
+
+    def exception(self) -> Any:
+        return self._answer
+
+    def __await__(self) -> Iterator[None]:
+        yield from ()
+        return self._answer
+
+
+class PlayedClient:
+    """A client of a scheduler that a test plays."""
+
+    id, status = "Client-played", "running"
+
+    def __init__(self, workers: list[str], said: Callable[[Task], None]) -> None:
+        self.workers, self._said = workers, said
+        self.loop = self
+        self.handed: list[tuple[str, str]] = []
+
+    def submit(self, function: Any, *arguments: Any, key: str, workers: list[str] | None, **settings: Any) -> Task:
+        return Task(key, workers, self._said_of)
+
+    def _said_of(self, task: Task) -> None:
+        if task.name == "opening":
+            task.done()
+        else:
+            self.handed.append((task.name, task.worker))
+            self._said(task)
+
+    def add_callback(self, call: Callable[[Task], Any], task: Task) -> None:
+        with contextlib.suppress(StopIteration):
+            call(task).send(None)
+
+    def nthreads(self) -> dict[str, int]:
+        return dict.fromkeys(self.workers, 1)
+
+    def run(self, *arguments: Any, **settings: Any) -> None: ...
+
+    def run_on_scheduler(self, *arguments: Any) -> list[str]:
+        return []
+
+    register_plugin = unregister_worker_plugin = cancel = run
+
+
+def pieces(*names: str) -> Iterator[Piece]:
+    return (Piece(name, None) for name in names)
+
+
+def done_by(client: PlayedClient, names: list[str], events: list[Any], tries: int = 3) -> list[Done | GivenUp]:
+    cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, False, tries, None)
+    with Dispatch(cluster, Steps(), {}, events.append) as one:
+        one.facts()
+        return [found for found in one.run(pieces(*names), never_stopped) if found is not None]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "POLL_SECONDS", 0.05)
+
+
+def test_a_piece_that_killed_its_process_goes_to_another_machine_even_if_that_is_busy():
+    tasks: dict[str, Task] = {}
+
+    def said(task: Task) -> None:
+        tasks[task.name] = task
+        if task.name == "third":  # every worker has one
+            tasks["first"].died(tasks["first"])
+        elif task.name == "fourth":
+            tasks["third"].done()
+        elif client.handed[-1] == ("first", C):
+            for one in tasks.values():
+                if one.status == "pending":
+                    one.done()
+
+    client = PlayedClient([A, B, C], said)
+    found = done_by(client, ["first", "second", "third", "fourth"], [])
+    assert client.handed == [("first", A), ("second", B), ("third", C), ("fourth", A), ("first", C)]
+    assert all(isinstance(one, Done) for one in found)
+
+
+def test_a_piece_that_failed_on_every_machine_is_tried_on_another_worker():
+    def said(task: Task) -> None:
+        if len(client.handed) == 1:
+            task.end(Failure("no room", task.worker))
+        elif len(client.handed) == 2:
+            task.died(task)
+        else:
+            task.done()
+
+    client = PlayedClient([A, B], said)
+    done_by(client, ["only"], [])
+    assert [worker for _, worker in client.handed[:2]] == [A, B]
+    client = PlayedClient([A], said)
+    assert len(done_by(client, ["only"], [])) == 1
+
+
+@pytest.mark.parametrize(
+    ("allowed", "tries", "handed", "words"),
+    [(0, 3, 3, "died:"), (3, 3, 1, "died 4 times:"), (1, 3, 2, "died 2 times:"), (3, 5, 2, "died 4 times:")],
+)
+def test_every_death_counts_as_a_try_also_those_after_which_dask_tries_by_itself(allowed, tries, handed, words):
+    client = PlayedClient([A, B, C], lambda task: task.died(task, allowed_failures=allowed))
+    events: list[Any] = []
+    (found,) = done_by(client, ["bad"], events, tries)
+    assert isinstance(found, GivenUp)
+    assert words in found.error
+    assert len(client.handed) == handed
+    assert [one.tries for one in events] == [count * (allowed + 1) for count in range(1, handed)]
+
+
+def test_a_worker_that_opens_the_job_is_given_no_piece_until_it_has():
+    opening: list[Task] = []
+
+    class SlowlyOpened(PlayedClient):
+        def _said_of(self, task: Task) -> None:
+            if task.name == "opening" and task.worker == A:
+                opening.append(task)
+            else:
+                super()._said_of(task)
+
+    def said(task: Task) -> None:
+        if len(client.handed) == 3:
+            opening[0].done()
+        if len(client.handed) < 4:
+            task.done()
+        else:
+            waiting.append(task)
+            if len(waiting) == 2:
+                for one in waiting:
+                    one.done()
+
+    waiting: list[Task] = []
+    client = SlowlyOpened([A, B], said)
+    assert len(done_by(client, list("abcde"), [])) == 5
+    assert [worker for _, worker in client.handed[:3]] == [B, B, B]
+    assert {worker for _, worker in client.handed[3:]} == {A, B}
+
+
+def test_a_scheduler_that_does_not_answer_for_a_while_ends_no_job(monkeypatch):
+    """Whether it is lost is told by its connection."""
+    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+
+    class Silent(PlayedClient):
+        asked = limited = 0
+
+        def nthreads(self) -> dict[str, int]:
+            self.asked += 1
+            if self.asked > 2:
+                raise (TimeoutError if self.asked % 2 else OSError)("no answer")
+            return super().nthreads()
+
+        def run(self, *arguments: Any, **settings: Any) -> None:
+            self.limited += 1
+            if self.limited == 1:
+                raise OSError("no answer")
+
+    client = Silent([A, B], lambda task: task.done())
+    assert len(done_by(client, list("abcdef"), [])) == 6
+    assert client.asked > 4
+    assert client.limited == 2
+
+
+@pytest.mark.parametrize(("answer", "told"), [(None, 0), (OSError("it is gone"), 0), (ImportError("zarr"), 1)])
+def test_a_worker_that_ends_as_the_job_is_posted_is_no_matter(answer: Any, told: int) -> None:
+    class Ending(PlayedClient):
+        def register_plugin(self, *arguments: Any, **settings: Any) -> None:
+            raise OSError("a connection was closed")
+
+        def run(self, *arguments: Any, **settings: Any) -> dict[str, Any]:
+            return {A: answer, B: None}
+
+    events: list[Any] = []
+    client = Ending([A, B], lambda task: task.done())
+    assert len(done_by(client, list("ab"), events)) == 2
+    assert [f"worker {A} gets no more work: it cannot take the job" in event.text for event in events] == [True] * told
+    assert not told or {worker for _, worker in client.handed} == {B}
+
+
+def test_a_scheduler_without_the_package_is_one_error() -> None:
+    class Bare(PlayedClient):
+        def run_on_scheduler(self, *arguments: Any) -> list[str]:
+            raise ModuleNotFoundError("No module named 'attribution_bench'")
+
+    with pytest.raises(
+        ClusterError, match=r"cluster at tcp://10\.0\.0\.9:8786 cannot take the job \(ModuleNotFoundErr"
+    ):
+        done_by(Bare([A], lambda task: task.done()), ["a"], [])
+
+
+def test_a_wish_to_stop_waits_for_no_workers_to_come_again(monkeypatch):
+    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+
+    def said(task: Task) -> None:
+        if task.name == "first":
+            task.done()
+        else:
+            client.workers = []
+
+    client = PlayedClient([A], said)
+    cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, False, 3, None)
+    with Dispatch(cluster, Steps(), {}, lambda event: None) as one:
+        one.facts()
+        found = list(one.run(pieces("first", "second", "third"), lambda: not client.workers))
+    assert [type(result) for result in found] == [Done]
+    assert [name for name, _ in client.handed] == ["first", "second"]
+
+
+def test_that_every_worker_is_gone_is_said_each_time(monkeypatch):
+    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+    handed: list[Task] = []
+    there = [[], [], [], [A], [A], [], []]
+
+    class Leaving(PlayedClient):
+        def nthreads(self) -> dict[str, int]:
+            if handed and there:
+                self.workers = there.pop(0)
+            elif handed and handed[0].status == "pending":
+                handed[0].done()
+            return super().nthreads()
+
+    events: list[Any] = []
+    done_by(Leaving([A], handed.append), ["one"], events)
+    said = "there are no workers at tcp://10.0.0.9:8786 any more; waiting for others"
+    assert [event.text for event in events if isinstance(event, Caution)] == [said] * 2
+
+
+@pytest.mark.parametrize(
+    ("running", "died", "charged_before", "spared"),
+    [
+        (["other"], ["other"], [], True),
+        (["other"], [], ["other"], True),
+        (["other", "finished"], ["other"], [], True),
+        (["waited", "other"], ["other"], [], False),
+        (["waited"], ["other"], [], False),
+        ([], ["other"], [], False),
+        (["finished"], ["other"], [], False),
+        (["finished"], [], [], False),
+        (["of another job"], ["other"], ["before"], False),
+    ],
+)
+def test_a_death_is_charged_to_what_ran_as_far_as_that_is_known(running, died, charged_before, spared):
+    deaths = Deaths()
+    tasks = {name: Task(name, [A], lambda task: None) for name in ("waited", "other", "finished", "before")}
+    for task in tasks.values():
+        task.add_done_callback(lambda task: None)
+    tasks["finished"].done()
+    for name in died:
+        tasks[name].died()
+    for name in charged_before:
+        before = Task(name, [A], lambda task: None)
+        before.add_done_callback(lambda task: None)
+        before.died()
+        deaths.charged(before.exception(), None)
+    for name in running:
+        tasks.setdefault(name, Task(name, [A], lambda task: None))
+    tasks["waited"].died(*(tasks[name] for name in running))
+    others = [tasks[name] for name in ("other", "finished")]
+    assert deaths.spares(tasks["waited"].exception(), others) == spared
+
+
+class Crowded:
+    """A client that tells of more workers than there are, so that pieces wait behind each other."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def nthreads(self) -> dict[str, int]:
+        return {**self._client.nthreads(), **{f"tcp://127.0.0.1:{port}": 1 for port in range(1, 5)}}
+
+
+@pytest.mark.parametrize(("fault", "words"), [("killed", "its process died:"), ("hung", "it was not done after 2 s")])
+def test_what_waits_at_a_process_that_dies_is_not_charged(cluster, fault, words):
+    cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
+    events: list[Any] = []
+    crowded = replace(cluster, client=Crowded(cluster.client), tries=1, time_limit=2.0 if fault == "hung" else 60.0)
+    orders = [Piece("bad", (1.5 if fault == "killed" else 0.0, fault))]
+    orders += [Piece(f"good {index}", (0.8, "")) for index in range(5)]
+    with Dispatch(crowded, Steps(), {}, events.append) as one:
+        one.facts()
+        found = [result for result in one.run(orders, never_stopped) if result is not None]
+    assert [words in one.error for one in found if isinstance(one, GivenUp)] == [True]
+    assert sorted(one.piece.name for one in found if isinstance(one, Done)) == [f"good {i}" for i in range(5)]
+    assert events == []
+
+
+@pytest.mark.parametrize("of", ["one", "every one"])
+def test_a_worker_that_cannot_take_the_job_gets_none(cluster, tmp_path, monkeypatch, of):
+    cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
+    (tmp_path / "fault").write_text("claim" if of == "one" else "")
+    monkeypatch.setattr(dispatch, "WorkerJob", lambda *given: Refusing(*given, tmp_path / "fault"))
+    events: list[Any] = []
+    if of == "every one":
+        with (
+            pytest.raises(ClusterError, match=r"no worker can do the job: it cannot take the job .*no module like it"),
+            Dispatch(cluster, Steps(), {}, events.append),
+        ):
+            pass
+    else:
+        with Dispatch(cluster, Steps(), {}, events.append) as one:
+            (bad,) = [worker for worker in cluster.client.nthreads() if worker in events[0].text]
+            assert one.facts() != int((tmp_path / "fault").read_text())
+            orders = [Piece(f"piece {index}", (0.0, "")) for index in range(4)]
+            assert all(isinstance(found, Done) for found in one.run(orders, never_stopped))
+        (caution,) = events
+        assert (
+            f"{bad} gets no more work: it cannot take the job (ModuleNotFoundError: no module like it)" in caution.text
+        )
+    assert posted_jobs(cluster.client) == []
+
+
+def test_that_workers_are_busy_is_said_and_a_wish_to_stop_is_heard_meanwhile(
+    threaded_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "BUSY_SECONDS", 0.2)
+    address = threaded_cluster.scheduler_address
+    events: list[Any] = []
+
+    def stop() -> signal.Signals | None:
+        return signal.SIGTERM if events else None
+
+    with Client(address, set_as_default=False) as other, connected(Workers(address=address)) as one:
+        busy = other.submit(time.sleep, 2.0)
+        with pytest.raises(KeyboardInterrupt), Dispatch(one, Steps(), {}, events.append, stop) as first:
+            first.facts()
+        assert not busy.done()
+        with Dispatch(one, Steps(), {}, events.append) as second:
+            second.facts()
+        assert posted_jobs(other) == []
+    texts = [event.text for event in events]
+    assert len(texts) == 2
+    assert all("no worker has begun yet: they may be busy with other work" in text for text in texts)
+
+
+def test_a_cluster_that_grows_with_its_work_may_begin_with_nothing_and_shrink_to_it(threaded_cluster) -> None:
+    def emptied() -> None:
+        deadline = time.monotonic() + 30
+        while threaded_cluster.scheduler.workers:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    threaded_cluster.scale(0)
+    emptied()
+    threaded_cluster.adapt(minimum=0, maximum=1, interval="50ms", wait_count=2)
+    events: list[Any] = []
+    with (
+        connected(Workers(address=threaded_cluster.scheduler_address)) as one,
+        Dispatch(one, Steps(), {}, events.append) as given,
+    ):
+        given.facts()
+        emptied()
+        found = list(given.run([Piece("first", (0.0, "")), Piece("second", (0.0, ""))], never_stopped))
+    assert [type(one) for one in found] == [Done, Done]
+    assert "there are no workers at" in events[0].text
+    assert not any(isinstance(event, Retry) for event in events)
+
+
+@pytest.mark.parametrize("told", ["before", "while it opens", "in work", "never"])
+def test_a_piece_without_a_limit_gets_the_one_that_is_told(threaded_cluster, monkeypatch, told):
+    """Its worker runs in this process."""
+    limits: list[float] = []
+    monkeypatch.setattr(worker_job, "_end_after", lambda seconds: limits.append(seconds))
+    name = "attribution-bench-limited"
+    with Client(threaded_cluster.scheduler_address, set_as_default=False) as client:
+
+        def tell(moment: str) -> None:
+            if moment == told:
+                client.run(worker_job.set_limit, name, 60.0)
+
+        client.register_plugin(WorkerJob(pickle.dumps(Steps(opening=0.4)), {}, False), name=name)
+        tell("before")
+        seconds = 1.0 if told == "in work" else 0.0
+        future = client.submit(worker_job.do, name, (seconds, ""), None, pure=False)
+        time.sleep(0.2)
+        tell("while it opens")
+        time.sleep(0.4)
+        tell("in work")
+        assert isinstance(future.result(), Report)
+        client.unregister_worker_plugin(name)
+    assert [seconds == pytest.approx(60, abs=5) for seconds in limits] == [True] * (told != "never")
