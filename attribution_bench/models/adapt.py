@@ -40,6 +40,8 @@ def as_sequence_model(
     }
     given = {name: value for name, value in options.items() if value is not None}
     if isinstance(model, SequenceModel):
+        if not given:
+            return model
         return _with_options(model, {name: getattr(model, name) for name in options}, given)
     # A model of a framework can exist only once that framework has been imported. Keras comes first: with its torch
     # backend a keras.Model is a torch.nn.Module as well.
