@@ -132,7 +132,7 @@ def current_threads(framework: str) -> int:
         import torch
 
         return int(torch.get_num_threads())
-    return int(os.environ.get(TENSORFLOW_THREADS) or 0) or available_cores()
+    return _tensorflow_threads()
 
 
 @contextlib.contextmanager
@@ -179,14 +179,23 @@ def _set_tensorflow_threads(threads: int) -> None:
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError as error:
-        # 0 is TensorFlow's way to say that it was not told: it then asks its environment, and takes every core at last.
-        told = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get(TENSORFLOW_THREADS) or 0)
-        used = told or available_cores()
+        used = _tensorflow_threads()
         if used != threads:
             raise UnsupportedError(
                 f"TensorFlow runs on {used} threads in this process already and cannot change to {threads}; "
                 "start a new process for another number"
             ) from error
+
+
+def _tensorflow_threads() -> int:
+    """Return the number of threads that TensorFlow runs on, or would start on where it is not imported."""
+    told = 0
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        # 0 is its way to say that it was not told: it then asks its environment, and takes every core at last.
+        told = int(tf.config.threading.get_intra_op_parallelism_threads())
+    return told or int(os.environ.get(TENSORFLOW_THREADS) or 0) or available_cores()
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

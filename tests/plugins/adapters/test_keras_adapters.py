@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import attribution_bench as ab
 from attribution_bench.cli.app import app
+from attribution_bench.environment import current_threads
 from attribution_bench.errors import ModelError
 from attribution_bench.models.loading import model_source
 from attribution_bench.sequences.genome import Genome
@@ -46,6 +47,11 @@ def genes_of(letters: str) -> str:
         exons = f"{start},{acceptor},\t{donor},{start + half},"
         lines.append(f"{name}\tNC_001416.1\t{strand}\t{start}\t{start + half}\t{exons}")
     return "\n".join(lines) + "\n"
+
+
+def threads() -> list[str]:
+    """Return the option of a command in this process, whose TensorFlow cannot change its threads any more."""
+    return ["--threads", str(current_threads("keras"))]
 
 
 @pytest.fixture
@@ -100,7 +106,7 @@ def two_variants(tmp_path: Path) -> Path:
 def test_variants_have_spliceais_effects_by_default(splicing: list[Any], two_variants: Path, tmp_path: Path) -> None:
     genome, vcf = shutil.copy(EXAMPLES / "genome.fa", tmp_path), two_variants
     table = tmp_path / "effects.tsv"
-    command = ["variants", "spliceai", str(vcf), "--genome", str(genome), "--max-unknown", "1", "--threads", "1"]
+    command = ["variants", "spliceai", str(vcf), "--genome", str(genome), "--max-unknown", "1", *threads()]
     outcome = CliRunner().invoke(app, [*command, "--output", str(table)], catch_exceptions=False)
     assert outcome.exit_code == 0
     frame = pd.read_csv(table, sep="\t")
@@ -143,7 +149,7 @@ def test_options_of_splicing_are_those_of_the_effects_whatever_the_folds_are(
     )
     command = ["variants", "spliceai?member=1", str(two_variants), "--genome", str(EXAMPLES / "genome.fa")]
     command += ["--fold", "fold_of_a_test:build", "--effects", "splicing", "--distance", "20", "--masked"]
-    command += ["--max-unknown", "1", "--threads", "1", "--output", "effects.tsv"]
+    command += ["--max-unknown", "1", *threads(), "--output", "effects.tsv"]
     outcome = CliRunner().invoke(app, command, catch_exceptions=False)
     assert outcome.exit_code == 0, outcome.stderr
     settings = json.loads(Path("effects.tsv.json").read_text())
