@@ -319,8 +319,8 @@ def model_source(text: str) -> ModelSource:
     catalogue = read_catalogue()
     names = [*list_models(), *catalogue.names]
     close = get_close_matches(name, names, n=1)
-    hint = f" did you mean {close[0]!r}? Else" if close else ""
-    raise catalogue.noted(ModelError(f"{text!r} names no model;{hint} give {FORMS}: {', '.join(names)}"))
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise catalogue.noted(ModelError(f"{text!r} names no model; give {FORMS}: {', '.join(names)}{hint}"))
 
 
 def _kind(name: str) -> Literal["callable", "built-in", "catalogued"] | None:
