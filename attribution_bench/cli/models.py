@@ -35,6 +35,7 @@ def models(
 
     catalogue, built_in = read_catalogue(), list_models()
     if name is not None:
+        name = name.partition("?")[0]  # of one with options all of them are said
         found = None if name in built_in else catalogue.find(name)
         if name not in built_in and found is None:
             raise catalogue.noted(UnknownNameError("model", name, [*built_in, *catalogue.names]))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from attribution_bench.jobs.distributed.cluster import Starting
     from attribution_bench.jobs.job import NamedModel
     from attribution_bench.models.loading import ModelSource
+    from attribution_bench.sequences import Genes, Genome
     from attribution_bench.variants import Effects
     from attribution_bench.variants.score import VariantScorer
     from attribution_bench.variants.summary import Summary
@@ -127,8 +128,9 @@ def variants(
     genes: Annotated[
         Path | None,
         typer.Option(
-            help="Table of genes as SpliceAI has it: variants are scored on their gene's strand, with N beyond the "
-            "gene. By default those of a model of `attribution-bench models` that has some."
+            help="Table of genes as SpliceAI has it, or grch37 or grch38 of a model that has them: variants are scored "
+            "on their gene's strand, with N beyond it. By default a model of `attribution-bench models` that has genes "
+            "has those of the genome."
         ),
     ] = None,
     share_windows: Annotated[
@@ -203,7 +205,7 @@ def variants(
     from attribution_bench.jobs.job import NamedModel
     from attribution_bench.jobs.recipes import Recipe
     from attribution_bench.models.loading import model_source
-    from attribution_bench.sequences import ALPHABETS, Genes
+    from attribution_bench.sequences import ALPHABETS
     from attribution_bench.sequences.genome import Genome
     from attribution_bench.sequences.variants import VariantReason
     from attribution_bench.variants.annotate import check_annotated_path
@@ -254,7 +256,7 @@ def variants(
             length=window,
             effects=chosen,
             strand=None if strand is None else strand.value,
-            genes=Genes(genes) if genes is not None else None if strand else sources[0].default_genes(opened_genome),
+            genes=_genes(sources[0], genes, opened_genome) if genes is not None or strand is None else None,
             overhang=overhang.value,
             largest_unknown_share=max_unknown,
             batch_size=batch_size,
@@ -395,6 +397,22 @@ def _default_effects(
     if own is None and source.default_target is not None:
         return ScalarEffects(parse_target(source.default_target))
     return own
+
+
+def _genes(source: "ModelSource", given: Path | None, genome: "Genome") -> "Genes | None":
+    """Return the genes of a file, or a catalogued model's own: its default ones, or those that it has by a word."""
+    from attribution_bench.models.adapters import get_catalogued
+    from attribution_bench.sequences import Genes
+
+    chosen: Genes | None
+    if given is None:
+        chosen = source.default_genes(genome)
+    elif given.exists() or source.kind != "catalogued" or "genes" not in get_catalogued(source.name).card.options:
+        chosen = Genes(given)
+    else:
+        others = tuple(option for option in source.options if option[0] != "genes")
+        chosen = replace(source, options=(*others, ("genes", str(given)))).default_genes(genome)
+    return chosen
 
 
 def _letters_more(source: "ModelSource", chosen: "Effects") -> int:

@@ -7,6 +7,8 @@ from typing import Any
 SHOWN_DIFFERENCES = 6
 LONGEST_SHOWN = 60
 """Characters of a list that a message shows; of a longer one it tells the number."""
+OF_AN_OBJECT = "holds"
+"""Key of what an object that is `described` holds, which says nothing to a reader."""
 
 
 def differences(there: Any, here: Any, where: str) -> str:
@@ -24,7 +26,8 @@ def _differences(there: Any, here: Any, place: str, where: str) -> Iterator[str]
     """Yield what differs between two JSON values: ``settings: target: 'count' in the store, 'profile' now``."""
     if isinstance(there, dict) and isinstance(here, dict):
         for key in dict.fromkeys((*there, *here)):
-            yield from _differences(there.get(key), here.get(key), f"{place}{key}: ", where)
+            inner = place if key == OF_AN_OBJECT else f"{place}{key}: "
+            yield from _differences(there.get(key), here.get(key), inner, where)
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         for index, (one, other) in enumerate(zip(there, here, strict=True)):
             yield from _differences(one, other, f"{place}{index}: ", where)

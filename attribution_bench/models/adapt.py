@@ -9,6 +9,10 @@ from attribution_bench.models.sequence_model import Layout, OnInconsistency, Seq
 from attribution_bench.sequences.alphabet import ALPHABETS, Alphabet
 
 
+class NoModelError(ModelError):
+    """An object of which no SequenceModel can be made, since it is no model of a framework."""
+
+
 def as_sequence_model(
     model: Any,
     *,
@@ -65,7 +69,7 @@ def as_sequence_model(
         from attribution_bench.models.torch_model import TorchSequenceModel
 
         return TorchSequenceModel(model, **given)
-    raise ModelError(
+    raise NoModelError(
         f"expected a torch.nn.Module or a keras.Model, not {type(model).__module__}.{type(model).__name__}"
     )
 

@@ -10,12 +10,13 @@ import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
 from attribution_bench.errors import AttributionBenchError, ModelError
-from attribution_bench.models.adapt import as_sequence_model
+from attribution_bench.models.adapt import NoModelError, as_sequence_model
 from attribution_bench.models.adapters import find_catalogued, get_catalogued, read_catalogue
 from attribution_bench.models.catalogue import get_model, list_models
 from attribution_bench.models.model_files import read_exported, read_keras
@@ -179,7 +180,10 @@ class ModelSource:
             with self._asked():
                 known = self._sequence_options()
             given |= {name: value for name, value in known.items() if given.get(name) is None}
-        return as_sequence_model(model, **given)
+        try:
+            return as_sequence_model(model, **given)
+        except NoModelError as error:
+            raise ModelError(f"what {self.name} returns is no model: {error}") from error
 
     def prepare(self, framework: str) -> None:
         """Import what `open` imports, as far as that is known beforehand: the framework, or the callable's module.
@@ -272,8 +276,9 @@ class ModelSource:
         return {"alphabet": found.card.alphabet} | dict(found.adapter.sequence_options(self.name, **dict(self.options)))
 
     def _asked(self) -> contextlib.AbstractContextManager[None]:
-        """Name the model in whatever its adapter fails with."""
-        return _named(f"{self.name} cannot be opened")
+        """Name the model and the options given in whatever its adapter fails with."""
+        given = ", ".join(f"{name}={value!r}" for name, value in self.options)
+        return _named(f"{self.name} cannot be opened{given and f' with {given}'}")
 
 
 def model_source(text: str) -> ModelSource:
@@ -313,7 +318,9 @@ def model_source(text: str) -> ModelSource:
             raise ModelError(f"{text!r} names no model: it is {_content(path)}; give {FORMS}")
     catalogue = read_catalogue()
     names = [*list_models(), *catalogue.names]
-    raise catalogue.noted(ModelError(f"{text!r} names no model; give {FORMS}: {', '.join(names)}"))
+    close = get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise catalogue.noted(ModelError(f"{text!r} names no model; give {FORMS}: {', '.join(names)}{hint}"))
 
 
 def _kind(name: str) -> Literal["callable", "built-in", "catalogued"] | None:

@@ -87,7 +87,7 @@ def pickled(path: Path) -> str:
     if any("/code/" in name for name in names):
         return (
             f"{path} is a TorchScript file, which can run any operator; if you trust it, {FUNCTION}: "
-            "def build(): return torch.jit.load(PATH)"
+            "def build(): import torch; return torch.jit.load(PATH)"
         )
     if path.suffix.lower() not in PICKLED:
         return f"{refused}; {FUNCTION}"
@@ -102,7 +102,8 @@ def saved_model(folder: Path) -> str:
     """Say how a TensorFlow SavedModel gets in."""
     return (
         f"{folder} is a TensorFlow SavedModel, a graph without layers; {FUNCTION}: "
-        f'def build(): x = keras.Input((LENGTH, 4)); return keras.Model(x, keras.layers.TFSMLayer("{folder}", '
+        "def build(): import keras; x = keras.Input((LENGTH, 4)); "
+        f'return keras.Model(x, keras.layers.TFSMLayer("{folder}", '
         'call_endpoint="serving_default")(x))'
     )
 
@@ -136,7 +137,7 @@ def _json(path: Path) -> str | None:
         return None
     return (
         f"{path} holds the architecture of a Keras model without its weights; {FUNCTION}: "
-        f"def build(): model = keras.models.model_from_json(open({str(path)!r}).read()); "
+        f"def build(): import keras; model = keras.models.model_from_json(open({str(path)!r}).read()); "
         "model.load_weights(WEIGHTS); return model"
     )
 

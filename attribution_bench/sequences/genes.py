@@ -16,6 +16,8 @@ from attribution_bench.sequences.genome import Genome
 
 GeneStrand = Literal["+", "-"]
 COLUMNS = ("#NAME", "CHROM", "STRAND", "TX_START", "TX_END", "EXON_START", "EXON_END")
+GTF_COLUMNS = 9
+"""Columns of a GTF or GFF file, of which the fourth and the fifth are numbers."""
 INTRON_ENDS = {"+": ("GT", "AG"), "-": ("CT", "AC")}
 """Strand -> what introns begin and end with on the strand ``+``."""
 
@@ -72,6 +74,8 @@ class Genes:
         try:
             data = self.path.read_bytes()
             lines = data.decode().splitlines()
+        except FileNotFoundError as error:
+            raise SequenceError(f"there is no file {self.path}; give a table of genes") from error
         except (OSError, UnicodeDecodeError) as error:
             raise SequenceError(f"cannot read {self.path} as a table of genes: {error}") from error
         self.digest = hashlib.sha256(data).hexdigest()
@@ -125,20 +129,36 @@ def _genes(lines: Sequence[str], path: Path) -> Iterator[Gene]:
     header = lines[0].split("\t") if lines else []
     missing = [column for column in COLUMNS if column not in header]
     if missing:
-        raise SequenceError(f"{path} is no table of genes: it lacks the column {missing[0]} of {', '.join(COLUMNS)}")
+        lacks = f"it lacks the column {missing[0]} of {', '.join(COLUMNS)}"
+        raise SequenceError(f"{path} is no table of genes: {_other_form(lines) or lacks}")
     places = [header.index(column) for column in COLUMNS]
     for number, line in enumerate(lines[1:], 2):
         if not line.strip():
             continue
         try:
             fields = line.split("\t")
+            if len(fields) <= max(places):
+                raise ValueError(f"it has {len(fields)} columns, and the header {len(header)}")
             name, contig, strand, start, end, starts, ends = (fields[place] for place in places)
-            exons = tuple(zip(_numbers(starts), _numbers(ends), strict=True))
+            firsts, lasts = _numbers(starts), _numbers(ends)
+            if len(firsts) != len(lasts):
+                raise ValueError(f"EXON_START has {len(firsts)} numbers, but EXON_END {len(lasts)}")
+            exons = tuple(zip(firsts, lasts, strict=True))
             if strand not in get_args(GeneStrand) or not 0 <= int(start) < int(end):
                 raise ValueError(f"{strand} {start} {end} is no strand with a range")
             yield Gene(name, contig, cast("GeneStrand", strand), int(start), int(end), exons)
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             raise SequenceError(f"{path} is no table of genes at line {number}: {error}") from error
+
+
+def _other_form(lines: Sequence[str]) -> str | None:
+    """Return what a text is that is no table of genes, and what makes a table of it; None for one of no known kind."""
+    if lines and set(COLUMNS) <= set(lines[0].replace(",", " ").split()):
+        return "its columns are not separated by tabs; write it tab-separated"
+    fields = next((line for line in lines if line.strip() and not line.startswith("#")), "").split("\t")
+    if len(fields) == GTF_COLUMNS and fields[3].isdecimal() and fields[4].isdecimal():
+        return "it is a GTF or GFF file, which is not read; docs/variants.md has the lines that make a table of one"
+    return None
 
 
 def _numbers(text: str) -> list[int]:

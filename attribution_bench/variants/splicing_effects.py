@@ -186,7 +186,8 @@ class BoundSplicingEffects:
         if letters > max(1, 2 * reach):
             options = [] if self.distance is None else [f"--distance {letters - 1}"]
             if letters - 1 > self.axis.reach:
-                options.append(f"--length {self.axis.length_for(letters - 1)}")
+                by_itself = "" if self.distance is None else " (none for a model of the catalogue)"
+                options.append(f"--length {self.axis.length_for(letters - 1)}{by_itself}")
             detail = f"{letters} letters, for {2 * reach}; {' with '.join(options)} sees all that it removes"
             return SetAside(VariantReason.BEYOND_DISTANCE, detail)
         if letters > reach + 1:
@@ -200,11 +201,13 @@ class BoundSplicingEffects:
         alleles = place(own, genome, placing, about=variant.position)
         if isinstance(alleles, Alleles):
             # Without a distance all that the output still has is looked at, which is to be more than what is inserted.
-            last = alleles.offset + alleles.written + (self.distance or 0) + alleles.inserted - alleles.deleted
-            if last - self.axis.first >= self.axis.size:
+            last = self.axis.first + self.axis.size - 1 - (self.distance or 0)
+            if alleles.offset + alleles.written + alleles.inserted - alleles.deleted > last:
+                room = last - placing.length // 2 - placing.share_within
                 warnings.warn(
-                    "after some insertions the last letters that the distance has are not seen, since inserted letters "
-                    "take their place in the window; a larger --length sees them",
+                    f"after some insertions of more than {room} letters the last letters that the distance has are not "
+                    "seen, since inserted letters take their place in the window; a larger --length sees them: "
+                    f"{placing.length} has room for {room}, and two letters more for one more that is inserted",
                     JobWarning,
                     stacklevel=2,
                 )

@@ -38,6 +38,7 @@ def test_eighty_columns_hold_every_line_and_no_word_is_cut(monkeypatch: pytest.M
     ("arguments", "error", "message"),
     [
         (["nosuch"], InvalidInputError, "names no model"),
+        (["baset?length=300"], InvalidInputError, "did you mean 'basset'?"),
         (["basset", "--alphabet", "morse"], InvalidInputError, "unknown alphabet"),
         (["basset", "--length", "10"], ModelError, "at least 48"),
         (["basset", "--extra-shape", "1,x"], InvalidInputError, "--extra-shape"),

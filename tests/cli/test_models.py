@@ -126,3 +126,14 @@ def test_a_protein_model_reads_proteins(
     windows = command("benchmark", "stability")
     assert windows.code == 2
     assert "give protein ones with --sequences" in windows.err
+
+
+def test_a_model_with_options_is_described_as_it_is_without(command: Callable[..., Any]) -> None:
+    for name, options in (("spliceai", "member=1"), ("basset", "length=300")):
+        assert command("models", f"{name}?{options}").out == command("models", name).out
+    assert "did you mean 'basset'?" in command("models", "baset?length=300").err
+
+
+def test_splice_models_have_the_same_options_of_variants(command: Callable[..., Any]) -> None:
+    for name in ("spliceai", "openspliceai"):
+        assert all(f"option {option} " in command("models", name).out for option in ("masked", "distance", "genes"))

@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_said() -> None:
         model_source("zoo_any?depth=3").open()
     with pytest.raises(ModelError, match=r"no weights; give a file of them: zoo_empty\?weights=FILE"):
         model_source("zoo_empty").open()
-    with pytest.raises(ModelError, match="zoo_any cannot be opened: RuntimeError: no such scale"):
+    with pytest.raises(ModelError, match="zoo_any cannot be opened with scale=13: RuntimeError: no such scale"):
         model_source("zoo_any?scale=13").open()
     with pytest.raises(UnknownNameError, match="zoo_fixed"):
         get_catalogued("zoo_fixd")
@@ -211,3 +211,24 @@ def test_whatever_an_adapter_fails_with_names_the_model(tmp_path: Path, monkeypa
     ):
         with pytest.raises(ModelError, match="failing cannot be opened: LookupError: not today"):
             ask()
+
+
+NOTHING = """
+from attribution_bench.models.adapters import Adapter, ModelCard
+
+class Nothing(Adapter):
+    def cards(self):
+        return [ModelCard("nothing", "a sum", "nothing-of-tests", 9, "a number", "MIT", "Someone 2020")]
+
+    def open(self, name, **options):
+        return None
+"""
+
+
+def test_what_returns_no_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    install(tmp_path, "nothing-of-tests", {"nothing": "Nothing"}, NOTHING, ADAPTERS)
+    (tmp_path / "forgetful.py").write_text("def build(): return {}\n")
+    for name, kind in (("nothing", "NoneType"), ("forgetful:build", "dict")):
+        with pytest.raises(ModelError, match=f"what {name} returns is no model: expected .*, not builtins.{kind}"):
+            model_source(name).open()

@@ -1,5 +1,6 @@
 """What is said of files that no reader takes: the way in that works is in the message."""
 
+import dis
 import json
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,21 @@ def test_why_keras_refuses_a_length_is_said() -> None:
     assert "Exception encountered" not in said
     assert "\x1b" not in said
     assert "48" in said.partition("letters): ")[2]  # what the dense layer takes
+
+
+def test_the_functions_that_messages_give_are_complete(tmp_path: Path) -> None:
+    """What `def build()` of a message reads is imported by it, or is in capitals for the user to fill in."""
+    torch.jit.trace(torch.nn.Flatten(), torch.zeros(2, 4, 5)).save(str(tmp_path / "script.pt"))
+    small(keras.layers.Lambda(lambda x: x)).save(tmp_path / "code.keras")
+    small(Gate(name="the_gate")).save(tmp_path / "own.keras")
+    written(tmp_path, "saved/saved_model.pb")
+    written(tmp_path, "architecture.json", b'{"class_name": "Sequential"}')
+    for name in ("script.pt", "code.keras", "own.keras", "saved", "architecture.json"):
+        with pytest.raises(ModelError) as caught:
+            model_source(str(tmp_path / name)).open()
+        _, found, text = str(caught.value).partition("def build()")
+        assert found, name
+        namespace: dict[str, Any] = {}
+        exec(found + text, namespace)
+        read = {one.argval for one in dis.get_instructions(namespace["build"]) if one.opname == "LOAD_GLOBAL"}
+        assert all(word.isupper() or word in ("open", "Gate") for word in read), read

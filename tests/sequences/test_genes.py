@@ -91,8 +91,10 @@ def test_no_more_introns_are_looked_at_than_asked_for(
         ((LINES[0], "A\t7\t.\t1\t2\t1,\t2,"), HEADER, "line 3: . 1 2 is no strand with a range"),
         (("A\t7\t+\t2\t2\t1,\t2,",), HEADER, "line 2"),
         (("A\t7\t+\tone\t2\t1,\t2,",), HEADER, "line 2"),
-        (("A\t7\t+\t1\t2\t1,2,\t2,",), HEADER, "line 2"),
-        (("A\t7\t+",), HEADER, "line 2"),
+        (("A\t7\t+\t1\t2\t1,2,\t2,",), HEADER, "line 2: EXON_START has 2 numbers, but EXON_END 1"),
+        (("A\t7\t+",), HEADER, "line 2: it has 3 columns, and the header 7"),
+        (LINES, HEADER.replace("\t", " "), "not separated by tabs; write it tab-separated"),
+        (('7\tlab\texon\t11\t20\t.\t+\t.\tgene_id "A";',), "##gff", "is a GTF or GFF file.*docs/variants.md"),
     ],
 )
 def test_what_is_no_table_of_genes_is_one_error(tmp_path: Path, lines: tuple[str, ...], header: str, said: str) -> None:
@@ -101,5 +103,5 @@ def test_what_is_no_table_of_genes_is_one_error(tmp_path: Path, lines: tuple[str
 
 
 def test_a_file_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
-    with pytest.raises(SequenceError, match=r"cannot read .*nothing"):
+    with pytest.raises(SequenceError, match=r"there is no file .*nothing"):
         Genes(tmp_path / "nothing.txt")

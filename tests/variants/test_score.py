@@ -217,7 +217,8 @@ def test_deletions_that_the_distance_does_not_see_are_set_aside_or_told(
     assert aside is not None
     assert aside.reason == VariantReason.BEYOND_DISTANCE
     # Where the output has too few positions, the length that has them is named, and the distance if one was given.
-    for given, length, advice in ((20, 45, "--distance 44 with --length 100 sees"), (None, 50, "; --length 110 sees")):
+    advised = (20, 45, "--distance 44 with --length 100 (none for a model of"), (None, 50, "; --length 110 sees")
+    for given, length, advice in advised:
         (aside,) = reasons(given, length)
         assert aside is not None
         assert advice in aside.detail
@@ -243,7 +244,8 @@ def test_what_an_insertion_moves_out_of_the_output_is_told(
         if distance is not None:
             assert found == pytest.approx(scored(inserted, LENGTH + 60), abs=1e-10)
     for inserted in (most + 1, 25):
-        with pytest.warns(JobWarning, match="after some insertions the last letters .* a larger --length sees them"):
+        said = f"insertions of more than {most} letters the .* --length sees them: {LENGTH} has room for {most}, and"
+        with pytest.warns(JobWarning, match=said):
             scored(inserted, LENGTH)
 
 

@@ -113,7 +113,8 @@ class _Checker:
             if code:
                 raise Refused(
                     f"it holds {code}; if you trust it, write a function in a file, say my_models.py, and name it as "
-                    "my_models:build: def build(): return keras.models.load_model(PATH, compile=False, safe_mode=False)"
+                    "my_models:build: def build(): import keras; return keras.models.load_model(PATH, compile=False, "
+                    "safe_mode=False)"
                 )
             if not _is_layer(config):
                 raise Refused(
@@ -156,7 +157,8 @@ def _unknown_layer(name: str, layer: str) -> str:
     return (
         f"its layer {shown(layer)} is a {shown(name)}, which Keras does not have: the code of that class is needed; "
         "put it into a file, say my_models.py, beside a function, and name that as my_models:build: "
-        f"def build(): return keras.models.load_model(PATH, custom_objects={{{name!r}: {name}}}, compile=False)"
+        "def build(): import keras; "
+        f"return keras.models.load_model(PATH, custom_objects={{{name!r}: {name}}}, compile=False)"
         if name.isidentifier()
         else f"its layer {shown(layer)} is a {shown(name)}, which Keras does not have; {OTHERWISE}"
     )

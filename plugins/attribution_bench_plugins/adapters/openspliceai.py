@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from attribution_bench.errors import ModelError
 from attribution_bench.models.adapters import Adapter, ModelCard
 from attribution_bench.models.weight_files import load_weights
+from attribution_bench_plugins.adapters.splice_scores import DISTANCE, OPTIONS, splice_scores, window_length
 
 if TYPE_CHECKING:
     from attribution_bench.sequences import Genes, Genome
     from attribution_bench.variants import SplicingEffects
 
 PACKAGE = "openspliceai"
-DISTANCE = 50
 CHANNELS = 32
 UNITS = ((11, 1), (11, 4), (21, 10), (41, 25))
 """Kernel and dilation of every four residual units."""
@@ -31,7 +31,7 @@ class OpenSpliceAI(Adapter):
                 name="openspliceai",
                 summary="probability of each letter to be a splice acceptor or donor",
                 package=PACKAGE,
-                length=10_000 + 2 * DISTANCE + 1,
+                length=window_length(DISTANCE),
                 fixed=False,
                 outputs="(3, letters - context): neither, acceptor, donor; of 10,101 letters 1,50 is the middle one as "
                 "acceptor, 2,50 as donor",
@@ -40,6 +40,7 @@ class OpenSpliceAI(Adapter):
                 weights=False,
                 options={
                     "context": "letters that the weights were trained for: 80, 400, 2000 or 10000 (default)",
+                    **OPTIONS,
                     "genes": "of variants: grch37 or grch38, whose genes the package has, a file of the same form, or "
                     "none for the strand +; by default those of the package whose splice sites the genome has",
                 },
@@ -68,11 +69,13 @@ class OpenSpliceAI(Adapter):
         load_weights(model, weights)
         return model
 
-    def effects(self, name: str, **options: Any) -> "SplicingEffects":
-        """Return SpliceAI's scores: gain and loss of acceptor and donor within 50 letters."""
-        from attribution_bench.variants import SplicingEffects
+    def effects(self, name: str, *, distance: int = DISTANCE, masked: int = 0, **options: Any) -> "SplicingEffects":
+        """Return SpliceAI's scores: gain and loss of acceptor and donor within a distance."""
+        return splice_scores(name, distance, masked)
 
-        return SplicingEffects({"acceptor": 1, "donor": 2}, distance=DISTANCE)
+    def default_length(self, name: str, *, distance: int = DISTANCE, **options: Any) -> int:
+        """Return the letters that the distance needs, with the largest context."""
+        return window_length(distance)
 
     def genes(self, name: str, genome: "Genome", *, genes: str | None = None, **options: Any) -> "Genes | None":
         """Return the package's genes for a genome, or those of a file; see `package_genes`."""

@@ -1,5 +1,7 @@
 """Tables of genes that packages of splice site models have, as SpliceAI does: those of the genome that is given."""
 
+from pathlib import Path
+
 from attribution_bench.errors import ModelError
 from attribution_bench.sequences import Genes, Genome
 from attribution_bench_plugins.adapters.package_files import package_file
@@ -26,13 +28,18 @@ def package_genes(name: str, package: str, folder: str, genome: Genome, chosen: 
     Raises
     ------
     ModelError
-        The genome has the splice sites of none of them, or the package has no tables.
+        The genome has the splice sites of none of them, the package has no tables, or there is no such file.
     SequenceError
         The file is no table of genes.
     """
     if chosen == "none":
         return None
     if chosen is not None and chosen not in ANNOTATIONS:
+        if not Path(str(chosen)).exists():
+            raise ModelError(
+                f"{name} has no genes {chosen}, and there is no such file; give {', '.join(ANNOTATIONS)}, none or a "
+                "table of genes"
+            )
         return Genes(str(chosen))  # the name of a file may be a number
     known = {each: Genes(package_file(package, f"{folder}/{each}.txt"), each) for each in ANNOTATIONS}
     if chosen is not None:

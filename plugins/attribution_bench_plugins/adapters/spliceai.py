@@ -8,6 +8,7 @@ from attribution_bench.models.adapters import Adapter, ModelCard
 from attribution_bench.models.model_files import read_keras
 from attribution_bench_plugins.adapters.keras_ensembles import averaged
 from attribution_bench_plugins.adapters.package_files import package_file
+from attribution_bench_plugins.adapters.splice_scores import CONTEXT, DISTANCE, OPTIONS, splice_scores, window_length
 
 if TYPE_CHECKING:
     from attribution_bench.sequences import Genes, Genome
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
 
 PACKAGE = "spliceai"
 MEMBERS = range(1, 6)
-CONTEXT = 10_000
-"""Letters that no prediction is made for: half of them at each end."""
-DISTANCE = 50
-"""Letters about a variant in which SpliceAI looks for gains and losses."""
 
 
 class SpliceAI(Adapter):
@@ -31,7 +28,7 @@ class SpliceAI(Adapter):
                 name="spliceai",
                 summary="probability of each letter to be a splice acceptor or donor; mean of five models",
                 package=PACKAGE,
-                length=CONTEXT + 2 * DISTANCE + 1,
+                length=window_length(DISTANCE),
                 fixed=False,
                 outputs=f"(letters - {CONTEXT:,}, 3): neither, acceptor, donor; of 10,101 letters 50,1 is the middle "
                 "one as acceptor, 50,2 as donor",
@@ -39,8 +36,7 @@ class SpliceAI(Adapter):
                 citation="Jaganathan et al., Cell 176, 535 (2019)",
                 options={
                     "member": "one of the five models instead of their mean: 1 to 5",
-                    "masked": "1 for masked scores: 0 for a gain at the boundary of an exon, and for a loss elsewhere",
-                    "distance": "letters about a variant in which gains and losses are looked for; 50 by default",
+                    **OPTIONS,
                     "genes": "grch37 or grch38, whose genes the package has, a file of the same form, or none for the "
                     "strand +; by default those of the package whose splice sites the genome has",
                 },
@@ -65,17 +61,11 @@ class SpliceAI(Adapter):
 
     def effects(self, name: str, *, distance: int = DISTANCE, masked: int = 0, **options: Any) -> "SplicingEffects":
         """Return SpliceAI's scores: gain and loss of acceptor and donor within a distance."""
-        from attribution_bench.variants import SplicingEffects
-
-        if not isinstance(distance, int) or distance < 0:
-            raise ModelError(f"the distance of {name} must be a whole number of letters, not {distance}")
-        if masked not in (0, 1):
-            raise ModelError(f"masked of {name} is 0 or 1, not {masked}")
-        return SplicingEffects({"acceptor": 1, "donor": 2}, distance=distance, masked=masked == 1)
+        return splice_scores(name, distance, masked)
 
     def default_length(self, name: str, *, distance: int = DISTANCE, **options: Any) -> int:
         """Return the letters that the distance needs, with the context."""
-        return CONTEXT + 2 * distance + 1 if isinstance(distance, int) else CONTEXT + 2 * DISTANCE + 1
+        return window_length(distance)
 
     def genes(self, name: str, genome: "Genome", *, genes: str | None = None, **options: Any) -> "Genes | None":
         """Return the package's genes for a genome, or those of a file; see `package_genes`."""

@@ -159,6 +159,10 @@ def test_options_of_splicing_are_those_of_the_effects_whatever_the_folds_are(
     frame = pd.read_csv("effects.tsv", sep="\t")
     assert frame["donor_gain_sd"].notna().all()
     assert (frame["donor_gain_offset"].abs() <= 20).all()
+    others = [*(word for word in command if word != "--masked"), "--genes", "grch37"]
+    refused = str(CliRunner().invoke(app, others).exception)
+    assert "effects: masked: True in the table, False now" in refused
+    assert "genes: 'grch38' in the table, 'grch37' now" in refused
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:keras.*")

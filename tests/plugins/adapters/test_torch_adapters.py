@@ -68,6 +68,11 @@ def test_openspliceai(installed: Callable[..., None], tmp_path: Path) -> None:
         10_101,
         SplicingEffects({"acceptor": 1, "donor": 2}, distance=50),
     )
+    source = model_source(f"openspliceai?weights={path}&distance=20&masked=1")
+    assert (source.default_length, source.default_effects) == (
+        10_041,
+        SplicingEffects({"acceptor": 1, "donor": 2}, distance=20, masked=True),
+    )
     with pytest.raises(ModelError, match="takes more than 400 letters"):
         opened(f"openspliceai?context=400&weights={path}", 400)
     with pytest.raises(ModelError, match="contexts of 80, 400, 2000, 10000 letters, not 90"):
@@ -90,6 +95,8 @@ def test_openspliceai_has_the_genes_of_a_genome(installed: Callable[..., None], 
         assert model_source(text).default_genes(genome).name == "grch38"
         assert model_source(f"{text}&genes=grch37").default_genes(genome).at("1", 5)[0].strand == "-"
         assert model_source(f"{text}&genes=none").default_genes(other) is None
+        with pytest.raises(ModelError, match="openspliceai has no genes hg19, and there is no such file; give grch37,"):
+            model_source(f"{text}&genes=hg19").default_genes(genome)
         with pytest.raises(ModelError, match=r"no genes of the package openspliceai .*openspliceai\?genes=none"):
             model_source(text).default_genes(other)
     assert opened(f"{text}&genes=none", 100).outputs(100)[0].shape == (3, 20)
