@@ -76,11 +76,16 @@ def own_members(kind: type) -> Iterator[tuple[str, Any]]:
     for base in kind.__mro__:
         if is_installed(base):
             continue
-        for name, value in vars(base).items():
+        for name, value in _held_by(base):
             for which, part in _parts(value).items():
                 # Of what Python itself puts into a class, only functions do anything.
                 if isinstance(part, FunctionType) or not (name.startswith("__") or name in written):
                     yield f"{base.__qualname__}.{name}{which}", part
+
+
+def _held_by(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Return what a class itself holds, by names, as it is now: pickling an object adds to its class."""
+    return tuple(vars(kind).items())
 
 
 def _parts(member: Any) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def names_written(kind: type) -> frozenset[str]:
     functions = {
         name: value.__code__
         for base in reversed(kind.__mro__)
-        for name, value in vars(base).items()
+        for name, value in _held_by(base)
         if isinstance(value, FunctionType)
     }
     found, left = set[str](), set(ENTRIES & functions.keys())
@@ -119,7 +124,7 @@ def names_kept_by_calls(kind: type) -> frozenset[str]:
     cached = {
         name
         for base in kind.__mro__
-        for name, member in vars(base).items()
+        for name, member in _held_by(base)
         if isinstance(member, functools.cached_property)
     }
     if is_installed(kind):

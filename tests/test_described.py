@@ -565,3 +565,17 @@ def test_what_a_data_class_holds_besides_its_fields_tells(monkeypatch):
 def test_numbers_of_more_digits_than_pythons_are_told_in_words():
     assert described([np.longdouble(1)]) == [repr(np.longdouble(1))]
     assert described(np.array([1], np.longdouble)) == {"shape": [1], "elements": [repr(np.longdouble(1))]}
+
+
+@pytest.mark.parametrize("kept", [lambda kind: kind(), lambda kind: [kind(), kind(2.0)]])
+def test_a_class_that_holds_objects_of_its_own_is_described(kept):
+    class Mean:
+        def __init__(self, scale: float = 1.0) -> None:
+            self.scale = scale
+
+        def __call__(self, values: Any) -> Any:
+            return values.mean() * self.scale
+
+    Mean.plain = kept(Mean)  # type: ignore[attr-defined]
+    Mean.other = kept(Mean)  # type: ignore[attr-defined]
+    assert described(Mean(2.0)) == described(Mean(2.0)) != described(Mean(3.0))

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 from attribution_bench.attribution import AttributionResult
 from attribution_bench.described import digest_of_described
 from attribution_bench.environment import describe_machine, thread_count
-from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
+from attribution_bench.errors import (
+    AttributionBenchError,
+    InvalidInputError,
+    OutputError,
+    SetAsideError,
+    UnsupportedError,
+)
 from attribution_bench.evaluation.comparison import (
     FURTHER,
     OF_MODEL,
@@ -43,6 +49,10 @@ from attribution_bench.models import SequenceModel
 
 if TYPE_CHECKING:
     from distributed import Client
+
+
+FINAL = (InvalidInputError, SetAsideError, UnsupportedError)
+"""Errors that a method ends with on every worker; others, such as too little memory, may be a matter of one alone."""
 
 
 class Step(StrEnum):
@@ -136,7 +146,7 @@ class OpenedComparison:
         Arithmetic.of(self._model).check(order.facts.arithmetic)
 
     def do(self, order: StageOrder) -> StageRecord:
-        """Do a stage; raises what goes wrong, but for an error of the suite's own while a method runs."""
+        """Do a stage; raises what goes wrong, but for what a method says of the model or of what it is asked."""
         if self._machine != order.facts.machine:
             self._machine = order.facts.machine
             self._comparison.begin(self._machine)
@@ -159,7 +169,7 @@ class OpenedComparison:
                     return self._evaluated(order.reasons)
         except OutputError:  # a matter of this worker
             raise
-        except AttributionBenchError as error:
+        except FINAL as error:
             if order.step not in (Step.SCORES, Step.FURTHER):
                 raise
             return StageRecord(str(error))

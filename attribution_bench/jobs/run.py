@@ -2,11 +2,11 @@
 
 import signal
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from attribution_bench.errors import InvalidInputError, OutputError, SetAsideError
+from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError, SetAsideError
 from attribution_bench.jobs import failed_shards
 from attribution_bench.jobs.events import (
     Caution,
@@ -33,7 +33,7 @@ from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.jobs.survey import Survey, survey
 from attribution_bench.storage.durable import PARTIAL
 from attribution_bench.storage.places import is_remote, remove_tree
-from attribution_bench.storage.zarr_store import ZarrStore, is_store
+from attribution_bench.storage.zarr_store import GROUP, ZarrStore, is_store, remove_partial_layout
 from attribution_bench.timer import CLOCK, Clock
 
 
@@ -146,7 +146,9 @@ class _Run:
         """Do the shards that are not finished, or were set aside by an earlier run."""
         store = self._store()
         finished = frozenset[int]() if store is None else store.finished()
-        if store is not None:
+        if store is None:
+            remove_partial_layout(self.path)
+        else:
             store.remove_partial()
             marked = sorted(finished)
             finished -= {
@@ -175,7 +177,8 @@ class _Run:
         added = todo.added()
         records: list[tuple[Task, ShardRecord]] = []
         failed: dict[int, str] = {}
-        for task, record in self.runner.run(todo, self.manifest, self._stopped):
+        written = set(finished)
+        for task, record in self._done(todo, store is not None):
             is_over = isinstance(record, ShardError) or record.is_written
             if isinstance(record, ShardError):
                 # A try that was given up may have come to its end all the same.
@@ -183,6 +186,8 @@ class _Run:
                 if facts is not None:
                     record = ShardRecord(record.shard, 0.0, facts["set_aside"])
             done += len(task.shard) * is_over
+            if is_over:
+                written.add(task.shard.index)
             added += -len(task.shard) * task.models.start / task.of if is_over else task.records()
             if isinstance(record, ShardError):
                 failed[record.shard] = record.error
@@ -197,11 +202,24 @@ class _Run:
                 self.tell(ModelsAdded(record.shard, count, task.of, done + added, total, seconds))
             if record.is_written:
                 self.tell(ShardDone(record.shard, done, total, record.seconds, record.set_aside))
+        if written:
+            self._check_marked(written)
         if done == total and not failed:
             StoredSums(self.path).clear()
         summary = self._summary(before, done, self.clock() - began, records, failed)
         self.tell(summary)
         return summary
+
+    def _done(self, todo: Todo, laid_out: bool) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
+        """Yield what the runner does; raises OutputError where the store was removed meanwhile."""
+        try:
+            for one in self.runner.run(todo, self.manifest, self._stopped):
+                laid_out = True
+                yield one
+        except AttributionBenchError as error:
+            if laid_out and not is_store(self.path):
+                raise self._removed() from error
+            raise
 
     def _todo(self, finished: Collection[int], is_new: bool) -> Todo:
         """Return what is left to be done."""
@@ -216,7 +234,30 @@ class _Run:
         return ZarrStore.open(self.path) if is_store(self.path) else None
 
     def _opened(self) -> ZarrStore:
-        return ZarrStore.open(self.path)
+        """Return the store, which is laid out; raises OutputError where it was removed since."""
+        store = self._store()
+        if store is None:
+            raise self._removed()
+        return store
+
+    def _removed(self) -> OutputError:
+        return OutputError(
+            f"{self.path}, or {GROUP} in it, is gone: it was removed, or its disk was lost, while this run wrote; "
+            "where it comes back, finished shards are kept and the same command goes on; otherwise remove what is left "
+            "there, and begin again"
+        )
+
+    def _check_marked(self, written: Collection[int]) -> None:
+        """Raise OutputError where the store lacks a shard that was written into it."""
+        store = self._opened()
+        unseen = sorted(set(written).difference(store.marked()))
+        # Lists of what is in a folder may be older than the files, where several machines share it.
+        lost = [shard for shard in unseen if not store.is_finished(shard)]
+        if lost:
+            raise OutputError(
+                f"of the shards that were written into {self.path}, {len(lost)} are gone, the first of them shard "
+                f"{lost[0]}: another process changed the store meanwhile; the same command does them again"
+            )
 
     def _stopped(self) -> bool:
         """Ask whether to stop; once the answer is yes it stays so."""

@@ -275,7 +275,6 @@ class ShardWork:
         }
         arrays, words, methods = (member.arrays, member.words, member.methods) if member is not None else ({}, {}, {})
         manifest.write(self.path)
-        self._sums.clear()
         return ZarrStore.create(
             self.path,
             [

@@ -15,7 +15,6 @@ where one put is whole or not at all, and nothing is renamed.
 import errno
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -24,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.errors import MissingDependencyError, OutputError
-from attribution_bench.storage.durable import PARTIAL, file_digest, sync_file, sync_folder, write_durable, writing
-from attribution_bench.storage.places import is_remote, make_folder, remove_tree, zarr_place
+from attribution_bench.errors import OutputError
+from attribution_bench.storage.durable import PARTIAL, durable_file, file_digest, sync_file, write_durable, writing
+from attribution_bench.storage.places import is_remote, make_folder, zarr_place
 from attribution_bench.storage.sink import ArraySpec
+from attribution_bench.storage.zarr_layout import import_zarr, layout_files
 
 if TYPE_CHECKING:
     import zarr
@@ -72,6 +72,9 @@ class ZarrStore:
     ) -> "ZarrStore":
         """Lay out a store in a folder, and leave alone what is not of it.
 
+        Every file is written whole or not at all, and one that is there already with the same bytes is left: a process
+        that was given up and comes to its end late destroys nothing.
+
         Parameters
         ----------
         path
@@ -90,45 +93,17 @@ class ZarrStore:
         OutputError
             The folder cannot be written.
         """
-        zarr = import_zarr()
-        with writing(path), warnings.catch_warnings():
-            # Consolidated metadata, which spare readers the listing of a folder that holds more than arrays, are an
-            # extension of Zarr 3.
-            warnings.filterwarnings("ignore", "Consolidated metadata|Object at", UserWarning)
-            make_folder(path)
-            remove_tree(path / MARKERS)
-            # What a process left that was killed as it laid the store out.
-            for partial in list(path.glob(f"*{PARTIAL}")):
-                partial.unlink(missing_ok=True)
-            described = {"format": FORMAT, "sequences": sequences, "shard_size": shard_size, **attributes}
-            group = zarr.open_group(zarr_place(path), mode="a", zarr_format=3)
-            group.attrs.put(described)
-            for name, (dimension, values) in coordinates.items():
-                array = group.create_array(
-                    name,
-                    shape=values.shape,
-                    chunks=(max(1, len(values)),),
-                    dtype=_dtype(values.dtype),
-                    dimension_names=(dimension,),
-                    overwrite=True,
-                )
-                array[:] = values
-            for spec in specs:
-                group.create_array(
-                    spec.name,
-                    shape=(sequences, *spec.shape),
-                    chunks=(shard_size, *(max(1, size) for size in spec.chunks or spec.shape)),
-                    dtype=_dtype(spec.dtype),
-                    fill_value=spec.fill,
-                    dimension_names=("sequence", *spec.dimensions),
-                    attributes=dict(spec.attributes),
-                    overwrite=True,
-                )
+        described = {"format": FORMAT, "sequences": sequences, "shard_size": shard_size, **attributes}
+        files = layout_files(specs, sequences, shard_size, coordinates, described)
+        with writing(path):
             make_folder(path / MARKERS)
-            # The last thing written: `open` knows a complete layout by it.
-            zarr.consolidate_metadata(zarr_place(path), zarr_format=3)
-            sync_file(path / GROUP)
-            sync_folder(path)
+            # The description of the whole is the last thing written: `open` knows a complete layout by it.
+            for name in sorted(files, key=lambda name: name == GROUP):
+                file = path / name
+                if not _holds(file, files[name]):
+                    make_folder(file.parent)
+                    with durable_file(file) as target:
+                        target.write(files[name])
         return cls.open(path)
 
     @classmethod
@@ -289,6 +264,25 @@ class ZarrStore:
             return False
 
 
+def remove_partial_layout(path: Path) -> None:
+    """Remove what processes left half written that were killed as they laid a store out; raises OutputError.
+
+    No other process may lay it out meanwhile.
+    """
+    if not is_remote(path):
+        with writing(path):
+            for partial in list(path.rglob(f"*{PARTIAL}")):
+                partial.unlink(missing_ok=True)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Tell whether a file is there with some bytes; raises OSError where that cannot be read."""
+    try:
+        return path.read_bytes() == content
+    except FileNotFoundError:
+        return False
+
+
 def is_store(path: Path) -> bool:
     """Tell whether a folder holds a store whose layout is complete.
 
@@ -333,23 +327,10 @@ def _holds_shards(path: Path) -> bool:
     return any(next((path / folder).glob(names), None) is not None for folder, names in WRITTEN.items())
 
 
-def import_zarr() -> Any:
-    """Return zarr; raises MissingDependencyError where it is not installed."""
-    try:
-        import zarr
-    except ImportError as error:
-        raise MissingDependencyError.of("zarr", "genomics", "a store of attributions") from error
-    return zarr
-
-
 def dimensions_of(array: "zarr.Array[Any]") -> tuple[str, ...]:
     """Return the names of an array's axes."""
     names: tuple[str, ...] = getattr(array.metadata, "dimension_names", None) or ("",) * array.ndim
     return names
-
-
-def _dtype(dtype: Any) -> Any:
-    return str if dtype == "str" or np.dtype(dtype).kind in "UT" else dtype
 
 
 def _dtype_name(dtype: Any) -> str:

@@ -1,5 +1,6 @@
 """Blocks of variants on the workers of a cluster: each worker writes the rows of its own, which one process joins."""
 
+import contextlib
 import hashlib
 import json
 import warnings
@@ -195,7 +196,9 @@ class BlocksOnCluster:
                 joined += 1
         for file in (*self._folder.glob("*.tsv"), *self._folder.glob(f"*{PARTIAL}")):
             file.unlink(missing_ok=True)
-        self._folder.rmdir()
+        # A file of another origin may stay, such as what network file systems keep of one that is open elsewhere.
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
 
     def _pieces(
         self, alleles: Iterable[Allele], ready: dict[int, list[VariantScore]], waiting: dict[int, tuple[Block, Path]]

@@ -13,6 +13,7 @@ import numpy as np
 from distributed import Client
 
 from attribution_bench import DNA, RawAttribution, Request, Tags
+from attribution_bench.errors import AttributionBenchError
 from attribution_bench.jobs.distributed.cluster import Workers, connected
 from attribution_bench.jobs.distributed.posting import PREFIX
 from attribution_bench.jobs.distributed.worker_job import WorkerJob
@@ -119,6 +120,11 @@ def broken() -> None:
     raise ZeroDivisionError("the method divided by zero")
 
 
+def small() -> None:
+    """Fail as where memory is too small."""
+    raise AttributionBenchError("memory is too small for one sequence at a time")
+
+
 FAULTS = {
     "killed": killed,
     "killed later": killed_later,
@@ -126,6 +132,7 @@ FAULTS = {
     "greedy": greedy,
     "full disk": full_disk,
     "broken": broken,
+    "small": small,
 }
 
 

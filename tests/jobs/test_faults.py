@@ -1,8 +1,10 @@
 """Faults: a job that is killed, out of disk, interrupted or started twice ends with the same bytes."""
 
+import contextlib
 import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,10 +135,19 @@ def test_a_temporary_file_that_another_process_removes_first_is_no_matter(fasta,
 
 def test_the_description_of_a_store_is_on_the_disk_before_its_shards(fasta, tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(zarr_store, "sync_file", lambda path: synced.append(path.name))
-    monkeypatch.setattr(zarr_store, "write_durable", lambda path, content: synced.append(path.name))
-    run(numpy_job(fasta), tmp_path / "store")
-    assert synced.index("zarr.json") < synced.index("000000.json")
+
+    @contextlib.contextmanager
+    def durable_file(path):
+        with durable.durable_file(path) as file:
+            yield file
+        synced.append(path)
+
+    monkeypatch.setattr(zarr_store, "durable_file", durable_file)
+    monkeypatch.setattr(zarr_store, "write_durable", lambda path, content: synced.append(path))
+    store = tmp_path / "store"
+    with pytest.raises(OutputError, match="6 are gone"):
+        run(numpy_job(fasta), store)
+    assert synced.index(store / "zarr.json") < synced.index(store / "markers/000000.json")
 
 
 def test_a_full_disk_is_one_error_and_the_job_goes_on(fasta, tmp_path, bytes_of, monkeypatch):
@@ -147,7 +158,7 @@ def test_a_full_disk_is_one_error_and_the_job_goes_on(fasta, tmp_path, bytes_of,
 
     def full(path, value, *further, **named):
         writes.append(path)
-        if len(writes) > 60:
+        if len(writes) > 30:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"torn")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -225,6 +236,62 @@ def test_the_scores_of_a_try_that_was_given_up_but_ended_stay(fasta, tmp_path, b
     assert (summary.scored, summary.left, summary.failed_shards) == (22, 0, {})
     assert [event.shard for event in events if isinstance(event, ShardDone)] == list(range(6))
     assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
+
+
+def at_shard(number, action):
+    """Return an observer that does something once, as so many shards are done."""
+    done = []
+
+    def observer(event):
+        if isinstance(event, ShardDone):
+            done.append(event.shard)
+            if len(done) == number:
+                action()
+
+    return observer
+
+
+def test_a_process_that_lays_the_store_out_late_destroys_nothing(fasta, tmp_path, bytes_of, monkeypatch):
+    create, given = ZarrStore.create, []
+
+    def noted(*arguments, **named):
+        given.append((arguments, named))
+        return create(*arguments, **named)
+
+    def again():
+        ((arguments, named),) = given
+        create(*arguments, **named)
+
+    run(numpy_job(fasta), tmp_path / "whole")
+    monkeypatch.setattr(ZarrStore, "create", noted)
+    summary = run(numpy_job(fasta), tmp_path / "store", observer=at_shard(3, again))
+    assert (summary.complete, summary.scored) == (True, 22)
+    assert ZarrStore.open(tmp_path / "store").finished() == frozenset(range(6))
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
+    assert (tmp_path / "store/zarr.json").read_bytes() == (tmp_path / "whole/zarr.json").read_bytes()
+
+
+@pytest.mark.parametrize("stop", [6, 4])
+def test_shards_that_are_gone_at_the_end_are_told_and_done_again(fasta, tmp_path, bytes_of, stop):
+    run(numpy_job(fasta), tmp_path / "whole")
+    store, asked = tmp_path / "store", iter([None] * stop + [signal.SIGTERM])
+
+    def lose():
+        for shard in (1, 2):
+            (store / f"markers/{shard:06d}.json").unlink()
+
+    with pytest.raises(OutputError, match=r"2 are gone, the first of them shard 1: .* same command does them again"):
+        run(numpy_job(fasta), store, observer=at_shard(4, lose), stop=lambda: next(asked, None))
+    summary = run(numpy_job(fasta), store)
+    assert (summary.resumed_from, summary.complete) == ({6: 14, 4: 8}[stop], True)
+    assert bytes_of(store) == bytes_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [3, 6])
+def test_a_store_that_is_removed_meanwhile_is_told(fasta, tmp_path, number):
+    store = tmp_path / "store"
+    with pytest.raises(OutputError, match=r"store, or zarr\.json in it, is gone: .* remove what is left there"):
+        run(numpy_job(fasta), store, observer=at_shard(number, lambda: shutil.rmtree(store)))
 
 
 def test_two_runs_into_one_store_are_refused_and_a_dead_one_is_not_in_the_way(fasta, tmp_path):

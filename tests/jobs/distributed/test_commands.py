@@ -14,6 +14,7 @@ import pytest
 from attribution_bench.cli import main
 from attribution_bench.errors import DeviceError, InvalidInputError, MissingDependencyError, OutputError
 from attribution_bench.jobs.distributed import shared_folder
+from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Workers, connected, visible_gpus
 from attribution_bench.jobs.distributed.shards import SentModel, few_shards
 from attribution_bench.jobs.events import Retry
@@ -22,7 +23,7 @@ from attribution_bench.models import as_sequence_model
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import VariantReason
 from attribution_bench.variants import ScalarEffects, ScoringOptions
-from attribution_bench.variants.distributed import BlockOrder, BlocksOnCluster, VariantParcel, posted
+from attribution_bench.variants.distributed import BlockOrder, BlocksOnCluster, VariantFacts, VariantParcel, posted
 from attribution_bench.variants.job import score_vcf
 from attribution_bench.variants.rows import read_effects
 from attribution_bench.variants.score import variant_scorer
@@ -147,6 +148,27 @@ def test_variants_gives_the_same_table(command, folder, threaded_cluster):
     assert code == 2
     assert "as the file says" in err
     assert not list(folder.glob("failed*"))
+
+
+def test_a_file_of_another_origin_among_the_blocks_is_left_alone(folder):
+    class Played:
+        """Neither scores alleles nor hands out any."""
+
+        def gathered(self, alleles):
+            yield from alleles
+
+        def run(self, pieces, stopped):
+            yield from pieces
+
+    left = folder / "effects.tsv.blocks" / ".nfs000001"
+    left.parent.mkdir()
+    left.touch()
+    (left.parent / "0.tsv").touch()
+    played: Any = Played()
+    facts = VariantFacts({}, {}, Arithmetic("cpu", {}))
+    blocks = BlocksOnCluster(played, played, folder / "effects.tsv", {}, facts, print)
+    assert list(blocks.blocks([])) == []
+    assert list(left.parent.iterdir()) == [left]
 
 
 @pytest.mark.long

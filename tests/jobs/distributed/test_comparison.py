@@ -125,6 +125,18 @@ def test_a_method_that_always_fails_leaves_the_others(compared, tmp_path):
         compared({"refusing": Refusing})
 
 
+def test_a_process_without_the_memory_for_a_method_leaves_it_to_another(compared, tmp_path):
+    file = tmp_path / "fault"
+    methods = {"weights": Weights, "small": faulty("small", file), "reversed": Reversed}
+    whole = in_one_process(methods)
+    file.write_text("claim")
+    found, events, _ = compared(methods)
+    assert found == whole
+    errors = [event.error for event in events if isinstance(event, Retry)]
+    assert errors
+    assert set(errors) == {"memory is too small for one sequence at a time"}
+
+
 def test_results_that_cannot_be_written_are_no_failure_of_a_method(compared):
     methods = {"weights": Weights, "unwritable": Unwritable, "reversed": Reversed}
     for compare in (compared, in_one_process):
