@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -158,6 +159,8 @@ def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
     ------
     MissingDependencyError
         Dask is not installed.
+    InvalidInputError
+        A client is closed or asynchronous, or this process may start no others.
     ClusterError
         Nothing answers at the address.
     DeviceError
@@ -168,6 +171,10 @@ def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
         return
     distributed = import_distributed()
     if isinstance(workers, distributed.Client):
+        if workers.asynchronous:
+            raise InvalidInputError("the Dask client is asynchronous; give one made without asynchronous=True")
+        if workers.status not in ("running", "connecting"):
+            raise InvalidInputError(f"the Dask client is {workers.status}; give one that is connected")
         yield Cluster(workers, workers.scheduler.address, None, False, Workers(1).tries, None)
         return
     threads = None
@@ -183,6 +190,11 @@ def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
         else:
             import dask
 
+            if multiprocessing.current_process().daemon:
+                raise InvalidInputError(
+                    "this process, such as that of a Dask worker, may start no others; give a client or the address "
+                    "of a Dask scheduler"
+                )
             # Before the processes start, which take these settings with them.
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="attribution-bench-"))
             stack.enter_context(dask.config.set({**SETTINGS, "temporary-directory": scratch}))

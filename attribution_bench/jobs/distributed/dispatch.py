@@ -18,7 +18,15 @@ from attribution_bench.jobs.distributed import worker_job
 from attribution_bench.jobs.distributed.cluster import Cluster
 from attribution_bench.jobs.distributed.deaths import Deaths, death_of, machine_of
 from attribution_bench.jobs.distributed.pace import Pace
-from attribution_bench.jobs.distributed.posting import has_begun, new_name, post, withdraw
+from attribution_bench.jobs.distributed.posting import (
+    UnansweredError,
+    answered,
+    has_begun,
+    new_name,
+    post,
+    silent,
+    withdraw,
+)
 from attribution_bench.jobs.distributed.worker_job import Failure, Parcel, Report, WorkerJob
 from attribution_bench.jobs.events import Caution, Event, Retry
 from attribution_bench.jobs.interruption import Stop, never
@@ -33,6 +41,8 @@ BUSY_SECONDS = 10.0
 """Seconds without a worker that has begun, after which it is said that they are busy with other work."""
 PATIENCE_SECONDS = 30.0
 """Seconds without a worker that is not excluded, after which the job ends: workers that were ended come again."""
+TELL_SECONDS = 1.0
+"""Longest wait until every worker knows the limit of pieces; one that is silent is told as it answers again."""
 NEED = "need this version of attribution-bench and its libraries"
 MOST_IN_A_ROW = 3
 """Pieces that may fail on a worker one after the other before it is given no more, and that may be given up before any
@@ -141,13 +151,15 @@ class Dispatch:
         self._looked = -inf
         self._useless_since: float | None = None
         self._opening: dict[Future, str] = {}
+        self._met: set[str] = set()
+        self._died_opening = 0
         self._deaths = Deaths()
         self._number = 0
         self._done = self._given_up = 0
 
     def __enter__(self) -> "Dispatch":
         try:
-            refused = post(self._client, self._job, self._name)
+            refused = self._posted()
         except Exception as error:  # what is raised on the scheduler may be anything
             withdraw(self._client, self._name)
             raise ClusterError(
@@ -173,6 +185,15 @@ class Dispatch:
                 self._client.cancel(list(self._opening), force=True)
         withdraw(self._client, self._name)
 
+    def _posted(self) -> Mapping[str, Exception]:
+        """Post the job; returns why workers cannot take it."""
+        try:
+            return post(self._client, self._job, self._name)
+        except UnansweredError:
+            names = ", ".join(self._client.run_on_scheduler(silent))
+            self._tell(Caution(f"not every worker answers{names and ': '}{names}; going on with the others"))
+            return {}
+
     @property
     def workers(self) -> int:
         """Workers that there are."""
@@ -188,17 +209,14 @@ class Dispatch:
         ClusterError
             No worker can open the job, or the cluster is lost.
         """
-        known = sorted(self._known() - self._excluded)
+        known = self._known()
         if not known:
             self._tell(Caution(f"there are no workers at {self._cluster.address} yet; waiting for the first"))
         # Without a worker Dask is given the task all the same: a cluster that grows with its work starts one for it.
-        for worker in known or [""]:
-            future = self._submit(worker_job.facts, worker, self._name, key=self._key("opening"))
-            self._opening[future] = worker
-            future.add_done_callback(self._fetch)
+        self._open_on(known - self._excluded or {""})
         failure = Failure("there is none", "")
         unable: list[Failure] = []
-        since, told = time.monotonic(), not known
+        since, told, died = time.monotonic(), not known, 0
         while self._opening:
             ended = self._next_ended()
             if ended is None:
@@ -208,16 +226,24 @@ class Dispatch:
             if isinstance(found, Report):
                 for one in unable:
                     self._tell(_no_more(one))
+                self._met.add(found.worker)
                 return found.record
             failure = found
+            died = max(died, failure.tries if failure.machine else 0)
             if failure.worker:
                 self._excluded.add(failure.worker)
                 unable.append(failure)
+            # Where processes died the others are unable: those that are there now, or come again, are tried.
+            if not self._opening and died and self._died_opening + died < self._cluster.tries:
+                self._died_opening, died = self._died_opening + died, 0
+                self._tell(Retry("opening the job", self._died_opening, failure.error))
+                known = self._known()
+                self._open_on(known - self._excluded if known else {""})
         # What no worker can do is one error, and no matter of each.
         raise failure.fatal or ClusterError(f"no worker can do the job: {failure.error}")
 
     def run(
-        self, pieces: Iterable[Piece | NotReady | None], stopped: Callable[[], bool]
+        self, pieces: Iterable[Piece | NotReady | None], stopped: Callable[[], bool], done_before: int = 0
     ) -> Iterator[Done | GivenUp | None]:
         """Do pieces, and yield each as it is done or given up; they are taken as there are workers for them.
 
@@ -228,21 +254,24 @@ class Dispatch:
             asked for once another piece has ended.
         stopped
             Asked whether to hand out no more; those that workers are at are waited for.
+        done_before
+            Pieces that earlier runs did. Where there are some, those that are left may all be bad.
 
         Raises
         ------
         AttributionBenchError
-            The job ends as it would in one process; or every piece fails.
+            The job ends as it would in one process; or every piece fails, and none was done before.
         ClusterError
             The cluster is lost, or every worker fails.
         """
+        self._done = max(self._done, done_before)
         fresh, again = iter(pieces), deque[_Flight]()
         flying: dict[Future, _Flight] = {}
         more = True
         try:
             while True:
                 leave = stopped()
-                self._known()  # that there are no workers any more is told also where there is nothing to hand out
+                self._meet()  # that there are no workers any more is told also where there is nothing to hand out
                 while not leave and (more or again) and (free := self._free(flying)):
                     suited = ((one, self._suited(one, free)) for one in again)
                     flight, workers = next((pair for pair in suited if pair[1]), (None, free))
@@ -270,6 +299,7 @@ class Dispatch:
                 if ended.future not in flying:
                     opened = self._opened(ended)
                     if isinstance(opened, Failure):
+                        self._died_opening += opened.tries if opened.machine else 0
                         self._exclude(opened)
                     continue
                 flight = flying.pop(ended.future)
@@ -291,9 +321,27 @@ class Dispatch:
                 with contextlib.suppress(Exception):
                     self._client.cancel(list(flying), force=True)
 
+    def _open_on(self, workers: Iterable[str]) -> None:
+        """Have workers open the job, those of any name where it is empty."""
+        for worker in sorted(workers):
+            self._met.add(worker)
+            future = self._submit(worker_job.facts, worker, self._name, key=self._key("opening"))
+            self._opening[future] = worker
+            future.add_done_callback(self._fetch)
+
+    def _meet(self) -> frozenset[str]:
+        """Return the workers, and have those that came meanwhile open the job: one that hangs then has no piece.
+
+        Where too many processes died as they did so, the others open it with a piece, which is charged with their end.
+        """
+        known = self._known()
+        if self._died_opening < self._cluster.tries:
+            self._open_on(known - self._met - self._excluded)
+        return known
+
     def _usable(self) -> set[str]:
         """Return the workers that pieces are given to: those that are not excluded, and not opening the job yet."""
-        return {*self._known()} - self._excluded - {*self._opening.values()}
+        return {*self._workers} - self._excluded - {*self._opening.values()}
 
     def _free(self, flying: Mapping[Future, _Flight]) -> set[str]:
         """Return the workers that are to be given a piece: each has one at a time.
@@ -305,7 +353,7 @@ class Dispatch:
         ClusterError
             For some time there has been none but excluded workers, or no process of this machine.
         """
-        known = self._known()
+        known = self._meet()
         if known - self._excluded:
             self._useless_since = None
             usable = self._usable()
@@ -353,9 +401,14 @@ class Dispatch:
             # Pieces that were handed out before any was done have no limit yet. A scheduler that does not answer is
             # asked again with the next piece.
             with contextlib.suppress(OSError):
-                self._client.run(worker_job.set_limit, self._name, self._pace.limit, wait=False, on_error="ignore")
+                with contextlib.suppress(UnansweredError):
+                    answered(self._tell_limit, TELL_SECONDS)
                 self._broadcast = True
         return Done(flight.piece, report.record, seconds)
+
+    def _tell_limit(self) -> None:
+        """Tell every worker how long a piece may take."""
+        self._client.run(worker_job.set_limit, self._name, self._pace.limit, on_error="ignore")
 
     def _opened(self, ended: _Ended) -> Report | Failure:
         """Return what came of opening the job on a worker."""

@@ -1,12 +1,54 @@
 """Posting: a job on every worker of a cluster, those that join later too, for as long as its client needs it."""
 
 import contextlib
+import threading
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future, wait
+from typing import Any
 
 from distributed import Client, Scheduler, Worker, WorkerPlugin
+from distributed.metrics import time
 
 PREFIX = "attribution-bench:"
+ANSWER_SECONDS = 10.0
+"""Longest wait for the answers of every worker: one may be stopped, and answer hours later."""
+SILENT_SECONDS = 7.0
+"""Seconds without a heartbeat, of which even a large cluster has one in 5, after which a worker is silent."""
+
+
+class UnansweredError(Exception):
+    """Not every worker has answered in time; those that have are told what they were to be told."""
+
+
+def answered(call: Callable[[], Any], seconds: float | None = None) -> Any:
+    """Return what a call to every worker returns, or raise what it raises.
+
+    Parameters
+    ----------
+    call
+        The call, which Dask ends once every worker has answered.
+    seconds
+        Longest wait; by default `ANSWER_SECONDS`.
+
+    Raises
+    ------
+    UnansweredError
+        A worker has not answered by then. The call goes on in a thread of its own.
+    """
+    answer: Future[Any] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:  # it is raised where it was asked for
+            answer.set_exception(error)
+
+    # No thread of a pool, for which the end of this process would wait.
+    threading.Thread(target=ask, daemon=True).start()
+    if not wait((answer,), ANSWER_SECONDS if seconds is None else seconds).done:
+        raise UnansweredError
+    return answer.result()
 
 
 def new_name(client: Client) -> str:
@@ -23,14 +65,21 @@ def post(client: Client, job: WorkerPlugin, name: str) -> Mapping[str, Exception
     -------
     Mapping[str, Exception]
         Address of a worker that cannot take the job -> why.
+
+    Raises
+    ------
+    UnansweredError
+        A worker is silent; the others have the job.
     """
     for left in client.run_on_scheduler(left_behind):
         withdraw(client, left)
     try:
-        client.register_plugin(job, name=name)
+        answered(lambda: client.register_plugin(job, name=name))
+    except UnansweredError:
+        raise
     except Exception:  # what a worker raises as it takes the job may be anything
         # It is of one worker, which is not named, or has ended meanwhile: each is asked for its own.
-        answers = client.run(take, name, job, on_error="return")
+        answers = answered(lambda: client.run(take, name, job, on_error="return"))
         # One that does not answer has ended, or ends.
         return {
             worker: answer
@@ -45,7 +94,13 @@ def withdraw(client: Client, name: str) -> None:
     # A cluster that is lost, or ends now, has nothing to be told any more; and another client may have been first.
     with contextlib.suppress(Exception):
         if client.status == "running":
-            client.unregister_worker_plugin(name)
+            answered(lambda: client.unregister_worker_plugin(name))
+
+
+def silent(dask_scheduler: Scheduler) -> list[str]:
+    """Return the workers that send no heartbeats; runs on the scheduler."""
+    now = time()
+    return [worker.address for worker in dask_scheduler.workers.values() if now - worker.last_seen > SILENT_SECONDS]
 
 
 def left_behind(dask_scheduler: Scheduler) -> list[str]:

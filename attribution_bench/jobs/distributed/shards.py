@@ -258,7 +258,7 @@ class OnCluster:
             yield from self._first(grid, manifest, stopped)
         identity = manifest_digest(self._path)
         orders = (NotReady() if task is None else self._order(task, manifest, identity) for task in grid.tasks())
-        yield from self._each(orders, grid, stopped)
+        yield from self._each(orders, grid, stopped, len(manifest.shards) - len(todo.shards))
 
     def _first(
         self, grid: Grid, manifest: Manifest, stopped: Callable[[], bool]
@@ -287,10 +287,10 @@ class OnCluster:
         return ShardOrder(task, digest, self._taken.options, self._arithmetic, identity)
 
     def _each(
-        self, orders: Iterable[ShardOrder | NotReady], grid: Grid, stopped: Callable[[], bool]
+        self, orders: Iterable[ShardOrder | NotReady], grid: Grid, stopped: Callable[[], bool], done_before: int = 0
     ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
         pieces = (one if isinstance(one, NotReady) else Piece(one.task.name, one) for one in orders)
-        for found in self._dispatch.run(pieces, stopped):
+        for found in self._dispatch.run(pieces, stopped, done_before):
             if isinstance(found, Done):
                 record: ShardRecord = found.record
                 grid.done(found.piece.order.task, record.is_written)

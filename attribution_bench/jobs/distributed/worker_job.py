@@ -1,11 +1,8 @@
 """What a worker has of a job: its models and inputs, opened once, and one piece of work at a time."""
 
 import contextlib
-import faulthandler
-import os
 import pickle
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +19,7 @@ from attribution_bench.errors import (
     SetAsideError,
     text_with_notes,
 )
+from attribution_bench.jobs.distributed.process import DEADLINES, VARIABLES, this_process
 from attribution_bench.jobs.distributed.versions import check_versions, versions_here
 
 
@@ -90,7 +88,7 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
     parcel
         The pickled `Parcel`; it is opened at the first piece of work, in that one's thread.
     environment
-        Variables that libraries read as they start.
+        Variables that libraries read as they start; they are as before once the last job of a process has gone.
     shielded
         Whether Ctrl-C is not for the workers: those that share the client's terminal get it as well.
     """
@@ -98,6 +96,7 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
     def __init__(self, parcel: bytes, environment: Mapping[str, str], shielded: bool) -> None:
         self._parcel, self._environment, self._shielded = parcel, dict(environment), shielded
         self._versions = versions_here()
+        self._client = this_process()
         self._began: float | None = None
         self._limit: float | None = None
         self._opened: Opened | None = None
@@ -105,16 +104,18 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
     def setup(self, worker: Worker) -> None:
         """Take the settings; called as the job or the worker comes."""
         # TensorFlow's variable says what it started with, and so is set as the job is opened.
-        os.environ.update({name: text for name, text in self._environment.items() if name != TENSORFLOW_THREADS})
-        os.environ[MEMORY_LIMIT] = str(worker.memory_manager.memory_limit or "")
+        texts = {name: text for name, text in self._environment.items() if name != TENSORFLOW_THREADS}
+        texts[MEMORY_LIMIT] = str(worker.memory_manager.memory_limit or "")
+        VARIABLES.hold(self, {*self._environment, MEMORY_LIMIT}, texts)
         if self._shielded and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         # One piece at a time, however many a worker is given at once: frameworks share their threads in a process.
         self._lock = threading.Lock()
 
     def teardown(self, worker: Worker) -> None:
-        """Let go of the models."""
+        """Let go of the models, and of the process's environment."""
         self._opened = None
+        VARIABLES.release(self)
 
     def facts(self) -> Report | Failure:
         """Open the job, and report its facts."""
@@ -143,7 +144,7 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
         """Give work that has no limit one, counted from its start: what is being done, and what is begun later."""
         self._limit = seconds
         if self._began is not None:
-            _end_after(max(1.0, self._began + seconds - time.monotonic()))
+            self._end_after(max(1.0, self._began + seconds - time.monotonic()))
 
     def _open(self) -> Opened:
         if self._opened is None:
@@ -160,12 +161,17 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
         # After the line before, as `limit`, which runs beside this, sets the one before it looks at the other.
         seconds = self._limit if seconds is None else seconds
         if seconds is not None:
-            _end_after(seconds)
+            self._end_after(seconds)
         try:
             yield
         finally:
             self._began = None
-            faulthandler.cancel_dump_traceback_later()
+            DEADLINES.clear(self)
+
+    def _end_after(self, seconds: float) -> None:
+        # Where the worker is in the client's own process, that is not ended.
+        if self._client != this_process():
+            DEADLINES.set(self, seconds)
 
 
 def facts(name: str) -> Any:
@@ -204,8 +210,3 @@ def _picklable(error: Exception) -> AttributionBenchError:
     except Exception:  # an error with arguments of its own
         return AttributionBenchError(str(error))
     return copy if isinstance(copy, AttributionBenchError) else AttributionBenchError(str(error))
-
-
-def _end_after(seconds: float) -> None:
-    """End this process after some seconds, and say where it hung: by a thread that needs nothing of Python's."""
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)

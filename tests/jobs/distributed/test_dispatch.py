@@ -1,8 +1,11 @@
 """Which worker a piece of work is given to, and what a death, a silent scheduler or a missing worker comes to."""
 
 import contextlib
+import multiprocessing
+import os
 import pickle
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,8 +15,8 @@ from typing import Any
 import pytest
 from distributed import Client, KilledWorker, LocalCluster
 
-from attribution_bench.errors import ClusterError
-from attribution_bench.jobs.distributed import dispatch, worker_job
+from attribution_bench.errors import AttributionBenchError, ClusterError, InvalidInputError
+from attribution_bench.jobs.distributed import dispatch, posting, process, worker_job
 from attribution_bench.jobs.distributed.cluster import Cluster, Workers, connected
 from attribution_bench.jobs.distributed.deaths import Deaths
 from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece, never_stopped
@@ -410,7 +413,9 @@ def test_a_cluster_that_grows_with_its_work_may_begin_with_nothing_and_shrink_to
 def test_a_piece_without_a_limit_gets_the_one_that_is_told(threaded_cluster, monkeypatch, told):
     """Its worker runs in this process."""
     limits: list[float] = []
-    monkeypatch.setattr(worker_job, "_end_after", lambda seconds: limits.append(seconds))
+    monkeypatch.setattr(process, "_end_after", lambda seconds: limits.append(seconds))
+    # As if the job came from another process: the client's own has no limit.
+    monkeypatch.setattr(worker_job, "this_process", iter(range(100)).__next__)
     name = "attribution-bench-limited"
     with Client(threaded_cluster.scheduler_address, set_as_default=False) as client:
 
@@ -429,3 +434,173 @@ def test_a_piece_without_a_limit_gets_the_one_that_is_told(threaded_cluster, mon
         assert isinstance(future.result(), Report)
         client.unregister_worker_plugin(name)
     assert [seconds == pytest.approx(60, abs=5) for seconds in limits] == [True] * (told != "never")
+
+
+@pytest.mark.parametrize("done_before", [0, 1])
+def test_where_earlier_runs_did_pieces_those_that_are_left_may_all_be_bad(done_before: int) -> None:
+    client = PlayedClient([A, B], lambda task: task.end(Failure("bad", task.worker)))
+    cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, False, 1, None)
+    with Dispatch(cluster, Steps(), {}, lambda event: None) as one:
+        one.facts()
+        found = one.run(pieces(*"abcd"), never_stopped, done_before)
+        if done_before:
+            assert [type(result) for result in found if result is not None] == [GivenUp] * 4
+        else:
+            with pytest.raises(AttributionBenchError, match="none of the first 3 pieces"):
+                list(found)
+
+
+class Opening(PlayedClient):
+    """A cluster on which a test says what comes of opening the job."""
+
+    def __init__(self, workers: list[str], opened: Callable[[Task], None], said: Callable[[Task], None]) -> None:
+        super().__init__(workers, said)
+        self._opened = opened
+
+    def _said_of(self, task: Task) -> None:
+        if task.name == "opening":
+            self._opened(task)
+        else:
+            super()._said_of(task)
+
+
+def test_a_worker_that_comes_later_and_hangs_as_it_opens_the_job_has_no_piece(monkeypatch):
+    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+
+    def said(task: Task) -> None:
+        if task.name == "a":
+            client.workers = [A, B, C]
+        task.done()
+
+    client = Opening([A], lambda task: None if task.worker == B else task.done(), said)
+    assert [type(found) for found in done_by(client, list("abcde"), [])] == [Done] * 5
+    assert {worker for _, worker in client.handed} == {A, C}
+
+
+@pytest.mark.parametrize("comes", ["another", "nobody"])
+def test_where_every_process_dies_as_it_opens_the_job_others_are_tried(comes: str) -> None:
+    deaths = []
+
+    def opened(task: Task) -> None:
+        if task.worker == C:
+            task.done()
+            return
+        deaths.append(task.worker)
+        if comes == "another" and len(deaths) == 4:
+            client.workers = [C]
+        task.died(task)
+
+    events: list[Any] = []
+    client = Opening([A, B], opened, lambda task: task.done())
+    if comes == "another":
+        assert len(done_by(client, ["only"], events)) == 1
+        assert client.handed == [("only", C)]
+        assert [(event.work, event.tries) for event in events] == [("opening the job", 1), ("opening the job", 2)]
+    else:
+        with pytest.raises(ClusterError, match="no worker can do the job: its process died"):
+            done_by(client, ["only"], events)
+        assert deaths == [A, B] * 3
+
+
+def test_workers_whose_processes_die_as_they_open_the_job_are_not_waited_for_without_end(monkeypatch):
+    """Each that comes again opens the job with a piece after some, which is charged."""
+    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+
+    def next_one(task: Task) -> None:
+        client.workers = [f"tcp://10.0.0.3:{len(client.handed) + len(died)}"]
+        died.append(task.worker)
+        task.died(task)
+
+    died: list[str] = []
+    client = Opening([A], lambda task: task.done() if task.worker == A else next_one(task), next_one)
+    (found,) = done_by(client, ["only"], [])
+    assert isinstance(found, GivenUp)
+    assert len(client.handed) == 3
+
+
+@pytest.mark.parametrize("silent", ["as it is posted", "as its limit is told", "as it is withdrawn"])
+def test_a_worker_that_does_not_answer_stops_no_job(monkeypatch, silent):
+    monkeypatch.setattr(posting, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(dispatch, "TELL_SECONDS", 0.1)
+    again = threading.Event()
+
+    class Waiting(PlayedClient):
+        def register_plugin(self, *arguments: Any, **settings: Any) -> None:
+            assert silent != "as it is posted" or again.wait(30)
+
+        def run(self, *arguments: Any, **settings: Any) -> None:
+            assert silent != "as its limit is told" or again.wait(30)
+
+        def unregister_worker_plugin(self, *arguments: Any) -> None:
+            assert silent != "as it is withdrawn" or again.wait(30)
+
+        def run_on_scheduler(self, call: Any, *arguments: Any) -> list[str]:
+            return [B] if call is posting.silent else []
+
+    events: list[Any] = []
+    began = time.monotonic()
+    client = Waiting([A, B], lambda task: task.done())
+    assert len(done_by(client, list("abcd"), events)) == 4
+    assert time.monotonic() - began < 20
+    again.set()
+    said = [f"not every worker answers: {B}; going on with the others"] if silent == "as it is posted" else []
+    assert [event.text for event in events] == said
+
+
+def test_what_a_call_to_every_worker_raises_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        posting.answered(lambda: 1 // 0)
+
+
+def test_the_first_deadline_of_several_jobs_ends_a_process(monkeypatch):
+    timers: list[float | None] = []
+    monkeypatch.setattr(process, "_end_after", lambda seconds: timers.append(round(seconds)))
+    monkeypatch.setattr(process.faulthandler, "cancel_dump_traceback_later", lambda: timers.append(None))
+    deadlines = process.Deadlines()
+    deadlines.set("hung", 50)
+    deadlines.set("other", 20)
+    deadlines.clear("other")
+    deadlines.set("other", 90)
+    deadlines.clear("none")
+    deadlines.clear("other")
+    deadlines.clear("hung")
+    assert timers == [50, 20, 50, 50, 50, None]
+
+
+def test_a_worker_in_the_process_of_the_client_has_no_limit(monkeypatch):
+    limits: list[float] = []
+    monkeypatch.setattr(process, "_end_after", limits.append)
+    job = pickle.loads(pickle.dumps(WorkerJob(b"", {}, False)))
+    with job._limited(5.0):
+        job.limit(3.0)
+    assert limits == []
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_environment_is_as_before_once_the_last_job_has_gone(monkeypatch, first):
+    monkeypatch.setenv("SET_BEFORE", "before")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    monkeypatch.delenv("SET_LATER", raising=False)
+    variables, jobs = process.Variables(), ["one", "two"]
+    for job in jobs:
+        variables.hold(job, ["SET_BEFORE", "NOT_SET", "SET_LATER"], {"SET_BEFORE": job, "NOT_SET": job})
+    os.environ["SET_LATER"] = "later"
+    variables.release(jobs[first])
+    assert os.environ["NOT_SET"] == "two"
+    variables.release(jobs[1 - first])
+    assert os.environ["SET_BEFORE"] == "before"
+    assert not {"NOT_SET", "SET_LATER"} & {*os.environ}
+
+
+def test_clients_that_cannot_be_used_are_one_error(threaded_cluster, monkeypatch):
+    client = Client(threaded_cluster.scheduler_address, set_as_default=False)
+    with monkeypatch.context() as context:
+        context.setattr(Client, "asynchronous", True)
+        with pytest.raises(InvalidInputError, match="client is asynchronous"), connected(client):
+            pass
+    client.close()
+    with pytest.raises(InvalidInputError, match="client is closed"), connected(client):
+        pass
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    with pytest.raises(InvalidInputError, match="may start no others"), connected(Workers(1)):
+        pass

@@ -238,11 +238,19 @@ def test_threads_are_those_of_a_worker_that_comes_after_the_client(fasta, tmp_pa
     assert Manifest.read(tmp_path / "store").machine["threads"] == 3
 
 
-def test_workers_know_the_memory_beyond_which_they_are_ended(cluster, first, fasta, tmp_path):
-    run_on(cluster, numpy_job(fasta, threads=1), tmp_path / "store")
+def test_workers_know_the_memory_beyond_which_they_are_ended_and_are_left_as_they_were(cluster, first, fasta, tmp_path):
+    known = []
+
+    def observer(event):
+        if isinstance(event, ShardDone):
+            known.append(cluster.client.run(os.getenv, MEMORY_LIMIT))
+
+    before = cluster.client.run(lambda: dict(os.environ))
+    run_on(cluster, numpy_job(fasta, threads=1), tmp_path / "store", observer)
     limits = {address: worker["memory_limit"] for address, worker in cluster.client.scheduler_info()["workers"].items()}
-    assert cluster.client.run(os.getenv, MEMORY_LIMIT) == {a: str(limit) for a, limit in limits.items()}
+    assert known[0] == {a: str(limit) for a, limit in limits.items()}
     assert all(limits.values())
+    assert cluster.client.run(lambda: dict(os.environ)) == before
 
 
 @pytest.mark.parametrize("package", ["Python", "attribution-bench", "numpy", "cloudpickle", "dask", "zarr", "pysam"])
@@ -292,6 +300,7 @@ def test_a_worker_whose_tensorflow_runs_on_other_threads_says_so(monkeypatch, cl
         job = WorkerJob(pickle.dumps(OnThreads(threads)), {TENSORFLOW_THREADS: str(threads)}, False)
         job.setup(worker)
         found = job.facts()
+        job.teardown(worker)
         if threads == started:
             assert found.record == started
         else:
