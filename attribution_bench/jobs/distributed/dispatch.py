@@ -26,6 +26,7 @@ from attribution_bench.jobs.distributed.posting import (
     post,
     silent,
     withdraw,
+    without_worker,
 )
 from attribution_bench.jobs.distributed.worker_job import Failure, Parcel, Report, WorkerJob
 from attribution_bench.jobs.events import Caution, Event, Retry
@@ -49,6 +50,8 @@ MOST_IN_A_ROW = 3
 is done."""
 MOST_ON_THE_LAST = 10
 """Pieces that may fail so on the only worker that is left: it is more likely that it is the pieces that are bad."""
+STRANDED = Failure("its process ended, as did all others: they were killed, crashed or took too much memory", "")
+"""How a piece failed that Dask gives to nobody any more."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,8 @@ class Dispatch:
         self._broadcast = cluster.time_limit is not None or not alike
         self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self._in_a_row: dict[str, set[str]] = {}
+        self._abandoned: set[str] = set()
+        """Keys of tasks that were withdrawn."""
         self._excluded: set[str] = set()
         self._last_error = ""
         self._workers: frozenset[str] = frozenset()
@@ -295,6 +300,11 @@ class Dispatch:
                     return
                 ended = self._next_ended()
                 if ended is None:
+                    for future in self._stranded(flying):
+                        if (given_up := self._tried(flying.pop(future), STRANDED, again)) is not None:
+                            yield given_up
+                    continue
+                if ended.future.key in self._abandoned:
                     continue
                 if ended.future not in flying:
                     opened = self._opened(ended)
@@ -307,15 +317,10 @@ class Dispatch:
                     again.appendleft(flight)
                     continue
                 found = self._outcome(ended, flight.started, flight.limit or self._pace.limit)
-                if isinstance(found, Failure):
-                    self._failed(flight, found)
-                    if flight.failed < self._cluster.tries:
-                        again.append(flight)
-                    else:
-                        self._count_given_up(found)
-                        yield GivenUp(flight.piece, found.error, found.of_output)
-                else:
+                if isinstance(found, Report):
                     yield self._finished(flight, found)
+                elif (given_up := self._tried(flight, found, again)) is not None:
+                    yield given_up
         finally:
             if flying:
                 with contextlib.suppress(Exception):
@@ -338,6 +343,33 @@ class Dispatch:
         if self._died_opening < self._cluster.tries:
             self._open_on(known - self._met - self._excluded)
         return known
+
+    def _stranded(self, flying: Mapping[Future, _Flight]) -> list[Future]:
+        """Withdraw the pieces whose workers were replaced by others, and return them.
+
+        Dask moves a piece to another worker where its own ends, but gives it to none of those that come after the last
+        one has ended.
+        """
+        known = self._known()
+        gone = {future.key: future for future, flight in flying.items() if flight.worker and flight.worker not in known}
+        if not gone or not known:
+            return []
+        keys: list[str] = []
+        with contextlib.suppress(OSError):  # as in `_known`
+            keys = self._client.run_on_scheduler(without_worker, list(gone))
+        self._abandoned.update(keys)
+        found = [gone[key] for key in keys]
+        self._client.cancel(found)
+        return found
+
+    def _tried(self, flight: _Flight, failure: Failure, again: deque[_Flight]) -> GivenUp | None:
+        """Have a piece of which a try failed tried again; return it where it is given up."""
+        self._failed(flight, failure)
+        if flight.failed < self._cluster.tries:
+            again.append(flight)
+            return None
+        self._count_given_up(failure)
+        return GivenUp(flight.piece, failure.error, failure.of_output)
 
     def _usable(self) -> set[str]:
         """Return the workers that pieces are given to: those that are not excluded, and not opening the job yet."""

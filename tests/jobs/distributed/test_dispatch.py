@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from threading import Event, Timer
 from types import SimpleNamespace
 from typing import Any
 
@@ -407,6 +408,39 @@ def test_a_cluster_that_grows_with_its_work_may_begin_with_nothing_and_shrink_to
     assert [type(one) for one in found] == [Done, Done]
     assert "there are no workers at" in events[0].text
     assert not any(isinstance(event, Retry) for event in events)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_cluster, stops) -> None:
+    """Where Dask's own repeats are on, it keeps such a piece for the workers that are gone."""
+    threaded_cluster.scheduler.allowed_failures = 3
+    events: list[Any] = []
+    replaced = Event()
+
+    def replace_workers() -> None:
+        client = Client(threaded_cluster.scheduler_address, set_as_default=False)
+        threaded_cluster.scale(0)
+        while threaded_cluster.scheduler.workers:
+            time.sleep(0.05)
+        threaded_cluster.scale(1)
+        client.wait_for_workers(1, timeout=30)
+        client.close()
+        replaced.set()
+
+    with (
+        connected(Workers(address=threaded_cluster.scheduler_address)) as one,
+        Dispatch(one, Steps(), {}, events.append) as given,
+    ):
+        given.facts()
+        begun = Timer(0.5, replace_workers)
+        begun.start()
+        orders = [Piece("long", (2.0, "")), Piece("short", (0.0, ""))]
+        found = [done for done in given.run(orders, lambda: stops and replaced.is_set()) if done is not None]
+        begun.join()
+    names = [done.piece.name for done in found if isinstance(done, Done)]
+    assert sorted(names) == ([] if stops else ["long", "short"])
+    if not stops:
+        assert [event.error for event in events if isinstance(event, Retry)] == [dispatch.STRANDED.error]
 
 
 @pytest.mark.parametrize("told", ["before", "while it opens", "in work", "never"])
