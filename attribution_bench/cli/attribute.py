@@ -112,7 +112,7 @@ def attribute(
     workers: cluster.Processes = None,
     dask: cluster.Scheduler = None,
     gpus: cluster.Gpus = None,
-    tries: cluster.Tries = 3,
+    tries: cluster.Tries = None,
     time_limit: cluster.TimeLimit = None,
 ) -> None:
     """Score sequences or regions of a genome into a store, shard by shard; the same command goes on after any end.

@@ -29,8 +29,13 @@ Scheduler = Annotated[
 Gpus = Annotated[
     str | None, typer.Option(help="GPUs of this machine with a process each: all, or how many.", metavar="NUMBER")
 ]
+DEFAULT_TRIES = 3
 Tries = Annotated[
-    int, TRIES.option("Of work that fails on a process, before it is set aside with its error", metavar="NUMBER")
+    int | None,
+    TRIES.option(
+        f"Of work that fails on a process, before it is set aside with its error; {DEFAULT_TRIES} by default",
+        metavar="NUMBER",
+    ),
 ]
 TimeLimit = Annotated[
     float | None,
@@ -43,14 +48,14 @@ TimeLimit = Annotated[
 
 
 def workers(
-    number: int | None, address: str | None, gpus: str | None, tries: int, time_limit: float | None
+    number: int | None, address: str | None, gpus: str | None, tries: int | None, time_limit: float | None
 ) -> "Workers | None":
     """Return the processes that options ask for; None for this one.
 
     Raises
     ------
     InvalidInputError
-        Several options ask for processes, or a number of GPUs is none.
+        Several options ask for processes, a number of GPUs is none, or an option of processes is given without any.
     MissingDependencyError
         Dask is not installed.
     """
@@ -60,6 +65,9 @@ def workers(
         option for option, value in (("--workers", number), ("--dask", address), ("--gpus", gpus)) if value is not None
     ]
     if not given:
+        if tries is not None or time_limit is not None:
+            option = "--time-limit" if tries is None else "--tries"
+            raise InvalidInputError(f"{option} is of work on other processes; give it with --workers, --dask or --gpus")
         return None
     if len(given) > 1:
         raise InvalidInputError(f"give one of {', '.join(given)}")
@@ -67,7 +75,7 @@ def workers(
         raise InvalidInputError(f"--gpus takes 'all' or a number from 1 on, not {gpus!r}")
     import_distributed()
     devices = int(gpus) if gpus is not None and gpus.isdecimal() else gpus
-    return Workers(number, address, devices, tries, time_limit)
+    return Workers(number, address, devices, tries or DEFAULT_TRIES, time_limit)
 
 
 @contextlib.contextmanager

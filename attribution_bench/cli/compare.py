@@ -83,7 +83,7 @@ def compare(
     workers: cluster.Processes = None,
     dask: cluster.Scheduler = None,
     gpus: cluster.Gpus = None,
-    tries: cluster.Tries = 3,
+    tries: cluster.Tries = None,
     time_limit: TimeLimit = None,
     output: Annotated[Path, typer.Option(help="Results folder.")] = Path("reports/compare"),
 ) -> None:

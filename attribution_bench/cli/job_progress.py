@@ -59,7 +59,7 @@ class JobProgress(Bar):
         self._clock, self._began, self._told = clock, clock(), clock()
         self._before = 0.0
         self._in_part = False
-        self._retries = self._set_aside = 0
+        self._retries = self._set_aside = self._failed_shards = 0
         self._processes: int | None = None
         self._task = self._bar.add_task("", total=None, count="reading the", rate="")
 
@@ -94,6 +94,7 @@ class JobProgress(Bar):
         if isinstance(event, ShardDone):
             self._set_aside += sum(event.set_aside.values())
         else:
+            self._failed_shards += 1
             self._line(f"shard {event.shard} is set aside, and tried again by the next run: {event.error}")
         self._bar.update(self._task, count=f"{event.sequences:,} of {event.total:,}")
         if self._in_part:
@@ -118,7 +119,8 @@ class JobProgress(Bar):
         """Return what a line of progress on a cluster has to say beside the rate."""
         if self._processes is None:
             return ""
-        return f", {self._retries:,} retries, {self._set_aside:,} set aside"
+        shards = f", {counted(self._failed_shards, 'shard')} too" if self._failed_shards else ""
+        return f", {counted(self._retries, 'retry', 'retries')}, {self._set_aside:,} set aside{shards}"
 
     def _start(self, event: Started) -> None:
         self._before, self._began = event.finished_sequences + event.begun_sequences, self._clock()
@@ -158,6 +160,11 @@ def cluster_line(event: Cluster) -> str:
     return f"{processes} of {threads} each{page}"
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number with the word for what it counts, in the plural where it is not 1."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def progress_line(event: ShardDone | ShardFailed | ModelsAdded, before: float, seconds: float) -> str:
     """Return what a line says of a running job: done, rate, time left."""
     rate = (event.sequences - before) / max(1e-9, seconds)
@@ -184,7 +191,7 @@ def summary_lines(summary: Summary) -> list[str]:
         told = STARTING if summary.core_seconds_include_starting else ""
         lines.append(f"{summary.core_seconds_per_sequence:.3g} core-seconds a sequence{told}{memory}")
     if summary.retries:
-        lines.append(f"{summary.retries:,} tries failed")
+        lines.append(f"{counted(summary.retries, 'try', 'tries')} failed")
     if summary.failed_shards:
         shards = "1 shard was" if len(summary.failed_shards) == 1 else f"{len(summary.failed_shards):,} shards were"
         lines.append(f"{shards} set aside, since every try failed; the same command tries again")

@@ -5,21 +5,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
+from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from attribution_bench.cli import terminal
-from attribution_bench.cli.job_progress import cluster_line
+from attribution_bench.cli.job_progress import LINE_SECONDS, cluster_line, counted
 from attribution_bench.cli.terminal import note
 from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
 from attribution_bench.sequences.variants import VariantReason
+from attribution_bench.timer import CLOCK, Clock
 from attribution_bench.variants.summary import Summary
 
 
 class LineProgress:
     """Progress on a terminal, and the summary as lines, on stderr."""
 
-    def __init__(self) -> None:
-        console = terminal.console(stderr=True)
+    def __init__(self, console: Console | None = None, clock: Clock = CLOCK) -> None:
+        console = console or terminal.console(stderr=True)
+        self._clock, self._told = clock, clock()
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("starting", total=None)
@@ -39,9 +42,13 @@ class LineProgress:
     def update(self, summary: Summary) -> None:
         """Show how far the run is."""
         rate = "" if not summary.seconds_per_100 else f", {100 / summary.seconds_per_100:.3g} a second"
-        trouble = f", {self._retries:,} retries" if self._retries else ""
+        trouble = f", {counted(self._retries, 'retry', 'retries')}" if self._retries else ""
         aside = f", {summary.set_aside.total():,} set aside" if summary.set_aside else ""
-        self._bar.update(self._task, description=f"{summary.total:,} alleles{rate}{trouble}{aside}")
+        line = f"{summary.total:,} alleles{rate}{trouble}{aside}"
+        self._bar.update(self._task, description=line)
+        if not self._bar.console.is_terminal and self._clock() - self._told >= LINE_SECONDS:
+            self._told = self._clock()
+            self._bar.console.print(line, soft_wrap=True, markup=False)
 
     def told(self, event: Event) -> None:
         """Print what the cluster tells."""
@@ -81,7 +88,7 @@ class LineProgress:
         if summary.core_seconds_per_allele is not None:
             lines.append(f"{summary.core_seconds_per_allele:.3g} core-seconds an allele")
         if summary.retries:
-            lines.append(f"{summary.retries:,} tries failed")
+            lines.append(f"{counted(summary.retries, 'try', 'tries')} failed")
         if summary.set_aside[VariantReason.NOT_COMPUTED]:
             lines.append("the same command tries again what could not be computed")
         if summary.duplicates:

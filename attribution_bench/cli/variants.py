@@ -176,7 +176,7 @@ def variants(
     workers: cluster.Processes = None,
     dask: cluster.Scheduler = None,
     gpus: cluster.Gpus = None,
-    tries: cluster.Tries = 3,
+    tries: cluster.Tries = None,
     time_limit: cluster.TimeLimit = None,
 ) -> None:
     """Score the variants of a VCF file: what the model predicts of both alleles, and how far apart that is.

@@ -109,7 +109,7 @@ def test_other_processes_are_told_with_what_went_wrong():
     lines = err.getvalue().splitlines()
     assert lines[0] == "2 processes of 1 thread each; http://127.0.0.1:8787/status"
     assert lines[2] == "shard 11 is tried again: its process died"
-    assert lines[3] == "1,100 of 5,000 sequences, 2.5 per second, 26 min left, 1 retries, 3 set aside"
+    assert lines[3] == "1,100 of 5,000 sequences, 2.5 per second, 26 min left, 1 retry, 3 set aside"
     assert lines[4] == "shard 11 is set aside, and tried again by the next run: its process died"
     told = out.getvalue().splitlines()
     assert told[5:8] == [

@@ -296,6 +296,8 @@ def test_without_dask_an_option_names_the_extra(command, folder, monkeypatch):
         (["--gpus", "some"], "--gpus takes 'all' or a number"),
         (["--workers", 0], "the number of processes must be at least 1"),
         (["--workers", 1, "--tries", 0], "the number of tries must be at least 1"),
+        (["--tries", 2], "--tries is of work on other processes; give it with --workers, --dask or --gpus"),
+        (["--time-limit", 5], "--time-limit is of work on other processes"),
     ],
 )
 def test_options_that_cannot_be_are_told(command, folder, options, said):
