@@ -40,6 +40,7 @@ from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Starting, Workers, connected
 from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece, never_stopped
 from attribution_bench.jobs.distributed.first_worker import await_worker
+from attribution_bench.jobs.distributed.posting import silent
 from attribution_bench.jobs.distributed.shards import SentModel, environment
 from attribution_bench.jobs.distributed.shared_folder import await_file
 from attribution_bench.jobs.events import Cluster, warn_of_cautions
@@ -268,8 +269,10 @@ def _known_machine(client: "Client", stages: FinishedStages, label: str, first: 
     file, kept = stages.folder / f"{digest_of_described(['machine', stages.model, label])}.json", first
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         kept = str(json.loads(file.read_text(encoding="utf-8"))["machine"])
-    if kept != first and kept in client.run(_processor, on_error="ignore").values():
-        return kept
+    if kept != first:
+        answering = [*client.nthreads().keys() - client.run_on_scheduler(silent)]
+        if kept in client.run(_processor, workers=answering, on_error="ignore").values():
+            return kept
     write_whole(file, json.dumps({"machine": first}) + "\n")
     return first
 

@@ -225,19 +225,27 @@ class Dispatch:
         while self._opening:
             ended = self._next_ended()
             if ended is None:
-                told = self._told_that_none_began(since, told)
+                stranded = self._stranded(self._opening)
+                if not stranded:
+                    told = self._told_that_none_began(since, told)
+                    continue
+                for future in stranded:
+                    del self._opening[future]
+                failure, died = STRANDED, max(died, STRANDED.tries)
+            elif ended.future.key in self._abandoned:
                 continue
-            found = self._opened(ended)
-            if isinstance(found, Report):
-                for one in unable:
-                    self._tell(_no_more(one))
-                self._met.add(found.worker)
-                return found.record
-            failure = found
-            died = max(died, failure.tries if failure.machine else 0)
-            if failure.worker:
-                self._excluded.add(failure.worker)
-                unable.append(failure)
+            else:
+                found = self._opened(ended)
+                if isinstance(found, Report):
+                    for one in unable:
+                        self._tell(_no_more(one))
+                    self._met.add(found.worker)
+                    return found.record
+                failure = found
+                died = max(died, failure.tries if failure.machine else 0)
+                if failure.worker:
+                    self._excluded.add(failure.worker)
+                    unable.append(failure)
             # Where processes died the others are unable: those that are there now, or come again, are tried.
             if not self._opening and died and self._died_opening + died < self._cluster.tries:
                 self._died_opening, died = self._died_opening + died, 0
@@ -300,7 +308,7 @@ class Dispatch:
                     return
                 ended = self._next_ended()
                 if ended is None:
-                    for future in self._stranded(flying):
+                    for future in self._stranded({future: flight.worker for future, flight in flying.items()}):
                         if (given_up := self._tried(flying.pop(future), STRANDED, again)) is not None:
                             yield given_up
                     continue
@@ -344,14 +352,14 @@ class Dispatch:
             self._open_on(known - self._met - self._excluded)
         return known
 
-    def _stranded(self, flying: Mapping[Future, _Flight]) -> list[Future]:
-        """Withdraw the pieces whose workers were replaced by others, and return them.
+    def _stranded(self, tasks: Mapping[Future, str]) -> list[Future]:
+        """Withdraw the tasks whose workers were replaced by others, and return them.
 
-        Dask moves a piece to another worker where its own ends, but gives it to none of those that come after the last
+        Dask moves a task to another worker where its own ends, but gives it to none of those that come after the last
         one has ended.
         """
         known = self._known()
-        gone = {future.key: future for future, flight in flying.items() if flight.worker and flight.worker not in known}
+        gone = {future.key: future for future, worker in tasks.items() if worker and worker not in known}
         if not gone or not known:
             return []
         keys: list[str] = []

@@ -22,6 +22,9 @@ from attribution_bench.errors import (
 from attribution_bench.jobs.distributed.process import DEADLINES, VARIABLES, this_process
 from attribution_bench.jobs.distributed.versions import check_versions, versions_here
 
+TAKING_SECONDS = 120.0
+"""Longest wait of a task for the job that it is of."""
+
 
 class Opened(Protocol):
     """A job as it is open on a worker."""
@@ -176,12 +179,28 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
 
 def facts(name: str) -> Any:
     """Return the facts of a job, as a task."""
-    return get_worker().plugins[name].facts()
+    job = _taken(name)
+    return job if isinstance(job, Failure) else job.facts()
 
 
 def do(name: str, order: Any, limit: float | None) -> Any:
     """Do a piece of a job, as a task."""
-    return get_worker().plugins[name].do(order, limit)
+    job = _taken(name)
+    return job if isinstance(job, Failure) else job.do(order, limit)
+
+
+def _taken(name: str) -> "WorkerJob | Failure":
+    """Return a job of this worker, or that it has none of the name.
+
+    Tasks and jobs come by different ways: of a large model the first task may be here before.
+    """
+    worker, since = get_worker(), time.monotonic()
+    while name not in worker.plugins:
+        if time.monotonic() - since > TAKING_SECONDS:
+            return Failure("the job did not reach it", worker.address, unable=True)
+        time.sleep(0.05)
+    job: WorkerJob = worker.plugins[name]
+    return job
 
 
 async def set_limit(name: str, seconds: float, dask_worker: Worker) -> None:

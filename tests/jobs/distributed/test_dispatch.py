@@ -410,6 +410,45 @@ def test_a_cluster_that_grows_with_its_work_may_begin_with_nothing_and_shrink_to
     assert not any(isinstance(event, Retry) for event in events)
 
 
+def replace_workers(cluster: LocalCluster) -> None:
+    """End every worker, and then start another one."""
+    cluster.scale(0)
+    while cluster.scheduler.workers:
+        time.sleep(0.05)
+    cluster.scale(1)
+    with Client(cluster.scheduler_address, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=30)
+
+
+def test_a_job_whose_workers_were_all_replaced_as_they_opened_it_is_opened_by_a_new_one(threaded_cluster) -> None:
+    threaded_cluster.scheduler.allowed_failures = 3
+    events: list[Any] = []
+    with (
+        connected(Workers(address=threaded_cluster.scheduler_address)) as one,
+        Dispatch(one, Steps(opening=2.0), {}, events.append) as given,
+    ):
+        begun = Timer(0.5, replace_workers, [threaded_cluster])
+        begun.start()
+        assert given.facts()
+        begun.join()
+    assert [event.error for event in events if isinstance(event, Retry)] == [dispatch.STRANDED.error]
+
+
+def test_a_task_that_comes_before_its_job_waits_for_it(threaded_cluster, monkeypatch) -> None:
+    """Its worker runs in this process."""
+    monkeypatch.setattr(worker_job, "TAKING_SECONDS", 1.0)
+    name = f"{PREFIX}late"
+    with Client(threaded_cluster.scheduler_address, set_as_default=False) as client:
+        task = client.submit(worker_job.do, name, (0.0, ""), None, pure=False)
+        time.sleep(0.3)
+        client.register_plugin(WorkerJob(pickle.dumps(Steps()), {}, False), name=name)
+        assert isinstance(task.result(), Report)
+        client.unregister_worker_plugin(name)
+        failure = client.submit(worker_job.facts, name, pure=False).result()
+    assert (failure.error, failure.unable) == ("the job did not reach it", True)
+    assert failure.worker.startswith("tcp://")
+
+
 @pytest.mark.parametrize("stops", [False, True])
 def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_cluster, stops) -> None:
     """Where Dask's own repeats are on, it keeps such a piece for the workers that are gone."""
@@ -417,14 +456,8 @@ def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_
     events: list[Any] = []
     replaced = Event()
 
-    def replace_workers() -> None:
-        client = Client(threaded_cluster.scheduler_address, set_as_default=False)
-        threaded_cluster.scale(0)
-        while threaded_cluster.scheduler.workers:
-            time.sleep(0.05)
-        threaded_cluster.scale(1)
-        client.wait_for_workers(1, timeout=30)
-        client.close()
+    def replaced_at_last() -> None:
+        replace_workers(threaded_cluster)
         replaced.set()
 
     with (
@@ -432,7 +465,7 @@ def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_
         Dispatch(one, Steps(), {}, events.append) as given,
     ):
         given.facts()
-        begun = Timer(0.5, replace_workers)
+        begun = Timer(0.5, replaced_at_last)
         begun.start()
         orders = [Piece("long", (2.0, "")), Piece("short", (0.0, ""))]
         found = [done for done in given.run(orders, lambda: stops and replaced.is_set()) if done is not None]
