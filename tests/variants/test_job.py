@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -305,9 +306,10 @@ def test_cautions_of_effects_on_a_worker_come_with_its_block(genome: Genome, tmp
     letters = genome.fetch("chr1", 0, 400)
     removed = Variant("chr1", 50, letters[50:56], letters[50])
     inserted = Variant("chr1", 60, letters[60], letters[60] + "ACGT" * 4)
-    worker = OpenedVariants(VariantParcel((), genome, options, 1, {}), [model])
+    worker = OpenedVariants(VariantParcel((), genome, options, 1), [model])
     alleles = tuple(Numbered(variant, number) for number, variant in enumerate((removed, removed, inserted)))
-    order = BlockOrder(0, alleles, worker.facts().machine_options, tmp_path / "block.tsv")
+    facts = worker.facts()
+    order = BlockOrder(0, alleles, facts.machine_options, facts.arithmetic, tmp_path / "block.tsv")
     texts = worker.do(order).cautions
     for words in ("longer than the distance of 3 letters", "after some insertions"):
         assert sum(words in text for text in texts) == 1
@@ -611,7 +613,8 @@ def test_seconds_are_those_after_the_first_block_or_said_to_include_it(
     scorer: VariantScorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter((100.0, 107.0, 108.0, 109.0))  # the start, and the ends of three blocks
-    monkeypatch.setattr("attribution_bench.variants.table.time.monotonic", lambda: next(seconds))
+    # Other threads of this process ask the time, too.
+    monkeypatch.setattr("attribution_bench.variants.table.time", SimpleNamespace(monotonic=lambda: next(seconds)))
     monkeypatch.setattr(score, "BLOCK", 4)
     letters = scorer.genome.fetch("chr1", 100, 112)
     variants = [Variant("chr1", 100 + n, one, "ACGT".replace(one, "")[0]) for n, one in enumerate(letters)]

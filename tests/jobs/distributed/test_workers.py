@@ -203,7 +203,7 @@ def test_a_worker_that_loses_the_store_fails_alone(cluster, apart, fasta):
         if isinstance(event, ShardDone) and event.sequences == 10:
             send_away()
 
-    job = numpy_job(fasta, threads=1, shard_size=1, options={"pause": 0.1})
+    job = numpy_job(fasta, threads=1, shard_size=1, options={"pause": 0.4})
     summary, cautions = run_on(cluster, job, here / "store", observer)
     assert (summary.scored, summary.failed_shards) == (22, {})
     assert all("is not seen here any more" in said for said in cautions)
