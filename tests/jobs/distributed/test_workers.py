@@ -90,7 +90,7 @@ def run_on(cluster, job, path, observer=None):
 
 @pytest.mark.parametrize("is_begun", [False, True])
 def test_a_worker_that_computes_otherwise_adds_no_number(cluster, one_computes_otherwise, fasta, tmp_path, is_begun):
-    job = replace(numpy_job(fasta, threads=1, options={"pause": 0.1}), models=[NamedModel(Placed(), "placed")])
+    job = replace(numpy_job(fasta, threads=1, options={"pause": 0.5}), models=[NamedModel(Placed(), "placed")])
     if is_begun:
         run(job, tmp_path / "store", stop=iter(ONE_SHARD).__next__)
     summary, cautions = run_on(cluster, job, tmp_path / "store")
@@ -188,7 +188,7 @@ def apart(cluster, first, tmp_path, monkeypatch):
 
 def test_a_worker_that_does_not_see_the_store_gets_no_work(cluster, apart, fasta):
     here, send_away = apart
-    job = numpy_job(fasta, threads=1, options={"pause": 0.1})
+    job = numpy_job(fasta, threads=1, options={"pause": 0.5})
     run(job, here / "store", stop=iter(ONE_SHARD).__next__)
     send_away()
     summary, (said,) = run_on(cluster, job, here / "store")
@@ -203,7 +203,7 @@ def test_a_worker_that_loses_the_store_fails_alone(cluster, apart, fasta):
         if isinstance(event, ShardDone) and event.sequences == 10:
             send_away()
 
-    job = numpy_job(fasta, threads=1, shard_size=1, options={"pause": 0.4})
+    job = numpy_job(fasta, threads=1, shard_size=1, options={"pause": 0.5})
     summary, cautions = run_on(cluster, job, here / "store", observer)
     assert (summary.scored, summary.failed_shards) == (22, {})
     assert all("is not seen here any more" in said for said in cautions)
@@ -212,7 +212,7 @@ def test_a_worker_that_loses_the_store_fails_alone(cluster, apart, fasta):
 
 def test_a_worker_without_the_sequences_gets_no_work(cluster, apart, fasta, tmp_path):
     here, send_away = apart
-    job = numpy_job(here / fasta.name, threads=1, options={"pause": 0.1})
+    job = numpy_job(here / fasta.name, threads=1, options={"pause": 0.5})
     send_away()
     summary, (said,) = run_on(cluster, job, tmp_path / "store")
     assert (summary.scored, summary.failed_shards) == (22, {})
