@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from distributed import Client
+from distributed import Client, Scheduler
 
 from attribution_bench import DNA, RawAttribution, Request, Tags
 from attribution_bench.errors import AttributionBenchError
@@ -173,6 +173,18 @@ def posted_jobs(client: Client) -> list[str]:
     """Return the jobs that a scheduler has posted to its workers."""
     names = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
     return [name for name in names if name.startswith(PREFIX)]
+
+
+def await_openings(client: Client) -> None:
+    """Wait until every worker has opened the job that is being begun, or has failed to."""
+
+    def opening(dask_scheduler: Scheduler) -> bool:
+        return any(
+            task.key.startswith("opening") for worker in dask_scheduler.workers.values() for task in worker.processing
+        )
+
+    while client.run_on_scheduler(opening):
+        time.sleep(0.02)
 
 
 def main(fasta: str, store: str, address: str, pause: str) -> None:

@@ -192,11 +192,13 @@ def do(name: str, order: Any, limit: float | None) -> Any:
 def _taken(name: str) -> "WorkerJob | Failure":
     """Return a job of this worker, or that it has none of the name.
 
-    Tasks and jobs come by different ways: of a large model the first task may be here before.
+    Tasks and jobs come by different ways: of a large model the first task may be here before. A task whose job has been
+    withdrawn is cancelled as well, and leaves the worker to other jobs.
     """
     worker, since = get_worker(), time.monotonic()
+    task = worker.state.tasks[worker.get_current_task()]
     while name not in worker.plugins:
-        if time.monotonic() - since > TAKING_SECONDS:
+        if task.state != "executing" or time.monotonic() - since > TAKING_SECONDS:
             return Failure("the job did not reach it", worker.address, unable=True)
         time.sleep(0.05)
     job: WorkerJob = worker.plugins[name]

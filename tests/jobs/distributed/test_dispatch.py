@@ -449,6 +449,19 @@ def test_a_task_that_comes_before_its_job_waits_for_it(threaded_cluster, monkeyp
     assert failure.worker.startswith("tcp://")
 
 
+def test_a_task_that_is_cancelled_before_its_job_came_leaves_the_worker_to_others(threaded_cluster) -> None:
+    """Its worker runs in this process."""
+    (worker,) = threaded_cluster.workers.values()
+    with Client(threaded_cluster.scheduler_address, set_as_default=False) as client:
+        task = client.submit(worker_job.facts, f"{PREFIX}withdrawn", pure=False)
+        while not worker.active_threads:
+            time.sleep(0.01)
+        task.cancel(force=True)
+        began = time.monotonic()
+        assert client.submit(int, pure=False).result(timeout=worker_job.TAKING_SECONDS) == 0
+    assert time.monotonic() - began < worker_job.TAKING_SECONDS / 4
+
+
 @pytest.mark.parametrize("stops", [False, True])
 def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_cluster, stops) -> None:
     """Where Dask's own repeats are on, it keeps such a piece for the workers that are gone."""

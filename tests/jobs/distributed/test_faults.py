@@ -17,10 +17,11 @@ from attribution_bench.errors import AttributionBenchError, ClusterError, Invali
 from attribution_bench.jobs.distributed import dispatch
 from attribution_bench.jobs.distributed.cluster import Workers, connected
 from attribution_bench.jobs.events import Caution, Retry, ShardDone, ShardFailed
+from attribution_bench.jobs.events import Cluster as ClusterEvent
 from attribution_bench.jobs.run import run
 from attribution_bench.sequences import read_fasta
 from attribution_bench.storage import StoredScores
-from faulty_jobs import faulty_job, posted_jobs
+from faulty_jobs import await_openings, faulty_job, posted_jobs
 from numpy_jobs import numpy_job
 
 
@@ -33,7 +34,7 @@ def whole(fasta, tmp_path, bytes_of):
 
 @pytest.fixture
 def on_cluster(cluster):
-    """Run a job on the cluster; returns its summary and its events."""
+    """Run a job on the cluster once every worker has tried to open it; returns its summary and its events."""
     from attribution_bench.jobs.distributed.shards import OnCluster
 
     cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
@@ -43,6 +44,8 @@ def on_cluster(cluster):
 
         def told(event):
             events.append(event)
+            if isinstance(event, ClusterEvent):
+                await_openings(cluster.client)
             if observer is not None:
                 observer(event)
 

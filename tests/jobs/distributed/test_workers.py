@@ -24,10 +24,12 @@ from attribution_bench.jobs.distributed import shared_folder, versions, worker_j
 from attribution_bench.jobs.distributed.cluster import Workers, connected
 from attribution_bench.jobs.distributed.worker_job import WorkerJob
 from attribution_bench.jobs.events import Caution, ShardDone
+from attribution_bench.jobs.events import Cluster as ClusterEvent
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import NamedModel
 from attribution_bench.jobs.run import run
 from attribution_bench.sequences import lambda_windows
+from faulty_jobs import await_openings
 from numpy_jobs import NumpyModel, Reversed, Weights, numpy_job
 
 SETTINGS = Settings(mutations=4, shuffles=2, repeats=2, repeated_sequences=2, steps=3)
@@ -73,13 +75,15 @@ def one_computes_otherwise(cluster, first, request):
 
 
 def run_on(cluster, job, path, observer=None):
-    """Run a job on a cluster; returns its summary and its cautions."""
+    """Run a job on a cluster once every worker has tried to open it; returns its summary and its cautions."""
     from attribution_bench.jobs.distributed.shards import OnCluster
 
     events = []
 
     def told(event):
         events.append(event)
+        if isinstance(event, ClusterEvent):
+            await_openings(cluster.client)
         if observer is not None:
             observer(event)
 
@@ -90,7 +94,7 @@ def run_on(cluster, job, path, observer=None):
 
 @pytest.mark.parametrize("is_begun", [False, True])
 def test_a_worker_that_computes_otherwise_adds_no_number(cluster, one_computes_otherwise, fasta, tmp_path, is_begun):
-    job = replace(numpy_job(fasta, threads=1, options={"pause": 0.5}), models=[NamedModel(Placed(), "placed")])
+    job = replace(numpy_job(fasta, threads=1, options={"pause": 0.05}), models=[NamedModel(Placed(), "placed")])
     if is_begun:
         run(job, tmp_path / "store", stop=iter(ONE_SHARD).__next__)
     summary, cautions = run_on(cluster, job, tmp_path / "store")
@@ -106,6 +110,13 @@ def test_a_worker_that_computes_otherwise_adds_no_number(cluster, one_computes_o
 
 def test_a_worker_that_computes_otherwise_adds_nothing_to_a_comparison(cluster, one_computes_otherwise, tmp_path):
     cautions = []
+
+    def tell(event):
+        if isinstance(event, ClusterEvent):
+            await_openings(cluster.client)
+        if isinstance(event, Caution):
+            cautions.append(event.text)
+
     methods = {"weights": partial(Weights, pause=0.02), "reversed": partial(Reversed, pause=0.02)}
     found, _ = evaluate(
         Placed(),
@@ -115,7 +126,7 @@ def test_a_worker_that_computes_otherwise_adds_nothing_to_a_comparison(cluster, 
         threads=1,
         stages=FinishedStages(tmp_path / "results", "model"),
         cluster=cluster.client,
-        tell=lambda event: cautions.append(event.text) if isinstance(event, Caution) else None,
+        tell=tell,
     )
     assert [method.reason for method in found.methods] == [None, None]
     (said,) = cautions
@@ -188,7 +199,7 @@ def apart(cluster, first, tmp_path, monkeypatch):
 
 def test_a_worker_that_does_not_see_the_store_gets_no_work(cluster, apart, fasta):
     here, send_away = apart
-    job = numpy_job(fasta, threads=1, options={"pause": 0.5})
+    job = numpy_job(fasta, threads=1, options={"pause": 0.05})
     run(job, here / "store", stop=iter(ONE_SHARD).__next__)
     send_away()
     summary, (said,) = run_on(cluster, job, here / "store")
@@ -203,7 +214,7 @@ def test_a_worker_that_loses_the_store_fails_alone(cluster, apart, fasta):
         if isinstance(event, ShardDone) and event.sequences == 10:
             send_away()
 
-    job = numpy_job(fasta, threads=1, shard_size=1, options={"pause": 0.5})
+    job = numpy_job(fasta, threads=1, shard_size=1, options={"pause": 0.05})
     summary, cautions = run_on(cluster, job, here / "store", observer)
     assert (summary.scored, summary.failed_shards) == (22, {})
     assert all("is not seen here any more" in said for said in cautions)
@@ -212,7 +223,7 @@ def test_a_worker_that_loses_the_store_fails_alone(cluster, apart, fasta):
 
 def test_a_worker_without_the_sequences_gets_no_work(cluster, apart, fasta, tmp_path):
     here, send_away = apart
-    job = numpy_job(here / fasta.name, threads=1, options={"pause": 0.5})
+    job = numpy_job(here / fasta.name, threads=1, options={"pause": 0.05})
     send_away()
     summary, (said,) = run_on(cluster, job, tmp_path / "store")
     assert (summary.scored, summary.failed_shards) == (22, {})
