@@ -151,6 +151,31 @@ def test_the_script_for_slurm_ends_with_what_it_starts(tmp_path, scheduler, work
     assert not list(tmp_path.glob(".attribution-*"))
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("given", "memory"),
+    [
+        ({"SLURM_MEM_PER_CPU": "2048", "SLURM_CPUS_PER_TASK": "4"}, "8192MiB"),
+        ({"SLURM_MEM_PER_NODE": "65536", "SLURM_TASKS_PER_NODE": "4(x15),2"}, "16384MiB"),
+        ({"SLURM_MEM_PER_NODE": "65536", "SLURM_TASKS_PER_NODE": "2"}, "32768MiB"),
+        ({"SLURM_MEM_PER_NODE": "0"}, "auto"),  # all of a node
+        ({}, "auto"),
+    ],
+)
+def test_a_worker_is_given_the_memory_that_slurm_grants_it(tmp_path, given, memory):
+    told = 'echo "$@" > told; env > environment\n'
+    for name, text in (("dask", STARTS), ("srun", told + FOLLOWS), ("attribution-bench", "exit 0")):
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    variables = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "1", **given}
+    script = ["bash", SLURM / "attribute.sbatch", "model.pt2", "peaks.fa"]
+    done = subprocess.run(script, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert f"--memory-limit {memory} " in (tmp_path / "told").read_text()
+    environment = (tmp_path / "environment").read_text().splitlines()
+    assert "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False" in environment
+
+
 def test_the_program_for_slurm_calls_what_there_is():
     tree = ast.parse((SLURM / "attribute.py").read_text())
     for node in ast.walk(tree):

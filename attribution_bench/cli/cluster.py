@@ -79,13 +79,18 @@ def workers(
 
 
 @contextlib.contextmanager
-def started(processes: "Workers | None", source: "ModelSource", framework: str) -> "Iterator[Starting | None]":
-    """Start processes, which import what a model takes, while this one opens it; they are ended after the block."""
+def started(
+    processes: "Workers | None", source: "ModelSource", framework: str, most: int | None
+) -> "Iterator[Starting | None]":
+    """Start processes, which import what a model takes, while this one opens it; they are ended after the block.
+
+    At most `most` of them are started, the pieces of work that there can be at a time.
+    """
     if processes is None:
         yield None
         return
     from attribution_bench.jobs.distributed.cluster import starting
     from attribution_bench.jobs.recipes import Recipe
 
-    with starting(processes, Recipe(source, {"framework": framework}, os.getcwd()).prepare) as found:
+    with starting(processes, Recipe(source, {"framework": framework}, os.getcwd()).prepare, most) as found:
         yield found

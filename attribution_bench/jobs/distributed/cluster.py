@@ -38,6 +38,8 @@ SETTINGS: Mapping[str, Any] = {
     # By default workers give freed memory back at once, to get it anew, page by page, for the next tensor: scoring then
     # takes a quarter more time.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    # What a model prints is told although its process be killed.
+    "distributed.nanny.pre-spawn-environ.PYTHONUNBUFFERED": 1,
     # Its profile of every thread costs more than what it hands out.
     "distributed.worker.profile.enabled": False,
 }
@@ -93,6 +95,8 @@ class Cluster:
     """Whether its processes are children of this one."""
     tries: int
     time_limit: float | None
+    asked: int | None = None
+    """Processes that were asked for, where fewer were started."""
 
     @property
     def threads(self) -> int:
@@ -120,7 +124,7 @@ class Starting:
 
 
 @contextlib.contextmanager
-def starting(workers: Workers, prepare: Callable[[], None]) -> Iterator[Starting]:
+def starting(workers: Workers, prepare: Callable[[], None], most: int | None = None) -> Iterator[Starting]:
     """Start processes, or connect to those that run, while the block goes on; they are ended, or left, after it.
 
     Parameters
@@ -129,6 +133,8 @@ def starting(workers: Workers, prepare: Callable[[], None]) -> Iterator[Starting
         The processes.
     prepare
         Called in each that is started, before there is a job. What goes wrong then is told when the job is opened.
+    most
+        Pieces of work that there can be at a time, as `connected` takes it.
 
     Raises
     ------
@@ -139,11 +145,11 @@ def starting(workers: Workers, prepare: Callable[[], None]) -> Iterator[Starting
     import_distributed()
     # The pool, which is left first, waits for its thread.
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(1) as pool:
-        yield Starting(pool.submit(_prepared, stack, workers, prepare))
+        yield Starting(pool.submit(_prepared, stack, workers, prepare, most))
 
 
-def _prepared(stack: contextlib.ExitStack, workers: Workers, prepare: Callable[[], None]) -> Cluster:
-    cluster = stack.enter_context(connected(workers))
+def _prepared(stack: contextlib.ExitStack, workers: Workers, prepare: Callable[[], None], most: int | None) -> Cluster:
+    cluster = stack.enter_context(connected(workers, most))
     if cluster.is_local:
         distributed = import_distributed()
         for worker in cluster.client.nthreads():
@@ -152,8 +158,15 @@ def _prepared(stack: contextlib.ExitStack, workers: Workers, prepare: Callable[[
 
 
 @contextlib.contextmanager
-def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
+def connected(workers: "Workers | Client | Starting", most: int | None = None) -> Iterator[Cluster]:
     """Start the processes, or connect to those that run; they are ended, or left, afterwards.
+
+    Parameters
+    ----------
+    workers
+        Which processes.
+    most
+        Pieces of work that there can be at a time, where that is known: no more processes are started for them.
 
     Raises
     ------
@@ -177,7 +190,7 @@ def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
             raise InvalidInputError(f"the Dask client is {workers.status}; give one that is connected")
         yield Cluster(workers, workers.scheduler.address, None, False, Workers(1).tries, None)
         return
-    threads = None
+    threads = asked = None
     with contextlib.ExitStack() as stack:
         if workers.address is not None:
             try:
@@ -199,13 +212,17 @@ def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="attribution-bench-"))
             stack.enter_context(dask.config.set({**SETTINGS, "temporary-directory": scratch}))
             devices = [] if workers.gpus is None else visible_gpus(workers.gpus)
-            count = workers.number or len(devices)
+            wanted = workers.number or len(devices)
+            count = wanted if most is None else min(wanted, max(1, most))
+            asked = None if count == wanted else wanted
             threads = max(1, available_cores() // count)
             with _ctrl_c_blocked():
-                cluster = stack.enter_context(_gpu_cluster(devices) if devices else _local_cluster([{}] * count))
+                cluster = stack.enter_context(
+                    _gpu_cluster(devices[:count]) if devices else _local_cluster([{}] * count)
+                )
             client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
         is_local = workers.address is None
-        yield Cluster(client, client.scheduler.address, threads, is_local, workers.tries, workers.time_limit)
+        yield Cluster(client, client.scheduler.address, threads, is_local, workers.tries, workers.time_limit, asked)
 
 
 @contextlib.contextmanager
@@ -224,6 +241,22 @@ def _ctrl_c_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+def fewer_started(work: str, cluster: Cluster) -> str:
+    """Return what is said where fewer processes were started than were asked for, else nothing.
+
+    Parameters
+    ----------
+    work
+        How much work there is, such as ``there is only 1 shard``.
+    cluster
+        The processes.
+    """
+    if cluster.asked is None:
+        return ""
+    started = len(cluster.client.nthreads())
+    return f"{work} for {cluster.asked:,} processes, so that {started:,} {'is' if started == 1 else 'are'} started"
 
 
 def import_distributed() -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -236,6 +237,21 @@ def test_bad_shards_do_not_use_up_the_only_worker(fasta, tmp_path, threaded_clus
     good = [row for row, text in enumerate(read_fasta(fasta).strings) if text[0] in "TN"]
     assert [row for row in range(22) if row not in summary.failed_shards] == good
     assert summary.scored == len(good)
+
+
+def test_a_store_that_is_removed_meanwhile_is_one_error_and_the_same_job_begins_again(
+    fasta, tmp_path, bytes_of, on_cluster, whole
+):
+    job, store = numpy_job(fasta, threads=1, options={"pause": 0.02}), tmp_path / "store"
+
+    def observer(event) -> None:
+        if isinstance(event, ShardDone) and event.sequences == 8:
+            shutil.rmtree(store, ignore_errors=True)
+
+    with pytest.raises(OutputError, match=r"is gone: .* the same command begins again"):
+        on_cluster(job, store, observer=observer)
+    assert on_cluster(job, store)[0].scored == 22
+    assert bytes_of(store) == whole
 
 
 def test_where_everything_fails_the_job_ends_and_leaves_nothing(fasta, tmp_path, on_cluster):
