@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 30
 QUIET = logging.CRITICAL
 """What goes wrong on workers comes as events of the job, and not as lines of the scheduler's log as well."""
+LOGGERS = ("distributed", "distributed.client")
+"""Those of Dask that have a level of their own."""
 LOOPBACK = "127.0.0.1"
 SETTINGS: Mapping[str, Any] = {
     # Each death of a process is counted here, so that a try is a try.
@@ -108,12 +110,12 @@ class Cluster:
 
     @property
     def dashboard(self) -> str | None:
-        """Address of Dask's page on the cluster; None where it serves none."""
-        # A cluster of this process shows nothing but a note where bokeh is missing.
-        if self.is_local and find_spec("bokeh") is None:
-            return None
-        link: str | None = self.client.dashboard_link
-        return link
+        """Address of Dask's page on the cluster; None where it serves none, or does not answer."""
+        with contextlib.suppress(OSError):
+            if self.client.run_on_scheduler(serves_pages):
+                link: str | None = self.client.dashboard_link
+                return link
+        return None
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,7 @@ def connected(workers: "Workers | Client | Starting", most: int | None = None) -
     threads = asked = None
     with contextlib.ExitStack() as stack:
         if workers.address is not None:
+            stack.enter_context(_quiet())
             try:
                 client = distributed.Client(workers.address, timeout=CONNECT_SECONDS, set_as_default=False)
             except (OSError, ValueError) as error:
@@ -223,6 +226,25 @@ def connected(workers: "Workers | Client | Starting", most: int | None = None) -
             client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
         is_local = workers.address is None
         yield Cluster(client, client.scheduler.address, threads, is_local, workers.tries, workers.time_limit, asked)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave unsaid, with its traceback, what the client of Dask meets: the job ends with an error of its own."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(QUIET)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def serves_pages(dask_scheduler: Any) -> bool:
+    """Tell whether a scheduler serves pages, and not only a note that it does not; runs on the scheduler."""
+    return bool(dask_scheduler.http_application.applications)
 
 
 @contextlib.contextmanager
