@@ -16,7 +16,13 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from attribution_bench.environment import available_cores
-from attribution_bench.errors import ClusterError, DeviceError, InvalidInputError, MissingDependencyError
+from attribution_bench.errors import (
+    AttributionBenchError,
+    ClusterError,
+    DeviceError,
+    InvalidInputError,
+    MissingDependencyError,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -224,8 +230,21 @@ def connected(workers: "Workers | Client | Starting", most: int | None = None) -
                     _gpu_cluster(devices[:count]) if devices else _local_cluster([{}] * count)
                 )
             client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
-        is_local = workers.address is None
-        yield Cluster(client, client.scheduler.address, threads, is_local, workers.tries, workers.time_limit, asked)
+        is_local, address = workers.address is None, client.scheduler.address
+        try:
+            yield Cluster(client, address, threads, is_local, workers.tries, workers.time_limit, asked)
+        except OSError as error:
+            # Whatever is asked of a scheduler that is lost ends so.
+            if client.status == "running" or isinstance(error, AttributionBenchError):
+                raise
+            raise lost_scheduler(address) from error
+
+
+def lost_scheduler(address: str) -> ClusterError:
+    """Return the error of a scheduler that does not answer any more."""
+    return ClusterError(
+        f"the Dask scheduler at {address} is lost; finished work is kept, so that the same command goes on"
+    )
 
 
 @contextlib.contextmanager

@@ -203,6 +203,15 @@ def test_a_signal_before_there_is_any_worker_ends_the_command(command, folder, c
     assert not (folder / "scores.zarr").exists()
 
 
+@pytest.mark.parametrize("served", [True, False])
+def test_the_page_of_dask_is_told_where_there_is_one(threaded_cluster, served):
+    application = threaded_cluster.scheduler.http_application
+    application.applications[:] = ["pages"] * served
+    with connected(Workers(address=threaded_cluster.scheduler_address)) as connection:
+        found = connection.dashboard
+    assert (found is not None and found.endswith("/status")) == served
+
+
 def test_variants_gives_the_same_table(command, folder, threaded_cluster):
     given = ["variants", "small_model_on_a_cluster:build", "variants.vcf", "--genome", "genome.fa", "--length", 20]
     given += ["--threads", 1, "--target", "all"]
