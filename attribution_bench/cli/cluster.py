@@ -1,6 +1,7 @@
 """Options that say which processes do a job."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -74,6 +75,8 @@ def workers(
     if gpus is not None and gpus != "all" and not (gpus.isdecimal() and int(gpus)):
         raise InvalidInputError(f"--gpus takes 'all' or a number from 1 on, not {gpus!r}")
     import_distributed()
+    # What Dask leaves of connections as it ends, each with a traceback; what matters comes as an error.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     devices = int(gpus) if gpus is not None and gpus.isdecimal() else gpus
     return Workers(number, address, devices, tries or DEFAULT_TRIES, time_limit)
 
