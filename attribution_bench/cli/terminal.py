@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from attribution_bench.errors import JobWarning, PluginWarning
+from attribution_bench.errors import JobWarning, OutputError, PluginWarning
 from attribution_bench.foreign_warnings import OWN
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def with_own_stdout(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
             return
         own = _moved_stdout()
-        of_others: Any = _OfOthers(own)
+        of_others: Any = _OfOthers(_Own(own))
         sys.stdout = of_others
         try:
             command(*args, **kwargs)
@@ -120,18 +120,52 @@ def readable_output() -> Iterator[None]:
     finally:
         warnings.formatwarning = former
         for stream, errors in zip(streams, handlers, strict=True):
-            if not stream.closed:
-                stream.reconfigure(errors=errors)
+            # The descriptor of stdout may lead to another kind of file by now, of which its stream knows nothing.
+            with contextlib.suppress(OSError):
+                if not stream.closed:
+                    stream.reconfigure(errors=errors)
 
 
 class _OfOthers:
     """Stands for stdout to models and libraries: stderr, whatever that is at the moment."""
 
-    def __init__(self, own: TextIO) -> None:
+    def __init__(self, own: "_Own") -> None:
         self.own = own
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)
+
+
+class _Own:
+    """A command's stdout, which raises OutputError where it cannot be written, such as on a full disk."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with self._written():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Write what was kept back."""
+        with self._written():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # nobody reads any more, which ends a command without a word
+            raise
+        except OSError as error:
+            # What the stream still holds would be an error again as the process ends.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            raise OutputError(f"cannot write to standard output: {error.strerror or error}") from error
 
 
 def _moved_stdout() -> TextIO:

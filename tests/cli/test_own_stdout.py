@@ -89,3 +89,20 @@ def test_libraries_and_other_processes_leave_json_alone(folder, workers):
     for said in ("printed", "written", "below Python", "by another process"):
         for where in ("at import", "in forward"):
             assert f"{said} {where}" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_stdout_that_is_full_is_one_error():
+    command = [sys.executable, "-m", "attribution_bench", "methods"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "attribution-bench: cannot write to standard output: No space left on device\n"
+
+
+def test_stdout_may_be_a_file_where_stderr_is_none(tmp_path):
+    command = [sys.executable, "-m", "attribution_bench", "examples", str(tmp_path / "data")]
+    with (tmp_path / "out").open("w") as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(Path(line).is_file() for line in (tmp_path / "out").read_text().splitlines())
