@@ -114,6 +114,35 @@ def test_the_script_for_slurm_is_whole_and_its_command_is_one():
     assert context.params["threads"] == 4
 
 
+def test_lines_for_slurm_in_the_documents_are_whole():
+    lines = [
+        line.strip("`")
+        for page in ("slurm.md", "scale.md")
+        for line in (ROOT / "docs" / page).read_text().splitlines()
+        if line.startswith("`sbatch ")
+    ]
+    assert len(lines) >= 2
+    command = typer.main.get_command(app).get_command(None, "attribute")
+    for line in lines:
+        slurms, script, given = line.partition("examples/slurm/attribute.sbatch ")
+        assert script
+        assert all(f"--{name}=" in slurms for name in ("ntasks", "cpus-per-task", "mem-per-cpu", "time"))
+        assert command.make_context("attribute", shlex.split(given)).params["genome"] == Path("hg38.fa")
+
+
+def test_the_line_for_the_peaks_grants_what_their_workers_took():
+    text, found = (ROOT / "docs/scale.md").read_text(), record("scale/memory.json")
+    most = max(one["peak bytes"] for one in found if one["model"] == "chrombpnet")
+    cores, gigabytes = map(int, re.search(r"--cpus-per-task=(\d+) --mem-per-cpu=(\d+)G", text).groups())
+    assert 1.25 * most < 0.95 * cores * gigabytes * 2**30
+    for one in found:
+        cells = [f"{one['letters']:,} letters", f"{one['limit'] / 1e9:.0f} GB"]
+        (line,) = [line for line in text.splitlines() if all(cell in line for cell in cells)]
+        assert number(line.split("|")[4]) == pytest.approx(
+            one["peak bytes"] / (1e9 if " GB |" in line[40:] else 1e6), rel=0.1
+        )
+
+
 STARTS = """echo $$ > scheduler
 echo '{"address": "tcp://a:1"}' > "$5"
 exec sleep 60"""

@@ -20,7 +20,7 @@ MODELS: dict[str, tuple[int, int, list[str | int]]] = {
     "chrombpnet": (2114, 1, ["count", 0]),
 }
 """Model -> letters of a sequence, sequences of a shard, and target."""
-LIMITS = (1_500_000_000, 2_000_000_000, 4_000_000_000, 8_000_000_000)
+LIMITS = (2_000_000_000, 4_000_000_000, 8_000_000_000)
 """Bytes."""
 SCORING = """
 import json, sys, time
