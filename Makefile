@@ -113,6 +113,7 @@ scheduler: $(VENV)/.installed-dev
 
 scale-records: $(VENV)/.installed-dev
 	PYTHONPATH=tests/helpers OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scale_inputs.py
+	$(BIN)/python tests/speed/worker_memory.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/speed/scheduler.py --output reports/scale
 
 scale: | $(BIN)/python

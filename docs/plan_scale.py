@@ -1,7 +1,8 @@
 """Write the plan for large jobs, docs/scale.md, from what was measured: ``make scale``.
 
 It reads records of the engine (reports/engine/records) and those of reports/scale, which ``make scale-records`` makes:
-what parts of the work take (inputs.json), and what handing out costs (scheduler-8.json and so on).
+what parts of the work take (inputs.json), what memory a worker takes (memory.json), and what handing out costs
+(scheduler-8.json and so on).
 """
 
 import json
@@ -22,6 +23,8 @@ CORES = 2
 
 PEAKS = 300_000
 MODELS, REGIONS = 1000, 100_000
+MEASURED_MODELS = {"basset": "Basset", "chrombpnet": "ChromBPNet"}
+"""Models of the table of memory, as they are called."""
 OPEN, SHARD_GROUP = 10, 64
 """Models that a process opens at once, and shards of each process that it adds them to
 (`attribution_bench.jobs.open_models.MOST_OPEN`, `attribution_bench.jobs.grid.SHARD_GROUP`)."""
@@ -93,6 +96,8 @@ class Measured:
     """Core-seconds of a sequence of 2,114 letters."""
     engine_cpu: str
     """Processor of the engine's records."""
+    memory: list[dict[str, Any]]
+    """Of workers, by model and limit."""
 
     @classmethod
     def read(cls, root: Path = ROOT) -> "Measured":
@@ -107,6 +112,7 @@ class Measured:
             _core_seconds(basset),
             _core_seconds(chrombpnet),
             basset["machine"]["cpu"],
+            json.loads((folder / "memory.json").read_text(encoding="utf-8")),
         )
 
     @property
@@ -302,6 +308,25 @@ def simulations(measured: Measured) -> str:
     return table([*header, "scheduler, ms a task", "client, ms a task", "handing over, ms"], rows)
 
 
+def memory(measured: Measured) -> str:
+    """Return the table of what memory a worker takes."""
+    fastest = {
+        name: min(one["core-seconds a sequence"] for one in measured.memory if one["model"] == name)
+        for name in MEASURED_MODELS
+    }
+    rows = [
+        [
+            f"{MEASURED_MODELS[one['model']]}, {one['letters']:,} letters",
+            f"{one['limit'] / 1e9:.0f} GB",
+            amount(one["opened bytes"]),
+            amount(one["peak bytes"]),
+            f"{one['core-seconds a sequence'] / fastest[one['model']]:.2f}",
+        ]
+        for one in measured.memory
+    ]
+    return table(["model", "granted", "with the model open", "most", "time of a sequence"], rows)
+
+
 def verdict(measured: Measured) -> str:
     """Return on how many workers handing out cost as little as it may."""
     over = [f"{workers}" for workers, one in measured.simulations.items() if one["overhead"] >= MOST_OVERHEAD]
@@ -324,6 +349,11 @@ def render(measured: Measured, template: str) -> str:
         bottlenecks=bottlenecks(found, measured),
         simulations=simulations(measured),
         verdict=verdict(measured),
+        memory=memory(measured),
+        memory_sequences=" and ".join(
+            dict.fromkeys(f"{one['sequences']} of {MEASURED_MODELS[one['model']]}" for one in measured.memory)
+        ),
+        granted_days=math.ceil(1.5 * found["peaks"].days(64)),
         largest=percent(max(max(shares(one, workers, measured)) for one in found.values() for workers in WORKERS)),
         limits=", ".join(f"{most_workers(one, measured)} for the {key}" for key, one in found.items()),
         engine_cpu=measured.engine_cpu,

@@ -114,6 +114,35 @@ def test_the_script_for_slurm_is_whole_and_its_command_is_one():
     assert context.params["threads"] == 4
 
 
+def test_lines_for_slurm_in_the_documents_are_whole():
+    lines = [
+        line.strip("`")
+        for page in ("slurm.md", "scale.md")
+        for line in (ROOT / "docs" / page).read_text().splitlines()
+        if line.startswith("`sbatch ")
+    ]
+    assert len(lines) >= 2
+    command = typer.main.get_command(app).get_command(None, "attribute")
+    for line in lines:
+        slurms, script, given = line.partition("examples/slurm/attribute.sbatch ")
+        assert script
+        assert all(f"--{name}=" in slurms for name in ("ntasks", "cpus-per-task", "mem-per-cpu", "time"))
+        assert command.make_context("attribute", shlex.split(given)).params["genome"] == Path("hg38.fa")
+
+
+def test_the_line_for_the_peaks_grants_what_their_workers_took():
+    text, found = (ROOT / "docs/scale.md").read_text(), record("scale/memory.json")
+    most = max(one["peak bytes"] for one in found if one["model"] == "chrombpnet")
+    cores, gigabytes = map(int, re.search(r"--cpus-per-task=(\d+) --mem-per-cpu=(\d+)G", text).groups())
+    assert 1.25 * most < 0.95 * cores * gigabytes * 2**30
+    for one in found:
+        cells = [f"{one['letters']:,} letters", f"{one['limit'] / 1e9:.0f} GB"]
+        (line,) = [line for line in text.splitlines() if all(cell in line for cell in cells)]
+        assert number(line.split("|")[4]) == pytest.approx(
+            one["peak bytes"] / (1e9 if " GB |" in line[40:] else 1e6), rel=0.1
+        )
+
+
 STARTS = """echo $$ > scheduler
 echo '{"address": "tcp://a:1"}' > "$5"
 exec sleep 60"""
@@ -149,6 +178,31 @@ def test_the_script_for_slurm_ends_with_what_it_starts(tmp_path, scheduler, work
     assert (done.returncode, time.monotonic() - start < 40) == (code, True), done.stderr
     assert said in done.stderr
     assert not list(tmp_path.glob(".attribution-*"))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("given", "memory"),
+    [
+        ({"SLURM_MEM_PER_CPU": "2048", "SLURM_CPUS_PER_TASK": "4"}, "8192MiB"),
+        ({"SLURM_MEM_PER_NODE": "65536", "SLURM_TASKS_PER_NODE": "4(x15),2"}, "16384MiB"),
+        ({"SLURM_MEM_PER_NODE": "65536", "SLURM_TASKS_PER_NODE": "2"}, "32768MiB"),
+        ({"SLURM_MEM_PER_NODE": "0"}, "auto"),  # all of a node
+        ({}, "auto"),
+    ],
+)
+def test_a_worker_is_given_the_memory_that_slurm_grants_it(tmp_path, given, memory):
+    told = 'echo "$@" > told; env > environment\n'
+    for name, text in (("dask", STARTS), ("srun", told + FOLLOWS), ("attribution-bench", "exit 0")):
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    variables = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "1", **given}
+    script = ["bash", SLURM / "attribute.sbatch", "model.pt2", "peaks.fa"]
+    done = subprocess.run(script, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert f"--memory-limit {memory} " in (tmp_path / "told").read_text()
+    environment = (tmp_path / "environment").read_text().splitlines()
+    assert "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False" in environment
 
 
 def test_the_program_for_slurm_calls_what_there_is():

@@ -4,6 +4,7 @@ import atexit
 import gc
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -23,7 +24,7 @@ from attribution_bench.cli.models import models
 from attribution_bench.cli.plot import plot
 from attribution_bench.cli.report import report
 from attribution_bench.cli.reproduce_paper import reproduce_paper
-from attribution_bench.cli.terminal import note, readable_output, say
+from attribution_bench.cli.terminal import note, readable_output, say, with_own_stdout
 from attribution_bench.cli.variants import variants
 from attribution_bench.errors import AttributionBenchError, text_with_notes
 
@@ -57,20 +58,24 @@ def _options(
     """Take what stands before the name of a command."""
 
 
-app.command()(methods)
-app.command()(models)
-app.command()(attribute)
-app.command()(export)
-app.command("reproduce-paper")(reproduce_paper)
-app.command()(benchmark)
-app.command()(engine)
-app.command()(explain)
-app.command()(compare)
-app.command()(demo)
-app.command()(plot)
-app.command()(report)
-app.command()(variants)
-app.command()(examples)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    methods,
+    models,
+    attribute,
+    export,
+    reproduce_paper,
+    benchmark,
+    engine,
+    explain,
+    compare,
+    demo,
+    plot,
+    report,
+    variants,
+    examples,
+)
+for command in COMMANDS:
+    app.command(command.__name__.replace("_", "-"))(with_own_stdout(command))
 
 
 def main() -> None:

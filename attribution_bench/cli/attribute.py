@@ -138,6 +138,7 @@ def attribute(
     from attribution_bench.jobs.contents import DEFAULT_CONTENTS
     from attribution_bench.jobs.interruption import stopping
     from attribution_bench.jobs.recipes import Recipe
+    from attribution_bench.jobs.shards import shards_of
     from attribution_bench.models.loading import model_source
     from attribution_bench.sequences.regions import RegionSource
 
@@ -175,7 +176,8 @@ def attribute(
     settings["length"] = source.length
     # With other processes this one only looks at the models, and may be on a machine without their device.
     here = settings if processes is None else {**settings, "device": "cpu"}
-    with cluster.started(processes, sources[0], str(framework)) as given:
+    shards = len(shards_of(len(source), shard_size))
+    with cluster.started(processes, sources[0], str(framework), shards) as given:
         models = [
             ModelByRecipe(Recipe(one, here, os.getcwd()), one.label, one.identity, Recipe(one, settings, os.getcwd()))
             for one in sources
@@ -208,7 +210,8 @@ def attribute(
                 note(f"attribution-bench: {error}")
                 raise typer.Exit(SOME_SET_ASIDE) from error
             except KeyboardInterrupt as interruption:
-                raise typer.Exit(INTERRUPTED + signal.SIGINT) from interruption
+                note("interrupted: what is written is kept; the same command goes on")
+                raise typer.Exit(INTERRUPTED + (stop() or signal.SIGINT)) from interruption
     if summary.stopped_by is not None:
         raise typer.Exit(INTERRUPTED + signal.Signals[summary.stopped_by])
     if not summary.scored:

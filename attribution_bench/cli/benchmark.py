@@ -61,7 +61,7 @@ def benchmark(
       attribution-bench benchmark model.keras --sequences peaks.fa --output results
       attribution-bench benchmark my_package.models:build --lengths 2114 --target profile:1000 --batch-sizes 16,64
 
-    Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
+    Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted, 143 stopped.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.benchmark.devices import default_batch_sizes, resolve_device
     from attribution_bench.benchmark.protocol import Settings

@@ -1,6 +1,7 @@
 """Options that say which processes do a job."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -74,18 +75,25 @@ def workers(
     if gpus is not None and gpus != "all" and not (gpus.isdecimal() and int(gpus)):
         raise InvalidInputError(f"--gpus takes 'all' or a number from 1 on, not {gpus!r}")
     import_distributed()
+    # What Dask leaves of connections as it ends, each with a traceback; what matters comes as an error.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     devices = int(gpus) if gpus is not None and gpus.isdecimal() else gpus
     return Workers(number, address, devices, tries or DEFAULT_TRIES, time_limit)
 
 
 @contextlib.contextmanager
-def started(processes: "Workers | None", source: "ModelSource", framework: str) -> "Iterator[Starting | None]":
-    """Start processes, which import what a model takes, while this one opens it; they are ended after the block."""
+def started(
+    processes: "Workers | None", source: "ModelSource", framework: str, most: int | None
+) -> "Iterator[Starting | None]":
+    """Start processes, which import what a model takes, while this one opens it; they are ended after the block.
+
+    At most `most` of them are started, the pieces of work that there can be at a time.
+    """
     if processes is None:
         yield None
         return
     from attribution_bench.jobs.distributed.cluster import starting
     from attribution_bench.jobs.recipes import Recipe
 
-    with starting(processes, Recipe(source, {"framework": framework}, os.getcwd()).prepare) as found:
+    with starting(processes, Recipe(source, {"framework": framework}, os.getcwd()).prepare, most) as found:
         yield found

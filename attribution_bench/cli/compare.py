@@ -107,6 +107,7 @@ def compare(
     from attribution_bench.benchmark.reproduction import check_names
     from attribution_bench.environment import announce_threads
     from attribution_bench.evaluation import Settings
+    from attribution_bench.evaluation.comparison import most_steps
     from attribution_bench.jobs.recipes import Recipe
     from attribution_bench.models.loading import model_source
     from attribution_bench.registry import list_methods, list_peers
@@ -157,7 +158,7 @@ def compare(
     }
     # With other processes this one only looks at the model, and may be on a machine without its device.
     here = arguments if processes is None else {**arguments, "device": "cpu"}
-    with cluster.started(processes, source, str(framework)) as begun:
+    with cluster.started(processes, source, str(framework), most_steps(len(chosen))) as begun:
         evaluation = run(
             source.open(**here),
             given,

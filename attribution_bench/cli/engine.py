@@ -41,7 +41,7 @@ def engine(
       attribution-bench engine --architectures basset,bpnet --sequence-counts 1,64 --budget 2
       attribution-bench engine --methods fastism,standard_ism,tangermeme --output results
 
-    Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
+    Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted, 143 stopped.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.environment import announce_threads
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from attribution_bench.cli.terminal import say
+
 
 def examples(
     folder: Annotated[Path, typer.Argument(help="Folder to write them into.", metavar="FOLDER")] = Path("examples"),
@@ -20,4 +22,4 @@ def examples(
     from attribution_bench.sequences.examples import write_examples
 
     for path in write_examples(folder):
-        print(path)
+        say(str(path))

@@ -1,6 +1,5 @@
 """How a running job is shown: a bar on a terminal, plain lines elsewhere, or a JSON object a line for pipelines."""
 
-import json
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -149,7 +148,7 @@ class JsonLines:
             content: dict[str, Any] = {"event": EVENT_NAMES[type(event)], **asdict(event)}
             if isinstance(event, Summary):
                 content["complete"] = event.complete
-            print(json.dumps(content, default=_plain), flush=True)
+            terminal.say_json(content, _plain)
 
 
 def cluster_line(event: Cluster) -> str:

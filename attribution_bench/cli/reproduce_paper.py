@@ -49,7 +49,7 @@ def reproduce_paper(
       attribution-bench reproduce-paper --architectures basset,bpnet --methods fastism,standard_ism
       attribution-bench reproduce-paper --full --device cuda --output results
 
-    Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted.
+    Exit codes: 0 done, 1 some cells failed (the table names them), 2 bad input, 130 interrupted, 143 stopped.
     """  # noqa: D301 - \b is the control character that keeps the examples' lines apart
     from attribution_bench.benchmark import paper
     from attribution_bench.benchmark.devices import default_batch_sizes, resolve_device

@@ -2,13 +2,16 @@
 
 import codecs
 import contextlib
+import functools
 import io
+import json
+import os
 import sys
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
 
-from attribution_bench.errors import JobWarning, PluginWarning
+from attribution_bench.errors import JobWarning, OutputError, PluginWarning
 from attribution_bench.foreign_warnings import OWN
 
 if TYPE_CHECKING:
@@ -18,6 +21,8 @@ PLAIN = {"↑": "^", "↓": "v", "−": "-", "–": "-", "×": "x", "·": ".", "
 """What stands for letters of ours that an encoding lacks."""
 PLAIN_LETTERS = "attribution_bench.plain_letters"
 """Name of the handler by which a stream writes what its encoding lacks."""
+STDOUT, STDERR = 1, 2
+"""Descriptors of a process, to which libraries below Python and other processes write."""
 
 
 def printable(text: str) -> str:
@@ -31,8 +36,13 @@ def printable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line of text on stdout."""
-    print(printable(text))
+    """Print a line of text on stdout, at once."""
+    print(printable(text), file=own_stdout(), flush=True)
+
+
+def say_json(content: Mapping[str, Any], default: Callable[[Any], Any] | None = None) -> None:
+    """Print a JSON object as a line of stdout, at once; `default` as `json.dumps` takes it."""
+    print(json.dumps(content, default=default), file=own_stdout(), flush=True)
 
 
 def note(text: str) -> None:
@@ -50,9 +60,38 @@ def console(*, stderr: bool = False) -> "Console":
         def process_renderables(self, renderables: "list[ConsoleRenderable]") -> "list[ConsoleRenderable]":
             return [_Printable(renderable) for renderable in renderables]
 
-    made = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    file = None if stderr else own_stdout()
+    made = Console(stderr=stderr, file=file, markup=False, emoji=False, highlight=False)
     made.push_render_hook(PrintableHook())
     return made
+
+
+def own_stdout() -> TextIO:
+    """Return the stdout of a command, which holds nothing but what the command says there."""
+    own: TextIO = getattr(sys.stdout, "own", sys.stdout)
+    return own
+
+
+def with_own_stdout(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command on whose stdout nobody else prints: what models and libraries print there goes to stderr.
+
+    That of processes which it starts goes there too.
+    """
+
+    @functools.wraps(command)
+    def kept_apart(*args: Any, **kwargs: Any) -> None:
+        if sys.stdout is None or sys.stderr is None:  # closed by whoever started this process
+            command(*args, **kwargs)
+            return
+        own = _moved_stdout()
+        of_others: Any = _OfOthers(_Own(own))
+        sys.stdout = of_others
+        try:
+            command(*args, **kwargs)
+        finally:
+            sys.stdout = own
+
+    return kept_apart
 
 
 @contextlib.contextmanager
@@ -81,8 +120,74 @@ def readable_output() -> Iterator[None]:
     finally:
         warnings.formatwarning = former
         for stream, errors in zip(streams, handlers, strict=True):
-            if not stream.closed:
-                stream.reconfigure(errors=errors)
+            # The descriptor of stdout may lead to another kind of file by now, of which its stream knows nothing.
+            with contextlib.suppress(OSError):
+                if not stream.closed:
+                    stream.reconfigure(errors=errors)
+
+
+class _OfOthers:
+    """Stands for stdout to models and libraries: stderr, whatever that is at the moment."""
+
+    def __init__(self, own: "_Own") -> None:
+        self.own = own
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+class _Own:
+    """A command's stdout, which raises OutputError where it cannot be written, such as on a full disk."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with self._written():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Write what was kept back."""
+        with self._written():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # nobody reads any more, which ends a command without a word
+            raise
+        except OSError as error:
+            # What the stream still holds would be an error again as the process ends.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            raise OutputError(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+def _moved_stdout() -> TextIO:
+    """Return a stream to where this process's stdout leads, whose descriptor leads to stderr from then on.
+
+    It is not led back: libraries may hold what they print until the process ends. A stream that has no such descriptor
+    is returned as it is.
+    """
+    stream = sys.stdout
+    if (_descriptor(stream), _descriptor(sys.stderr)) != (STDOUT, STDERR):
+        return stream
+    stream.flush()
+    own = os.fdopen(os.dup(STDOUT), "w", encoding=stream.encoding, errors=stream.errors)
+    os.dup2(STDERR, STDOUT)
+    return own
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):  # of a stream in memory, or closed
+        return None
 
 
 class _Printable:

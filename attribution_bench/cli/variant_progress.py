@@ -1,6 +1,5 @@
 """How a run over variants is shown: a spinner on a terminal and lines at the end, or a JSON object a line."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +9,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from attribution_bench.cli import terminal
 from attribution_bench.cli.job_progress import LINE_SECONDS, cluster_line, counted
-from attribution_bench.cli.terminal import note
+from attribution_bench.cli.terminal import note, say, say_json
 from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
 from attribution_bench.sequences.variants import VariantReason
 from attribution_bench.timer import CLOCK, Clock
@@ -96,7 +95,7 @@ class LineProgress:
         for line in lines:
             note(line)
         for path in written:
-            print(path)
+            say(str(path))
 
 
 class JsonProgress:
@@ -110,11 +109,11 @@ class JsonProgress:
 
     def genes(self, name: str) -> None:
         """Print which genes variants are scored in."""
-        print(json.dumps({"event": "genes", "name": name}), flush=True)
+        say_json({"event": "genes", "name": name})
 
     def update(self, summary: Summary) -> None:
         """Print how far the run is."""
-        print(json.dumps({"event": "progress", **self._counts(summary)}), flush=True)
+        say_json({"event": "progress", **self._counts(summary)})
 
     def end(self, summary: Summary, written: list[Path]) -> None:
         """Print what became of the alleles, and the files that were written."""
@@ -124,15 +123,15 @@ class JsonProgress:
             **({} if summary.masked is None else {"masked": summary.masked}),
             "files": [str(path) for path in written],
         }
-        print(json.dumps({"event": "summary", **self._counts(summary), **more}))
+        say_json({"event": "summary", **self._counts(summary), **more})
 
     def told(self, event: Event) -> None:
         """Print what the cluster tells."""
-        print(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}, default=str), flush=True)
+        say_json({"event": type(event).__name__.lower(), **asdict(event)}, str)
 
     def caution(self, text: str) -> None:
         """Print something that a reader of the numbers should know."""
-        print(json.dumps({"event": "caution", "text": text}), flush=True)
+        say_json({"event": "caution", "text": text})
 
     def _counts(self, summary: Summary) -> dict[str, Any]:
         return {

@@ -211,7 +211,7 @@ def variants(
     from attribution_bench.variants.annotate import check_annotated_path
     from attribution_bench.variants.cautions import of_genes, told
     from attribution_bench.variants.identity import identity_of, read_settings
-    from attribution_bench.variants.job import score_vcf
+    from attribution_bench.variants.job import most_blocks, score_vcf
     from attribution_bench.variants.options import ScoringOptions
     from attribution_bench.variants.score import variant_scorer
 
@@ -246,7 +246,8 @@ def variants(
     arguments["length"] = window
     # With other processes this one only looks at the models, and may be on a machine without their device.
     here = arguments if processes is None else {**arguments, "device": "cpu"}
-    with cluster.started(processes, sources[0], str(framework)) as given:
+    most = None if processes is None else most_blocks(vcf)
+    with cluster.started(processes, sources[0], str(framework), most) as given:
         named = [
             NamedModel(source.open(**here), source.label, source.identity, Recipe(source, arguments, os.getcwd()))
             for source in sources
@@ -317,7 +318,7 @@ def on_cluster(
     tell: Callable[[str], None],
 ) -> "Summary":
     """Score on other processes what `run` reads and writes in this one; `tell` tells a caution once."""
-    from attribution_bench.jobs.distributed.cluster import connected
+    from attribution_bench.jobs.distributed.cluster import connected, fewer_started
     from attribution_bench.jobs.distributed.first_worker import await_worker
     from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
     from attribution_bench.variants.distributed import BlocksOnCluster, VariantFacts, posted
@@ -338,6 +339,9 @@ def on_cluster(
         with posted(connection, models, scorer.genome, scorer.options, each, told) as dispatch:
             facts: VariantFacts = dispatch.facts()
             settings = {**files, **facts.identity, "threads": each}
+            fewer = fewer_started("there are too few variants", connection)
+            if fewer:
+                tell(fewer)
             told(Cluster(dispatch.workers, each, connection.dashboard))
 
             def counted(summary: "Summary") -> None:

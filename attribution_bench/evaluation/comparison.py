@@ -38,6 +38,11 @@ Observer = Callable[[str, int, int], None]
 """Called with what is done next, the steps done and the steps in all."""
 
 
+def most_steps(methods: int) -> int:
+    """Return how many steps of a number of methods are done at a time: of each its scores and its further runs."""
+    return 2 * methods
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """What is compared, and how; see `attribution_bench.evaluation.evaluate`.

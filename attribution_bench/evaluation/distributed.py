@@ -32,18 +32,19 @@ from attribution_bench.evaluation.comparison import (
     Question,
     Steps,
     check_scored,
+    most_steps,
 )
 from attribution_bench.evaluation.finished_stages import FOLDER, FinishedStages
 from attribution_bench.evaluation.results import FILE, Evaluation
 from attribution_bench.files import write_whole
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
-from attribution_bench.jobs.distributed.cluster import Starting, Workers, connected
+from attribution_bench.jobs.distributed.cluster import Starting, Workers, connected, fewer_started
 from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece, never_stopped
 from attribution_bench.jobs.distributed.first_worker import await_worker
 from attribution_bench.jobs.distributed.posting import silent
 from attribution_bench.jobs.distributed.shards import SentModel, environment
 from attribution_bench.jobs.distributed.shared_folder import await_file
-from attribution_bench.jobs.events import Cluster, warn_of_cautions
+from attribution_bench.jobs.events import Caution, Cluster, warn_of_cautions
 from attribution_bench.jobs.events import Observer as EventObserver
 from attribution_bench.jobs.job import NamedModel
 from attribution_bench.models import SequenceModel
@@ -226,7 +227,7 @@ def evaluate_on_cluster(
         else:
             results = folder.parent.absolute()
         job = stack.enter_context(_job_folder(results / FOLDER))
-        cluster = stack.enter_context(connected(workers))
+        cluster = stack.enter_context(connected(workers, most_steps(len(question.methods))))
         await_worker(cluster, tell)
         question = replace(question, threads=threads or cluster.threads)
         parcel = ComparisonParcel(question, SentModel.of(named), results, job.name, stages.model)
@@ -238,6 +239,9 @@ def evaluate_on_cluster(
         if folder is not None:
             facts = replace(facts, machine=_known_machine(cluster.client, stages, question.label, facts.machine))
         processes = dispatch.workers
+        fewer = fewer_started(f"there are no more than {most_steps(len(question.methods))} steps at a time", cluster)
+        if fewer:
+            tell(Caution(fewer))
         tell(Cluster(processes, question.threads, cluster.dashboard))
         kept = FinishedStages(results, stages.model) if folder is None else stages
         evaluation, scores = _OnCluster(question, dispatch, facts, kept, steps).run(job)

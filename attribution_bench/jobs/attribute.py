@@ -16,7 +16,7 @@ from attribution_bench.jobs.open_models import ModelByRecipe, NamedModel, Openab
 from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Asked, Choice
-from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE
+from attribution_bench.jobs.shards import DEFAULT_SHARD_SIZE, shards_of
 from attribution_bench.jobs.track_rows import holds_tracks, with_tracks
 from attribution_bench.models import Target, as_sequence_model
 from attribution_bench.models.loading import ModelSource
@@ -156,7 +156,7 @@ def attribute_to_store(
     check_lasting(place)
     # Processes that are starting do so meanwhile.
     models.open((0,))
-    with connected(cluster) as processes:
+    with connected(cluster, len(shards_of(len(source), shard_size))) as processes:
         from attribution_bench.jobs.distributed.shards import OnCluster
 
         with OnCluster(processes, stop) as runner:

@@ -1,5 +1,6 @@
 """Running a job: shard after shard from a source into a store, from wherever an earlier run stopped."""
 
+import contextlib
 import signal
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.jobs.survey import Survey, survey
 from attribution_bench.storage.durable import PARTIAL
 from attribution_bench.storage.places import is_remote, remove_tree
-from attribution_bench.storage.zarr_store import GROUP, ZarrStore, is_store, remove_partial_layout
+from attribution_bench.storage.zarr_store import GROUP, ZarrStore, holds_part, is_store, remove_partial_layout
 from attribution_bench.timer import CLOCK, Clock
 
 
@@ -127,6 +128,7 @@ class _Run:
         self.tell, self.stop, self.clock, self.check_lock = tell, stop, clock, check_lock
         self.cautions: set[str] = set()
         self.signal: signal.Signals | None = None
+        self.laid_out = False
         self.retries = 0
         stored = Manifest.read(path)
         machine = stored.machine if stored else {"threads": None, "options": {}}
@@ -178,7 +180,8 @@ class _Run:
         records: list[tuple[Task, ShardRecord]] = []
         failed: dict[int, str] = {}
         written = set(finished)
-        for task, record in self._done(todo, store is not None):
+        self.laid_out = store is not None
+        for task, record in self._done(todo):
             is_over = isinstance(record, ShardError) or record.is_written
             if isinstance(record, ShardError):
                 # A try that was given up may have come to its end all the same.
@@ -210,14 +213,14 @@ class _Run:
         self.tell(summary)
         return summary
 
-    def _done(self, todo: Todo, laid_out: bool) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
+    def _done(self, todo: Todo) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
         """Yield what the runner does; raises OutputError where the store was removed meanwhile."""
         try:
             for one in self.runner.run(todo, self.manifest, self._stopped):
-                laid_out = True
+                self.laid_out = True
                 yield one
         except AttributionBenchError as error:
-            if laid_out and not is_store(self.path):
+            if self.laid_out and not is_store(self.path):
                 raise self._removed() from error
             raise
 
@@ -243,8 +246,8 @@ class _Run:
     def _removed(self) -> OutputError:
         return OutputError(
             f"{self.path}, or {GROUP} in it, is gone: it was removed, or its disk was lost, while this run wrote; "
-            "where it comes back, finished shards are kept and the same command goes on; otherwise remove what is left "
-            "there, and begin again"
+            "where it comes back, finished shards are kept and the same command goes on; otherwise the same command "
+            "begins again"
         )
 
     def _check_marked(self, written: Collection[int]) -> None:
@@ -260,8 +263,15 @@ class _Run:
             )
 
     def _stopped(self) -> bool:
-        """Ask whether to stop; once the answer is yes it stays so."""
+        """Ask whether to stop; once the answer is yes it stays so. Raises OutputError where going on is no use."""
         self.check_lock()
+        if self.laid_out and not is_remote(self.path):
+            gone = False
+            # What else goes wrong as it is looked for may be over as the next shard is written.
+            with contextlib.suppress(OSError):
+                gone = not (self.path / FILE).exists()
+            if gone:
+                raise self._removed()
         if self.signal is None:
             self.signal = self.stop()
         return self.signal is not None
@@ -330,10 +340,18 @@ def _check_folder(path: Path) -> None:
     """Raise OutputError where a folder holds something else than a job's store."""
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file; give the folder of a store")
-    entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    left = {name for name in entries if name.startswith(f"{FILE}.") and name.endswith(PARTIAL)}
-    if Manifest.read(path) is None and entries - {LOCK, *left}:
+    if Manifest.read(path) is not None:
+        return
+    entries = list(path.iterdir()) if path.is_dir() else []
+    if not all(entry.name == LOCK or _is_left_behind(entry) for entry in entries):
         raise OutputError(f"{path} holds other files, and no job; give a new folder")
+
+
+def _is_left_behind(entry: Path) -> bool:
+    """Tell whether something in a folder was left there by a run that was killed, or whose store was removed."""
+    if entry.name.startswith(f"{FILE}.") and entry.name.endswith(PARTIAL):
+        return True
+    return holds_part(entry)
 
 
 def _keep_aside(path: Path) -> Path:

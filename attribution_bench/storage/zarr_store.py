@@ -32,7 +32,7 @@ from attribution_bench.storage.zarr_layout import import_zarr, layout_files
 if TYPE_CHECKING:
     import zarr
 
-GROUP, MARKERS = "zarr.json", "markers"
+GROUP, MARKERS, CHUNKS = "zarr.json", "markers", "c"
 FORMAT = 1
 WRITTEN = {MARKERS: "*.json", "sums": "*.npz"}
 """Folder -> names in it of what is written for shards once the layout is complete."""
@@ -325,6 +325,19 @@ def _is_laid_out(path: Path) -> bool:
 def _holds_shards(path: Path) -> bool:
     """Tell whether anything is there that is written once the layout is complete."""
     return any(next((path / folder).glob(names), None) is not None for folder, names in WRITTEN.items())
+
+
+def holds_part(folder: Path) -> bool:
+    """Tell whether a folder holds what is left of a store that was removed while shards were written into it.
+
+    Those are markers, sums, and chunks of arrays whose description is gone. Raises OSError.
+    """
+    if not folder.is_dir():
+        return False
+    entries = list(folder.iterdir())
+    if folder.name in WRITTEN:
+        return all(entry.match(WRITTEN[folder.name]) or entry.name.endswith(PARTIAL) for entry in entries)
+    return {entry.name for entry in entries} <= {CHUNKS}
 
 
 def dimensions_of(array: "zarr.Array[Any]") -> tuple[str, ...]:

@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attribution_bench.errors import InvalidInputError, OutputError
+from attribution_bench.errors import InvalidInputError, OutputError, SequenceError
 from attribution_bench.sequences.variants import VariantReason, VariantRecord
 from attribution_bench.variants.annotate import annotate, check_annotated_path
 from attribution_bench.variants.identity import identity_of
 from attribution_bench.variants.rows import read_effects
-from attribution_bench.variants.score import VariantScorer
+from attribution_bench.variants.score import BLOCK, VariantScorer
 from attribution_bench.variants.summary import Summary
 from attribution_bench.variants.table import Blocks, write_effects
 from attribution_bench.variants.vcf import STDIN, VcfFile
+
+COUNTED_BLOCKS = 64
+"""Blocks that are counted at most before a run."""
 
 
 def score_vcf(
@@ -95,6 +98,23 @@ def score_vcf(
             finish=finish,
             blocks=blocks,
         )
+
+
+def most_blocks(vcf: str | os.PathLike[str]) -> int | None:
+    """Return the most blocks that the alleles of a VCF file make together.
+
+    None where these are many, or not known: standard input is read once, and `score_vcf` tells what cannot be read.
+    """
+    if os.fspath(vcf) == STDIN:
+        return None
+    alleles = 0
+    with contextlib.suppress(SequenceError), VcfFile(vcf) as file:
+        for record in file.records():
+            alleles += max(1, len(record.alts or ()))
+            if alleles > COUNTED_BLOCKS * BLOCK:
+                return None
+        return max(1, -(-alleles // BLOCK))
+    return None
 
 
 def _check_distinct(vcf: str | os.PathLike[str], table: Path, annotated: Path | None) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from attribution_bench.cli.app import app
 from attribution_bench.cli.methods import installed
 
 HEAVY = ("torch", "tensorflow", "keras", "captum", "shap", "matplotlib")
@@ -34,6 +35,13 @@ def test_help_shows_examples_line_by_line(command: Any, name: str) -> None:
     outcome = command(name, "--help")
     assert outcome.code == 0
     assert f"\n    attribution-bench {name} " in outcome.out
+
+
+def test_commands_that_name_the_code_of_one_signal_name_that_of_the_other() -> None:
+    told = {command.callback.__name__: command.callback.__doc__ or "" for command in app.registered_commands}
+    of_signals = [name for name, text in told.items() if "130" in text or "143" in text]
+    assert len(of_signals) > 5
+    assert [name for name in of_signals if "130" not in told[name] or "143" not in told[name]] == []
 
 
 def test_the_version_is_said(command: Any) -> None:

@@ -288,10 +288,36 @@ def test_shards_that_are_gone_at_the_end_are_told_and_done_again(fasta, tmp_path
 
 
 @pytest.mark.parametrize("number", [3, 6])
-def test_a_store_that_is_removed_meanwhile_is_told(fasta, tmp_path, number):
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_store_that_is_removed_meanwhile_is_told_and_the_same_job_begins_again(
+    fasta, tmp_path, bytes_of, number, models
+):
+    job, store = numpy_job(fasta, models=models, members=models > 1), tmp_path / "store"
+    with pytest.raises(OutputError, match=r"store, or zarr\.json in it, is gone: .* the same command begins again"):
+        run(job, store, observer=at_shard(number, lambda: shutil.rmtree(store)))
+    summary = run(job, store)
+    assert (summary.resumed_from, summary.scored) == (0, 22)
+    run(job, tmp_path / "whole")
+    assert bytes_of(store) == bytes_of(tmp_path / "whole")
+
+
+def test_what_is_left_of_a_store_is_told_from_other_files(fasta, tmp_path):
+    """Nothing of what else lies in a folder is written over."""
     store = tmp_path / "store"
-    with pytest.raises(OutputError, match=r"store, or zarr\.json in it, is gone: .* remove what is left there"):
-        run(numpy_job(fasta), store, observer=at_shard(number, lambda: shutil.rmtree(store)))
+    (store / "scores/c/3").mkdir(parents=True)
+    (store / "markers").mkdir()
+    for name in ("scores/notes.txt", "markers/notes.txt", "c/0"):
+        (store / name).parent.mkdir(exist_ok=True)
+        (store / name).touch()
+        with pytest.raises(OutputError, match="holds other files, and no job"):
+            run(numpy_job(fasta), store)
+        (store / name).unlink()
+    (store / "c").rmdir()
+    (store / "markers/000001.json").touch()
+    with pytest.raises(OutputError, match=r"holds shards, but .* begin anew with --restart"):
+        run(numpy_job(fasta), store)
+    assert run(numpy_job(fasta), store, restart=True).complete
+    assert (tmp_path / "store.old-1/markers/000001.json").exists()
 
 
 def test_two_runs_into_one_store_are_refused_and_a_dead_one_is_not_in_the_way(fasta, tmp_path):

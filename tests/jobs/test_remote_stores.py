@@ -1,5 +1,6 @@
 """Stores at addresses of other file systems end like those of this one, resume, and are locked."""
 
+import asyncio
 import importlib.util
 import json
 import uuid
@@ -48,8 +49,13 @@ def bucket() -> Iterator[str]:
         s3fs.S3FileSystem.clear_instance_cache()
         s3fs.S3FileSystem().mkdir("scores")
         yield "s3://scores"
+        from zarr.core import sync
+
         for system in list(s3fs.S3FileSystem._cache.values()):
-            s3fs.S3FileSystem.close_session(system.loop, system._s3)
+            if system._s3 is not None:
+                # Those that Zarr opened have no loop of their own, but its.
+                closing = system._s3.__aexit__(None, None, None)
+                asyncio.run_coroutine_threadsafe(closing, system.loop or sync.loop[0]).result(10)
         s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
 

@@ -16,7 +16,13 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from attribution_bench.environment import available_cores
-from attribution_bench.errors import ClusterError, DeviceError, InvalidInputError, MissingDependencyError
+from attribution_bench.errors import (
+    AttributionBenchError,
+    ClusterError,
+    DeviceError,
+    InvalidInputError,
+    MissingDependencyError,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 30
 QUIET = logging.CRITICAL
 """What goes wrong on workers comes as events of the job, and not as lines of the scheduler's log as well."""
+LOGGERS = ("distributed", "distributed.client")
+"""Those of Dask that have a level of their own."""
 LOOPBACK = "127.0.0.1"
 SETTINGS: Mapping[str, Any] = {
     # Each death of a process is counted here, so that a try is a try.
@@ -38,6 +46,8 @@ SETTINGS: Mapping[str, Any] = {
     # By default workers give freed memory back at once, to get it anew, page by page, for the next tensor: scoring then
     # takes a quarter more time.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    # What a model prints is told although its process be killed.
+    "distributed.nanny.pre-spawn-environ.PYTHONUNBUFFERED": 1,
     # Its profile of every thread costs more than what it hands out.
     "distributed.worker.profile.enabled": False,
 }
@@ -93,6 +103,8 @@ class Cluster:
     """Whether its processes are children of this one."""
     tries: int
     time_limit: float | None
+    asked: int | None = None
+    """Processes that were asked for, where fewer were started."""
 
     @property
     def threads(self) -> int:
@@ -104,12 +116,12 @@ class Cluster:
 
     @property
     def dashboard(self) -> str | None:
-        """Address of Dask's page on the cluster; None where it serves none."""
-        # A cluster of this process shows nothing but a note where bokeh is missing.
-        if self.is_local and find_spec("bokeh") is None:
-            return None
-        link: str | None = self.client.dashboard_link
-        return link
+        """Address of Dask's page on the cluster; None where it serves none, or does not answer."""
+        with contextlib.suppress(OSError):
+            if self.client.run_on_scheduler(serves_pages):
+                link: str | None = self.client.dashboard_link
+                return link
+        return None
 
 
 @dataclass(frozen=True)
@@ -120,7 +132,7 @@ class Starting:
 
 
 @contextlib.contextmanager
-def starting(workers: Workers, prepare: Callable[[], None]) -> Iterator[Starting]:
+def starting(workers: Workers, prepare: Callable[[], None], most: int | None = None) -> Iterator[Starting]:
     """Start processes, or connect to those that run, while the block goes on; they are ended, or left, after it.
 
     Parameters
@@ -129,6 +141,8 @@ def starting(workers: Workers, prepare: Callable[[], None]) -> Iterator[Starting
         The processes.
     prepare
         Called in each that is started, before there is a job. What goes wrong then is told when the job is opened.
+    most
+        Pieces of work that there can be at a time, as `connected` takes it.
 
     Raises
     ------
@@ -139,11 +153,11 @@ def starting(workers: Workers, prepare: Callable[[], None]) -> Iterator[Starting
     import_distributed()
     # The pool, which is left first, waits for its thread.
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(1) as pool:
-        yield Starting(pool.submit(_prepared, stack, workers, prepare))
+        yield Starting(pool.submit(_prepared, stack, workers, prepare, most))
 
 
-def _prepared(stack: contextlib.ExitStack, workers: Workers, prepare: Callable[[], None]) -> Cluster:
-    cluster = stack.enter_context(connected(workers))
+def _prepared(stack: contextlib.ExitStack, workers: Workers, prepare: Callable[[], None], most: int | None) -> Cluster:
+    cluster = stack.enter_context(connected(workers, most))
     if cluster.is_local:
         distributed = import_distributed()
         for worker in cluster.client.nthreads():
@@ -152,8 +166,15 @@ def _prepared(stack: contextlib.ExitStack, workers: Workers, prepare: Callable[[
 
 
 @contextlib.contextmanager
-def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
+def connected(workers: "Workers | Client | Starting", most: int | None = None) -> Iterator[Cluster]:
     """Start the processes, or connect to those that run; they are ended, or left, afterwards.
+
+    Parameters
+    ----------
+    workers
+        Which processes.
+    most
+        Pieces of work that there can be at a time, where that is known: no more processes are started for them.
 
     Raises
     ------
@@ -177,9 +198,10 @@ def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
             raise InvalidInputError(f"the Dask client is {workers.status}; give one that is connected")
         yield Cluster(workers, workers.scheduler.address, None, False, Workers(1).tries, None)
         return
-    threads = None
+    threads = asked = None
     with contextlib.ExitStack() as stack:
         if workers.address is not None:
+            stack.enter_context(_quiet())
             try:
                 client = distributed.Client(workers.address, timeout=CONNECT_SECONDS, set_as_default=False)
             except (OSError, ValueError) as error:
@@ -199,13 +221,49 @@ def connected(workers: "Workers | Client | Starting") -> Iterator[Cluster]:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="attribution-bench-"))
             stack.enter_context(dask.config.set({**SETTINGS, "temporary-directory": scratch}))
             devices = [] if workers.gpus is None else visible_gpus(workers.gpus)
-            count = workers.number or len(devices)
+            wanted = workers.number or len(devices)
+            count = wanted if most is None else min(wanted, max(1, most))
+            asked = None if count == wanted else wanted
             threads = max(1, available_cores() // count)
             with _ctrl_c_blocked():
-                cluster = stack.enter_context(_gpu_cluster(devices) if devices else _local_cluster([{}] * count))
+                cluster = stack.enter_context(
+                    _gpu_cluster(devices[:count]) if devices else _local_cluster([{}] * count)
+                )
             client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
-        is_local = workers.address is None
-        yield Cluster(client, client.scheduler.address, threads, is_local, workers.tries, workers.time_limit)
+        is_local, address = workers.address is None, client.scheduler.address
+        try:
+            yield Cluster(client, address, threads, is_local, workers.tries, workers.time_limit, asked)
+        except OSError as error:
+            # Whatever is asked of a scheduler that is lost ends so.
+            if client.status == "running" or isinstance(error, AttributionBenchError):
+                raise
+            raise lost_scheduler(address) from error
+
+
+def lost_scheduler(address: str) -> ClusterError:
+    """Return the error of a scheduler that does not answer any more."""
+    return ClusterError(
+        f"the Dask scheduler at {address} is lost; finished work is kept, so that the same command goes on"
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave unsaid, with its traceback, what the client of Dask meets: the job ends with an error of its own."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(QUIET)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def serves_pages(dask_scheduler: Any) -> bool:
+    """Tell whether a scheduler serves pages, and not only a note that it does not; runs on the scheduler."""
+    return bool(dask_scheduler.http_application.applications)
 
 
 @contextlib.contextmanager
@@ -224,6 +282,22 @@ def _ctrl_c_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+def fewer_started(work: str, cluster: Cluster) -> str:
+    """Return what is said where fewer processes were started than were asked for, else nothing.
+
+    Parameters
+    ----------
+    work
+        How much work there is, such as ``there is only 1 shard``.
+    cluster
+        The processes.
+    """
+    if cluster.asked is None:
+        return ""
+    started = len(cluster.client.nthreads())
+    return f"{work} for {cluster.asked:,} processes, so that {started:,} {'is' if started == 1 else 'are'} started"
 
 
 def import_distributed() -> Any:

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 
-from attribution_bench.jobs.distributed.cluster import Cluster
+from attribution_bench.jobs.distributed.cluster import Cluster, lost_scheduler
 from attribution_bench.jobs.events import Caution, Event
 from attribution_bench.jobs.interruption import Stop, never
 
@@ -27,6 +27,8 @@ def await_worker(cluster: Cluster, tell: Callable[[Event], None], stop: Stop = n
     ------
     KeyboardInterrupt
         A signal came meanwhile.
+    ClusterError
+        The scheduler is lost.
     """
     if cluster.client.nthreads():
         return
@@ -36,3 +38,5 @@ def await_worker(cluster: Cluster, tell: Callable[[Event], None], stop: Stop = n
         if stop() is not None:
             raise KeyboardInterrupt
         time.sleep(LOOK_SECONDS)
+    if asked.status == "cancelled":
+        raise lost_scheduler(cluster.address)

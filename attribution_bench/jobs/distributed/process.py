@@ -1,17 +1,23 @@
 """What the jobs on a worker share as they share its process: one environment, and one timer that ends it."""
 
+import contextlib
 import faulthandler
 import os
 import sys
 import threading
 import time
+import traceback
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from attribution_bench.environment import TENSORFLOW_THREADS
 
 LEAST_SECONDS = 0.01
 """For a moment that has passed already: the timer takes no 0."""
+HELD_SECONDS = 5.0
+"""Time in which a process is to have ended by itself, and said where it hung."""
+MOST_CALLS = 15
+"""Innermost calls that are shown of a thread that hangs, two lines each."""
 _IMPORTED = uuid.uuid4().hex
 
 
@@ -69,9 +75,18 @@ class Deadlines:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._moments: dict[object, float] = {}
+        self._timer: threading.Timer | None = None
 
     def set(self, work: object, seconds: float) -> None:
-        """Have work end within some seconds from now, whatever was said of it before."""
+        """Have work end within some seconds from now, whatever was said of it before.
+
+        Parameters
+        ----------
+        work
+            An object in whose methods it is done: calls within them are where it hangs.
+        seconds
+            From now.
+        """
         with self._lock:
             self._moments[work] = time.monotonic() + seconds
             self._arm()
@@ -83,15 +98,54 @@ class Deadlines:
                 self._arm()
 
     def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._moments:
-            _end_after(max(LEAST_SECONDS, min(self._moments.values()) - time.monotonic()))
+            seconds = max(LEAST_SECONDS, min(self._moments.values()) - time.monotonic())
+            self._timer = _end_after(seconds, self._passed)
         else:
             faulthandler.cancel_dump_traceback_later()
 
+    def _passed(self) -> None:
+        """End this process, and say where it hung, unless the deadlines have changed meanwhile."""
+        with self._lock:
+            now = time.monotonic()
+            overdue = [work for work, moment in self._moments.items() if moment <= now]
+            if not overdue:
+                self._arm()
+                return
+            text = f"process {os.getpid()} ends, as its work took longer than its time limit"
+            places = [place for work in overdue for place in _places(work)]
+            said = "".join(f"; it hung here (most recent call last):\n{place}" for place in places)
+            # In one piece, as other processes write to the same place.
+            with contextlib.suppress(OSError):
+                os.write(2, f"{text}{said or chr(10)}".encode(errors="backslashreplace"))
+            os._exit(1)
 
-def _end_after(seconds: float) -> None:
-    """End this process after some seconds, and say where it hung: by a thread that needs nothing of Python's."""
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
+
+def _places(work: object) -> Iterator[str]:
+    """Yield the innermost calls of each thread that is at some work; one that only waits for its turn is at none."""
+    for frame in sys._current_frames().values():
+        calls = list(traceback.walk_stack(frame))
+        depth = next((depth for depth, (call, _) in enumerate(calls) if call.f_locals.get("self") is work), 0)
+        if depth:
+            shown = traceback.StackSummary.extract(iter(calls[: min(depth, MOST_CALLS)]))
+            shown.reverse()
+            yield "".join(shown.format())
+
+
+def _end_after(seconds: float, passed: Callable[[], None]) -> threading.Timer:
+    """Call what ends this process after some seconds.
+
+    Where nothing of Python's runs any more, since a library holds its lock, a thread that needs nothing of it ends the
+    process a little later. That one knows all threads alone, and writes what each is at.
+    """
+    faulthandler.dump_traceback_later(seconds + HELD_SECONDS, exit=True, file=sys.__stderr__ or sys.stderr)
+    timer = threading.Timer(seconds, passed)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 VARIABLES = Variables()

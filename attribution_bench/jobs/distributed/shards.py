@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attribution_bench.environment import SHARED_BY, TENSORFLOW_THREADS, thread_count
 from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
-from attribution_bench.jobs.distributed.cluster import Cluster
+from attribution_bench.jobs.distributed.cluster import Cluster, fewer_started
 from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, NotReady, Piece
 from attribution_bench.jobs.distributed.first_worker import await_worker
 from attribution_bench.jobs.distributed.shared_folder import await_file
@@ -251,14 +251,26 @@ class OnCluster:
     ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
         """Do tasks; see `Runner`."""
         grid = todo.grid(self._dispatch.workers)
-        if not is_store(self._path):
-            too_few = few_shards(len(manifest.shards), self._dispatch.workers, self._sequences)
-            if too_few:
-                self._caution("shards", Caution(too_few))
+        new = not is_store(self._path)
+        too_few = self._too_few(len(manifest.shards), new=new)
+        if too_few:
+            self._caution("shards", Caution(too_few))
+        if new:
             yield from self._first(grid, manifest, stopped)
         identity = manifest_digest(self._path)
         orders = (NotReady() if task is None else self._order(task, manifest, identity) for task in grid.tasks())
         yield from self._each(orders, grid, stopped, len(manifest.shards) - len(todo.shards))
+
+    def _too_few(self, shards: int, *, new: bool) -> str:
+        """Return what is said where there is no shard for some processes, else nothing."""
+        processes = self._cluster.asked or self._dispatch.workers
+        # A store that is there keeps the size of its shards.
+        advice = smaller_shards(shards, processes, self._sequences) if new else ""
+        counted = "there is only 1 shard" if shards == 1 else f"there are only {shards:,} shards"
+        said = fewer_started(counted, self._cluster)
+        if not said and advice:
+            said = f"{counted} for {processes:,} processes, so that some have nothing to do"
+        return f"{said}; {advice}" if advice else said
 
     def _first(
         self, grid: Grid, manifest: Manifest, stopped: Callable[[], bool]
@@ -300,16 +312,13 @@ class OnCluster:
                 yield found.piece.order.task, ShardError(found.piece.order.task.shard.index, found.error)
 
 
-def few_shards(shards: int, processes: int, sequences: int) -> str:
-    """Return what is said where processes have no shard to do and smaller shards would help, else nothing."""
+def smaller_shards(shards: int, processes: int, sequences: int) -> str:
+    """Return how processes that have no shard to do would have one; nothing where there are none, or no way."""
     if shards >= min(processes, sequences):
         return ""
     size = max(1, sequences // processes)
-    counted = "is only 1 shard" if shards == 1 else f"are only {shards:,} shards"
-    return (
-        f"there {counted} for {processes:,} processes, so that some have nothing to do; "
-        f"--shard-size {size} (shard_size) gives each of them work"
-    )
+    busy = -(-sequences // size)
+    return f"--shard-size {size} (shard_size) gives {'each' if busy >= processes else f'{busy:,}'} of them work"
 
 
 def sent_rows(rows: NDArray[Any] | TrackRows) -> NDArray[Any] | TrackRows | SentRows:

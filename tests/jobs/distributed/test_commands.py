@@ -2,7 +2,11 @@
 
 import importlib
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 from attribution_bench.cli import main
 from attribution_bench.errors import DeviceError, InvalidInputError, MissingDependencyError, OutputError
 from attribution_bench.jobs.distributed import shared_folder
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Workers, connected, visible_gpus
-from attribution_bench.jobs.distributed.shards import SentModel, few_shards
+from attribution_bench.jobs.distributed.shards import SentModel, smaller_shards
 from attribution_bench.jobs.events import Retry
 from attribution_bench.jobs.job import NamedModel
 from attribution_bench.models import as_sequence_model
@@ -113,7 +118,7 @@ def test_attribute_gives_the_same_store(command, folder, threaded_cluster, bytes
     [(1, 2, 200, 100), (3, 8, 20, 2), (1, 4, 3, 1), (2, 2, 200, None), (1, 2, 1, None), (1, 1, 10, None)],
 )
 def test_too_few_shards_are_told_with_a_size_that_would_do(shards, processes, sequences, size):
-    said = few_shards(shards, processes, sequences)
+    said = smaller_shards(shards, processes, sequences)
     assert (f"--shard-size {size} " in said) if size else said == ""
     assert size is None or -(-sequences // size) >= min(processes, sequences)
 
@@ -128,6 +133,83 @@ def test_a_store_of_fewer_shards_than_processes_comes_with_a_caution(command, fo
     assert "only 1 shard for 2 processes" in err
     assert "--shard-size 10 " in err
     assert "s per 100 sequences, starting included" in out
+
+
+@pytest.fixture
+def processes(clean_variables, monkeypatch):
+    """Stands for processes of this machine, whose numbers it takes down: they are in this one."""
+    from attribution_bench.jobs.distributed import cluster
+
+    started: list[int] = []
+
+    def local_cluster(environments):
+        started.append(len(environments))
+        return LocalCluster(
+            n_workers=len(environments),
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp",
+            dashboard_address="127.0.0.1:0",
+        )
+
+    monkeypatch.setattr(cluster, "_local_cluster", local_cluster)
+    return started
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "started", "said"),
+    [
+        ("attribute", 50, 3, "there are only 3 shards for 50 processes, so that 3 are started; --shard-size 1 "),
+        ("attribute", 3, 3, ""),
+        ("variants", 50, 2, "there are too few variants for 50 processes, so that 2 are started"),
+        ("compare", 50, 4, "there are no more than 4 steps at a time for 50 processes, so that 4 are started"),
+    ],
+)
+def test_no_more_processes_are_started_than_there_is_work_for(command, folder, processes, name, asked, started, said):
+    (folder / "peaks.fa").write_text(">one\nACGTACGTACGTACGTACGT\n>two\nACCTACGTACGTACGTTCGT\n")
+    given = {
+        "attribute": ["peaks.bed", "--genome", "genome.fa", "--length", 20, "--target", 1, "--shard-size", 9],
+        "variants": ["variants.vcf", "--genome", "genome.fa", "--length", 20, "--target", 1],
+        "compare": ["peaks.fa", "--target", 1, "--repeated", 0],
+    }[name]
+    if name != "variants":
+        given += ["--methods", "gradient_x_input" if name == "attribute" else "gradient_x_input,standard_ism"]
+    given += ["--threads", 1, "--output", "output", "--workers", asked]
+    code, _, err = command(name, "small_model_on_a_cluster:build", *given)
+    assert code == 0, err
+    assert processes == [started]
+    assert said in err
+    assert said or "caution" not in err
+    assert f"{started} processes of 1 thread each" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_there_is_any_worker_ends_the_command(command, folder, clean_variables, number, code):
+    given = ["attribute", "small_model_on_a_cluster:build", "peaks.bed", "--genome", "genome.fa", "--length", 20]
+    with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0") as cluster:
+
+        def interrupt():
+            while not cluster.scheduler.tasks:  # it waits for a worker to do something
+                time.sleep(0.05)
+            os.kill(os.getpid(), number)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        found, _, err = command(*given, "--target", 1, "--dask", cluster.scheduler_address)
+        thread.join()
+    assert found == code
+    assert "waiting for the first" in err
+    assert err.splitlines()[-1] == "interrupted: what is written is kept; the same command goes on"
+    assert not (folder / "scores.zarr").exists()
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_the_page_of_dask_is_told_where_there_is_one(threaded_cluster, served):
+    application = threaded_cluster.scheduler.http_application
+    application.applications[:] = ["pages"] * served
+    with connected(Workers(address=threaded_cluster.scheduler_address)) as connection:
+        found = connection.dashboard
+    assert (found is not None and found.endswith("/status")) == served
 
 
 def test_variants_gives_the_same_table(command, folder, threaded_cluster):

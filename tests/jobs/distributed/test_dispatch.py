@@ -493,7 +493,7 @@ def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_
 def test_a_piece_without_a_limit_gets_the_one_that_is_told(threaded_cluster, monkeypatch, told):
     """Its worker runs in this process."""
     limits: list[float] = []
-    monkeypatch.setattr(process, "_end_after", lambda seconds: limits.append(seconds))
+    monkeypatch.setattr(process, "_end_after", lambda seconds, passed: limits.append(seconds))
     # As if the job came from another process: the client's own has no limit.
     monkeypatch.setattr(worker_job, "this_process", iter(range(100)).__next__)
     name = "attribution-bench-limited"
@@ -634,7 +634,7 @@ def test_what_a_call_to_every_worker_raises_is_raised():
 
 def test_the_first_deadline_of_several_jobs_ends_a_process(monkeypatch):
     timers: list[float | None] = []
-    monkeypatch.setattr(process, "_end_after", lambda seconds: timers.append(round(seconds)))
+    monkeypatch.setattr(process, "_end_after", lambda seconds, passed: timers.append(round(seconds)))
     monkeypatch.setattr(process.faulthandler, "cancel_dump_traceback_later", lambda: timers.append(None))
     deadlines = process.Deadlines()
     deadlines.set("hung", 50)
@@ -649,7 +649,7 @@ def test_the_first_deadline_of_several_jobs_ends_a_process(monkeypatch):
 
 def test_a_worker_in_the_process_of_the_client_has_no_limit(monkeypatch):
     limits: list[float] = []
-    monkeypatch.setattr(process, "_end_after", limits.append)
+    monkeypatch.setattr(process, "_end_after", lambda seconds, passed: limits.append(seconds))
     job = pickle.loads(pickle.dumps(WorkerJob(b"", {}, False)))
     with job._limited(5.0):
         job.limit(3.0)

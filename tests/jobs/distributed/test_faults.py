@@ -1,7 +1,10 @@
 """Faults of processes, of the cluster and of the client: the rest of a job is done, and ends with the same bytes."""
 
+import io
+import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,12 +13,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import pytest
+from distributed import LocalCluster
 
 import faulty_jobs
 from attribution_bench.errors import AttributionBenchError, ClusterError, InvalidInputError, OutputError, SetAsideError
 from attribution_bench.jobs.distributed import dispatch
 from attribution_bench.jobs.distributed.cluster import Workers, connected
+from attribution_bench.jobs.distributed.first_worker import await_worker
 from attribution_bench.jobs.events import Caution, Retry, ShardDone, ShardFailed
 from attribution_bench.jobs.events import Cluster as ClusterEvent
 from attribution_bench.jobs.run import run
@@ -238,6 +244,21 @@ def test_bad_shards_do_not_use_up_the_only_worker(fasta, tmp_path, threaded_clus
     assert summary.scored == len(good)
 
 
+def test_a_store_that_is_removed_meanwhile_is_one_error_and_the_same_job_begins_again(
+    fasta, tmp_path, bytes_of, on_cluster, whole
+):
+    job, store = numpy_job(fasta, threads=1, options={"pause": 0.02}), tmp_path / "store"
+
+    def observer(event) -> None:
+        if isinstance(event, ShardDone) and event.sequences == 8:
+            shutil.rmtree(store, ignore_errors=True)
+
+    with pytest.raises(OutputError, match=r"is gone: .* the same command begins again"):
+        on_cluster(job, store, observer=observer)
+    assert on_cluster(job, store)[0].scored == 22
+    assert bytes_of(store) == whole
+
+
 def test_where_everything_fails_the_job_ends_and_leaves_nothing(fasta, tmp_path, on_cluster):
     (tmp_path / "fault").touch()
     job = faulty_job(fasta, "broken", tmp_path / "fault")
@@ -316,7 +337,8 @@ def test_a_scheduler_that_is_lost_is_one_error_and_the_job_goes_on(
     from attribution_bench.jobs.distributed.shards import OnCluster
 
     monkeypatch.setattr("attribution_bench.jobs.distributed.cluster.CONNECT_SECONDS", 5)  # it tries to connect again
-    job = numpy_job(fasta, threads=1)
+    job, logged = numpy_job(fasta, threads=1), io.StringIO()
+    monkeypatch.setattr(logging.getLogger("distributed.client"), "handlers", [logging.StreamHandler(logged)])
     with connected(Workers(address=threaded_cluster.scheduler_address)) as lost, OnCluster(lost) as runner:
 
         def observer(event) -> None:
@@ -325,8 +347,37 @@ def test_a_scheduler_that_is_lost_is_one_error_and_the_job_goes_on(
 
         with pytest.raises(ClusterError, match="is lost; finished work is kept"):
             run(job, tmp_path / "store", runner=runner, observer=observer)
+    assert logged.getvalue() == ""  # Dask says nothing of it beside
     assert run(job, tmp_path / "store").resumed_from >= 4
     assert bytes_of(tmp_path / "store") == whole
+
+
+@pytest.mark.parametrize("asked", ["for a worker", "for something else"])
+def test_a_scheduler_that_is_lost_before_the_job_begins_is_one_error(clean_variables, monkeypatch, asked):
+    monkeypatch.setattr("attribution_bench.jobs.distributed.cluster.CONNECT_SECONDS", 2)  # it tries to connect again
+
+    def ask(connection) -> None:
+        if asked == "for a worker":
+            await_worker(connection, lambda event: lost.close())
+        else:
+            lost.close()
+            connection.client.nthreads()
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0") as lost,
+        pytest.raises(ClusterError, match=r"scheduler at tcp://.* is lost"),
+        connected(Workers(address=lost.scheduler_address)) as connection,
+    ):
+        ask(connection)
+
+
+def test_an_error_of_the_disk_is_none_of_the_scheduler(threaded_cluster):
+    with (
+        pytest.raises(OSError, match="no room"),
+        connected(Workers(address=threaded_cluster.scheduler_address)),
+    ):
+        raise OSError("no room")
 
 
 def test_workers_that_do_not_come_again_are_one_error(fasta, tmp_path, threaded_cluster, monkeypatch):
