@@ -8,8 +8,9 @@ from attribution_bench.models.weight_files import PICKLED, SAFETENSORS
 
 FUNCTION = "write a function that builds the model in a file, say my_models.py, and name it as my_models:build"
 CONVERT = "convert the model to PyTorch or Keras with the tools of its format, or " + FUNCTION
+ONNX = ".onnx"
 OTHER_FORMATS = {
-    ".onnx": "an ONNX model",
+    ONNX: "an ONNX model",
     ".tflite": "a TensorFlow Lite model",
     ".mlmodel": "a Core ML model",
     ".mlpackage": "a Core ML model",
@@ -42,10 +43,21 @@ def advice(path: Path) -> str | None:
         return python_code(path, "build")
     if suffix == ".json":
         return _json(path)
+    if suffix == ONNX:
+        return onnx(path)
     if suffix in OTHER_FORMATS:
-        tool = "; onnx2torch makes a torch.nn.Module of it: onnx2torch.convert(PATH)" if suffix == ".onnx" else ""
-        return f"{path} is {OTHER_FORMATS[suffix]}, which is not read here{tool}; {CONVERT}"
+        return f"{path} is {OTHER_FORMATS[suffix]}, which is not read here; {CONVERT}"
     return None
+
+
+def onnx(path: Path) -> str:
+    """Say how an ONNX model gets in."""
+    return (
+        f"{path} is an ONNX model, which is not read here; with the package onnx2torch, {FUNCTION}: "
+        f"def build(): import onnx2torch; return onnx2torch.convert({str(path)!r}). onnx2torch imports torchvision, "
+        "which has to be of PyTorch's own version and build: on CPUs alone, pip install torchvision --index-url "
+        "https://download.pytorch.org/whl/cpu"
+    )
 
 
 def weights_alone(path: Path) -> str:

@@ -2,7 +2,9 @@
 
 import dis
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ def test_a_folder_of_folds_names_a_file_of_it(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("weights.safetensors", b"", r"holds weights and no model.*my_models:build\?weights="),
-        ("model.onnx", b"", "is an ONNX model.*onnx2torch.*my_models:build"),
+        ("model.onnx", b"", r"is an ONNX model.*onnx2torch.*my_models:build: def build.*torchvision"),
         ("nomodel.zip", b"PK\x03\x04", "names no model: it is a zip archive of something else"),
         ("cut.safetensors", CUT_OFF, "holds weights and no model, and is cut off"),
         ("model.tflite", b"", "is a TensorFlow Lite model"),
@@ -56,6 +58,18 @@ def test_a_folder_of_folds_names_a_file_of_it(tmp_path: Path) -> None:
 def test_a_file_says_how_its_model_gets_in(name: str, content: bytes, words: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=words):
         model_source(written(tmp_path, name, content))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "with 'quotes'.ONNX"])
+def test_what_is_said_of_onnx_is_code_that_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, name)
+    with pytest.raises(ModelError) as caught:
+        model_source(path)
+    code = str(caught.value).partition("my_models:build: ")[2].partition(". onnx2torch imports torchvision")[0]
+    monkeypatch.setitem(sys.modules, "onnx2torch", SimpleNamespace(convert=lambda given: [given]))
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert found["build"]() == [path]
 
 
 def test_folders_are_told_apart(tmp_path: Path) -> None:
