@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from attribution_bench.models.weight_files import PICKLED, SAFETENSORS
 
@@ -15,12 +15,15 @@ OTHER_FORMATS = {
     ".mlmodel": "a Core ML model",
     ".mlpackage": "a Core ML model",
     ".pb": "a TensorFlow graph",
+    ".xml": "XML, as OpenVINO writes models",
     ".npz": "a NumPy archive",
     ".npy": "a NumPy array",
     ".rds": "an R object",
 }
 """Suffix -> what such a file is."""
 PYTHON = ".py"
+CHECKPOINT, CHECKPOINT_DATA = ".index", ".data-"
+"""Suffix of a file of a TensorFlow checkpoint, and the beginning of that of the others."""
 MODELS = (".pt2", ".keras", ".h5", ".hdf5")
 """Suffixes of files that are read."""
 MOST_BYTES = 1 << 24
@@ -47,7 +50,19 @@ def advice(path: Path) -> str | None:
         return onnx(path)
     if suffix in OTHER_FORMATS:
         return f"{path} is {OTHER_FORMATS[suffix]}, which is not read here; {CONVERT}"
+    if suffix == CHECKPOINT or suffix.startswith(CHECKPOINT_DATA):
+        return checkpoint(path.with_suffix(""))
+    if any(PurePath(name).name == "data.pkl" for name in _members(path)):
+        return pickled(path)
     return None
+
+
+def checkpoint(prefix: Path) -> str:
+    """Say how a checkpoint of TensorFlow gets in, of which the files' names begin with a path."""
+    return (
+        f"{prefix} is a checkpoint of TensorFlow, which holds weights without a model; {FUNCTION}: it builds the model "
+        f"with tf_keras, as Keras 3 reads no such file, calls model.load_weights({str(prefix)!r}) and returns it"
+    )
 
 
 def onnx(path: Path) -> str:
@@ -128,7 +143,13 @@ def _folder(path: Path) -> str | None:
             f"{path} is a folder of Hugging Face's transformers, whose models take tokens; {FUNCTION}: it loads the "
             "model with from_pretrained and wraps it so that it takes one-hot letters; docs/models.md has the lines"
         )
-    models = sorted(one for one in path.iterdir() if one.suffix.lower() in MODELS)
+    checkpoints = sorted(path.glob(f"*{CHECKPOINT}"))
+    if checkpoints:
+        return checkpoint(checkpoints[-1].with_suffix(""))
+    files = [*sorted(path.glob("*")), *sorted(path.glob("*/*"))]
+    models = next(
+        (found for kinds in (MODELS, PICKLED) if (found := [f for f in files if f.suffix.lower() in kinds])), []
+    )
     if models:
         return (
             f"{path} is a folder; give a model file, such as {models[0]} (`attribute` and `variants` take each further "
