@@ -52,7 +52,8 @@ def advice(path: Path) -> str | None:
         return f"{path} is {OTHER_FORMATS[suffix]}, which is not read here; {CONVERT}"
     if suffix == CHECKPOINT or suffix.startswith(CHECKPOINT_DATA):
         return checkpoint(path.with_suffix(""))
-    if any(PurePath(name).name == "data.pkl" for name in _members(path)):
+    # Opening a pipe would wait for whoever writes into it.
+    if path.is_file() and any(PurePath(name).name == "data.pkl" for name in _members(path)):
         return pickled(path)
     return None
 
@@ -143,10 +144,11 @@ def _folder(path: Path) -> str | None:
             f"{path} is a folder of Hugging Face's transformers, whose models take tokens; {FUNCTION}: it loads the "
             "model with from_pretrained and wraps it so that it takes one-hot letters; docs/models.md has the lines"
         )
-    checkpoints = sorted(path.glob(f"*{CHECKPOINT}"))
+    inside = sorted(path.iterdir())
+    checkpoints = [one for one in inside if one.suffix == CHECKPOINT]
     if checkpoints:
         return checkpoint(checkpoints[-1].with_suffix(""))
-    files = [*sorted(path.glob("*")), *sorted(path.glob("*/*"))]
+    files = [*inside, *sorted(path.glob("*/*"))]
     models = next(
         (found for kinds in (MODELS, PICKLED) if (found := [f for f in files if f.suffix.lower() in kinds])), []
     )
