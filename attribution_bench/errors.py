@@ -121,5 +121,24 @@ class JobWarning(UserWarning):
     """What a job takes for granted, or had to do otherwise than asked, where no observer is told of it."""
 
 
+class VariantWarning(JobWarning):
+    """What a reader of the effects of some variants should know; of each kind it is told once, of the first of them.
+
+    Parameters
+    ----------
+    kind
+        What is true of all of them.
+    first
+        What there is to say of the first one, which it names.
+    """
+
+    def __init__(self, kind: str, first: str = "") -> None:
+        super().__init__(kind, first)
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return "; ".join(self.args)
+
+
 class ReferenceWarning(UserWarning):
     """References that explain nothing, since they equal the sequence that they are compared with."""

@@ -171,7 +171,7 @@ def attribute(
             stranded=stranded,
             alphabet=letters,
         )
-    wanted = sources[0].default_target if target is None else target
+    wanted = options.chosen_target(sources[0], target)
     further = further_inputs(inputs, source.genome if isinstance(source, RegionSource) else None)
     settings["length"] = source.length
     # With other processes this one only looks at the models, and may be on a machine without their device.

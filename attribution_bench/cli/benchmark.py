@@ -36,8 +36,12 @@ def benchmark(
     batch_sizes: options.BatchSizes = None,
     sequences: options.SequencesFile = None,
     target: Annotated[
-        str, typer.Option(help="all, an index, an output, output:index, or a reducer: sum, mean, logsumexp.")
-    ] = "all",
+        str | None,
+        typer.Option(
+            help="all, an index, an output, output:index, or a reducer: sum, mean, logsumexp. By default that of a "
+            "model of `attribution-bench models` that has one, else all."
+        ),
+    ] = None,
     framework: options.BuiltInFramework = options.Framework.torch,
     layout: options.ModelLayout = None,
     sequence_input: options.SequenceInput = None,
@@ -133,7 +137,7 @@ def benchmark(
     wanted = options.numbers(lengths, (), "--lengths", options.LETTERS) or (
         given.length if given else options.stated_length(source, open_model, "--lengths"),
     )
-    goal = parse_target(target)
+    goal = parse_target(options.chosen_target(source, target) or "all")
     rows = []
     for length in dict.fromkeys(wanted):
         windows = windows_of(length, given)

@@ -49,7 +49,10 @@ def compare(
     methods: options.Methods = None,
     target: Annotated[
         str | None,
-        typer.Option(help="One number to explain: an index, output:index, or a reducer such as output:sum."),
+        typer.Option(
+            help="One number to explain: an index, output:index, or a reducer such as output:sum; by default that of a "
+            "model of `attribution-bench models` that has one."
+        ),
     ] = None,
     sites: Annotated[
         Path | None,
@@ -156,6 +159,7 @@ def compare(
         "alphabet": letters,
         "sequence_input": options.sequence_input(sequence_input),
     }
+    wanted = options.chosen_target(source, target)
     # With other processes this one only looks at the model, and may be on a machine without its device.
     here = arguments if processes is None else {**arguments, "device": "cpu"}
     with cluster.started(processes, source, str(framework), most_steps(len(chosen))) as begun:
@@ -166,7 +170,7 @@ def compare(
             known,
             output,
             label=source.label,
-            target=None if target is None else parse_target(target),
+            target=None if wanted is None else parse_target(wanted),
             truth=truth,
             settings=Settings(seed=seed, repeated_sequences=repeated),
             threads=thread_count,

@@ -36,12 +36,13 @@ def explain(
         str | None, typer.Option(help="Method that explains; not needed where one installed method does.")
     ] = None,
     target: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What of the outputs is wanted: all, an index, an output, or output:index such as profile:500. What "
-            "it does not read is not computed."
+            "it does not read is not computed. By default that of a model of `attribution-bench models` that has one, "
+            "else all."
         ),
-    ] = "all",
+    ] = None,
     extra_shape: Annotated[
         list[str] | None,
         typer.Option(
@@ -84,11 +85,12 @@ def explain(
     extras = tuple(np.zeros((1, *shape), dtype=np.float32) for shape in shapes)
     with collection_paused():  # large libraries are imported, and little else is made
         explaining, source = explaining_method(method), model_source(model)
+        goal = parse_target(options.chosen_target(source, target) or "all")
         wanted = length or options.stated_length(source, partial(source.open, **settings))
         bound = explaining(source.open(length=wanted, **settings))
         if not isinstance(bound, Explains):
             raise PluginError(f"the method {bound.name!r} says that it explains, but lacks the method `explain` for it")
-        found = bound.explain(wanted, additional_forward_args=extras or None, target=parse_target(target))
+        found = bound.explain(wanted, additional_forward_args=extras or None, target=goal)
     show(found)
 
 

@@ -177,6 +177,16 @@ def numbers(values: list[str] | None, default: tuple[int, ...], option: str, bou
     return tuple(found)
 
 
+def chosen_target(source: "ModelSource", given: str | None) -> str | None:
+    """Return the target that is given, or else the default one of a catalogued model, which is said; None for none."""
+    from attribution_bench.cli.terminal import note
+
+    if given is not None or source.default_target is None:
+        return given
+    note(f"target {source.default_target}, which is the default of {source.label}; --target chooses another")
+    return source.default_target
+
+
 def stated_length(source: "ModelSource", open_model: "Callable[[], SequenceModel]", option: str = "--length") -> int:
     """Return the length that a model itself states, or an architecture is built for by default.
 

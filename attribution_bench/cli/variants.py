@@ -263,6 +263,7 @@ def variants(
             batch_size=batch_size,
             additional_forward_args=further_inputs(inputs, opened_genome),
             each_model=each_model,
+            length_follows_distance=length is None and _follows_distance(sources[0], chosen),
         )
         progress: JsonProgress | LineProgress = JsonProgress() if json_lines else LineProgress()
         with thread_count(models[0].framework, thread_number), told(progress.caution) as tell, progress:
@@ -315,9 +316,9 @@ def on_cluster(
     processes: "Starting",
     threads: int | None,
     progress: "JsonProgress | LineProgress",
-    tell: Callable[[str], None],
+    tell: Callable[..., None],
 ) -> "Summary":
-    """Score on other processes what `run` reads and writes in this one; `tell` tells a caution once."""
+    """Score on other processes what `run` reads and writes in this one; `tell` tells a caution of each kind once."""
     from attribution_bench.jobs.distributed.cluster import connected, fewer_started
     from attribution_bench.jobs.distributed.first_worker import await_worker
     from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
@@ -329,7 +330,7 @@ def on_cluster(
         nonlocal retries
         retries += isinstance(event, Retry)
         if isinstance(event, Caution):
-            tell(event.text)
+            tell(event.text, event.kind)
         else:
             progress.told(event)
 
@@ -398,8 +399,8 @@ def _default_effects(
         return replace(own, distance=own.distance if distance is None else distance, masked=masked or own.masked)
     if effects is not None or distance is not None or masked:
         return None
-    if own is None and source.default_target is not None:
-        return ScalarEffects(parse_target(source.default_target))
+    if own is None and (wanted := options.chosen_target(source, None)) is not None:
+        return ScalarEffects(parse_target(wanted))
     return own
 
 
@@ -424,12 +425,18 @@ def _letters_more(source: "ModelSource", chosen: "Effects") -> int:
 
     That is for its own distance: another one needs more or fewer on either side, and insertions take some.
     """
+    if not _follows_distance(source, chosen):
+        return 0
+    wanted, own = (int(effects.distance) for effects in (chosen, source.default_effects))  # type: ignore[union-attr]
+    return 2 * (wanted - own + INSERTED)
+
+
+def _follows_distance(source: "ModelSource", chosen: "Effects") -> bool:
+    """Whether windows are made as long as the distance needs: of a catalogued model that states none of its own."""
     from attribution_bench.models.adapters import get_catalogued
     from attribution_bench.variants import SplicingEffects
 
     own: Effects | None = source.default_effects
     if source.length is not None or not isinstance(own, SplicingEffects) or not isinstance(chosen, SplicingEffects):
-        return 0
-    if get_catalogued(source.name).card.fixed or own.distance is None or chosen.distance is None:
-        return 0
-    return 2 * (chosen.distance - own.distance + INSERTED)
+        return False
+    return not get_catalogued(source.name).card.fixed and None not in (own.distance, chosen.distance)

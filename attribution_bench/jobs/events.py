@@ -77,6 +77,8 @@ class Caution:
     text: str
     category: type[Warning] = JobWarning
     """Of the warning that it is where nobody watches."""
+    kind: str = ""
+    """What it has in common with others of which it is the first; empty where it stands for itself."""
 
 
 @dataclass(frozen=True)

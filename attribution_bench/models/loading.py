@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import tarfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,7 +23,7 @@ from attribution_bench.models.catalogue import get_model, list_models
 from attribution_bench.models.model_files import read_exported, read_keras
 from attribution_bench.models.sequence_model import Layout, SequenceModel
 from attribution_bench.models.unreadable import OTHER_FORMATS, PYTHON, advice, pickled, python_code
-from attribution_bench.models.untrusted.beginnings import ARCHIVE, EMPTY_ARCHIVE, LONGEST
+from attribution_bench.models.untrusted.beginnings import ARCHIVE, EMPTY_ARCHIVE, LONGEST, other_kind
 from attribution_bench.models.weight_files import SAFETENSORS, load_weights
 from attribution_bench.sequences.alphabet import ALPHABETS, DNA, Alphabet
 
@@ -394,11 +395,12 @@ def _content(path: Path) -> str:
         return "no file, but a pipe or a device"
     with path.open("rb") as file:
         beginning = file.read(LONGEST)
-    return (
-        "a zip archive of something else"
-        if beginning.startswith((ARCHIVE, EMPTY_ARCHIVE))
-        else "a file of another kind"
-    )
+    if beginning.startswith((ARCHIVE, EMPTY_ARCHIVE)):
+        return "a zip archive of something else"
+    if tarfile.is_tarfile(path):
+        return "an archive of tar; unpack it and name the model in it"
+    found = other_kind(beginning)
+    return "a file of another kind" if found is None else str(found).removeprefix("it is ")
 
 
 @contextlib.contextmanager

@@ -2,24 +2,28 @@
 
 import json
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from attribution_bench.models.weight_files import PICKLED, SAFETENSORS
 
 FUNCTION = "write a function that builds the model in a file, say my_models.py, and name it as my_models:build"
 CONVERT = "convert the model to PyTorch or Keras with the tools of its format, or " + FUNCTION
+ONNX = ".onnx"
 OTHER_FORMATS = {
-    ".onnx": "an ONNX model",
+    ONNX: "an ONNX model",
     ".tflite": "a TensorFlow Lite model",
     ".mlmodel": "a Core ML model",
     ".mlpackage": "a Core ML model",
     ".pb": "a TensorFlow graph",
+    ".xml": "XML, as OpenVINO writes models",
     ".npz": "a NumPy archive",
     ".npy": "a NumPy array",
     ".rds": "an R object",
 }
 """Suffix -> what such a file is."""
 PYTHON = ".py"
+CHECKPOINT, CHECKPOINT_DATA = ".index", ".data-"
+"""Suffix of a file of a TensorFlow checkpoint, and the beginning of that of the others."""
 MODELS = (".pt2", ".keras", ".h5", ".hdf5")
 """Suffixes of files that are read."""
 MOST_BYTES = 1 << 24
@@ -42,10 +46,34 @@ def advice(path: Path) -> str | None:
         return python_code(path, "build")
     if suffix == ".json":
         return _json(path)
+    if suffix == ONNX:
+        return onnx(path)
     if suffix in OTHER_FORMATS:
-        tool = "; onnx2torch makes a torch.nn.Module of it: onnx2torch.convert(PATH)" if suffix == ".onnx" else ""
-        return f"{path} is {OTHER_FORMATS[suffix]}, which is not read here{tool}; {CONVERT}"
+        return f"{path} is {OTHER_FORMATS[suffix]}, which is not read here; {CONVERT}"
+    if suffix == CHECKPOINT or suffix.startswith(CHECKPOINT_DATA):
+        return checkpoint(path.with_suffix(""))
+    # Opening a pipe would wait for whoever writes into it.
+    if path.is_file() and any(PurePath(name).name == "data.pkl" for name in _members(path)):
+        return pickled(path)
     return None
+
+
+def checkpoint(prefix: Path) -> str:
+    """Say how a checkpoint of TensorFlow gets in, of which the files' names begin with a path."""
+    return (
+        f"{prefix} is a checkpoint of TensorFlow, which holds weights without a model; {FUNCTION}: it builds the model "
+        f"with tf_keras, as Keras 3 reads no such file, calls model.load_weights({str(prefix)!r}) and returns it"
+    )
+
+
+def onnx(path: Path) -> str:
+    """Say how an ONNX model gets in."""
+    return (
+        f"{path} is an ONNX model, which is not read here; with the package onnx2torch, {FUNCTION}: "
+        f"def build(): import onnx2torch; return onnx2torch.convert({str(path)!r}). onnx2torch imports torchvision, "
+        "which has to be of PyTorch's own version and build: on CPUs alone, pip install torchvision --index-url "
+        "https://download.pytorch.org/whl/cpu"
+    )
 
 
 def weights_alone(path: Path) -> str:
@@ -116,7 +144,14 @@ def _folder(path: Path) -> str | None:
             f"{path} is a folder of Hugging Face's transformers, whose models take tokens; {FUNCTION}: it loads the "
             "model with from_pretrained and wraps it so that it takes one-hot letters; docs/models.md has the lines"
         )
-    models = sorted(one for one in path.iterdir() if one.suffix.lower() in MODELS)
+    inside = sorted(path.iterdir())
+    checkpoints = [one for one in inside if one.suffix == CHECKPOINT]
+    if checkpoints:
+        return checkpoint(checkpoints[-1].with_suffix(""))
+    files = [*inside, *sorted(path.glob("*/*"))]
+    models = next(
+        (found for kinds in (MODELS, PICKLED) if (found := [f for f in files if f.suffix.lower() in kinds])), []
+    )
     if models:
         return (
             f"{path} is a folder; give a model file, such as {models[0]} (`attribute` and `variants` take each further "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from attribution_bench.models.untrusted.hdf5 import Group
 
 SAFETENSORS = ".safetensors"
-PICKLED = (".pt", ".pth", ".bin", ".ckpt")
+PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 WEIGHT_FILES = (SAFETENSORS, *PICKLED)
 KERAS_WEIGHTS = ".h5"
 """Suffix of the files that a Keras model's save_weights() writes: Keras 3 wants ``.weights.h5``."""

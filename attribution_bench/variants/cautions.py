@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attribution_bench.errors import JobWarning
+from attribution_bench.errors import JobWarning, VariantWarning
 from attribution_bench.foreign_warnings import OWN
 from attribution_bench.sequences.genes import Genes
 from attribution_bench.variants.options import ScoringOptions
@@ -37,17 +37,23 @@ def of_genes(genes: Genes | None, summary: Summary) -> str | None:
     )
 
 
+def kind_of(message: Warning | str) -> str:
+    """Return what a warning has in common with those that are told as one with it: all of its text by default."""
+    return message.kind if isinstance(message, VariantWarning) else str(message)
+
+
 @contextlib.contextmanager
-def told(tell: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """Tell within the block what methods and effects warn of, each text once; other warnings are shown as they were.
+def told(tell: Callable[[str], None]) -> Iterator[Callable[..., None]]:
+    """Tell within the block what methods and effects warn of, each kind once; other warnings are shown as they were.
 
-    Yields the function that tells a caution of the caller's own in the same way.
+    Yields the function that tells a caution of the caller's own in the same way: it takes the text, and its kind where
+    others are told as one with it.
     """
-    texts: set[str] = set()
+    kinds: set[str] = set()
 
-    def once(text: str) -> None:
-        if text not in texts:
-            texts.add(text)
+    def once(text: str, kind: str = "") -> None:
+        if (kind or text) not in kinds:
+            kinds.add(kind or text)
             tell(text)
 
     with warnings.catch_warnings():
@@ -57,7 +63,7 @@ def told(tell: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, TOLD):
-                once(str(message))
+                once(str(message), kind_of(message))
             else:
                 former(message, category, *place, **more)
 

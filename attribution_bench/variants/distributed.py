@@ -23,7 +23,7 @@ from attribution_bench.models import SequenceModel
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import SetAside, VariantReason
 from attribution_bench.storage.durable import PARTIAL, write_text_durable, writing
-from attribution_bench.variants.cautions import TOLD
+from attribution_bench.variants.cautions import TOLD, kind_of
 from attribution_bench.variants.identity import identity_of
 from attribution_bench.variants.options import ScoringOptions
 from attribution_bench.variants.rows import header_line, read_effects, row_line
@@ -72,7 +72,8 @@ class BlockOrder:
 class BlockRecord:
     """What is told of a block that was scored; its rows are in its file."""
 
-    cautions: tuple[str, ...]
+    cautions: Mapping[str, str]
+    """Kind -> the first caution of it."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class OpenedVariants:
             The file cannot be written.
         """
         if order.file.exists():
-            return BlockRecord(())
+            return BlockRecord({})
         if order.machine_options != self._options:
             self._bind(order.machine_options)
         with warnings.catch_warnings(record=True) as caught, self._threads():
@@ -129,8 +130,10 @@ class OpenedVariants:
         lines = [header_line(columns), *(row_line(score, columns) for score in block)]
         with writing(order.file):
             write_text_durable(order.file, "".join(lines))
-        texts = [str(warning.message) for warning in caught if issubclass(warning.category, TOLD)]
-        return BlockRecord(tuple(dict.fromkeys(texts)))
+        cautions: dict[str, str] = {}
+        for warning in (one.message for one in caught if issubclass(one.category, TOLD)):
+            cautions.setdefault(kind_of(warning), str(warning))
+        return BlockRecord(cautions)
 
     def _bind(self, machine_options: Mapping[str, Any] | None) -> None:
         parcel = self._parcel
@@ -224,8 +227,8 @@ class BlocksOnCluster:
     def _joined(self, found: Done | GivenUp, waiting: tuple[Block, Path]) -> list[VariantScore]:
         block, file = waiting
         if isinstance(found, Done):
-            for text in found.record.cautions:
-                self._tell(Caution(text))
+            for kind, text in found.record.cautions.items():
+                self._tell(Caution(text, kind=kind))
             await_file(file)
             scores = self._read(block, file)
             if scores is not None:

@@ -53,6 +53,9 @@ class ScoringOptions:
     at either end of a gene, another way to write an insertion or deletion may lie in another gene, or in none."""
     each_model: bool = False
     """Of several models, give each one's effects beside their mean and standard deviation."""
+    length_follows_distance: bool = False
+    """Whether whoever chooses the options makes windows longer for a larger distance of splice sites: what is said of a
+    distance that is too small names no length then."""
 
     def __post_init__(self) -> None:
         if self.strand is not None and self.strand not in get_args(Strands):
@@ -85,4 +88,10 @@ class ScoringOptions:
     @cached_property
     def placing(self) -> Placing:
         """How variants are placed in windows."""
-        return Placing(self.length, self.share_within, self.overhang, self.largest_unknown_share)
+        return Placing(
+            self.length,
+            self.share_within,
+            self.overhang,
+            self.largest_unknown_share,
+            self.length_follows_distance,
+        )

@@ -126,6 +126,8 @@ class VariantScorer:
     inputs: FurtherInputs
     cautions: tuple[str, ...] = ()
     """What a reader of the numbers should know."""
+    told: set[str] = field(default_factory=set, compare=False)
+    """Kinds of cautions of single variants that were told: of each the first variant is."""
 
     def __post_init__(self) -> None:
         if isinstance(effects := self.members[0].effects, BoundSplicingEffects):
@@ -225,12 +227,15 @@ class VariantScorer:
             genes = [gene for gene in genes if gene.exons]
             if not genes:
                 return SetAside(VariantReason.NO_EXONS, names)
-        effects = self.members[0].effects
-        alleles = (
-            effects.placed(variant, self.genome, self.options.placing)
-            if isinstance(effects, BoundSplicingEffects)
-            else place(form, self.genome, self.options.placing)
-        )
+        effects, placing = self.members[0].effects, self.options.placing
+        if isinstance(effects, BoundSplicingEffects):
+            alleles = effects.placed(variant, self.genome, placing)
+            found = () if isinstance(alleles, SetAside) else effects.cautions(variant, alleles, placing)
+            for caution in (one for one in found if one.kind not in self.told):
+                self.told.add(caution.kind)
+                warnings.warn(caution, stacklevel=2)
+        else:
+            alleles = place(form, self.genome, placing)
         if isinstance(alleles, SetAside):
             return alleles
         if genes is None:

@@ -1,13 +1,12 @@
 """Effects on outputs with a probability per letter, as splice sites: the largest gain and loss, and where they are."""
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution_bench.errors import InvalidInputError, JobWarning, TargetError
+from attribution_bench.errors import InvalidInputError, TargetError, VariantWarning
 from attribution_bench.models import Target
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import SetAside, Variant, VariantReason, trimmed
@@ -23,6 +22,9 @@ from attribution_bench.variants.effects import (
 )
 from attribution_bench.variants.positions import PositionAxis, position_axis
 from attribution_bench.variants.windows import Alleles, Placing, place
+
+SHOWN = 12
+"""Letters of an allele that cautions show."""
 
 
 @dataclass(frozen=True)
@@ -171,47 +173,50 @@ class BoundSplicingEffects:
     def placed(self, variant: Variant, genome: Genome, placing: Placing) -> Alleles | SetAside:
         """Return both alleles of a variant in its window, where it is written to be, or why there is none.
 
-        Warns
-        -----
-        JobWarning
-            It removes or moves splice sites that are not seen then.
-
         Raises
         ------
         SequenceError
             The genome cannot be read.
         """
         own = trimmed(variant)
-        letters, reach = own.position - variant.position + len(own.reference), self.reach
-        if letters > max(1, 2 * reach):
-            options = [] if self.distance is None else [f"--distance {letters - 1}"]
-            if letters - 1 > self.axis.reach:
-                by_itself = "" if self.distance is None else " (none for a model of the catalogue)"
-                options.append(f"--length {self.axis.length_for(letters - 1)}{by_itself}")
-            detail = f"{letters} letters, for {2 * reach}; {' with '.join(options)} sees all that it removes"
-            return SetAside(VariantReason.BEYOND_DISTANCE, detail)
-        if letters > reach + 1:
-            larger = "--length" if self.distance is None else "--distance, with the --length that it needs,"
-            warnings.warn(
-                f"some alleles are longer than the distance of {reach} letters, and splice sites beyond it are not "
-                f"seen; a larger {larger} sees them",
-                JobWarning,
-                stacklevel=2,
+        letters = _letters_removed(variant, own)
+        if letters > max(1, 2 * self.reach):
+            advice = self._advice(letters - 1, placing)
+            return SetAside(
+                VariantReason.BEYOND_DISTANCE,
+                f"{letters} letters, for {2 * self.reach}; {advice} sees all that it removes",
             )
-        alleles = place(own, genome, placing, about=variant.position)
-        if isinstance(alleles, Alleles):
-            # Without a distance all that the output still has is looked at, which is to be more than what is inserted.
-            last = self.axis.first + self.axis.size - 1 - (self.distance or 0)
-            if alleles.offset + alleles.written + alleles.inserted - alleles.deleted > last:
-                room = last - placing.length // 2 - placing.share_within
-                warnings.warn(
-                    f"after some insertions of more than {room} letters the last letters that the distance has are not "
-                    "seen, since inserted letters take their place in the window; a larger --length sees them: "
-                    f"{placing.length} has room for {room}, and two letters more for one more that is inserted",
-                    JobWarning,
-                    stacklevel=2,
-                )
-        return alleles
+        return place(own, genome, placing, about=variant.position)
+
+    def cautions(self, variant: Variant, alleles: Alleles, placing: Placing) -> Iterator[VariantWarning]:
+        """Yield what should be known of the effects of a variant as it is placed: splice sites that are not seen."""
+        letters, reach = _letters_removed(variant, trimmed(variant)), self.reach
+        if letters > reach + 1:
+            yield VariantWarning(
+                f"some alleles are longer than the distance of {reach} letters, and splice sites beyond it are not "
+                "seen",
+                f"the first is {_short(variant)} with {letters} letters, all of which are seen with "
+                f"{self._advice(letters - 1, placing)}",
+            )
+        # Without a distance all that the output still has is looked at, which is to be more than what is inserted.
+        last = self.axis.first + self.axis.size - 1 - (self.distance or 0)
+        more = alleles.inserted - alleles.deleted
+        beyond = alleles.offset + alleles.written + more - last
+        if beyond > 0:
+            room = last - placing.length // 2 - placing.share_within
+            yield VariantWarning(
+                f"after some insertions of more than {room} letters the last letters that the distance has are not "
+                "seen, since inserted letters take their place in the window",
+                f"the first is {_short(variant)}, which inserts {more} letters: --length {placing.length + 2 * beyond} "
+                f"has room for them, where {placing.length} letters have not",
+            )
+
+    def _advice(self, distance: int, placing: Placing) -> str:
+        """Return the options with which as many letters are looked at."""
+        options = [] if self.distance is None else [f"--distance {distance}"]
+        if distance > self.axis.reach and not (options and placing.follows_distance):
+            options.append(f"--length {self.axis.length_for(distance)}")
+        return " and ".join(options)
 
     def quantities(self, predictions: Values, strand: StrandName) -> Values:
         """Return ``classes``, (V, classes, positions)."""
@@ -256,6 +261,17 @@ class BoundSplicingEffects:
                 is_known = offset == allele.boundary
                 numbers += [0.0 if self.masked and is_known == is_gain else signed[place], offset]
         return np.array(numbers, np.float64)
+
+
+def _letters_removed(variant: Variant, own: Variant) -> int:
+    """Return the letters from where a variant is written to be to the last that it removes; `own` is trimmed."""
+    return own.position - variant.position + len(own.reference)
+
+
+def _short(variant: Variant) -> str:
+    """Return a variant's name with long alleles cut."""
+    cut = (text if len(text) <= SHOWN else f"{text[:SHOWN]}..." for text in (variant.reference, variant.alternative))
+    return f"{variant.contig}:{variant.position + 1}:{':'.join(cut)}"
 
 
 def _length(axis: PositionAxis, reach: int) -> str:

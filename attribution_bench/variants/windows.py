@@ -30,6 +30,8 @@ class Placing:
     """What happens where a window reaches beyond its contig: N there, or the variant is set aside."""
     largest_unknown_share: float = 0.5
     """Share of N, among the letters that the genome has, beyond which a variant is set aside."""
+    follows_distance: bool = False
+    """Whether a larger distance comes with longer windows by itself, so that no advice on it names a length."""
 
     def __post_init__(self) -> None:
         if self.length < 1:

@@ -128,6 +128,68 @@ def test_a_protein_model_reads_proteins(
     assert "give protein ones with --sequences" in windows.err
 
 
+TRACKS = """
+import torch
+from attribution_bench.models.adapters import Adapter, ModelCard
+
+class Tracks(Adapter):
+    def cards(self):
+        return [ModelCard("tracks", "three numbers", "tracks-of-tests", 12, "(3)", "MIT", "Someone 2020", target="1")]
+
+    def open(self, name, **options):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3))
+"""
+ONCE = ("--methods", "gradient_x_input")
+TARGETED: dict[str, tuple[Any, ...]] = {
+    "attribute": ("a.fa", *ONCE, "--output", "scores.zarr", "--restart"),
+    "compare": ("a.fa", *ONCE, "--repeated", 0, "--output", "found"),
+    "benchmark": ("--sequences", "a.fa", *ONCE, "--batch-sizes", 2, "--budget", 0.01, "--output", "timed"),
+    "explain": (),
+}
+"""Command -> what it is given beside the model."""
+
+
+@pytest.mark.parametrize("name", TARGETED)
+def test_every_command_takes_the_default_target_of_a_model_and_says_so_once(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any]
+) -> None:
+    arguments = (name, "tracks", *TARGETED[name])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    install(tmp_path, "tracks-of-tests", {"tracks": "Tracks"}, TRACKS, ADAPTERS)
+    Path("a.fa").write_text(">a\nACGTTGCAACGT\n>b\nTTGACCATGCAA\n")
+    outcome = command(*arguments)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("target 1, which is the default of tracks; --target chooses another") == 1
+    given = command(*arguments, "--target", "2")
+    assert given.code == 0, given.err
+    assert "is the default of" not in given.err
+    if name == "compare":
+        assert "target output:2;" in given.out
+        assert "target output:1;" in outcome.out
+
+
+def test_variants_take_the_default_target_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any]
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    install(tmp_path, "tracks-of-tests", {"tracks": "Tracks"}, TRACKS, ADAPTERS)
+    Path("genome.fa").write_text(">chr1\nACGTTGCAACGTTTGACCATGCAA\n")
+    Path("a.vcf").write_text(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\nchr1\t9\t.\tA\tG\t.\t.\t.\n"
+    )
+    asked = ("variants", "tracks", "a.vcf", "--genome", "genome.fa")
+    outcome = command(*asked, "--output", "a.tsv")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("target 1, which is the default of tracks; --target chooses another") == 1
+    given = command(*asked, "--output", "b.tsv", "--target", "1")
+    assert (given.code, "is the default of" in given.err) == (0, False)
+    assert Path("a.tsv").read_text() == Path("b.tsv").read_text()
+
+
 def test_a_model_with_options_is_described_as_it_is_without(command: Callable[..., Any]) -> None:
     for name, options in (("spliceai", "member=1"), ("basset", "length=300")):
         assert command("models", f"{name}?{options}").out == command("models", name).out

@@ -30,6 +30,12 @@ def _heads(h: Any, split: Any) -> list[Any]:
     return split(h, 2, -1)
 
 
+def _sums(h: Any, expand: Any, axis: int) -> Any:
+    """Return each of six numbers plus each of six others, which stand along an axis that is 1 or 2: (N, 6, 6)."""
+    # As a difference: `ops.add` takes single sequences of such shapes for something else.
+    return expand(h[:, :CHANNELS, 0], axis) - expand(-h[:, :CHANNELS, 1], 3 - axis)
+
+
 CASES: dict[str, Case] = {
     # Functions of one element, however they are written.
     "relu": Case(functional.relu, ops.relu),
@@ -73,6 +79,32 @@ CASES: dict[str, Case] = {
         "shift",
     ),
     "logarithm of softmax": Case(lambda h: h.softmax(-1).log(), lambda h: ops.log(ops.softmax(h, -1)), "shift"),
+    # Of square tensors, with sums over one axis where those over the other one would be.
+    "exponentials over sums of the other axis": Case(
+        lambda h: (lambda e: e / e.sum(-1)[:, None])(h[:, :CHANNELS].exp()),
+        lambda h: (lambda e: e / ops.expand_dims(ops.sum(e, -1), 1))(ops.exp(h[:, :CHANNELS])),
+    ),
+    "exponentials times inverse sums of the other axis": Case(
+        lambda h: (lambda e: e * e.sum(1, keepdim=True).reciprocal().squeeze(1)[..., None])(h[:, :CHANNELS].exp()),
+        lambda h: (lambda e: e * ops.expand_dims(ops.squeeze(1 / ops.sum(e, 1, keepdims=True), 1), 2))(
+            ops.exp(h[:, :CHANNELS])
+        ),
+    ),
+    "exponentials less a logsumexp of the other axis": Case(
+        lambda h: (lambda z: (z - z.logsumexp(-1)[:, None]).exp())(h[:, :CHANNELS]),
+        lambda h: (lambda z: ops.exp(z - ops.expand_dims(ops.logsumexp(z, -1), 1)))(h[:, :CHANNELS]),
+    ),
+    "exponentials of other sums than of the logsumexp": Case(
+        lambda h: (_sums(h, torch.unsqueeze, 1) - _sums(h, torch.unsqueeze, 2).logsumexp(-1, keepdim=True)).exp(),
+        lambda h: ops.exp(
+            _sums(h, ops.expand_dims, 1) - ops.logsumexp(_sums(h, ops.expand_dims, 2), -1, keepdims=True)
+        ),
+    ),
+    "softmax of sums by hand": Case(
+        lambda h: (lambda z: (z - z.logsumexp(-1)[..., None]).exp())(_sums(h, torch.unsqueeze, 1)),
+        lambda h: (lambda z: ops.exp(z - ops.expand_dims(ops.logsumexp(z, -1), -1)))(_sums(h, ops.expand_dims, 1)),
+        "shift",
+    ),
     "softmax times value": Case(
         lambda h: h[..., :3].softmax(1) * h[..., 3:], lambda h: ops.softmax(h[..., :3], 1) * h[..., 3:]
     ),

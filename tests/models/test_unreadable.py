@@ -1,8 +1,12 @@
 """What is said of files that no reader takes: the way in that works is in the message."""
 
 import dis
+import gzip
 import json
+import sys
+import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,7 @@ keras = pytest.importorskip("keras")
 
 
 HEADER = json.dumps({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
+TAR = tarfile.TarInfo("model.h5").tobuf() + bytes(1024)
 CUT_OFF = len(HEADER).to_bytes(8, "little") + HEADER + bytes(8)
 
 
@@ -41,9 +46,24 @@ def test_a_folder_of_folds_names_a_file_of_it(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("weights.safetensors", b"", r"holds weights and no model.*my_models:build\?weights="),
-        ("model.onnx", b"", "is an ONNX model.*onnx2torch.*my_models:build"),
+        ("model.onnx", b"", r"is an ONNX model.*onnx2torch.*my_models:build: def build.*torchvision"),
         ("nomodel.zip", b"PK\x03\x04", "names no model: it is a zip archive of something else"),
         ("cut.safetensors", CUT_OFF, "holds weights and no model, and is cut off"),
+        (
+            "model.h5.gz",
+            gzip.compress(b"model", mtime=0),
+            "names no model: it is compressed by gzip; unpack it with: gunzip",
+        ),
+        ("model.tar.gz", gzip.compress(bytes(TAR), mtime=0), "names no model: it is an archive of tar; unpack it"),
+        (
+            "model.hdf",
+            b"\x89HDF\r\n\x1a\n",
+            "names no model: it is an HDF5 file, as .h5 files are; give it that suffix",
+        ),
+        ("model.xml", b"<?xml version='1.0'?><net/>", "is XML, as OpenVINO writes models, which is not read here"),
+        ("run/best.index", b"", r"run/best is a checkpoint of TensorFlow.*tf_keras.*load_weights\('.*run/best'\)"),
+        ("run/best.data-00000-of-00001", b"", "run/best is a checkpoint of TensorFlow"),
+        ("model.empty", b"", "names no model: it is empty"),
         ("model.tflite", b"", "is a TensorFlow Lite model"),
         ("model.pt", b"", r"unpickled.*my_models:build\?weights=.*torch\.export\.save"),
         ("model.joblib", b"", "unpickled.*my_models:build$"),
@@ -58,6 +78,18 @@ def test_a_file_says_how_its_model_gets_in(name: str, content: bytes, words: str
         model_source(written(tmp_path, name, content))
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "with 'quotes'.ONNX"])
+def test_what_is_said_of_onnx_is_code_that_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, name)
+    with pytest.raises(ModelError) as caught:
+        model_source(path)
+    code = str(caught.value).partition("my_models:build: ")[2].partition(". onnx2torch imports torchvision")[0]
+    monkeypatch.setitem(sys.modules, "onnx2torch", SimpleNamespace(convert=lambda given: [given]))
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert found["build"]() == [path]
+
+
 def test_folders_are_told_apart(tmp_path: Path) -> None:
     written(tmp_path, "tensorflow/saved_model.pb")
     written(tmp_path, "transformers/config.json", b"{}")
@@ -68,6 +100,34 @@ def test_folders_are_told_apart(tmp_path: Path) -> None:
         model_source(str(tmp_path / "transformers"))
     with pytest.raises(ModelError, match="names no model"):
         model_source(str(tmp_path / "else"))
+
+
+def test_a_checkpoint_of_torch_with_another_suffix_is_told_and_its_weights_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(40, 1))
+    for name in ("model_best.pth.tar", "model.weights"):
+        torch.save({"state_dict": model.state_dict(), "epoch": 3}, tmp_path / name)
+        with pytest.raises(ModelError, match=r"would have to be unpickled.*my_models?:build"):
+            model_source(str(tmp_path / name))
+    monkeypatch.chdir(tmp_path)
+    Path("of_a_tar.py").write_text(
+        "from torch import nn\ndef build(): return nn.Sequential(nn.Flatten(), nn.Linear(40, 1))\n"
+    )
+    opened = model_source("of_a_tar:build?weights=model_best.pth.tar").open()
+    assert torch.equal(opened.model[1].weight, model[1].weight)
+
+
+def test_a_folder_with_a_model_further_down_names_it(tmp_path: Path) -> None:
+    written(tmp_path, "mlflow/MLmodel")
+    written(tmp_path, "mlflow/data/model.pth")
+    with pytest.raises(ModelError, match=r"is a folder; give a model file, such as .*mlflow/data/model\.pth"):
+        model_source(str(tmp_path / "mlflow"))
+    written(tmp_path, "checkpoints/checkpoint")
+    for name in ("a.index", "a.data-00000-of-00001", "b.index"):
+        written(tmp_path, f"checkpoints/{name}")
+    with pytest.raises(ModelError, match="checkpoints/b is a checkpoint of TensorFlow"):
+        model_source(str(tmp_path / "checkpoints"))
 
 
 def test_torchscript_is_not_called_a_file_of_weights(tmp_path: Path) -> None:

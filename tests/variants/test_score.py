@@ -211,13 +211,17 @@ def test_deletions_that_the_distance_does_not_see_are_set_aside_or_told(
     assert reasons(4, 5, 1) == [None, None]
     assert reasons(0, 1) == reasons(None, 25) == [None]
     detail = "9 letters, for 8; --distance 8 sees all that it removes"
-    with pytest.warns(JobWarning, match="longer than the distance of 4 letters, and splice sites beyond it are not"):
+    said = (
+        "some alleles are longer than the distance of 4 letters, and splice sites beyond it are not seen; the first is "
+        f"chr1:151:{letters[150:156]}:{letters[150]} with 6 letters, all of which are seen with --distance 5"
+    )
+    with pytest.warns(JobWarning, match=f"^{said}$"):
         assert reasons(4, 6, 8, 9) == [None, None, SetAside(VariantReason.BEYOND_DISTANCE, detail)]
     (aside,) = reasons(0, 2)
     assert aside is not None
     assert aside.reason == VariantReason.BEYOND_DISTANCE
     # Where the output has too few positions, the length that has them is named, and the distance if one was given.
-    advised = (20, 45, "--distance 44 with --length 100 (none for a model of"), (None, 50, "; --length 110 sees")
+    advised = (20, 45, "--distance 44 and --length 100 sees"), (None, 50, "; --length 110 sees")
     for given, length, advice in advised:
         (aside,) = reasons(given, length)
         assert aside is not None
@@ -244,9 +248,46 @@ def test_what_an_insertion_moves_out_of_the_output_is_told(
         if distance is not None:
             assert found == pytest.approx(scored(inserted, LENGTH + 60), abs=1e-10)
     for inserted in (most + 1, 25):
-        said = f"insertions of more than {most} letters the .* --length sees them: {LENGTH} has room for {most}, and"
+        longer = LENGTH + 2 * (inserted - most)
+        said = (
+            f"insertions of more than {most} letters the .*; the first is chr1:151:{letters[150]}:[ACGT.]*, which "
+            rf"inserts {inserted} letters: --length {longer} has room for them, where {LENGTH} letters have not$"
+        )
         with pytest.warns(JobWarning, match=said):
             scored(inserted, LENGTH)
+        scored(inserted, longer)
+
+
+def test_a_caution_is_told_of_the_first_of_many_variants_and_advice_names_no_length_that_comes_by_itself(
+    engine: ab.InSilicoMutagenesis, genome: Genome
+) -> None:
+    letters = contig_letters(genome, "chr1")
+    removed = [Variant("chr1", 150 + n, letters[150 + n : 156 + n], letters[150 + n]) for n in range(3)]
+    inserted = [Variant("chr1", 120 + n, letters[120 + n], letters[120 + n] + "ACGTA" * 5) for n in range(3)]
+    too_long = Variant("chr1", 100, letters[100:160], letters[100])
+    effects = SplicingEffects({"donor": 2}, "classes", 4)
+    details = {}
+    for follows in (False, True):
+        with pytest.warns(JobWarning) as told:
+            *_, last = score_variants(
+                engine,
+                [*removed, *inserted, too_long],
+                genome,
+                effects=effects,
+                length=LENGTH,
+                strand="+",
+                length_follows_distance=follows,
+            )
+        assert last.set_aside is not None
+        details[follows] = last.set_aside.detail
+        of_first, of_inserted = map(str, (warning.message for warning in told))
+        assert f"the first is chr1:151:{letters[150:156]}:" in of_first
+        assert (
+            f"the first is chr1:121:{letters[120]}:{letters[120]}ACGTAACGTAA..., which inserts 25 letters"
+            in of_inserted
+        )
+    assert "--distance 59 and --length " in details[False]
+    assert details[True].endswith("--distance 59 sees all that it removes")
 
 
 @pytest.mark.parametrize("distance", [0, 9, 20, 24])

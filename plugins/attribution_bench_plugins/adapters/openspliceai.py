@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attribution_bench.errors import ModelError
 from attribution_bench.models.adapters import Adapter, ModelCard
 from attribution_bench.models.weight_files import load_weights
-from attribution_bench_plugins.adapters.splice_scores import DISTANCE, OPTIONS, splice_scores, window_length
+from attribution_bench_plugins.adapters.splice_scores import CONTEXT, DISTANCE, OPTIONS, splice_scores, window_length
 
 if TYPE_CHECKING:
     from attribution_bench.sequences import Genes, Genome
@@ -33,13 +33,14 @@ class OpenSpliceAI(Adapter):
                 package=PACKAGE,
                 length=window_length(DISTANCE),
                 fixed=False,
-                outputs="(3, letters - context): neither, acceptor, donor; of 10,101 letters 1,50 is the middle one as "
-                "acceptor, 2,50 as donor",
+                outputs="(3, letters - context): neither, acceptor, donor; of 101 letters more than the context, 1,50 "
+                "is the middle one as acceptor, 2,50 as donor",
                 licence="GPL-3.0",
                 citation="Chao et al., eLife 14, RP107454 (2025)",
                 weights=False,
                 options={
-                    "context": "letters that the weights were trained for: 80, 400, 2000 or 10000 (default)",
+                    "context": "letters that the weights were trained for: 80, 400, 2000 or 10000 (default); by itself "
+                    "a window has as many, and 101 more",
                     **OPTIONS,
                     "genes": "of variants: grch37 or grch38, whose genes the package has, a file of the same form, or "
                     "none for the strand +; by default those of the package whose splice sites the genome has",
@@ -48,7 +49,7 @@ class OpenSpliceAI(Adapter):
         ]
 
     def open(
-        self, name: str, *, weights: Path, length: int | None = None, context: int = 10_000, **of_variants: Any
+        self, name: str, *, weights: Path, length: int | None = None, context: int = CONTEXT, **of_variants: Any
     ) -> Any:
         """Return a torch.nn.Module, (N, 4, length) to (N, 3, length - context).
 
@@ -73,9 +74,9 @@ class OpenSpliceAI(Adapter):
         """Return SpliceAI's scores: gain and loss of acceptor and donor within a distance."""
         return splice_scores(name, distance, masked)
 
-    def default_length(self, name: str, *, distance: int = DISTANCE, **options: Any) -> int:
-        """Return the letters that the distance needs, with the largest context."""
-        return window_length(distance)
+    def default_length(self, name: str, *, distance: int = DISTANCE, context: int = CONTEXT, **options: Any) -> int:
+        """Return the letters that the distance needs, with the context; that of the largest one for what is none."""
+        return window_length(distance, context if context in CONTEXTS else CONTEXT)
 
     def genes(self, name: str, genome: "Genome", *, genes: str | None = None, **options: Any) -> "Genes | None":
         """Return the package's genes for a genome, or those of a file; see `package_genes`."""

@@ -35,6 +35,6 @@ def splice_scores(name: str, distance: int, masked: int) -> "SplicingEffects":
     return SplicingEffects({"acceptor": 1, "donor": 2}, distance=distance, masked=masked == 1)
 
 
-def window_length(distance: int) -> int:
+def window_length(distance: int, context: int = CONTEXT) -> int:
     """Return the letters that a distance needs, with the context; those of the usual one for what is no number."""
-    return CONTEXT + 2 * (distance if isinstance(distance, int) else DISTANCE) + 1
+    return context + 2 * (distance if isinstance(distance, int) else DISTANCE) + 1

@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from attribution_bench_plugins.deepshap import norm_rule, rules
 from attribution_bench_plugins.deepshap.graph import LINEAR, POINTWISE, Kind, Node, Value, ancestors
@@ -39,6 +40,8 @@ class _Normal:
     axes: tuple[int, ...]
     offset: float = 0.0
     """Number added to the sum of the exponentials."""
+    total: Value | None = None
+    """Of a logsumexp, the value with one number for each of the sums, before its axes are moved about."""
 
 
 def plan(output: Value, own: Mapping[str, Rule]) -> tuple[Step, ...]:
@@ -150,7 +153,7 @@ class _Planner:
 
     def _recognised(self, node: Node) -> _Normal | None:
         if node.kind in (Kind.SOFTMAX, Kind.LOG_SOFTMAX, Kind.LOGSUMEXP):
-            return _Normal(node.kind, node.inputs[0], node.known.axes)
+            return _Normal(node.kind, node.inputs[0], node.known.axes, total=Value(node))
         if node.kind in (Kind.DIVIDE, Kind.MULTIPLY):
             return self._softmax_by_hand(node)
         if node.kind is Kind.LOG:
@@ -177,7 +180,8 @@ class _Planner:
             total = _partition(below)
             if total is None or exponential.node.kind is not Kind.EXP:
                 continue
-            if exponential.node.inputs[0] == total.logits and exponential.spec.shape == node.outputs[0].shape:
+            is_whole = exponential.node.inputs[0] == total.logits and exponential.spec.shape == node.outputs[0].shape
+            if is_whole and _is_beside(total, _shapes_between(denominator, total), node.outputs[0].shape):
                 return _Normal(Kind.SOFTMAX, total.logits, total.axes, total.offset)
         return None
 
@@ -187,12 +191,19 @@ class _Planner:
         if inner is not None and inner.kind is Kind.LOG_SOFTMAX:
             return _Normal(Kind.SOFTMAX, inner.logits, inner.axes)
         terms = _terms(node.inputs[0])
-        for value, count in terms.items():
-            total = self._normal(value.node) if isinstance(value, Value) and count == -1 else None
-            if total is None or total.kind is not Kind.LOGSUMEXP:
+        for term, count in terms.items():
+            total = self._normal(term.value.node) if term is not None and count == -1 else None
+            if term is None or total is None or total.kind is not Kind.LOGSUMEXP:
                 continue
-            rest = {key: number for key, number in terms.items() if key != value}
-            if rest == _terms(total.logits) and total.logits.spec.shape == node.outputs[0].shape:
+            shape = node.outputs[0].shape
+            rest = {key: number for key, number in terms.items() if key != term}
+            is_whole = total.logits.spec.shape == shape and rest == _terms(total.logits)
+            shapes = (*_shapes_between(term.value, total), *term.shapes)
+            if (
+                is_whole
+                and all(key is None or key.place is not None for key in rest)
+                and _is_beside(total, shapes, shape)
+            ):
                 return _Normal(Kind.SOFTMAX, total.logits, total.axes, total.offset)
         return None
 
@@ -227,32 +238,92 @@ def _partition(value: Value) -> _Normal | None:
     exponential = value.node.inputs[0]
     if exponential.node.kind is not Kind.EXP:
         return None
-    return _Normal(Kind.LOGSUMEXP, exponential.node.inputs[0], value.node.known.axes, offset)
+    return _Normal(Kind.LOGSUMEXP, exponential.node.inputs[0], value.node.known.axes, offset, value)
 
 
 def _has_each_once(node: Node, total: _Normal) -> bool:
     """Whether a node has as many elements as there are sums; it may be repeated along the axes that were summed."""
     shape = total.logits.spec.shape
     kept = [size for axis, size in zip(range(-len(shape), 0), shape, strict=True) if axis not in total.axes]
-    sums, elements = ([str(size) for size in sizes if str(size) != "1"] for sizes in (kept, node.outputs[0].shape))
-    return sums == elements
+    return _sizes(tuple(kept)) == _sizes(node.outputs[0].shape)
 
 
-def _terms(value: Value) -> dict[Value | None, float]:
+Shape = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A tensor that is added to others, perhaps in another shape."""
+
+    value: Value
+    shapes: tuple[Shape, ...] = field(compare=False)
+    """Its shape, and all that it has on its way into the sum, the sum's own last."""
+    place: Shape | None
+    """Where its elements stand in the sum; see `_place`."""
+
+
+def _terms(value: Value) -> dict[_Term | None, float]:
     """Return the tensors that a value is a sum of, each with how often; the number that is added has the key None."""
-    counted: dict[Value | None, float] = {}
-    pending = [(value, 1)]
+    counted: dict[_Term | None, float] = {}
+    pending: list[tuple[Value, int, tuple[Shape, ...]]] = [(value, 1, ())]
     while pending:
-        current, factor = pending.pop()
-        current = _without_shapes(current)
-        if current.node.kind is Kind.ADD:
-            pending += [
-                (part, factor * sign) for part, sign in zip(current.node.inputs, current.node.known.signs, strict=True)
-            ]
-            counted[None] = counted.get(None, 0) + factor * current.node.known.offset
+        current, factor, later = pending.pop()
+        shapes = (current.spec.shape, *later)
+        node = current.node
+        if node.kind is Kind.REARRANGE:
+            pending.append((node.inputs[0], factor, shapes))
+        elif node.kind is Kind.ADD:
+            pending += [(part, factor * sign, shapes) for part, sign in zip(node.inputs, node.known.signs, strict=True)]
+            counted[None] = counted.get(None, 0) + factor * node.known.offset
         else:
-            counted[current] = counted.get(current, 0) + factor
+            term = _Term(current, shapes, _place(shapes))
+            counted[term] = counted.get(term, 0) + factor
     return {key: count for key, count in counted.items() if count}
+
+
+def _place(shapes: Sequence[Shape]) -> Shape | None:
+    """Return where a tensor's elements stand in the last of the shapes that it has one after the other.
+
+    It is reshaped from one to the next, which keeps the order of the elements, or repeated along axes of size one and
+    new ones before the first. The place is the last shape with ones for the axes along which it is repeated. None where
+    the axes cannot be followed.
+    """
+    place = shape = shapes[0]
+    for following in shapes[1:]:
+        if _sizes(following) == _sizes(shape) and place == shape:
+            place = shape = following
+            continue
+        new = len(following) - len(shape)
+        if new < 0 or any(str(size) not in ("1", str(to)) for size, to in zip(shape, following[new:], strict=True)):
+            return None
+        place, shape = (1,) * new + place, following
+    return tuple(map(str, place))
+
+
+def _sizes(shape: Shape) -> list[str]:
+    """Return the sizes of the axes that have more than one element, in order."""
+    return [str(size) for size in shape if str(size) != "1"]
+
+
+def _shapes_between(value: Value, total: _Normal) -> tuple[Shape, ...]:
+    """Return the shapes of a logsumexp's sums on their way to a value, that of the sums first."""
+    shapes = [value.spec.shape]
+    while value != total.total:
+        value = value.node.inputs[0]
+        shapes.append(value.spec.shape)
+    return tuple(reversed(shapes))
+
+
+def _is_beside(total: _Normal, shapes: Sequence[Shape], shape: Shape) -> bool:
+    """Whether each sum of a logsumexp meets the elements that it was taken over, of which `shape` is the shape.
+
+    The sums have the given shapes one after the other. Sizes alone do not tell: of a square tensor, the sums over one
+    axis fit the other as well.
+    """
+    kept = tuple(
+        "1" if axis in total.axes else str(size) for axis, size in zip(range(-len(shape), 0), shape, strict=True)
+    )
+    return _place((*shapes, shape)) == kept
 
 
 def _is_inverse(value: Value) -> bool:

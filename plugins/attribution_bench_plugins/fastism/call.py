@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, full_passes
+from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, full_passes, reference_passes
 from attribution_bench.mutations import Edit
 from attribution_bench.request import Progress, Request
 from attribution_bench.timer import CLOCK, Clock
@@ -94,12 +94,22 @@ class Call:
 
         Where a batch does not fit the device's memory, they are taken again in smaller ones.
         """
+        model = self.source.model
+        return self._in_fitting_batches(len(edits), lambda request: full_passes(model, request, edits, progress))
+
+    def reference_passes(self, sequences: Sequence[int]) -> Selected:
+        """Return the predictions (len(sequences), *selected) of sequences as they are, the same way."""
+        model = self.source.model
+        return self._in_fitting_batches(len(sequences), lambda request: reference_passes(model, request, sequences))
+
+    def _in_fitting_batches(self, rows: int, predict: Callable[[Request], Selected]) -> Selected:
+        """Return what full passes of the request give, in batches half as large wherever memory runs out."""
         request = self.request
         while True:
             try:
-                return full_passes(self.source.model, request, edits, progress)
+                return predict(request)
             except torch.OutOfMemoryError:
-                size = min(request.batch_size or DEFAULT_BATCH_SIZE, len(edits))
+                size = min(request.batch_size or DEFAULT_BATCH_SIZE, rows)
                 if size == 1:
                     raise
             request = replace(request, batch_size=size // 2)

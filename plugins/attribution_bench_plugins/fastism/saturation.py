@@ -56,7 +56,7 @@ class Saturation:
                 try:
                     self._run_group(rows, sizes, workers)
                 except torch.OutOfMemoryError:
-                    if sizes == Sizes(1, 1):
+                    if sizes.are_smallest:
                         raise
                     sizes, tally.halvings = sizes.halved(), tally.halvings + 1
                     self.progress.done = first * len(self.request.positions)
@@ -89,17 +89,50 @@ class Saturation:
     def _run_segment(
         self, rows: slice, positions: list[int], unmutated: UnmutatedActivations, sizes: Sizes, workers: Workers
     ) -> None:
-        call, request = self.call, self.request
-        ref, alt = _alleles(request.letters[rows], self.letters, self.alternatives)
+        if not positions:
+            self.progress.add(0)
+            return
+        ref, every = _alleles(self.request.letters[rows], self.letters, self.alternatives)
+        before = self.progress.done
+        for first in range(0, self.alternatives, sizes.alternatives):
+            part = every[:, :, first : first + sizes.alternatives]
+            # A position is done with the last of its alternatives; of all of them each part is a share.
+            done = before, first, part.shape[2]
+            self._run_alternatives(rows, positions, unmutated, sizes, workers, (ref, part), done)
+
+    def _run_alternatives(
+        self,
+        rows: slice,
+        positions: list[int],
+        unmutated: UnmutatedActivations,
+        sizes: Sizes,
+        workers: Workers,
+        alleles: tuple[Tensor, Tensor],
+        done: tuple[int, int, int],
+    ) -> None:
+        """Run some of the alternatives of positions, all of them where memory allows.
+
+        Parameters
+        ----------
+        alleles
+            The reference letters (n, L), and these alternatives (n, L, together).
+        done
+            What the progress was before any alternatives; how many are done, and how many these are.
+        """
+        call, (ref, alt), (before, earlier, together) = self.call, alleles, done
         device_ref, device_alt = ref.to(call.source.device), alt.to(call.source.device)
         sequences = np.arange(rows.start, rows.stop)[:, None, None]
+        ran = earlier * len(positions)
 
         def mutated(block: Positions) -> Windowed:
             at = block.index
             return self._mutated(unmutated, block.window(1), device_ref[:, at], device_alt[:, at])
 
         def progress(positions_done: int) -> None:
-            self.progress.add(positions_done * unmutated.count)
+            nonlocal ran
+            ran += together * positions_done
+            now = before + ran // self.alternatives * unmutated.count
+            self.progress.add(now - self.progress.done)
 
         def place(at: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
             return sequences, alt[:, at].numpy(), self.place[at][None, :, None]
@@ -110,11 +143,8 @@ class Saturation:
         def lose(at: NDArray[np.int64], lost: NDArray[np.bool_]) -> None:
             self.predictions.lose(place(at), lost)
 
-        if not positions:
-            progress(0)
-            return
-        blocks = call.sizer.blocks(sizes, positions, (unmutated.count, self.alternatives), workers.count)
-        call.run(unmutated, workers, blocks, self.alternatives, mutated, progress, write, lose)
+        blocks = call.sizer.blocks(sizes, positions, (unmutated.count, together), workers.count)
+        call.run(unmutated, workers, blocks, together, mutated, progress, write, lose)
 
     def _take_full_passes(self, rows: slice) -> None:
         """Predict by full passes what windows of some sequences have not given."""

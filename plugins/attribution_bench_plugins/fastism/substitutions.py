@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attribution_bench.mutagenesis import RawMutagenesis, reference_passes
+from attribution_bench.mutagenesis import RawMutagenesis
 from attribution_bench.mutations import Edit
 from attribution_bench.request import MEMORY_HALVINGS
 from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
@@ -145,9 +145,7 @@ class Substitutions:
             passes = self.call.full_passes(edits, lambda more, _: progress.add(done + more - progress.done))
             self.predictions.write(numbers, passes)
         if sequences.size:
-            self.unmutated.write(
-                sequences, reference_passes(self.call.source.model, self.call.request, sequences.tolist())
-            )
+            self.unmutated.write(sequences, self.call.reference_passes(sequences.tolist()))
 
     def _check(self, self_check: SelfCheck, group: Group) -> None:
         """Check some substitutions of a group."""

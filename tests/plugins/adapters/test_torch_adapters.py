@@ -1,6 +1,7 @@
 """Adapters of PyTorch packages, on networks that stand for the packages' own: the numbers are those of the networks."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.resources import files
@@ -73,12 +74,45 @@ def test_openspliceai(installed: Callable[..., None], tmp_path: Path) -> None:
         10_041,
         SplicingEffects({"acceptor": 1, "donor": 2}, distance=20, masked=True),
     )
+    for options, length in (("context=80", 181), ("context=400&distance=20", 441), ("context=2000", 2_101)):
+        source = model_source(f"openspliceai?weights={path}&{options}")
+        assert source.default_length == length
+    with pytest.raises(ModelError, match="contexts of 80, 400, 2000, 10000 letters, not 90"):
+        opened(f"openspliceai?context=90&weights={path}")
     with pytest.raises(ModelError, match="takes more than 400 letters"):
         opened(f"openspliceai?context=400&weights={path}", 400)
     with pytest.raises(ModelError, match="contexts of 80, 400, 2000, 10000 letters, not 90"):
         opened(f"openspliceai?context=90&weights={path}", 400)
     with pytest.raises(ModelError, match=r"no weights; give a file of them: openspliceai\?weights=FILE"):
         opened("openspliceai")
+
+
+def test_cautions_on_long_alleles_name_the_variant_and_what_would_do_for_a_catalogued_model(
+    installed: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    installed("openspliceai")
+    network = import_module("openspliceai.train_base.openspliceai").SpliceAI
+    written(network(32, *np.array([(11, 1)] * 4).T), Path("80.pt"))
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 1200))
+    Path("genome.fa").write_text(f">1\n{letters}\n")
+    before = letters[599]
+    alleles = {
+        (letters[599:660], before): "the first is 1:600:.* with 61 letters, all of which are seen with --distance 60",
+        (letters[599:720], before): "121 letters, for 100; --distance 120 sees all that it removes",
+        (before, before + "ACGTA" * 11): "the first is 1:600:.*, which inserts 55 letters: --length 291 has room for",
+    }
+    for (reference, alternative), said in alleles.items():
+        record = f"1\t600\t.\t{reference}\t{alternative}\t.\t.\t.\n"
+        Path("one.vcf").write_text(f"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{record * 2}")
+        command = ["variants", "openspliceai?context=80&weights=80.pt&genes=none", "one.vcf", "--genome", "genome.fa"]
+        command += ["--strand", "+", "--threads", "1", "--output", "effects.tsv", "--restart"]
+        outcome = CliRunner().invoke(app, command, catch_exceptions=False)
+        text = " ".join(outcome.stderr.split())
+        assert re.search(said, text), text
+        assert text.count("the first is") == ("the first" in said)
+        assert "--length" in said or "--length" not in text
+        assert json.loads(Path("effects.tsv.json").read_text())["length"] == 281
 
 
 def test_openspliceai_has_the_genes_of_a_genome(installed: Callable[..., None], tmp_path: Path) -> None:

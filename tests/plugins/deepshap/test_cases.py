@@ -22,6 +22,10 @@ UNBOUNDED = (
     "softmax by hand",
     "exponential of log softmax",
     "logarithm of softmax",
+    "exponentials over sums of the other axis",
+    "exponentials times inverse sums of the other axis",
+    "exponentials less a logsumexp of the other axis",
+    "exponentials of other sums than of the logsumexp",
     "layer norm of two",
     "group norm of three pairs",
 )

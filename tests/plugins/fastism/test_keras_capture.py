@@ -508,6 +508,25 @@ def test_what_a_layer_of_the_users_is_derived_from_tells_why_it_runs_in_full() -
     assert reasons["Several"] == "there is no rule for 'Several', and it is called on more than one tensor"
 
 
+NAMED: dict[str, tuple[type, dict[str, Any], str]] = {
+    "CumsumSortNorm": (layers.Softmax, {"axis": 1}, "its sum is taken over all positions"),
+    "SoftmaxMedian": (layers.LayerNormalization, {"axis": 1}, "its statistics are taken over all positions"),
+    "TopKSort": (layers.Softmax, {"axis": -2}, "its sum is taken over all positions"),
+}
+"""Name of a class of the user's -> what it is derived from, its options, and why it runs in full."""
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_why_a_function_of_one_axis_runs_in_full_is_not_told_by_the_name_of_its_class(name: str) -> None:
+    base, options, reason = NAMED[name]
+    x = keras.Input((LENGTH, 4))
+    layer = type(name, (base,), {})(**options)
+    model = keras.Model(x, layers.Conv1D(2, 3)(layer(layers.Conv1D(3, 3)(x))))
+    explanation = ab.get_method("fastism")(model).explain(LENGTH)
+    (found,) = (one for one in explanation.layers if name in one.layer)
+    assert (found.mode, found.reason) == ("full", reason)
+
+
 class Halves(layers.Layer):
     def call(self, x: Any) -> Any:
         return x[:, :, :2], x[:, :, 2:]

@@ -99,7 +99,7 @@ def test_blocks_and_parts_of_the_head_of_the_papers_models(
 ) -> None:
     """Recorded likewise, for two workers and blocks of any size."""
     sizer = Sizer(plans[name], policy, 4, 2**40)
-    found = sizer.blocks(Sizes(count, 2**40), range(1000), (count, 3), 2)
+    found = sizer.blocks(Sizes(count, 2**40, 3), range(1000), (count, 3), 2)
     assert (len(found), found[0].stride) == (blocks, stride)
     assert sorted(position for block in found for position in block.indices) == list(range(1000))
     assert sizer.head_positions(1000, (count, 3), 2) == head

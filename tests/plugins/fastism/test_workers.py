@@ -1,7 +1,7 @@
 """Blocks side by side give what blocks one after another give."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,9 @@ from torch import nn
 import attribution_bench as ab
 from attribution_bench import Mutation
 from attribution_bench.fastism import Local
-from attribution_bench_plugins.fastism import FastISM
+from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, reference_passes
+from attribution_bench.request import Request
+from attribution_bench_plugins.fastism import FastISM, call
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.planning.sizes import CPU
 from fastism_models import LENGTH, Custom, build
@@ -166,6 +168,74 @@ def test_groups_of_lists_that_do_not_fit_are_halved(name: str, room: int) -> Non
     assert result.metadata["memory_halvings"] == sum(count > room for count in rows) < 8
     assert seen == sorted(seen)
     assert seen[-1] == len(mutations)
+
+
+def test_alternatives_of_a_position_are_divided_where_memory_runs_out() -> None:
+    """A device with room for one mutated sequence at a time."""
+    rows, seen = list[int](), list[int]()
+    x = one_hot(2, 4, LENGTH)
+    x[1, :, 3] = 0  # where a letter is unknown, four alternatives
+    result = doubling(1, rows).attribute(x, target="all", progress=lambda done, asked: seen.append(done))
+    assert_parity(dict(result.predictions), brute_force(doubled(), x), 1e-10)
+    assert (min(rows), max(rows) > 1) == (1, True)
+    assert seen == sorted(seen)
+    assert seen[-1] == 2 * LENGTH
+
+
+OPAQUE_NAME = "workers_test::watched"
+WATCHED: list[int] = []
+"""Rows of each call of the operation, those of captures too."""
+
+
+@torch.library.custom_op(OPAQUE_NAME, mutates_args=())
+def watched(x: torch.Tensor) -> torch.Tensor:
+    """Return twice (N, C, L): an operation that no rule is given for."""
+    WATCHED.append(len(x))
+    return 2 * x
+
+
+@watched.register_fake
+def _(x: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+@pytest.mark.parametrize(("mib", "most"), [(1, 1), (9, 2), (64, 9)])
+def test_alternatives_are_divided_by_the_budget_where_the_models_own_code_runs(mib: int, most: int) -> None:
+    """Sixteen channels in double precision are half a mebibyte, for which there is an eighth of the budget."""
+    length, positions, seen = 2**12, [5, 2000, 4095], list[int]()
+    module = Custom(lambda m, x: watched(m.first(x)).sum(2), first=nn.Conv1d(4, 16, 3)).double()
+    method, x = FastISM(module, memory_budget=mib * 2**20, min_speedup=0, self_check=False), one_hot(1, 4, length)
+    method.attribute(x, target="all", positions=[0])
+    WATCHED.clear()
+    result = method.attribute(x, target="all", positions=positions, progress=lambda done, asked: seen.append(done))
+    assert max(WATCHED) == most
+    truth = ab.get_method("standard_ism")(module).attribute(x, target="all", positions=positions)
+    assert_parity(dict(result.predictions), dict(truth.predictions), 1e-10)
+    assert (seen, seen[-1]) == (sorted(seen), 3)
+
+
+def test_reference_passes_of_lists_go_on_in_smaller_batches_where_memory_runs_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Insertions take full passes, and so do their sequences as they are."""
+    sizes = list[int]()
+
+    def of_three(model: Any, request: Request, sequences: Sequence[int]) -> Mapping[str, Any]:
+        sizes.append(min(request.batch_size or DEFAULT_BATCH_SIZE, len(sequences)))
+        if sizes[-1] > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return reference_passes(model, request, sequences)
+
+    x = one_hot(20, 4, LENGTH)
+    mutations = [Mutation(0, 5, "ACG", deleted=1), *(Mutation(2, position, "T") for position in range(LENGTH))]
+    method = FastISM(doubled(), rules={NAME: Local(1)}, min_speedup=0, self_check=False)
+    monkeypatch.setattr(call, "reference_passes", of_three)
+    result = method.predict_mutations(x, mutations, target="all")
+    truth = ab.get_method("standard_ism")(doubled()).predict_mutations(x, mutations, target="all")
+    assert sizes == [19, 9, 4, 2]
+    assert result.metadata["memory_halvings"] == 3
+    assert_parity(dict(result.predictions), dict(truth.predictions), 1e-10)
+    assert_parity(dict(result.reference_predictions), dict(truth.reference_predictions), 1e-10)
 
 
 @pytest.mark.parametrize("is_listed", [False, True])

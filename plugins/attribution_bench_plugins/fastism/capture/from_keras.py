@@ -173,7 +173,7 @@ class _Reader:
 
     def _conform(self, node: str, symbol: Any, prefix: str) -> str:
         """Return an input with the number of axes that the model declares, and its dtype where that is not floating."""
-        site = self._site(f"{prefix}input", "input", None)
+        site = self._site(f"{prefix}input", "input", "input", None)
         rank, expected = len(site.shape(node)), len(symbol.shape)
         if rank == expected + 1 and site.shape(node)[-1] == 1:
             node = site.view(node, lambda x: x.shape[:-1], "squeeze")
@@ -198,7 +198,7 @@ class _Reader:
         is_operation = library.owns(type(layer), "ops") or library.owns(type(layer), "activations")
         is_operation = is_operation or type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda")
         dtype = None if is_operation else library.compute_dtype(layer)
-        site = self._site(name, library.kind_of(layer), dtype)
+        site = self._site(name, library.kind_of(layer), library.own_kind_of(layer), dtype)
         if not is_operation:
             args = mapped(args, lambda leaf: self._cast_for(layer, site, leaf))
         if is_operation:
@@ -296,8 +296,8 @@ class _Reader:
 
         return call, sources
 
-    def _site(self, name: str, kind: str, dtype: torch.dtype | None) -> Site:
-        return Site(self.builder, self.library, self.device, name, kind, dtype, self.follow)
+    def _site(self, name: str, kind: str, own_kind: str, dtype: torch.dtype | None) -> Site:
+        return Site(self.builder, self.library, self.device, name, kind, own_kind, dtype, self.follow)
 
 
 def _first_of(*attempts: Callable[[], list[str]]) -> tuple[list[str] | None, str]:

@@ -77,6 +77,9 @@ class Site:
     """The user's own name, with the names of the models that it is nested in: ``encoder/conv_1``."""
     kind: str
     """Class of the layer."""
+    own_kind: str
+    """The library's own class that it is, or is derived from: what reasons are told of, since names of users' classes
+    may say anything."""
     dtype: torch.dtype | None
     """The layer's own for computing; None for an operation, which computes in that of its operands."""
     follow: Callable[["Site", Callable[..., Any], str], str]
@@ -93,8 +96,10 @@ class Site:
         """Add a node; ``kind`` names a part of the layer, such as its activation."""
         inputs = (inputs,) if isinstance(inputs, str) else inputs
         name = f"{self.name}/{kind}" if kind else self.name
-        kind = kind or self.kind
-        return self.builder.add(Node(name, op, inputs, call, f"{self.name} ({kind})", None, parameters, kind))
+        layer = f"{self.name} ({kind or self.kind})"
+        # Rules are given by the users' own names, for operations that have none.
+        kind = kind or (self.kind if op == OPAQUE else self.own_kind)
+        return self.builder.add(Node(name, op, inputs, call, layer, None, parameters, kind))
 
     def shape(self, node: str) -> tuple[int, ...]:
         """Return the shape of a node's value for the first example batch."""

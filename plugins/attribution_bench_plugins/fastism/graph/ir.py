@@ -35,7 +35,8 @@ class Node:
     """Shape of the value, BATCH in place of the batch axis; None for a value that is not one tensor."""
     parameters: Parameters = NO_PARAMETERS
     kind: str = ""
-    """The framework's name for the operation, such as ``mylib::attention_pool``, or a Keras layer's class."""
+    """The framework's name for the operation, such as ``mylib::attention_pool``, or a Keras layer's class; of an
+    operation with a rule it is the framework's own class that the layer is, or is derived from."""
 
     @property
     def is_opaque(self) -> bool:

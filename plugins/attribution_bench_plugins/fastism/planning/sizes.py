@@ -126,10 +126,19 @@ class Sizes:
     """Sequences of a group."""
     positions: int
     """Mutated positions of a block, of all its sequences together."""
+    alternatives: int
+    """Alternatives of each position in a block: all of them where memory allows."""
+
+    @property
+    def are_smallest(self) -> bool:
+        """Whether a block is one mutation."""
+        return self == Sizes(1, 1, 1)
 
     def halved(self) -> "Sizes":
-        """Return half as many of either."""
-        return Sizes(max(1, self.sequences // 2), max(1, self.positions // 2))
+        """Return half as many sequences and positions; of one position of one sequence half as many alternatives."""
+        if (self.sequences, self.positions) == (1, 1):
+            return replace(self, alternatives=max(1, self.alternatives // 2))
+        return replace(self, sequences=max(1, self.sequences // 2), positions=max(1, self.positions // 2))
 
 
 @dataclass(frozen=True)
@@ -182,10 +191,17 @@ class Sizer:
 
     def sizes(self, alternatives: int, most_sequences: int | None = None) -> Sizes:
         """Return how many sequences make a group, and how many mutated positions a block."""
-        positions = self.positions_at_once(alternatives)
+        together = self.alternatives_at_once(alternatives)
+        positions = self.positions_at_once(together)
         phase = -(-self.plan.length // self.plan.stride)
         sequences = max(1, min(positions // phase, self.sequences_at_once(alternatives)))
-        return Sizes(min(sequences, most_sequences or sequences), positions)
+        return Sizes(min(sequences, most_sequences or sequences), positions, together)
+
+    def alternatives_at_once(self, alternatives: int) -> int:
+        """Return how many alternatives of a position run together: all, unless so many of one would not fit."""
+        windowed = self.workers * _largest(self.plan.middle_numbers, self.plan.steps)
+        each = self.itemsize * max(windowed, self._largest_full())
+        return max(1, min(alternatives, self.budget // self.policy.block_budget_share // each))
 
     def positions_at_once(self, alternatives: int, width: int = 1) -> int:
         """Return how many positions, mutated over a width in each of their alternatives, make a block."""
@@ -310,6 +326,7 @@ def launch_counts(plan: Plan, sizes: Sizes, count: int, positions: Sequence[int]
     groups, asked = -(-count // sizes.sequences), count * len(positions) * alternatives
     reaching = [position for position in positions if position in plan.reaching]
     blocks = sum(1 for _ in phases(reaching, plan.stride, max(1, sizes.positions // min(count, sizes.sequences))))
+    blocks *= -(-alternatives // sizes.alternatives)
     return LaunchCounts(asked, count * len(reaching) * alternatives, groups * blocks, groups)
 
 
