@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench.attribution import RawAttribution, Request
+from attribution_bench.environment import thread_count
 from attribution_bench.mutations import Edit
 from attribution_bench.request import MEMORY_HALVINGS
 from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
@@ -74,8 +75,11 @@ class Saturation:
         call, positions = self.call, self.request.positions[self.call.reaches].tolist()
         letters = call.sizer.segment_letters
         parts = [positions] if letters is None else list(segments(positions, letters)) or [positions]
+        count = rows.stop - rows.start
         for number, part in enumerate(parts):
-            unmutated = call.unmutated(rows, range(part[0], part[-1] + 1) if part else range(1))
+            blocks = call.sizer.blocks(sizes, part, (count, self.alternatives), workers.count) if part else []
+            with thread_count("torch", call.sizer.threads_of_pass(count, len(blocks), workers.count)):
+                unmutated = call.unmutated(rows, range(part[0], part[-1] + 1) if part else range(1))
             if number == 0:
                 values = call.unmutated_predictions(unmutated)
                 self.unmutated.write(rows, values)
@@ -83,11 +87,11 @@ class Saturation:
                 # mutations that reach nothing of what is selected.
                 self.predictions.write(rows, {name: array[:, None, None] for name, array in values.items()}, axes=3)
                 self.progress.done += unmutated.count * (len(self.request.positions) - len(positions))
-            self._run_segment(rows, part, unmutated, sizes, workers)
+            self._run_segment(rows, blocks, unmutated, workers)
             del unmutated  # The pass of the next segment needs its memory.
 
     def _run_segment(
-        self, rows: slice, positions: list[int], unmutated: UnmutatedActivations, sizes: Sizes, workers: Workers
+        self, rows: slice, blocks: Sequence[Positions], unmutated: UnmutatedActivations, workers: Workers
     ) -> None:
         call, request = self.call, self.request
         ref, alt = _alleles(request.letters[rows], self.letters, self.alternatives)
@@ -110,10 +114,9 @@ class Saturation:
         def lose(at: NDArray[np.int64], lost: NDArray[np.bool_]) -> None:
             self.predictions.lose(place(at), lost)
 
-        if not positions:
+        if not blocks:
             progress(0)
             return
-        blocks = call.sizer.blocks(sizes, positions, (unmutated.count, self.alternatives), workers.count)
         call.run(unmutated, workers, blocks, self.alternatives, mutated, progress, write, lose)
 
     def _take_full_passes(self, rows: slice) -> None:

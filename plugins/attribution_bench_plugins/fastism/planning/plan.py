@@ -110,6 +110,16 @@ class Plan:
         """How many numbers the unmutated activations of a sequence have."""
         return sum(elements(node.shape) for node in self.graph.nodes.values() if node.shape is not None)
 
+    @cached_property
+    def unmutated_macs(self) -> int:
+        """The multiply-accumulates of an unmutated pass of a sequence."""
+        nodes = self.graph.nodes
+        return sum(
+            SPECS[node.op].multiply_accumulates(node, [nodes[name] for name in node.inputs])
+            for node in nodes.values()
+            if node.shape is not None and not SPECS[node.op].traits.free
+        )
+
     @property
     def middle(self) -> Positions:
         """A mutated position in the middle of the receptive field of what is wanted."""
