@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench.attribution import RawAttribution, Request
+from attribution_bench.environment import thread_count
 from attribution_bench.mutations import Edit
 from attribution_bench.request import MEMORY_HALVINGS
 from attribution_bench_plugins.fastism.call import Call, Predictions, Selected
@@ -74,8 +75,12 @@ class Saturation:
         call, positions = self.call, self.request.positions[self.call.reaches].tolist()
         letters = call.sizer.segment_letters
         parts = [positions] if letters is None else list(segments(positions, letters)) or [positions]
+        count = rows.stop - rows.start
         for number, part in enumerate(parts):
-            unmutated = call.unmutated(rows, range(part[0], part[-1] + 1) if part else range(1))
+            at_once = count, min(sizes.alternatives, self.alternatives)
+            blocks = call.sizer.blocks(sizes, part, at_once, workers.count) if part else []
+            with thread_count("torch", call.sizer.threads_of_pass(count, len(blocks), workers.count)):
+                unmutated = call.unmutated(rows, range(part[0], part[-1] + 1) if part else range(1))
             if number == 0:
                 values = call.unmutated_predictions(unmutated)
                 self.unmutated.write(rows, values)
@@ -83,34 +88,39 @@ class Saturation:
                 # mutations that reach nothing of what is selected.
                 self.predictions.write(rows, {name: array[:, None, None] for name, array in values.items()}, axes=3)
                 self.progress.done += unmutated.count * (len(self.request.positions) - len(positions))
-            self._run_segment(rows, part, unmutated, sizes, workers)
+            self._run_segment(rows, blocks, at_once[1], unmutated, workers)
             del unmutated  # The pass of the next segment needs its memory.
 
     def _run_segment(
-        self, rows: slice, positions: list[int], unmutated: UnmutatedActivations, sizes: Sizes, workers: Workers
+        self,
+        rows: slice,
+        blocks: Sequence[Positions],
+        alternatives: int,
+        unmutated: UnmutatedActivations,
+        workers: Workers,
     ) -> None:
-        if not positions:
+        """Run the blocks of a segment, some alternatives of them at once."""
+        if not blocks:
             self.progress.add(0)
             return
         ref, every = _alleles(self.request.letters[rows], self.letters, self.alternatives)
         before = self.progress.done
-        for first in range(0, self.alternatives, sizes.alternatives):
-            part = every[:, :, first : first + sizes.alternatives]
+        for first in range(0, self.alternatives, alternatives):
+            part = every[:, :, first : first + alternatives]
             # A position is done with the last of its alternatives; of all of them each part is a share.
             done = before, first, part.shape[2]
-            self._run_alternatives(rows, positions, unmutated, sizes, workers, (ref, part), done)
+            self._run_alternatives(rows, blocks, unmutated, workers, (ref, part), done)
 
     def _run_alternatives(
         self,
         rows: slice,
-        positions: list[int],
+        blocks: Sequence[Positions],
         unmutated: UnmutatedActivations,
-        sizes: Sizes,
         workers: Workers,
         alleles: tuple[Tensor, Tensor],
         done: tuple[int, int, int],
     ) -> None:
-        """Run some of the alternatives of positions, all of them where memory allows.
+        """Run some of the alternatives of blocks of positions, all of them where memory allows.
 
         Parameters
         ----------
@@ -122,7 +132,7 @@ class Saturation:
         call, (ref, alt), (before, earlier, together) = self.call, alleles, done
         device_ref, device_alt = ref.to(call.source.device), alt.to(call.source.device)
         sequences = np.arange(rows.start, rows.stop)[:, None, None]
-        ran = earlier * len(positions)
+        ran = earlier * sum(block.count for block in blocks)
 
         def mutated(block: Positions) -> Windowed:
             at = block.index
@@ -143,7 +153,6 @@ class Saturation:
         def lose(at: NDArray[np.int64], lost: NDArray[np.bool_]) -> None:
             self.predictions.lose(place(at), lost)
 
-        blocks = call.sizer.blocks(sizes, positions, (unmutated.count, together), workers.count)
         call.run(unmutated, workers, blocks, together, mutated, progress, write, lose)
 
     def _take_full_passes(self, rows: slice) -> None:

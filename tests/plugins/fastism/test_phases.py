@@ -15,14 +15,15 @@ from torch import nn
 
 import attribution_bench as ab
 from attribution_bench_plugins.fastism import FastISM
+from attribution_bench_plugins.fastism.execution.interpreter import BlockInterpreter
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.ops.lazy_window import Program
 from attribution_bench_plugins.fastism.planning.plan import Plan
 from attribution_bench_plugins.fastism.planning.sizes import CPU, SizePolicy, Sizer, fewest_launches, phases
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Positions, Window
-from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed
-from fastism_models import LENGTH, MODELS, build
+from attribution_bench_plugins.fastism.values.windowed import MutatedInput, Windowed, regrid
+from fastism_models import LENGTH, MODELS, build, chain
 from parity import assert_parity, brute_force, one_hot, plan_of, sized
 from real_architectures import ARCHITECTURES
 
@@ -134,6 +135,95 @@ def test_dividing_on_the_way_changes_nothing_but_rounding() -> None:
     assert max(strides(plan, NEAR, 1, positions)) < 48
     assert strides(plan, FAR, 1, positions) == {48}
     assert_parity(dict(divided.predictions), dict(apart.predictions), 1e-14)
+
+
+class Pools(nn.Module):
+    """Pools that overlap, are padded or dilated, residual sums between them, and a head of all positions or of none."""
+
+    def __init__(self, *, padding: int, dilation: int, stride: int, is_global: bool) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(4, 20, 5, padding=2), nn.Conv1d(20, 20, 3, padding=1)
+        self.third, self.norm = nn.Conv1d(20, 17, 3, dilation=2), nn.BatchNorm1d(20)
+        self.pool = nn.MaxPool1d(3, stride, padding, dilation)
+        self.last, self.is_global = nn.LazyLinear(3), is_global
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(self.first(x)).relu()
+        x = self.pool(self.norm(x + self.second(x)).relu())
+        x = self.third(x)
+        x = x.mean(2) if self.is_global else nn.functional.max_pool1d(x, 2).flatten(1)
+        return self.last(x)
+
+
+@pytest.mark.parametrize("positions", ["all", "spread", "irregular"])
+@pytest.mark.parametrize(
+    ("padding", "dilation", "stride", "is_global"),
+    [(0, 1, 3, False), (1, 1, 2, False), (1, 1, 3, True), (0, 2, 2, True), (1, 2, 3, False), (0, 1, 4, True)],
+)
+def test_blocks_that_kernels_do_not_divide_give_what_phases_give(
+    padding: int, dilation: int, stride: int, is_global: bool, positions: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, x = Pools(padding=padding, dilation=dilation, stride=stride, is_global=is_global), one_hot(2, 4, 90)
+    module = module.double()
+    with torch.no_grad():
+        module(torch.as_tensor(x))  # the lazy layer takes its size
+        for number, parameter in enumerate(module.eval().parameters()):
+            nn.init.uniform_(parameter, -1, 1, generator=torch.Generator().manual_seed(number))
+    chosen = {"all": np.arange(90), "spread": np.arange(1, 90, 5), "irregular": np.arange(60) ** 2 % 89}[positions]
+    chosen, ran = np.unique(chosen), list[int]()
+    run = BlockInterpreter.run
+    monkeypatch.setattr(BlockInterpreter, "run", lambda block, steps: (ran.append(block.count), run(block, steps)))
+
+    def found() -> dict[str, NDArray[np.floating]]:
+        method = sized(FastISM(module, self_check=False, min_speedup=0), NEAR)
+        return dict(method.attribute(x, target="all", positions=chosen).predictions)
+
+    undivided, few = found(), len(ran)
+    ran.clear()
+    monkeypatch.setattr(Plan, "undivided", frozenset())
+    divided = found()
+    assert few < len(ran), "no block was spared its phases"
+    assert_parity(undivided, divided, 1e-13)
+    assert_parity(undivided, {name: part[:, :, chosen] for name, part in brute_force(module, x).items()}, 1e-10)
+
+
+def test_what_kernels_do_not_compute_runs_in_phases() -> None:
+    """Half precision has no kernels; neither has an activation of which nothing is known but its formula."""
+    plan = plan_of(ab.as_sequence_model(ab.get_model("basset")(96)), 96)
+    assert [stage.stride for stage in plan.stages(1)] == [1, 3, 12, 48]
+    assert [stage.stride for stage in plan.stages_of_kernels(1)] == [1]
+    pool = nn.MaxPool1d(2)
+    module = chain(nn.Conv1d(4, 8, 5), pool, nn.Conv1d(8, 8, 3), nn.GELU(), pool, nn.Conv1d(8, 8, 3), nn.Flatten())
+    plan = plan_of(ab.as_sequence_model(module), 60)
+    assert [stage.stride for stage in plan.stages_of_kernels(1)] == [1, 2]
+    assert [stage.stride for stage in plan.stages(1)] == [1, 2, 4]
+
+
+STARTS = st.lists(st.integers(0, 4), min_size=1, max_size=8).map(np.cumsum)
+
+
+@given(STARTS, STARTS, st.integers(-3, 9), st.integers(1, 6), st.integers(1, 9))
+@settings(deadline=None)
+def test_ranges_that_advance_irregularly(
+    one: NDArray[np.int64], other: NDArray[np.int64], offset: int, width: int, wide: int
+) -> None:
+    """As a window holds them, of some mutations, and deltas that are put from one into another."""
+    count = min(len(one), len(other))
+    old, new = Window.of_starts(one[:count] + offset, width), Window.of_starts(other[:count], wide)
+    assert old.starts(count).tolist() == [old.at(k) for k in range(count)] == (one[:count] + offset).tolist()
+    assert old.is_parallel_to(new) == (np.ptp(one[:count] - other[:count]) == 0)
+    for times in range(1, 4):
+        for first in range(min(times, count)):
+            members = slice(first, None, times)
+            part = old.of(members, times)
+            assert part.starts(len(range(count)[members])).tolist() == old.starts(count)[members].tolist()
+    delta = torch.rand(2, count, 3, width, 2, generator=torch.Generator().manual_seed(0))
+    expected = torch.zeros(2, count, 3, wide, 2)
+    for k in range(count):
+        for place in range(width):
+            if 0 <= (into := old.at(k) + place - new.at(k)) < wide:
+                expected[:, k, :, into] = delta[:, k, :, place]
+    assert torch.equal(regrid(delta, old, new), expected)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from attribution_bench.fastism import Local
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, reference_passes
 from attribution_bench.request import Request
 from attribution_bench_plugins.fastism import FastISM, call
+from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedPass
 from attribution_bench_plugins.fastism.execution.workers import Workers
 from attribution_bench_plugins.fastism.planning.sizes import CPU
 from fastism_models import LENGTH, Custom, build
@@ -93,6 +94,23 @@ def test_predictions_are_those_of_one_worker(name: str) -> None:
     )
     for output, predictions in alone.predictions.items():
         np.testing.assert_allclose(together.predictions[output], predictions, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(
+    ("length", "positions", "threads_of_pass"),
+    [(200, 200, 1), (200, 1, 2), (200, 4, 2), (4000, 200, 2)],
+)
+def test_a_short_pass_before_many_blocks_leaves_the_cores_to_the_workers(
+    length: int, positions: int, threads_of_pass: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, seen = ab.get_model("basset")(length), list[int]()
+    run = UnmutatedPass.run
+    monkeypatch.setattr(UnmutatedPass, "run", lambda *given: (seen.append(torch.get_num_threads()), run(*given))[1])
+    method = FastISM(model, self_check=False, min_speedup=0, measured_costs=False)
+    method.attribute(one_hot(1, 4, length).astype("float32"), target="all", positions=range(positions))
+    assert seen == [threads_of_pass]
+    assert torch.get_num_threads() == 2
 
 
 NAME = "workers_test::double"

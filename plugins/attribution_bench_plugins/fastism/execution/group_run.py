@@ -9,6 +9,7 @@ import torch
 from attribution_bench_plugins.fastism.execution.interpreter import BlockInterpreter, Emission, Observer
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.execution.workers import Workers
+from attribution_bench_plugins.fastism.kernels.compiling import can_compile
 from attribution_bench_plugins.fastism.ops.base import MergingOperation
 from attribution_bench_plugins.fastism.planning.plan import Plan, Stage
 from attribution_bench_plugins.fastism.planning.sizes import Sizer
@@ -75,8 +76,9 @@ class GroupRun:
 
         def run_body(block: Positions) -> list[tuple[list[Emission], BlockActivations]]:
             given = {self.plan.graph.input: mutated(block)}
-            interpreter = self._interpreter(block.count, alternatives, given)
-            return list(self._run_stages(interpreter, block, self.plan.stages(block.stride)))
+            interpreter = BlockInterpreter(self.unmutated, block.count, alternatives, given, self.observer, block)
+            stages = self.plan.stages_of_kernels if self._runs_kernels else self.plan.stages
+            return list(self._run_stages(interpreter, block, stages(block.stride)))
 
         for done in self.workers.in_order(run_body, blocks):
             for emissions, kept in done:
@@ -86,8 +88,9 @@ class GroupRun:
         if self.plan.head:
             yield from self._run_head(activations, alternatives)
 
-    def _interpreter(self, count: int, alternatives: int, given: Mapping[str, Windowed]) -> BlockInterpreter:
-        return BlockInterpreter(self.unmutated, count, alternatives, given, self.observer)
+    @property
+    def _runs_kernels(self) -> bool:
+        return can_compile(self.unmutated.inputs[self.plan.graph.input])
 
     def _remember_lost(self, positions: Sequence[int], interpreter: BlockInterpreter) -> None:
         if interpreter.lost is not None:
@@ -116,7 +119,7 @@ class GroupRun:
         for members in block.phases(times):
             part = block.of(members, times)
             given = {name: activation.of(members, times) for name, activation in windowed.items()}
-            phase = self._interpreter(part.count, interpreter.alternatives, given)
+            phase = BlockInterpreter(self.unmutated, part.count, interpreter.alternatives, given, self.observer, part)
             yield from self._run_stages(phase, part, rest)
 
     def _run_head(self, blocks: Sequence[BlockActivations], alternatives: int) -> Iterator[Emission]:
@@ -145,7 +148,7 @@ class GroupRun:
             if layout is not None and not layout.positional:
                 delta = torch.cat([activation.delta() for activation in activations], 1)
                 given[name] = Windowed(self.unmutated, name, 1, Window(0, 0, 1), delta=delta, is_masked=True)
-        interpreter = self._interpreter(len(positions), alternatives, given)
+        interpreter = BlockInterpreter(self.unmutated, len(positions), alternatives, given, self.observer)
         for step in plan.head_schedule.steps:
             operation, last_uses = step.operation, plan.head_schedule.last_uses[step.node.name]
             source = plan.aliases[step.node.inputs[0]]

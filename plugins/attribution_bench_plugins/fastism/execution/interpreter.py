@@ -15,9 +15,8 @@ from attribution_bench_plugins.fastism.kernels.program import KernelObserver
 from attribution_bench_plugins.fastism.ops.base import MergingOperation, Operation
 from attribution_bench_plugins.fastism.ops.lazy_window import Program
 from attribution_bench_plugins.fastism.planning.liveness import Schedule, overwritable
-from attribution_bench_plugins.fastism.planning.plan import reached_window
 from attribution_bench_plugins.fastism.planning.step import Step
-from attribution_bench_plugins.fastism.values.window import Window, whole
+from attribution_bench_plugins.fastism.values.window import Positions, Window, whole
 from attribution_bench_plugins.fastism.values.windowed import Windowed, mask_outside, regrid
 
 
@@ -57,10 +56,14 @@ class BlockInterpreter:
         alternatives: int,
         windowed: Mapping[str, Windowed],
         observer: Observer | None = None,
+        positions: Positions | None = None,
     ) -> None:
-        """Begin with the activations of the nodes that no step of the schedule gives."""
+        """Begin with the activations of the nodes that no step of the schedule gives.
+
+        Where the mutated positions may be nearer than a phase, they are given.
+        """
         self.plan, self.unmutated, self.observer = unmutated.plan, unmutated, observer
-        self.count, self.alternatives = count, alternatives
+        self.count, self.alternatives, self._block = count, alternatives, positions or count
         self.windowed = dict(windowed)
         self._computed = set(windowed)
         self.program = Program(unmutated.buffers, self.windowed, observer)
@@ -155,7 +158,7 @@ class BlockInterpreter:
                 self.windowed[name].give_up(self.program)
         operands = [self.windowed.get(self.plan.aliases[name]) for name in step.node.inputs]
         windows = [operand.window if operand is not None else None for operand in operands]
-        window = reached_window(operation, windows, self.count, self.plan.cuts.get(step.node.name))
+        window = self.plan.reached(step, windows, self._block)
         if not operation.layout.positional and operation.scale.denominator > 1:
             operands = [operand and operand.shared() for operand in operands]
         reached = [operand for operand in operands if operand is not None]

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.kernels.compiling import LLVM_TYPES, compiled
@@ -90,12 +92,6 @@ class KernelCall:
         return self.x.dtype
 
     @property
-    def multiples(self) -> Multiples:
-        """Those of its windows in a block of irregular positions."""
-        windows = (self.source, self.window, self.other_window)
-        return next((window.multiples for window in windows if window is not None and window.multiples), None)
-
-    @property
     def operands(self) -> "list[Tensor | TableRows | KernelCall]":
         """The deltas on windows that it reads: tensors, rows of a table, or the results of calls before it."""
         return [self.x] if self.other is None else [self.x, self.other]
@@ -124,6 +120,23 @@ class _FunctionCall:
     """Those of `PARAMETERS`; the first two, the rows, are written when a chunk of rows is run."""
 
 
+class _MultiplesInMemory:
+    """The multiples of windows as kernels read them, which are there for as long as this is."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._held: dict[Multiples, tuple[NDArray[np.int64], int]] = {}
+        """With their addresses: NumPy makes an object for each question after one."""
+
+    def address(self, multiples: Multiples) -> int:
+        """Return the address of the multiples of a window, one for each mutation."""
+        held = self._held.get(multiples)
+        if held is None:
+            array = as_array(multiples, self.count)
+            held = self._held[multiples] = array, array.ctypes.data
+        return held[1]
+
+
 def run_calls(
     calls: Sequence[KernelCall],
     kept: Sequence[bool],
@@ -148,10 +161,10 @@ def run_calls(
     intermediates = buffers.empty((scratch_row * chunk,), dtype)
     scratch = buffers.empty((max(call.kernel.scratch(call.source) for call in calls),), dtype)
     lists = torch.empty(max(call.kernel.lists() for call in calls), dtype=torch.int64)
-    multiples = as_array(next((m for call in calls if (m := call.multiples) is not None), None), count)
-    begins_with_zero = multiples.ctypes.data  # NumPy makes an object for each question after an address.
+    multiples = _MultiplesInMemory(count)
+    regular = multiples.address(None)  # It begins with a 0.
     same = {
-        "count": count, "multiples": begins_with_zero, "x_entries": begins_with_zero, "alternatives": alternatives,
+        "count": count, "x_entries": regular, "other_multiples": regular, "alternatives": alternatives,
         "scratch": scratch.data_ptr(), "lists": lists.data_ptr(),
     }  # fmt: skip
     written: dict[KernelCall, _RowStorage] = {}
@@ -179,8 +192,10 @@ def run_calls(
             **same,
             "x": x.address, "x_row": x.row, "x_moves": x.moves, "c_in": call.kernel.c_in,
             "x_start": source.start, "x_step": source.step, "x_width": source.width,
+            "x_multiples": multiples.address(source.multiples),
             "out": out.address, "out_moves": out.moves, "c_out": call.kernel.c_out,
             "out_start": window.start, "out_step": window.step, "out_width": window.width,
+            "out_multiples": multiples.address(window.multiples),
             "length": call.length,
         }  # fmt: skip
         if x.entries is not None:
@@ -196,6 +211,7 @@ def run_calls(
             other, other_window = storage(call.other), call.other_window
             given.update(other=other.address, other_row=other.row, other_moves=other.moves)
             given.update(other_start=other_window.start, other_step=other_window.step, other_width=other_window.width)
+            given.update(other_multiples=multiples.address(other_window.multiples))
         function = compiled(call.kernel.name, LLVM_TYPES[dtype], call.kernel.tile, call.epilogue)
         for own in call.kernel.calls(source):
             arguments = Arguments()

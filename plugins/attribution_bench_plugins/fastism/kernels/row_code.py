@@ -39,10 +39,9 @@ class RowCode(Code, abc.ABC):
         b, given = self.builder, self.given
         every = b.add(given["first_row"], row)
         number_of_mutation = b.srem(b.sdiv(every, given["alternatives"]), given["count"])
-        k = b.load(self.integer_at(given["multiples"], number_of_mutation), typ=INDEX)
-        self.x_start = b.add(given["x_start"], b.mul(given["x_step"], k))
-        self.out_start = b.add(given["out_start"], b.mul(given["out_step"], k))
-        self.other_start = b.add(given["other_start"], b.mul(given["other_step"], k))
+        self.x_start, self.out_start, self.other_start = (
+            self._start(name, number_of_mutation) for name in ("x", "out", "other")
+        )
         out_row = b.mul(given["out_width"], given["c_out"])
         entry = b.load(self.integer_at(given["x_entries"], b.mul(every, given["x_listed"])), typ=INDEX)
         own = b.mul(self._row_index(row, "x"), b.sub(number(1), given["x_listed"]))
@@ -55,6 +54,12 @@ class RowCode(Code, abc.ABC):
         end = b.add(self.out_start, given["out_width"])
         low = self.smaller(self.larger(self.out_start, number(0)), end)
         return low, self.larger(self.smaller(end, given["length"]), low), end
+
+    def _start(self, name: str, number_of_mutation: Any) -> Any:
+        """Return where the window of a mutation starts, of the tensor of a name."""
+        b, given = self.builder, self.given
+        multiple = b.load(self.integer_at(given[f"{name}_multiples"], number_of_mutation), typ=INDEX)
+        return b.add(given[f"{name}_start"], b.mul(given[f"{name}_step"], multiple))
 
     def _row_index(self, row: Any, name: str) -> Any:
         """Return the index of a row in a tensor that holds all rows, or those of the chunk only."""

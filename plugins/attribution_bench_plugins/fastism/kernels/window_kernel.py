@@ -10,20 +10,21 @@ ROW_PARAMETERS = ("first_row", "rows")
 """The first parameters: the chunk of rows that a call computes."""
 PARAMETERS = (
     *ROW_PARAMETERS,
-    *("x", "x_row", "x_moves", "x_entries", "x_listed", "x_start", "x_step", "x_width", "c_in"),
+    *("x", "x_row", "x_moves", "x_entries", "x_listed", "x_start", "x_step", "x_width"),
+    *("c_in", "x_multiples"),
     *("x_unmutated", "x_unmutated_sequence", "x_length"),
     *("taps", "kernel", "upsampling", "stride", "dilation", "offset"),
-    *("out", "out_moves", "out_start", "out_step", "out_width", "c_out"),
+    *("out", "out_moves", "out_start", "out_step", "out_width", "c_out", "out_multiples"),
     *("unmutated", "unmutated_sequence", "scale"),
-    *("other", "other_row", "other_moves", "other_start", "other_step", "other_width"),
-    *("count", "multiples", "alternatives", "length", "scratch", "lists"),
+    *("other", "other_row", "other_moves", "other_start", "other_step", "other_width", "other_multiples"),
+    *("count", "alternatives", "length", "scratch", "lists"),
     *("first", "columns", "inputs", "points", "evaluation", "interpolation", "group"),
 )
 """The parameters of every kernel, in order; a kernel ignores those that it has no use for.
 
 ``*_row`` is the stride from one row to the next, in elements. ``*_moves`` is 1 where a tensor holds all rows, and 0
 where it holds the rows of one chunk only. ``x_entries`` lists the place of each row in a table, if ``x_listed`` is 1,
-and begins with a 0 otherwise. ``*_sequence`` is the stride from one sequence to the next. ``multiples`` are those of
+and begins with a 0 otherwise. ``*_sequence`` is the stride from one sequence to the next. ``*_multiples`` are those of
 `Window`, one for each of the `count` mutations. The last line is of Toom-Cook kernels.
 """
 POINTERS = frozenset(
@@ -37,7 +38,9 @@ POINTERS = frozenset(
             "unmutated",
             "scale",
             "other",
-            "multiples",
+            "x_multiples",
+            "out_multiples",
+            "other_multiples",
             "scratch",
             "lists",
         ),

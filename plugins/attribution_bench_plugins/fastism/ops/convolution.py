@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +49,7 @@ class LinearConvolution(Operation):
     delta of a mutated one-hot input is the difference of two columns of the taps, which is looked up.
     """
 
+    takes_any_advance: ClassVar[bool] = True
     choose_algorithm = staticmethod(cheapest)
     """The choice among the available algorithms for a source width and an output width."""
 
@@ -116,7 +118,7 @@ class LinearConvolution(Operation):
         x = operand.delta()
         if filter_.kernel == filter_.upsampling == filter_.groups == 1:
             return self.give(block, natural, delta=matrix_product(x, filter_.matrix[0]), is_masked=filter_.offset == 0)
-        if window.step != natural.step:
+        if not window.is_parallel_to(natural):
             # Each mutation's own ranges, or the one range that a narrow field reads of all of them, whichever is less.
             read, cost = self._read_by(window, operand), algorithm.cost
             if cost(read.width, window.width) < cost(operand.window.width, natural.width):

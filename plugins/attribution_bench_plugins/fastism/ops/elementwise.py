@@ -1,6 +1,7 @@
 """Functions of single elements, of one operand or of several that are broadcast together."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -50,6 +51,7 @@ class Rectifier(Elementwise):
     As a delta it is ``max(delta + min(unmutated, 0), -max(unmutated, 0))``: two passes instead of three.
     """
 
+    takes_any_advance: ClassVar[bool] = True
     joins_epilogue = True
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
@@ -74,6 +76,8 @@ class Rectifier(Elementwise):
 
 class Addition(Broadcast):
     """Rule of ``add``, SumParameters: ``a + alpha * b``, whose delta is the sum of the operands' deltas."""
+
+    takes_any_advance: ClassVar[bool] = True
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
@@ -104,7 +108,7 @@ class Addition(Broadcast):
             delta = self.spread(known, term.delta())
             offset = term.window.start - window.start
             inside = 0 <= offset <= window.width - delta.shape[3]
-            if term.window.step == window.step and inside and delta.shape[3] != 1:
+            if term.window.is_parallel_to(window) and inside and delta.shape[3] != 1:
                 out[:, :, :, offset : offset + delta.shape[3]].add_(delta, alpha=factor)
             else:
                 out.add_(_on_window(term, delta, window), alpha=factor)

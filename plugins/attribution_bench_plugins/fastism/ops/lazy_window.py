@@ -170,7 +170,8 @@ class LazyWindow(Windowed):
         if not self._may_be_value:
             return
         if window != self.window:
-            for k in (0, self.shape[1] - 1):
+            count = self.shape[1]
+            for k in (0, count - 1) if self.window.multiples == window.multiples else range(count):
                 start, stop = max(0, self.window.at(k)), min(self.length, self.window.at(k) + self.window.width)
                 if start < window.at(k) or window.at(k) + window.width < stop:
                     return

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +70,7 @@ class Pool(Operation):
 class MaxPool(Pool):
     """The largest value under the kernel; padding is minus infinity. A compiled kernel computes it lazily."""
 
+    takes_any_advance: ClassVar[bool] = True
     preferred_form: Form = "value"
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
@@ -90,7 +92,8 @@ class MaxPool(Pool):
         unmutated = around(window)
         if can_compile(unmutated) and not operand.holds_value:
             return self.give_lazily(block, window, self._kernel(unmutated.element_size()), operand, around)
-        natural = self.affected(operand.window)
+        is_regular = operand.window.step % self.stride == 0
+        natural = self.affected(operand.window) if is_regular else window
         read = self.read(natural)
         x = operand.take_value_on(read)
         if self.reads_padding:

@@ -93,7 +93,7 @@ class Shift(Operation):
         # The result is not masked: the deltas of cropped positions are zeroed when it is read.
         operand = only(operands)
         natural = self.affected(operand.window)
-        if window.step != natural.step:
+        if not window.is_parallel_to(natural):
             return self.give(block, natural, delta=operand.take_delta())
         return self.give(block, window, delta=regrid(operand.take_delta(), natural, window))
 

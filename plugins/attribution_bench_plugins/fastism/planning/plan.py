@@ -9,17 +9,26 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from attribution_bench_plugins.fastism.graph.ir import Graph, Node
 from attribution_bench_plugins.fastism.graph.layout import Layout, elements
-from attribution_bench_plugins.fastism.ops.base import Form, MergingOperation, NoRuleError, Operand, Operation, Rule
+from attribution_bench_plugins.fastism.ops.base import (
+    Form,
+    Fusion,
+    MergingOperation,
+    NoRuleError,
+    Operand,
+    Operation,
+    Rule,
+)
 from attribution_bench_plugins.fastism.ops.channels_last import ChannelsLastConvolution
 from attribution_bench_plugins.fastism.ops.hidden_nan import hides_nan
 from attribution_bench_plugins.fastism.ops.normalisation import Affine
 from attribution_bench_plugins.fastism.ops.registry import SPECS, OpSpec
 from attribution_bench_plugins.fastism.ops.unsupported import why_full
-from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes
+from attribution_bench_plugins.fastism.planning.fusion import materialized_nodes, planned_fusion
 from attribution_bench_plugins.fastism.planning.liveness import Schedule, schedule
 from attribution_bench_plugins.fastism.planning.receptive_field import receptive_fields
 from attribution_bench_plugins.fastism.planning.step import Mode, Step
@@ -100,6 +109,16 @@ class Plan:
     def unmutated_numbers(self) -> int:
         """How many numbers the unmutated activations of a sequence have."""
         return sum(elements(node.shape) for node in self.graph.nodes.values() if node.shape is not None)
+
+    @cached_property
+    def unmutated_macs(self) -> int:
+        """The multiply-accumulates of an unmutated pass of a sequence."""
+        nodes = self.graph.nodes
+        return sum(
+            SPECS[node.op].multiply_accumulates(node, [nodes[name] for name in node.inputs])
+            for node in nodes.values()
+            if node.shape is not None and not SPECS[node.op].traits.free
+        )
 
     @property
     def middle(self) -> Positions:
@@ -246,20 +265,50 @@ class Plan:
 
         It divides into phases between two of them.
         """
-        if stride not in self._stages:
-            self._stages[stride] = tuple(self._divided(stride))
-        return self._stages[stride]
+        return self._kept_stages(stride, frozenset())
+
+    def stages_of_kernels(self, stride: int) -> tuple[Stage, ...]:
+        """Return the same where kernels can be compiled: what they compute needs no phases; see `undivided`."""
+        return self._kept_stages(stride, self.undivided)
 
     @cached_property
-    def _stages(self) -> dict[int, tuple[Stage, ...]]:
+    def undivided(self) -> frozenset[str]:
+        """The steps that kernels compute, on windows that advance by any steps from mutation to mutation.
+
+        Such a window is as wide as the widest of its phases, one position more than others. Starting the steps for
+        each phase takes more time, as blocks that begin with neighbours have few rows.
+        """
+        fusion, two = planned_fusion(self, self.middle_windows), self.windows(replace(self.middle, count=2))
+        return frozenset(
+            step.node.name
+            for step in self.body
+            if step.operation is not None and step.operation.takes_any_advance
+            if fusion[step.node.name] is not Fusion.NONE
+            # The ranges of reversed positions advance the other way.
+            if all(two[source].step >= 0 for name in step.node.inputs if (source := self.aliases[name]) in two)
+        )
+
+    def _kept_stages(self, stride: int, undivided: frozenset[str]) -> tuple[Stage, ...]:
+        if (stride, undivided) not in self._stages:
+            self._stages[stride, undivided] = tuple(self._divided(stride, undivided))
+        return self._stages[stride, undivided]
+
+    @cached_property
+    def _stages(self) -> dict[tuple[int, frozenset[str]], tuple[Stage, ...]]:
         """The stages that were asked for: every block asks."""
         return {}
 
-    def _divided(self, stride: int) -> Iterator[Stage]:
+    def _divided(self, stride: int, undivided: frozenset[str]) -> Iterator[Stage]:
         rest, kept = self.body, self.live_across_blocks | self.output_sources
         for larger in dict.fromkeys(accumulate((stride, *self.strides), math.lcm)):
-            steps = [step for step in rest if larger % self.min_strides[step.node.name] == 0]
-            rest = tuple(step for step in rest if larger % self.min_strides[step.node.name])
+            steps, later = list[Step](), dict[str, Step]()
+            for step in rest:
+                name, reads_later = step.node.name, any(self.aliases[name] in later for name in step.node.inputs)
+                if larger % self.min_strides[name] == 0 or (name in undivided and not reads_later):
+                    steps.append(step)
+                else:
+                    later[name] = step
+            rest = tuple(later.values())
             read_later = {self.aliases[name] for step in rest for name in step.node.inputs}
             if steps or larger == stride:
                 yield Stage(larger, schedule(steps, self.aliases, kept | read_later))
@@ -272,6 +321,19 @@ class Plan:
         for name, step in self.steps.items():
             if name in self.fields and step.alias_of == name and name != self.graph.input:
                 yield step
+
+    def reached(self, step: Step, windows: list[Window | None], block: Positions | int) -> Window:
+        """Return the window of a step that runs by a rule, from those of its operands, in a block.
+
+        Of a block whose positions may be nearer than a phase these are given, of another one their number.
+        """
+        assert step.operation is not None
+        field = self.cuts.get(step.node.name)
+        if isinstance(block, int):
+            return reached_window(step.operation, windows, block, field)
+        least = self.min_strides[step.node.name]
+        times = math.lcm(least, block.stride) // block.stride
+        return reached_window(step.operation, windows, block.count, field, block if times > 1 else None, times)
 
     def windows(self, positions: Positions, width: int = 1) -> dict[str, Window]:
         """Return the affected range of every windowed node under mutations of a width from these positions on."""
@@ -293,11 +355,17 @@ class Plan:
 
 
 def reached_window(
-    operation: Operation, windows: list[Window | None], count: int, field: range | None = None
+    operation: Operation,
+    windows: list[Window | None],
+    count: int,
+    field: range | None = None,
+    near: Positions | None = None,
+    times: int = 1,
 ) -> Window:
     """Return a node's window: the mutations' own ranges, or one range shared by all where that is no wider.
 
-    Either is cut to a receptive field, if one is given.
+    Either is cut to a receptive field, if one is given. Of a block whose positions are `near`er than a phase, every
+    `times`-th are a phase.
     """
     length = operation.layout.length
     if not operation.layout.positional:
@@ -305,17 +373,44 @@ def reached_window(
     steps = {window.step for window in windows if window is not None and window.width}
     if not steps:
         return Window(0, 0, 0)
-    if len(steps) > 1:
+    if near is not None:
+        # Within a phase those that advance at all do so by as much.
+        steps = {(step > 0) - (step < 0) for step in steps}
+    if len(steps) > 1 or (near is not None and -1 in steps):
+        near = None
         # Ranges that advance and ranges that are shared meet in one that is shared.
         windows = [
             window.shared(count, operand.layout.length) if window is not None and operand.layout is not None else None
             for window, operand in zip(windows, operation.operands, strict=True)
         ]
-    natural = operation.window_of_block(windows, count)
+    if near is None:
+        natural = operation.window_of_block(windows, count)
+    else:
+        natural = _phase_by_phase(operation, windows, near, times)
     shared = natural.shared(count, length)
     if field is not None:
         natural, shared = natural.cut(count, field), shared.cut(1, field)
     return shared if shared.width <= natural.width else natural
+
+
+def _phase_by_phase(operation: Operation, windows: list[Window | None], block: Positions, times: int) -> Window:
+    """Return the affected range of the output for every mutation of a block that holds several phases."""
+    given = [window for window in windows if window is not None]
+    if operation.scale.denominator == 1 and len(given) == 1:
+        return operation.window_of_block(windows, block.count)  # which only moves
+    starts, stops = np.empty(block.count, np.int64), np.empty(block.count, np.int64)
+    for members in block.phases(times):
+        part = block.of(members, times)
+        own = [window and window.of(members, times) for window in windows]
+        if part.count == 1:
+            own = [window and replace(window, step=0) for window in own]
+        found = operation.window_of_block(own, part.count)
+        index = members if isinstance(members, slice) else list(members)
+        starts[index] = found.starts(part.count)
+        stops[index] = starts[index] + found.width
+    # An empty range may begin anywhere.
+    starts = np.minimum.accumulate(starts[::-1])[::-1]
+    return Window.of_starts(starts, int((stops - starts).max()))
 
 
 def make_plan(

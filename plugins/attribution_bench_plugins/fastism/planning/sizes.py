@@ -53,6 +53,10 @@ class SizePolicy:
     least_head_rows: int
     """Mutated sequences that a part of the head holds at least: 512. Products with fewer rows are bound by reading
     their weights; an estimate."""
+    single_thread_macs: int
+    """Multiply-accumulates at most of an unmutated pass that takes one thread where several blocks of each worker
+    follow it: PyTorch's threads, once they have worked, keep a core busy as they wait for more, for some milliseconds
+    in which the workers need it. A CPU: 4e8, about as long; an estimate. An accelerator: 0."""
     most_workers: int
     """Blocks that run side by side at most. A CPU: 8, beyond which workers block each other on Python's lock; further
     cores go to the operations of each; an estimate. An accelerator: 1."""
@@ -87,6 +91,7 @@ CPU = SizePolicy(
     split_bytes=2**20,
     head_bytes=4 * 2**20,
     least_head_rows=512,
+    single_thread_macs=400_000_000,
     most_workers=8,
     largest_default_budget=4 * 2**30,
 )
@@ -96,6 +101,7 @@ ACCELERATOR = replace(
     least_blocks=None,
     enough_rows=2**12,
     head_bytes=None,
+    single_thread_macs=0,
     most_workers=1,
     largest_default_budget=None,
 )
@@ -285,6 +291,12 @@ class Sizer:
             if policy.blocks_per_worker * workers <= larger.blocks < division.blocks:
                 division = larger
         return division
+
+    def threads_of_pass(self, sequences: int, blocks: int, workers: int) -> int:
+        """Return on how many of PyTorch's threads the unmutated pass of a group runs, before its blocks do."""
+        is_short = sequences * self.plan.unmutated_macs <= self.policy.single_thread_macs
+        several = workers > 1 and blocks >= self.policy.blocks_per_worker * workers
+        return 1 if is_short and several else torch.get_num_threads()
 
     def head_positions(self, positions: int, rows: tuple[int, int], workers: int) -> int:
         """Return for how many of some positions the head runs at once; `rows` and `workers` as for `blocks`."""

@@ -2,8 +2,9 @@
 
 The mutated positions of a block have distances that are multiples of one stride. At every node of the graph, the
 affected range of mutation k of the block is ``[start + step * k, start + step * k + width)``: one width, advancing by
-one step. In a block of irregular positions, ``multiples[k]`` takes the place of k. With step 0 all mutations of the
-block share one range.
+one step. In a block of irregular positions, ``multiples[k]`` takes the place of k, and so it does behind a pool in a
+block of positions nearer than a phase, whose ranges advance by whole positions now and then. With step 0 all mutations
+of the block share one range.
 """
 
 import math
@@ -29,7 +30,20 @@ class Window:
     step: int
     width: int
     multiples: Multiples = None
-    """What takes the place of k in a block of irregular positions: ascending, from 0 on."""
+    """What takes the place of k where ranges advance irregularly: from 0 on, none smaller than the one before."""
+
+    @classmethod
+    def of_starts(cls, starts: NDArray[np.int64], width: int) -> "Window":
+        """Return the ranges of a width from these starts on, none of which is before the one before."""
+        first = int(starts[0])
+        if starts[-1] == first:
+            return cls(first, 0, width)
+        step, multiples = _regular(tuple((starts - first).tolist()))
+        return cls(first, step, width, multiples)
+
+    def is_parallel_to(self, other: "Window") -> bool:
+        """Whether mutations' ranges in both are equally far from each other."""
+        return self.step == other.step and (self.multiples == other.multiples or self.step == 0)
 
     def at(self, k: int) -> int:
         """Return where the range of mutation k starts."""
@@ -188,9 +202,10 @@ def _of_irregular(multiples: Multiples, members: tuple[int, ...], times: int) ->
 def _regular(multiples: tuple[int, ...], times: int = 1) -> tuple[int, Multiples]:
     """Return the largest stride, in strides, of which all are multiples, and these: None for 0, 1, 2, ...
 
-    The stride of a single one is `times`.
+    The stride of a single one is `times`, and 1 that of several that are all 0.
     """
-    stride = math.gcd(*multiples) or times
-    if multiples[-1] == stride * (len(multiples) - 1):
+    stride = math.gcd(*multiples) or (times if len(multiples) == 1 else 1)
+    count = len(multiples)
+    if multiples[-1] == stride * (count - 1) and multiples == tuple(range(0, stride * count, stride)):
         return stride, None
     return stride, multiples if stride == 1 else tuple([multiple // stride for multiple in multiples])

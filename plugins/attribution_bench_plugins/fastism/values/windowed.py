@@ -204,7 +204,7 @@ class Windowed:
         around = around.expand(*self.shape[:3], *around.shape[3:])
         # The result is never a view: that of a single contiguous window would be the unmutated activation itself.
         own = self.value() if self.holds_value else self.delta()
-        if self.window.step != window.step and not devices.on_cpu(around):
+        if not self.window.is_parallel_to(window) and not devices.on_cpu(around):
             moved, inside = shifted(own, self.window, window)
             return torch.where(inside, moved if self.holds_value else moved + around, around)
         placed = torch.empty(around.shape, dtype=around.dtype, device=around.device)
@@ -323,14 +323,14 @@ def regrid(delta: Tensor, old: Window, new: Window) -> Tensor:
     if old == new:
         return delta
     count, width = delta.shape[1], delta.shape[3]
-    steady, first = old.step == new.step, old.start - new.start
+    steady, first = old.is_parallel_to(new), old.start - new.start
     if steady and first <= 0 and first + width >= new.width:
         return delta[:, :, :, -first : new.width - first]
     if not steady and not devices.on_cpu(delta):
         moved, inside = shifted(delta, old, new)
         return moved.masked_fill_(~inside, 0)
-    last = old.at(count - 1) - new.at(count - 1)
-    covered = max(first, last) <= 0 and min(first, last) + width >= new.width
+    offsets = old.starts(count) - new.starts(count)
+    covered = offsets.max() <= 0 and offsets.min() + width >= new.width
     shape = (*delta.shape[:3], new.width, delta.shape[4])
     result = delta.new_empty(shape) if covered else delta.new_zeros(shape)
     for k, low, high, offset in _overlaps(replace(old, width=width), new, count):
@@ -340,12 +340,12 @@ def regrid(delta: Tensor, old: Window, new: Window) -> Tensor:
 
 
 def _overlaps(old: Window, new: Window, count: int) -> Iterator[tuple[int | slice, int, int, int]]:
-    """Yield where each mutation's ranges in two windows overlap; all mutations at once where the steps are equal.
+    """Yield where each mutation's ranges in two windows overlap; all mutations at once where these are parallel.
 
     A tuple is: the mutations, as an index; where the overlap starts and stops in the new range; where the old range
     starts in the new one.
     """
-    mutations: Sequence[int | slice] = [slice(None)] if old.step == new.step else range(count)
+    mutations: Sequence[int | slice] = [slice(None)] if old.is_parallel_to(new) else range(count)
     for k in mutations:
         first = 0 if isinstance(k, slice) else k
         offset = old.at(first) - new.at(first)
