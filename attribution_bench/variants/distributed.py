@@ -14,7 +14,8 @@ from attribution_bench.environment import thread_count
 from attribution_bench.errors import OutputError
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Cluster
-from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece
+from attribution_bench.jobs.distributed.dispatch import Dispatch
+from attribution_bench.jobs.distributed.pieces import Done, GivenUp, Piece
 from attribution_bench.jobs.distributed.shards import SentModel, environment
 from attribution_bench.jobs.distributed.shared_folder import await_file
 from attribution_bench.jobs.events import Caution, Event

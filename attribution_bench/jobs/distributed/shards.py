@@ -13,8 +13,9 @@ from attribution_bench.environment import SHARED_BY, TENSORFLOW_THREADS, thread_
 from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Cluster, fewer_started
-from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, NotReady, Piece
+from attribution_bench.jobs.distributed.dispatch import Dispatch
 from attribution_bench.jobs.distributed.first_worker import await_worker
+from attribution_bench.jobs.distributed.pieces import Done, NotReady, Piece
 from attribution_bench.jobs.distributed.shared_folder import await_file
 from attribution_bench.jobs.events import Caution
 from attribution_bench.jobs.events import Cluster as ClusterEvent

@@ -17,10 +17,19 @@ import pytest
 from distributed import Client, KilledWorker, LocalCluster
 
 from attribution_bench.errors import AttributionBenchError, ClusterError, InvalidInputError
-from attribution_bench.jobs.distributed import dispatch, posting, process, worker_job
+from attribution_bench.jobs.distributed import (
+    dispatch,
+    known_workers,
+    opening,
+    posting,
+    process,
+    tasks,
+    worker_job,
+)
 from attribution_bench.jobs.distributed.cluster import Cluster, Workers, connected
 from attribution_bench.jobs.distributed.deaths import Deaths
-from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece, never_stopped
+from attribution_bench.jobs.distributed.dispatch import Dispatch, never_stopped
+from attribution_bench.jobs.distributed.pieces import Done, GivenUp, Piece
 from attribution_bench.jobs.distributed.posting import PREFIX
 from attribution_bench.jobs.distributed.worker_job import Failure, Report, WorkerJob
 from attribution_bench.jobs.events import Caution, Retry
@@ -108,7 +117,7 @@ def done_by(client: PlayedClient, names: list[str], events: list[Any], tries: in
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(tasks, "POLL_SECONDS", 0.05)
 
 
 def test_a_piece_that_killed_its_process_goes_to_another_machine_even_if_that_is_busy():
@@ -191,7 +200,7 @@ def test_a_worker_that_opens_the_job_is_given_no_piece_until_it_has():
 
 def test_a_scheduler_that_does_not_answer_for_a_while_ends_no_job(monkeypatch):
     """Whether it is lost is told by its connection."""
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
 
     class Silent(PlayedClient):
         asked = limited = 0
@@ -241,7 +250,7 @@ def test_a_scheduler_without_the_package_is_one_error() -> None:
 
 
 def test_a_wish_to_stop_waits_for_no_workers_to_come_again(monkeypatch):
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
 
     def said(task: Task) -> None:
         if task.name == "first":
@@ -259,7 +268,7 @@ def test_a_wish_to_stop_waits_for_no_workers_to_come_again(monkeypatch):
 
 
 def test_that_every_worker_is_gone_is_said_each_time(monkeypatch):
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
     handed: list[Task] = []
     there = [[], [], [], [A], [A], [], []]
 
@@ -367,7 +376,7 @@ def test_a_worker_that_cannot_take_the_job_gets_none(cluster, tmp_path, monkeypa
 def test_that_workers_are_busy_is_said_and_a_wish_to_stop_is_heard_meanwhile(
     threaded_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(opening, "BUSY_SECONDS", 0.2)
     address = threaded_cluster.scheduler_address
     events: list[Any] = []
 
@@ -413,7 +422,7 @@ def test_a_cluster_that_grows_with_its_work_may_begin_with_nothing_and_shrink_to
 def replace_workers(cluster: LocalCluster) -> None:
     """End every worker, and then start another one."""
     cluster.scale(0)
-    while cluster.scheduler.workers:
+    while cluster.scheduler.workers or cluster.workers:
         time.sleep(0.05)
     cluster.scale(1)
     with Client(cluster.scheduler_address, set_as_default=False) as client:
@@ -431,7 +440,7 @@ def test_a_job_whose_workers_were_all_replaced_as_they_opened_it_is_opened_by_a_
         begun.start()
         assert given.facts()
         begun.join()
-    assert [event.error for event in events if isinstance(event, Retry)] == [dispatch.STRANDED.error]
+    assert [event.error for event in events if isinstance(event, Retry)] == [tasks.STRANDED.error]
 
 
 def test_a_task_that_comes_before_its_job_waits_for_it(threaded_cluster, monkeypatch) -> None:
@@ -486,7 +495,7 @@ def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_
     names = [done.piece.name for done in found if isinstance(done, Done)]
     assert sorted(names) == ([] if stops else ["long", "short"])
     if not stops:
-        assert [event.error for event in events if isinstance(event, Retry)] == [dispatch.STRANDED.error]
+        assert [event.error for event in events if isinstance(event, Retry)] == [tasks.STRANDED.error]
 
 
 @pytest.mark.parametrize("told", ["before", "while it opens", "in work", "never"])
@@ -545,7 +554,7 @@ class Opening(PlayedClient):
 
 
 def test_a_worker_that_comes_later_and_hangs_as_it_opens_the_job_has_no_piece(monkeypatch):
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
 
     def said(task: Task) -> None:
         if task.name == "a":
@@ -584,7 +593,7 @@ def test_where_every_process_dies_as_it_opens_the_job_others_are_tried(comes: st
 
 def test_workers_whose_processes_die_as_they_open_the_job_are_not_waited_for_without_end(monkeypatch):
     """Each that comes again opens the job with a piece after some, which is charged."""
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
 
     def next_one(task: Task) -> None:
         client.workers = [f"tcp://10.0.0.3:{len(client.handed) + len(died)}"]

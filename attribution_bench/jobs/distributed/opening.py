@@ -1,0 +1,157 @@
+"""Opening a job on the workers of a cluster: those that there are as it begins, and those that come later."""
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from distributed import Future
+
+from attribution_bench.errors import ClusterError
+from attribution_bench.jobs.distributed import worker_job
+from attribution_bench.jobs.distributed.cluster import Cluster
+from attribution_bench.jobs.distributed.known_workers import KnownWorkers
+from attribution_bench.jobs.distributed.posting import has_begun
+from attribution_bench.jobs.distributed.tasks import STRANDED, Ended, Tasks
+from attribution_bench.jobs.distributed.worker_job import Failure, Report
+from attribution_bench.jobs.events import Caution, Event, Retry
+from attribution_bench.jobs.interruption import Stop
+
+BUSY_SECONDS = 10.0
+"""Seconds without a worker that has begun, after which it is said that they are busy with other work."""
+
+
+class Openings:
+    """The tasks by which workers open one job before they have a piece.
+
+    Parameters
+    ----------
+    cluster
+        The cluster.
+    workers
+        Its workers.
+    tasks
+        Those of the job.
+    tell
+        Told of what is waited for, and of workers that cannot open it.
+    stop
+        Asked whether to stop while no worker has begun.
+    """
+
+    def __init__(
+        self, cluster: Cluster, workers: KnownWorkers, tasks: Tasks, tell: Callable[[Event], None], stop: Stop
+    ) -> None:
+        self._cluster, self._workers, self._tasks, self._tell, self._stop = cluster, workers, tasks, tell, stop
+        self._opening: dict[Future, str] = {}
+        self._met: set[str] = set()
+        self._died = 0
+
+    @property
+    def futures(self) -> Collection[Future]:
+        """The tasks that have not ended."""
+        return self._opening.keys()
+
+    @property
+    def workers(self) -> Collection[str]:
+        """The workers that are at it."""
+        return self._opening.values()
+
+    def first(self) -> Any:
+        """Open the job on every worker that there is, and return what the first of them says of itself.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            A signal came before any worker began.
+        ClusterError
+            No worker can open the job, or the cluster is lost.
+        """
+        known = self._workers.known()
+        if not known:
+            self._tell(Caution(f"there are no workers at {self._cluster.address} yet; waiting for the first"))
+        # Without a worker Dask is given the task all the same: a cluster that grows with its work starts one for it.
+        self._open_on(self._workers.able() or {""})
+        failure = Failure("there is none", "")
+        unable: list[Failure] = []
+        since, told, died = time.monotonic(), not known, 0
+        while self._opening:
+            ended = self._tasks.next_ended()
+            if ended is None:
+                stranded = self._tasks.stranded(self._opening)
+                if not stranded:
+                    told = self._told_that_none_began(since, told)
+                    continue
+                for future in stranded:
+                    del self._opening[future]
+                failure, died = STRANDED, max(died, STRANDED.tries)
+            else:
+                found = self._taken(ended)
+                if isinstance(found, Report):
+                    for one in unable:
+                        self._workers.tell_excluded(one)
+                    self._met.add(found.worker)
+                    return found.record
+                failure = found
+                died = max(died, failure.tries if failure.machine else 0)
+                if failure.worker:
+                    self._workers.exclude(failure)
+                    unable.append(failure)
+            # Where processes died the others are unable: those that are there now, or come again, are tried.
+            if not self._opening and died and self._died + died < self._cluster.tries:
+                self._died, died = self._died + died, 0
+                self._tell(Retry("opening the job", self._died, failure.error))
+                self._open_on(self._workers.able() if self._workers.known() else {""})
+        # What no worker can do is one error, and no matter of each.
+        raise failure.fatal or ClusterError(f"no worker can do the job: {failure.error}")
+
+    def meet(self) -> None:
+        """Have the workers that came meanwhile open the job: one that hangs then has no piece.
+
+        Where too many processes died as they did so, the others open it with a piece, which is charged with their end.
+        """
+        able = self._workers.able()
+        if self._died < self._cluster.tries:
+            self._open_on(able - self._met)
+
+    def take_in(self, ended: Ended) -> None:
+        """Take in what came of opening the job on a worker that came later."""
+        found = self._taken(ended)
+        if isinstance(found, Failure):
+            self._died += found.tries if found.machine else 0
+            self._workers.take_in(found)
+
+    def _open_on(self, workers: Iterable[str]) -> None:
+        """Have workers open the job, those of any name where it is empty."""
+        for worker in sorted(workers):
+            self._met.add(worker)
+            future = self._tasks.submit(worker_job.facts, worker, what="opening")
+            self._opening[future] = worker
+
+    def _taken(self, ended: Ended) -> Report | Failure:
+        found = self._tasks.outcome(ended)
+        # A result that is held is computed again where its worker dies.
+        self._opening.pop(ended.future, None)
+        return found
+
+    def _told_that_none_began(self, since: float, told: bool) -> bool:
+        """Say after some time that no worker has begun to open the job; returns whether that, or the like, is said.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            A signal came, and none has.
+        """
+        asked = self._stop() is not None
+        if not asked and (told or time.monotonic() - since < BUSY_SECONDS):
+            return told
+        with contextlib.suppress(OSError):  # as in `KnownWorkers.known`
+            if self._cluster.client.run_on_scheduler(has_begun, [future.key for future in self._opening]):
+                return told
+        if asked:
+            raise KeyboardInterrupt
+        self._tell(
+            Caution(
+                "no worker has begun yet: they may be busy with other work, such as what a killed run left; waiting"
+            )
+        )
+        return True
