@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol, runtime_checkable
 
 from distributed import Worker, WorkerPlugin, get_worker
@@ -146,8 +147,9 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
     def limit(self, seconds: float) -> None:
         """Give work that has no limit one, counted from its start: what is being done, and what is begun later."""
         self._limit = seconds
-        if self._began is not None:
-            self._end_after(max(1.0, self._began + seconds - time.monotonic()))
+        began = self._began
+        if began is not None and self._is_elsewhere():
+            DEADLINES.change(self, max(1.0, began + seconds - time.monotonic()))
 
     def _open(self) -> Opened:
         if self._opened is None:
@@ -161,20 +163,21 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
     @contextlib.contextmanager
     def _limited(self, seconds: float | None) -> Iterator[None]:
         self._began = time.monotonic()
-        # After the line before, as `limit`, which runs beside this, sets the one before it looks at the other.
-        seconds = self._limit if seconds is None else seconds
-        if seconds is not None:
-            self._end_after(seconds)
+        # One that comes with `limit`, which runs beside this, changes what is set here, until it is cleared.
+        if self._is_elsewhere():
+            DEADLINES.set(self, inf if seconds is None else seconds)
+        # After the line before, as `limit` sets the one before it looks at the other.
+        if seconds is None and self._limit is not None:
+            self.limit(self._limit)
         try:
             yield
         finally:
             self._began = None
             DEADLINES.clear(self)
 
-    def _end_after(self, seconds: float) -> None:
-        # Where the worker is in the client's own process, that is not ended.
-        if self._client != this_process():
-            DEADLINES.set(self, seconds)
+    def _is_elsewhere(self) -> bool:
+        """Tell whether this is not the client's own process, which is never ended."""
+        return self._client != this_process()
 
 
 def facts(name: str) -> Any:

@@ -665,6 +665,26 @@ def test_a_worker_in_the_process_of_the_client_has_no_limit(monkeypatch):
     assert limits == []
 
 
+@pytest.mark.parametrize("given", [None, 40.0])
+def test_a_limit_that_comes_as_a_piece_ends_ends_nothing_later(monkeypatch, given):
+    limits: list[float] = []
+    monkeypatch.setattr(process, "_end_after", lambda seconds, passed: limits.append(round(seconds)))
+    job = pickle.loads(pickle.dumps(WorkerJob(b"", {}, False)))
+    monkeypatch.setattr(worker_job, "this_process", lambda: "another one than the client's")
+    piece = contextlib.ExitStack()
+
+    def ended_meanwhile() -> float:
+        piece.close()
+        return time.monotonic()
+
+    piece.enter_context(job._limited(given))
+    monkeypatch.setattr(worker_job, "time", SimpleNamespace(monotonic=ended_meanwhile))
+    job.limit(3.0)
+    job.limit(5.0)
+    assert limits == ([] if given is None else [40])
+    assert process.DEADLINES._moments == {}
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_the_environment_is_as_before_once_the_last_job_has_gone(monkeypatch, first):
     monkeypatch.setenv("SET_BEFORE", "before")
