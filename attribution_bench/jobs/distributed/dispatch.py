@@ -43,7 +43,7 @@ class Dispatch:
     tell
         Told of tries that failed, and of workers that are given no more.
     stop
-        Asked whether to stop while no worker has begun.
+        Asked whether to stop while no worker has the job, or has begun.
     alike
         Whether pieces take about as long as each other, so that one that takes many times as long is taken for hung.
     """
@@ -58,7 +58,7 @@ class Dispatch:
         *,
         alike: bool = True,
     ) -> None:
-        self._cluster, self._client, self._tell = cluster, cluster.client, tell
+        self._cluster, self._client, self._tell, self._stop = cluster, cluster.client, tell, stop
         self._job = WorkerJob(_pickled(parcel), environment, cluster.is_local)
         self._pace = Pace(cluster.time_limit, alike)
         self._broadcast = cluster.time_limit is not None or not alike
@@ -70,6 +70,9 @@ class Dispatch:
     def __enter__(self) -> "Dispatch":
         try:
             refused = self._posted()
+        except KeyboardInterrupt:
+            withdraw(self._client, self._tasks.name)
+            raise
         except Exception as error:  # what is raised on the scheduler may be anything
             withdraw(self._client, self._tasks.name)
             raise ClusterError(
@@ -95,7 +98,7 @@ class Dispatch:
     def _posted(self) -> Mapping[str, Exception]:
         """Post the job; returns why workers cannot take it."""
         try:
-            return post(self._client, self._job, self._tasks.name)
+            return post(self._client, self._job, self._tasks.name, self._stop)
         except UnansweredError:
             names = ", ".join(self._client.run_on_scheduler(silent))
             self._tell(Caution(f"not every worker answers{names and ': '}{names}; going on with the others"))

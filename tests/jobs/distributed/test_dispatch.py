@@ -636,6 +636,42 @@ def test_a_worker_that_does_not_answer_stops_no_job(monkeypatch, silent):
     assert [event.text for event in events] == said
 
 
+@pytest.mark.parametrize(("slow", "stops"), [("job", False), ("job of each", False), ("job", True)])
+def test_a_job_that_is_long_on_its_way_is_waited_for_while_every_worker_is_alive(monkeypatch, slow, stops):
+    monkeypatch.setattr(posting, "ANSWER_SECONDS", 0.05)
+    arrived = threading.Event()
+
+    class Slow(PlayedClient):
+        def register_plugin(self, *arguments: Any, **settings: Any) -> None:
+            if slow == "job of each":
+                raise ImportError("no module like it")
+            arrived.wait(30)
+
+        def run(self, *arguments: Any, **settings: Any) -> dict[str, Any]:
+            arrived.wait(30)
+            return {}
+
+        def run_on_scheduler(self, call: Any, *arguments: Any) -> list[str]:
+            looks.append(call)
+            if looks.count(posting.silent) == 3 and not stops:
+                arrived.set()
+            return []
+
+    looks: list[Any] = []
+    events: list[Any] = []
+    client = Slow([A, B], lambda task: task.done())
+    cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, False, 3, None)
+    with contextlib.ExitStack() as stack:
+        if stops:
+            stack.enter_context(pytest.raises(KeyboardInterrupt))
+        stop = (lambda: signal.SIGTERM) if stops else (lambda: None)
+        one = stack.enter_context(Dispatch(cluster, Steps(), {}, events.append, stop))
+        assert one.facts() is None
+        assert looks.count(posting.silent) == 3
+    arrived.set()
+    assert events == []
+
+
 def test_what_a_call_to_every_worker_raises_is_raised():
     with pytest.raises(ZeroDivisionError):
         posting.answered(lambda: 1 // 0)
