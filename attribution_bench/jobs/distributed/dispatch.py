@@ -1,6 +1,5 @@
 """Dispatch: pieces of work over the workers of a cluster, each tried again elsewhere a bounded number of times."""
 
-import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,17 +12,16 @@ from attribution_bench.errors import AttributionBenchError, ClusterError
 from attribution_bench.jobs.distributed import worker_job
 from attribution_bench.jobs.distributed.cluster import Cluster
 from attribution_bench.jobs.distributed.known_workers import KnownWorkers, suited
+from attribution_bench.jobs.distributed.limits import ToldLimits
 from attribution_bench.jobs.distributed.opening import Openings
 from attribution_bench.jobs.distributed.pace import Pace
 from attribution_bench.jobs.distributed.pieces import Done, Flight, GivenUp, NotReady, Piece
-from attribution_bench.jobs.distributed.posting import UnansweredError, answered, new_name, post, silent, withdraw
+from attribution_bench.jobs.distributed.posting import UnansweredError, new_name, post, silent, withdraw
 from attribution_bench.jobs.distributed.tasks import STRANDED, Tasks
 from attribution_bench.jobs.distributed.worker_job import Failure, Parcel, Report, WorkerJob
 from attribution_bench.jobs.events import Caution, Event, Retry
 from attribution_bench.jobs.interruption import Stop, never
 
-TELL_SECONDS = 1.0
-"""Longest wait until every worker knows the limit of pieces; one that is silent is told as it answers again."""
 MOST_GIVEN_UP = 3
 """Pieces that may be given up before any is done."""
 NEED = "need this version of attribution-bench and its libraries"
@@ -61,9 +59,9 @@ class Dispatch:
         self._cluster, self._client, self._tell, self._stop = cluster, cluster.client, tell, stop
         self._job = WorkerJob(_pickled(parcel), environment, cluster.is_local)
         self._pace = Pace(cluster.time_limit, alike)
-        self._broadcast = cluster.time_limit is not None or not alike
         self._workers = KnownWorkers(cluster, tell)
         self._tasks = Tasks(cluster, self._workers, new_name(self._client))
+        self._limits = ToldLimits(self._client, self._tasks.name, self._pace)
         self._openings = Openings(cluster, self._workers, self._tasks, tell, stop)
         self._done = self._given_up = 0
 
@@ -150,6 +148,7 @@ class Dispatch:
         try:
             while True:
                 leave = stopped()
+                self._limits.tell(self._without_limit(flying))
                 self._openings.meet()  # that there are no workers any more is told also where nothing is handed out
                 while not leave and (more or again) and (free := self._free(flying)):
                     usable = self._workers.usable(self._openings.workers)
@@ -200,6 +199,10 @@ class Dispatch:
         usable = self._workers.usable(self._openings.workers)
         return self._workers.free(usable, [flight.worker for flight in flying.values()])
 
+    def _without_limit(self, flying: Mapping[Future, Flight]) -> frozenset[str]:
+        """Return the workers that have a piece without a time limit."""
+        return self._workers.known().intersection(flight.worker for flight in flying.values() if flight.limit is None)
+
     def _hand_out(self, flight: Flight, workers: set[str], flying: dict[Future, Flight]) -> None:
         """Hand a piece to one of some free workers."""
         flight.started, flight.limit, flight.worker = time.monotonic(), self._pace.limit, min(workers)
@@ -212,18 +215,7 @@ class Dispatch:
         self._done += 1
         self._workers.end_row(report.worker)
         self._pace.note(seconds)
-        if not self._broadcast:
-            # Pieces that were handed out before any was done have no limit yet. A scheduler that does not answer is
-            # asked again with the next piece.
-            with contextlib.suppress(OSError):
-                with contextlib.suppress(UnansweredError):
-                    answered(self._tell_limit, TELL_SECONDS)
-                self._broadcast = True
         return Done(flight.piece, report.record, seconds)
-
-    def _tell_limit(self) -> None:
-        """Tell every worker how long a piece may take."""
-        self._client.run(worker_job.set_limit, self._tasks.name, self._pace.limit, on_error="ignore")
 
     def _tried(self, flight: Flight, failure: Failure, again: deque[Flight]) -> GivenUp | None:
         """Have a piece of which a try failed tried again; return it where it is given up.

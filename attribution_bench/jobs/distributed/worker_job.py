@@ -208,11 +208,12 @@ def _taken(name: str) -> "WorkerJob | Failure":
     return job
 
 
-async def set_limit(name: str, seconds: float, dask_worker: Worker) -> None:
-    """Limit what a worker is doing of a job; runs beside its tasks."""
+async def set_limit(name: str, seconds: float, dask_worker: Worker) -> bool:
+    """Limit what a worker is doing of a job; runs beside its tasks. Returns whether it has the job."""
     plugin = dask_worker.plugins.get(name)
     if plugin is not None:
         plugin.limit(seconds)
+    return plugin is not None
 
 
 def failure_of(error: Exception, worker: str, *, unable: bool) -> Failure:

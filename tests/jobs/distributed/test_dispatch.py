@@ -20,6 +20,7 @@ from attribution_bench.errors import AttributionBenchError, ClusterError, Invali
 from attribution_bench.jobs.distributed import (
     dispatch,
     known_workers,
+    limits,
     opening,
     posting,
     process,
@@ -610,7 +611,7 @@ def test_workers_whose_processes_die_as_they_open_the_job_are_not_waited_for_wit
 @pytest.mark.parametrize("silent", ["as it is posted", "as its limit is told", "as it is withdrawn"])
 def test_a_worker_that_does_not_answer_stops_no_job(monkeypatch, silent):
     monkeypatch.setattr(posting, "ANSWER_SECONDS", 0.1)
-    monkeypatch.setattr(dispatch, "TELL_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "TELL_SECONDS", 0.1)
     again = threading.Event()
 
     class Waiting(PlayedClient):
@@ -634,6 +635,49 @@ def test_a_worker_that_does_not_answer_stops_no_job(monkeypatch, silent):
     again.set()
     said = [f"not every worker answers: {B}; going on with the others"] if silent == "as it is posted" else []
     assert [event.text for event in events] == said
+
+
+NOT_TOLD: list[tuple[Any, list[str] | None]] = [
+    ({}, [B]),  # Dask leaves workers out whose connection fails
+    ({A: True, B: False}, [B]),  # the job has not come there yet
+    (TimeoutError("no answer"), None),
+    ({A: True, B: True}, []),
+]
+
+
+@pytest.mark.parametrize(("answer", "again"), NOT_TOLD)
+@pytest.mark.parametrize("late", [False, True])
+def test_a_worker_that_was_not_told_the_limit_is_told_again(monkeypatch, answer, again, late):
+    monkeypatch.setattr(limits, "TELL_SECONDS", 0.02 if late else 10.0)
+    told: list[Any] = []
+
+    class Deaf(PlayedClient):
+        def run(self, call: Any, *arguments: Any, workers: list[str] | None, **settings: Any) -> Any:
+            told.append(workers)
+            if len(told) > 1:
+                second[0].done()
+                return dict.fromkeys(workers or [A, B], True)
+            time.sleep(0.2 * late)
+            if isinstance(answer, Exception):
+                raise answer
+            if again == []:
+                second[0].done()
+            return answer
+
+    def said(task: Task) -> None:
+        if task.name == "second":
+            second.append(task)
+        elif task.name == "first" and task.worker == A:
+            first.append(task)
+        else:
+            task.done()
+        if second and first and not told and first[0].status == "pending":
+            first[0].done()
+
+    first: list[Task] = []
+    second: list[Task] = []
+    assert len(done_by(Deaf([A, B], said), ["first", "second"], [])) == 2
+    assert told == [None, again] if again != [] else [None]
 
 
 @pytest.mark.parametrize(("slow", "stops"), [("job", False), ("job of each", False), ("job", True)])
