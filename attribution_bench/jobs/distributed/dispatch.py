@@ -174,6 +174,7 @@ class Dispatch:
                     return
                 ended = self._tasks.next_ended()
                 if ended is None:
+                    self._openings.tell_how_long()
                     for future in self._tasks.stranded({future: flight.worker for future, flight in flying.items()}):
                         if (given_up := self._tried(flying.pop(future), STRANDED, again)) is not None:
                             yield given_up

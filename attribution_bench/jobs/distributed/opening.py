@@ -19,6 +19,8 @@ from attribution_bench.jobs.interruption import Stop
 
 BUSY_SECONDS = 10.0
 """Seconds without a worker that has begun, after which it is said that they are busy with other work."""
+LONG_SECONDS = 300.0
+"""Seconds in which no worker has opened the job, after which that is said, and again each time that they double."""
 
 
 class Openings:
@@ -45,6 +47,8 @@ class Openings:
         self._opening: dict[Future, str] = {}
         self._met: set[str] = set()
         self._died = 0
+        self._useless_since: float | None = None
+        self._said_after = 0.0
 
     @property
     def futures(self) -> Collection[Future]:
@@ -80,6 +84,7 @@ class Openings:
                 stranded = self._tasks.stranded(self._opening)
                 if not stranded:
                     told = self._told_that_none_began(since, told)
+                    self.tell_how_long()
                     continue
                 for future in stranded:
                     del self._opening[future]
@@ -112,6 +117,34 @@ class Openings:
         able = self._workers.able()
         if self._died < self._cluster.tries:
             self._open_on(able - self._met)
+
+    def tell_how_long(self) -> None:
+        """Say how long every worker has been opening the job, where that is long.
+
+        There is no limit to it: a model may take hours to come over a network. Workers on which another job's tasks are
+        before this one's have not begun, which is said otherwise.
+        """
+        now = time.monotonic()
+        if not self._opening or self._workers.usable(self.workers) or not self._workers.able():
+            self._useless_since, self._said_after = None, 0.0
+            return
+        self._useless_since = self._useless_since or now
+        seconds = now - self._useless_since
+        if seconds < max(LONG_SECONDS, 2 * self._said_after):
+            return
+        self._said_after = seconds
+        with contextlib.suppress(OSError):  # as in `KnownWorkers.known`
+            if not self._cluster.client.run_on_scheduler(has_begun, [future.key for future in self._opening]):
+                return
+            count = len({*self.workers} & self._workers.known())
+            which = "the only worker" if count == 1 else f"all {count:,} workers"
+            self._tell(
+                Caution(
+                    f"{which} began to open the job, and none has done so in {_words(seconds)}; waiting on, since a "
+                    "large model may take as long to come over a network. Otherwise look at the workers' logs and "
+                    "folders, and stop this run: the same command goes on"
+                )
+            )
 
     def take_in(self, ended: Ended) -> None:
         """Take in what came of opening the job on a worker that came later."""
@@ -155,3 +188,8 @@ class Openings:
             )
         )
         return True
+
+
+def _words(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"

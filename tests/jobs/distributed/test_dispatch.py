@@ -567,6 +567,56 @@ def test_a_worker_that_comes_later_and_hangs_as_it_opens_the_job_has_no_piece(mo
     assert {worker for _, worker in client.handed} == {A, C}
 
 
+@pytest.mark.parametrize("moment", ["as the job begins", "later"])
+@pytest.mark.parametrize("have_begun", [True, False])
+def test_how_long_every_worker_has_been_opening_the_job_is_said(monkeypatch, moment, have_begun):
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(opening, "LONG_SECONDS", 0.3)
+    began, hung, times = time.monotonic(), [], []
+
+    class Noted(list[Any]):
+        def append(self, event: Any) -> None:
+            times.append(time.monotonic())
+            super().append(event)
+
+    class Hanging(Opening):
+        def run_on_scheduler(self, call: Any, *arguments: Any) -> Any:
+            return have_begun if call is posting.has_begun else []
+
+        def nthreads(self) -> dict[str, int]:
+            over = len(events) == 2 if have_begun else time.monotonic() - began > 0.8
+            if hung and over and hung[0].status == "pending":
+                hung[0].done()
+            return super().nthreads()
+
+    def opened(task: Task) -> None:
+        if moment == "later" and task.worker == A:
+            task.done()
+        else:
+            hung.append(task)
+
+    def said(task: Task) -> None:
+        client.workers = [B, C]
+        task.done()
+
+    events = Noted()
+    client = Hanging([A] if moment == "later" else [B, C], opened, said)
+    assert [type(found) for found in done_by(client, list("ab"), events)] == [Done] * 2
+    texts = [event.text for event in events if isinstance(event, Caution)]
+    assert len(texts) == (2 if have_begun else 0)
+    assert not texts or times[1] - times[0] >= 0.3
+    assert all(text.startswith("all 2 workers began to open the job, and none has done so in") for text in texts)
+    assert all("look at the workers' logs" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (80, "80 s"), (300, "5 minutes"), (7100, "118 minutes"), (7200, "2 hours"), (72000, "20 hours")],
+)
+def test_how_long_is_told_in_a_unit_that_suits(seconds: float, words: str) -> None:
+    assert opening._words(seconds) == words
+
+
 @pytest.mark.parametrize("comes", ["another", "nobody"])
 def test_where_every_process_dies_as_it_opens_the_job_others_are_tried(comes: str) -> None:
     deaths = []
