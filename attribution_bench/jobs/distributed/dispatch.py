@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import cloudpickle
@@ -15,9 +16,9 @@ from attribution_bench.jobs.distributed.known_workers import KnownWorkers, suite
 from attribution_bench.jobs.distributed.limits import ToldLimits
 from attribution_bench.jobs.distributed.opening import Openings
 from attribution_bench.jobs.distributed.pace import Pace
-from attribution_bench.jobs.distributed.pieces import Done, Flight, GivenUp, NotReady, Piece
+from attribution_bench.jobs.distributed.pieces import MOST_LEFT, Done, Flight, GivenUp, NotReady, Piece
 from attribution_bench.jobs.distributed.posting import UnansweredError, new_name, post, silent, withdraw
-from attribution_bench.jobs.distributed.tasks import STRANDED, Tasks
+from attribution_bench.jobs.distributed.tasks import Tasks
 from attribution_bench.jobs.distributed.worker_job import Failure, Parcel, Report, WorkerJob
 from attribution_bench.jobs.events import Caution, Event, Retry
 from attribution_bench.jobs.interruption import Stop, never
@@ -90,7 +91,7 @@ class Dispatch:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._tasks.cancel(self._openings.futures)
+        self._tasks.cancel(self._openings.at_work)
         withdraw(self._client, self._tasks.name)
 
     def _posted(self) -> Mapping[str, Exception]:
@@ -150,6 +151,15 @@ class Dispatch:
                 leave = stopped()
                 self._limits.tell(self._without_limit(flying))
                 self._openings.meet()  # that there are no workers any more is told also where nothing is handed out
+                at_work = {future: flight.worker for future, flight in flying.items()}
+                for future, how in self._tasks.departed({**self._openings.at_work, **at_work}):
+                    if future not in flying:
+                        self._openings.take_in_departed(future, how)
+                        continue
+                    lost = flying.pop(future)
+                    failure = self._tasks.charged(how, lost.started, lost.limit or self._pace.limit)
+                    if (given_up := self._tried(lost, failure, again)) is not None:
+                        yield given_up
                 while not leave and (more or again) and (free := self._free(flying)):
                     usable = self._workers.usable(self._openings.workers)
                     choices = ((one, suited(one, free, usable)) for one in again)
@@ -175,15 +185,12 @@ class Dispatch:
                 ended = self._tasks.next_ended()
                 if ended is None:
                     self._openings.tell_how_long()
-                    for future in self._tasks.stranded({future: flight.worker for future, flight in flying.items()}):
-                        if (given_up := self._tried(flying.pop(future), STRANDED, again)) is not None:
-                            yield given_up
                     continue
                 if ended.future not in flying:
                     self._openings.take_in(ended)
                     continue
                 flight = flying.pop(ended.future)
-                if self._tasks.only_waited(ended.future, (*flying, *self._openings.futures)):
+                if self._tasks.only_waited(ended.future, (*flying, *self._openings.at_work)):
                     again.appendleft(flight)
                     continue
                 found = self._tasks.outcome(ended, flight.started, flight.limit or self._pace.limit)
@@ -208,8 +215,8 @@ class Dispatch:
         """Hand a piece to one of some free workers."""
         flight.started, flight.limit, flight.worker = time.monotonic(), self._pace.limit, min(workers)
         piece = flight.piece
-        future = self._tasks.submit(worker_job.do, flight.worker, piece.order, flight.limit, what=piece.name)
-        flying[future] = flight
+        order = piece.order, flight.limit, flight.worker
+        flying[self._tasks.submit(worker_job.do, flight.worker, *order, what=piece.name)] = flight
 
     def _finished(self, flight: Flight, report: Report) -> Done:
         seconds = time.monotonic() - flight.started
@@ -229,6 +236,12 @@ class Dispatch:
         if failure.fatal is not None and not failure.unable:
             raise failure.fatal
         piece = flight.piece
+        if not failure.tries:
+            flight.left += 1
+            if flight.left <= MOST_LEFT:
+                again.appendleft(flight)
+                return None
+            failure = replace(failure, error=f"{failure.error}, {flight.left} times", tries=1)
         flight.tried.add(failure.worker or failure.machine)
         # A worker that could do no piece says nothing of this one.
         flight.failed += 0 if failure.unable else failure.tries

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from distributed import Future
@@ -10,9 +10,11 @@ from distributed import Future
 from attribution_bench.errors import ClusterError
 from attribution_bench.jobs.distributed import worker_job
 from attribution_bench.jobs.distributed.cluster import Cluster
+from attribution_bench.jobs.distributed.departures import Departures
 from attribution_bench.jobs.distributed.known_workers import KnownWorkers
+from attribution_bench.jobs.distributed.pieces import MOST_LEFT
 from attribution_bench.jobs.distributed.posting import has_begun
-from attribution_bench.jobs.distributed.tasks import STRANDED, Ended, Tasks
+from attribution_bench.jobs.distributed.tasks import Ended, Tasks
 from attribution_bench.jobs.distributed.worker_job import Failure, Report
 from attribution_bench.jobs.events import Caution, Event, Retry
 from attribution_bench.jobs.interruption import Stop
@@ -46,14 +48,14 @@ class Openings:
         self._cluster, self._workers, self._tasks, self._tell, self._stop = cluster, workers, tasks, tell, stop
         self._opening: dict[Future, str] = {}
         self._met: set[str] = set()
-        self._died = 0
+        self._died = self._left = 0
         self._useless_since: float | None = None
         self._said_after = 0.0
 
     @property
-    def futures(self) -> Collection[Future]:
-        """The tasks that have not ended."""
-        return self._opening.keys()
+    def at_work(self) -> Mapping[Future, str]:
+        """The tasks that have not ended, each with its worker."""
+        return self._opening
 
     @property
     def workers(self) -> Collection[str]:
@@ -77,18 +79,15 @@ class Openings:
         self._open_on(self._workers.able() or {""})
         failure = Failure("there is none", "")
         unable: list[Failure] = []
-        since, told, died = time.monotonic(), not known, 0
+        since, told, died, left = time.monotonic(), not known, 0, 0
         while self._opening:
             ended = self._tasks.next_ended()
             if ended is None:
-                stranded = self._tasks.stranded(self._opening)
-                if not stranded:
+                failures = [self._lost(*gone) for gone in self._tasks.departed(self._opening)]
+                if not failures:
                     told = self._told_that_none_began(since, told)
                     self.tell_how_long()
                     continue
-                for future in stranded:
-                    del self._opening[future]
-                failure, died = STRANDED, max(died, STRANDED.tries)
             else:
                 found = self._taken(ended)
                 if isinstance(found, Report):
@@ -96,15 +95,21 @@ class Openings:
                         self._workers.tell_excluded(one)
                     self._met.add(found.worker)
                     return found.record
-                failure = found
+                failures = [found]
+            for failure in failures:
                 died = max(died, failure.tries if failure.machine else 0)
+                left = max(left, not failure.tries)
                 if failure.worker:
                     self._workers.exclude(failure)
                     unable.append(failure)
-            # Where processes died the others are unable: those that are there now, or come again, are tried.
-            if not self._opening and died and self._died + died < self._cluster.tries:
-                self._died, died = self._died + died, 0
-                self._tell(Retry("opening the job", self._died, failure.error))
+            # Where processes died or left the others are unable: those that are there now, or come again, are tried.
+            if self._opening or not died + left:
+                continue
+            self._died, self._left = self._died + died, self._left + left
+            if self._died < self._cluster.tries and self._left <= MOST_LEFT:
+                if died:
+                    self._tell(Retry("opening the job", self._died, failure.error))
+                died = left = 0
                 self._open_on(self._workers.able() if self._workers.known() else {""})
         # What no worker can do is one error, and no matter of each.
         raise failure.fatal or ClusterError(f"no worker can do the job: {failure.error}")
@@ -150,8 +155,19 @@ class Openings:
         """Take in what came of opening the job on a worker that came later."""
         found = self._taken(ended)
         if isinstance(found, Failure):
-            self._died += found.tries if found.machine else 0
-            self._workers.take_in(found)
+            self._failed(found)
+
+    def take_in_departed(self, future: Future, how: Departures) -> None:
+        """Take in that a worker is gone that was at it; see `Tasks.departed`."""
+        self._failed(self._lost(future, how))
+
+    def _failed(self, failure: Failure) -> None:
+        self._died += failure.tries if failure.machine else 0
+        self._workers.take_in(failure)
+
+    def _lost(self, future: Future, how: Departures) -> Failure:
+        del self._opening[future]
+        return self._tasks.charged(how)
 
     def _open_on(self, workers: Iterable[str]) -> None:
         """Have workers open the job, those of any name where it is empty."""

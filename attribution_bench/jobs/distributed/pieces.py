@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+MOST_LEFT = 10
+"""Workers that may leave as planned while they are at a piece, or open the job, before that counts as a try: what lasts
+longer than workers do is never done."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -45,6 +49,9 @@ class Flight:
 
     piece: Piece
     failed: int = 0
+    """Tries that failed."""
+    left: int = 0
+    """Workers that had it and left the cluster as planned."""
     tried: set[str] = field(default_factory=set)
     """Workers on which it failed, and machines where its process died."""
     worker: str = ""

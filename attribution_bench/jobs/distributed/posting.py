@@ -145,11 +145,6 @@ def has_begun(keys: Collection[str], dask_scheduler: Scheduler) -> bool:
     return any(task.key in keys for worker in dask_scheduler.workers.values() for task in worker.executing)
 
 
-def without_worker(keys: Collection[str], dask_scheduler: Scheduler) -> list[str]:
-    """Return those of some tasks that are given to no worker at present; runs on the scheduler."""
-    return [key for key in keys if key in dask_scheduler.tasks and dask_scheduler.tasks[key].state == "no-worker"]
-
-
 async def take(name: str, job: WorkerPlugin, dask_worker: Worker) -> None:
     """Take a job; runs on a worker, and raises what goes wrong there."""
     await dask_worker.plugin_add(plugin=job, name=name, catch_errors=False)

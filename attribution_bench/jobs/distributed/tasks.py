@@ -6,21 +6,22 @@ import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from distributed import Future
 
 from attribution_bench.errors import ClusterError
 from attribution_bench.jobs.distributed.cluster import Cluster
-from attribution_bench.jobs.distributed.deaths import Deaths, death_of
+from attribution_bench.jobs.distributed.deaths import Deaths, death_of, machine_of
+from attribution_bench.jobs.distributed.departures import Departures, departures
 from attribution_bench.jobs.distributed.known_workers import KnownWorkers
-from attribution_bench.jobs.distributed.posting import without_worker
 from attribution_bench.jobs.distributed.worker_job import Failure, Report
 
 POLL_SECONDS = 0.5
 """Longest wait before the client looks whether it is to stop."""
-STRANDED = Failure("its process ended, as did all others: they were killed, crashed or took too much memory", "")
-"""How a task failed that Dask gives to nobody any more."""
+LEFT = Failure("its worker left the cluster before it was done", "", tries=0)
+"""How a task ended whose workers all left as planned, which is none of its tries."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Tasks:
         self._withdrawn: set[str] = set()
         """Keys of tasks that nobody waits for any more."""
         self._deaths = Deaths()
-        self._number = 0
+        self._number, self._asked = 0, -inf
 
     def submit(self, function: Callable[..., Any], worker: str, *arguments: Any, what: str) -> Future:
         """Hand a task to a worker, or to any where it is none; to another one where it is gone by then.
@@ -104,22 +105,22 @@ class Tasks:
             return None
         return ended
 
-    def stranded(self, tasks: Mapping[Future, str]) -> list[Future]:
-        """Withdraw those of some tasks whose workers were replaced by others, and return them.
+    def departed(self, tasks: Mapping[Future, str]) -> list[tuple[Future, Departures]]:
+        """Withdraw those of some tasks that have not ended while their worker has; they are to be handed out anew.
 
-        Dask moves a task to another worker where its own ends, but gives it to none of those that come after the last
-        one has ended.
+        Parameters
+        ----------
+        tasks
+            Task -> the worker that it was handed to.
         """
         known = self._workers.known()
         gone = {future.key: future for future, worker in tasks.items() if worker and worker not in known}
-        if not gone or not known:
+        if not gone or not known or time.monotonic() - self._asked < POLL_SECONDS:
             return []
-        keys: list[str] = []
-        with contextlib.suppress(OSError):  # as in `KnownWorkers.known`
-            keys = self._client.run_on_scheduler(without_worker, list(gone))
-        self._withdrawn.update(keys)
-        found = [gone[key] for key in keys]
-        self._client.cancel(found)
+        self._asked = time.monotonic()
+        found = [(gone[one.key], one) for one in self._departures(list(gone)) if one.is_open]
+        self._withdrawn.update(one.key for _, one in found)
+        self.cancel(future for future, _ in found)
         return found
 
     def only_waited(self, future: Future, others: Iterable[Future]) -> bool:
@@ -129,6 +130,13 @@ class Tasks:
             return False
         self._workers.look_again()
         return True
+
+    def charged(self, how: Departures, started: float = 0.0, limit: float | None = None) -> Failure:
+        """Return how a task failed whose worker is gone; see `outcome`."""
+        self._workers.look_again()
+        if not how.died:
+            return LEFT
+        return self._deaths.charged(how.key, how.died, how.machine, _overdue(started, limit))
 
     def outcome(self, ended: Ended, started: float = 0.0, limit: float | None = None) -> Report | Failure:
         """Return what a task came to.
@@ -155,13 +163,22 @@ class Tasks:
         if future.status == "finished":
             found: Report | Failure = future.result()
             return found
-        self._workers.look_again()
         death = death_of(future)
         if death is None:
+            self._workers.look_again()
             error = future.exception()
             return Failure(f"{type(error).__name__}: {error}", "")
-        overdue = limit is not None and time.monotonic() - started >= limit
-        return self._deaths.charged(death, limit if overdue else None)
+        how = next(iter(self._departures([future.key])), None)
+        if how is None or not how.died + how.left:  # the scheduler has it from its own count alone
+            machine = machine_of(death.last_worker.address)
+            how = Departures(future.key, "erred", death.allowed_failures + 1, 0, machine)
+        return self.charged(how, started, limit)
+
+    def _departures(self, keys: list[str]) -> list[Departures]:
+        with contextlib.suppress(OSError):  # as in `KnownWorkers.known`
+            found: list[Departures] = self._client.run_on_scheduler(departures, keys)
+            return found
+        return []
 
     def _fetch(self, future: Future) -> None:
         """Have the result of a task that ended fetched, in the client's own thread."""
@@ -186,3 +203,8 @@ class Tasks:
             f"the Dask scheduler at {self._cluster.address} is lost; finished work is kept, so that the same command "
             "goes on"
         )
+
+
+def _overdue(started: float, limit: float | None) -> float | None:
+    """Return a time limit that is over; None where it is not."""
+    return limit if limit is not None and time.monotonic() - started >= limit else None

@@ -25,6 +25,8 @@ from attribution_bench.jobs.distributed.versions import check_versions, versions
 
 TAKING_SECONDS = 120.0
 """Longest wait of a task for the job that it is of."""
+MOVED_SECONDS = 6.0
+"""Wait of a task that Dask moved here, in which its client sees that the other worker is gone."""
 
 
 class Opened(Protocol):
@@ -81,7 +83,8 @@ class Failure:
     machine: str = ""
     """Where its process died, as `distributed.deaths.machine_of`; empty where none did."""
     tries: int = 1
-    """How many tries it counts as, since Dask itself hands work out again where its scheduler allows it."""
+    """How many tries it counts as: none where its worker left as planned, and several where Dask itself handed it out
+    again, as far as its scheduler allows it."""
 
 
 class WorkerJob(WorkerPlugin):  # type: ignore[misc]
@@ -186,10 +189,14 @@ def facts(name: str) -> Any:
     return job if isinstance(job, Failure) else job.facts()
 
 
-def do(name: str, order: Any, limit: float | None) -> Any:
-    """Do a piece of a job, as a task."""
+def do(name: str, order: Any, limit: float | None, handed_to: str = "") -> Any:
+    """Do a piece of a job, as a task; one that was handed to another worker is left to its client for a while."""
     job = _taken(name)
-    return job if isinstance(job, Failure) else job.do(order, limit)
+    if isinstance(job, Failure):
+        return job
+    if handed_to not in ("", get_worker().address) and _withdrawn(MOVED_SECONDS):
+        return Failure("its client withdrew it", "")
+    return job.do(order, limit)
 
 
 def _taken(name: str) -> "WorkerJob | Failure":
@@ -199,13 +206,20 @@ def _taken(name: str) -> "WorkerJob | Failure":
     withdrawn is cancelled as well, and leaves the worker to other jobs.
     """
     worker, since = get_worker(), time.monotonic()
-    task = worker.state.tasks[worker.get_current_task()]
     while name not in worker.plugins:
-        if task.state != "executing" or time.monotonic() - since > TAKING_SECONDS:
+        if _withdrawn(0.05) or time.monotonic() - since > TAKING_SECONDS:
             return Failure("the job did not reach it", worker.address, unable=True)
-        time.sleep(0.05)
     job: WorkerJob = worker.plugins[name]
     return job
+
+
+def _withdrawn(seconds: float) -> bool:
+    """Wait for some time, and tell whether the task that calls this was cancelled meanwhile."""
+    worker, until = get_worker(), time.monotonic() + seconds
+    task = worker.state.tasks[worker.get_current_task()]
+    while task.state == "executing" and time.monotonic() < until:
+        time.sleep(0.05)
+    return bool(task.state != "executing")
 
 
 async def set_limit(name: str, seconds: float, dask_worker: Worker) -> bool:

@@ -18,10 +18,12 @@ from distributed import Client, KilledWorker, LocalCluster
 
 from attribution_bench.errors import AttributionBenchError, ClusterError, InvalidInputError
 from attribution_bench.jobs.distributed import (
+    departures,
     dispatch,
     known_workers,
     limits,
     opening,
+    pieces as pieces_of,
     posting,
     process,
     tasks,
@@ -29,6 +31,7 @@ from attribution_bench.jobs.distributed import (
 )
 from attribution_bench.jobs.distributed.cluster import Cluster, Workers, connected
 from attribution_bench.jobs.distributed.deaths import Deaths
+from attribution_bench.jobs.distributed.departures import Departures
 from attribution_bench.jobs.distributed.dispatch import Dispatch, never_stopped
 from attribution_bench.jobs.distributed.pieces import Done, GivenUp, Piece
 from attribution_bench.jobs.distributed.posting import PREFIX
@@ -36,6 +39,7 @@ from attribution_bench.jobs.distributed.worker_job import Failure, Report, Worke
 from attribution_bench.jobs.events import Caution, Retry
 from faulty_jobs import Refusing, Steps, posted_jobs
 
+DIED = "its process died: it was killed, crashed or took too much memory"
 A, B, C = "tcp://10.0.0.1:1", "tcp://10.0.0.1:2", "tcp://10.0.0.2:1"
 
 
@@ -313,7 +317,7 @@ def test_a_death_is_charged_to_what_ran_as_far_as_that_is_known(running, died, c
         before = Task(name, [A], lambda task: None)
         before.add_done_callback(lambda task: None)
         before.died()
-        deaths.charged(before.exception(), None)
+        deaths.charged(before.key, 1, A, None)
     for name in running:
         tasks.setdefault(name, Task(name, [A], lambda task: None))
     tasks["waited"].died(*(tasks[name] for name in running))
@@ -321,8 +325,66 @@ def test_a_death_is_charged_to_what_ran_as_far_as_that_is_known(running, died, c
     assert deaths.spares(tasks["waited"].exception(), others) == spared
 
 
+@pytest.mark.parametrize("ends", ["with the task", "without a word"])
+def test_a_piece_that_lasts_longer_than_workers_do_is_given_up_after_many(monkeypatch, ends):
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(tasks, "POLL_SECONDS", 0.0)
+
+    class Leaving(PlayedClient):
+        def run_on_scheduler(self, call: Any, *arguments: Any) -> Any:
+            if call is not departures.departures:
+                return []
+            state = "erred" if ends == "with the task" else "no-worker"
+            return [Departures(key, state, 0, 1, "") for key in arguments[0]]
+
+    def said(task: Task) -> None:
+        client.workers = [f"tcp://10.0.0.3:{len(client.handed)}"]
+        if ends == "with the task":
+            task.died(task)
+
+    events: list[Any] = []
+    client = Leaving([A], said)
+    (found,) = done_by(client, ["long"], events)
+    assert isinstance(found, GivenUp)
+    assert found.error == "its worker left the cluster before it was done, 13 times"
+    assert len(client.handed) == pieces_of.MOST_LEFT + 3
+    assert [event.tries for event in events] == [1, 2]
+
+
+def test_deaths_are_counted_without_workers_that_left_as_planned(monkeypatch):
+    class Counting(PlayedClient):
+        def run_on_scheduler(self, call: Any, *arguments: Any) -> Any:
+            return [Departures(key, "erred", 2, 2, "tcp://10.0.0.7") for key in arguments[0]] if arguments else []
+
+    client = Counting([A], lambda task: task.died(task, allowed_failures=3))
+    events: list[Any] = []
+    (found,) = done_by(client, ["bad"], events)
+    assert isinstance(found, GivenUp)
+    assert "its process died 2 times:" in found.error
+    assert [event.tries for event in events] == [2]
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_a_piece_that_hangs_is_tried_by_the_client_alone_where_dask_would_try_it_too(cluster, monkeypatch, tries):
+    cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
+    monkeypatch.setattr(cluster.client.cluster.scheduler, "allowed_failures", 3)
+    before = {*cluster.client.nthreads()}
+    events: list[Any] = []
+    orders = [Piece("bad", (0.0, "hung")), Piece("good", (0.0, ""))]
+    with Dispatch(replace(cluster, tries=tries, time_limit=2.0), Steps(), {}, events.append) as one:
+        one.facts()
+        found = [result for result in one.run(orders, never_stopped) if result is not None]
+    overdue = "it was not done after 2 s, and its process was ended"
+    assert [result.error for result in found if isinstance(result, GivenUp)] == [overdue]
+    assert [result.piece.name for result in found if isinstance(result, Done)] == ["good"]
+    assert [(event.tries, event.error) for event in events] == [(1, overdue)] * (tries - 1)
+    assert len(before - {*cluster.client.nthreads()}) == tries
+
+
 class Crowded:
     """A client that tells of more workers than there are, so that pieces wait behind each other."""
+
+    FURTHER = tuple(f"tcp://127.0.0.1:{port}" for port in range(1, 5))
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -331,7 +393,13 @@ class Crowded:
         return getattr(self._client, name)
 
     def nthreads(self) -> dict[str, int]:
-        return {**self._client.nthreads(), **{f"tcp://127.0.0.1:{port}": 1 for port in range(1, 5)}}
+        return {**self._client.nthreads(), **dict.fromkeys(self.FURTHER, 1)}
+
+    def submit(self, *arguments: Any, workers: list[str] | None, **settings: Any) -> Any:
+        there = sorted(self._client.nthreads())
+        real = {further: there[index % len(there)] for index, further in enumerate(self.FURTHER)}
+        given = [real.get(one, one) if isinstance(one, str) else one for one in arguments]
+        return self._client.submit(*given, workers=[real.get(one, one) for one in workers or ()], **settings)
 
 
 @pytest.mark.parametrize(("fault", "words"), [("killed", "its process died:"), ("hung", "it was not done after 2 s")])
@@ -420,8 +488,14 @@ def test_a_cluster_that_grows_with_its_work_may_begin_with_nothing_and_shrink_to
     assert not any(isinstance(event, Retry) for event in events)
 
 
-def replace_workers(cluster: LocalCluster) -> None:
-    """End every worker, and then start another one."""
+def replace_workers(cluster: LocalCluster, end: str = "scaled down") -> None:
+    """End every worker as planned or not, and then start another one."""
+    with Client(cluster.scheduler_address, set_as_default=False) as client:
+        if end == "retired":
+            client.retire_workers()
+        elif end == "lost":
+            for worker in [*cluster.scheduler.workers]:
+                cluster.sync(cluster.scheduler.remove_worker, worker, stimulus_id="lost")
     cluster.scale(0)
     while cluster.scheduler.workers or cluster.workers:
         time.sleep(0.05)
@@ -430,18 +504,21 @@ def replace_workers(cluster: LocalCluster) -> None:
         client.wait_for_workers(1, timeout=30)
 
 
-def test_a_job_whose_workers_were_all_replaced_as_they_opened_it_is_opened_by_a_new_one(threaded_cluster) -> None:
-    threaded_cluster.scheduler.allowed_failures = 3
+@pytest.mark.parametrize(("end", "allowed"), [("scaled down", 0), ("scaled down", 3), ("lost", 3)])
+def test_a_job_whose_workers_were_all_replaced_as_they_opened_it_is_opened_by_a_new_one(
+    threaded_cluster, end, allowed
+) -> None:
+    threaded_cluster.scheduler.allowed_failures = allowed
     events: list[Any] = []
     with (
         connected(Workers(address=threaded_cluster.scheduler_address)) as one,
         Dispatch(one, Steps(opening=2.0), {}, events.append) as given,
     ):
-        begun = Timer(0.5, replace_workers, [threaded_cluster])
+        begun = Timer(0.5, replace_workers, [threaded_cluster, end])
         begun.start()
         assert given.facts()
         begun.join()
-    assert [event.error for event in events if isinstance(event, Retry)] == [tasks.STRANDED.error]
+    assert [event.error for event in events if isinstance(event, Retry)] == [DIED] * (end == "lost")
 
 
 def test_a_task_that_comes_before_its_job_waits_for_it(threaded_cluster, monkeypatch) -> None:
@@ -472,15 +549,25 @@ def test_a_task_that_is_cancelled_before_its_job_came_leaves_the_worker_to_other
     assert time.monotonic() - began < worker_job.TAKING_SECONDS / 4
 
 
-@pytest.mark.parametrize("stops", [False, True])
-def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_cluster, stops) -> None:
-    """Where Dask's own repeats are on, it keeps such a piece for the workers that are gone."""
-    threaded_cluster.scheduler.allowed_failures = 3
+@pytest.mark.parametrize(
+    ("end", "allowed", "stops"),
+    [
+        ("scaled down", 3, False),
+        ("scaled down", 3, True),
+        ("scaled down", 0, False),
+        ("retired", 3, False),
+        ("lost", 3, False),
+        ("lost", 0, False),
+    ],
+)
+def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_cluster, end, allowed, stops) -> None:
+    """Where Dask's own repeats are on, it keeps such a piece for the workers that are gone. Planned ends are no try."""
+    threaded_cluster.scheduler.allowed_failures = allowed
     events: list[Any] = []
     replaced = Event()
 
     def replaced_at_last() -> None:
-        replace_workers(threaded_cluster)
+        replace_workers(threaded_cluster, end)
         replaced.set()
 
     with (
@@ -495,8 +582,7 @@ def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_
         begun.join()
     names = [done.piece.name for done in found if isinstance(done, Done)]
     assert sorted(names) == ([] if stops else ["long", "short"])
-    if not stops:
-        assert [event.error for event in events if isinstance(event, Retry)] == [tasks.STRANDED.error]
+    assert [event.error for event in events if isinstance(event, Retry)] == [DIED] * (end == "lost")
 
 
 @pytest.mark.parametrize("told", ["before", "while it opens", "in work", "never"])
