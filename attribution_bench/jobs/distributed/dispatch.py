@@ -245,7 +245,8 @@ class Dispatch:
         flight.tried.add(failure.worker or failure.machine)
         # A worker that could do no piece says nothing of this one.
         flight.failed += 0 if failure.unable else failure.tries
-        self._workers.take_in(failure, piece.name)
+        if failure.unable or not piece.failed_before:
+            self._workers.take_in(failure, piece.name)
         if flight.failed < self._cluster.tries:
             self._tell(Retry(piece.name, flight.failed, failure.error, failure.worker))
             again.append(flight)

@@ -16,6 +16,8 @@ class Piece:
     """Such as ``shard 17``."""
     order: Any
     """What `Opened.do` is given; a few hundred bytes."""
+    failed_before: bool = False
+    """Whether an earlier run gave it up: that it fails again says nothing of the worker."""
 
 
 class NotReady:

@@ -626,6 +626,34 @@ def test_where_earlier_runs_did_pieces_those_that_are_left_may_all_be_bad(done_b
                 list(found)
 
 
+@pytest.mark.parametrize(("workers", "failed_before"), [([A], True), ([A, B], True), ([A], False), ([A, B], False)])
+def test_pieces_that_failed_before_use_up_no_worker(monkeypatch, workers, failed_before):
+    monkeypatch.setattr(known_workers, "PATIENCE_SECONDS", 0.05)
+    client = PlayedClient(workers, lambda task: task.end(Failure("bad", task.worker)))
+    cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, False, 2, None)
+    with Dispatch(cluster, Steps(), {}, lambda event: None) as one:
+        one.facts()
+        found = one.run((Piece(str(index), None, failed_before) for index in range(15)), never_stopped, 1)
+        if failed_before:
+            assert [type(result) for result in found] == [GivenUp] * 15
+        else:
+            with pytest.raises(ClusterError, match="every worker fails, at last with: bad"):
+                list(found)
+
+
+def test_a_worker_that_is_unable_gets_no_more_whatever_failed_before() -> None:
+    def said(task: Task) -> None:
+        task.end(Failure("other device", A, unable=True) if task.worker == A else Report(None, task.worker))
+
+    client = PlayedClient([A, B], said)
+    cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, False, 2, None)
+    with Dispatch(cluster, Steps(), {}, lambda event: None) as one:
+        one.facts()
+        found = [*one.run((Piece(str(index), None, True) for index in range(5)), never_stopped, 1)]
+    assert [type(result) for result in found] == [Done] * 5
+    assert [worker for _, worker in client.handed].count(A) == 1
+
+
 class Opening(PlayedClient):
     """A cluster on which a test says what comes of opening the job."""
 

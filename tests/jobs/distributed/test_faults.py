@@ -237,11 +237,13 @@ def test_bad_shards_do_not_use_up_the_only_worker(fasta, tmp_path, threaded_clus
 
     (tmp_path / "fault").touch()
     job = faulty_job(fasta, "broken", tmp_path / "fault", at=("A", "C", "G"), shard_size=1)
-    with connected(Workers(address=threaded_cluster.scheduler_address)) as one, OnCluster(one) as runner:
-        summary = run(job, tmp_path / "store", runner=runner, observer=lambda event: None)
     good = [row for row, text in enumerate(read_fasta(fasta).strings) if text[0] in "TN"]
-    assert [row for row in range(22) if row not in summary.failed_shards] == good
-    assert summary.scored == len(good)
+    assert len(good) <= 12
+    for _ in range(2):  # again, only bad ones are left, and all of them are tried
+        with connected(Workers(address=threaded_cluster.scheduler_address)) as one, OnCluster(one) as runner:
+            summary = run(job, tmp_path / "store", runner=runner, observer=lambda event: None)
+        assert [row for row in range(22) if row not in summary.failed_shards] == good
+        assert summary.scored == len(good)
 
 
 def test_a_store_that_is_removed_meanwhile_is_one_error_and_the_same_job_begins_again(
