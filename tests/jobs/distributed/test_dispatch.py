@@ -23,11 +23,13 @@ from attribution_bench.jobs.distributed import (
     known_workers,
     limits,
     opening,
-    pieces as pieces_of,
     posting,
     process,
     tasks,
     worker_job,
+)
+from attribution_bench.jobs.distributed import (
+    pieces as pieces_of,
 )
 from attribution_bench.jobs.distributed.cluster import Cluster, Workers, connected
 from attribution_bench.jobs.distributed.deaths import Deaths
