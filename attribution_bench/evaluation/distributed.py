@@ -39,8 +39,9 @@ from attribution_bench.evaluation.results import FILE, Evaluation
 from attribution_bench.files import write_whole
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Starting, Workers, connected, fewer_started
-from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece, never_stopped
+from attribution_bench.jobs.distributed.dispatch import Dispatch, never_stopped
 from attribution_bench.jobs.distributed.first_worker import await_worker
+from attribution_bench.jobs.distributed.pieces import Done, GivenUp, Piece
 from attribution_bench.jobs.distributed.posting import silent
 from attribution_bench.jobs.distributed.shards import SentModel, environment
 from attribution_bench.jobs.distributed.shared_folder import await_file

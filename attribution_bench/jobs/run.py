@@ -148,16 +148,18 @@ class _Run:
         """Do the shards that are not finished, or were set aside by an earlier run."""
         store = self._store()
         finished = frozenset[int]() if store is None else store.finished()
+        given_up = set[int]()
         if store is None:
             remove_partial_layout(self.path)
         else:
             store.remove_partial()
             marked = sorted(finished)
-            finished -= {
+            given_up = {
                 shard for shard, facts in zip(marked, store.facts(marked), strict=True) if failed_shards.ERROR in facts
             }
+            finished -= given_up
         before = sum(len(shard) for shard in self.shards if shard.index in finished)
-        todo = self._todo(finished, store is None)
+        todo = replace(self._todo(finished, store is None), failed=given_up)
         self.tell(
             Started(
                 self.path,

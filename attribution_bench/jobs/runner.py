@@ -1,6 +1,6 @@
 """Runners: what computes the shards of a job, this process or others."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,6 +66,8 @@ class Todo:
     """Shard -> models that an earlier run added to it, where any."""
     model_groups: Sequence[range]
     """The models, divided into those that a process opens together."""
+    failed: Collection[int] = ()
+    """Shards that an earlier run gave up."""
 
     def grid(self, processes: int) -> Grid:
         """Return the tasks for a number of processes."""

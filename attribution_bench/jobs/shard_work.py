@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from attribution_bench.errors import SequenceError, SetAsideError
+from attribution_bench.errors import OutputError, SequenceError, SetAsideError
 from attribution_bench.jobs import layout
 from attribution_bench.jobs.contents import narrowed
 from attribution_bench.jobs.events import Caution
@@ -147,6 +147,17 @@ class ShardWork:
         AttributionBenchError
             Memory is too small for one sequence, or whatever a method raises.
         """
+        try:
+            return self._done(task, digest, manifest)
+        except OutputError:
+            # Another process may have done it meanwhile and removed what this one needed: the client of a killed run is
+            # gone, and its workers are not.
+            there = self.finished(task)
+            if there is None:
+                raise
+            return there
+
+    def _done(self, task: Task, digest: str, manifest: Manifest | None) -> ShardRecord:
         start = self._clock()
         source = self.job.source
         records = read_shard(source, task.shard)

@@ -183,12 +183,21 @@ class ZarrStore:
                     array[start : start + len(arrays[name])] = arrays[name]
                 for file in self._files(name, shard):
                     sync_file(file)
-                    # Temporary files of runs that were killed while they wrote this one.
-                    if not is_remote(file):
-                        for partial in file.parent.glob(f"{file.name}.*{PARTIAL}"):
-                            partial.unlink(missing_ok=True)
                 digests[name] = self._digest(name, shard)
             write_durable(self._marker(shard), {**facts, "shard": shard, "sha256": digests})
+            self._clear_up(shard)
+
+    def _clear_up(self, shard: int) -> None:
+        """Remove temporary files of a shard that is finished, of runs that were killed while they wrote it.
+
+        Another process may be writing one of them. It fails then, and finds the shard finished.
+        """
+        if is_remote(self.path):
+            return
+        for name, _ in self._sharded():
+            for file in self._files(name, shard):
+                for partial in file.parent.glob(f"{file.name}.*{PARTIAL}"):
+                    partial.unlink(missing_ok=True)
 
     def write_part(self, name: str, rows: slice, place: int, values: NDArray[Any]) -> None:
         """Write some rows of one shard at one place of an array's second axis, before `write`.

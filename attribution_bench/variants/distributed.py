@@ -14,7 +14,8 @@ from attribution_bench.environment import thread_count
 from attribution_bench.errors import OutputError
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Cluster
-from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece
+from attribution_bench.jobs.distributed.dispatch import Dispatch
+from attribution_bench.jobs.distributed.pieces import Done, GivenUp, Piece
 from attribution_bench.jobs.distributed.shards import SentModel, environment
 from attribution_bench.jobs.distributed.shared_folder import await_file
 from attribution_bench.jobs.events import Caution, Event
@@ -177,7 +178,7 @@ class BlocksOnCluster:
         tell: Callable[[Event], None],
     ) -> None:
         self._scorer, self._dispatch, self._settings, self._tell = scorer, dispatch, settings, tell
-        self._facts = facts
+        self._facts, self._table = facts, table
         self._folder = table.absolute().with_name(f"{table.name}.blocks")
 
     def blocks(self, alleles: Iterable[Allele]) -> Iterator[list[VariantScore]]:
@@ -187,7 +188,8 @@ class BlocksOnCluster:
         joined = 0
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-        for found in self._dispatch.run(self._pieces(alleles, ready, waiting), lambda: False):
+        pieces = self._pieces(alleles, ready, waiting)
+        for found in self._dispatch.run(pieces, lambda: False, self._done_before()):
             if found is not None:
                 number = found.piece.order.number
                 ready[number] = self._joined(found, waiting[number])
@@ -203,10 +205,18 @@ class BlocksOnCluster:
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 
+    def _done_before(self) -> int:
+        """Return the blocks that earlier runs did; those that are joined already count as one."""
+        tables = self._table, self._table.with_name(f"{self._table.name}{PARTIAL}")
+        scored = any(row.reason is None for table in tables if table.exists() for row in read_effects(table))
+        return len([*self._folder.glob("*.tsv")]) + scored
+
     def _pieces(
         self, alleles: Iterable[Allele], ready: dict[int, list[VariantScore]], waiting: dict[int, tuple[Block, Path]]
     ) -> Iterator[Piece | None]:
         """Yield the blocks that a model is to be asked of; the others are ready at once."""
+        # A table that is complete lacks what was given up, and what is new since.
+        failed_before = self._table.exists()
         for number, block in enumerate(self._scorer.gathered(alleles)):
             if not any(isinstance(one, Checked) and not isinstance(one.placed, SetAside) for one in block):
                 ready[number] = self._scorer.scored(block)
@@ -219,7 +229,7 @@ class BlocksOnCluster:
             there = self._read(block, order.file) if order.file.exists() else None
             if there is None:
                 order.file.unlink(missing_ok=True)
-                yield Piece(f"block {number}", order)
+                yield Piece(f"block {number}", order, failed_before)
             else:
                 ready[number] = there
                 yield None

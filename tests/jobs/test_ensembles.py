@@ -26,6 +26,7 @@ from attribution_bench.errors import (
 from attribution_bench.jobs import ModelByRecipe, grid, layout, open_models
 from attribution_bench.jobs.contents import Values
 from attribution_bench.jobs.events import Caution, ModelsAdded, ShardDone, Started, Working
+from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import OpenModels, model_groups
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.scoring import Choice
@@ -296,6 +297,32 @@ def test_a_process_that_came_before_the_store_finds_what_another_one_did(fasta, 
         record = early.finished(grid.Task(Shard(index, 4 * index, 4 * index + 4), range(place, place + 1), 3))
         found[index, place] = None if record is None else record.is_written
     assert found == {(0, 2): True, (1, 1): False, (1, 2): None}
+
+
+@pytest.mark.parametrize(("before", "added"), [(7, 2), (3, 1)])
+def test_a_task_that_another_process_finishes_first_is_done(fasta, tmp_path, few_open, monkeypatch, before, added):
+    """The other one removes the sums that it has added to, as this one is about to read them."""
+    few_open(1)
+    store = tmp_path / "store"
+    asked = iter([None] * before + [signal.SIGTERM] * 2)
+    run(ensemble(fasta)[0], store, stop=lambda: next(asked))
+    assert StoredSums(store).counts(1) == [added]
+    task = grid.Task(Shard(1, 4, 8), range(added, added + 1), 3)
+    read, met = StoredSums.read, []
+
+    def read_late(sums: StoredSums, shard: int, count: int) -> Sums:
+        if not met:
+            met.append(count)
+            done()
+        return read(sums, shard, count)
+
+    def done() -> bool:
+        work = ShardWork(ensemble(fasta)[0], store, {}, Unwatched())
+        return work.do(task, Manifest.read(store).shards[1], None).is_written
+
+    monkeypatch.setattr(StoredSums, "read", read_late)
+    assert done() == task.is_last
+    assert met == [added]
 
 
 @pytest.mark.parametrize("address", ["{}/store", "memory://{}/store"])

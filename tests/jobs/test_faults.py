@@ -16,10 +16,14 @@ import pytest
 
 import numpy_jobs
 from attribution_bench.errors import OutputError
-from attribution_bench.jobs.events import ShardDone
+from attribution_bench.jobs.events import Caution, ShardDone
+from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.interruption import stopping
+from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.runner import InProcess, ShardError
+from attribution_bench.jobs.shard_work import ShardWork
+from attribution_bench.jobs.shards import Shard
 from attribution_bench.storage import durable, zarr_store
 from attribution_bench.storage.zarr_store import ZarrStore
 from numpy_jobs import numpy_job
@@ -110,6 +114,52 @@ def test_markers_that_a_killed_run_left_half_written_go(fasta, tmp_path):
     (store / "markers/000001.json.0a.partial").write_text("{")
     assert run(numpy_job(fasta), store).complete
     assert not list(store.rglob("*.partial"))
+
+
+class Unwatched:
+    """Watches no task."""
+
+    def part(self, share: float) -> None: ...
+
+    def caution(self, kind: str, caution: Caution) -> None: ...
+
+
+@pytest.mark.parametrize("array", ["weights_scores", "sequence_name"])
+def test_a_shard_that_another_process_finishes_first_is_done(fasta, tmp_path, bytes_of, monkeypatch, array):
+    """As a worker does whose client was killed: it removes temporary files of the shard, those of the next run too."""
+    run(numpy_job(fasta), tmp_path / "whole")
+    store = tmp_path / "store"
+    run(numpy_job(fasta), store, stop=iter([None, signal.SIGTERM]).__next__)
+    task, digest = Task(Shard(1, 4, 8), range(1), 1), Manifest.read(store).shards[1]
+    replace, met = Path.replace, []
+
+    def replace_late(path: Path, target: Path) -> Path:
+        if not met and f"{array}/c/1" in Path(target).as_posix():
+            met.append(path)
+            ShardWork(numpy_job(fasta), store, {}, Unwatched()).do(task, digest, None)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace_late)
+    record = ShardWork(numpy_job(fasta), store, {}, Unwatched()).do(task, digest, None)
+    assert met
+    assert (record.shard, record.is_written) == (1, True)
+    assert not list(store.rglob("*.partial"))
+    assert run(numpy_job(fasta), store).resumed_from == 8
+    assert bytes_of(store) == bytes_of(tmp_path / "whole")
+
+
+def test_a_shard_that_cannot_be_written_is_not_done_because_another_run_did_it_before(fasta, tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    run(numpy_job(fasta), store, stop=iter([None, signal.SIGTERM]).__next__)
+
+    def full(path: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match="No space left"):
+        ShardWork(numpy_job(fasta), store, {}, Unwatched()).do(
+            Task(Shard(1, 4, 8), range(1), 1), Manifest.read(store).shards[1], None
+        )
 
 
 def test_a_temporary_file_that_another_process_removes_first_is_no_matter(fasta, tmp_path, bytes_of, monkeypatch):

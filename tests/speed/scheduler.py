@@ -34,7 +34,8 @@ from distributed import Client, Scheduler, Worker
 
 from attribution_bench.environment import describe_machine
 from attribution_bench.jobs.distributed.cluster import LOOPBACK, SETTINGS, Cluster
-from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, Piece, never_stopped
+from attribution_bench.jobs.distributed.dispatch import Dispatch, never_stopped
+from attribution_bench.jobs.distributed.pieces import Done, Piece
 
 MOST_OVERHEAD = 0.05
 TASKS = 10_240

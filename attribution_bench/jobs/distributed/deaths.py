@@ -45,22 +45,24 @@ class Deaths:
         died = {one.key for one in others if death_of(one) is not None}
         return death.task not in running and not running.isdisjoint(self._charged | died)
 
-    def charged(self, death: KilledWorker, overdue: float | None) -> Failure:
-        """Charge a task with a death; returns how it failed.
+    def charged(self, task: str, deaths: int, machine: str, overdue: float | None) -> Failure:
+        """Charge a task with deaths; returns how it failed.
 
         Parameters
         ----------
-        death
-            What ended the task.
+        task
+            Its key.
+        deaths
+            How many processes died of it: Dask itself hands a task out again as often as its scheduler allows.
+        machine
+            Where the last of them did, as `machine_of`.
         overdue
             The time limit in seconds, where the task was given longer than that.
         """
-        self._charged.add(death.task)
-        # Dask itself hands a task out again as often as the scheduler allows.
-        deaths = death.allowed_failures + 1
+        self._charged.add(task)
         times = "" if deaths == 1 else f" {deaths} times"
         if overdue is None:
             error = f"its process died{times}: it was killed, crashed or took too much memory"
         else:
             error = f"it was not done after {overdue:.0f} s, and its process was ended{times}"
-        return Failure(error, "", machine=machine_of(death.last_worker.address), tries=deaths)
+        return Failure(error, "", machine=machine, tries=deaths)

@@ -10,9 +10,11 @@ from typing import Any
 from distributed import Client, Scheduler, Worker, WorkerPlugin
 from distributed.metrics import time
 
+from attribution_bench.jobs.interruption import Stop, never
+
 PREFIX = "attribution-bench:"
 ANSWER_SECONDS = 10.0
-"""Longest wait for the answers of every worker: one may be stopped, and answer hours later."""
+"""Wait for the answers of every worker, after which a silent one is waited for no longer: it may answer hours later."""
 SILENT_SECONDS = 7.0
 """Seconds without a heartbeat, of which even a large cluster has one in 5, after which a worker is silent."""
 
@@ -21,20 +23,10 @@ class UnansweredError(Exception):
     """Not every worker has answered in time; those that have are told what they were to be told."""
 
 
-def answered(call: Callable[[], Any], seconds: float | None = None) -> Any:
-    """Return what a call to every worker returns, or raise what it raises.
+def asked(call: Callable[[], Any]) -> "Future[Any]":
+    """Return what becomes of a call to every worker, which Dask ends once every worker has answered.
 
-    Parameters
-    ----------
-    call
-        The call, which Dask ends once every worker has answered.
-    seconds
-        Longest wait; by default `ANSWER_SECONDS`.
-
-    Raises
-    ------
-    UnansweredError
-        A worker has not answered by then. The call goes on in a thread of its own.
+    The call goes on in a thread of its own, whoever waits for it.
     """
     answer: Future[Any] = Future()
 
@@ -46,8 +38,28 @@ def answered(call: Callable[[], Any], seconds: float | None = None) -> Any:
 
     # No thread of a pool, for which the end of this process would wait.
     threading.Thread(target=ask, daemon=True).start()
-    if not wait((answer,), ANSWER_SECONDS if seconds is None else seconds).done:
-        raise UnansweredError
+    return answer
+
+
+def answered(call: Callable[[], Any], goes_on: Callable[[], bool] = lambda: False) -> Any:
+    """Return what a call to every worker returns, or raise what it raises.
+
+    Parameters
+    ----------
+    call
+        As for `asked`.
+    goes_on
+        Asked each `ANSWER_SECONDS` without every answer whether to wait on.
+
+    Raises
+    ------
+    UnansweredError
+        A worker has not answered by then.
+    """
+    answer = asked(call)
+    while not wait((answer,), ANSWER_SECONDS).done:
+        if not goes_on():
+            raise UnansweredError
     return answer.result()
 
 
@@ -56,10 +68,21 @@ def new_name(client: Client) -> str:
     return f"{PREFIX}{uuid.uuid4().hex[:12]}:{client.id}"
 
 
-def post(client: Client, job: WorkerPlugin, name: str) -> Mapping[str, Exception]:
-    """Post a job to every worker.
+def post(client: Client, job: WorkerPlugin, name: str, stop: Stop = never) -> Mapping[str, Exception]:
+    """Post a job to every worker; a large model takes as long as the network needs to bring it to all.
 
     Jobs that killed clients left behind are withdrawn before: their models would stay in the memory of each worker.
+
+    Parameters
+    ----------
+    client
+        The client.
+    job
+        The job.
+    name
+        From `new_name`.
+    stop
+        Asked whether to wait no longer.
 
     Returns
     -------
@@ -70,16 +93,24 @@ def post(client: Client, job: WorkerPlugin, name: str) -> Mapping[str, Exception
     ------
     UnansweredError
         A worker is silent; the others have the job.
+    KeyboardInterrupt
+        A signal came meanwhile.
     """
+
+    def goes_on() -> bool:
+        if stop() is not None:
+            raise KeyboardInterrupt
+        return not client.run_on_scheduler(silent)
+
     for left in client.run_on_scheduler(left_behind):
         withdraw(client, left)
     try:
-        answered(lambda: client.register_plugin(job, name=name))
+        answered(lambda: client.register_plugin(job, name=name), goes_on)
     except UnansweredError:
         raise
     except Exception:  # what a worker raises as it takes the job may be anything
         # It is of one worker, which is not named, or has ended meanwhile: each is asked for its own.
-        answers = answered(lambda: client.run(take, name, job, on_error="return"))
+        answers = answered(lambda: client.run(take, name, job, on_error="return"), goes_on)
         # One that does not answer has ended, or ends.
         return {
             worker: answer
@@ -112,11 +143,6 @@ def left_behind(dask_scheduler: Scheduler) -> list[str]:
 def has_begun(keys: Collection[str], dask_scheduler: Scheduler) -> bool:
     """Tell whether a worker is at one of some tasks, as far as it has said so; runs on the scheduler."""
     return any(task.key in keys for worker in dask_scheduler.workers.values() for task in worker.executing)
-
-
-def without_worker(keys: Collection[str], dask_scheduler: Scheduler) -> list[str]:
-    """Return those of some tasks that are given to no worker at present; runs on the scheduler."""
-    return [key for key in keys if key in dask_scheduler.tasks and dask_scheduler.tasks[key].state == "no-worker"]
 
 
 async def take(name: str, job: WorkerPlugin, dask_worker: Worker) -> None:

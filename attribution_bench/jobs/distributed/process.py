@@ -9,6 +9,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import inf
 
 from attribution_bench.environment import TENSORFLOW_THREADS
 
@@ -85,11 +86,18 @@ class Deadlines:
         work
             An object in whose methods it is done: calls within them are where it hangs.
         seconds
-            From now.
+            From now; infinite where it has no limit yet.
         """
         with self._lock:
             self._moments[work] = time.monotonic() + seconds
             self._arm()
+
+    def change(self, work: object, seconds: float) -> None:
+        """Have work end within some seconds from now; of work that has ended meanwhile, or has none set, nothing is."""
+        with self._lock:
+            if work in self._moments:
+                self._moments[work] = time.monotonic() + seconds
+                self._arm()
 
     def clear(self, work: object) -> None:
         """Take in that work has ended."""
@@ -101,9 +109,9 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._moments:
-            seconds = max(LEAST_SECONDS, min(self._moments.values()) - time.monotonic())
-            self._timer = _end_after(seconds, self._passed)
+        first = min(self._moments.values(), default=inf)
+        if first < inf:
+            self._timer = _end_after(max(LEAST_SECONDS, first - time.monotonic()), self._passed)
         else:
             faulthandler.cancel_dump_traceback_later()
 

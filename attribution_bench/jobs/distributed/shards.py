@@ -1,7 +1,7 @@
 """The shards of a job on the workers of a cluster: what travels there, and the runner that hands them out."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +13,9 @@ from attribution_bench.environment import SHARED_BY, TENSORFLOW_THREADS, thread_
 from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Cluster, fewer_started
-from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, NotReady, Piece
+from attribution_bench.jobs.distributed.dispatch import Dispatch
 from attribution_bench.jobs.distributed.first_worker import await_worker
+from attribution_bench.jobs.distributed.pieces import Done, NotReady, Piece
 from attribution_bench.jobs.distributed.shared_folder import await_file
 from attribution_bench.jobs.events import Caution
 from attribution_bench.jobs.events import Cluster as ClusterEvent
@@ -259,7 +260,7 @@ class OnCluster:
             yield from self._first(grid, manifest, stopped)
         identity = manifest_digest(self._path)
         orders = (NotReady() if task is None else self._order(task, manifest, identity) for task in grid.tasks())
-        yield from self._each(orders, grid, stopped, len(manifest.shards) - len(todo.shards))
+        yield from self._each(orders, grid, stopped, len(manifest.shards) - len(todo.shards), todo.failed)
 
     def _too_few(self, shards: int, *, new: bool) -> str:
         """Return what is said where there is no shard for some processes, else nothing."""
@@ -299,9 +300,17 @@ class OnCluster:
         return ShardOrder(task, digest, self._taken.options, self._arithmetic, identity)
 
     def _each(
-        self, orders: Iterable[ShardOrder | NotReady], grid: Grid, stopped: Callable[[], bool], done_before: int = 0
+        self,
+        orders: Iterable[ShardOrder | NotReady],
+        grid: Grid,
+        stopped: Callable[[], bool],
+        done_before: int = 0,
+        failed_before: Collection[int] = (),
     ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
-        pieces = (one if isinstance(one, NotReady) else Piece(one.task.name, one) for one in orders)
+        pieces = (
+            one if isinstance(one, NotReady) else Piece(one.task.name, one, one.task.shard.index in failed_before)
+            for one in orders
+        )
         for found in self._dispatch.run(pieces, stopped, done_before):
             if isinstance(found, Done):
                 record: ShardRecord = found.record

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol, runtime_checkable
 
 from distributed import Worker, WorkerPlugin, get_worker
@@ -24,6 +25,8 @@ from attribution_bench.jobs.distributed.versions import check_versions, versions
 
 TAKING_SECONDS = 120.0
 """Longest wait of a task for the job that it is of."""
+MOVED_SECONDS = 6.0
+"""Wait of a task that Dask moved here, in which its client sees that the other worker is gone."""
 
 
 class Opened(Protocol):
@@ -80,7 +83,8 @@ class Failure:
     machine: str = ""
     """Where its process died, as `distributed.deaths.machine_of`; empty where none did."""
     tries: int = 1
-    """How many tries it counts as, since Dask itself hands work out again where its scheduler allows it."""
+    """How many tries it counts as: none where its worker left as planned, and several where Dask itself handed it out
+    again, as far as its scheduler allows it."""
 
 
 class WorkerJob(WorkerPlugin):  # type: ignore[misc]
@@ -146,8 +150,9 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
     def limit(self, seconds: float) -> None:
         """Give work that has no limit one, counted from its start: what is being done, and what is begun later."""
         self._limit = seconds
-        if self._began is not None:
-            self._end_after(max(1.0, self._began + seconds - time.monotonic()))
+        began = self._began
+        if began is not None and self._is_elsewhere():
+            DEADLINES.change(self, max(1.0, began + seconds - time.monotonic()))
 
     def _open(self) -> Opened:
         if self._opened is None:
@@ -161,20 +166,21 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
     @contextlib.contextmanager
     def _limited(self, seconds: float | None) -> Iterator[None]:
         self._began = time.monotonic()
-        # After the line before, as `limit`, which runs beside this, sets the one before it looks at the other.
-        seconds = self._limit if seconds is None else seconds
-        if seconds is not None:
-            self._end_after(seconds)
+        # One that comes with `limit`, which runs beside this, changes what is set here, until it is cleared.
+        if self._is_elsewhere():
+            DEADLINES.set(self, inf if seconds is None else seconds)
+        # After the line before, as `limit` sets the one before it looks at the other.
+        if seconds is None and self._limit is not None:
+            self.limit(self._limit)
         try:
             yield
         finally:
             self._began = None
             DEADLINES.clear(self)
 
-    def _end_after(self, seconds: float) -> None:
-        # Where the worker is in the client's own process, that is not ended.
-        if self._client != this_process():
-            DEADLINES.set(self, seconds)
+    def _is_elsewhere(self) -> bool:
+        """Tell whether this is not the client's own process, which is never ended."""
+        return self._client != this_process()
 
 
 def facts(name: str) -> Any:
@@ -183,10 +189,14 @@ def facts(name: str) -> Any:
     return job if isinstance(job, Failure) else job.facts()
 
 
-def do(name: str, order: Any, limit: float | None) -> Any:
-    """Do a piece of a job, as a task."""
+def do(name: str, order: Any, limit: float | None, handed_to: str = "") -> Any:
+    """Do a piece of a job, as a task; one that was handed to another worker is left to its client for a while."""
     job = _taken(name)
-    return job if isinstance(job, Failure) else job.do(order, limit)
+    if isinstance(job, Failure):
+        return job
+    if handed_to not in ("", get_worker().address) and _withdrawn(MOVED_SECONDS):
+        return Failure("its client withdrew it", "")
+    return job.do(order, limit)
 
 
 def _taken(name: str) -> "WorkerJob | Failure":
@@ -196,20 +206,28 @@ def _taken(name: str) -> "WorkerJob | Failure":
     withdrawn is cancelled as well, and leaves the worker to other jobs.
     """
     worker, since = get_worker(), time.monotonic()
-    task = worker.state.tasks[worker.get_current_task()]
     while name not in worker.plugins:
-        if task.state != "executing" or time.monotonic() - since > TAKING_SECONDS:
+        if _withdrawn(0.05) or time.monotonic() - since > TAKING_SECONDS:
             return Failure("the job did not reach it", worker.address, unable=True)
-        time.sleep(0.05)
     job: WorkerJob = worker.plugins[name]
     return job
 
 
-async def set_limit(name: str, seconds: float, dask_worker: Worker) -> None:
-    """Limit what a worker is doing of a job; runs beside its tasks."""
+def _withdrawn(seconds: float) -> bool:
+    """Wait for some time, and tell whether the task that calls this was cancelled meanwhile."""
+    worker, until = get_worker(), time.monotonic() + seconds
+    task = worker.state.tasks[worker.get_current_task()]
+    while task.state == "executing" and time.monotonic() < until:
+        time.sleep(0.05)
+    return bool(task.state != "executing")
+
+
+async def set_limit(name: str, seconds: float, dask_worker: Worker) -> bool:
+    """Limit what a worker is doing of a job; runs beside its tasks. Returns whether it has the job."""
     plugin = dask_worker.plugins.get(name)
     if plugin is not None:
         plugin.limit(seconds)
+    return plugin is not None
 
 
 def failure_of(error: Exception, worker: str, *, unable: bool) -> Failure:

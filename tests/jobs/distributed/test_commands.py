@@ -30,8 +30,9 @@ from attribution_bench.sequences.variants import VariantReason
 from attribution_bench.variants import ScalarEffects, ScoringOptions
 from attribution_bench.variants.distributed import BlockOrder, BlocksOnCluster, VariantFacts, VariantParcel, posted
 from attribution_bench.variants.job import score_vcf
-from attribution_bench.variants.rows import read_effects
+from attribution_bench.variants.rows import parsed_row, read_effects
 from attribution_bench.variants.score import variant_scorer
+from attribution_bench.variants.vcf import VcfFile
 from faulty_jobs import FaultyEffects
 
 MODULE = """
@@ -239,7 +240,7 @@ def test_a_file_of_another_origin_among_the_blocks_is_left_alone(folder):
         def gathered(self, alleles):
             yield from alleles
 
-        def run(self, pieces, stopped):
+        def run(self, pieces, stopped, done_before):
             yield from pieces
 
     left = folder / "effects.tsv.blocks" / ".nfs000001"
@@ -306,6 +307,47 @@ def test_a_block_that_always_fails_is_set_aside_and_tried_again(folder, threaded
         file.unlink(missing_ok=True)
     assert [event.tries for event in events if isinstance(event, Retry)] == [1]
     assert (folder / "effects.tsv").read_bytes() == (folder / "whole.tsv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("there", "expected", "failed"),
+    [
+        ((), False, False),
+        ((".blocks/0.tsv",), True, False),
+        ((".partial",), True, False),
+        (("",), True, True),
+        (("", ".partial"), True, True),
+        ((".partial of none",), False, False),
+        ((" of none",), False, True),
+    ],
+)
+def test_blocks_are_handed_out_with_what_earlier_runs_did(folder, there, expected, failed):
+    """A row of the table that is set aside is nothing that was done."""
+    scorer = variant_scorer(
+        as_sequence_model(built(), device="cpu"), Genome(folder / "genome.fa"), ScoringOptions(20, ScalarEffects("all"))
+    )
+    score_vcf(scorer, folder / "variants.vcf", folder / "whole.tsv", settings={})
+    with VcfFile(folder / "variants.vcf") as file:
+        alleles = [*scorer.numbered(file.records())][40:45]
+    header, *lines = (folder / "whole.tsv").read_text().splitlines(keepends=True)
+    for name in there:
+        name, of_none, _ = name.partition(" of none")
+        file = folder / f"effects.tsv{name}"
+        file.parent.mkdir(exist_ok=True)
+        rows = [line for line in lines if (parsed_row(line).reason is None) != bool(of_none)]
+        file.write_text("".join([header, *rows]))
+    given = []
+
+    class Played:
+        def run(self, pieces, stopped, done_before):
+            given.extend([*pieces, done_before > 0])
+            yield from ()
+
+    played: Any = Played()
+    blocks = BlocksOnCluster(scorer, played, folder / "effects.tsv", {}, VariantFacts({}, {}, None), print)
+    assert list(blocks.blocks(alleles)) == []
+    (piece, was_done) = given
+    assert (was_done, piece.failed_before) == (expected, failed)
 
 
 def test_a_worker_that_computes_otherwise_or_does_not_see_the_rows_scores_no_variants(folder, monkeypatch):

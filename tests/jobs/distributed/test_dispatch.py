@@ -17,15 +17,31 @@ import pytest
 from distributed import Client, KilledWorker, LocalCluster
 
 from attribution_bench.errors import AttributionBenchError, ClusterError, InvalidInputError
-from attribution_bench.jobs.distributed import dispatch, posting, process, worker_job
+from attribution_bench.jobs.distributed import (
+    departures,
+    dispatch,
+    known_workers,
+    limits,
+    opening,
+    posting,
+    process,
+    tasks,
+    worker_job,
+)
+from attribution_bench.jobs.distributed import (
+    pieces as pieces_of,
+)
 from attribution_bench.jobs.distributed.cluster import Cluster, Workers, connected
 from attribution_bench.jobs.distributed.deaths import Deaths
-from attribution_bench.jobs.distributed.dispatch import Dispatch, Done, GivenUp, Piece, never_stopped
+from attribution_bench.jobs.distributed.departures import Departures
+from attribution_bench.jobs.distributed.dispatch import Dispatch, never_stopped
+from attribution_bench.jobs.distributed.pieces import Done, GivenUp, Piece
 from attribution_bench.jobs.distributed.posting import PREFIX
 from attribution_bench.jobs.distributed.worker_job import Failure, Report, WorkerJob
 from attribution_bench.jobs.events import Caution, Retry
 from faulty_jobs import Refusing, Steps, posted_jobs
 
+DIED = "its process died: it was killed, crashed or took too much memory"
 A, B, C = "tcp://10.0.0.1:1", "tcp://10.0.0.1:2", "tcp://10.0.0.2:1"
 
 
@@ -108,7 +124,7 @@ def done_by(client: PlayedClient, names: list[str], events: list[Any], tries: in
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(tasks, "POLL_SECONDS", 0.05)
 
 
 def test_a_piece_that_killed_its_process_goes_to_another_machine_even_if_that_is_busy():
@@ -191,7 +207,7 @@ def test_a_worker_that_opens_the_job_is_given_no_piece_until_it_has():
 
 def test_a_scheduler_that_does_not_answer_for_a_while_ends_no_job(monkeypatch):
     """Whether it is lost is told by its connection."""
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
 
     class Silent(PlayedClient):
         asked = limited = 0
@@ -241,7 +257,7 @@ def test_a_scheduler_without_the_package_is_one_error() -> None:
 
 
 def test_a_wish_to_stop_waits_for_no_workers_to_come_again(monkeypatch):
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
 
     def said(task: Task) -> None:
         if task.name == "first":
@@ -259,7 +275,7 @@ def test_a_wish_to_stop_waits_for_no_workers_to_come_again(monkeypatch):
 
 
 def test_that_every_worker_is_gone_is_said_each_time(monkeypatch):
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
     handed: list[Task] = []
     there = [[], [], [], [A], [A], [], []]
 
@@ -303,7 +319,7 @@ def test_a_death_is_charged_to_what_ran_as_far_as_that_is_known(running, died, c
         before = Task(name, [A], lambda task: None)
         before.add_done_callback(lambda task: None)
         before.died()
-        deaths.charged(before.exception(), None)
+        deaths.charged(before.key, 1, A, None)
     for name in running:
         tasks.setdefault(name, Task(name, [A], lambda task: None))
     tasks["waited"].died(*(tasks[name] for name in running))
@@ -311,8 +327,66 @@ def test_a_death_is_charged_to_what_ran_as_far_as_that_is_known(running, died, c
     assert deaths.spares(tasks["waited"].exception(), others) == spared
 
 
+@pytest.mark.parametrize("ends", ["with the task", "without a word"])
+def test_a_piece_that_lasts_longer_than_workers_do_is_given_up_after_many(monkeypatch, ends):
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(tasks, "POLL_SECONDS", 0.0)
+
+    class Leaving(PlayedClient):
+        def run_on_scheduler(self, call: Any, *arguments: Any) -> Any:
+            if call is not departures.departures:
+                return []
+            state = "erred" if ends == "with the task" else "no-worker"
+            return [Departures(key, state, 0, 1, "") for key in arguments[0]]
+
+    def said(task: Task) -> None:
+        client.workers = [f"tcp://10.0.0.3:{len(client.handed)}"]
+        if ends == "with the task":
+            task.died(task)
+
+    events: list[Any] = []
+    client = Leaving([A], said)
+    (found,) = done_by(client, ["long"], events)
+    assert isinstance(found, GivenUp)
+    assert found.error == "its worker left the cluster before it was done, 13 times"
+    assert len(client.handed) == pieces_of.MOST_LEFT + 3
+    assert [event.tries for event in events] == [1, 2]
+
+
+def test_deaths_are_counted_without_workers_that_left_as_planned(monkeypatch):
+    class Counting(PlayedClient):
+        def run_on_scheduler(self, call: Any, *arguments: Any) -> Any:
+            return [Departures(key, "erred", 2, 2, "tcp://10.0.0.7") for key in arguments[0]] if arguments else []
+
+    client = Counting([A], lambda task: task.died(task, allowed_failures=3))
+    events: list[Any] = []
+    (found,) = done_by(client, ["bad"], events)
+    assert isinstance(found, GivenUp)
+    assert "its process died 2 times:" in found.error
+    assert [event.tries for event in events] == [2]
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_a_piece_that_hangs_is_tried_by_the_client_alone_where_dask_would_try_it_too(cluster, monkeypatch, tries):
+    cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
+    monkeypatch.setattr(cluster.client.cluster.scheduler, "allowed_failures", 3)
+    before = {*cluster.client.nthreads()}
+    events: list[Any] = []
+    orders = [Piece("bad", (0.0, "hung")), Piece("good", (0.0, ""))]
+    with Dispatch(replace(cluster, tries=tries, time_limit=2.0), Steps(), {}, events.append) as one:
+        one.facts()
+        found = [result for result in one.run(orders, never_stopped) if result is not None]
+    overdue = "it was not done after 2 s, and its process was ended"
+    assert [result.error for result in found if isinstance(result, GivenUp)] == [overdue]
+    assert [result.piece.name for result in found if isinstance(result, Done)] == ["good"]
+    assert [(event.tries, event.error) for event in events] == [(1, overdue)] * (tries - 1)
+    assert len(before - {*cluster.client.nthreads()}) == tries
+
+
 class Crowded:
     """A client that tells of more workers than there are, so that pieces wait behind each other."""
+
+    FURTHER = tuple(f"tcp://127.0.0.1:{port}" for port in range(1, 5))
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -321,7 +395,13 @@ class Crowded:
         return getattr(self._client, name)
 
     def nthreads(self) -> dict[str, int]:
-        return {**self._client.nthreads(), **{f"tcp://127.0.0.1:{port}": 1 for port in range(1, 5)}}
+        return {**self._client.nthreads(), **dict.fromkeys(self.FURTHER, 1)}
+
+    def submit(self, *arguments: Any, workers: list[str] | None, **settings: Any) -> Any:
+        there = sorted(self._client.nthreads())
+        real = {further: there[index % len(there)] for index, further in enumerate(self.FURTHER)}
+        given = [real.get(one, one) if isinstance(one, str) else one for one in arguments]
+        return self._client.submit(*given, workers=[real.get(one, one) for one in workers or ()], **settings)
 
 
 @pytest.mark.parametrize(("fault", "words"), [("killed", "its process died:"), ("hung", "it was not done after 2 s")])
@@ -367,7 +447,7 @@ def test_a_worker_that_cannot_take_the_job_gets_none(cluster, tmp_path, monkeypa
 def test_that_workers_are_busy_is_said_and_a_wish_to_stop_is_heard_meanwhile(
     threaded_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(opening, "BUSY_SECONDS", 0.2)
     address = threaded_cluster.scheduler_address
     events: list[Any] = []
 
@@ -410,28 +490,37 @@ def test_a_cluster_that_grows_with_its_work_may_begin_with_nothing_and_shrink_to
     assert not any(isinstance(event, Retry) for event in events)
 
 
-def replace_workers(cluster: LocalCluster) -> None:
-    """End every worker, and then start another one."""
+def replace_workers(cluster: LocalCluster, end: str = "scaled down") -> None:
+    """End every worker as planned or not, and then start another one."""
+    with Client(cluster.scheduler_address, set_as_default=False) as client:
+        if end == "retired":
+            client.retire_workers()
+        elif end == "lost":
+            for worker in [*cluster.scheduler.workers]:
+                cluster.sync(cluster.scheduler.remove_worker, worker, stimulus_id="lost")
     cluster.scale(0)
-    while cluster.scheduler.workers:
+    while cluster.scheduler.workers or cluster.workers:
         time.sleep(0.05)
     cluster.scale(1)
     with Client(cluster.scheduler_address, set_as_default=False) as client:
         client.wait_for_workers(1, timeout=30)
 
 
-def test_a_job_whose_workers_were_all_replaced_as_they_opened_it_is_opened_by_a_new_one(threaded_cluster) -> None:
-    threaded_cluster.scheduler.allowed_failures = 3
+@pytest.mark.parametrize(("end", "allowed"), [("scaled down", 0), ("scaled down", 3), ("lost", 3)])
+def test_a_job_whose_workers_were_all_replaced_as_they_opened_it_is_opened_by_a_new_one(
+    threaded_cluster, end, allowed
+) -> None:
+    threaded_cluster.scheduler.allowed_failures = allowed
     events: list[Any] = []
     with (
         connected(Workers(address=threaded_cluster.scheduler_address)) as one,
         Dispatch(one, Steps(opening=2.0), {}, events.append) as given,
     ):
-        begun = Timer(0.5, replace_workers, [threaded_cluster])
+        begun = Timer(0.5, replace_workers, [threaded_cluster, end])
         begun.start()
         assert given.facts()
         begun.join()
-    assert [event.error for event in events if isinstance(event, Retry)] == [dispatch.STRANDED.error]
+    assert [event.error for event in events if isinstance(event, Retry)] == [DIED] * (end == "lost")
 
 
 def test_a_task_that_comes_before_its_job_waits_for_it(threaded_cluster, monkeypatch) -> None:
@@ -462,15 +551,25 @@ def test_a_task_that_is_cancelled_before_its_job_came_leaves_the_worker_to_other
     assert time.monotonic() - began < worker_job.TAKING_SECONDS / 4
 
 
-@pytest.mark.parametrize("stops", [False, True])
-def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_cluster, stops) -> None:
-    """Where Dask's own repeats are on, it keeps such a piece for the workers that are gone."""
-    threaded_cluster.scheduler.allowed_failures = 3
+@pytest.mark.parametrize(
+    ("end", "allowed", "stops"),
+    [
+        ("scaled down", 3, False),
+        ("scaled down", 3, True),
+        ("scaled down", 0, False),
+        ("retired", 3, False),
+        ("lost", 3, False),
+        ("lost", 0, False),
+    ],
+)
+def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_cluster, end, allowed, stops) -> None:
+    """Where Dask's own repeats are on, it keeps such a piece for the workers that are gone. Planned ends are no try."""
+    threaded_cluster.scheduler.allowed_failures = allowed
     events: list[Any] = []
     replaced = Event()
 
     def replaced_at_last() -> None:
-        replace_workers(threaded_cluster)
+        replace_workers(threaded_cluster, end)
         replaced.set()
 
     with (
@@ -485,8 +584,7 @@ def test_a_piece_whose_workers_were_all_replaced_is_tried_on_a_new_one(threaded_
         begun.join()
     names = [done.piece.name for done in found if isinstance(done, Done)]
     assert sorted(names) == ([] if stops else ["long", "short"])
-    if not stops:
-        assert [event.error for event in events if isinstance(event, Retry)] == [dispatch.STRANDED.error]
+    assert [event.error for event in events if isinstance(event, Retry)] == [DIED] * (end == "lost")
 
 
 @pytest.mark.parametrize("told", ["before", "while it opens", "in work", "never"])
@@ -530,6 +628,34 @@ def test_where_earlier_runs_did_pieces_those_that_are_left_may_all_be_bad(done_b
                 list(found)
 
 
+@pytest.mark.parametrize(("workers", "failed_before"), [([A], True), ([A, B], True), ([A], False), ([A, B], False)])
+def test_pieces_that_failed_before_use_up_no_worker(monkeypatch, workers, failed_before):
+    monkeypatch.setattr(known_workers, "PATIENCE_SECONDS", 0.05)
+    client = PlayedClient(workers, lambda task: task.end(Failure("bad", task.worker)))
+    cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, False, 2, None)
+    with Dispatch(cluster, Steps(), {}, lambda event: None) as one:
+        one.facts()
+        found = one.run((Piece(str(index), None, failed_before) for index in range(15)), never_stopped, 1)
+        if failed_before:
+            assert [type(result) for result in found] == [GivenUp] * 15
+        else:
+            with pytest.raises(ClusterError, match="every worker fails, at last with: bad"):
+                list(found)
+
+
+def test_a_worker_that_is_unable_gets_no_more_whatever_failed_before() -> None:
+    def said(task: Task) -> None:
+        task.end(Failure("other device", A, unable=True) if task.worker == A else Report(None, task.worker))
+
+    client = PlayedClient([A, B], said)
+    cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, False, 2, None)
+    with Dispatch(cluster, Steps(), {}, lambda event: None) as one:
+        one.facts()
+        found = [*one.run((Piece(str(index), None, True) for index in range(5)), never_stopped, 1)]
+    assert [type(result) for result in found] == [Done] * 5
+    assert [worker for _, worker in client.handed].count(A) == 1
+
+
 class Opening(PlayedClient):
     """A cluster on which a test says what comes of opening the job."""
 
@@ -545,7 +671,7 @@ class Opening(PlayedClient):
 
 
 def test_a_worker_that_comes_later_and_hangs_as_it_opens_the_job_has_no_piece(monkeypatch):
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
 
     def said(task: Task) -> None:
         if task.name == "a":
@@ -555,6 +681,56 @@ def test_a_worker_that_comes_later_and_hangs_as_it_opens_the_job_has_no_piece(mo
     client = Opening([A], lambda task: None if task.worker == B else task.done(), said)
     assert [type(found) for found in done_by(client, list("abcde"), [])] == [Done] * 5
     assert {worker for _, worker in client.handed} == {A, C}
+
+
+@pytest.mark.parametrize("moment", ["as the job begins", "later"])
+@pytest.mark.parametrize("have_begun", [True, False])
+def test_how_long_every_worker_has_been_opening_the_job_is_said(monkeypatch, moment, have_begun):
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(opening, "LONG_SECONDS", 0.3)
+    began, hung, times = time.monotonic(), [], []
+
+    class Noted(list[Any]):
+        def append(self, event: Any) -> None:
+            times.append(time.monotonic())
+            super().append(event)
+
+    class Hanging(Opening):
+        def run_on_scheduler(self, call: Any, *arguments: Any) -> Any:
+            return have_begun if call is posting.has_begun else []
+
+        def nthreads(self) -> dict[str, int]:
+            over = len(events) == 2 if have_begun else time.monotonic() - began > 0.8
+            if hung and over and hung[0].status == "pending":
+                hung[0].done()
+            return super().nthreads()
+
+    def opened(task: Task) -> None:
+        if moment == "later" and task.worker == A:
+            task.done()
+        else:
+            hung.append(task)
+
+    def said(task: Task) -> None:
+        client.workers = [B, C]
+        task.done()
+
+    events = Noted()
+    client = Hanging([A] if moment == "later" else [B, C], opened, said)
+    assert [type(found) for found in done_by(client, list("ab"), events)] == [Done] * 2
+    texts = [event.text for event in events if isinstance(event, Caution)]
+    assert len(texts) == (2 if have_begun else 0)
+    assert not texts or times[1] - times[0] >= 0.3
+    assert all(text.startswith("all 2 workers began to open the job, and none has done so in") for text in texts)
+    assert all("look at the workers' logs" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (80, "80 s"), (300, "5 minutes"), (7100, "118 minutes"), (7200, "2 hours"), (72000, "20 hours")],
+)
+def test_how_long_is_told_in_a_unit_that_suits(seconds: float, words: str) -> None:
+    assert opening._words(seconds) == words
 
 
 @pytest.mark.parametrize("comes", ["another", "nobody"])
@@ -584,7 +760,7 @@ def test_where_every_process_dies_as_it_opens_the_job_others_are_tried(comes: st
 
 def test_workers_whose_processes_die_as_they_open_the_job_are_not_waited_for_without_end(monkeypatch):
     """Each that comes again opens the job with a piece after some, which is charged."""
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
 
     def next_one(task: Task) -> None:
         client.workers = [f"tcp://10.0.0.3:{len(client.handed) + len(died)}"]
@@ -601,7 +777,7 @@ def test_workers_whose_processes_die_as_they_open_the_job_are_not_waited_for_wit
 @pytest.mark.parametrize("silent", ["as it is posted", "as its limit is told", "as it is withdrawn"])
 def test_a_worker_that_does_not_answer_stops_no_job(monkeypatch, silent):
     monkeypatch.setattr(posting, "ANSWER_SECONDS", 0.1)
-    monkeypatch.setattr(dispatch, "TELL_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "TELL_SECONDS", 0.1)
     again = threading.Event()
 
     class Waiting(PlayedClient):
@@ -625,6 +801,85 @@ def test_a_worker_that_does_not_answer_stops_no_job(monkeypatch, silent):
     again.set()
     said = [f"not every worker answers: {B}; going on with the others"] if silent == "as it is posted" else []
     assert [event.text for event in events] == said
+
+
+NOT_TOLD: list[tuple[Any, list[str] | None]] = [
+    ({}, [B]),  # Dask leaves workers out whose connection fails
+    ({A: True, B: False}, [B]),  # the job has not come there yet
+    (TimeoutError("no answer"), None),
+    ({A: True, B: True}, []),
+]
+
+
+@pytest.mark.parametrize(("answer", "again"), NOT_TOLD)
+@pytest.mark.parametrize("late", [False, True])
+def test_a_worker_that_was_not_told_the_limit_is_told_again(monkeypatch, answer, again, late):
+    monkeypatch.setattr(limits, "TELL_SECONDS", 0.02 if late else 10.0)
+    told: list[Any] = []
+
+    class Deaf(PlayedClient):
+        def run(self, call: Any, *arguments: Any, workers: list[str] | None, **settings: Any) -> Any:
+            told.append(workers)
+            if len(told) > 1:
+                second[0].done()
+                return dict.fromkeys(workers or [A, B], True)
+            time.sleep(0.2 * late)
+            if isinstance(answer, Exception):
+                raise answer
+            if again == []:
+                second[0].done()
+            return answer
+
+    def said(task: Task) -> None:
+        if task.name == "second":
+            second.append(task)
+        elif task.name == "first" and task.worker == A:
+            first.append(task)
+        else:
+            task.done()
+        if second and first and not told and first[0].status == "pending":
+            first[0].done()
+
+    first: list[Task] = []
+    second: list[Task] = []
+    assert len(done_by(Deaf([A, B], said), ["first", "second"], [])) == 2
+    assert told == [None, again] if again != [] else [None]
+
+
+@pytest.mark.parametrize(("slow", "stops"), [("job", False), ("job of each", False), ("job", True)])
+def test_a_job_that_is_long_on_its_way_is_waited_for_while_every_worker_is_alive(monkeypatch, slow, stops):
+    monkeypatch.setattr(posting, "ANSWER_SECONDS", 0.05)
+    arrived = threading.Event()
+
+    class Slow(PlayedClient):
+        def register_plugin(self, *arguments: Any, **settings: Any) -> None:
+            if slow == "job of each":
+                raise ImportError("no module like it")
+            arrived.wait(30)
+
+        def run(self, *arguments: Any, **settings: Any) -> dict[str, Any]:
+            arrived.wait(30)
+            return {}
+
+        def run_on_scheduler(self, call: Any, *arguments: Any) -> list[str]:
+            looks.append(call)
+            if looks.count(posting.silent) == 3 and not stops:
+                arrived.set()
+            return []
+
+    looks: list[Any] = []
+    events: list[Any] = []
+    client = Slow([A, B], lambda task: task.done())
+    cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, False, 3, None)
+    with contextlib.ExitStack() as stack:
+        if stops:
+            stack.enter_context(pytest.raises(KeyboardInterrupt))
+        stop = (lambda: signal.SIGTERM) if stops else (lambda: None)
+        one = stack.enter_context(Dispatch(cluster, Steps(), {}, events.append, stop))
+        assert one.facts() is None
+        assert looks.count(posting.silent) == 3
+    arrived.set()
+    assert events == []
 
 
 def test_what_a_call_to_every_worker_raises_is_raised():
@@ -654,6 +909,26 @@ def test_a_worker_in_the_process_of_the_client_has_no_limit(monkeypatch):
     with job._limited(5.0):
         job.limit(3.0)
     assert limits == []
+
+
+@pytest.mark.parametrize("given", [None, 40.0])
+def test_a_limit_that_comes_as_a_piece_ends_ends_nothing_later(monkeypatch, given):
+    limits: list[float] = []
+    monkeypatch.setattr(process, "_end_after", lambda seconds, passed: limits.append(round(seconds)))
+    job = pickle.loads(pickle.dumps(WorkerJob(b"", {}, False)))
+    monkeypatch.setattr(worker_job, "this_process", lambda: "another one than the client's")
+    piece = contextlib.ExitStack()
+
+    def ended_meanwhile() -> float:
+        piece.close()
+        return time.monotonic()
+
+    piece.enter_context(job._limited(given))
+    monkeypatch.setattr(worker_job, "time", SimpleNamespace(monotonic=ended_meanwhile))
+    job.limit(3.0)
+    job.limit(5.0)
+    assert limits == ([] if given is None else [40])
+    assert process.DEADLINES._moments == {}
 
 
 @pytest.mark.parametrize("first", [0, 1])

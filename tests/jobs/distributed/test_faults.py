@@ -19,7 +19,7 @@ from distributed import LocalCluster
 
 import faulty_jobs
 from attribution_bench.errors import AttributionBenchError, ClusterError, InvalidInputError, OutputError, SetAsideError
-from attribution_bench.jobs.distributed import dispatch
+from attribution_bench.jobs.distributed import known_workers
 from attribution_bench.jobs.distributed.cluster import Workers, connected
 from attribution_bench.jobs.distributed.first_worker import await_worker
 from attribution_bench.jobs.events import Caution, Retry, ShardDone, ShardFailed
@@ -217,8 +217,8 @@ def test_a_worker_whose_disk_is_full_gets_no_more_work(fasta, tmp_path, bytes_of
 
 
 def test_where_every_disk_is_full_the_job_ends_and_goes_on(fasta, tmp_path, bytes_of, on_cluster, whole, monkeypatch):
-    monkeypatch.setattr(dispatch, "PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(dispatch, "MOST_ON_THE_LAST", 2)
+    monkeypatch.setattr(known_workers, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(known_workers, "MOST_ON_THE_LAST", 2)
     file, job = tmp_path / "fault", faulty_job(fasta, "full disk", tmp_path / "fault")
 
     def observer(event) -> None:
@@ -237,11 +237,13 @@ def test_bad_shards_do_not_use_up_the_only_worker(fasta, tmp_path, threaded_clus
 
     (tmp_path / "fault").touch()
     job = faulty_job(fasta, "broken", tmp_path / "fault", at=("A", "C", "G"), shard_size=1)
-    with connected(Workers(address=threaded_cluster.scheduler_address)) as one, OnCluster(one) as runner:
-        summary = run(job, tmp_path / "store", runner=runner, observer=lambda event: None)
     good = [row for row, text in enumerate(read_fasta(fasta).strings) if text[0] in "TN"]
-    assert [row for row in range(22) if row not in summary.failed_shards] == good
-    assert summary.scored == len(good)
+    assert len(good) <= 12
+    for _ in range(2):  # again, only bad ones are left, and all of them are tried
+        with connected(Workers(address=threaded_cluster.scheduler_address)) as one, OnCluster(one) as runner:
+            summary = run(job, tmp_path / "store", runner=runner, observer=lambda event: None)
+        assert [row for row in range(22) if row not in summary.failed_shards] == good
+        assert summary.scored == len(good)
 
 
 def test_a_store_that_is_removed_meanwhile_is_one_error_and_the_same_job_begins_again(
@@ -383,8 +385,8 @@ def test_an_error_of_the_disk_is_none_of_the_scheduler(threaded_cluster):
 def test_workers_that_do_not_come_again_are_one_error(fasta, tmp_path, threaded_cluster, monkeypatch):
     from attribution_bench.jobs.distributed.shards import OnCluster
 
-    monkeypatch.setattr(dispatch, "RESTART_SECONDS", 0.5)
-    monkeypatch.setattr(dispatch, "WORKERS_SECONDS", 0.1)
+    monkeypatch.setattr(known_workers, "RESTART_SECONDS", 0.5)
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.1)
 
     def observer(event) -> None:
         if isinstance(event, ShardDone):
