@@ -36,7 +36,7 @@ from attribution_bench_plugins.fastism.ops.base import (
 )
 from attribution_bench_plugins.fastism.ops.channels_last import ChannelsLastConvolution
 from attribution_bench_plugins.fastism.ops.lazy_window import LazyWindow
-from attribution_bench_plugins.fastism.values.matrix_product import matrix_product
+from attribution_bench_plugins.fastism.values.matrix_product import product_of_deltas
 from attribution_bench_plugins.fastism.values.window import Window, strided
 from attribution_bench_plugins.fastism.values.windowed import LookedUp, MutatedInput, Windowed, regrid
 
@@ -117,7 +117,9 @@ class LinearConvolution(Operation):
         assert isinstance(algorithm, TensorAlgorithm)
         x = operand.delta()
         if filter_.kernel == filter_.upsampling == filter_.groups == 1:
-            return self.give(block, natural, delta=matrix_product(x, filter_.matrix[0]), is_masked=filter_.offset == 0)
+            return self.give(
+                block, natural, delta=product_of_deltas(x, filter_.matrix[0]), is_masked=filter_.offset == 0
+            )
         if not window.is_parallel_to(natural):
             # Each mutation's own ranges, or the one range that a narrow field reads of all of them, whichever is less.
             read, cost = self._read_by(window, operand), algorithm.cost
