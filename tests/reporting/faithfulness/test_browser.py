@@ -260,6 +260,23 @@ def test_nothing_moves(browser: "Browser", report: Path, context: dict[str, Any]
             assert shown.evaluate(height) == before
 
 
+@pytest.mark.parametrize("context", [{}, TOUCH])
+def test_a_heading_of_the_verdict_stands_where_it_will_before_its_row_is_read_to_its_end(
+    browser: "Browser", report: Path, context: dict[str, Any]
+) -> None:
+    tops = """[...document.querySelectorAll("#verdict .what")].map((heading) => {
+        const row = heading.parentElement;
+        const top = () => heading.getBoundingClientRect().top - row.getBoundingClientRect().top;
+        const whole = top();
+        row.replaceChildren(heading);
+        return [whole, top()];
+    })"""
+    with opened(browser, report, **context) as shown:
+        found = shown.evaluate(tops)
+    assert len(found) >= 2
+    assert all(whole == begun for whole, begun in found)
+
+
 def test_every_sequence_that_was_chosen_is_printed(browser: "Browser", report: Path) -> None:
     begins, ends = (f"dispatchEvent(new Event('{when}print'))" for when in ("before", "after"))
     with opened(browser, report, color_scheme="dark") as shown:
