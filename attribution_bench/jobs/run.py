@@ -32,9 +32,9 @@ from attribution_bench.jobs.shard_work import ShardRecord
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.jobs.survey import Survey, survey
-from attribution_bench.storage.durable import PARTIAL
+from attribution_bench.storage.durable import is_partial
 from attribution_bench.storage.places import is_remote, remove_tree
-from attribution_bench.storage.zarr_store import GROUP, ZarrStore, holds_part, is_store, remove_partial_layout
+from attribution_bench.storage.zarr_store import GROUP, ZarrStore, is_store, remove_partial_layout
 from attribution_bench.timer import CLOCK, Clock
 
 
@@ -222,7 +222,7 @@ class _Run:
                 self.laid_out = True
                 yield one
         except AttributionBenchError as error:
-            if self.laid_out and not is_store(self.path):
+            if self.laid_out and self._is_gone():
                 raise self._removed() from error
             raise
 
@@ -240,16 +240,22 @@ class _Run:
 
     def _opened(self) -> ZarrStore:
         """Return the store, which is laid out; raises OutputError where it was removed since."""
-        store = self._store()
-        if store is None:
+        if self._is_gone():
             raise self._removed()
-        return store
+        return ZarrStore.open(self.path)
+
+    def _is_gone(self) -> bool:
+        """Tell whether the store, which was laid out, is there no more."""
+        # What else goes wrong as it is looked for may be over as the next shard is written.
+        with contextlib.suppress(OSError):
+            return not all((self.path / name).exists() for name in (FILE, GROUP))
+        return False
 
     def _removed(self) -> OutputError:
         return OutputError(
-            f"{self.path}, or {GROUP} in it, is gone: it was removed, or its disk was lost, while this run wrote; "
-            "where it comes back, finished shards are kept and the same command goes on; otherwise the same command "
-            "begins again"
+            f"{self.path}, or {FILE} or {GROUP} in it, is gone: it was removed, or its disk was lost, while this run "
+            "wrote; where it comes back, finished shards are kept and the same command goes on; otherwise remove what "
+            "may be left of it, and the same command begins again"
         )
 
     def _check_marked(self, written: Collection[int]) -> None:
@@ -267,13 +273,8 @@ class _Run:
     def _stopped(self) -> bool:
         """Ask whether to stop; once the answer is yes it stays so. Raises OutputError where going on is no use."""
         self.check_lock()
-        if self.laid_out and not is_remote(self.path):
-            gone = False
-            # What else goes wrong as it is looked for may be over as the next shard is written.
-            with contextlib.suppress(OSError):
-                gone = not (self.path / FILE).exists()
-            if gone:
-                raise self._removed()
+        if self.laid_out and not is_remote(self.path) and self._is_gone():
+            raise self._removed()
         if self.signal is None:
             self.signal = self.stop()
         return self.signal is not None
@@ -342,18 +343,10 @@ def _check_folder(path: Path) -> None:
     """Raise OutputError where a folder holds something else than a job's store."""
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file; give the folder of a store")
-    if Manifest.read(path) is not None:
-        return
-    entries = list(path.iterdir()) if path.is_dir() else []
-    if not all(entry.name == LOCK or _is_left_behind(entry) for entry in entries):
+    entries = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    left = {name for name in entries if name.startswith(f"{FILE}.") and is_partial(path / name)}
+    if Manifest.read(path) is None and entries - {LOCK, *left}:
         raise OutputError(f"{path} holds other files, and no job; give a new folder")
-
-
-def _is_left_behind(entry: Path) -> bool:
-    """Tell whether something in a folder was left there by a run that was killed, or whose store was removed."""
-    if entry.name.startswith(f"{FILE}.") and entry.name.endswith(PARTIAL):
-        return True
-    return holds_part(entry)
 
 
 def _keep_aside(path: Path) -> Path:

@@ -177,7 +177,7 @@ class ShardWork:
             if task.models.start:
                 self._sums.remove(task.shard.index)
         else:
-            self._laid_out(member, manifest)
+            self._laid_out(member, manifest).check_there()
             self._sums.write(task.shard.index, sums)
         seconds, halved = self._clock() - start, self.members.halvings
         record = ShardRecord(task.shard.index, seconds, set_aside, halved, peak_memory_bytes(), starting)

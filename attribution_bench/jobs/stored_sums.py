@@ -18,7 +18,7 @@ from attribution_bench.errors import OutputError
 from attribution_bench.jobs.sums import Sums
 from attribution_bench.npz_files import NpzFile
 from attribution_bench.storage.durable import PARTIAL, durable_file, writing
-from attribution_bench.storage.places import make_folder, remove_tree
+from attribution_bench.storage.places import is_remote, remove_tree
 
 FOLDER = "sums"
 LOST = (FileNotFoundError, OutputError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -79,9 +79,13 @@ class StoredSums:
         return sums
 
     def write(self, shard: int, sums: Sums) -> None:
-        """Write sums, whole or not at all, and remove those over fewer models; raises OutputError."""
+        """Write sums, whole or not at all, and remove those over fewer models; raises OutputError.
+
+        The folder of the store has to be there: one that was removed is not made anew for them.
+        """
         with writing(self._folder):
-            make_folder(self._folder)
+            if not is_remote(self._folder):
+                self._folder.mkdir(exist_ok=True)
             with durable_file(self._path(shard, sums.count)) as file:
                 np.savez(file, **sums.packed())  # type: ignore[arg-type]
         self.remove(shard, fewer_than=sums.count)

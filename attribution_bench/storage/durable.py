@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,9 @@ from attribution_bench.errors import OutputError
 from attribution_bench.storage.places import is_remote
 
 PARTIAL = ".partial"
-"""Suffix of files that are being written; whatever has it may be removed."""
+"""Suffix of files that are being written; in folders of nothing but a store's files it may be removed."""
+NAME_BYTES = 8
+"""Random bytes in the name of a file that is being written."""
 
 
 def write_durable(path: Path, content: Mapping[str, Any]) -> None:
@@ -51,7 +54,7 @@ def durable_file(path: Path) -> Iterator[IO[bytes]]:
         yield buffer
         path.write_bytes(buffer.getvalue())
         return
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(NAME_BYTES)}{PARTIAL}")
     try:
         with partial.open("xb") as file:
             yield file
@@ -62,6 +65,11 @@ def durable_file(path: Path) -> Iterator[IO[bytes]]:
         partial.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def is_partial(path: Path) -> bool:
+    """Tell whether a file has a name that `durable_file` gives while it writes."""
+    return re.search(rf"\.[0-9a-f]{{{2 * NAME_BYTES}}}{re.escape(PARTIAL)}$", path.name) is not None
 
 
 def sync_file(path: Path) -> None:

@@ -24,7 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution_bench.errors import OutputError
-from attribution_bench.storage.durable import PARTIAL, durable_file, file_digest, sync_file, write_durable, writing
+from attribution_bench.storage.durable import (
+    PARTIAL,
+    durable_file,
+    file_digest,
+    is_partial,
+    sync_file,
+    write_durable,
+    writing,
+)
 from attribution_bench.storage.places import is_remote, make_folder, zarr_place
 from attribution_bench.storage.sink import ArraySpec
 from attribution_bench.storage.zarr_layout import import_zarr, layout_files
@@ -32,7 +40,7 @@ from attribution_bench.storage.zarr_layout import import_zarr, layout_files
 if TYPE_CHECKING:
     import zarr
 
-GROUP, MARKERS, CHUNKS = "zarr.json", "markers", "c"
+GROUP, MARKERS = "zarr.json", "markers"
 FORMAT = 1
 WRITTEN = {MARKERS: "*.json", "sums": "*.npz"}
 """Folder -> names in it of what is written for shards once the layout is complete."""
@@ -180,6 +188,7 @@ class ZarrStore:
         with writing(self.path):
             for name, array in self._sharded():
                 if name in arrays:
+                    self.check_there()
                     array[start : start + len(arrays[name])] = arrays[name]
                 for file in self._files(name, shard):
                     sync_file(file)
@@ -221,8 +230,24 @@ class ZarrStore:
         array = self._arrays[name]
         key = (rows.start // self.shard_size, place // array.chunks[1], *[0] * (array.ndim - 2))
         with writing(self.path):
+            self.check_there()
             array[rows, place] = values
             sync_file(self.path / name / array.metadata.encode_chunk_key(key))
+
+    def check_there(self) -> None:
+        """Check that the store was not removed since it was opened, before something of it is written.
+
+        Zarr makes folders that are missing: what is left of a store that was removed is no store, and in the way of a
+        new one. At addresses each look is a request, and nothing is looked for.
+
+        Raises
+        ------
+        OutputError
+            It is gone, or cannot be seen.
+        """
+        if not is_remote(self.path):
+            with writing(self.path):
+                (self.path / GROUP).stat()
 
     def remove_partial(self) -> None:
         """Remove markers that killed processes left half written; raises OutputError."""
@@ -281,7 +306,8 @@ def remove_partial_layout(path: Path) -> None:
     if not is_remote(path):
         with writing(path):
             for partial in list(path.rglob(f"*{PARTIAL}")):
-                partial.unlink(missing_ok=True)
+                if is_partial(partial):
+                    partial.unlink(missing_ok=True)
 
 
 def _holds(path: Path, content: bytes) -> bool:
@@ -334,19 +360,6 @@ def _is_laid_out(path: Path) -> bool:
 def _holds_shards(path: Path) -> bool:
     """Tell whether anything is there that is written once the layout is complete."""
     return any(next((path / folder).glob(names), None) is not None for folder, names in WRITTEN.items())
-
-
-def holds_part(folder: Path) -> bool:
-    """Tell whether a folder holds what is left of a store that was removed while shards were written into it.
-
-    Those are markers, sums, and chunks of arrays whose description is gone. Raises OSError.
-    """
-    if not folder.is_dir():
-        return False
-    entries = list(folder.iterdir())
-    if folder.name in WRITTEN:
-        return all(entry.match(WRITTEN[folder.name]) or entry.name.endswith(PARTIAL) for entry in entries)
-    return {entry.name for entry in entries} <= {CHUNKS}
 
 
 def dimensions_of(array: "zarr.Array[Any]") -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import shutil
 import signal
 import tracemalloc
 import warnings
@@ -184,6 +185,35 @@ def test_a_job_that_is_stopped_between_models_goes_on_there(fasta, tmp_path, few
     assert not (tmp_path / "store" / "sums").exists()
 
 
+def emptied(store: Path) -> None:
+    """Remove what a shell's ``STORE/*`` names, which leaves the lock."""
+    for entry in store.glob("[!.]*"):
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+@pytest.mark.parametrize("removed", [shutil.rmtree, emptied])
+@pytest.mark.parametrize(("call", "members"), [(2, False), (5, True), (8, False), (9, True)])
+def test_a_store_that_is_removed_while_a_method_scores_is_not_made_anew(
+    fasta, tmp_path, few_open, monkeypatch, removed, members, call
+):
+    few_open(1)
+    (job, _), store, calls, scored = ensemble(fasta, members=members), tmp_path / "store", [], Weights._attribute
+
+    def attribute(method: Weights, request: Request) -> RawAttribution:
+        calls.append(method.model.seed)
+        if len(calls) == call:
+            removed(store)
+        return scored(method, request)
+
+    monkeypatch.setattr(Weights, "_attribute", attribute)
+    with pytest.raises(OutputError, match=r"is gone: .* the same command begins again"):
+        run(job, store)
+    assert len(calls) == call
+    assert not store.exists()
+    summary = run(job, store)
+    assert (summary.resumed_from, summary.scored, summary.complete) == (0, 10, True)
+
+
 def test_what_is_done_only_grows_and_a_resumed_job_says_what_was_there(fasta, tmp_path, few_open):
     few_open(1)
     job, _ = ensemble(fasta, models=3)
@@ -330,6 +360,7 @@ def test_a_task_that_another_process_finishes_first_is_done(fasta, tmp_path, few
 def test_sums_that_cannot_be_read_at_the_moment_are_kept(tmp_path, monkeypatch, address, error):
     pytest.importorskip("upath")
     place = store_path(address.format(tmp_path))
+    place.mkdir(exist_ok=True)
     stored = StoredSums(place)
     for shard, count in ((1, 2), (2, 3)):
         stored.write(shard, Sums(count=count, sums={"a": Sum("scores", ("letter",), np.zeros((2, 4)))}))
@@ -404,10 +435,13 @@ def test_what_a_killed_layout_left_half_written_goes(fasta, tmp_path, bytes_of):
     store = tmp_path / "store"
     store.mkdir()
     (store / "manifest.json").write_bytes((tmp_path / "whole" / "manifest.json").read_bytes())
-    (store / "zarr.0123abcd.partial").write_bytes(b"{")
+    (store / "markers").mkdir()
+    for name in ("zarr.json", "markers/zarr.json"):
+        (store / f"{name}.0123456789abcdef.partial").write_bytes(b"{")
+    (store / "film.partial").write_bytes(b"of a user")
     run(job, store)
     assert bytes_of(store) == bytes_of(tmp_path / "whole")
-    assert not [*store.rglob("*.partial")]
+    assert [*store.rglob("*.partial")] == [store / "film.partial"]
 
 
 def test_memory_holds_neither_models_nor_their_scores(tmp_path, few_open):

@@ -343,7 +343,7 @@ def test_a_store_that_is_removed_meanwhile_is_told_and_the_same_job_begins_again
     fasta, tmp_path, bytes_of, number, models
 ):
     job, store = numpy_job(fasta, models=models, members=models > 1), tmp_path / "store"
-    with pytest.raises(OutputError, match=r"store, or zarr\.json in it, is gone: .* the same command begins again"):
+    with pytest.raises(OutputError, match=r"store, or .*zarr\.json in it, is gone: .* the same command begins again"):
         run(job, store, observer=at_shard(number, lambda: shutil.rmtree(store)))
     summary = run(job, store)
     assert (summary.resumed_from, summary.scored) == (0, 22)
@@ -351,23 +351,93 @@ def test_a_store_that_is_removed_meanwhile_is_told_and_the_same_job_begins_again
     assert bytes_of(store) == bytes_of(tmp_path / "whole")
 
 
-def test_what_is_left_of_a_store_is_told_from_other_files(fasta, tmp_path):
-    """Nothing of what else lies in a folder is written over."""
-    store = tmp_path / "store"
-    (store / "scores/c/3").mkdir(parents=True)
-    (store / "markers").mkdir()
-    for name in ("scores/notes.txt", "markers/notes.txt", "c/0"):
-        (store / name).parent.mkdir(exist_ok=True)
-        (store / name).touch()
-        with pytest.raises(OutputError, match="holds other files, and no job"):
-            run(numpy_job(fasta), store)
-        (store / name).unlink()
-    (store / "c").rmdir()
-    (store / "markers/000001.json").touch()
-    with pytest.raises(OutputError, match=r"holds shards, but .* begin anew with --restart"):
+def below(folder: Path) -> dict[str, bytes | None]:
+    """Return what is in a folder, and the bytes of its files."""
+    found = sorted(folder.rglob("*"))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None for path in found}
+
+
+@pytest.mark.parametrize("step", ["sync_file", "file_digest", "write_durable"])
+@pytest.mark.parametrize("count", [14, 15])
+def test_a_store_that_is_removed_while_a_shard_is_written_is_not_made_anew(fasta, tmp_path, monkeypatch, step, count):
+    """No folder is made where the store was, so that nothing is in the way of the same job."""
+    store, done, calls = tmp_path / "store", getattr(zarr_store, step), []
+
+    def late(path, *given):
+        calls.append(path)
+        if len(calls) == (2 if step == "write_durable" else count):
+            shutil.rmtree(store)
+        return done(path, *given)
+
+    monkeypatch.setattr(zarr_store, step, late)
+    with pytest.raises(OutputError, match=r"is gone: .* the same command begins again"):
         run(numpy_job(fasta), store)
-    assert run(numpy_job(fasta), store, restart=True).complete
-    assert (tmp_path / "store.old-1/markers/000001.json").exists()
+    assert not store.exists()
+    assert run(numpy_job(fasta), store).scored == 22
+
+
+def test_what_is_written_as_the_store_is_removed_is_told_and_never_taken_for_a_store(fasta, tmp_path, monkeypatch):
+    import zarr.storage._local as local
+
+    put, calls, store = local._put, [], tmp_path / "store"
+
+    def late(path, *given, **named):
+        calls.append(path)
+        if len(calls) == 15:
+            shutil.rmtree(store)
+        return put(path, *given, **named)
+
+    monkeypatch.setattr(local, "_put", late)
+    with pytest.raises(OutputError, match=r"is gone: .* remove what may be left of it, and the same command begins"):
+        run(numpy_job(fasta), store)
+    left = below(store)
+    assert [name for name, content in left.items() if content is not None] == [calls[14].relative_to(store).as_posix()]
+    for restart in (False, True):
+        with pytest.raises(OutputError, match="holds other files, and no job"):
+            run(numpy_job(fasta, methods=("reversed",)), store, restart=restart)
+        assert below(store) == left
+    shutil.rmtree(store)
+    assert run(numpy_job(fasta), store).scored == 22
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_store_of_which_shards_are_left_is_told_and_kept(fasta, tmp_path, models):
+    """As by a removal that comes to the description first, and to the manifest last."""
+    job, store = numpy_job(fasta, models=models), tmp_path / "store"
+    with pytest.raises(OutputError, match=r"zarr\.json in it, is gone"):
+        run(job, store, observer=at_shard(3, (store / "zarr.json").unlink))
+    with pytest.raises(OutputError, match=r"holds shards, but .* begin anew with --restart"):
+        run(job, store)
+    assert run(job, store, restart=True).scored == 22
+    assert (tmp_path / "store.old-1/markers/000002.json").exists()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("project/c/film.partial",),
+        ("project/c/0.0123456789abcdef.partial",),
+        ("plots/", "logs/"),
+        ("plots/c/",),
+        ("sums/",),
+        ("sums/000003-000001.npz",),
+        ("markers/000001.json",),
+        ("weights_scores/c/3/0/0",),
+        ("manifest.json.film.partial",),
+        ("zarr.json.0123456789abcdef.partial",),
+    ],
+)
+def test_a_folder_that_looks_like_what_is_left_of_a_store_is_refused_and_left_alone(fasta, tmp_path, names):
+    store = tmp_path / "store"
+    for name in names:
+        path = store / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if name.endswith("/") else path.write_text("of a user")
+    before = below(store)
+    for restart in (False, True):
+        with pytest.raises(OutputError, match="holds other files, and no job"):
+            run(numpy_job(fasta), store, restart=restart)
+        assert below(store) == before
 
 
 def test_two_runs_into_one_store_are_refused_and_a_dead_one_is_not_in_the_way(fasta, tmp_path):

@@ -254,11 +254,11 @@ def test_what_is_in_the_folder_already_is_left_alone(fasta, tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "thesis.txt").write_text("years of work")
     (tmp_path / "store" / "effects.tsv.partial").write_text("days of work")
-    (tmp_path / "store" / "manifest.json.0a.partial").write_text("what a killed run left")
+    (tmp_path / "store" / "manifest.json.0123456789abcdef.partial").write_text("what a killed run left")
     for restart in (False, True):
         with pytest.raises(OutputError, match="other files"):
             run(numpy_job(fasta), tmp_path / "store", restart=restart)
-    names = {"thesis.txt", "effects.tsv.partial", "manifest.json.0a.partial"}
+    names = {"thesis.txt", "effects.tsv.partial", "manifest.json.0123456789abcdef.partial"}
     assert {path.name for path in (tmp_path / "store").iterdir()} == names
     (tmp_path / "store" / "thesis.txt").unlink()
     with pytest.raises(OutputError, match="other files"):
