@@ -184,6 +184,36 @@ def test_no_more_processes_are_started_than_there_is_work_for(command, folder, p
     assert f"{started} processes of 1 thread each" in err
 
 
+def test_a_longer_file_goes_on_with_as_many_threads(command, folder, processes, monkeypatch):
+    """Threads are those of the processes that are asked for, however few are started."""
+    monkeypatch.setattr("attribution_bench.jobs.distributed.cluster.available_cores", lambda: 8)
+    lines = (folder / "variants.vcf").read_text().splitlines(keepends=True)
+    given = ["variants", "small_model_on_a_cluster:build", "some.vcf", "--genome", "genome.fa", "--length", 20]
+    given += ["--target", 1, "--output", "effects.tsv", "--workers", 4]
+    for count, started in ((20, "1 process of 2 threads"), (len(lines), "2 processes of 2 threads each")):
+        (folder / "some.vcf").write_text("".join(lines[:count]))
+        code, _, err = command(*given)
+        assert code == 0, err
+        assert started in err
+        assert json.loads((folder / "effects.tsv.json").read_text())["threads"] == 2
+    assert processes == [1, 2]
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs names of pipes")
+def test_variants_of_a_pipe_are_read_once(command, folder, processes):
+    given = ["--genome", "genome.fa", "--length", 20, "--target", 1, "--threads", 1]
+    model = "small_model_on_a_cluster:build"
+    assert command("variants", model, "variants.vcf", *given, "--output", "file.tsv")[0] == 0
+    reading, writing = os.pipe()
+    with open(reading, "rb"), open(writing, "wb") as end:
+        end.write((folder / "variants.vcf").read_bytes())
+        end.close()
+        code, _, err = command("variants", model, f"/dev/fd/{reading}", *given, "--output", "pipe.tsv", "--workers", 2)
+    assert code == 0, err
+    assert processes == [2]
+    assert (folder / "pipe.tsv").read_bytes() == (folder / "file.tsv").read_bytes()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_before_there_is_any_worker_ends_the_command(command, folder, clean_variables, number, code):
     given = ["attribute", "small_model_on_a_cluster:build", "peaks.bed", "--genome", "genome.fa", "--length", 20]
