@@ -137,7 +137,7 @@ class VariantWarning(JobWarning):
         self.kind = kind
 
     def __str__(self) -> str:
-        return "; ".join(self.args)
+        return "; ".join(filter(None, self.args))
 
 
 class ReferenceWarning(UserWarning):

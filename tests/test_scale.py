@@ -187,6 +187,8 @@ def test_the_script_for_slurm_ends_with_what_it_starts(tmp_path, scheduler, work
         ({"SLURM_MEM_PER_CPU": "2048", "SLURM_CPUS_PER_TASK": "4"}, "8192MiB"),
         ({"SLURM_MEM_PER_NODE": "65536", "SLURM_TASKS_PER_NODE": "4(x15),2"}, "16384MiB"),
         ({"SLURM_MEM_PER_NODE": "65536", "SLURM_TASKS_PER_NODE": "2"}, "32768MiB"),
+        ({"SLURM_MEM_PER_NODE": "65536", "SLURM_TASKS_PER_NODE": "1,4(x3)"}, "16384MiB"),
+        ({"SLURM_MEM_PER_NODE": "65536", "SLURM_TASKS_PER_NODE": "9(x2),16,2(x30)"}, "4096MiB"),
         ({"SLURM_MEM_PER_NODE": "0"}, "auto"),  # all of a node
         ({}, "auto"),
     ],

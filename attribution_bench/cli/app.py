@@ -24,7 +24,7 @@ from attribution_bench.cli.models import models
 from attribution_bench.cli.plot import plot
 from attribution_bench.cli.report import report
 from attribution_bench.cli.reproduce_paper import reproduce_paper
-from attribution_bench.cli.terminal import note, readable_output, say, with_own_stdout
+from attribution_bench.cli.terminal import note, open_stderr, readable_output, say, with_own_stdout
 from attribution_bench.cli.variants import variants
 from attribution_bench.errors import AttributionBenchError, text_with_notes
 
@@ -84,6 +84,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Otherwise Python looks through all objects of the libraries before it ends, which takes a second after PyTorch.
     atexit.register(gc.freeze)
+    open_stderr()
     with readable_output(), interruptible() as interruptions:
         try:
             code = app(sys.argv[1:] or ["--help"], prog_name="attribution-bench", standalone_mode=False)

@@ -80,7 +80,7 @@ def with_own_stdout(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def kept_apart(*args: Any, **kwargs: Any) -> None:
-        if sys.stdout is None or sys.stderr is None:  # closed by whoever started this process
+        if sys.stdout is None:  # closed by whoever started this process
             command(*args, **kwargs)
             return
         own = _moved_stdout()
@@ -92,6 +92,20 @@ def with_own_stdout(command: Callable[..., None]) -> Callable[..., None]:
             sys.stdout = own
 
     return kept_apart
+
+
+def open_stderr() -> None:
+    """Open stderr where whoever started this process has closed it: what is written there is lost.
+
+    Else the next file that is opened would have its descriptor, and notes would go to stdout.
+    """
+    if sys.stderr is not None:
+        return
+    # The lowest descriptor that is free is opened: that of stdin or stdout first, where these are closed, too.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < STDERR:
+        pass
+    os.set_inheritable(descriptor, True)
+    sys.stderr = os.fdopen(descriptor, "w")
 
 
 @contextlib.contextmanager

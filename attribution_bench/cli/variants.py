@@ -246,7 +246,7 @@ def variants(
     arguments["length"] = window
     # With other processes this one only looks at the models, and may be on a machine without their device.
     here = arguments if processes is None else {**arguments, "device": "cpu"}
-    most = None if processes is None else most_blocks(vcf)
+    most = None if processes is None or processes.address is not None else most_blocks(vcf)
     with cluster.started(processes, sources[0], str(framework), most) as given:
         named = [
             NamedModel(source.open(**here), source.label, source.identity, Recipe(source, arguments, os.getcwd()))
@@ -397,11 +397,12 @@ def _default_effects(
     own: Effects | None = source.default_effects
     if isinstance(own, SplicingEffects) and effects in (None, EffectsName.splicing):
         return replace(own, distance=own.distance if distance is None else distance, masked=masked or own.masked)
-    if effects is not None or distance is not None or masked:
+    if distance is not None or masked or effects not in (None, EffectsName.numbers):
         return None
-    if own is None and (wanted := options.chosen_target(source, None)) is not None:
-        return ScalarEffects(parse_target(wanted))
-    return own
+    if own is not None and effects is None:
+        return own
+    wanted = options.chosen_target(source, None)
+    return None if wanted is None else ScalarEffects(parse_target(wanted))
 
 
 def _genes(source: "ModelSource", given: Path | None, genome: "Genome") -> "Genes | None":

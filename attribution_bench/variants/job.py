@@ -103,9 +103,10 @@ def score_vcf(
 def most_blocks(vcf: str | os.PathLike[str]) -> int | None:
     """Return the most blocks that the alleles of a VCF file make together.
 
-    None where these are many, or not known: standard input is read once, and `score_vcf` tells what cannot be read.
+    None where these are many, or not known: what is no regular file, such as a pipe, can be read only once, and
+    `score_vcf` tells what cannot be read.
     """
-    if os.fspath(vcf) == STDIN:
+    if os.fspath(vcf) == STDIN or not os.path.isfile(vcf):
         return None
     alleles = 0
     with contextlib.suppress(SequenceError), VcfFile(vcf) as file:

@@ -126,8 +126,6 @@ class VariantScorer:
     inputs: FurtherInputs
     cautions: tuple[str, ...] = ()
     """What a reader of the numbers should know."""
-    told: set[str] = field(default_factory=set, compare=False)
-    """Kinds of cautions of single variants that were told: of each the first variant is."""
 
     def __post_init__(self) -> None:
         if isinstance(effects := self.members[0].effects, BoundSplicingEffects):
@@ -177,14 +175,18 @@ class VariantScorer:
             yield self.scored(block)
 
     def gathered(self, alleles: "Iterable[Numbered | VariantScore]") -> "Iterator[list[Checked | VariantScore]]":
-        """Yield the alleles of each block, placed in their windows; no model is asked."""
+        """Yield the alleles of each block, placed in their windows; no model is asked.
+
+        Of the cautions of single variants, the first of each kind is warned of.
+        """
         waiting: list[Checked | VariantScore] = []
+        told: set[str] = set()
         placed = 0
         for allele in alleles:
             if isinstance(allele, VariantScore):
                 waiting.append(allele)
             else:
-                checked = self._checked(allele)
+                checked = self._checked(allele, told)
                 waiting.append(checked)
                 placed += isinstance(checked.placed, tuple)
             if ends_block(placed, len(waiting)):
@@ -197,11 +199,11 @@ class VariantScorer:
         """Return the scores of a block's alleles, which are predicted together."""
         return list(self._scores(block))
 
-    def _checked(self, allele: Numbered) -> Checked:
+    def _checked(self, allele: Numbered, told: set[str]) -> Checked:
         form = normalised(allele.variant, self.genome)
         if isinstance(form, SetAside):
             return Checked(allele, None, form)
-        return Checked(allele, form, self._placed(allele.variant, form))
+        return Checked(allele, form, self._placed(allele.variant, form, told))
 
     def masked_scores(self, score: VariantScore) -> int:
         """Return how many gains and losses of an allele are 0 by the mask of exons' boundaries."""
@@ -217,8 +219,8 @@ class VariantScorer:
         boundary = next((place for place in boundaries if place is not None), None)
         return 0 if boundary is None else effects.masked_scores(score.effects, boundary - at)
 
-    def _placed(self, variant: Variant, form: Variant) -> "tuple[_Placed, ...] | SetAside":
-        """Return a variant in its window, once for each of its genes."""
+    def _placed(self, variant: Variant, form: Variant, told: set[str]) -> "tuple[_Placed, ...] | SetAside":
+        """Return a variant in its window, once for each of its genes; `told` are kinds of cautions, to be added to."""
         genes = None if self.options.genes is None else self.options.genes.at(variant.contig, variant.position)
         if genes == []:
             return SetAside(VariantReason.NO_GENE)
@@ -231,8 +233,8 @@ class VariantScorer:
         if isinstance(effects, BoundSplicingEffects):
             alleles = effects.placed(variant, self.genome, placing)
             found = () if isinstance(alleles, SetAside) else effects.cautions(variant, alleles, placing)
-            for caution in (one for one in found if one.kind not in self.told):
-                self.told.add(caution.kind)
+            for caution in (one for one in found if one.kind not in told):
+                told.add(caution.kind)
                 warnings.warn(caution, stacklevel=2)
         else:
             alleles = place(form, self.genome, placing)

@@ -204,11 +204,16 @@ class BoundSplicingEffects:
         beyond = alleles.offset + alleles.written + more - last
         if beyond > 0:
             room = last - placing.length // 2 - placing.share_within
+            # Where windows are shared as far as there is room, a longer one has no more of it.
+            alone = " without --share-windows" * bool(placing.share_within)
+            longer = placing.length + 2 * max(0, placing.length // 2 + more - last)
+            way = f"a window of its own{alone} has room for them"
+            if longer > placing.length:
+                way = f"--length {longer}{alone} has room for them, where {placing.length} letters have not"
             yield VariantWarning(
                 f"after some insertions of more than {room} letters the last letters that the distance has are not "
                 "seen, since inserted letters take their place in the window",
-                f"the first is {_short(variant)}, which inserts {more} letters: --length {placing.length + 2 * beyond} "
-                f"has room for them, where {placing.length} letters have not",
+                f"the first is {_short(variant)}, which inserts {more} letters: {way}",
             )
 
     def _advice(self, distance: int, placing: Placing) -> str:

@@ -191,7 +191,7 @@ def _writing(path: Path) -> Iterator[None]:
     """Raise what goes wrong while a table is written as one OutputError."""
     try:
         yield
-    except AttributionBenchError:
+    except (AttributionBenchError, BrokenPipeError):  # the pipe is one that progress is written to, as of `| head`
         raise
     except OSError as error:
         raise OutputError(

@@ -187,7 +187,9 @@ def test_variants_take_the_default_target_of_a_model(
     assert outcome.err.count("target 1, which is the default of tracks; --target chooses another") == 1
     given = command(*asked, "--output", "b.tsv", "--target", "1")
     assert (given.code, "is the default of" in given.err) == (0, False)
-    assert Path("a.tsv").read_text() == Path("b.tsv").read_text()
+    numbers = command(*asked, "--output", "c.tsv", "--effects", "numbers")
+    assert numbers.code == 0, numbers.err
+    assert Path("a.tsv").read_text() == Path("b.tsv").read_text() == Path("c.tsv").read_text()
 
 
 def test_a_model_with_options_is_described_as_it_is_without(command: Callable[..., Any]) -> None:

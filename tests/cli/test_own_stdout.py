@@ -91,6 +91,31 @@ def test_libraries_and_other_processes_leave_json_alone(folder, workers):
             assert f"{said} {where}" in done.stderr
 
 
+TELLING = """
+import os
+from attribution_bench.cli import app, main, terminal
+
+@app.app.command("tell")
+@terminal.with_own_stdout
+def tell() -> None:
+    terminal.note("noted")
+    print("printed")
+    os.write(1, b"below Python\\n")
+    os.system("echo by another process; echo on stderr >&2")
+    terminal.say("said")
+
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that closes descriptors")
+@pytest.mark.parametrize("closed", ["2>&-", "2>&- <&-"])
+def test_where_stderr_is_closed_stdout_holds_what_a_command_says_alone(closed):
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", TELLING, "tell"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "said\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
 def test_a_stdout_that_is_full_is_one_error():
     command = [sys.executable, "-m", "attribution_bench", "methods"]

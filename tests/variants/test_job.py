@@ -144,15 +144,18 @@ def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bytes(
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_an_interruption_keeps_what_is_done(scorer: VariantScorer, many: list[Variant], tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BrokenPipeError], ids=["Ctrl-C", "nobody reads the progress"])
+def test_an_interruption_keeps_what_is_done(
+    scorer: VariantScorer, many: list[Variant], tmp_path: Path, error: type[BaseException]
+) -> None:
     write_effects(scorer, many, tmp_path / "whole.tsv", {})
     path = tmp_path / "effects.tsv"
 
     def interrupted(summary: Summary) -> None:
         if summary.total > 20:
-            raise KeyboardInterrupt
+            raise error
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         write_effects(scorer, many, path, {}, progress=interrupted)
     assert not path.exists()
     summary = write_effects(scorer, many, path, {})

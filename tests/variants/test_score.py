@@ -11,7 +11,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
 import attribution_bench as ab
-from attribution_bench.errors import InvalidInputError, JobWarning, TargetError
+from attribution_bench.errors import InvalidInputError, JobWarning, TargetError, VariantWarning
 from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import SetAside, Variant, VariantReason, normalised
 from attribution_bench.variants import (
@@ -22,7 +22,7 @@ from attribution_bench.variants import (
     score_variants,
     variant_scorer,
 )
-from attribution_bench.variants.score import BLOCK, VariantScore, partial_passes
+from attribution_bench.variants.score import BLOCK, VariantScore, VariantScorer, partial_passes
 from variants_by_hand import LENGTH, contig_letters, random_variants, spliced
 
 CROPPED = 5
@@ -258,6 +258,29 @@ def test_what_an_insertion_moves_out_of_the_output_is_told(
         scored(inserted, longer)
 
 
+def test_advice_on_insertions_in_shared_windows_is_not_taken_by_sharing(
+    engine: ab.InSilicoMutagenesis, genome: Genome
+) -> None:
+    """As windows are shared as far as there is room, a longer one has no more of it for what is inserted."""
+    letters, effects = contig_letters(genome, "chr1"), SplicingEffects({"donor": 2}, "classes", 20)
+
+    def scorer(length: int) -> VariantScorer:
+        return variant_scorer(engine, genome, ScoringOptions(length, effects, strand="+"))
+
+    for inserted, advice in (
+        (3, "a window of its own without --share-windows has room for them"),
+        (6, f"--length {LENGTH + 4} without --share-windows has room for them, where {LENGTH} letters have not"),
+    ):
+        # The last of the nine places of a window that is shared.
+        variant = Variant("chr1", 152, letters[152], letters[152] + "ACGTAC"[:inserted])
+        for length in (LENGTH, LENGTH + 4):
+            shared = scorer(length).sharing(length)
+            assert shared.options.share_within == (length - LENGTH) // 2 + 4
+        with pytest.warns(VariantWarning, match=f"inserts {inserted} letters: {advice}$"):
+            list(scorer(LENGTH).sharing(LENGTH).score([variant]))
+        list(scorer(LENGTH + 4 if "--length" in advice else LENGTH).score([variant]))
+
+
 def test_a_caution_is_told_of_the_first_of_many_variants_and_advice_names_no_length_that_comes_by_itself(
     engine: ab.InSilicoMutagenesis, genome: Genome
 ) -> None:
@@ -286,6 +309,12 @@ def test_a_caution_is_told_of_the_first_of_many_variants_and_advice_names_no_len
             f"the first is chr1:121:{letters[120]}:{letters[120]}ACGTAACGTAA..., which inserts 25 letters"
             in of_inserted
         )
+    options = ScoringOptions(LENGTH, effects, strand="+")
+    scorer = variant_scorer(engine, genome, options)
+    for first in removed[1:]:  # each run tells it of its own first one
+        with pytest.warns(JobWarning, match=rf"; the first is chr1:{first.position + 1}:"):
+            list(scorer.score([first, removed[0]]))
+    assert str(VariantWarning("some alleles are long")) == "some alleles are long"
     assert "--distance 59 and --length " in details[False]
     assert details[True].endswith("--distance 59 sees all that it removes")
 

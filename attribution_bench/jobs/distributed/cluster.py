@@ -224,7 +224,8 @@ def connected(workers: "Workers | Client | Starting", most: int | None = None) -
             wanted = workers.number or len(devices)
             count = wanted if most is None else min(wanted, max(1, most))
             asked = None if count == wanted else wanted
-            threads = max(1, available_cores() // count)
+            # On their number the rounding depends, which is not to follow from how much work there happens to be.
+            threads = max(1, available_cores() // wanted)
             with _ctrl_c_blocked():
                 cluster = stack.enter_context(
                     _gpu_cluster(devices[:count]) if devices else _local_cluster([{}] * count)

@@ -138,7 +138,10 @@ def test_a_store_of_fewer_shards_than_processes_comes_with_a_caution(command, fo
 
 @pytest.fixture
 def processes(clean_variables, monkeypatch):
-    """Stands for processes of this machine, whose numbers it takes down: they are in this one."""
+    """Stands for processes of this machine, whose numbers it takes down: they are in this one.
+
+    Only one of them may capture a model by torch.export, which no two threads of a process may do at a time.
+    """
     from attribution_bench.jobs.distributed import cluster
 
     started: list[int] = []
@@ -168,9 +171,11 @@ def processes(clean_variables, monkeypatch):
 )
 def test_no_more_processes_are_started_than_there_is_work_for(command, folder, processes, name, asked, started, said):
     (folder / "peaks.fa").write_text(">one\nACGTACGTACGTACGTACGT\n>two\nACCTACGTACGTACGTTCGT\n")
+    lines = (folder / "variants.vcf").read_text().splitlines(keepends=True)
+    (folder / "two_blocks.vcf").write_text("".join(lines[:100] + [line for line in lines if "<DEL>" in line] * 100))
     given = {
         "attribute": ["peaks.bed", "--genome", "genome.fa", "--length", 20, "--target", 1, "--shard-size", 9],
-        "variants": ["variants.vcf", "--genome", "genome.fa", "--length", 20, "--target", 1],
+        "variants": ["two_blocks.vcf", "--genome", "genome.fa", "--length", 20, "--target", 1],
         "compare": ["peaks.fa", "--target", 1, "--repeated", 0],
     }[name]
     if name != "variants":
@@ -182,6 +187,36 @@ def test_no_more_processes_are_started_than_there_is_work_for(command, folder, p
     assert said in err
     assert said or "caution" not in err
     assert f"{started} processes of 1 thread each" in err
+
+
+def test_a_longer_file_goes_on_with_as_many_threads(command, folder, processes, monkeypatch):
+    """Threads are those of the processes that are asked for, however few are started."""
+    monkeypatch.setattr("attribution_bench.jobs.distributed.cluster.available_cores", lambda: 8)
+    lines = (folder / "variants.vcf").read_text().splitlines(keepends=True)
+    given = ["variants", "small_model_on_a_cluster:build", "some.vcf", "--genome", "genome.fa", "--length", 20]
+    given += ["--target", 1, "--output", "effects.tsv", "--workers", 4]
+    for count, started in ((100, "1 process of 2 threads"), (len(lines), "2 processes of 2 threads each")):
+        (folder / "some.vcf").write_text("".join(lines[:count]))
+        code, _, err = command(*given)
+        assert code == 0, err
+        assert started in err
+        assert json.loads((folder / "effects.tsv.json").read_text())["threads"] == 2
+    assert processes == [1, 2]
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs names of pipes")
+def test_variants_of_a_pipe_are_read_once(command, folder, processes):
+    given = ["--genome", "genome.fa", "--length", 20, "--target", 1, "--threads", 1]
+    model = "small_model_on_a_cluster:build"
+    assert command("variants", model, "variants.vcf", *given, "--output", "file.tsv")[0] == 0
+    reading, writing = os.pipe()
+    with open(reading, "rb"), open(writing, "wb") as end:
+        end.write((folder / "variants.vcf").read_bytes())
+        end.close()
+        code, _, err = command("variants", model, f"/dev/fd/{reading}", *given, "--output", "pipe.tsv", "--workers", 1)
+    assert code == 0, err
+    assert processes == [1]
+    assert (folder / "pipe.tsv").read_bytes() == (folder / "file.tsv").read_bytes()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
