@@ -7,6 +7,7 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import RLock
 from types import MappingProxyType
 from typing import Any
 
@@ -36,6 +37,9 @@ PLAIN_REASONS = {
     "its code uses a tensor that tracing does not follow, as `weight.data` is": (FAKE_CONSTANT,),
 }
 """Reasons in plain words, each with parts of the messages that mean it, in lower case."""
+
+EXPORTING = RLock()
+"""Lock that is held while a module is exported: PyTorch keeps what it traces by the process, and not by the thread."""
 
 
 class ExportError(AttributionBenchError):
@@ -85,7 +89,7 @@ def export(
         if batch is Dim.DYNAMIC and BOUNDED not in str(failures[0]).lower():
             continue
         try:
-            with _quiet(), BatchPieces():
+            with EXPORTING, _quiet(), BatchPieces():
                 axes = _batch_axes(module, arguments, batch)
                 program = torch.export.export(module, arguments, dynamic_shapes=axes, strict=strict)
                 _refuse_fake_constants(program)

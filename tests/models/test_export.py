@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -129,6 +130,15 @@ def test_a_program_with_bounds_of_its_batch_is_captured_within_them(bounds: dict
     for rows in (2, 5, 64):
         x = torch.randn(rows, 4, LENGTH)
         torch.testing.assert_close(captured(x), network(x))
+
+
+def test_threads_may_export_models_at_the_same_time() -> None:
+    def exported(length: int) -> tuple[int, ...]:
+        network = nn.Sequential(nn.Conv1d(4, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * (length - 2), 2)).eval()
+        return tuple(export(network, torch.zeros(1, 4, length)).module()(torch.zeros(5, 4, length)).shape)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [*pool.map(exported, range(10, 18))] == [(5, 2)] * 8
 
 
 def test_whole_numbers_beside_the_sequence_keep_their_type() -> None:
