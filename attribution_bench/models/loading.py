@@ -8,7 +8,6 @@ import json
 import os
 import re
 import sys
-import tarfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,14 +21,13 @@ from attribution_bench.models.adapters import find_catalogued, get_catalogued, r
 from attribution_bench.models.catalogue import get_model, list_models
 from attribution_bench.models.model_files import read_exported, read_keras
 from attribution_bench.models.sequence_model import Layout, SequenceModel
-from attribution_bench.models.unreadable import OTHER_FORMATS, PYTHON, advice, pickled, python_code
-from attribution_bench.models.untrusted.beginnings import ARCHIVE, EMPTY_ARCHIVE, LONGEST, other_kind
+from attribution_bench.models.unreadable import OTHER_FORMATS, PICKLES, PYTHON, advice, pickled, python_code
+from attribution_bench.models.untrusted.beginnings import ARCHIVE, EMPTY_ARCHIVE, LONGEST, is_tar, other_kind
 from attribution_bench.models.weight_files import SAFETENSORS, load_weights
 from attribution_bench.sequences.alphabet import ALPHABETS, DNA, Alphabet
 
 KERAS_FILES = (".keras", ".h5", ".hdf5")
 EXPORTED = ".pt2"
-PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
 KNOWN = (*KERAS_FILES, EXPORTED, *PICKLES, SAFETENSORS, *OTHER_FORMATS)
 """Suffixes of files that are models or weights, whether they are read here or not."""
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -301,7 +299,7 @@ def model_source(text: str) -> ModelSource:
             raise ModelError(f"there is no model file {text}")
         if suffix in (*KERAS_FILES, EXPORTED) and path.is_file():
             return ModelSource("file", text)
-        if suffix in PICKLES and path.is_file():
+        if suffix in PICKLES and path.is_file() and not is_tar(path):
             raise ModelError(pickled(path))
         name, _, query = text.partition("?")
         file, _, attribute = name.rpartition(":")
@@ -397,7 +395,7 @@ def _content(path: Path) -> str:
         beginning = file.read(LONGEST)
     if beginning.startswith((ARCHIVE, EMPTY_ARCHIVE)):
         return "a zip archive of something else"
-    if tarfile.is_tarfile(path):
+    if is_tar(path):
         return "an archive of tar; unpack it and name the model in it"
     found = other_kind(beginning)
     return "a file of another kind" if found is None else str(found).removeprefix("it is ")

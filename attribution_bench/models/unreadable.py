@@ -1,9 +1,11 @@
 """What to do with model files that no reader here takes: said by kind, so that a newcomer gets the model running."""
 
+import glob
 import json
 import zipfile
 from pathlib import Path, PurePath
 
+from attribution_bench.models.untrusted.zip_archive import NO_ARCHIVE
 from attribution_bench.models.weight_files import PICKLED, SAFETENSORS
 
 FUNCTION = "write a function that builds the model in a file, say my_models.py, and name it as my_models:build"
@@ -24,6 +26,8 @@ OTHER_FORMATS = {
 PYTHON = ".py"
 CHECKPOINT, CHECKPOINT_DATA = ".index", ".data-"
 """Suffix of a file of a TensorFlow checkpoint, and the beginning of that of the others."""
+PICKLES = (*PICKLED, ".pkl", ".pickle", ".joblib")
+"""Suffixes of files that hold pickles, those of torch.save and others."""
 MODELS = (".pt2", ".keras", ".h5", ".hdf5")
 """Suffixes of files that are read."""
 MOST_BYTES = 1 << 24
@@ -50,7 +54,7 @@ def advice(path: Path) -> str | None:
         return onnx(path)
     if suffix in OTHER_FORMATS:
         return f"{path} is {OTHER_FORMATS[suffix]}, which is not read here; {CONVERT}"
-    if suffix == CHECKPOINT or suffix.startswith(CHECKPOINT_DATA):
+    if suffix.startswith(CHECKPOINT_DATA) or (suffix == CHECKPOINT and _has_data(path)):
         return checkpoint(path.with_suffix(""))
     # Opening a pipe would wait for whoever writes into it.
     if path.is_file() and any(PurePath(name).name == "data.pkl" for name in _members(path)):
@@ -145,19 +149,23 @@ def _folder(path: Path) -> str | None:
             "model with from_pretrained and wraps it so that it takes one-hot letters; docs/models.md has the lines"
         )
     inside = sorted(path.iterdir())
-    checkpoints = [one for one in inside if one.suffix == CHECKPOINT]
-    if checkpoints:
-        return checkpoint(checkpoints[-1].with_suffix(""))
     files = [*inside, *sorted(path.glob("*/*"))]
-    models = next(
-        (found for kinds in (MODELS, PICKLED) if (found := [f for f in files if f.suffix.lower() in kinds])), []
-    )
+    models = [file for file in files if file.suffix.lower() in MODELS]
+    checkpoints = [file for file in inside if file.suffix == CHECKPOINT and _has_data(file)]
+    if checkpoints and not models:
+        return checkpoint(checkpoints[-1].with_suffix(""))
+    models = models or [file for file in files if file.suffix.lower() in PICKLED]
     if models:
         return (
             f"{path} is a folder; give a model file, such as {models[0]} (`attribute` and `variants` take each further "
             "one of an ensemble by --fold)"
         )
     return None
+
+
+def _has_data(index: Path) -> bool:
+    """Tell whether the weights of a checkpoint of TensorFlow lie beside an index; others write such files too."""
+    return any(index.parent.glob(f"{glob.escape(index.stem)}{CHECKPOINT_DATA}*"))
 
 
 def _json(path: Path) -> str | None:
@@ -182,5 +190,5 @@ def _members(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, LookupError):
+    except NO_ARCHIVE:
         return []

@@ -2,6 +2,7 @@
 
 import dis
 import gzip
+import io
 import json
 import sys
 import tarfile
@@ -15,12 +16,23 @@ import torch
 
 from attribution_bench.errors import ModelError
 from attribution_bench.models.loading import model_source
+from attribution_bench.models.untrusted.refused import Damaged
+from attribution_bench.models.untrusted.zip_archive import NO_ARCHIVE, read_members
 
 keras = pytest.importorskip("keras")
 
 
+def long_name() -> bytes:
+    """Return the header of a member of tar whose name claims eight gigabytes."""
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 8**11 - 1
+    return header.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+
+
+LONG_NAME = long_name()
 HEADER = json.dumps({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
 TAR = tarfile.TarInfo("model.h5").tobuf() + bytes(1024)
+RANDOM = np.random.default_rng(0).bytes(2000)
 CUT_OFF = len(HEADER).to_bytes(8, "little") + HEADER + bytes(8)
 
 
@@ -55,14 +67,25 @@ def test_a_folder_of_folds_names_a_file_of_it(tmp_path: Path) -> None:
             "names no model: it is compressed by gzip; unpack it with: gunzip",
         ),
         ("model.tar.gz", gzip.compress(bytes(TAR), mtime=0), "names no model: it is an archive of tar; unpack it"),
+        ("stored.tgz", gzip.compress(bytes(TAR), 0, mtime=0), "names no model: it is an archive of tar; unpack it"),
+        ("cut.tar.gz", gzip.compress(RANDOM, mtime=0)[:400], "names no model: it is compressed by gzip"),
+        ("broken.tar.gz", b"\x1f\x8b\x08" + bytes(20), "names no model: it is compressed by gzip"),
+        ("model.tar", TAR, "names no model: it is an archive of tar; unpack it"),
+        ("hostile", LONG_NAME, "names no model: it is an archive of tar; unpack it"),
+        ("hostile.gz", gzip.compress(LONG_NAME, mtime=0), "names no model: it is an archive of tar; unpack it"),
+        ("zeros", bytes(4096), "names no model: it is a file of another kind"),
         (
             "model.hdf",
             b"\x89HDF\r\n\x1a\n",
             "names no model: it is an HDF5 file, as .h5 files are; give it that suffix",
         ),
         ("model.xml", b"<?xml version='1.0'?><net/>", "is XML, as OpenVINO writes models, which is not read here"),
-        ("run/best.index", b"", r"run/best is a checkpoint of TensorFlow.*tf_keras.*load_weights\('.*run/best'\)"),
-        ("run/best.data-00000-of-00001", b"", "run/best is a checkpoint of TensorFlow"),
+        (
+            "run/best.data-00000-of-00001",
+            b"",
+            r"run/best is a checkpoint of TensorFlow.*tf_keras.*load_weights\('.*run/best'\)",
+        ),
+        ("genome.index", b"letters", "names no model: it is a file of another kind"),
         ("model.empty", b"", "names no model: it is empty"),
         ("model.tflite", b"", "is a TensorFlow Lite model"),
         ("model.pt", b"", r"unpickled.*my_models:build\?weights=.*torch\.export\.save"),
@@ -118,15 +141,42 @@ def test_a_checkpoint_of_torch_with_another_suffix_is_told_and_its_weights_are_r
     assert torch.equal(opened.model[1].weight, model[1].weight)
 
 
+@pytest.mark.parametrize("name", ["old.pth.tar", "old.tar", "old.pth", "old.pkl"])
+def test_what_torch_saved_before_1_6_is_a_pickle_whatever_its_suffix(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    torch.save({"state_dict": torch.nn.Linear(2, 1).state_dict()}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(ModelError, match=r"would have to be unpickled.*my_models?:build"):
+        model_source(str(path))
+
+
+@pytest.mark.parametrize("error", NO_ARCHIVE)
+def test_whatever_a_damaged_archive_makes_zipfile_raise_it_is_told_what_it_is(
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*given: Any) -> None:
+        raise UnicodeDecodeError("utf-8", b"", 0, 1, "") if error is UnicodeError else error("damaged")
+
+    monkeypatch.setattr("zipfile.ZipFile.__init__", failing)
+    with pytest.raises(ModelError, match="names no model: it is a zip archive of something else"):
+        model_source(written(tmp_path, "weights.zip", b"PK\x03\x04"))
+    with pytest.raises(Damaged):
+        read_members(io.BytesIO(b"PK\x03\x04" + b"PK\x05\x06" + bytes(18)))
+
+
 def test_a_folder_with_a_model_further_down_names_it(tmp_path: Path) -> None:
     written(tmp_path, "mlflow/MLmodel")
     written(tmp_path, "mlflow/data/model.pth")
     with pytest.raises(ModelError, match=r"is a folder; give a model file, such as .*mlflow/data/model\.pth"):
         model_source(str(tmp_path / "mlflow"))
     written(tmp_path, "checkpoints/checkpoint")
-    for name in ("a.index", "a.data-00000-of-00001", "b.index"):
+    for name in ("a[1].index", "a[1].data-00000-of-00001", "b.index", "b.data-00000-of-00001", "genome.index"):
         written(tmp_path, f"checkpoints/{name}")
     with pytest.raises(ModelError, match="checkpoints/b is a checkpoint of TensorFlow"):
+        model_source(str(tmp_path / "checkpoints"))
+    with pytest.raises(ModelError, match=r"checkpoints/a\[1\] is a checkpoint of TensorFlow"):
+        model_source(str(tmp_path / "checkpoints/a[1].index"))
+    written(tmp_path, "checkpoints/best.keras")
+    with pytest.raises(ModelError, match=r"give a model file, such as .*checkpoints/best\.keras"):
         model_source(str(tmp_path / "checkpoints"))
 
 

@@ -14,6 +14,11 @@ MEMBERS = 200_000
 ENCRYPTED = 0x1
 END, END_SIGNATURE = 22, b"PK\x05\x06"
 """Bytes of the record that ends an archive without a comment, and what it begins with."""
+UNREADABLE = (zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+STRANGE = (LookupError, OverflowError, UnicodeError)
+"""What zipfile raises on damaged headers, without words of its own."""
+NO_ARCHIVE = (zipfile.BadZipFile, *UNREADABLE, *STRANGE)
+"""All that zipfile raises on files that are no archives, or damaged ones."""
 
 
 def read_members(file: BinaryIO) -> dict[str, bytes]:
@@ -49,9 +54,9 @@ def read_members(file: BinaryIO) -> dict[str, bytes]:
         raise Damaged(
             "it is a zip archive that is cut off or damaged: the list of its members, which ends it, cannot be read"
         ) from error
-    except (zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise Damaged(f"it is no archive that can be read: {error}") from error
-    except (LookupError, OverflowError, UnicodeError) as error:  # zipfile on damaged headers
+    except STRANGE as error:
         raise Damaged(f"it is no archive that can be read: {type(error).__name__}") from error
 
 

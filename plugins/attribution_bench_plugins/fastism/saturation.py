@@ -1,6 +1,7 @@
 """Saturation on the engine: every single-letter mutation, group after group of sequences."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -79,7 +80,8 @@ class Saturation:
         for number, part in enumerate(parts):
             at_once = count, min(sizes.alternatives, self.alternatives)
             blocks = call.sizer.blocks(sizes, part, at_once, workers.count) if part else []
-            with thread_count("torch", call.sizer.threads_of_pass(count, len(blocks), workers.count)):
+            threads = call.sizer.threads_of_pass(count, len(blocks), workers.count)
+            with nullcontext() if threads is None else thread_count("torch", threads):
                 unmutated = call.unmutated(rows, range(part[0], part[-1] + 1) if part else range(1))
             if number == 0:
                 values = call.unmutated_predictions(unmutated)

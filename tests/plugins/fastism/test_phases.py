@@ -18,7 +18,7 @@ from attribution_bench_plugins.fastism import FastISM
 from attribution_bench_plugins.fastism.execution.interpreter import BlockInterpreter
 from attribution_bench_plugins.fastism.execution.unmutated import UnmutatedActivations
 from attribution_bench_plugins.fastism.ops.lazy_window import Program
-from attribution_bench_plugins.fastism.planning.plan import Plan
+from attribution_bench_plugins.fastism.planning.plan import Plan, reached_window
 from attribution_bench_plugins.fastism.planning.sizes import CPU, SizePolicy, Sizer, fewest_launches, phases
 from attribution_bench_plugins.fastism.values.buffers import Buffers
 from attribution_bench_plugins.fastism.values.window import Positions, Window
@@ -158,7 +158,7 @@ class Pools(nn.Module):
 @pytest.mark.parametrize("positions", ["all", "spread", "irregular"])
 @pytest.mark.parametrize(
     ("padding", "dilation", "stride", "is_global"),
-    [(0, 1, 3, False), (1, 1, 2, False), (1, 1, 3, True), (0, 2, 2, True), (1, 2, 3, False), (0, 1, 4, True)],
+    [(0, 1, 3, False), (1, 1, 2, False), (1, 1, 3, True), (0, 2, 2, False), (1, 2, 3, False), (0, 1, 4, True)],
 )
 def test_blocks_that_kernels_do_not_divide_give_what_phases_give(
     padding: int, dilation: int, stride: int, is_global: bool, positions: str, monkeypatch: pytest.MonkeyPatch
@@ -185,6 +185,79 @@ def test_blocks_that_kernels_do_not_divide_give_what_phases_give(
     assert few < len(ran), "no block was spared its phases"
     assert_parity(undivided, divided, 1e-13)
     assert_parity(undivided, {name: part[:, :, chosen] for name, part in brute_force(module, x).items()}, 1e-10)
+
+
+class Stack(nn.Module):
+    """Narrow convolutions, pools with any stride, padding and gaps between their taps, and sums of branches."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        super().__init__()
+        self.layers, self.kinds = nn.ModuleList([nn.Conv1d(4, 3, int(random.integers(1, 3)))]), ["plain"]
+        for _ in range(random.integers(3, 6)):
+            kernel, stride, dilation = (int(random.integers(*between)) for between in ((1, 4), (1, 4), (1, 4)))
+            padding = int(random.integers(0, kernel // 2 + 1))
+            kind = str(random.choice(["plain", "pool", "pool", "pool", "strided", "pooled and not"]))
+            if kind == "plain":
+                layer: nn.Module = nn.Conv1d(3, 3, kernel, 1, padding, dilation)
+            elif kind == "strided":
+                layer = nn.Conv1d(3, 3, kernel, 2, padding, dilation)
+            elif kind == "pool":
+                layer = nn.MaxPool1d(kernel, stride, padding, dilation)
+            else:
+                layer = nn.Sequential(nn.MaxPool1d(2, 2, 0, dilation), nn.ConvTranspose1d(3, 3, 2, 2))
+            self.layers.append(layer)
+            self.kinds.append(kind)
+        self.last = nn.Conv1d(3, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for kind, layer in zip(self.kinds, self.layers, strict=True):
+            if x.shape[2] < 10:
+                break
+            after = layer(x)
+            x = after if kind != "pooled and not" else after + x[:, :, : after.shape[2]]
+        return self.last(x)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_narrow_windows_behind_any_pools(seed: int) -> None:
+    """Of a sequence of nearly one letter, so that no maximum hides a mutation; blocks end at any position."""
+    random = np.random.default_rng(seed)
+    letters = np.where(random.random(48) < 0.1, random.integers(0, 4, 48), 0)
+    x, module = np.eye(4)[letters].T[None], Stack(random).double().eval()
+    with torch.no_grad():
+        for number, parameter in enumerate(module.parameters()):
+            nn.init.uniform_(parameter, -1, 1, generator=torch.Generator().manual_seed(100 * seed + number))
+    truth, method = brute_force(module, x), sized(FastISM(module, self_check=False, min_speedup=0), NEAR)
+    sets = [np.arange(*sorted(random.choice(49, 2, replace=False))) for _ in range(5)]
+    sets += [np.sort(random.choice(48, count, replace=False)) for count in (2, 3, 5, 8, 13, 21)]
+    for positions in sets:
+        found = dict(method.attribute(x, target="all", positions=positions).predictions)
+        assert_parity(found, {name: values[:, :, positions] for name, values in truth.items()}, 1e-12)
+
+
+def test_letters_at_the_end_of_a_block_behind_a_pool_with_gaps_are_told_apart() -> None:
+    """Even positions change the output j / 2 of the third pool, odd ones (j - 3) / 2."""
+    torch.manual_seed(0)
+    pool, gaps = nn.MaxPool1d(2), nn.MaxPool1d(2, 2, 0, 3)
+    module = chain(nn.Conv1d(4, 8, 1), pool, pool, gaps, pool, nn.Flatten(), nn.Linear(40, 1)).double().eval()
+    x = np.eye(4)[np.zeros(96, int)].T[None]
+    method, truth = sized(FastISM(module, self_check=False, min_speedup=0), NEAR), brute_force(module, x)
+    for stop in (51, 52, 53):
+        found = dict(method.attribute(x, target="all", positions=range(stop)).predictions)
+        assert_parity(found, {name: values[:, :, :stop] for name, values in truth.items()}, 1e-12)
+
+
+def test_ranges_that_do_not_ascend_or_advance_by_fractions_raise() -> None:
+    plan = plan_of(ab.as_sequence_model(chain(nn.Conv1d(4, 8, 1), nn.MaxPool1d(2, 2, 0, 3), nn.Flatten())), 40)
+    pool = next(step.operation for step in plan.body if step.node.op == "max_pool")
+    assert pool is not None
+    assert not pool.takes_any_advance
+    with pytest.raises(RuntimeError, match=r"max_pool1d do not ascend"):
+        reached_window(pool, [Window(10, 1, 1)], 4, near=Positions(10, 1, 4), times=2)
+    for step in (1, 3):
+        with pytest.raises(RuntimeError, match=rf"max_pool1d reads advance by \[{step}\] positions"):
+            reached_window(pool, [Window(10, step, 1)], 4)
+    assert reached_window(pool, [Window(10, 3, 1)], 1).at(0) == 5
 
 
 def test_what_kernels_do_not_compute_runs_in_phases() -> None:

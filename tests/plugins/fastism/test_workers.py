@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import attribution_bench as ab
-from attribution_bench import Mutation
+from attribution_bench import Mutation, environment
 from attribution_bench.fastism import Local
 from attribution_bench.mutagenesis import DEFAULT_BATCH_SIZE, reference_passes
 from attribution_bench.request import Request
@@ -110,6 +110,16 @@ def test_a_short_pass_before_many_blocks_leaves_the_cores_to_the_workers(
     method = FastISM(model, self_check=False, min_speedup=0, measured_costs=False)
     method.attribute(one_hot(1, 4, length).astype("float32"), target="all", positions=range(positions))
     assert seen == [threads_of_pass]
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_pass_on_every_thread_changes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More threads may have been set than a command may ask for."""
+    monkeypatch.setattr(environment, "MOST_THREADS", 1)
+    method = FastISM(ab.get_model("basset")(200), self_check=False, min_speedup=0, measured_costs=False)
+    result = method.attribute(one_hot(1, 4, 200).astype("float32"), target="all", positions=[3])
+    assert np.isfinite(result.predictions["output"]).all()
     assert torch.get_num_threads() == 2
 
 

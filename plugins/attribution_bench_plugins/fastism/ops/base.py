@@ -99,7 +99,7 @@ class Operation(abc.ABC):
     """Positions of the output for each of the input."""
     is_alias: ClassVar[bool] = False
     """Whether its result is its operand's tensors under other axes, so that it is never run."""
-    takes_any_advance: ClassVar[bool] = False
+    takes_any_advance: bool = False
     """Whether it also runs, on a CPU, on windows that do not advance by a constant step from mutation to mutation."""
     joins_epilogue: bool = False
     """Whether it is fused into the kernel of an operand that is fusible."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +48,7 @@ class LinearConvolution(Operation):
     delta of a mutated one-hot input is the difference of two columns of the taps, which is looked up.
     """
 
-    takes_any_advance: ClassVar[bool] = True
+    takes_any_advance = True
     choose_algorithm = staticmethod(cheapest)
     """The choice among the available algorithms for a source width and an output width."""
 

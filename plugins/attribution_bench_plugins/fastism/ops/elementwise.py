@@ -1,7 +1,6 @@
 """Functions of single elements, of one operand or of several that are broadcast together."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -51,7 +50,7 @@ class Rectifier(Elementwise):
     As a delta it is ``max(delta + min(unmutated, 0), -max(unmutated, 0))``: two passes instead of three.
     """
 
-    takes_any_advance: ClassVar[bool] = True
+    takes_any_advance = True
     joins_epilogue = True
 
     def run(self, operands: Sequence[Windowed | None], window: Window, block: Block, preferred_form: Form) -> Windowed:
@@ -77,7 +76,7 @@ class Rectifier(Elementwise):
 class Addition(Broadcast):
     """Rule of ``add``, SumParameters: ``a + alpha * b``, whose delta is the sum of the operands' deltas."""
 
-    takes_any_advance: ClassVar[bool] = True
+    takes_any_advance = True
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)

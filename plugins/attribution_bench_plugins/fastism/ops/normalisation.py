@@ -1,7 +1,6 @@
 """Batch normalisation in inference: a scale and a shift of each channel."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 
@@ -18,7 +17,7 @@ from attribution_bench_plugins.fastism.values.windowed import Windowed
 class Affine(Operation):
     """Rule of ``batch_norm``, BatchNormParameters: ``scale * x + shift`` for each channel."""
 
-    takes_any_advance: ClassVar[bool] = True
+    takes_any_advance = True
     joins_epilogue = True
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:

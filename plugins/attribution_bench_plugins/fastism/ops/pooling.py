@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -70,11 +69,12 @@ class Pool(Operation):
 class MaxPool(Pool):
     """The largest value under the kernel; padding is minus infinity. A compiled kernel computes it lazily."""
 
-    takes_any_advance: ClassVar[bool] = True
     preferred_form: Form = "value"
 
     def __init__(self, node: Node, operands: Sequence[Operand]) -> None:
         super().__init__(node, operands)
+        # With gaps between the taps, a mutation that is further on may change an earlier output: windows do not ascend.
+        self.takes_any_advance = self.dilation == 1 or self.stride == 1
         self.kernels: dict[int, PoolKernel] = {}
         """By the bytes of an element."""
         last = (self.layout.length - 1) * self.stride - self.padding + self.last_tap

@@ -51,7 +51,7 @@ class Reduction(Operation):
 class Sum(Reduction):
     """Rule of ``sum``, ReductionParameters: deltas are added up, those of a lazy window as they are computed."""
 
-    takes_any_advance: ClassVar[bool] = True
+    takes_any_advance = True
     is_mean: ClassVar[bool] = False
 
     def fusion(self, windows: Sequence[Window | None], window: Window, operands: Sequence[LazyOperand]) -> Fusion:

@@ -383,18 +383,38 @@ def reached_window(
             window.shared(count, operand.layout.length) if window is not None and operand.layout is not None else None
             for window, operand in zip(windows, operation.operands, strict=True)
         ]
-    if near is None:
-        natural = operation.window_of_block(windows, count)
-    else:
-        natural = _phase_by_phase(operation, windows, near, times)
+    natural = _of_phase(operation, windows, count) if near is None else _phase_by_phase(operation, windows, near, times)
     shared = natural.shared(count, length)
     if field is not None:
         natural, shared = natural.cut(count, field), shared.cut(1, field)
     return shared if shared.width <= natural.width else natural
 
 
+def _of_phase(operation: Operation, windows: list[Window | None], count: int) -> Window:
+    """Return the affected range of the output in a block of `count` mutations, whose ranges advance by constant steps.
+
+    Raises
+    ------
+    RuntimeError
+        Those of an operand advance by what is no whole number of the output's positions.
+    """
+    steps = [window.step for window in windows if window is not None and window.width]
+    if count > 1 and any(step * operation.scale.numerator % operation.scale.denominator for step in steps):
+        raise RuntimeError(
+            f"the ranges that {operation.node.name} reads advance by {steps} positions, of which it makes "
+            f"{operation.scale} each: mutations would not be told apart"
+        )
+    return operation.window_of_block(windows, count)
+
+
 def _phase_by_phase(operation: Operation, windows: list[Window | None], block: Positions, times: int) -> Window:
-    """Return the affected range of the output for every mutation of a block that holds several phases."""
+    """Return the affected range of the output for every mutation of a block that holds several phases.
+
+    Raises
+    ------
+    RuntimeError
+        A range begins before that of an earlier mutation, as no operation's does that takes any advance.
+    """
     given = [window for window in windows if window is not None]
     if operation.scale.denominator == 1 and len(given) == 1:
         return operation.window_of_block(windows, block.count)  # which only moves
@@ -404,12 +424,12 @@ def _phase_by_phase(operation: Operation, windows: list[Window | None], block: P
         own = [window and window.of(members, times) for window in windows]
         if part.count == 1:
             own = [window and replace(window, step=0) for window in own]
-        found = operation.window_of_block(own, part.count)
+        found = _of_phase(operation, own, part.count)
         index = members if isinstance(members, slice) else list(members)
         starts[index] = found.starts(part.count)
         stops[index] = starts[index] + found.width
-    # An empty range may begin anywhere.
-    starts = np.minimum.accumulate(starts[::-1])[::-1]
+    if (np.diff(starts) < 0).any():
+        raise RuntimeError(f"the ranges of {operation.node.name} do not ascend from mutation to mutation")
     return Window.of_starts(starts, int((stops - starts).max()))
 
 

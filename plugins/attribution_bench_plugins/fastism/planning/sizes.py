@@ -292,11 +292,14 @@ class Sizer:
                 division = larger
         return division
 
-    def threads_of_pass(self, sequences: int, blocks: int, workers: int) -> int:
-        """Return on how many of PyTorch's threads the unmutated pass of a group runs, before its blocks do."""
+    def threads_of_pass(self, sequences: int, blocks: int, workers: int) -> int | None:
+        """Return on how many of PyTorch's threads the unmutated pass of a group runs, before its blocks do.
+
+        None is for as many as there are.
+        """
         is_short = sequences * self.plan.unmutated_macs <= self.policy.single_thread_macs
         several = workers > 1 and blocks >= self.policy.blocks_per_worker * workers
-        return 1 if is_short and several else torch.get_num_threads()
+        return 1 if is_short and several else None
 
     def head_positions(self, positions: int, rows: tuple[int, int], workers: int) -> int:
         """Return for how many of some positions the head runs at once; `rows` and `workers` as for `blocks`."""
