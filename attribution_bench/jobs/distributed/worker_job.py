@@ -11,6 +11,7 @@ from math import inf
 from typing import Any, Protocol, runtime_checkable
 
 from distributed import Worker, WorkerPlugin, get_worker
+from distributed.comm import resolve_address
 
 from attribution_bench.environment import MEMORY_LIMIT, TENSORFLOW_THREADS, tell_tensorflow
 from attribution_bench.errors import (
@@ -126,7 +127,7 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
 
     def facts(self) -> Report | Failure:
         """Open the job, and report its facts."""
-        address = get_worker().address
+        address = own_address()
         with self._lock:
             try:
                 return Report(self._open().facts(), address)
@@ -135,7 +136,7 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
 
     def do(self, order: Any, limit: float | None) -> Report | Failure:
         """Do a piece of work; beyond its limit in seconds the process ends."""
-        address, unable = get_worker().address, True
+        address, unable = own_address(), True
         with self._lock:
             try:
                 opened = self._open()
@@ -183,6 +184,16 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
         return self._client != this_process()
 
 
+def own_address() -> str:
+    """Return the address by which the scheduler, and so the client, knows this worker: never one with a host's name."""
+    advertised: str = get_worker().address
+    try:
+        resolved: str = resolve_address(advertised)
+    except OSError:  # a name that is known where the scheduler is, and not here
+        return advertised
+    return resolved
+
+
 def facts(name: str) -> Any:
     """Return the facts of a job, as a task."""
     job = _taken(name)
@@ -194,7 +205,7 @@ def do(name: str, order: Any, limit: float | None, handed_to: str = "") -> Any:
     job = _taken(name)
     if isinstance(job, Failure):
         return job
-    if handed_to not in ("", get_worker().address) and _withdrawn(MOVED_SECONDS):
+    if handed_to not in ("", own_address()) and _withdrawn(MOVED_SECONDS):
         return Failure("its client withdrew it", "")
     return job.do(order, limit)
 
@@ -208,7 +219,7 @@ def _taken(name: str) -> "WorkerJob | Failure":
     worker, since = get_worker(), time.monotonic()
     while name not in worker.plugins:
         if _withdrawn(0.05) or time.monotonic() - since > TAKING_SECONDS:
-            return Failure("the job did not reach it", worker.address, unable=True)
+            return Failure("the job did not reach it", own_address(), unable=True)
     job: WorkerJob = worker.plugins[name]
     return job
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -549,6 +550,38 @@ def test_a_task_that_is_cancelled_before_its_job_came_leaves_the_worker_to_other
         began = time.monotonic()
         assert client.submit(int, pure=False).result(timeout=worker_job.TAKING_SECONDS) == 0
     assert time.monotonic() - began < worker_job.TAKING_SECONDS / 4
+
+
+def test_a_worker_that_advertises_a_name_is_known_by_the_address_of_the_scheduler(clean_variables, monkeypatch) -> None:
+    """Its worker runs in this process."""
+    monkeypatch.setattr(worker_job, "MOVED_SECONDS", 60.0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    advertised = f"tcp://localhost:{port}"
+    events: list[Any] = []
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp",
+            dashboard_address="127.0.0.1:0",
+            port=port,
+            contact_address=advertised,
+        ) as named,
+        connected(Workers(address=named.scheduler_address)) as one,
+    ):
+        assert next(iter(named.workers.values())).address == advertised
+        (known,) = one.client.nthreads()
+        began = time.monotonic()
+        with Dispatch(one, Steps(), {}, events.append) as given:
+            given.facts()
+            found = list(given.run([Piece("good", (0.0, "")), Piece("bad", (0.0, "broken"))], never_stopped))
+        assert time.monotonic() - began < 30
+        assert isinstance(found[0], Done)
+    assert known != advertised
+    assert {event.worker for event in events if isinstance(event, Retry)} == {known}
 
 
 @pytest.mark.parametrize(
