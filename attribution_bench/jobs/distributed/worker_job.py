@@ -131,7 +131,7 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
         with self._lock:
             try:
                 return Report(self._open().facts(), address)
-            except Exception as error:  # whatever goes wrong on a worker is told to the client
+            except (Exception, SystemExit) as error:  # whatever goes wrong on a worker is told to the client
                 return failure_of(error, address, unable=True)
 
     def do(self, order: Any, limit: float | None) -> Report | Failure:
@@ -145,7 +145,7 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
                 unable = False
                 with self._limited(limit):
                     return Report(opened.do(order), address)
-            except Exception as error:  # whatever goes wrong on a worker is told to the client
+            except (Exception, SystemExit) as error:  # whatever goes wrong on a worker is told to the client
                 return failure_of(error, address, unable=unable)
 
     def limit(self, seconds: float) -> None:
@@ -241,12 +241,14 @@ async def set_limit(name: str, seconds: float, dask_worker: Worker) -> bool:
     return plugin is not None
 
 
-def failure_of(error: Exception, worker: str, *, unable: bool) -> Failure:
+def failure_of(error: Exception | SystemExit, worker: str, *, unable: bool) -> Failure:
     """Return what the client is told of an error.
 
-    Errors of what was asked for end the job, as they would in one process. A full disk, too little memory and whatever
+    A call of `sys.exit`, which would end the worker as if that were planned, is one too. Errors of what was asked for end the job, as they would in one process. A full disk, too little memory and whatever
     else a method raises may be a matter of this worker or of this piece.
     """
+    if isinstance(error, SystemExit):
+        error = RuntimeError(f"it called sys.exit({'' if error.code is None else repr(error.code)})")
     told = text_with_notes(error)
     text = told if isinstance(error, AttributionBenchError) else f"{type(error).__name__}: {told}"
     of_the_job = isinstance(error, SetAsideError | InvalidInputError) and not isinstance(error, OutputError)
