@@ -244,8 +244,9 @@ async def set_limit(name: str, seconds: float, dask_worker: Worker) -> bool:
 def failure_of(error: Exception | SystemExit, worker: str, *, unable: bool) -> Failure:
     """Return what the client is told of an error.
 
-    A call of `sys.exit`, which would end the worker as if that were planned, is one too. Errors of what was asked for end the job, as they would in one process. A full disk, too little memory and whatever
-    else a method raises may be a matter of this worker or of this piece.
+    Errors of what was asked for end the job, as they would in one process. A full disk, too little memory and whatever
+    else a method raises may be a matter of this worker or of this piece; so may a call of `sys.exit`, which would end
+    the worker as if that were planned.
     """
     if isinstance(error, SystemExit):
         error = RuntimeError(f"it called sys.exit({'' if error.code is None else repr(error.code)})")

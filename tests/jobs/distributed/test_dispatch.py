@@ -219,8 +219,8 @@ def test_a_scheduler_that_does_not_answer_for_a_while_ends_no_job(monkeypatch):
                 raise (TimeoutError if self.asked % 2 else OSError)("no answer")
             return super().nthreads()
 
-        def run(self, *arguments: Any, **settings: Any) -> None:
-            self.limited += 1
+        def run(self, call: Any, *arguments: Any, **settings: Any) -> None:
+            self.limited += call is worker_job.set_limit
             if self.limited == 1:
                 raise OSError("no answer")
 
@@ -606,6 +606,31 @@ def test_a_worker_that_advertises_a_name_is_known_by_the_address_of_the_schedule
         assert isinstance(found[0], Done)
     assert known != advertised
     assert {event.worker for event in events if isinstance(event, Retry)} == {known}
+
+
+def test_a_job_that_came_to_a_worker_after_it_was_withdrawn_goes_as_the_next_begins(threaded_cluster) -> None:
+    """Its worker runs in this process."""
+    (worker,) = threaded_cluster.workers.values()
+    address = threaded_cluster.scheduler_address
+    with Client(address, set_as_default=False) as other, connected(Workers(address=address)) as one:
+        names = {what: f"{PREFIX}{what}:{one.client.id}" for what in ("late", "later", "posted")}
+        for what in ("late", "later"):
+            one.client.run(posting.take, names[what], WorkerJob(pickle.dumps(Steps()), {"LATE": what}, False))
+        other.register_plugin(WorkerJob(pickle.dumps(Steps()), {"POSTED": "1"}, False), name=names["posted"])
+        assert {*names.values()} <= {*worker.plugins}
+        with Dispatch(one, Steps(), {}, lambda event: None) as given:
+            given.facts()
+            deadline = time.monotonic() + 30
+            while {names["late"], names["later"]} & {*worker.plugins}:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert [type(found) for found in given.run([Piece(name, (0.0, "")) for name in "ab"], never_stopped)] == [
+                Done
+            ] * 2
+        assert posting.jobs_here(worker) == [names["posted"]]
+        other.unregister_worker_plugin(names["posted"])
+    assert posting.jobs_here(worker) == []
+    assert not {"LATE", "POSTED"} & {*os.environ}
 
 
 @pytest.mark.parametrize(
