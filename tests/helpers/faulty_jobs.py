@@ -120,6 +120,11 @@ def broken() -> None:
     raise ZeroDivisionError("the method divided by zero")
 
 
+def exits() -> None:
+    """End as a script does."""
+    sys.exit("no licence")
+
+
 def small() -> None:
     """Fail as where memory is too small."""
     raise AttributionBenchError("memory is too small for one sequence at a time")
@@ -132,6 +137,7 @@ FAULTS = {
     "greedy": greedy,
     "full disk": full_disk,
     "broken": broken,
+    "exits": exits,
     "small": small,
 }
 

@@ -248,6 +248,16 @@ def lost_scheduler(address: str) -> ClusterError:
     )
 
 
+def cancelled_tasks(cluster: Cluster) -> ClusterError:
+    """Return the error of tasks that were cancelled and not by their job: the scheduler is lost, or others did it."""
+    if cluster.client.status != "running":
+        return lost_scheduler(cluster.address)
+    return ClusterError(
+        f"the job's tasks at {cluster.address} were cancelled, such as by a restart of the cluster; finished work is "
+        "kept, so that the same command goes on"
+    )
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Leave unsaid, with its traceback, what the client of Dask meets: the job ends with an error of its own."""

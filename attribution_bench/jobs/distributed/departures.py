@@ -24,7 +24,8 @@ class Departures:
     died: int
     """Workers whose processes were killed or crashed, or that were lost."""
     left: int
-    """Workers that ended as planned: a cluster was made smaller, or a machine was wanted back and they were told so."""
+    """Workers that ended as planned: a cluster was made smaller, or a machine was wanted back and they were told so.
+    Also those of which the scheduler's log does not say any more how they ended."""
     machine: str
     """Where the last process died, as `machine_of`; empty where none did."""
 
@@ -64,7 +65,11 @@ def departures(keys: Collection[str], dask_scheduler: Scheduler) -> list[Departu
 
 
 def _was_closing(told: Collection[Any], removal: str) -> bool:
-    """Tell whether a worker had said that it closes before a removal, from what was logged of its address."""
+    """Tell whether a worker had said that it closes before a removal, from what was logged of its address.
+
+    The scheduler clears the log of an address some time after its worker has gone. A removal that is not in it any more
+    is taken for a planned one, of which there may be a bounded number, rather than for a death that nobody saw.
+    """
     closing = False
     for event in told:
         action = event.get("action") if isinstance(event, Mapping) else None
@@ -73,5 +78,5 @@ def _was_closing(told: Collection[Any], removal: str) -> bool:
         elif action == "closing-worker" or (action == "worker-status-change" and event.get("status") in CLOSING):
             closing = True
         elif action == "remove-worker" and event.get("stimulus_id") == removal:
-            break
-    return closing
+            return closing
+    return True

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 
-from attribution_bench.jobs.distributed.cluster import Cluster, lost_scheduler
+from attribution_bench.jobs.distributed.cluster import Cluster, cancelled_tasks
 from attribution_bench.jobs.events import Caution, Event
 from attribution_bench.jobs.interruption import Stop, never
 
@@ -28,7 +28,7 @@ def await_worker(cluster: Cluster, tell: Callable[[Event], None], stop: Stop = n
     KeyboardInterrupt
         A signal came meanwhile.
     ClusterError
-        The scheduler is lost.
+        The scheduler is lost, or others cancelled what was asked for.
     """
     if cluster.client.nthreads():
         return
@@ -39,4 +39,4 @@ def await_worker(cluster: Cluster, tell: Callable[[Event], None], stop: Stop = n
             raise KeyboardInterrupt
         time.sleep(LOOK_SECONDS)
     if asked.status == "cancelled":
-        raise lost_scheduler(cluster.address)
+        raise cancelled_tasks(cluster)

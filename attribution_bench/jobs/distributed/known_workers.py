@@ -88,9 +88,10 @@ class KnownWorkers:
             For some time there has been none but excluded workers, or no process of this machine.
         """
         known = self._workers
-        if known - self._excluded:
+        if able := known - self._excluded:
             self._useless_since = None
-            return usable.difference(at_work) if len(at_work) < len(usable) else set()
+            # Which worker has a piece that was handed to none, or was moved, is not known, and it may be none of these.
+            return usable.difference(at_work) if len(at_work) < len(able) else set()
         self._useless_since = self._useless_since or time.monotonic()
         seconds = time.monotonic() - self._useless_since
         kept = "finished work is kept, so that the same command goes on"

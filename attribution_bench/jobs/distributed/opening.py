@@ -78,20 +78,23 @@ class Openings:
         # Without a worker Dask is given the task all the same: a cluster that grows with its work starts one for it.
         self._open_on(self._workers.able() or {""})
         failure = Failure("there is none", "")
-        unable: list[Failure] = []
+        unable: dict[str, Failure] = {}
         since, told, died, left = time.monotonic(), not known, 0, 0
         while self._opening:
             ended = self._tasks.next_ended()
             if ended is None:
                 failures = [self._lost(*gone) for gone in self._tasks.departed(self._opening)]
                 if not failures:
+                    # Those that came may not wait for one that hangs: it has the task that was for whichever comes.
+                    if "" in self.workers:
+                        self.meet()
                     told = self._told_that_none_began(since, told)
                     self.tell_how_long()
                     continue
             else:
                 found = self._taken(ended)
                 if isinstance(found, Report):
-                    for one in unable:
+                    for one in unable.values():
                         self._workers.tell_excluded(one)
                     self._met.add(found.worker)
                     return found.record
@@ -101,7 +104,7 @@ class Openings:
                 left = max(left, not failure.tries)
                 if failure.worker:
                     self._workers.exclude(failure)
-                    unable.append(failure)
+                    unable[failure.worker] = failure
             # Where processes died or left the others are unable: those that are there now, or come again, are tried.
             if self._opening or not died + left:
                 continue

@@ -71,7 +71,8 @@ def new_name(client: Client) -> str:
 def post(client: Client, job: WorkerPlugin, name: str, stop: Stop = never) -> Mapping[str, Exception]:
     """Post a job to every worker; a large model takes as long as the network needs to bring it to all.
 
-    Jobs that killed clients left behind are withdrawn before: their models would stay in the memory of each worker.
+    Jobs that killed clients left behind are withdrawn before, and those meanwhile that came to a worker after they had
+    been withdrawn, as from a client that was interrupted: their models would stay in the memory of each worker.
 
     Parameters
     ----------
@@ -104,6 +105,8 @@ def post(client: Client, job: WorkerPlugin, name: str, stop: Stop = never) -> Ma
 
     for left in client.run_on_scheduler(left_behind):
         withdraw(client, left)
+    # Nobody waits for it, as a silent worker may take hours; where it fails, the next job does it.
+    asked(lambda: let_strays_go(client))
     try:
         answered(lambda: client.register_plugin(job, name=name), goes_on)
     except UnansweredError:
@@ -128,6 +131,15 @@ def withdraw(client: Client, name: str) -> None:
             answered(lambda: client.unregister_worker_plugin(name))
 
 
+def let_strays_go(client: Client) -> None:
+    """Have workers let go of jobs that are not posted any more: they were on their way as they were withdrawn."""
+    answers = client.run(jobs_here, on_error="ignore")
+    # Asked for after the workers' answers: a job that is posted meanwhile is none of theirs, or is among these.
+    posted = client.run_on_scheduler(posted_jobs)
+    if strays := sorted({name for names in answers.values() for name in names}.difference(posted)):
+        client.run(let_go, strays, on_error="ignore")
+
+
 def silent(dask_scheduler: Scheduler) -> list[str]:
     """Return the workers that send no heartbeats; runs on the scheduler."""
     now = time()
@@ -138,6 +150,23 @@ def left_behind(dask_scheduler: Scheduler) -> list[str]:
     """Return the jobs whose clients are gone; runs on the scheduler."""
     clients = tuple(dask_scheduler.clients)
     return [name for name in dask_scheduler.worker_plugins if name.startswith(PREFIX) and not name.endswith(clients)]
+
+
+def posted_jobs(dask_scheduler: Scheduler) -> list[str]:
+    """Return the jobs that workers are to have; runs on the scheduler."""
+    return [name for name in dask_scheduler.worker_plugins if name.startswith(PREFIX)]
+
+
+def jobs_here(dask_worker: Worker) -> list[str]:
+    """Return the jobs that a worker has; runs there."""
+    return [name for name in dask_worker.plugins if name.startswith(PREFIX)]
+
+
+async def let_go(names: Collection[str], dask_worker: Worker) -> None:
+    """Let go of those of some jobs that a worker has; runs there."""
+    for name in names:
+        if name in dask_worker.plugins:
+            await dask_worker.plugin_remove(name=name)
 
 
 def has_begun(keys: Collection[str], dask_scheduler: Scheduler) -> bool:

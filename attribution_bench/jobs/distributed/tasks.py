@@ -11,8 +11,7 @@ from typing import Any
 
 from distributed import Future
 
-from attribution_bench.errors import ClusterError
-from attribution_bench.jobs.distributed.cluster import Cluster
+from attribution_bench.jobs.distributed.cluster import Cluster, cancelled_tasks, lost_scheduler
 from attribution_bench.jobs.distributed.deaths import Deaths, death_of, machine_of
 from attribution_bench.jobs.distributed.departures import Departures, departures
 from attribution_bench.jobs.distributed.known_workers import KnownWorkers
@@ -101,7 +100,7 @@ class Tasks:
                 continue
         except queue.Empty:
             if self._client.status not in ("running", "connecting"):
-                raise self._lost() from None
+                raise lost_scheduler(self._cluster.address) from None
             return None
         return ended
 
@@ -153,13 +152,13 @@ class Tasks:
         Raises
         ------
         ClusterError
-            The cluster is lost.
+            The cluster is lost, or others cancelled the task.
         """
         if ended.found is not None:
             return ended.found
         future = ended.future
         if future.status in ("cancelled", "lost", "pending"):
-            raise self._lost()
+            raise cancelled_tasks(self._cluster)
         if future.status == "finished":
             found: Report | Failure = future.result()
             return found
@@ -197,12 +196,6 @@ class Tasks:
         except (Exception, CancelledError):  # its status then says what became of it
             found = None
         self._ended.put(Ended(future, found))
-
-    def _lost(self) -> ClusterError:
-        return ClusterError(
-            f"the Dask scheduler at {self._cluster.address} is lost; finished work is kept, so that the same command "
-            "goes on"
-        )
 
 
 def _overdue(started: float, limit: float | None) -> float | None:

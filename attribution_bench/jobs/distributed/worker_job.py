@@ -11,6 +11,7 @@ from math import inf
 from typing import Any, Protocol, runtime_checkable
 
 from distributed import Worker, WorkerPlugin, get_worker
+from distributed.comm import resolve_address
 
 from attribution_bench.environment import MEMORY_LIMIT, TENSORFLOW_THREADS, tell_tensorflow
 from attribution_bench.errors import (
@@ -126,16 +127,16 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
 
     def facts(self) -> Report | Failure:
         """Open the job, and report its facts."""
-        address = get_worker().address
+        address = own_address()
         with self._lock:
             try:
                 return Report(self._open().facts(), address)
-            except Exception as error:  # whatever goes wrong on a worker is told to the client
+            except (Exception, SystemExit) as error:  # whatever goes wrong on a worker is told to the client
                 return failure_of(error, address, unable=True)
 
     def do(self, order: Any, limit: float | None) -> Report | Failure:
         """Do a piece of work; beyond its limit in seconds the process ends."""
-        address, unable = get_worker().address, True
+        address, unable = own_address(), True
         with self._lock:
             try:
                 opened = self._open()
@@ -144,7 +145,7 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
                 unable = False
                 with self._limited(limit):
                     return Report(opened.do(order), address)
-            except Exception as error:  # whatever goes wrong on a worker is told to the client
+            except (Exception, SystemExit) as error:  # whatever goes wrong on a worker is told to the client
                 return failure_of(error, address, unable=unable)
 
     def limit(self, seconds: float) -> None:
@@ -183,6 +184,16 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
         return self._client != this_process()
 
 
+def own_address() -> str:
+    """Return the address by which the scheduler, and so the client, knows this worker: never one with a host's name."""
+    advertised: str = get_worker().address
+    try:
+        resolved: str = resolve_address(advertised)
+    except OSError:  # a name that is known where the scheduler is, and not here
+        return advertised
+    return resolved
+
+
 def facts(name: str) -> Any:
     """Return the facts of a job, as a task."""
     job = _taken(name)
@@ -194,7 +205,7 @@ def do(name: str, order: Any, limit: float | None, handed_to: str = "") -> Any:
     job = _taken(name)
     if isinstance(job, Failure):
         return job
-    if handed_to not in ("", get_worker().address) and _withdrawn(MOVED_SECONDS):
+    if handed_to not in ("", own_address()) and _withdrawn(MOVED_SECONDS):
         return Failure("its client withdrew it", "")
     return job.do(order, limit)
 
@@ -208,7 +219,7 @@ def _taken(name: str) -> "WorkerJob | Failure":
     worker, since = get_worker(), time.monotonic()
     while name not in worker.plugins:
         if _withdrawn(0.05) or time.monotonic() - since > TAKING_SECONDS:
-            return Failure("the job did not reach it", worker.address, unable=True)
+            return Failure("the job did not reach it", own_address(), unable=True)
     job: WorkerJob = worker.plugins[name]
     return job
 
@@ -230,12 +241,15 @@ async def set_limit(name: str, seconds: float, dask_worker: Worker) -> bool:
     return plugin is not None
 
 
-def failure_of(error: Exception, worker: str, *, unable: bool) -> Failure:
+def failure_of(error: Exception | SystemExit, worker: str, *, unable: bool) -> Failure:
     """Return what the client is told of an error.
 
     Errors of what was asked for end the job, as they would in one process. A full disk, too little memory and whatever
-    else a method raises may be a matter of this worker or of this piece.
+    else a method raises may be a matter of this worker or of this piece; so may a call of `sys.exit`, which would end
+    the worker as if that were planned.
     """
+    if isinstance(error, SystemExit):
+        error = RuntimeError(f"it called sys.exit({'' if error.code is None else repr(error.code)})")
     told = text_with_notes(error)
     text = told if isinstance(error, AttributionBenchError) else f"{type(error).__name__}: {told}"
     of_the_job = isinstance(error, SetAsideError | InvalidInputError) and not isinstance(error, OutputError)

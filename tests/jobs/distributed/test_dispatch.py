@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -218,8 +219,8 @@ def test_a_scheduler_that_does_not_answer_for_a_while_ends_no_job(monkeypatch):
                 raise (TimeoutError if self.asked % 2 else OSError)("no answer")
             return super().nthreads()
 
-        def run(self, *arguments: Any, **settings: Any) -> None:
-            self.limited += 1
+        def run(self, call: Any, *arguments: Any, **settings: Any) -> None:
+            self.limited += call is worker_job.set_limit
             if self.limited == 1:
                 raise OSError("no answer")
 
@@ -381,6 +382,30 @@ def test_a_piece_that_hangs_is_tried_by_the_client_alone_where_dask_would_try_it
     assert [result.piece.name for result in found if isinstance(result, Done)] == ["good"]
     assert [(event.tries, event.error) for event in events] == [(1, overdue)] * (tries - 1)
     assert len(before - {*cluster.client.nthreads()}) == tries
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [("no licence", "sys.exit('no licence')"), (2, "sys.exit(2)"), (None, "sys.exit()")]
+)
+@pytest.mark.parametrize("unable", [True, False])
+def test_a_call_of_sys_exit_is_an_error(code, words, unable) -> None:
+    failure = worker_job.failure_of(SystemExit(code), A, unable=unable)
+    assert failure == Failure(f"RuntimeError: it called {words}", A, unable)
+
+
+def test_a_model_that_calls_sys_exit_ends_no_worker(cluster):
+    cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
+    before = {*cluster.client.nthreads()}
+    events: list[Any] = []
+    orders = [Piece("bad", (0.0, "exits")), Piece("good", (0.0, ""))]
+    with Dispatch(replace(cluster, tries=2), Steps(), {}, events.append) as one:
+        one.facts()
+        found = [result for result in one.run(orders, never_stopped) if result is not None]
+    said = "RuntimeError: it called sys.exit('no licence')"
+    assert [result.error for result in found if isinstance(result, GivenUp)] == [said]
+    assert [result.piece.name for result in found if isinstance(result, Done)] == ["good"]
+    assert [(event.tries, event.error) for event in events] == [(1, said)]
+    assert {*cluster.client.nthreads()} == before
 
 
 class Crowded:
@@ -551,6 +576,63 @@ def test_a_task_that_is_cancelled_before_its_job_came_leaves_the_worker_to_other
     assert time.monotonic() - began < worker_job.TAKING_SECONDS / 4
 
 
+def test_a_worker_that_advertises_a_name_is_known_by_the_address_of_the_scheduler(clean_variables, monkeypatch) -> None:
+    """Its worker runs in this process."""
+    monkeypatch.setattr(worker_job, "MOVED_SECONDS", 60.0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    advertised = f"tcp://localhost:{port}"
+    events: list[Any] = []
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp",
+            dashboard_address="127.0.0.1:0",
+            port=port,
+            contact_address=advertised,
+        ) as named,
+        connected(Workers(address=named.scheduler_address)) as one,
+    ):
+        assert next(iter(named.workers.values())).address == advertised
+        (known,) = one.client.nthreads()
+        began = time.monotonic()
+        with Dispatch(one, Steps(), {}, events.append) as given:
+            given.facts()
+            found = list(given.run([Piece("good", (0.0, "")), Piece("bad", (0.0, "broken"))], never_stopped))
+        assert time.monotonic() - began < 30
+        assert isinstance(found[0], Done)
+    assert known != advertised
+    assert {event.worker for event in events if isinstance(event, Retry)} == {known}
+
+
+def test_a_job_that_came_to_a_worker_after_it_was_withdrawn_goes_as_the_next_begins(threaded_cluster) -> None:
+    """Its worker runs in this process."""
+    (worker,) = threaded_cluster.workers.values()
+    address = threaded_cluster.scheduler_address
+    with Client(address, set_as_default=False) as other, connected(Workers(address=address)) as one:
+        names = {what: f"{PREFIX}{what}:{one.client.id}" for what in ("late", "later", "posted")}
+        for what in ("late", "later"):
+            one.client.run(posting.take, names[what], WorkerJob(pickle.dumps(Steps()), {"LATE": what}, False))
+        other.register_plugin(WorkerJob(pickle.dumps(Steps()), {"POSTED": "1"}, False), name=names["posted"])
+        assert {*names.values()} <= {*worker.plugins}
+        with Dispatch(one, Steps(), {}, lambda event: None) as given:
+            given.facts()
+            deadline = time.monotonic() + 30
+            while {names["late"], names["later"]} & {*worker.plugins}:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert [type(found) for found in given.run([Piece(name, (0.0, "")) for name in "ab"], never_stopped)] == [
+                Done
+            ] * 2
+        assert posting.jobs_here(worker) == [names["posted"]]
+        other.unregister_worker_plugin(names["posted"])
+    assert posting.jobs_here(worker) == []
+    assert not {"LATE", "POSTED"} & {*os.environ}
+
+
 @pytest.mark.parametrize(
     ("end", "allowed", "stops"),
     [
@@ -656,6 +738,23 @@ def test_a_worker_that_is_unable_gets_no_more_whatever_failed_before() -> None:
     assert [worker for _, worker in client.handed].count(A) == 1
 
 
+@pytest.mark.parametrize(
+    ("opening", "at_work", "free"),
+    [
+        ([A], [""], [B]),  # it is at the one that opens the job
+        ([A], ["", ""], []),
+        ([], [""], [A, B]),
+        ([], ["", A], []),
+        ([], [C], [A, B]),  # one that is gone: its piece was moved
+        ([A], [B], []),
+    ],
+)
+def test_a_piece_that_was_handed_to_no_worker_takes_the_place_of_one(opening, at_work, free) -> None:
+    workers = known_workers.KnownWorkers(Cluster(PlayedClient([A, B], id), "", 1, False, 3, None), lambda event: None)
+    workers.known()
+    assert workers.free(workers.usable(opening), at_work) == {*free}
+
+
 class Opening(PlayedClient):
     """A cluster on which a test says what comes of opening the job."""
 
@@ -723,6 +822,40 @@ def test_how_long_every_worker_has_been_opening_the_job_is_said(monkeypatch, mom
     assert not texts or times[1] - times[0] >= 0.3
     assert all(text.startswith("all 2 workers began to open the job, and none has done so in") for text in texts)
     assert all("look at the workers' logs" in text for text in texts)
+
+
+@pytest.mark.parametrize("ends", ["hangs", "unable"])
+def test_a_job_that_no_worker_was_there_for_is_opened_by_others_than_the_one_that_hangs(monkeypatch, ends):
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(opening, "LONG_SECONDS", 0.2)
+
+    class Growing(Opening):
+        def run_on_scheduler(self, call: Any, *arguments: Any) -> Any:
+            return True if call is posting.has_begun else []
+
+        def nthreads(self) -> dict[str, int]:
+            if to_open:  # the first that comes takes what was for any
+                self.workers = [A, B] if len(events) > 1 or ends == "unable" else [A]
+            return super().nthreads()
+
+    def opened(task: Task) -> None:
+        to_open.append(task)
+        if task.worker == B:
+            if ends == "unable":
+                for one in to_open[:2]:
+                    one.end(Failure("no model there", A, unable=True))
+            task.done()
+
+    to_open: list[Task] = []
+    events: list[Any] = []
+    client = Growing([], opened, lambda task: task.done())
+    assert [type(found) for found in done_by(client, list("ab"), events)] == [Done] * 2
+    assert [task.worker for task in to_open] == ["", A, B]
+    assert client.handed == [("a", B), ("b", B)]
+    texts = [event.text for event in events]
+    assert "there are no workers at" in texts[0]
+    words = "the only worker began to open" if ends == "hangs" else f"worker {A} gets no more work: no model there"
+    assert [words in text for text in texts[1:]] == [True]
 
 
 @pytest.mark.parametrize(

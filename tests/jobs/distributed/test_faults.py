@@ -15,13 +15,15 @@ from pathlib import Path
 
 import dask
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 import faulty_jobs
 from attribution_bench.errors import AttributionBenchError, ClusterError, InvalidInputError, OutputError, SetAsideError
 from attribution_bench.jobs.distributed import known_workers
 from attribution_bench.jobs.distributed.cluster import Workers, connected
+from attribution_bench.jobs.distributed.dispatch import Dispatch, never_stopped
 from attribution_bench.jobs.distributed.first_worker import await_worker
+from attribution_bench.jobs.distributed.pieces import Piece
 from attribution_bench.jobs.events import Caution, Retry, ShardDone, ShardFailed
 from attribution_bench.jobs.events import Cluster as ClusterEvent
 from attribution_bench.jobs.run import run
@@ -355,6 +357,34 @@ def test_a_scheduler_that_is_lost_is_one_error_and_the_job_goes_on(
     assert logged.getvalue() == ""  # Dask says nothing of it beside
     assert run(job, tmp_path / "store").resumed_from >= 4
     assert bytes_of(tmp_path / "store") == whole
+
+
+@pytest.mark.parametrize("moment", ["as a worker is waited for", "as the job is opened", "as a piece is done"])
+def test_a_restart_of_the_cluster_by_others_is_named_as_such(clean_variables, moment):
+    def go_on(connection) -> None:
+        if moment == "as a worker is waited for":
+            await_worker(connection, lambda event: None)
+        opening = 2.0 if moment == "as the job is opened" else 0.0
+        with Dispatch(connection, faulty_jobs.Steps(opening), {}, lambda event: None) as one:
+            one.facts()
+            list(one.run([Piece("long", (2.0, ""))], never_stopped))
+
+    with (
+        LocalCluster(
+            n_workers=0 if moment == "as a worker is waited for" else 1,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp",
+            dashboard_address="127.0.0.1:0",
+        ) as restarted,
+        connected(Workers(address=restarted.scheduler_address)) as connection,
+        Client(restarted.scheduler_address, set_as_default=False) as other,
+    ):
+        timer = threading.Timer(0.5, other.restart, kwargs={"wait_for_workers": False})
+        timer.start()
+        with pytest.raises(ClusterError, match=r"tasks at tcp://.* were cancelled, such as by a restart"):
+            go_on(connection)
+        timer.join()
 
 
 @pytest.mark.parametrize("asked", ["for a worker", "for something else"])

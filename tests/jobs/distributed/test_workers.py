@@ -274,7 +274,7 @@ def test_versions_are_compared_before_the_job_is_unpacked(monkeypatch, package, 
         sent = pickle.dumps(WorkerJob(b"code of another release", {}, False))
     job = pickle.loads(sent)
     job._lock = threading.Lock()
-    monkeypatch.setattr(worker_job, "get_worker", lambda: SimpleNamespace(address="tcp://one"))
+    monkeypatch.setattr(worker_job, "get_worker", lambda: SimpleNamespace(address="tcp://10.0.0.1:1"))
     failure = job.facts()
     assert failure.unable
     assert failure.error == (
@@ -305,7 +305,7 @@ def test_a_worker_whose_tensorflow_runs_on_other_threads_says_so(monkeypatch, cl
     tf.ones(3) + 1  # it has started, as in any other test
     monkeypatch.setenv(TENSORFLOW_THREADS, "7")  # as if by the variable, unless it was told otherwise
     started = tf.config.threading.get_intra_op_parallelism_threads() or 7
-    worker = SimpleNamespace(address="tcp://one", memory_manager=SimpleNamespace(memory_limit=None))
+    worker = SimpleNamespace(address="tcp://10.0.0.1:1", memory_manager=SimpleNamespace(memory_limit=None))
     monkeypatch.setattr(worker_job, "get_worker", lambda: worker)
     for threads in (started, started + 2, started):
         job = WorkerJob(pickle.dumps(OnThreads(threads)), {TENSORFLOW_THREADS: str(threads)}, False)
