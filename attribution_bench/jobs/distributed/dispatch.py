@@ -109,15 +109,7 @@ class Dispatch:
         return len(self._workers.known())
 
     def facts(self) -> Any:
-        """Open the job on every worker that there is, and return what the first of them says of itself.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            A signal came before any worker began.
-        ClusterError
-            No worker can open the job, or the cluster is lost.
-        """
+        """Open the job on every worker, and return what the first of them says; raises as `Openings.first`."""
         return self._openings.first()
 
     def run(
