@@ -17,7 +17,7 @@ from attribution_bench.cli import cluster, options, sequence_source
 from attribution_bench.cli.benchmark import parse_target
 from attribution_bench.cli.further_inputs import Inputs, further_inputs
 from attribution_bench.cli.terminal import note
-from attribution_bench.errors import InvalidInputError, SetAsideError
+from attribution_bench.errors import ClusterError, InvalidInputError, SetAsideError
 from attribution_bench.storage.places import check_lasting, store_path
 
 SOME_SET_ASIDE, NOTHING_SCORED, INTERRUPTED = 1, 2, 128
@@ -209,6 +209,12 @@ def attribute(
             except SetAsideError as error:
                 note(f"attribution-bench: {error}")
                 raise typer.Exit(SOME_SET_ASIDE) from error
+            except ClusterError as error:
+                # Slurm ends the scheduler and the workers of a step by the signal that it ends this process by.
+                if (asked := stop()) is None:
+                    raise
+                note(f"attribution-bench: {error}")
+                raise typer.Exit(INTERRUPTED + asked) from error
             except KeyboardInterrupt as interruption:
                 note("interrupted: what is written is kept; the same command goes on")
                 raise typer.Exit(INTERRUPTED + (stop() or signal.SIGINT)) from interruption

@@ -6,6 +6,7 @@ from rich.progress import TextColumn, TimeElapsedColumn
 from attribution_bench.cli import terminal
 from attribution_bench.cli.bar import Bar
 from attribution_bench.cli.job_progress import cluster_line
+from attribution_bench.cli.told_errors import ToldErrors
 from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
 
 
@@ -14,6 +15,7 @@ class ComparisonProgress(Bar):
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__(TimeElapsedColumn(), TextColumn("{task.description}", markup=False), console=console)
+        self._errors = ToldErrors()
         self._task = self._bar.add_task("starting", total=None)
 
     def __call__(self, text: str, done: int, total: int) -> None:
@@ -28,6 +30,6 @@ class ComparisonProgress(Bar):
         if isinstance(event, Cluster):
             self._line(cluster_line(event))
         elif isinstance(event, Retry):
-            self._line(f"{event.work} is tried again: {event.error}")
+            self._line(f"{event.work} is tried again: {self._errors.text(event.error)}")
         elif isinstance(event, Caution):
-            self._line(f"caution: {event.text}")
+            self._line(f"caution: {self._errors.within(event.text)}")

@@ -11,6 +11,7 @@ from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from attribution_bench.cli import terminal
 from attribution_bench.cli.bar import Bar
+from attribution_bench.cli.told_errors import ToldErrors
 from attribution_bench.jobs.events import (
     Caution,
     Cluster,
@@ -59,6 +60,7 @@ class JobProgress(Bar):
         self._before = 0.0
         self._in_part = False
         self._retries = self._set_aside = self._failed_shards = 0
+        self._errors = ToldErrors()
         self._processes: int | None = None
         self._task = self._bar.add_task("", total=None, count="reading the", rate="")
 
@@ -73,13 +75,13 @@ class JobProgress(Bar):
         elif isinstance(event, ModelsAdded):
             self._added(event)
         elif isinstance(event, Caution):
-            self._line(f"caution: {event.text}")
+            self._line(f"caution: {self._errors.within(event.text)}")
         elif isinstance(event, Cluster):
             self._processes = event.workers
             self._line(cluster_line(event))
         elif isinstance(event, Retry):
             self._retries += 1
-            self._line(f"{event.work} is tried again: {event.error}")
+            self._line(f"{event.work} is tried again: {self._errors.text(event.error)}")
         else:
             self._bar.stop()
             for line in summary_lines(event):
@@ -94,7 +96,8 @@ class JobProgress(Bar):
             self._set_aside += sum(event.set_aside.values())
         else:
             self._failed_shards += 1
-            self._line(f"shard {event.shard} is set aside, and tried again by the next run: {event.error}")
+            error = self._errors.text(event.error)
+            self._line(f"shard {event.shard} is set aside, and tried again by the next run: {error}")
         self._bar.update(self._task, count=f"{event.sequences:,} of {event.total:,}")
         if self._in_part:
             return

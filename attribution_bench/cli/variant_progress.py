@@ -10,6 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from attribution_bench.cli import terminal
 from attribution_bench.cli.job_progress import LINE_SECONDS, cluster_line, counted
 from attribution_bench.cli.terminal import note, say, say_json
+from attribution_bench.cli.told_errors import ToldErrors
 from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
 from attribution_bench.sequences.variants import VariantReason
 from attribution_bench.timer import CLOCK, Clock
@@ -26,6 +27,7 @@ class LineProgress:
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("starting", total=None)
         self._retries = 0
+        self._errors = ToldErrors()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -55,9 +57,10 @@ class LineProgress:
             self._bar.console.print(cluster_line(event), soft_wrap=True, markup=False)
         elif isinstance(event, Retry):
             self._retries += 1
-            self._bar.console.print(f"{event.work} is tried again: {event.error}", soft_wrap=True, markup=False)
+            error = self._errors.text(event.error)
+            self._bar.console.print(f"{event.work} is tried again: {error}", soft_wrap=True, markup=False)
         elif isinstance(event, Caution):
-            self.caution(event.text)
+            self.caution(self._errors.within(event.text))
 
     def caution(self, text: str) -> None:
         """Print something that a reader of the numbers should know."""

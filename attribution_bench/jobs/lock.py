@@ -1,6 +1,7 @@
 """The lock on a store: one run at a time, and none that a dead process keeps."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,9 @@ def locked(store: Path) -> Iterator[Callable[[], None]]:
     """Hold the lock on a store's folder, which is made where it is missing.
 
     The operating system gives the lock back when the process ends, however it ends; the file stays and means nothing.
-    At an address a `Lease` is the lock. What is yielded raises OutputError where the lock was lost.
+    It is of the file that was locked, though, and not of its name: where the file is removed, as by the removal of the
+    store, another run may lock a new one of that name. At an address a `Lease` is the lock. What is yielded raises
+    OutputError where the lock was lost.
 
     Raises
     ------
@@ -45,10 +48,34 @@ def locked(store: Path) -> Iterator[Callable[[], None]]:
     except OSError as error:
         raise OutputError(f"cannot write {store}: {error.strerror or error}; choose a folder you can write") from error
     try:
-        yield _still_held
+        yield _check_of(store / LOCK)
     finally:
         lock.release()
 
 
-def _still_held() -> None:
-    """Return: the operating system takes no lock away."""
+def _check_of(file: Path) -> Callable[[], None]:
+    """Return what checks that a file, which is locked and so stays open, is the one that its path leads to."""
+    locked_file = _identity(file)
+
+    def check() -> None:
+        if (found := _identity(file)) is not None and found != locked_file:
+            raise OutputError(
+                f"{file} was removed while this run wrote into {file.parent}, which another run may have begun anew "
+                "since: this one ends, and writes nothing more there"
+            )
+
+    return check
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Return what tells a file from every other that there is: (0, 0) of none, and None where that cannot be told.
+
+    While a file is open no other one has its number. A network's file system that does not answer now may do so later.
+    """
+    try:
+        found = os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0, 0
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

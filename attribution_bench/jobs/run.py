@@ -93,14 +93,21 @@ def run(
     kept = _keep_aside(path) if restart and path.exists() else None
     new = not path.exists()
     _check_folder(path)
+    is_own = False
     try:
         with locked(path) as check_lock:
-            how = runner or InProcess(clock)
-            started = _Run(job, models, path, shards, found, strict, tell, stop, clock, how, check_lock)
-            return started.run()
+            try:
+                how = runner or InProcess(clock)
+                started = _Run(job, models, path, shards, found, strict, tell, stop, clock, how, check_lock)
+                return started.run()
+            finally:
+                # Another run that has just begun there has written no more than a lock yet.
+                with contextlib.suppress(OutputError):
+                    check_lock()
+                    is_own = True
     finally:
         # What failed before anything was to be kept leaves nothing, and what was there before in its place.
-        if new and path.is_dir() and [entry.name for entry in path.iterdir()] == [LOCK]:
+        if new and is_own and path.is_dir() and [entry.name for entry in path.iterdir()] == [LOCK]:
             remove_tree(path)
             if kept is not None:
                 kept.rename(path)
@@ -132,7 +139,17 @@ class _Run:
         self.retries = 0
         stored = Manifest.read(path)
         machine = stored.machine if stored else {"threads": None, "options": {}}
-        begun = Begun(job, path, strict, machine["threads"], machine["options"], models, self._passed_on, self._caution)
+        begun = Begun(
+            job,
+            path,
+            strict,
+            machine["threads"],
+            machine["options"],
+            models,
+            self._passed_on,
+            self._caution,
+            check_lock,
+        )
         self.taken = runner.begin(begun)
         given = {"threads": self.taken.threads, "options": self.taken.options}
         self.manifest = manifest_of(job, models, shards, found.digests, self.taken.device, self.taken.precision, given)
@@ -239,9 +256,10 @@ class _Run:
         return ZarrStore.open(self.path) if is_store(self.path) else None
 
     def _opened(self) -> ZarrStore:
-        """Return the store, which is laid out; raises OutputError where it was removed since."""
+        """Return the store, which is laid out; raises OutputError where it was removed since, or begun anew."""
         if self._is_gone():
             raise self._removed()
+        self.check_lock()
         return ZarrStore.open(self.path)
 
     def _is_gone(self) -> bool:

@@ -35,6 +35,8 @@ class Begun:
     tell: Callable[[Event], None]
     caution: Callable[[str, Caution], None]
     """Takes what is to be told once of its kind."""
+    check_lock: Callable[[], None]
+    """Raises OutputError where the lock on the store was lost."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,15 @@ class InProcess:
         job, self._begun = begun.job, begun
         self._done = 0.0
         self._task: Task | None = None
-        self._work = ShardWork(job, begun.path, begun.stored_options, self, strict=begun.strict, clock=self._clock)
+        self._work = ShardWork(
+            job,
+            begun.path,
+            begun.stored_options,
+            self,
+            strict=begun.strict,
+            clock=self._clock,
+            check_lock=begun.check_lock,
+        )
         members = self._work.members
         threads = job.threads or begun.stored_threads or current_threads(members.framework)
         self._taken = Taken(threads, members.machine_options, members.device, members.precision)

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,9 @@ class ShardWork:
         Raise instead of setting a sequence aside.
     clock
         Times the tasks.
+    check_lock
+        Called before something is written; raises OutputError where the lock on the store was lost. A process that has
+        none, as its client holds it, looks at the manifest instead.
 
     Raises
     ------
@@ -100,8 +103,10 @@ class ShardWork:
         *,
         strict: bool = False,
         clock: Clock = CLOCK,
+        check_lock: Callable[[], None] = lambda: None,
     ) -> None:
         self.job, self.path, self._strict, self._clock = job, path, strict, clock
+        self._check_lock = check_lock
         self.members = Members(job, machine_options, watcher)
         self.store = ZarrStore.open(path) if is_store(path) else None
         self._sums = StoredSums(path)
@@ -150,6 +155,8 @@ class ShardWork:
         try:
             return self._done(task, digest, manifest)
         except OutputError:
+            # What another run has done is none of this one's.
+            self._check_lock()
             # Another process may have done it meanwhile and removed what this one needed: the client of a killed run is
             # gone, and its workers are not.
             there = self.finished(task)
@@ -264,7 +271,11 @@ class ShardWork:
         return dict(set_aside)
 
     def _laid_out(self, member: MemberScores | None, manifest: Manifest | None) -> ZarrStore:
-        """Return the store, laid out for the arrays of a model as they were scored first where there is none yet."""
+        """Return the store, laid out for the arrays of a model as they were scored first where there is none yet.
+
+        Whatever is written goes there.
+        """
+        self._check_lock()
         if self.store is None:
             # Another process may have laid it out since this one looked.
             if manifest is None or is_store(self.path):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from attribution_bench.cli.comparison_progress import ComparisonProgress
 from attribution_bench.cli.job_progress import JobProgress, JsonLines, duration, summary_lines
+from attribution_bench.cli.variant_progress import LineProgress
 from attribution_bench.jobs.events import (
     Caution,
     Cluster,
@@ -117,6 +119,32 @@ def test_other_processes_are_told_with_what_went_wrong():
         "2 tries failed",
         "1 shard was set aside, since every try failed; the same command tries again",
     ]
+
+
+@pytest.mark.parametrize("command", [JobProgress, ComparisonProgress, LineProgress])
+def test_what_to_do_about_an_error_is_told_once(command):
+    err = io.StringIO()
+    progress = command(Console(file=err, force_terminal=False, width=400, highlight=False))
+    tell = progress if command is JobProgress else progress.told
+    full, other = (f"cannot write {name}: No space left on device; finished shards are kept" for name in ("a", "b"))
+    with progress:
+        for error in (full, full, other, other, f"{full}, 10 times"):
+            tell(Retry("shard 3", 1, error))
+        tell(Caution(f"worker tcp://10.0.0.1:1 gets no more work: {full}"))
+        tell(Caution("memory ran out; blocks are halved"))
+        if command is JobProgress:
+            tell(ShardFailed(3, 1200, 5000, full))
+    assert [line.partition(": ")[2] for line in err.getvalue().splitlines()[:7]] == [
+        full,
+        "cannot write a: No space left on device",
+        other,
+        "cannot write b: No space left on device",
+        f"{full}, 10 times",
+        "worker tcp://10.0.0.1:1 gets no more work: cannot write a: No space left on device",
+        "memory ran out; blocks are halved",
+    ]
+    failed = "shard 3 is set aside, and tried again by the next run: cannot write a: No space left on device"
+    assert err.getvalue().splitlines()[7:] == [failed] * (command is JobProgress)
 
 
 def test_figures_that_starting_is_in_say_so():

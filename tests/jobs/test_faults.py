@@ -19,7 +19,9 @@ from attribution_bench.errors import OutputError
 from attribution_bench.jobs.events import Caution, ShardDone
 from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.interruption import stopping
+from attribution_bench.jobs.lock import locked
 from attribution_bench.jobs.manifest import Manifest
+from attribution_bench.jobs.member import Members
 from attribution_bench.jobs.run import run
 from attribution_bench.jobs.runner import InProcess, ShardError
 from attribution_bench.jobs.shard_work import ShardWork
@@ -452,6 +454,37 @@ def test_two_runs_into_one_store_are_refused_and_a_dead_one_is_not_in_the_way(fa
         process.communicate(timeout=60)
     assert process.returncode == 0
     assert len(ZarrStore.open(tmp_path / "store").finished()) == 8
+
+
+@pytest.mark.parametrize("shard", [1, 4, 6])
+@pytest.mark.parametrize("begun", ["a lock", "a store"])
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_run_whose_store_was_removed_writes_nothing_into_the_one_that_another_began_there(
+    fasta, tmp_path, monkeypatch, bytes_of, shard, begun, models
+):
+    """It is the file that is locked, and not its name: a new file of that name is another lock."""
+    store, scored, score = tmp_path / "store", [], Members.score
+    another = numpy_job(fasta, methods=("reversed",))
+    with contextlib.ExitStack() as stack, monkeypatch.context() as patch:
+
+        def late(self, place, *given):
+            scored.append(place)
+            if len(scored) == shard:
+                patch.undo()
+                shutil.rmtree(store)
+                if begun == "a lock":
+                    stack.enter_context(locked(store))
+                else:
+                    run(another, store)
+            return score(self, place, *given)
+
+        patch.setattr(Members, "score", late)
+        with pytest.raises(OutputError, match=r"\.lock was removed while|is gone: "):
+            run(numpy_job(fasta, models=models, members=models > 1), store)
+        assert ([*below(store)] == [".lock"]) == (begun == "a lock")
+    assert run(another, store).scored == 22
+    run(another, tmp_path / "whole")
+    assert bytes_of(store) == bytes_of(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

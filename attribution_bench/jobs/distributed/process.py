@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import os
+import signal
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
+from types import FrameType
 
 from attribution_bench.environment import TENSORFLOW_THREADS
 
@@ -25,6 +27,23 @@ _IMPORTED = uuid.uuid4().hex
 def this_process() -> tuple[str, int]:
     """Return what tells this process from every other, those of other machines and its own children too."""
     return _IMPORTED, os.getpid()
+
+
+def outlast_sigterm() -> None:
+    """Have the next SIGTERM do nothing to this process; one after it ends it, as each does where it did something else.
+
+    It is not ignored, nor blocked, as processes that libraries start would inherit: they end at the first.
+    """
+    if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        return
+    process = os.getpid()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != process:  # a copy of this process
+            os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, handle)
 
 
 class Variables:

@@ -21,7 +21,7 @@ from attribution_bench.errors import (
     SetAsideError,
     text_with_notes,
 )
-from attribution_bench.jobs.distributed.process import DEADLINES, VARIABLES, this_process
+from attribution_bench.jobs.distributed.process import DEADLINES, VARIABLES, outlast_sigterm, this_process
 from attribution_bench.jobs.distributed.versions import check_versions, versions_here
 
 TAKING_SECONDS = 120.0
@@ -98,7 +98,8 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
     environment
         Variables that libraries read as they start; they are as before once the last job of a process has gone.
     shielded
-        Whether Ctrl-C is not for the workers: those that share the client's terminal get it as well.
+        Whether Ctrl-C and SIGTERM are for the client alone: workers that share its terminal, or its step of Slurm's,
+        get them as well, and would lose the work that the client lets them finish.
     """
 
     def __init__(self, parcel: bytes, environment: Mapping[str, str], shielded: bool) -> None:
@@ -117,6 +118,7 @@ class WorkerJob(WorkerPlugin):  # type: ignore[misc]
         VARIABLES.hold(self, {*self._environment, MEMORY_LIMIT}, texts)
         if self._shielded and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            outlast_sigterm()
         # One piece at a time, however many a worker is given at once: frameworks share their threads in a process.
         self._lock = threading.Lock()
 

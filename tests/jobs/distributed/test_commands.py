@@ -17,7 +17,7 @@ import pytest
 from distributed import LocalCluster
 
 from attribution_bench.cli import main
-from attribution_bench.errors import DeviceError, InvalidInputError, MissingDependencyError, OutputError
+from attribution_bench.errors import ClusterError, DeviceError, InvalidInputError, MissingDependencyError, OutputError
 from attribution_bench.jobs.distributed import shared_folder
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
 from attribution_bench.jobs.distributed.cluster import Workers, connected, visible_gpus
@@ -237,6 +237,24 @@ def test_a_signal_before_there_is_any_worker_ends_the_command(command, folder, c
     assert "waiting for the first" in err
     assert err.splitlines()[-1] == "interrupted: what is written is kept; the same command goes on"
     assert not (folder / "scores.zarr").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (None, 2)])
+def test_a_scheduler_that_ends_by_the_signal_that_comes_to_the_command_too_is_no_other_end(
+    command, folder, monkeypatch, number, code
+):
+    said = "the Dask scheduler at tcp://10.0.0.1:8786 is lost; finished work is kept, so that the same command goes on"
+
+    def lost(*given: object, **settings: object) -> None:
+        if number is not None:
+            os.kill(os.getpid(), number)
+        raise ClusterError(said)
+
+    monkeypatch.setattr("attribution_bench.jobs.attribute_to_store", lost)
+    given = ["attribute", "small_model_on_a_cluster:build", "peaks.bed", "--genome", "genome.fa", "--length", 20]
+    found, _, err = command(*given, "--target", 1, "--dask", "tcp://10.0.0.1:8786")
+    assert found == code
+    assert err.splitlines()[-1] == f"attribution-bench: {said}"
 
 
 @pytest.mark.parametrize("served", [True, False])

@@ -92,6 +92,48 @@ def test_ctrl_c_reaches_no_process_of_this_machine_from_its_start(cluster):
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
+def test_sigterm_that_comes_to_workers_too_loses_no_shard_that_they_are_at(fasta, tmp_path, cluster, on_cluster):
+    """As Slurm sends it to every process of a step, and a shell to every one of a group."""
+    job, asked = numpy_job(fasta, threads=1, options={"pause": 0.2}), []
+    pids = sorted(cluster.client.run(os.getpid).values())
+
+    def observer(event) -> None:
+        if isinstance(event, ShardDone) and not asked:
+            asked.append(signal.SIGTERM)
+            for pid in pids:
+                os.kill(pid, signal.SIGTERM)
+
+    summary, events = on_cluster(job, tmp_path / "store", observer=observer, stop=lambda: next(iter(asked), None))
+    assert (summary.stopped_by, summary.retries, summary.failed_shards) == ("SIGTERM", 0, {})
+    assert 0 < summary.left < 22
+    assert [event for event in events if isinstance(event, Retry | ShardFailed)] == []
+    assert sorted(cluster.client.run(os.getpid).values()) == pids
+    assert on_cluster(job, tmp_path / "store")[0].left == 0
+
+
+def test_a_process_that_a_worker_starts_ends_at_sigterm_and_the_worker_at_the_second(
+    cluster, on_cluster, fasta, tmp_path
+):
+    def end_of_copy() -> int:
+        reading, writing = os.pipe()
+        if not (copy := os.fork()):
+            os.write(writing, b"runs")
+            time.sleep(30)
+            os._exit(0)
+        os.read(reading, 4)
+        os.kill(copy, signal.SIGTERM)
+        return os.waitpid(copy, 0)[1]
+
+    on_cluster(numpy_job(fasta, threads=1), tmp_path / "store")
+    assert [*cluster.client.run(end_of_copy).values()] == [signal.SIGTERM] * 2
+    first = min(cluster.client.run(os.getpid).values())
+    for ends in (False, True):
+        os.kill(first, signal.SIGTERM)
+        time.sleep(0.5)
+        cluster.client.wait_for_workers(2, timeout=60)
+        assert (first not in cluster.client.run(os.getpid).values()) == ends
+
+
 def test_processes_of_this_machine_keep_freed_memory(cluster):
     """Dask has them give back what is beyond 64 KiB at once, so that scoring takes a quarter more time."""
     cluster.client.wait_for_workers(2, timeout=60)  # those that an earlier test ended come again
