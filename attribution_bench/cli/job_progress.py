@@ -159,7 +159,7 @@ def cluster_line(event: Cluster) -> str:
     processes = "1 process" if event.workers == 1 else f"{event.workers:,} processes"
     threads = "1 thread" if event.threads == 1 else f"{event.threads} threads"
     page = "" if event.dashboard is None else f"; {event.dashboard}"
-    return f"{processes} of {threads} each{page}"
+    return f"{processes} of {threads}{'' if event.workers == 1 else ' each'}{page}"
 
 
 def counted(number: int, one: str, several: str = "") -> str:
