@@ -472,7 +472,7 @@ def test_without_dask_an_option_names_the_extra(command, folder, monkeypatch):
     [
         (
             ["--workers", 2, "--gpus", "all"],
-            "--workers and --gpus were given, which say where a job runs; give only one of them",
+            "--workers and --gpus were given, which say where a job runs; give only one",
         ),
         (["--gpus", "some"], "--gpus takes 'all' or a number"),
         (["--workers", 0], "the number of processes must be at least 1"),
