@@ -71,7 +71,7 @@ def workers(
             raise InvalidInputError(f"{option} is of work on other processes; give it with --workers, --dask or --gpus")
         return None
     if len(given) > 1:
-        raise InvalidInputError(f"give one of {', '.join(given)}")
+        raise InvalidInputError(f"{' and '.join(given)} were given, which say where a job runs; give only one")
     if gpus is not None and gpus != "all" and not (gpus.isdecimal() and int(gpus)):
         raise InvalidInputError(f"--gpus takes 'all' or a number from 1 on, not {gpus!r}")
     import_distributed()

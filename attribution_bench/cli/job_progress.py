@@ -97,7 +97,8 @@ class JobProgress(Bar):
         else:
             self._failed_shards += 1
             error = self._errors.text(event.error)
-            self._line(f"shard {event.shard} is set aside, and tried again by the next run: {error}")
+            numbers = records(event.first, event.last)
+            self._line(f"shard {event.shard} ({numbers}) is set aside, and tried again by the next run: {error}")
         self._bar.update(self._task, count=f"{event.sequences:,} of {event.total:,}")
         if self._in_part:
             return
@@ -159,7 +160,7 @@ def cluster_line(event: Cluster) -> str:
     processes = "1 process" if event.workers == 1 else f"{event.workers:,} processes"
     threads = "1 thread" if event.threads == 1 else f"{event.threads} threads"
     page = "" if event.dashboard is None else f"; {event.dashboard}"
-    return f"{processes} of {threads} each{page}"
+    return f"{processes} of {threads}{'' if event.workers == 1 else ' each'}{page}"
 
 
 def counted(number: int, one: str, several: str = "") -> str:
@@ -197,6 +198,8 @@ def summary_lines(summary: Summary) -> list[str]:
     if summary.failed_shards:
         shards = "1 shard was" if len(summary.failed_shards) == 1 else f"{len(summary.failed_shards):,} shards were"
         lines.append(f"{shards} set aside, since every try failed; the same command tries again")
+        shard, error = min(summary.failed_shards.items())
+        lines.append(f"the error of shard {shard}: {error}")
     if summary.halvings:
         lines.append(f"memory ran out: the block was halved {summary.halvings} times")
     if summary.stopped_by:
@@ -210,11 +213,18 @@ def summary_lines(summary: Summary) -> list[str]:
 def stopping_text(number: signal.Signals) -> bytes:
     """Return what is said at once when a signal asks a job to stop."""
     again = "Ctrl-C again" if number == signal.SIGINT else f"{number.name} again"
-    return f"\nfinishing the shard in work, then stopping; {again} stops at once and loses it\n".encode()
+    return f"\nstopping once the shard in work, if any, is done; {again} stops at once and loses it\n".encode()
+
+
+def records(first: int, last: int) -> str:
+    """Return which records of the input a shard has, counted from 1."""
+    return f"sequence {first:,}" if first == last else f"sequences {first:,} to {last:,}"
 
 
 def counts(reasons: Mapping[str, int]) -> str:
-    """Return counted reasons, the most frequent first."""
+    """Return counted reasons, the most frequent first; one alone without its number."""
+    if len(reasons) == 1:
+        return next(iter(reasons))
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     return "; ".join(f"{count:,} {reason}" for reason, count in ordered)
 

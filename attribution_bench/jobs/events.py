@@ -115,6 +115,10 @@ class ShardFailed:
     """Records done in all."""
     total: int
     error: str
+    first: int
+    """Its first record, counted from 1."""
+    last: int
+    """Its last record."""
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,8 @@ class _Run:
             if isinstance(record, ShardError):
                 failed[record.shard] = record.error
                 failed_shards.write(self.job, self._opened(), task.shard, record.error)
-                self.tell(ShardFailed(record.shard, done, total, record.error))
+                first, last = task.shard.start + 1, task.shard.stop
+                self.tell(ShardFailed(record.shard, done, total, record.error, first, last))
                 continue
             records.append((task, replace(record, cautions={})))
             for kind, caution in record.cautions.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from attribution_bench.environment import current_threads, thread_count
+from attribution_bench.errors import AttributionBenchError
 from attribution_bench.jobs.events import Caution, Event, Working
 from attribution_bench.jobs.grid import Grid, Task
 from attribution_bench.jobs.job import Job, ModelFacts
@@ -141,7 +142,17 @@ class InProcess:
                 if task is None or stopped():
                     return
                 self._task = task
-                record = self._work.do(task, manifest.shards[task.shard.index], manifest)
+                try:
+                    record = self._work.do(task, manifest.shards[task.shard.index], manifest)
+                except AttributionBenchError:
+                    raise
+                except Exception as error:  # the model's code, or that of a method or a target, raises anything
+                    error.add_note(
+                        f"while shard {task.shard.index} was computed, records {task.shard.start + 1} to "
+                        f"{task.shard.stop}; what was written before is kept. A process of its own (--workers 1) "
+                        "sets a shard aside that fails, and goes on"
+                    )
+                    raise
                 grid.done(task, record.is_written)
                 yield task, record
                 self._done += task.records()

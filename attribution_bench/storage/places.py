@@ -1,6 +1,7 @@
 """Places of stores: folders of this machine, and addresses of others such as ``s3://bucket/scores.zarr``."""
 
 import os
+import re
 import shutil
 from pathlib import Path, PurePath
 from typing import Any, cast
@@ -9,6 +10,8 @@ from attribution_bench.errors import InvalidInputError, MissingDependencyError
 
 LOCAL = ("file://", "local://")
 """Addresses of this machine, which are paths in other words."""
+ONE_SLASH = re.compile(r"([a-z][a-z0-9]+):/(?!/)")
+"""Begin of an address with one slash where there are to be two; a drive of Windows has one letter."""
 
 
 def store_path(place: str | os.PathLike[str]) -> Path:
@@ -25,13 +28,20 @@ def store_path(place: str | os.PathLike[str]) -> Path:
     MissingDependencyError
         What reads such addresses is not installed.
     InvalidInputError
-        Nothing reads such addresses.
+        Nothing reads such addresses, or it would be taken for a folder of this machine by mistake.
     """
     if not isinstance(place, str) or "://" not in place:
+        if isinstance(place, str) and not os.path.exists(place):
+            place = _with_two_slashes(place)
         return cast(Path, place) if is_remote(place) else Path(place)
     for scheme in LOCAL:
         if place.startswith(scheme):
-            return Path(place.removeprefix(scheme))
+            path = place.removeprefix(scheme)
+            if not os.path.isabs(path):
+                raise InvalidInputError(
+                    f"{place} names a host; give the path alone, or {scheme}{os.path.abspath(path)}"
+                )
+            return Path(path)
     try:
         import fsspec
         import upath
@@ -51,6 +61,20 @@ def store_path(place: str | os.PathLike[str]) -> Path:
             f"{place} is no address that fsspec knows ({error}); give a path, s3:// or gs://"
         ) from error
     return cast(Path, path)
+
+
+def _with_two_slashes(place: str) -> str:
+    """Return a path that is one, or that of a file's address with one slash; raises InvalidInputError for others."""
+    found = ONE_SLASH.match(place)
+    if found is None:
+        return place
+    scheme, rest = found[1], place[found.end() :]
+    if scheme == "file":
+        return f"/{rest}"
+    raise InvalidInputError(
+        f"{place} has one slash after '{scheme}:', and would be a folder of this machine; give {scheme}://{rest}, "
+        f"or ./{place} for the folder"
+    )
 
 
 def is_remote(path: Any) -> bool:

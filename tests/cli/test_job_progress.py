@@ -67,7 +67,7 @@ def test_elsewhere_there_is_a_line_now_and_then():
         progress(Caution("memory ran out"))
         progress(SUMMARY)
     lines = err.getvalue().splitlines()
-    assert lines[0] == "5,000 sequences in 50 shards; 1,000 done before; 12 set aside: 12 unknown letters only"
+    assert lines[0] == "5,000 sequences in 50 shards; 1,000 done before; 12 set aside: unknown letters only"
     assert lines[1] == "1,300 of 5,000 sequences, 10 per second, 6 min left"
     assert len(lines) == 1 + 40 // 3 + 1
     assert lines[-1] == "caution: memory ran out"
@@ -90,7 +90,7 @@ def test_a_resumed_ensemble_goes_on_from_what_was_begun(terminal: bool) -> None:
         progress(replace(STARTED, begun_sequences=800.0))
         progress(Cluster(2, 1, None))
         clock.now += 40
-        progress(ShardFailed(11, 1000, 5000, "its process died"))
+        progress(ShardFailed(11, 1000, 5000, "its process died", 1101, 1200))
         clock.now += 40
         progress(ModelsAdded(12, 4, 10, 1840.0, 5000, 20.0))
     assert not re.search(r"-\d", err.getvalue())
@@ -106,18 +106,22 @@ def test_other_processes_are_told_with_what_went_wrong():
         progress(Retry("shard 11", 1, "its process died"))
         clock.now += 40
         progress(ShardDone(10, 1100, 5000, 10.0, {"scores or predictions are not finite": 3}))
-        progress(ShardFailed(11, 1200, 5000, "its process died"))
+        progress(ShardFailed(11, 1200, 5000, "its process died", 1101, 1200))
         progress(replace(SUMMARY, failed_shards={11: "its process died"}, retries=2, core_seconds_per_sequence=0.25))
     lines = err.getvalue().splitlines()
     assert lines[0] == "2 processes of 1 thread each; http://127.0.0.1:8787/status"
     assert lines[2] == "shard 11 is tried again: its process died"
     assert lines[3] == "1,100 of 5,000 sequences, 2.5 per second, 26 min left, 1 retry, 3 set aside"
-    assert lines[4] == "shard 11 is set aside, and tried again by the next run: its process died"
+    assert (
+        lines[4]
+        == "shard 11 (sequences 1,101 to 1,200) is set aside, and tried again by the next run: its process died"
+    )
     told = out.getvalue().splitlines()
-    assert told[5:8] == [
+    assert told[5:9] == [
         "0.25 core-seconds a sequence",
         "2 tries failed",
         "1 shard was set aside, since every try failed; the same command tries again",
+        "the error of shard 11: its process died",
     ]
 
 
@@ -133,7 +137,7 @@ def test_what_to_do_about_an_error_is_told_once(command):
         tell(Caution(f"worker tcp://10.0.0.1:1 gets no more work: {full}"))
         tell(Caution("memory ran out; blocks are halved"))
         if command is JobProgress:
-            tell(ShardFailed(3, 1200, 5000, full))
+            tell(ShardFailed(3, 1200, 5000, full, 301, 301))
     assert [line.partition(": ")[2] for line in err.getvalue().splitlines()[:7]] == [
         full,
         "cannot write a: No space left on device",
@@ -143,7 +147,8 @@ def test_what_to_do_about_an_error_is_told_once(command):
         "worker tcp://10.0.0.1:1 gets no more work: cannot write a: No space left on device",
         "memory ran out; blocks are halved",
     ]
-    failed = "shard 3 is set aside, and tried again by the next run: cannot write a: No space left on device"
+    error = "cannot write a: No space left on device"
+    failed = f"shard 3 (sequence 301) is set aside, and tried again by the next run: {error}"
     assert err.getvalue().splitlines()[7:] == [failed] * (command is JobProgress)
 
 

@@ -236,6 +236,22 @@ def test_a_source_that_changes_while_the_job_runs_is_noticed(fasta, tmp_path):
         run(job, tmp_path / "store", stop=stop)
 
 
+def test_an_error_of_the_model_names_the_records_and_keeps_what_was_written(fasta, tmp_path, monkeypatch):
+    run(numpy_job(fasta), tmp_path / "store", stop=iter([None, signal.SIGINT]).__next__)
+
+    def fails(*_):
+        raise RuntimeError("poisoned")
+
+    monkeypatch.setattr("time.sleep", fails)  # which the method calls
+    with pytest.raises(RuntimeError, match="poisoned") as raised:
+        run(numpy_job(fasta), tmp_path / "store")
+    (note,) = raised.value.__notes__
+    assert "shard 1 was computed, records 5 to 8; what was written before is kept" in note
+    assert "--workers 1" in note
+    monkeypatch.undo()
+    assert run(numpy_job(fasta), tmp_path / "store").resumed_from == 4
+
+
 def test_restart_keeps_the_old_store(fasta, tmp_path, bytes_of):
     run(numpy_job(fasta), tmp_path / "store")
     old = bytes_of(tmp_path / "store")

@@ -291,8 +291,11 @@ class OnCluster:
             if stopped():
                 return
         if failed:
+            count = "the first shard could not" if len(failed) == 1 else f"none of the first {len(failed)} shards could"
+            smaller = any(len(task.shard) > 1 for task, _ in failed)
+            advice = "; a smaller --shard-size (shard_size) leaves out less where one sequence is at fault"
             raise AttributionBenchError(
-                f"none of the first {len(failed)} shards could be computed: {failed[-1][1].error}; nothing is stored"
+                f"{count} be computed: {failed[-1][1].error}; nothing is stored{advice if smaller else ''}"
             )
 
     def _order(self, task: Task, manifest: Manifest, identity: str) -> ShardOrder:
