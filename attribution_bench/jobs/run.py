@@ -33,6 +33,7 @@ from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.jobs.survey import Survey, survey
 from attribution_bench.storage.durable import is_partial
+from attribution_bench.storage.identity import manifest_digest
 from attribution_bench.storage.places import is_remote, remove_tree
 from attribution_bench.storage.zarr_store import GROUP, ZarrStore, is_store, remove_partial_layout
 from attribution_bench.timer import CLOCK, Clock
@@ -137,6 +138,7 @@ class _Run:
         self.signal: signal.Signals | None = None
         self.laid_out = False
         self.retries = 0
+        self.identity = manifest_digest(path)
         stored = Manifest.read(path)
         machine = stored.machine if stored else {"threads": None, "options": {}}
         begun = Begun(
@@ -163,6 +165,11 @@ class _Run:
 
     def run(self) -> Summary:
         """Do the shards that are not finished, or were set aside by an earlier run."""
+        self.check_lock()
+        if manifest_digest(self.path) != self.identity:
+            raise OutputError(f"another run has begun to write into {self.path} since this one did; wait for it")
+        if not is_store(self.path):
+            self.identity = self.manifest.digest()
         store = self._store()
         finished = frozenset[int]() if store is None else store.finished()
         given_up = set[int]()
@@ -227,7 +234,7 @@ class _Run:
         if written:
             self._check_marked(written)
         if done == total and not failed:
-            StoredSums(self.path).clear()
+            StoredSums(self.path, self.identity).clear()
         summary = self._summary(before, done, self.clock() - began, records, failed)
         self.tell(summary)
         return summary
@@ -249,18 +256,18 @@ class _Run:
         if is_new:
             # The store is laid out by the first scores that there are.
             shards.sort(key=lambda shard: (shard.index != self.found.first_scorable, shard.index))
-        begun = {} if is_new else StoredSums(self.path).begun({shard.index for shard in shards})
-        return Todo(shards, begun, model_groups([facts.weight_bytes for facts in self.models]))
+        begun = {} if is_new else StoredSums(self.path, self.identity).begun({shard.index for shard in shards})
+        return Todo(shards, begun, model_groups([facts.weight_bytes for facts in self.models]), self.identity)
 
     def _store(self) -> ZarrStore | None:
-        return ZarrStore.open(self.path) if is_store(self.path) else None
+        return ZarrStore.open(self.path, self.identity) if is_store(self.path) else None
 
     def _opened(self) -> ZarrStore:
         """Return the store, which is laid out; raises OutputError where it was removed since, or begun anew."""
         if self._is_gone():
             raise self._removed()
         self.check_lock()
-        return ZarrStore.open(self.path)
+        return ZarrStore.open(self.path, self.identity)
 
     def _is_gone(self) -> bool:
         """Tell whether the store, which was laid out, is there no more."""

@@ -22,7 +22,12 @@ NAME_BYTES = 8
 
 def write_durable(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON as `write_text_durable` does; the bytes depend on the content alone. Raises OSError."""
-    write_text_durable(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text_durable(path, durable_text(content))
+
+
+def durable_text(content: Mapping[str, Any]) -> str:
+    """Return the JSON that `write_durable` writes."""
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def write_text_durable(path: Path, text: str) -> None:

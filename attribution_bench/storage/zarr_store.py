@@ -3,12 +3,12 @@
     STORE/
       zarr.json                   the group: attributes, and the metadata of all arrays
       <array>/c/<shard>/...       one file a shard and array, or of each model's own values one a shard and model
-      markers/<shard>.json        digests of those files, and facts on the shard
+      markers/<shard>.json        digests of those files and of the manifest, and facts on the shard
       sums/                       of ensembles, while models are being added (`attribution_bench.jobs.stored_sums`)
       manifest.json, .lock        of the job (`attribution_bench.jobs`)
 
 A chunk on disk proves nothing, since a crash may leave a part of it, or a name without its bytes: a shard counts once
-its marker is there and the digests in it agree with the files. The same holds at an address (``s3://``),
+its marker is there and the digests in it agree with the files and the manifest. The same holds at an address (``s3://``),
 where one put is whole or not at all, and nothing is renamed.
 """
 
@@ -33,6 +33,7 @@ from attribution_bench.storage.durable import (
     write_durable,
     writing,
 )
+from attribution_bench.storage.identity import StoreIdentity
 from attribution_bench.storage.places import is_remote, make_folder, zarr_place
 from attribution_bench.storage.sink import ArraySpec
 from attribution_bench.storage.zarr_layout import import_zarr, layout_files
@@ -57,10 +58,13 @@ class ZarrStore:
         Folder of the store.
     group
         Its Zarr group.
+    identity
+        SHA-256 of the manifest of the job that it is of, or None for the one that is there: no other job's store at
+        the same path is written, and no other job's shards count as finished.
     """
 
-    def __init__(self, path: Path, group: "zarr.Group") -> None:
-        self.path, self._group = path, group
+    def __init__(self, path: Path, group: "zarr.Group", identity: str | None = None) -> None:
+        self.path, self._group, self.identity = path, group, StoreIdentity(path, identity)
         self.attributes: dict[str, Any] = dict(group.attrs)
         # A chunk of fill values is a file like any other, so that its absence means that it is missing.
         self._arrays: dict[str, zarr.Array[Any]] = {
@@ -77,6 +81,7 @@ class ZarrStore:
         shard_size: int,
         coordinates: Mapping[str, tuple[str, NDArray[Any]]],
         attributes: Mapping[str, Any],
+        identity: str | None = None,
     ) -> "ZarrStore":
         """Lay out a store in a folder, and leave alone what is not of it.
 
@@ -95,6 +100,8 @@ class ZarrStore:
             Name -> (dimension, values): one-dimensional arrays that do not go by sequence.
         attributes
             JSON-able words on the whole.
+        identity
+            As of the class.
 
         Raises
         ------
@@ -112,11 +119,11 @@ class ZarrStore:
                     make_folder(file.parent)
                     with durable_file(file) as target:
                         target.write(files[name])
-        return cls.open(path)
+        return cls.open(path, identity)
 
     @classmethod
-    def open(cls, path: Path) -> "ZarrStore":
-        """Open a store to read it or to write more shards.
+    def open(cls, path: Path, identity: str | None = None) -> "ZarrStore":
+        """Open a store to read it or to write more shards; the parameters are those of the class.
 
         Raises
         ------
@@ -136,7 +143,7 @@ class ZarrStore:
                 f"{path} has format {version}, but this release of attribution-bench reads formats up to {FORMAT}; "
                 "upgrade attribution-bench to read it"
             )
-        return cls(path, group)
+        return cls(path, group, identity)
 
     @property
     def sequences(self) -> int:
@@ -193,7 +200,9 @@ class ZarrStore:
                 for file in self._files(name, shard):
                     sync_file(file)
                 digests[name] = self._digest(name, shard)
-            write_durable(self._marker(shard), {**facts, "shard": shard, "sha256": digests})
+            self.check_there()
+            content = {**facts, "shard": shard, "sha256": digests, "manifest": self.identity.mark}
+            write_durable(self._marker(shard), content)
             self._clear_up(shard)
 
     def _clear_up(self, shard: int) -> None:
@@ -235,19 +244,20 @@ class ZarrStore:
             sync_file(self.path / name / array.metadata.encode_chunk_key(key))
 
     def check_there(self) -> None:
-        """Check that the store was not removed since it was opened, before something of it is written.
+        """Check that the store was not removed or begun anew since it was opened, before something of it is written.
 
         Zarr makes folders that are missing: what is left of a store that was removed is no store, and in the way of a
-        new one. At addresses each look is a request, and nothing is looked for.
+        new one. At addresses only the manifest is looked for.
 
         Raises
         ------
         OutputError
-            It is gone, or cannot be seen.
+            It is gone, or of another job, or cannot be seen.
         """
         if not is_remote(self.path):
             with writing(self.path):
                 (self.path / GROUP).stat()
+        self.identity.check()
 
     def remove_partial(self) -> None:
         """Remove markers that killed processes left half written; raises OutputError."""
@@ -292,8 +302,11 @@ class ZarrStore:
 
     def _intact(self, shard: int) -> bool:
         try:
-            stored = json.loads(self._marker(shard).read_text(encoding="utf-8"))["sha256"]
-            return all(stored[name] == self._digest(name, shard) for name, _ in self._sharded())
+            stored = json.loads(self._marker(shard).read_text(encoding="utf-8"))
+            digests = stored["sha256"]
+            return stored["manifest"] == self.identity.mark and all(
+                digests[name] == self._digest(name, shard) for name, _ in self._sharded()
+            )
         except (OSError, ValueError, LookupError, TypeError):
             return False
 
