@@ -51,6 +51,8 @@ class Lease:
         self._ended = threading.Event()
         try:
             self._acquire(patience, sleep)
+        except OutputError:
+            raise
         except (OSError, ValueError, TypeError, NotImplementedError) as error:
             raise OutputError(f"cannot lock {path.parent}: {error}; choose an address you can write") from error
         self._heart = threading.Thread(target=self._renew, args=(beat,), daemon=True)

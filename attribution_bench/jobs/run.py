@@ -1,6 +1,7 @@
 """Running a job: shard after shard from a source into a store, from wherever an earlier run stopped."""
 
 import contextlib
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -105,13 +106,12 @@ def run(
                 # Another run that has just begun there has written no more than a lock yet.
                 with contextlib.suppress(OutputError):
                     check_lock()
-                    is_own = True
+                    is_own = new
+                if is_own and os.name != "nt":
+                    _undo(path, kept)
     finally:
-        # What failed before anything was to be kept leaves nothing, and what was there before in its place.
-        if new and is_own and path.is_dir() and [entry.name for entry in path.iterdir()] == [LOCK]:
-            remove_tree(path)
-            if kept is not None:
-                kept.rename(path)
+        if is_own and os.name == "nt":  # where a file that is open, as a lock is, cannot be removed
+            _undo(path, kept)
 
 
 class _Run:
@@ -388,6 +388,17 @@ def _keep_aside(path: Path) -> Path:
         except OSError as error:
             raise OutputError(f"cannot rename {path} to {kept}: {error.strerror or error}") from error
     return kept
+
+
+def _undo(path: Path, kept: Path | None) -> None:
+    """Leave nothing of what failed before anything was to be kept, and what was there before in its place.
+
+    The lock is still held, so that no other run is about to begin there.
+    """
+    if path.is_dir() and [entry.name for entry in path.iterdir()] == [LOCK]:
+        remove_tree(path)
+        if kept is not None:
+            kept.rename(path)
 
 
 def _counted(reasons: Mapping[str, int], examples: Mapping[str, str]) -> str:

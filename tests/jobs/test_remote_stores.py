@@ -169,7 +169,7 @@ def test_what_names_no_file_is_no_store() -> None:
 def test_a_second_run_is_refused_and_the_lock_is_given_back(fasta: Path, address: str, monkeypatch: Any) -> None:
     store = store_path(address)
     monkeypatch.setattr("attribution_bench.jobs.lock.Lease", lambda path: Lease(path, **BEATS))
-    with locked(store), pytest.raises(OutputError, match="another run writes into"):
+    with locked(store), pytest.raises(OutputError, match=r"^another run writes into"):
         run(numpy_job(fasta), store)
     assert run(numpy_job(fasta), store).complete
 
