@@ -33,7 +33,7 @@ from attribution_bench.jobs.shard_work import ShardRecord
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.jobs.survey import Survey, survey
-from attribution_bench.storage.durable import is_partial
+from attribution_bench.storage.durable import is_partial, writing
 from attribution_bench.storage.identity import manifest_digest
 from attribution_bench.storage.places import is_remote, remove_tree
 from attribution_bench.storage.zarr_store import GROUP, ZarrStore, is_store, remove_partial_layout
@@ -272,7 +272,7 @@ class _Run:
     def _is_gone(self) -> bool:
         """Tell whether the store, which was laid out, is there no more."""
         # What else goes wrong as it is looked for may be over as the next shard is written.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             return not all((self.path / name).exists() for name in (FILE, GROUP))
         return False
 
@@ -395,10 +395,12 @@ def _undo(path: Path, kept: Path | None) -> None:
 
     The lock is still held, so that no other run is about to begin there.
     """
-    if path.is_dir() and [entry.name for entry in path.iterdir()] == [LOCK]:
-        remove_tree(path)
-        if kept is not None:
-            kept.rename(path)
+    with writing(path) if is_remote(path) else contextlib.nullcontext():
+        is_begun = not path.is_dir() or [entry.name for entry in path.iterdir()] != [LOCK]
+        if not is_begun:
+            remove_tree(path)
+    if not is_begun and kept is not None:
+        kept.rename(path)
 
 
 def _counted(reasons: Mapping[str, int], examples: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attribution_bench.errors import OutputError
-from attribution_bench.storage.durable import file_digest
+from attribution_bench.storage.durable import file_digest, reading
 from attribution_bench.storage.places import is_remote
 
 MANIFEST = "manifest.json"
@@ -22,12 +22,11 @@ def manifest_digest(store: Path) -> str:
     OutputError
         It cannot be read.
     """
-    try:
-        return file_digest(store / MANIFEST)
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise OutputError(f"cannot read {store / MANIFEST}: {error.strerror or error}") from error
+    with reading(store / MANIFEST):
+        try:
+            return file_digest(store / MANIFEST)
+        except FileNotFoundError:
+            return ""
 
 
 class StoreIdentity:
@@ -89,6 +88,6 @@ class StoreIdentity:
                 return facts.get("ETag") or facts.get("etag")
             with place.open("rb") as file:
                 found = os.fstat(file.fileno())
-        except OSError:
+        except Exception:  # its reading says what is wrong
             return None
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

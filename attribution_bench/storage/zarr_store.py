@@ -29,6 +29,8 @@ from attribution_bench.storage.durable import (
     durable_file,
     file_digest,
     is_partial,
+    is_unreached,
+    reading,
     sync_file,
     write_durable,
     writing,
@@ -138,6 +140,10 @@ class ZarrStore:
             version = group.attrs["format"]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise OutputError(f"{path} is damaged and cannot be read: {error}") from error
+        except Exception as error:
+            if not is_unreached(error, path):
+                raise
+            raise OutputError(f"cannot read {path}: {error}; the same command goes on once it can be read") from error
         if not isinstance(version, int) or version > FORMAT:
             raise OutputError(
                 f"{path} has format {version}, but this release of attribution-bench reads formats up to {FORMAT}; "
@@ -185,7 +191,8 @@ class ZarrStore:
 
     def marked(self) -> list[int]:
         """Return the shards that have a marker, in order; their files are not looked at."""
-        names = (path.stem for path in (self.path / MARKERS).glob("*.json"))
+        with reading(self.path):
+            names = [path.stem for path in (self.path / MARKERS).glob("*.json")]
         return sorted(int(name) for name in names if name.isdecimal() and int(name) < self.shards)
 
     def write(self, shard: int, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
@@ -268,7 +275,9 @@ class ZarrStore:
     def facts(self, shards: Sequence[int]) -> Iterator[Mapping[str, Any]]:
         """Yield the markers' content; see `Sink`."""
         for shard in shards:
-            yield json.loads(self._marker(shard).read_text(encoding="utf-8"))
+            with reading(self.path):
+                text = self._marker(shard).read_text(encoding="utf-8")
+            yield json.loads(text)
 
     def read(self, name: str, rows: slice) -> NDArray[Any]:
         """Return some rows of an array; raises OutputError where they cannot be read."""
@@ -301,14 +310,15 @@ class ZarrStore:
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
     def _intact(self, shard: int) -> bool:
-        try:
-            stored = json.loads(self._marker(shard).read_text(encoding="utf-8"))
-            digests = stored["sha256"]
-            return stored["manifest"] == self.identity.mark and all(
-                digests[name] == self._digest(name, shard) for name, _ in self._sharded()
-            )
-        except (OSError, ValueError, LookupError, TypeError):
-            return False
+        with reading(self.path):
+            try:
+                stored = json.loads(self._marker(shard).read_text(encoding="utf-8"))
+                digests = stored["sha256"]
+                return stored["manifest"] == self.identity.mark and all(
+                    digests[name] == self._digest(name, shard) for name, _ in self._sharded()
+                )
+            except (OSError, ValueError, LookupError, TypeError):
+                return False
 
 
 def remove_partial_layout(path: Path) -> None:
@@ -344,12 +354,14 @@ def is_store(path: Path) -> bool:
             return True
         # Where another process completes the layout meanwhile, the shards come later.
         is_damaged = _holds_shards(path) and not _is_laid_out(path)
-    except OSError as error:
-        if error.errno in NO_NAME:
+    except Exception as error:
+        if not is_unreached(error, path):
+            raise
+        if getattr(error, "errno", None) in NO_NAME:
             return False
         raise OutputError(
-            f"cannot read {path / GROUP}: {error.strerror or error}; the same command goes on once it can be read, or "
-            "begin anew with --restart"
+            f"cannot read {path / GROUP}: {getattr(error, 'strerror', None) or error}; the same command goes on once "
+            "it can be read, or begin anew with --restart"
         ) from error
     if is_damaged:
         raise OutputError(
