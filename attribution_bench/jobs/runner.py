@@ -69,6 +69,8 @@ class Todo:
     """Shard -> models that an earlier run added to it, where any."""
     model_groups: Sequence[range]
     """The models, divided into those that a process opens together."""
+    identity: str
+    """SHA-256 of the manifest that the store has, or will have."""
     failed: Collection[int] = ()
     """Shards that an earlier run gave up."""
 
@@ -137,6 +139,7 @@ class InProcess:
         """Do tasks; see `Runner`."""
         self._done = len(self._begun.job.source) - sum(map(len, todo.shards)) + todo.added()
         grid = todo.grid(1)
+        self._work.bind(todo.identity)
         with thread_count(self._work.members.framework, self._taken.threads):
             for task in grid.tasks():
                 if task is None or stopped():

@@ -18,7 +18,7 @@ from attribution_bench.jobs.events import Caution
 from attribution_bench.jobs.failed_shards import computed
 from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.job import Job
-from attribution_bench.jobs.manifest import Manifest
+from attribution_bench.jobs.manifest import Manifest, check_same
 from attribution_bench.jobs.member import Members, MemberScores, Watcher
 from attribution_bench.jobs.scoring import Block
 from attribution_bench.jobs.shards import Shard
@@ -86,7 +86,7 @@ class ShardWork:
         Times the tasks.
     check_lock
         Called before something is written; raises OutputError where the lock on the store was lost. A process that has
-        none, as its client holds it, looks at the manifest instead.
+        none, as its client holds it, has only what `bind` gives it.
 
     Raises
     ------
@@ -110,13 +110,24 @@ class ShardWork:
         self.members = Members(job, machine_options, watcher)
         self.store = ZarrStore.open(path) if is_store(path) else None
         self._sums = StoredSums(path)
+        self._identity: str | None = None
         self._started = False
+
+    def bind(self, identity: str) -> None:
+        """Read and write only the store of one job, given by the SHA-256 of its manifest.
+
+        Another run may begin another job's at the same path while this process computes: where its client was killed,
+        nothing else tells it so.
+        """
+        if identity != self._identity:
+            self._identity, self.store = identity, None
+            self._sums = StoredSums(self.path, identity)
 
     def finished(self, task: Task) -> ShardRecord | None:
         """Return the record of a task whose work is in the store already, and was computed; None of any other."""
         # Another process may have laid it out since this one looked.
         if self.store is None and is_store(self.path):
-            self.store = ZarrStore.open(self.path)
+            self.store = ZarrStore.open(self.path, self._identity)
         if self.store is None:
             return None
         shard = task.shard.index
@@ -279,7 +290,7 @@ class ShardWork:
         if self.store is None:
             # Another process may have laid it out since this one looked.
             if manifest is None or is_store(self.path):
-                self.store = ZarrStore.open(self.path)
+                self.store = ZarrStore.open(self.path, self._identity)
             else:
                 self.store = self._create(member, manifest)
         return self.store
@@ -296,6 +307,10 @@ class ShardWork:
             "models": [named.label for named in job.models],
         }
         arrays, words, methods = (member.arrays, member.words, member.methods) if member is not None else ({}, {}, {})
+        stored = Manifest.read(self.path)
+        if stored is not None:
+            # Another run may have begun another job there.
+            check_same(stored, manifest, self.path)
         manifest.write(self.path)
         return ZarrStore.create(
             self.path,
@@ -310,6 +325,7 @@ class ShardWork:
                 "position": ("position", np.arange(source.length)),
             },
             attributes=layout.store_attributes(methods, facts),
+            identity=self._identity,
         )
 
 

@@ -24,13 +24,14 @@ from attribution_bench.jobs.grid import Grid, Task
 from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.manifest import FILE as MANIFEST
-from attribution_bench.jobs.manifest import Manifest, manifest_digest
+from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import ModelByRecipe, ModelDigests, NamedModel, Openable, OpenModels
 from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.jobs.runner import Begun, MachineOptions, ShardError, Taken, Todo
 from attribution_bench.jobs.shard_work import ShardRecord, ShardWork
 from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.models import SequenceModel
+from attribution_bench.storage.identity import manifest_digest
 from attribution_bench.storage.zarr_store import GROUP, is_store
 
 MOST_LAYOUTS = 3
@@ -132,9 +133,9 @@ class ShardOrder:
     arithmetic: Arithmetic
     """That of the first worker, which every one is to have."""
     identity: str
-    """SHA-256 of the manifest that the store must have; empty while there is no store."""
+    """SHA-256 of the manifest that the store must have."""
     manifest: Manifest | None = None
-    """Of the store that is to be laid out for the shard."""
+    """Of the store that is to be laid out for the shard; None where there is one."""
 
 
 class OpenedShards:
@@ -168,7 +169,7 @@ class OpenedShards:
             The store is not seen here.
         """
         self._arithmetic().check(order.arithmetic)
-        if order.identity and self._work.store is None:
+        if order.manifest is None and self._work.store is None:
             for name in (MANIFEST, GROUP):
                 await_file(self._parcel.path / name)
         if self._work.members.machine_options != order.machine_options:
@@ -179,10 +180,11 @@ class OpenedShards:
     def do(self, order: ShardOrder) -> ShardRecord:
         """Do a task that is prepared, unless it is done already; raises as `ShardWork.do`."""
         path, task = self._parcel.path, order.task
-        if order.identity and (found := manifest_digest(path)) != order.identity:
+        if order.manifest is None and (found := manifest_digest(path)) != order.identity:
             if not found:
                 raise OutputError(f"{path / MANIFEST} is not seen here any more; have the folder on every machine")
             raise InvalidInputError(f"{path} was begun anew by another run while this one wrote into it")
+        self._work.bind(order.identity)
         # A try that was given up may have come to its end all the same.
         there = self._work.finished(task)
         if there is not None:
@@ -257,9 +259,8 @@ class OnCluster:
         if too_few:
             self._caution("shards", Caution(too_few))
         if new:
-            yield from self._first(grid, manifest, stopped)
-        identity = manifest_digest(self._path)
-        orders = (NotReady() if task is None else self._order(task, manifest, identity) for task in grid.tasks())
+            yield from self._first(grid, manifest, stopped, todo.identity)
+        orders = (NotReady() if task is None else self._order(task, manifest, todo.identity) for task in grid.tasks())
         yield from self._each(orders, grid, stopped, len(manifest.shards) - len(todo.shards), todo.failed)
 
     def _too_few(self, shards: int, *, new: bool) -> str:
@@ -274,12 +275,12 @@ class OnCluster:
         return f"{said}; {advice}" if advice else said
 
     def _first(
-        self, grid: Grid, manifest: Manifest, stopped: Callable[[], bool]
+        self, grid: Grid, manifest: Manifest, stopped: Callable[[], bool], identity: str
     ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
         """Do tasks one by one until one has laid the store out, for which the others wait."""
         failed: list[tuple[Task, ShardError]] = []
         while len(failed) < MOST_LAYOUTS and (task := grid.next()) is not None:
-            order = replace(self._order(task, manifest, ""), manifest=manifest)
+            order = replace(self._order(task, manifest, identity), manifest=manifest)
             for _, found in self._each([order], grid, stopped):
                 if isinstance(found, ShardRecord):
                     for name in (MANIFEST, GROUP):
