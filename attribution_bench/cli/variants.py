@@ -319,7 +319,7 @@ def on_cluster(
     tell: Callable[..., None],
 ) -> "Summary":
     """Score on other processes what `run` reads and writes in this one; `tell` tells a caution of each kind once."""
-    from attribution_bench.jobs.distributed.cluster import connected, fewer_started
+    from attribution_bench.jobs.distributed.cluster import connected, fewer_started, more_threads
     from attribution_bench.jobs.distributed.first_worker import await_worker
     from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
     from attribution_bench.variants.distributed import BlocksOnCluster, VariantFacts, posted
@@ -341,8 +341,8 @@ def on_cluster(
             facts: VariantFacts = dispatch.facts()
             settings = {**files, **facts.identity, "threads": each}
             fewer = fewer_started("there are too few variants", connection)
-            if fewer:
-                tell(fewer)
+            for text in filter(None, (fewer, more_threads(each, connection))):
+                tell(text)
             told(Cluster(dispatch.workers, each, connection.dashboard))
 
             def counted(summary: "Summary") -> None:
