@@ -323,6 +323,7 @@ def on_cluster(
     from attribution_bench.jobs.distributed.first_worker import await_worker
     from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
     from attribution_bench.variants.distributed import BlocksOnCluster, VariantFacts, posted
+    from attribution_bench.variants.score import BLOCK
 
     retries = 0
 
@@ -340,7 +341,8 @@ def on_cluster(
         with posted(connection, models, scorer.genome, scorer.options, each, told) as dispatch:
             facts: VariantFacts = dispatch.facts()
             settings = {**files, **facts.identity, "threads": each}
-            fewer = fewer_started("there are too few variants", connection)
+            blocks_there = "is only 1 block" if dispatch.workers == 1 else f"are only {dispatch.workers} blocks"
+            fewer = fewer_started(f"there {blocks_there} of up to {BLOCK} variants", connection)
             for text in filter(None, (fewer, more_threads(each, connection))):
                 tell(text)
             told(Cluster(dispatch.workers, each, connection.dashboard))

@@ -165,7 +165,7 @@ def processes(clean_variables, monkeypatch):
     [
         ("attribute", 50, 3, "there are only 3 shards for 50 processes, so that 3 are started; --shard-size 1 "),
         ("attribute", 3, 3, ""),
-        ("variants", 50, 2, "there are too few variants for 50 processes, so that 2 are started"),
+        ("variants", 50, 2, "there are only 2 blocks of up to 128 variants for 50 processes, so that 2 are started"),
         ("compare", 50, 4, "there are no more than 4 steps at a time for 50 processes, so that 4 are started"),
     ],
 )
