@@ -311,6 +311,20 @@ def fewer_started(work: str, cluster: Cluster) -> str:
     return f"{work} for {cluster.asked:,} processes, so that {started:,} {'is' if started == 1 else 'are'} started"
 
 
+def more_threads(threads: int, cluster: Cluster) -> str:
+    """Return what is said where processes use more threads than a worker of a cluster states, else nothing.
+
+    One thread of a worker says only that it does one piece of work at a time, as on Slurm, and not on how many cores.
+    """
+    stated = cluster.threads
+    if cluster.own_threads is not None or not 1 < stated < threads:
+        return ""
+    return (
+        f"{threads} threads are used on a worker that states {stated} (--nthreads): where it has fewer than {threads} "
+        f"cores for them, it is slower than with --threads {stated} (threads)"
+    )
+
+
 def import_distributed() -> Any:
     """Return Dask's package `distributed`; raises MissingDependencyError where it is not installed."""
     try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attribution_bench.environment import SHARED_BY, TENSORFLOW_THREADS, thread_count
 from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
-from attribution_bench.jobs.distributed.cluster import Cluster, fewer_started
+from attribution_bench.jobs.distributed.cluster import Cluster, fewer_started, more_threads
 from attribution_bench.jobs.distributed.dispatch import Dispatch
 from attribution_bench.jobs.distributed.first_worker import await_worker
 from attribution_bench.jobs.distributed.pieces import Done, NotReady, Piece
@@ -245,6 +245,9 @@ class OnCluster:
         options, self._arithmetic = self._dispatch.facts()
         self._taken = Taken(threads, options, self._arithmetic.device, self._arithmetic.precision)
         begun.tell(ClusterEvent(self._dispatch.workers, threads, self._cluster.dashboard))
+        more = more_threads(threads, self._cluster)
+        if more:
+            begun.tell(Caution(more))
         self._caution = begun.caution
         self._sequences = len(job.source)
         return self._taken
