@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import platform
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from distributed import LocalCluster
 
@@ -28,7 +30,14 @@ from attribution_bench.jobs.events import Cluster as ClusterEvent
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import NamedModel
 from attribution_bench.jobs.run import run
+from attribution_bench.models import as_sequence_model
 from attribution_bench.sequences import lambda_windows
+from attribution_bench.sequences.genome import Genome
+from attribution_bench.sequences.tracks import Tracks
+from attribution_bench.variants import ScalarEffects, ScoringOptions
+from attribution_bench.variants.distributed import BlocksOnCluster, posted
+from attribution_bench.variants.job import score_vcf
+from attribution_bench.variants.score import variant_scorer
 from faulty_jobs import await_openings
 from numpy_jobs import NumpyModel, Reversed, Weights, numpy_job
 
@@ -229,6 +238,55 @@ def test_a_worker_without_the_sequences_gets_no_work(cluster, apart, fasta, tmp_
     assert (summary.scored, summary.failed_shards) == (22, {})
     assert "gets no more work: " in said
     assert fasta.name in said
+
+
+@pytest.mark.filterwarnings("ignore:fastISM falls back")
+@pytest.mark.parametrize("differs", ["genome", "track"])
+def test_a_worker_whose_genome_or_track_is_another_scores_no_variants(cluster, apart, tmp_path, differs):
+    torch, pybigtools = pytest.importorskip("torch"), pytest.importorskip("pybigtools")
+
+    class TakesTrack(torch.nn.Module):
+        def forward(self, x, track):
+            return (x * (1 + track)).cumsum(2).square().sum((1, 2))[:, None]
+
+    here, send_away = apart
+    length = 3000
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), length))
+    for folder in (tmp_path, tmp_path / "elsewhere"):
+        is_other = folder.name == "elsewhere"
+        ours = [letter if place % 2 == 0 else "A" for place, letter in enumerate(letters)]
+        text = "".join(ours) if is_other and differs == "genome" else letters
+        (folder / "genome.fa").write_text(f">chr1\n{text}\n")
+        value = 5.0 if is_other and differs == "track" else 2.0
+        pybigtools.open(str(folder / "track.bw"), "w").write({"chr1": length}, iter([("chr1", 0, length, value)]))
+    records = [
+        f"chr1\t{place + 1}\t.\t{letters[place]}\t{'ACGT'['CGTA'.index(letters[place])]}\t.\t.\t.\n"
+        for place in range(0, length, 2)
+    ]
+    columns = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+    header = f"##fileformat=VCFv4.3\n##contig=<ID=chr1,length={length}>\n{columns}\n"
+    (tmp_path / "a.vcf").write_text(header + "".join(records))
+    named = NamedModel(as_sequence_model(TakesTrack(), device="cpu"), "a model that takes a track")
+    genome = Genome(here / "genome.fa")
+    options = ScoringOptions(20, ScalarEffects("all"), additional_forward_args=Tracks(here / "track.bw", genome))
+    scorer = variant_scorer(named.model, genome, options)
+    score_vcf(scorer, tmp_path / "a.vcf", tmp_path / "whole.tsv", settings={})
+    send_away()
+    said = []
+
+    def told(event):
+        said.extend([event.text] if isinstance(event, Caution) else [])
+
+    with posted(cluster, [named], genome, options, 1, told) as dispatch:
+        facts = dispatch.facts()
+        await_openings(cluster.client)
+        blocks = BlocksOnCluster(scorer, dispatch, tmp_path / "effects.tsv", {}, facts, told).blocks
+        score_vcf(scorer, tmp_path / "a.vcf", tmp_path / "effects.tsv", settings={}, blocks=blocks)
+    assert (tmp_path / "effects.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+    (refused,) = [text for text in said if "gets no more work" in text]
+    what = "the genome /proc/self/cwd/genome.fa is another file" if differs == "genome" else "further inputs are other"
+    assert what in refused
+    assert f"on the machine {platform.node()} than where the job was started" in refused
 
 
 @pytest.mark.parametrize("comes", ["late", "adaptive"])
