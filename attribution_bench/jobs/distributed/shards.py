@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,8 @@ class ShardOrder:
     """SHA-256 of the manifest that the store must have; empty while there is no store."""
     manifest: Manifest | None = None
     """Of the store that is to be laid out for the shard."""
+    rows: Mapping[str, str] = field(default_factory=dict)
+    """Further input -> SHA-256 of its rows for the shard."""
 
 
 class OpenedShards:
@@ -188,7 +190,7 @@ class OpenedShards:
         if there is not None:
             return there
         with self._threads():
-            record = self._work.do(task, order.digest, order.manifest)
+            record = self._work.do(task, order.digest, order.manifest, order.rows)
         cautions, self._cautions = self._cautions, {}
         return replace(record, cautions=cautions)
 
@@ -252,6 +254,7 @@ class OnCluster:
     ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
         """Do tasks; see `Runner`."""
         grid = todo.grid(self._dispatch.workers)
+        self._rows_of = todo.rows_of
         new = not is_store(self._path)
         too_few = self._too_few(len(manifest.shards), new=new)
         if too_few:
@@ -297,7 +300,8 @@ class OnCluster:
 
     def _order(self, task: Task, manifest: Manifest, identity: str) -> ShardOrder:
         digest = manifest.shards[task.shard.index]
-        return ShardOrder(task, digest, self._taken.options, self._arithmetic, identity)
+        rows = self._rows_of(task)
+        return ShardOrder(task, digest, self._taken.options, self._arithmetic, identity, rows=rows)
 
     def _each(
         self,

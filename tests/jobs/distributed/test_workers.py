@@ -27,12 +27,16 @@ from attribution_bench.jobs.distributed.cluster import Workers, connected
 from attribution_bench.jobs.distributed.worker_job import WorkerJob
 from attribution_bench.jobs.events import Caution, ShardDone
 from attribution_bench.jobs.events import Cluster as ClusterEvent
+from attribution_bench.jobs.further_inputs import read_further_inputs
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import NamedModel
 from attribution_bench.jobs.run import run
+from attribution_bench.jobs.scoring import Choice
+from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.models import as_sequence_model
 from attribution_bench.sequences import lambda_windows
 from attribution_bench.sequences.genome import Genome
+from attribution_bench.sequences.regions import Region, RegionSource, Windows
 from attribution_bench.sequences.tracks import Tracks
 from attribution_bench.variants import ScalarEffects, ScoringOptions
 from attribution_bench.variants.distributed import BlocksOnCluster, posted
@@ -68,6 +72,24 @@ def first(cluster):
     cluster.client.run(import_module, "attribution_bench.evaluation.distributed")
     cluster.client.run(versions.versions_here)
     return min(cluster.client.nthreads())
+
+
+class Summed(Weights):
+    """As `Weights`, with one number of a track for each sequence."""
+
+    def _attribute(self, request):
+        return super()._attribute(replace(request, extras=summed(request.extras)))
+
+
+class SummedModel(NumpyModel):
+    """As `NumpyModel`, with the same number."""
+
+    def forward(self, x, extras=()):
+        return super().forward(x, summed(extras))
+
+
+def summed(extras):
+    return tuple(extra.sum((1, 2))[:, None] for extra in extras)
 
 
 def set_variable(name: str, value: str | None) -> None:
@@ -238,6 +260,37 @@ def test_a_worker_without_the_sequences_gets_no_work(cluster, apart, fasta, tmp_
     assert (summary.scored, summary.failed_shards) == (22, {})
     assert "gets no more work: " in said
     assert fasta.name in said
+
+
+@pytest.mark.parametrize("kind", ["array", "track"])
+def test_a_worker_whose_further_inputs_are_others_adds_no_number(cluster, apart, fasta, tmp_path, bytes_of, kind):
+    here, send_away = apart
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 600))
+    for folder, value in ((tmp_path, 2.0), (tmp_path / "elsewhere", 5.0)):
+        np.save(folder / "rows.npy", np.full((22, 1), value, np.float32))
+        if kind == "track":
+            pybigtools = pytest.importorskip("pybigtools")
+            pybigtools.open(str(folder / "track.bw"), "w").write({"chr1": 600}, iter([("chr1", 0, 600, value)]))
+    job = numpy_job(fasta, threads=1, options={"pause": 0.05}, extras=read_further_inputs(here / "rows.npy"))
+    if kind == "track":
+        (tmp_path / "genome.fa").write_text(f">chr1\n{letters}\n")
+        genome = Genome(tmp_path / "genome.fa")
+        regions = [Region("chr1", start, start + 20, f"region {start}", "+") for start in range(0, 440, 20)]
+        source = RegionSource(regions, genome, Windows(20), label="regions")
+        rows = {"track": TrackRows(Tracks(here / "track.bw", genome), source, 1)}
+        methods = {"weights": Choice(Summed, {"pause": 0.05})}
+        models = [NamedModel(SummedModel(), "numpy")]
+        job = replace(job, models=models, source=source, extras=rows, methods=methods)
+    run(job, tmp_path / "whole")
+    send_away()
+    summary, cautions = run_on(cluster, job, tmp_path / "store")
+    assert (summary.scored, summary.failed_shards) == (22, {})
+    assert summary.retries
+    file = "rows.npy" if kind == "array" else "track.bw"
+    (said,) = cautions
+    assert "gets no more work: the further input" in said
+    assert f"/proc/self/cwd/{file}) has other values on the machine {platform.node()} than where" in said
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
 
 
 @pytest.mark.filterwarnings("ignore:fastISM falls back")
