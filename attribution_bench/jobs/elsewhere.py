@@ -2,10 +2,8 @@
 
 import platform
 
-SAME_CODE = (
-    "have the same files and the same code everywhere; workers that imported code before it was changed keep it until "
-    "they are started again"
-)
+KEPT_CODE = "workers that imported code before it was changed keep it until they are started again"
+SAME_CODE = f"have the same files and the same code everywhere; {KEPT_CODE}"
 
 
 def here() -> str:

@@ -10,6 +10,7 @@ from attribution_bench.described import described
 from attribution_bench.environment import library_versions
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.jobs.contents import check_contents
+from attribution_bench.jobs.elsewhere import SAME_CODE, here
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import ModelDigests, Openable, OpenModels, weight_bytes
 from attribution_bench.jobs.open_models import NamedModel as NamedModel
@@ -204,6 +205,29 @@ def manifest_of(
         versions=library_versions(),
         machine=machine,
     )
+
+
+def own_code(job: Job) -> dict[str, Any]:
+    """Return what is described of a job's methods and target, the code of those that no installed package defines."""
+    return {
+        "target": described(job.asked.target),
+        **{f"method {name}": _method(choice) for name, choice in job.methods.items()},
+    }
+
+
+def check_own_code(job: Job, there: Mapping[str, Any]) -> None:
+    """Check that a job's methods and target are here what `own_code` returned where the job was started.
+
+    Raises
+    ------
+    InvalidInputError
+        Something is made of other code or settings; the message says what, and on which machine.
+    """
+    for name, found in own_code(job).items():
+        if found != there[name]:
+            raise InvalidInputError(
+                f"the {name} is made of other code or settings {here()} than where the job was started; {SAME_CODE}"
+            )
 
 
 def _method(choice: Choice) -> dict[str, Any]:

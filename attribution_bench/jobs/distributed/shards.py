@@ -22,7 +22,7 @@ from attribution_bench.jobs.events import Cluster as ClusterEvent
 from attribution_bench.jobs.file_rows import FileRows
 from attribution_bench.jobs.grid import Grid, Task
 from attribution_bench.jobs.interruption import Stop, never
-from attribution_bench.jobs.job import Job
+from attribution_bench.jobs.job import Job, check_own_code, own_code
 from attribution_bench.jobs.manifest import FILE as MANIFEST
 from attribution_bench.jobs.manifest import Manifest, manifest_digest
 from attribution_bench.jobs.open_models import ModelByRecipe, ModelDigests, NamedModel, Openable, OpenModels
@@ -99,6 +99,8 @@ class ShardParcel:
     strict: bool
     began: Arithmetic | None
     """That of the store's first run; None where it is new."""
+    code: Mapping[str, Any]
+    """See `own_code`."""
 
     def open(self) -> "OpenedShards":
         """Open the first model and inputs; the other models are opened as they are needed.
@@ -106,10 +108,11 @@ class ShardParcel:
         Raises
         ------
         InvalidInputError
-            A model has other weights or another structure.
+            A model has other weights or another structure; or a method or the target other code.
         SequenceError
             The sequences cannot be read.
         """
+        check_own_code(self.job, self.code)
         # A worker without the file can do no shard, and is to say so before it is given one.
         self.job.source.read(0, 1)
         extras = {name: one.open() if isinstance(one, SentRows) else one for name, one in self.extras.items()}
@@ -239,6 +242,7 @@ class OnCluster:
             threads,
             begun.strict,
             _began(self._path),
+            own_code(job),
         )
         dispatch = Dispatch(self._cluster, parcel, environment(self._cluster, threads), begun.tell, self._stop)
         self._dispatch = self._stack.enter_context(dispatch)

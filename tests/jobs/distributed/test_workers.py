@@ -293,6 +293,60 @@ def test_a_worker_whose_further_inputs_are_others_adds_no_number(cluster, apart,
     assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
 
 
+OWN_CODE = """
+from attribution_bench import RawAttribution
+from numpy_jobs import Weights
+
+class Own(Weights):
+    def _attribute(self, request):
+        return RawAttribution(scores=super()._attribute(request).scores * {factor})
+
+def mean(outputs):
+    return outputs.mean(1) * {factor}
+"""
+
+
+def imported(name: str, folder: str) -> None:
+    """Have this process import a module from a folder for its first time."""
+    sys.path.insert(0, folder)
+    import_module(name)
+
+
+def forget(name: str, folder: str) -> None:
+    sys.modules.pop(name, None)
+    sys.path[:] = [path for path in sys.path if path != folder]
+
+
+@pytest.mark.parametrize("of", ["method", "target"])
+def test_a_worker_that_imported_code_before_it_was_changed_adds_no_number(
+    cluster, first, fasta, tmp_path, bytes_of, monkeypatch, of
+):
+    name, folder = f"own_{of}_of_workers", str(tmp_path)
+    monkeypatch.setattr(sys, "path", [folder, *sys.path])
+    (tmp_path / f"{name}.py").write_text(OWN_CODE.format(factor=1))
+    cluster.client.run(imported, name, folder, workers=[first])
+    (tmp_path / f"{name}.py").write_text(OWN_CODE.format(factor=20))
+    (other,) = set(cluster.client.nthreads()) - {first}
+    cluster.client.run(imported, name, folder, workers=[other])
+    module = import_module(name)
+    job = numpy_job(fasta, threads=1, options={"pause": 0.05})
+    if of == "method":
+        job = replace(job, methods={"weights": Choice(module.Own, {"pause": 0.05})})
+    else:
+        job = replace(job, asked=replace(job.asked, target=module.mean))
+    run(job, tmp_path / "whole")
+    try:
+        summary, (said,) = run_on(cluster, job, tmp_path / "store")
+    finally:
+        cluster.client.run(forget, name, folder)
+        sys.modules.pop(name)
+    assert (summary.scored, summary.failed_shards) == (22, {})
+    what = "method weights" if of == "method" else "target"
+    assert f"gets no more work: the {what} is made of other code or settings on the machine {platform.node()} " in said
+    assert "keep it until they are started again" in said
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
+
+
 @pytest.mark.filterwarnings("ignore:fastISM falls back")
 @pytest.mark.parametrize("differs", ["genome", "track"])
 def test_a_worker_whose_genome_or_track_is_another_scores_no_variants(cluster, apart, tmp_path, differs):
