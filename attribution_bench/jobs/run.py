@@ -22,6 +22,7 @@ from attribution_bench.jobs.events import (
     Summary,
     warn_of_cautions,
 )
+from attribution_bench.jobs.further_inputs import read_through
 from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job, ModelFacts, assumptions, checked_models, checked_shards, manifest_of
@@ -154,7 +155,8 @@ class _Run:
         )
         self.taken = runner.begin(begun)
         given = {"threads": self.taken.threads, "options": self.taken.options}
-        self.manifest = manifest_of(job, models, shards, found.digests, self.taken.device, self.taken.precision, given)
+        inputs, self.rows = read_through(job.extras, [slice(shard.start, shard.stop) for shard in shards])
+        self.manifest = manifest_of(job, models, inputs, found.digests, self.taken.device, self.taken.precision, given)
         if stored is not None:
             check_same(stored, self.manifest, path)
             if machine["threads"] != self.taken.threads:
@@ -258,7 +260,8 @@ class _Run:
             # The store is laid out by the first scores that there are.
             shards.sort(key=lambda shard: (shard.index != self.found.first_scorable, shard.index))
         begun = {} if is_new else StoredSums(self.path, self.identity).begun({shard.index for shard in shards})
-        return Todo(shards, begun, model_groups([facts.weight_bytes for facts in self.models]), self.identity)
+        groups = model_groups([facts.weight_bytes for facts in self.models])
+        return Todo(shards, begun, groups, self.identity, rows=self.rows)
 
     def _store(self) -> ZarrStore | None:
         return ZarrStore.open(self.path, self.identity) if is_store(self.path) else None

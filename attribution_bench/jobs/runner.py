@@ -1,7 +1,7 @@
 """Runners: what computes the shards of a job, this process or others."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,10 +73,16 @@ class Todo:
     """SHA-256 of the manifest that the store has, or will have."""
     failed: Collection[int] = ()
     """Shards that an earlier run gave up."""
+    rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Further input -> SHA-256 of each shard's rows, see `rows_digest`."""
 
     def grid(self, processes: int) -> Grid:
         """Return the tasks for a number of processes."""
         return Grid(self.shards, self.begun, self.model_groups, processes)
+
+    def rows_of(self, task: Task) -> dict[str, str]:
+        """Return the SHA-256 of the rows of each further input for the shard of a task."""
+        return {name: digests[task.shard.index] for name, digests in self.rows.items()}
 
     def added(self) -> float:
         """Return what earlier runs did of shards that are not finished, as a number of records with every model."""
@@ -146,7 +152,7 @@ class InProcess:
                     return
                 self._task = task
                 try:
-                    record = self._work.do(task, manifest.shards[task.shard.index], manifest)
+                    record = self._work.do(task, manifest.shards[task.shard.index], manifest, todo.rows_of(task))
                 except AttributionBenchError:
                     raise
                 except Exception as error:  # the model's code, or that of a method or a target, raises anything

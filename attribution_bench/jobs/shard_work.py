@@ -5,17 +5,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from attribution_bench.errors import OutputError, SequenceError, SetAsideError
+from attribution_bench.errors import AttributionBenchError, OutputError, SequenceError, SetAsideError
 from attribution_bench.jobs import layout
 from attribution_bench.jobs.contents import narrowed
+from attribution_bench.jobs.elsewhere import here
 from attribution_bench.jobs.events import Caution
 from attribution_bench.jobs.failed_shards import computed
+from attribution_bench.jobs.file_rows import FileRows
+from attribution_bench.jobs.further_inputs import rows_digest
 from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.job import Job
 from attribution_bench.jobs.manifest import Manifest, check_same
@@ -138,7 +142,9 @@ class ShardWork:
             return ShardRecord(shard, 0.0, {}, is_written=False)
         return None
 
-    def do(self, task: Task, digest: str, manifest: Manifest | None) -> ShardRecord:
+    def do(
+        self, task: Task, digest: str, manifest: Manifest | None, rows: Mapping[str, str] = MappingProxyType({})
+    ) -> ShardRecord:
         """Read the records of a shard, score them on some models, and write what these and those before them make.
 
         Parameters
@@ -149,6 +155,8 @@ class ShardWork:
             SHA-256 of its records as the manifest has it.
         manifest
             Written, and the store laid out for the shard's arrays, where there is no store yet.
+        rows
+            Further input -> SHA-256 of its rows for the shard, where it is known.
 
         Raises
         ------
@@ -161,10 +169,11 @@ class ShardWork:
         OutputError
             The store cannot be written, or the sums over the models before are not there.
         AttributionBenchError
-            Memory is too small for one sequence, or whatever a method raises.
+            A further input has changed, or is another one in this process; memory is too small for one sequence, or
+            whatever a method raises.
         """
         try:
-            return self._done(task, digest, manifest)
+            return self._done(task, digest, manifest, rows)
         except OutputError:
             # What another run has done is none of this one's.
             self._check_lock()
@@ -175,7 +184,7 @@ class ShardWork:
                 raise
             return there
 
-    def _done(self, task: Task, digest: str, manifest: Manifest | None) -> ShardRecord:
+    def _done(self, task: Task, digest: str, manifest: Manifest | None, rows: Mapping[str, str]) -> ShardRecord:
         start = self._clock()
         source = self.job.source
         records = read_shard(source, task.shard)
@@ -185,7 +194,7 @@ class ShardWork:
         # A shard without anything to score needs no model.
         sums, member = Sums(), None
         if found.rows:
-            sums, member = self._added(task, found, manifest)
+            sums, member = self._added(task, found, manifest, rows)
         starting = bool(found.rows) and not self._started
         self._started |= starting
         is_written = task.is_last or not found.rows
@@ -201,11 +210,13 @@ class ShardWork:
         record = ShardRecord(task.shard.index, seconds, set_aside, halved, peak_memory_bytes(), starting)
         return replace(record, is_written=is_written)
 
-    def _added(self, task: Task, found: Scorable, manifest: Manifest | None) -> tuple[Sums, MemberScores]:
+    def _added(
+        self, task: Task, found: Scorable, manifest: Manifest | None, rows: Mapping[str, str]
+    ) -> tuple[Sums, MemberScores]:
         """Return the sums with the models of a task, and what the last of them found."""
         sums = self._sums.read(task.shard.index, task.models.start)
         self.members.open(task.models)
-        block = self._block(found)
+        block = self._block(found, rows)
         for before, place in enumerate(task.models):
             with self.members.named(place):
                 member = self.members.score(place, block, before, len(task.models))
@@ -220,10 +231,19 @@ class ShardWork:
                     self._write_member(place, found, member, manifest)
         return sums, member
 
-    def _block(self, found: Scorable) -> Block:
+    def _block(self, found: Scorable, digests: Mapping[str, str]) -> Block:
         job, stretch = self.job, slice(found.shard.start, found.shard.stop)
         strings = [record.sequence for record in found.records if record.sequence is not None]
-        extras = tuple(np.asarray(array[stretch])[list(found.rows)] for array in job.extras.values())
+        read = {name: np.asarray(array[stretch]) for name, array in job.extras.items()}
+        for name, rows in read.items():
+            if name in digests and rows_digest(rows) != digests[name]:
+                # No error of what was asked for, which would end the job: it may be a matter of this worker alone.
+                raise AttributionBenchError(
+                    f"the further input {name!r}{_file_of(job.extras[name])} has other values {here()} than where the "
+                    "job was started, or has changed while it ran; give the same file everywhere, as it was, or begin "
+                    "anew"
+                )
+        extras = tuple(rows[list(found.rows)] for rows in read.values())
         turned = tuple(
             array.other_strand(extra) if isinstance(array, TrackRows) else extra
             for array, extra in zip(job.extras.values(), extras, strict=True)
@@ -327,6 +347,13 @@ class ShardWork:
             attributes=layout.store_attributes(methods, facts),
             identity=self._identity,
         )
+
+
+def _file_of(rows: "NDArray[Any] | TrackRows") -> str:
+    """Return the files that rows are read from, for a message; nothing where they are in memory."""
+    if isinstance(rows, TrackRows):
+        return f" ({', '.join(map(str, rows.tracks.paths))})"
+    return f" ({rows.file})" if isinstance(rows, FileRows) and rows.file else ""
 
 
 def peak_memory_bytes() -> int:

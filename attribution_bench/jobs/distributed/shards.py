@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from attribution_bench.jobs.events import Cluster as ClusterEvent
 from attribution_bench.jobs.file_rows import FileRows
 from attribution_bench.jobs.grid import Grid, Task
 from attribution_bench.jobs.interruption import Stop, never
-from attribution_bench.jobs.job import Job
+from attribution_bench.jobs.job import Job, check_own_code, own_code
 from attribution_bench.jobs.manifest import FILE as MANIFEST
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import ModelByRecipe, ModelDigests, NamedModel, Openable, OpenModels
@@ -100,6 +100,8 @@ class ShardParcel:
     strict: bool
     began: Arithmetic | None
     """That of the store's first run; None where it is new."""
+    code: Mapping[str, Any]
+    """See `own_code`."""
 
     def open(self) -> "OpenedShards":
         """Open the first model and inputs; the other models are opened as they are needed.
@@ -107,10 +109,11 @@ class ShardParcel:
         Raises
         ------
         InvalidInputError
-            A model has other weights or another structure.
+            A model has other weights or another structure; or a method or the target other code.
         SequenceError
             The sequences cannot be read.
         """
+        check_own_code(self.job, self.code)
         # A worker without the file can do no shard, and is to say so before it is given one.
         self.job.source.read(0, 1)
         extras = {name: one.open() if isinstance(one, SentRows) else one for name, one in self.extras.items()}
@@ -136,6 +139,8 @@ class ShardOrder:
     """SHA-256 of the manifest that the store must have."""
     manifest: Manifest | None = None
     """Of the store that is to be laid out for the shard; None where there is one."""
+    rows: Mapping[str, str] = field(default_factory=dict)
+    """Further input -> SHA-256 of its rows for the shard."""
 
 
 class OpenedShards:
@@ -190,7 +195,7 @@ class OpenedShards:
         if there is not None:
             return there
         with self._threads():
-            record = self._work.do(task, order.digest, order.manifest)
+            record = self._work.do(task, order.digest, order.manifest, order.rows)
         cautions, self._cautions = self._cautions, {}
         return replace(record, cautions=cautions)
 
@@ -239,6 +244,7 @@ class OnCluster:
             threads,
             begun.strict,
             _began(self._path),
+            own_code(job),
         )
         dispatch = Dispatch(self._cluster, parcel, environment(self._cluster, threads), begun.tell, self._stop)
         self._dispatch = self._stack.enter_context(dispatch)
@@ -257,6 +263,7 @@ class OnCluster:
     ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
         """Do tasks; see `Runner`."""
         grid = todo.grid(self._dispatch.workers)
+        self._rows_of = todo.rows_of
         new = not is_store(self._path)
         too_few = self._too_few(len(manifest.shards), new=new)
         if too_few:
@@ -304,7 +311,8 @@ class OnCluster:
 
     def _order(self, task: Task, manifest: Manifest, identity: str) -> ShardOrder:
         digest = manifest.shards[task.shard.index]
-        return ShardOrder(task, digest, self._taken.options, self._arithmetic, identity)
+        rows = self._rows_of(task)
+        return ShardOrder(task, digest, self._taken.options, self._arithmetic, identity, rows=rows)
 
     def _each(
         self,
