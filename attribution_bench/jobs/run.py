@@ -248,9 +248,9 @@ class _Run:
         shards = [shard for shard in self.shards if shard.index not in finished]
         if is_new:
             # The store is laid out by the first scores that there are.
-            shards.sort(key=lambda shard: (shard.index != self.found.first_scorable, shard.index))
+            shards.sort(key=lambda shard: (shard.index in self.found.blank, shard.index))
         begun = {} if is_new else StoredSums(self.path).begun({shard.index for shard in shards})
-        return Todo(shards, begun, model_groups([facts.weight_bytes for facts in self.models]))
+        return Todo(shards, begun, model_groups([facts.weight_bytes for facts in self.models]), blank=self.found.blank)
 
     def _store(self) -> ZarrStore | None:
         return ZarrStore.open(self.path) if is_store(self.path) else None

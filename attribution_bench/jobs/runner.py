@@ -70,6 +70,8 @@ class Todo:
     """The models, divided into those that a process opens together."""
     failed: Collection[int] = ()
     """Shards that an earlier run gave up."""
+    blank: Collection[int] = ()
+    """Those without a sequence to score, by which no store is laid out."""
 
     def grid(self, processes: int) -> Grid:
         """Return the tasks for a number of processes."""

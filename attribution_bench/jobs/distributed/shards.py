@@ -257,7 +257,7 @@ class OnCluster:
         if too_few:
             self._caution("shards", Caution(too_few))
         if new:
-            yield from self._first(grid, manifest, stopped)
+            yield from self._first(grid, manifest, todo.blank, stopped)
         identity = manifest_digest(self._path)
         orders = (NotReady() if task is None else self._order(task, manifest, identity) for task in grid.tasks())
         yield from self._each(orders, grid, stopped, len(manifest.shards) - len(todo.shards), todo.failed)
@@ -274,11 +274,14 @@ class OnCluster:
         return f"{said}; {advice}" if advice else said
 
     def _first(
-        self, grid: Grid, manifest: Manifest, stopped: Callable[[], bool]
+        self, grid: Grid, manifest: Manifest, blank: Collection[int], stopped: Callable[[], bool]
     ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
-        """Do tasks one by one until one has laid the store out, for which the others wait."""
+        """Do tasks one by one until one has laid the store out, for which the others wait.
+
+        A shard without a sequence to score knows no arrays of scores: where every other one fails, nothing is stored.
+        """
         failed: list[tuple[Task, ShardError]] = []
-        while len(failed) < MOST_LAYOUTS and (task := grid.next()) is not None:
+        while len(failed) < MOST_LAYOUTS and (task := grid.next()) is not None and task.shard.index not in blank:
             order = replace(self._order(task, manifest, ""), manifest=manifest)
             for _, found in self._each([order], grid, stopped):
                 if isinstance(found, ShardRecord):

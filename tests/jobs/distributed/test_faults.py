@@ -290,6 +290,27 @@ def test_bad_shards_do_not_use_up_the_only_worker(fasta, tmp_path, threaded_clus
         assert summary.scored == len(good)
 
 
+@pytest.mark.parametrize("others", [1, 0])
+def test_no_store_is_laid_out_by_a_shard_without_anything_to_score(tmp_path, bytes_of, on_cluster, others):
+    fasta, file, store = tmp_path / "some.fa", tmp_path / "fault", tmp_path / "store"
+    texts = ["AC" * 15, "N" * 30, *["GC" * 15] * others]
+    fasta.write_text("".join(f">{row}\n{text}\n" for row, text in enumerate(texts)))
+    file.touch()
+    job = faulty_job(fasta, "broken", file, at="AC", shard_size=1)
+    if others:
+        summary, events = on_cluster(job, store)
+        assert (summary.scored, [*summary.failed_shards]) == (1, [0])
+        assert [event.shard for event in events if isinstance(event, ShardDone)] == [2, 1]
+    else:
+        with pytest.raises(AttributionBenchError, match=r"none of the first 1 shards .*divided by zero"):
+            on_cluster(job, store)
+        assert not store.exists()
+    file.unlink()
+    assert on_cluster(job, store)[0].scored == 1 + others
+    run(job, tmp_path / "one process")
+    assert bytes_of(store) == bytes_of(tmp_path / "one process")
+
+
 def test_a_store_that_is_removed_meanwhile_is_one_error_and_the_same_job_begins_again(
     fasta, tmp_path, bytes_of, on_cluster, whole
 ):
