@@ -72,8 +72,8 @@ class Workers:
     tries: int = 3
     """How often a piece of work is tried, on other processes where there are any, before it is set aside."""
     time_limit: float | None = None
-    """Seconds after which a piece of work is taken for hung and its process ended; by default 10 times what pieces
-    have taken so far, and no less than a minute."""
+    """Seconds after which a piece of work is taken for hung and its process ended; by default 10 times what a
+    full piece takes by those that were computed so far, and no less than a minute."""
 
     def __post_init__(self) -> None:
         given = [one for one in (self.number, self.address, self.gpus) if one is not None]

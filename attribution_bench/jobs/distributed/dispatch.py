@@ -45,6 +45,9 @@ class Dispatch:
         Asked whether to stop while no worker has the job, or has begun.
     alike
         Whether pieces take about as long as each other, so that one that takes many times as long is taken for hung.
+    share
+        Given the order and the record of a piece that is done, returns how much there was to compute, as a share of the
+        largest piece; by default it is as much for each.
     """
 
     def __init__(
@@ -56,10 +59,11 @@ class Dispatch:
         stop: Stop = never,
         *,
         alike: bool = True,
+        share: Callable[[Any, Any], float] = lambda order, record: 1.0,
     ) -> None:
         self._cluster, self._client, self._tell, self._stop = cluster, cluster.client, tell, stop
         self._job = WorkerJob(_pickled(parcel), environment, cluster.is_local)
-        self._pace = Pace(cluster.time_limit, alike)
+        self._pace, self._share = Pace(cluster.time_limit, alike), share
         self._workers = KnownWorkers(cluster, tell)
         self._tasks = Tasks(cluster, self._workers, new_name(self._client))
         self._limits = ToldLimits(self._client, self._tasks.name, self._pace)
@@ -214,7 +218,7 @@ class Dispatch:
         seconds = time.monotonic() - flight.started
         self._done += 1
         self._workers.end_row(report.worker)
-        self._pace.note(seconds)
+        self._pace.note(seconds, self._share(flight.piece.order, report.record))
         return Done(flight.piece, report.record, seconds)
 
     def _tried(self, flight: Flight, failure: Failure, again: deque[Flight]) -> GivenUp | None:

@@ -238,7 +238,8 @@ class OnCluster:
             begun.strict,
             _began(self._path),
         )
-        dispatch = Dispatch(self._cluster, parcel, environment(self._cluster, threads), begun.tell, self._stop)
+        variables = environment(self._cluster, threads)
+        dispatch = Dispatch(self._cluster, parcel, variables, begun.tell, self._stop, share=self._share)
         self._dispatch = self._stack.enter_context(dispatch)
         options, self._arithmetic = self._dispatch.facts()
         self._taken = Taken(threads, options, self._arithmetic.device, self._arithmetic.precision)
@@ -252,6 +253,7 @@ class OnCluster:
     ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
         """Do tasks; see `Runner`."""
         grid = todo.grid(self._dispatch.workers)
+        self._most = max(map(len, todo.shards), default=1) * max(map(len, todo.model_groups))
         new = not is_store(self._path)
         too_few = self._too_few(len(manifest.shards), new=new)
         if too_few:
@@ -261,6 +263,10 @@ class OnCluster:
         identity = manifest_digest(self._path)
         orders = (NotReady() if task is None else self._order(task, manifest, identity) for task in grid.tasks())
         yield from self._each(orders, grid, stopped, len(manifest.shards) - len(todo.shards), todo.failed)
+
+    def _share(self, order: ShardOrder, record: ShardRecord) -> float:
+        """Return how much of the largest task a task was."""
+        return record.computed * len(order.task.models) / self._most
 
     def _too_few(self, shards: int, *, new: bool) -> str:
         """Return what is said where there is no shard for some processes, else nothing."""

@@ -19,7 +19,7 @@ from distributed import Client, LocalCluster
 
 import faulty_jobs
 from attribution_bench.errors import AttributionBenchError, ClusterError, InvalidInputError, OutputError, SetAsideError
-from attribution_bench.jobs.distributed import known_workers
+from attribution_bench.jobs.distributed import known_workers, pace
 from attribution_bench.jobs.distributed.cluster import Workers, connected
 from attribution_bench.jobs.distributed.dispatch import Dispatch, never_stopped
 from attribution_bench.jobs.distributed.first_worker import await_worker
@@ -225,6 +225,18 @@ def test_a_shard_that_hangs_is_ended_and_done_elsewhere(fasta, tmp_path, bytes_o
         "it was not done after 6 s, and its process was ended"
     ]
     assert bytes_of(tmp_path / "store") == whole
+
+
+def test_shards_without_anything_to_score_are_no_measure_of_others(tmp_path, on_cluster, monkeypatch):
+    monkeypatch.setattr(pace, "LEAST_SECONDS", 0.4)
+    fasta = tmp_path / "some.fa"
+    texts = ["N" * 28 if 4 <= row < 32 else "ACGTGCA" * 4 for row in range(40)]
+    fasta.write_text("".join(f">{row}\n{text}\n" for row, text in enumerate(texts)))
+    job = numpy_job(fasta, threads=1, options={"pause": 0.3})
+    run(job, tmp_path / "store", stop=iter([None, None, signal.SIGTERM, signal.SIGTERM]).__next__)
+    summary, events = on_cluster(job, tmp_path / "store")
+    assert [event for event in events if isinstance(event, Retry)] == []
+    assert summary.scored == 12
 
 
 def test_a_worker_out_of_memory_is_ended_and_its_shard_done_elsewhere(
