@@ -25,6 +25,9 @@ from attribution_bench.jobs.interruption import Stop, never
 
 MOST_GIVEN_UP = 3
 """Pieces that may be given up before any is done."""
+MOST_GIVEN_UP_LATER = 100
+"""Pieces that may be given up one after the other, with none done between, before the job ends: a stretch of the
+sequences may be bad, but where everything has begun to fail, going on would be of no use."""
 NEED = "need this version of attribution-bench and its libraries"
 
 
@@ -68,7 +71,7 @@ class Dispatch:
         self._tasks = Tasks(cluster, self._workers, new_name(self._client))
         self._limits = ToldLimits(self._client, self._tasks.name, self._pace)
         self._openings = Openings(cluster, self._workers, self._tasks, tell, stop)
-        self._done = self._given_up = 0
+        self._done = self._given_up = self._given_up_in_a_row = 0
 
     def __enter__(self) -> "Dispatch":
         try:
@@ -134,7 +137,7 @@ class Dispatch:
         Raises
         ------
         AttributionBenchError
-            The job ends as it would in one process; or every piece fails, and none was done before.
+            The job ends as it would in one process; or every piece fails, and none was done before or for long.
         ClusterError
             The cluster is lost, or every worker fails.
         """
@@ -217,7 +220,8 @@ class Dispatch:
     def _finished(self, flight: Flight, report: Report) -> Done:
         seconds = time.monotonic() - flight.started
         self._done += 1
-        self._workers.end_row(report.worker)
+        self._given_up_in_a_row = 0
+        self._workers.end_row(report.worker, flight.piece.name)
         self._pace.note(seconds, self._share(flight.piece.order, report.record))
         return Done(flight.piece, report.record, seconds)
 
@@ -248,9 +252,16 @@ class Dispatch:
             again.append(flight)
             return None
         self._given_up += 1
+        self._workers.take_in_bad(piece.name)
         if not self._done and self._given_up >= MOST_GIVEN_UP:
             raise AttributionBenchError(
                 f"none of the first {self._given_up} pieces of work could be done: {failure.error}"
+            )
+        self._given_up_in_a_row += not piece.failed_before
+        if self._given_up_in_a_row >= MOST_GIVEN_UP_LATER:
+            raise AttributionBenchError(
+                f"none of the last {self._given_up_in_a_row} pieces of work could be done: {failure.error}; finished "
+                "work is kept, so that the same command goes on"
             )
         return GivenUp(piece, failure.error, failure.of_output)
 
