@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from attribution_bench.environment import available_cores
 from attribution_bench.errors import (
     AttributionBenchError,
@@ -113,6 +115,13 @@ class Cluster:
         A cluster that runs already may have no worker yet; see `await_worker`.
         """
         return self.own_threads or min(self.client.nthreads().values(), default=1)
+
+    def kill(self, worker: str) -> None:
+        """Kill the child of this process that is a worker; another one is started. Nothing is done to other workers."""
+        for nanny in getattr(self.client.cluster, "workers", {}).values():
+            if getattr(nanny, "worker_address", None) == worker and nanny.pid is not None:
+                with contextlib.suppress(psutil.Error):
+                    psutil.Process(nanny.pid).kill()
 
     @property
     def dashboard(self) -> str | None:

@@ -1,5 +1,6 @@
 """Dispatch: pieces of work over the workers of a cluster, each tried again elsewhere a bounded number of times."""
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,6 +29,9 @@ MOST_GIVEN_UP = 3
 MOST_GIVEN_UP_LATER = 100
 """Pieces that may be given up one after the other, with none done between, before the job ends: a stretch of the
 sequences may be bad, but where everything has begun to fail, going on would be of no use."""
+FROZEN_TIMES, FROZEN_SECONDS = 2.0, 60.0
+"""A process of this machine that sends no heartbeats is killed once a piece has taken so many times its limit, and so
+many seconds more: it should have ended by itself, but one that is stopped cannot."""
 NEED = "need this version of attribution-bench and its libraries"
 
 
@@ -149,6 +153,7 @@ class Dispatch:
             while True:
                 leave = stopped()
                 self._limits.tell(self._without_limit(flying))
+                self._kill_frozen(flying.values())
                 self._openings.meet()  # that there are no workers any more is told also where nothing is handed out
                 at_work = {future: flight.worker for future, flight in flying.items()}
                 for future, how in self._tasks.departed({**self._openings.at_work, **at_work}):
@@ -209,6 +214,20 @@ class Dispatch:
     def _without_limit(self, flying: Mapping[Future, Flight]) -> frozenset[str]:
         """Return the workers that have a piece without a time limit."""
         return self._workers.known().intersection(flight.worker for flight in flying.values() if flight.limit is None)
+
+    def _kill_frozen(self, flights: Iterable[Flight]) -> None:
+        """Kill the processes of this machine that could not end themselves at the limit of their pieces."""
+        if not self._cluster.is_local:
+            return
+        now, overdue = time.monotonic(), set[str]()
+        for flight in flights:
+            limit = flight.limit or self._pace.limit
+            if limit is not None and now - flight.started > FROZEN_TIMES * limit + FROZEN_SECONDS:
+                overdue.add(flight.worker)
+        if overdue:
+            with contextlib.suppress(OSError):  # as in `KnownWorkers.known`
+                for worker in overdue.intersection(self._client.run_on_scheduler(silent)):
+                    self._cluster.kill(worker)
 
     def _hand_out(self, flight: Flight, workers: set[str], flying: dict[Future, Flight]) -> None:
         """Hand a piece to one of some free workers."""

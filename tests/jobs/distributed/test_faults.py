@@ -19,7 +19,7 @@ from distributed import Client, LocalCluster
 
 import faulty_jobs
 from attribution_bench.errors import AttributionBenchError, ClusterError, InvalidInputError, OutputError, SetAsideError
-from attribution_bench.jobs.distributed import known_workers, pace
+from attribution_bench.jobs.distributed import dispatch, known_workers, pace
 from attribution_bench.jobs.distributed.cluster import Workers, connected
 from attribution_bench.jobs.distributed.dispatch import Dispatch, never_stopped
 from attribution_bench.jobs.distributed.first_worker import await_worker
@@ -31,6 +31,8 @@ from attribution_bench.sequences import read_fasta
 from attribution_bench.storage import StoredScores
 from faulty_jobs import await_openings, faulty_job, posted_jobs
 from numpy_jobs import numpy_job
+
+NEEDS_SIGSTOP = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
 
 
 @pytest.fixture
@@ -215,10 +217,14 @@ def test_a_shard_that_always_fails_is_set_aside_and_tried_again_by_the_next_run(
     assert bytes_of(store) == whole
 
 
-def test_a_shard_that_hangs_is_ended_and_done_elsewhere(fasta, tmp_path, bytes_of, on_cluster, whole):
+@pytest.mark.parametrize("fault", ["hung", pytest.param("stopped", marks=NEEDS_SIGSTOP)])
+def test_a_shard_that_hangs_is_ended_and_done_elsewhere(
+    fasta, tmp_path, bytes_of, on_cluster, whole, fault, monkeypatch
+):
+    monkeypatch.setattr(dispatch, "FROZEN_SECONDS", 1.0)
     file = tmp_path / "fault"
     file.write_text("claim")
-    job = faulty_job(fasta, "hung", file, at=first_letters(fasta, 9))
+    job = faulty_job(fasta, fault, file, at=first_letters(fasta, 9))
     summary, events = on_cluster(job, tmp_path / "store", time_limit=6.0)
     assert (summary.scored, summary.failed_shards) == (22, {})
     assert [event.error for event in events if isinstance(event, Retry)] == [
