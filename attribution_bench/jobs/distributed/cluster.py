@@ -227,7 +227,9 @@ def connected(workers: "Workers | Client | Starting", most: int | None = None) -
                     "of a Dask scheduler"
                 )
             # Before the processes start, which take these settings with them.
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="attribution-bench-"))
+            scratch = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="attribution-bench-", ignore_cleanup_errors=True)
+            )
             stack.enter_context(dask.config.set({**SETTINGS, "temporary-directory": scratch}))
             devices = [] if workers.gpus is None else visible_gpus(workers.gpus)
             wanted = workers.number or len(devices)

@@ -24,6 +24,7 @@ MOST_ON_THE_LAST = 10
 """Pieces that may fail so on the only worker that is left: it is more likely that it is the pieces that are bad."""
 OF_THE_PIECE = 2
 """Workers on which a piece has to fail before that is taken for its own fault, unless another one does it later."""
+KEPT = "finished work is kept, so that the same command goes on"
 
 
 class KnownWorkers:
@@ -50,9 +51,16 @@ class KnownWorkers:
         self._excluded_for_pieces: set[str] = set()
         self._last_error = ""
         self._useless_since: float | None = None
+        self._none_since: float | None = None
 
     def known(self) -> frozenset[str]:
-        """Return the addresses of the workers, as they were a little while ago."""
+        """Return the addresses of the workers, as they were a little while ago.
+
+        Raises
+        ------
+        ClusterError
+            For some time there has been no process of this machine.
+        """
         client = self._cluster.client
         if time.monotonic() - self._looked < WORKERS_SECONDS or client.status != "running":
             return self._workers
@@ -63,6 +71,9 @@ class KnownWorkers:
         self._looked = time.monotonic()
         if before and not self._workers and not self._cluster.is_local:
             self._tell(Caution(f"there are no workers at {self._cluster.address} any more; waiting for others"))
+        self._none_since = None if self._workers else self._none_since or self._looked
+        if self._cluster.is_local and self._none_since and self._looked - self._none_since > RESTART_SECONDS:
+            raise ClusterError(f"the processes have ended and do not come again; {KEPT}")
         return self._workers
 
     def look_again(self) -> None:
@@ -92,7 +103,7 @@ class KnownWorkers:
         Raises
         ------
         ClusterError
-            For some time there has been none but excluded workers, or no process of this machine.
+            For some time there has been none but excluded workers.
         """
         known = self._workers
         if able := known - self._excluded:
@@ -101,11 +112,8 @@ class KnownWorkers:
             return usable.difference(at_work) if len(at_work) < len(able) else set()
         self._useless_since = self._useless_since or time.monotonic()
         seconds = time.monotonic() - self._useless_since
-        kept = "finished work is kept, so that the same command goes on"
         if known and seconds > PATIENCE_SECONDS:
-            raise ClusterError(f"every worker fails, at last with: {self._last_error}; {kept}")
-        if self._cluster.is_local and seconds > RESTART_SECONDS:
-            raise ClusterError(f"the processes have ended and do not come again; {kept}")
+            raise ClusterError(f"every worker fails, at last with: {self._last_error}; {KEPT}")
         return set() if known or at_work or self._cluster.is_local else {""}
 
     def take_in(self, failure: Failure, piece: str = "") -> None:

@@ -847,6 +847,47 @@ def test_a_worker_that_comes_later_and_hangs_as_it_opens_the_job_has_no_piece(mo
     assert {worker for _, worker in client.handed} == {A, C}
 
 
+@pytest.mark.parametrize("moment", ["as the job is opened", "at the last piece", "before another"])
+def test_processes_of_this_machine_that_do_not_come_again_end_the_job(monkeypatch, moment):
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "RESTART_SECONDS", 0.3)
+
+    handed: list[Task] = []
+    asked: list[bool] = []
+
+    def opened(task: Task) -> None:
+        if moment == "as the job is opened":
+            client.workers = []
+        else:
+            task.done()
+
+    def stopped() -> bool:
+        """Be asked; after some times, both workers have opened the job, and there is no piece left to hand out."""
+        asked.append(False)
+        if handed and len(asked) > 5:
+            client.workers = []
+            if moment == "before another" and handed[0].status == "pending":
+                handed[0].died(handed[0])
+        return False
+
+    def given_up_waiting() -> None:
+        client.status = "closed"
+
+    client = Opening([A, B], opened, handed.append)
+    timer = Timer(20, given_up_waiting)  # which is another error
+    timer.start()
+    cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, True, 3, None)
+
+    def do() -> None:
+        with Dispatch(cluster, Steps(), {}, lambda event: None) as one:
+            one.facts()
+            list(one.run(pieces("only"), stopped))
+
+    with pytest.raises(ClusterError, match="the processes have ended and do not come again"):
+        do()
+    timer.cancel()
+
+
 @pytest.mark.parametrize("moment", ["as the job begins", "later"])
 @pytest.mark.parametrize("have_begun", [True, False])
 def test_how_long_every_worker_has_been_opening_the_job_is_said(monkeypatch, moment, have_begun):
