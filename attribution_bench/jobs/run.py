@@ -258,10 +258,10 @@ class _Run:
         shards = [shard for shard in self.shards if shard.index not in finished]
         if is_new:
             # The store is laid out by the first scores that there are.
-            shards.sort(key=lambda shard: (shard.index != self.found.first_scorable, shard.index))
+            shards.sort(key=lambda shard: (shard.index in self.found.blank, shard.index))
         begun = {} if is_new else StoredSums(self.path, self.identity).begun({shard.index for shard in shards})
         groups = model_groups([facts.weight_bytes for facts in self.models])
-        return Todo(shards, begun, groups, self.identity, rows=self.rows)
+        return Todo(shards, begun, groups, self.identity, blank=self.found.blank, rows=self.rows)
 
     def _store(self) -> ZarrStore | None:
         return ZarrStore.open(self.path, self.identity) if is_store(self.path) else None

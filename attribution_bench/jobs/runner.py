@@ -75,6 +75,8 @@ class Todo:
     """Shards that an earlier run gave up."""
     rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Further input -> SHA-256 of each shard's rows, see `rows_digest`."""
+    blank: Collection[int] = ()
+    """Those without a sequence to score, by which no store is laid out."""
 
     def grid(self, processes: int) -> Grid:
         """Return the tasks for a number of processes."""

@@ -55,6 +55,8 @@ class ShardRecord:
     """Kind -> what a reader of the scores should know, where nobody was told of it yet."""
     is_written: bool = True
     """Whether the shard is written; otherwise there are sums, to which other models are still to be added."""
+    computed: int = 0
+    """Sequences that models were asked of: none where all are set aside beforehand, or the task was done already."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ class ShardWork:
             self._sums.write(task.shard.index, sums)
         seconds, halved = self._clock() - start, self.members.halvings
         record = ShardRecord(task.shard.index, seconds, set_aside, halved, peak_memory_bytes(), starting)
-        return replace(record, is_written=is_written)
+        return replace(record, is_written=is_written, computed=len(found.rows))
 
     def _added(
         self, task: Task, found: Scorable, manifest: Manifest | None, rows: Mapping[str, str]

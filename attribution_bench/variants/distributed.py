@@ -30,6 +30,7 @@ from attribution_bench.variants.identity import check_found, found_by_each, iden
 from attribution_bench.variants.options import ScoringOptions
 from attribution_bench.variants.rows import header_line, read_effects, row_line
 from attribution_bench.variants.score import (
+    BLOCK,
     Checked,
     Numbered,
     VariantScore,
@@ -78,6 +79,8 @@ class BlockRecord:
 
     cautions: Mapping[str, str]
     """Kind -> the first caution of it."""
+    scored: int = 0
+    """Variants that have numbers; none where the block was done already."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ class OpenedVariants:
         cautions: dict[str, str] = {}
         for warning in (one.message for one in caught if issubclass(one.category, TOLD)):
             cautions.setdefault(kind_of(warning), str(warning))
-        return BlockRecord(cautions)
+        return BlockRecord(cautions, sum(score.set_aside is None for score in block))
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
@@ -295,7 +298,12 @@ def posted(
 ) -> Dispatch:
     """Return the dispatch of a run over variants, to be entered; raises SequenceError where a file cannot be read."""
     parcel = VariantParcel(tuple(map(SentModel.of, models)), genome, options, threads, found_by_each(genome, options))
-    return Dispatch(cluster, parcel, environment(cluster, threads), tell)
+    return Dispatch(cluster, parcel, environment(cluster, threads), tell, share=_share)
+
+
+def _share(order: BlockOrder, record: BlockRecord) -> float:
+    """Return how much of the largest block a block was."""
+    return record.scored / BLOCK
 
 
 def _allele(one: Checked | VariantScore) -> Allele:

@@ -246,7 +246,8 @@ class OnCluster:
             _began(self._path),
             own_code(job),
         )
-        dispatch = Dispatch(self._cluster, parcel, environment(self._cluster, threads), begun.tell, self._stop)
+        variables = environment(self._cluster, threads)
+        dispatch = Dispatch(self._cluster, parcel, variables, begun.tell, self._stop, share=self._share)
         self._dispatch = self._stack.enter_context(dispatch)
         options, self._arithmetic = self._dispatch.facts()
         self._taken = Taken(threads, options, self._arithmetic.device, self._arithmetic.precision)
@@ -264,14 +265,19 @@ class OnCluster:
         """Do tasks; see `Runner`."""
         grid = todo.grid(self._dispatch.workers)
         self._rows_of = todo.rows_of
+        self._most = max(map(len, todo.shards), default=1) * max(map(len, todo.model_groups))
         new = not is_store(self._path)
         too_few = self._too_few(len(manifest.shards), new=new)
         if too_few:
             self._caution("shards", Caution(too_few))
         if new:
-            yield from self._first(grid, manifest, stopped, todo.identity)
+            yield from self._first(grid, manifest, todo, stopped)
         orders = (NotReady() if task is None else self._order(task, manifest, todo.identity) for task in grid.tasks())
         yield from self._each(orders, grid, stopped, len(manifest.shards) - len(todo.shards), todo.failed)
+
+    def _share(self, order: ShardOrder, record: ShardRecord) -> float:
+        """Return how much of the largest task a task was."""
+        return record.computed * len(order.task.models) / self._most
 
     def _too_few(self, shards: int, *, new: bool) -> str:
         """Return what is said where there is no shard for some processes, else nothing."""
@@ -285,12 +291,15 @@ class OnCluster:
         return f"{said}; {advice}" if advice else said
 
     def _first(
-        self, grid: Grid, manifest: Manifest, stopped: Callable[[], bool], identity: str
+        self, grid: Grid, manifest: Manifest, todo: Todo, stopped: Callable[[], bool]
     ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
-        """Do tasks one by one until one has laid the store out, for which the others wait."""
+        """Do tasks one by one until one has laid the store out, for which the others wait.
+
+        A shard without a sequence to score knows no arrays of scores: where every other one fails, nothing is stored.
+        """
         failed: list[tuple[Task, ShardError]] = []
-        while len(failed) < MOST_LAYOUTS and (task := grid.next()) is not None:
-            order = replace(self._order(task, manifest, identity), manifest=manifest)
+        while len(failed) < MOST_LAYOUTS and (task := grid.next()) is not None and task.shard.index not in todo.blank:
+            order = replace(self._order(task, manifest, todo.identity), manifest=manifest)
             for _, found in self._each([order], grid, stopped):
                 if isinstance(found, ShardRecord):
                     for name in (MANIFEST, GROUP):
