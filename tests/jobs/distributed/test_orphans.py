@@ -14,7 +14,7 @@ from attribution_bench.errors import InvalidInputError, OutputError
 from attribution_bench.jobs import open_models
 from attribution_bench.jobs.distributed.shards import OpenedShards, SentModel, ShardOrder, ShardParcel
 from attribution_bench.jobs.grid import Task
-from attribution_bench.jobs.job import Job
+from attribution_bench.jobs.job import Job, own_code
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.member import Members
 from attribution_bench.jobs.open_models import NamedModel
@@ -55,7 +55,7 @@ def orphan(job: Job, store: Path, models: range) -> tuple[OpenedShards, ShardOrd
     manifest = Manifest.read(store)
     assert manifest is not None
     sent = tuple(SentModel.of(named) for named in job.models)
-    parcel = ShardParcel(replace(job, models=(), extras={}), sent, {}, store, {}, "numpy", 1, False, None)
+    parcel = ShardParcel(replace(job, models=(), extras={}), sent, {}, store, {}, "numpy", 1, False, None, own_code(job))
     opened = parcel.open()
     options, arithmetic = opened.facts()
     task = Task(Shard(5, 20, 22), models, len(job.models))
