@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from attribution_bench.own_code import (
+    class_name,
     code_digest,
     globals_read,
     installed_name,
@@ -109,7 +110,7 @@ class _Description:
             return self._of_function(value, depth)
         if isinstance(value, type):
             members = {name: self.of(member, depth) for name, member in own_members(value)}
-            return {"class": value.__qualname__, "sha256": _sha256(members), "Python": PYTHON}
+            return {"class": class_name(value), "sha256": _sha256(members), "Python": PYTHON}
         if isinstance(value, ModuleType):
             return value.__name__
         if isinstance(value, BuiltinFunctionType):

@@ -67,6 +67,11 @@ def installed_name(value: Any) -> str:
     return f"{name} ({release})" if release else name
 
 
+def class_name(kind: type) -> str:
+    """Return the name of a class without what encloses it, which one that travels by its code loses on the way."""
+    return kind.__qualname__.rpartition(".")[2]
+
+
 def own_members(kind: type) -> Iterator[tuple[str, Any]]:
     """Yield what a class and those that it is derived from hold, by names; of installed classes nothing.
 
@@ -80,7 +85,7 @@ def own_members(kind: type) -> Iterator[tuple[str, Any]]:
             for which, part in _parts(value).items():
                 # Of what Python itself puts into a class, only functions do anything.
                 if isinstance(part, FunctionType) or not (name.startswith("__") or name in written):
-                    yield f"{base.__qualname__}.{name}{which}", part
+                    yield f"{class_name(base)}.{name}{which}", part
 
 
 def _held_by(kind: type) -> tuple[tuple[str, Any], ...]:

@@ -579,3 +579,27 @@ def test_a_class_that_holds_objects_of_its_own_is_described(kept):
     Mean.plain = kept(Mean)  # type: ignore[attr-defined]
     Mean.other = kept(Mean)  # type: ignore[attr-defined]
     assert described(Mean(2.0)) == described(Mean(2.0)) != described(Mean(3.0))
+
+
+def test_an_object_of_a_class_within_a_function_is_the_same_where_its_code_was_sent():
+    """Such a class loses the name of the function on the way."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+
+    class Scaled:
+        def __init__(self, scale: float) -> None:
+            self.scale = scale
+
+        def __call__(self, values: Any) -> Any:
+            return values.mean() * self.scale
+
+    class Twice(Scaled):
+        def __call__(self, values: Any) -> Any:
+            return super().__call__(values) * 2
+
+    code = (
+        "import json, pickle, sys; from attribution_bench.described import described; "
+        "print(json.dumps(described(pickle.load(sys.stdin.buffer))))"
+    )
+    sent = cloudpickle.dumps([Scaled(2.0), Twice(3.0), Twice])
+    done = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=True)
+    assert json.loads(done.stdout) == described([Scaled(2.0), Twice(3.0), Twice])

@@ -149,6 +149,9 @@ exec sleep 60"""
 FOLLOWS = "sleep 0.5; while kill -0 $(cat scheduler) 2>/dev/null; do sleep 0.1; done"
 
 
+MOURN = f"{FOLLOWS}; echo 'the loss of a scheduler, with a traceback' >&2"
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize(
     ("scheduler", "workers", "command", "code", "said"),
@@ -158,8 +161,10 @@ FOLLOWS = "sleep 0.5; while kill -0 $(cat scheduler) 2>/dev/null; do sleep 0.1; 
         ("exit 3", "exec sleep 60", "exec sleep 60", 1, "the scheduler of Dask does not start"),
         (STARTS, "exit 1", "exec sleep 60", 143, "the workers have ended"),
         (STARTS, "sleep 3; exit 1", "trap '' TERM; exec sleep 5", 0, "the workers have ended"),
+        (STARTS, "exec sleep 60", "exit 7", 7, ""),
+        (STARTS, MOURN, "sleep 1; echo 'bad input' >&2; exit 2", 2, "bad input"),
     ],
-    ids=["done", "time limit", "no scheduler", "no workers", "the command is about to end"],
+    ids=["done", "time limit", "no scheduler", "no workers", "the command is about to end", "early", "last words"],
 )
 def test_the_script_for_slurm_ends_with_what_it_starts(tmp_path, scheduler, workers, command, code, said):
     for name, text in (("dask", scheduler), ("srun", workers), ("attribution-bench", command)):
@@ -177,6 +182,7 @@ def test_the_script_for_slurm_ends_with_what_it_starts(tmp_path, scheduler, work
     )
     assert (done.returncode, time.monotonic() - start < 40) == (code, True), done.stderr
     assert said in done.stderr
+    assert "traceback" not in done.stderr
     assert not list(tmp_path.glob(".attribution-*"))
 
 

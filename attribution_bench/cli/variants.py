@@ -319,10 +319,11 @@ def on_cluster(
     tell: Callable[..., None],
 ) -> "Summary":
     """Score on other processes what `run` reads and writes in this one; `tell` tells a caution of each kind once."""
-    from attribution_bench.jobs.distributed.cluster import connected, fewer_started
+    from attribution_bench.jobs.distributed.cluster import connected, fewer_started, more_threads
     from attribution_bench.jobs.distributed.first_worker import await_worker
     from attribution_bench.jobs.events import Caution, Cluster, Event, Retry
     from attribution_bench.variants.distributed import BlocksOnCluster, VariantFacts, posted
+    from attribution_bench.variants.score import BLOCK
 
     retries = 0
 
@@ -340,9 +341,10 @@ def on_cluster(
         with posted(connection, models, scorer.genome, scorer.options, each, told) as dispatch:
             facts: VariantFacts = dispatch.facts()
             settings = {**files, **facts.identity, "threads": each}
-            fewer = fewer_started("there are too few variants", connection)
-            if fewer:
-                tell(fewer)
+            blocks_there = "is only 1 block" if dispatch.workers == 1 else f"are only {dispatch.workers} blocks"
+            fewer = fewer_started(f"there {blocks_there} of up to {BLOCK} variants", connection)
+            for text in filter(None, (fewer, more_threads(each, connection))):
+                tell(text)
             told(Cluster(dispatch.workers, each, connection.dashboard))
 
             def counted(summary: "Summary") -> None:

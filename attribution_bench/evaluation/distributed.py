@@ -38,7 +38,7 @@ from attribution_bench.evaluation.finished_stages import FOLDER, FinishedStages
 from attribution_bench.evaluation.results import FILE, Evaluation
 from attribution_bench.files import write_whole
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
-from attribution_bench.jobs.distributed.cluster import Starting, Workers, connected, fewer_started
+from attribution_bench.jobs.distributed.cluster import Starting, Workers, connected, fewer_started, more_threads
 from attribution_bench.jobs.distributed.dispatch import Dispatch, never_stopped
 from attribution_bench.jobs.distributed.first_worker import await_worker
 from attribution_bench.jobs.distributed.pieces import Done, GivenUp, Piece
@@ -241,8 +241,8 @@ def evaluate_on_cluster(
             facts = replace(facts, machine=_known_machine(cluster.client, stages, question.label, facts.machine))
         processes = dispatch.workers
         fewer = fewer_started(f"there are no more than {most_steps(len(question.methods))} steps at a time", cluster)
-        if fewer:
-            tell(Caution(fewer))
+        for text in filter(None, (fewer, more_threads(question.threads, cluster))):
+            tell(Caution(text))
         tell(Cluster(processes, question.threads, cluster.dashboard))
         kept = FinishedStages(results, stages.model) if folder is None else stages
         evaluation, scores = _OnCluster(question, dispatch, facts, kept, steps).run(job)

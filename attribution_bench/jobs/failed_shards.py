@@ -47,5 +47,5 @@ def write(job: Job, store: ZarrStore, shard: Shard, error: str) -> None:
     if layout.members_in(specs):
         layout.blank_members(store, [slice(shard.start, shard.stop)])
         # Each model's own values are gone, so that the next run begins with the first model again.
-        StoredSums(store.path).remove(shard.index)
+        StoredSums(store.path, store.identity.digest).remove(shard.index)
     store.write(shard.index, arrays, {"scored": 0, "set_aside": dict(set_aside), ERROR: error})

@@ -64,15 +64,32 @@ def checked_rows(arrays: Any, count: int) -> "dict[str, NDArray[Any] | TrackRows
 
 def array_digests(arrays: "Mapping[str, NDArray[Any] | TrackRows]", rows: Sequence[slice]) -> dict[str, Any]:
     """Return places, shapes and digests of arrays, as a manifest holds them, reading some rows at a time."""
-    found = {}
+    return read_through(arrays, rows)[0]
+
+
+def read_through(
+    arrays: "Mapping[str, NDArray[Any] | TrackRows]", rows: Sequence[slice]
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Return what `array_digests` does, and of each array the digest of each stretch of rows, as of `rows_digest`."""
+    found, parts = {}, dict[str, list[str]]()
     for place, (name, array) in enumerate(arrays.items()):
         digest = hashlib.sha256()
+        parts[name] = []
         for part in rows:
-            digest.update(np.ascontiguousarray(array[part]).tobytes())
+            read = np.ascontiguousarray(array[part])
+            digest.update(read.tobytes())
+            parts[name].append(rows_digest(read))
         found[name] = {
             "place": place,
             "shape": list(array.shape),
             "dtype": str(array.dtype),
             "sha256": digest.hexdigest(),
         }
-    return found
+    return found, parts
+
+
+def rows_digest(rows: NDArray[Any]) -> str:
+    """Return the SHA-256 of rows of a further input: their type, shape and bytes."""
+    digest = hashlib.sha256(f"{rows.dtype} {rows.shape}\n".encode())
+    digest.update(np.ascontiguousarray(rows).tobytes())
+    return digest.hexdigest()

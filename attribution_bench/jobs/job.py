@@ -10,7 +10,7 @@ from attribution_bench.described import described
 from attribution_bench.environment import library_versions
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.jobs.contents import check_contents
-from attribution_bench.jobs.further_inputs import array_digests
+from attribution_bench.jobs.elsewhere import SAME_CODE, here
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import ModelDigests, Openable, OpenModels, weight_bytes
 from attribution_bench.jobs.open_models import NamedModel as NamedModel
@@ -162,7 +162,7 @@ def _check_given(job: Job) -> None:
 def manifest_of(
     job: Job,
     models: Sequence[ModelFacts],
-    shards: Sequence[Shard],
+    further_inputs: Mapping[str, Any],
     digests: tuple[str, ...],
     device: str,
     precision: Mapping[str, Any],
@@ -174,18 +174,20 @@ def manifest_of(
     ----------
     job, models
         The job, and what is known of its models.
-    shards, digests
-        Its shards, and the SHA-256 of each one's records.
+    further_inputs
+        What `array_digests` returns of its further inputs.
+    digests
+        The SHA-256 of each shard's records.
     device, precision
         Where its models run, and how precisely the framework computes there.
     machine
         What it takes from the machine.
     """
-    asked, stretches = job.asked, [slice(shard.start, shard.stop) for shard in shards]
+    asked = job.asked
     return Manifest(
         models=tuple(facts.described for facts in models),
         sequences=dict(job.source.description),
-        further_inputs=array_digests(job.extras, stretches),
+        further_inputs=further_inputs,
         methods={name: _method(choice) for name, choice in job.methods.items()},
         settings={
             "target": described(asked.target),
@@ -203,6 +205,29 @@ def manifest_of(
         versions=library_versions(),
         machine=machine,
     )
+
+
+def own_code(job: Job) -> dict[str, Any]:
+    """Return what is described of a job's methods and target, the code of those that no installed package defines."""
+    return {
+        "target": described(job.asked.target),
+        **{f"method {name}": _method(choice) for name, choice in job.methods.items()},
+    }
+
+
+def check_own_code(job: Job, there: Mapping[str, Any]) -> None:
+    """Check that a job's methods and target are here what `own_code` returned where the job was started.
+
+    Raises
+    ------
+    InvalidInputError
+        Something is made of other code or settings; the message says what, and on which machine.
+    """
+    for name, found in own_code(job).items():
+        if found != there[name]:
+            raise InvalidInputError(
+                f"the {name} is made of other code or settings {here()} than where the job was started; {SAME_CODE}"
+            )
 
 
 def _method(choice: Choice) -> dict[str, Any]:

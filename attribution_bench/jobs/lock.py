@@ -36,11 +36,17 @@ def locked(store: Path) -> Iterator[Callable[[], None]]:
     import filelock
 
     try:
-        store.mkdir(parents=True, exist_ok=True)
-        # filelock takes a file that cannot be made for one that another process holds.
-        (store / LOCK).touch()
-        lock = filelock.FileLock(store / LOCK)
-        lock.acquire(blocking=False)
+        while True:
+            store.mkdir(parents=True, exist_ok=True)
+            # filelock takes a file that cannot be made for one that another process holds.
+            (store / LOCK).touch()
+            before = _identity(store / LOCK)
+            lock = filelock.FileLock(store / LOCK)
+            lock.acquire(blocking=False)
+            # A run that failed removes its lock before it gives it back, and what was just locked may be that one.
+            if _identity(store / LOCK) == before:
+                break
+            lock.release()
     except filelock.Timeout as error:
         raise OutputError(
             f"another run writes into {store}; wait for it, end it, or choose another --output"

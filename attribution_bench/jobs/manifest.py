@@ -1,5 +1,6 @@
 """The manifest of a job: everything that decides its numbers, stored beside them and compared when it is resumed."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,10 +9,11 @@ from typing import Any
 
 from attribution_bench.errors import InvalidInputError, OutputError
 from attribution_bench.jobs.differences import differences
-from attribution_bench.storage.durable import file_digest, write_durable, writing
+from attribution_bench.storage.durable import durable_text, write_text_durable, writing
+from attribution_bench.storage.identity import MANIFEST
 from attribution_bench.storage.places import make_folder
 
-FILE = "manifest.json"
+FILE = MANIFEST
 FORMAT = 1
 
 
@@ -42,7 +44,14 @@ class Manifest:
         """Write the manifest into a store's folder, whole or not at all. Raises OutputError."""
         with writing(store):
             make_folder(store)
-            write_durable(store / FILE, {"format": FORMAT, **asdict(self)})
+            write_text_durable(store / FILE, self._text())
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the file that `write` writes."""
+        return hashlib.sha256(self._text().encode()).hexdigest()
+
+    def _text(self) -> str:
+        return durable_text({"format": FORMAT, **asdict(self)})
 
     @classmethod
     def read(cls, store: Path) -> "Manifest | None":
@@ -69,22 +78,6 @@ class Manifest:
             raise
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise OutputError(f"{path} is no manifest that can be read ({error}); begin anew with --restart") from error
-
-
-def manifest_digest(store: Path) -> str:
-    """Return the SHA-256 of the manifest in a folder, which tells one job there from another; empty without one.
-
-    Raises
-    ------
-    OutputError
-        It cannot be read.
-    """
-    try:
-        return file_digest(store / FILE)
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise OutputError(f"cannot read {store / FILE}: {error.strerror or error}") from error
 
 
 def check_same(stored: Manifest, asked: Manifest, store: Path) -> None:

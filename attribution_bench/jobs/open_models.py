@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, overload
 
 from attribution_bench.errors import InvalidInputError
+from attribution_bench.jobs.elsewhere import KEPT_CODE, SAME_CODE, here
 from attribution_bench.jobs.out_of_memory import release_memory
 from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.models import SequenceModel
@@ -35,13 +36,13 @@ class ModelDigests:
         found = self.of(opened)
         if found.weights != self.weights:
             raise InvalidInputError(
-                f"the model {label} has other weights here than where the job was started, or other ones each time it "
-                "is opened; give it weights from a file, the same one everywhere"
+                f"the model {label} has other weights {here()} than where the job was started, or other ones each time "
+                f"it is opened; give it weights from a file, the same one everywhere; {KEPT_CODE}"
             )
         if found.structure != self.structure:
             raise InvalidInputError(
-                f"the model {label} is made of other code or settings here than where the job was started, or of other "
-                "ones each time it is opened; have the same files and the same code everywhere"
+                f"the model {label} is made of other code or settings {here()} than where the job was started, or of "
+                f"other ones each time it is opened; {SAME_CODE}"
             )
 
 

@@ -1,6 +1,7 @@
 """Running a job: shard after shard from a source into a store, from wherever an earlier run stopped."""
 
 import contextlib
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from attribution_bench.jobs.events import (
     Summary,
     warn_of_cautions,
 )
+from attribution_bench.jobs.further_inputs import read_through
 from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.interruption import Stop, never
 from attribution_bench.jobs.job import Job, ModelFacts, assumptions, checked_models, checked_shards, manifest_of
@@ -32,7 +34,8 @@ from attribution_bench.jobs.shard_work import ShardRecord
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.jobs.survey import Survey, survey
-from attribution_bench.storage.durable import is_partial
+from attribution_bench.storage.durable import is_partial, writing
+from attribution_bench.storage.identity import manifest_digest
 from attribution_bench.storage.places import is_remote, remove_tree
 from attribution_bench.storage.zarr_store import GROUP, ZarrStore, is_store, remove_partial_layout
 from attribution_bench.timer import CLOCK, Clock
@@ -104,13 +107,12 @@ def run(
                 # Another run that has just begun there has written no more than a lock yet.
                 with contextlib.suppress(OutputError):
                     check_lock()
-                    is_own = True
+                    is_own = new
+                if is_own and os.name != "nt":
+                    _undo(path, kept)
     finally:
-        # What failed before anything was to be kept leaves nothing, and what was there before in its place.
-        if new and is_own and path.is_dir() and [entry.name for entry in path.iterdir()] == [LOCK]:
-            remove_tree(path)
-            if kept is not None:
-                kept.rename(path)
+        if is_own and os.name == "nt":  # where a file that is open, as a lock is, cannot be removed
+            _undo(path, kept)
 
 
 class _Run:
@@ -137,6 +139,7 @@ class _Run:
         self.signal: signal.Signals | None = None
         self.laid_out = False
         self.retries = 0
+        self.identity = manifest_digest(path)
         stored = Manifest.read(path)
         machine = stored.machine if stored else {"threads": None, "options": {}}
         begun = Begun(
@@ -152,7 +155,8 @@ class _Run:
         )
         self.taken = runner.begin(begun)
         given = {"threads": self.taken.threads, "options": self.taken.options}
-        self.manifest = manifest_of(job, models, shards, found.digests, self.taken.device, self.taken.precision, given)
+        inputs, self.rows = read_through(job.extras, [slice(shard.start, shard.stop) for shard in shards])
+        self.manifest = manifest_of(job, models, inputs, found.digests, self.taken.device, self.taken.precision, given)
         if stored is not None:
             check_same(stored, self.manifest, path)
             if machine["threads"] != self.taken.threads:
@@ -163,6 +167,11 @@ class _Run:
 
     def run(self) -> Summary:
         """Do the shards that are not finished, or were set aside by an earlier run."""
+        self.check_lock()
+        if manifest_digest(self.path) != self.identity:
+            raise OutputError(f"another run has begun to write into {self.path} since this one did; wait for it")
+        if not is_store(self.path):
+            self.identity = self.manifest.digest()
         store = self._store()
         finished = frozenset[int]() if store is None else store.finished()
         given_up = set[int]()
@@ -228,7 +237,7 @@ class _Run:
         if written:
             self._check_marked(written)
         if done == total and not failed:
-            StoredSums(self.path).clear()
+            StoredSums(self.path, self.identity).clear()
         summary = self._summary(before, done, self.clock() - began, records, failed)
         self.tell(summary)
         return summary
@@ -249,24 +258,25 @@ class _Run:
         shards = [shard for shard in self.shards if shard.index not in finished]
         if is_new:
             # The store is laid out by the first scores that there are.
-            shards.sort(key=lambda shard: (shard.index != self.found.first_scorable, shard.index))
-        begun = {} if is_new else StoredSums(self.path).begun({shard.index for shard in shards})
-        return Todo(shards, begun, model_groups([facts.weight_bytes for facts in self.models]))
+            shards.sort(key=lambda shard: (shard.index in self.found.blank, shard.index))
+        begun = {} if is_new else StoredSums(self.path, self.identity).begun({shard.index for shard in shards})
+        groups = model_groups([facts.weight_bytes for facts in self.models])
+        return Todo(shards, begun, groups, self.identity, blank=self.found.blank, rows=self.rows)
 
     def _store(self) -> ZarrStore | None:
-        return ZarrStore.open(self.path) if is_store(self.path) else None
+        return ZarrStore.open(self.path, self.identity) if is_store(self.path) else None
 
     def _opened(self) -> ZarrStore:
         """Return the store, which is laid out; raises OutputError where it was removed since, or begun anew."""
         if self._is_gone():
             raise self._removed()
         self.check_lock()
-        return ZarrStore.open(self.path)
+        return ZarrStore.open(self.path, self.identity)
 
     def _is_gone(self) -> bool:
         """Tell whether the store, which was laid out, is there no more."""
         # What else goes wrong as it is looked for may be over as the next shard is written.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             return not all((self.path / name).exists() for name in (FILE, GROUP))
         return False
 
@@ -382,6 +392,19 @@ def _keep_aside(path: Path) -> Path:
         except OSError as error:
             raise OutputError(f"cannot rename {path} to {kept}: {error.strerror or error}") from error
     return kept
+
+
+def _undo(path: Path, kept: Path | None) -> None:
+    """Leave nothing of what failed before anything was to be kept, and what was there before in its place.
+
+    The lock is still held, so that no other run is about to begin there.
+    """
+    with writing(path) if is_remote(path) else contextlib.nullcontext():
+        is_begun = not path.is_dir() or [entry.name for entry in path.iterdir()] != [LOCK]
+        if not is_begun:
+            remove_tree(path)
+    if not is_begun and kept is not None:
+        kept.rename(path)
 
 
 def _counted(reasons: Mapping[str, int], examples: Mapping[str, str]) -> str:

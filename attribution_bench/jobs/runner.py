@@ -1,7 +1,7 @@
 """Runners: what computes the shards of a job, this process or others."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,12 +69,22 @@ class Todo:
     """Shard -> models that an earlier run added to it, where any."""
     model_groups: Sequence[range]
     """The models, divided into those that a process opens together."""
+    identity: str
+    """SHA-256 of the manifest that the store has, or will have."""
     failed: Collection[int] = ()
     """Shards that an earlier run gave up."""
+    rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Further input -> SHA-256 of each shard's rows, see `rows_digest`."""
+    blank: Collection[int] = ()
+    """Those without a sequence to score, by which no store is laid out."""
 
     def grid(self, processes: int) -> Grid:
         """Return the tasks for a number of processes."""
         return Grid(self.shards, self.begun, self.model_groups, processes)
+
+    def rows_of(self, task: Task) -> dict[str, str]:
+        """Return the SHA-256 of the rows of each further input for the shard of a task."""
+        return {name: digests[task.shard.index] for name, digests in self.rows.items()}
 
     def added(self) -> float:
         """Return what earlier runs did of shards that are not finished, as a number of records with every model."""
@@ -137,13 +147,14 @@ class InProcess:
         """Do tasks; see `Runner`."""
         self._done = len(self._begun.job.source) - sum(map(len, todo.shards)) + todo.added()
         grid = todo.grid(1)
+        self._work.bind(todo.identity)
         with thread_count(self._work.members.framework, self._taken.threads):
             for task in grid.tasks():
                 if task is None or stopped():
                     return
                 self._task = task
                 try:
-                    record = self._work.do(task, manifest.shards[task.shard.index], manifest)
+                    record = self._work.do(task, manifest.shards[task.shard.index], manifest, todo.rows_of(task))
                 except AttributionBenchError:
                     raise
                 except Exception as error:  # the model's code, or that of a method or a target, raises anything

@@ -5,20 +5,24 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from attribution_bench.errors import OutputError, SequenceError, SetAsideError
+from attribution_bench.errors import AttributionBenchError, OutputError, SequenceError, SetAsideError
 from attribution_bench.jobs import layout
 from attribution_bench.jobs.contents import narrowed
+from attribution_bench.jobs.elsewhere import here
 from attribution_bench.jobs.events import Caution
 from attribution_bench.jobs.failed_shards import computed
+from attribution_bench.jobs.file_rows import FileRows
+from attribution_bench.jobs.further_inputs import rows_digest
 from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.job import Job
-from attribution_bench.jobs.manifest import Manifest
+from attribution_bench.jobs.manifest import Manifest, check_same
 from attribution_bench.jobs.member import Members, MemberScores, Watcher
 from attribution_bench.jobs.scoring import Block
 from attribution_bench.jobs.shards import Shard
@@ -51,6 +55,8 @@ class ShardRecord:
     """Kind -> what a reader of the scores should know, where nobody was told of it yet."""
     is_written: bool = True
     """Whether the shard is written; otherwise there are sums, to which other models are still to be added."""
+    computed: int = 0
+    """Sequences that models were asked of: none where all are set aside beforehand, or the task was done already."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class ShardWork:
         Times the tasks.
     check_lock
         Called before something is written; raises OutputError where the lock on the store was lost. A process that has
-        none, as its client holds it, looks at the manifest instead.
+        none, as its client holds it, has only what `bind` gives it.
 
     Raises
     ------
@@ -110,13 +116,24 @@ class ShardWork:
         self.members = Members(job, machine_options, watcher)
         self.store = ZarrStore.open(path) if is_store(path) else None
         self._sums = StoredSums(path)
+        self._identity: str | None = None
         self._started = False
+
+    def bind(self, identity: str) -> None:
+        """Read and write only the store of one job, given by the SHA-256 of its manifest.
+
+        Another run may begin another job's at the same path while this process computes: where its client was killed,
+        nothing else tells it so.
+        """
+        if identity != self._identity:
+            self._identity, self.store = identity, None
+            self._sums = StoredSums(self.path, identity)
 
     def finished(self, task: Task) -> ShardRecord | None:
         """Return the record of a task whose work is in the store already, and was computed; None of any other."""
         # Another process may have laid it out since this one looked.
         if self.store is None and is_store(self.path):
-            self.store = ZarrStore.open(self.path)
+            self.store = ZarrStore.open(self.path, self._identity)
         if self.store is None:
             return None
         shard = task.shard.index
@@ -127,7 +144,9 @@ class ShardWork:
             return ShardRecord(shard, 0.0, {}, is_written=False)
         return None
 
-    def do(self, task: Task, digest: str, manifest: Manifest | None) -> ShardRecord:
+    def do(
+        self, task: Task, digest: str, manifest: Manifest | None, rows: Mapping[str, str] = MappingProxyType({})
+    ) -> ShardRecord:
         """Read the records of a shard, score them on some models, and write what these and those before them make.
 
         Parameters
@@ -138,6 +157,8 @@ class ShardWork:
             SHA-256 of its records as the manifest has it.
         manifest
             Written, and the store laid out for the shard's arrays, where there is no store yet.
+        rows
+            Further input -> SHA-256 of its rows for the shard, where it is known.
 
         Raises
         ------
@@ -150,10 +171,11 @@ class ShardWork:
         OutputError
             The store cannot be written, or the sums over the models before are not there.
         AttributionBenchError
-            Memory is too small for one sequence, or whatever a method raises.
+            A further input has changed, or is another one in this process; memory is too small for one sequence, or
+            whatever a method raises.
         """
         try:
-            return self._done(task, digest, manifest)
+            return self._done(task, digest, manifest, rows)
         except OutputError:
             # What another run has done is none of this one's.
             self._check_lock()
@@ -164,7 +186,7 @@ class ShardWork:
                 raise
             return there
 
-    def _done(self, task: Task, digest: str, manifest: Manifest | None) -> ShardRecord:
+    def _done(self, task: Task, digest: str, manifest: Manifest | None, rows: Mapping[str, str]) -> ShardRecord:
         start = self._clock()
         source = self.job.source
         records = read_shard(source, task.shard)
@@ -174,7 +196,7 @@ class ShardWork:
         # A shard without anything to score needs no model.
         sums, member = Sums(), None
         if found.rows:
-            sums, member = self._added(task, found, manifest)
+            sums, member = self._added(task, found, manifest, rows)
         starting = bool(found.rows) and not self._started
         self._started |= starting
         is_written = task.is_last or not found.rows
@@ -188,13 +210,15 @@ class ShardWork:
             self._sums.write(task.shard.index, sums)
         seconds, halved = self._clock() - start, self.members.halvings
         record = ShardRecord(task.shard.index, seconds, set_aside, halved, peak_memory_bytes(), starting)
-        return replace(record, is_written=is_written)
+        return replace(record, is_written=is_written, computed=len(found.rows))
 
-    def _added(self, task: Task, found: Scorable, manifest: Manifest | None) -> tuple[Sums, MemberScores]:
+    def _added(
+        self, task: Task, found: Scorable, manifest: Manifest | None, rows: Mapping[str, str]
+    ) -> tuple[Sums, MemberScores]:
         """Return the sums with the models of a task, and what the last of them found."""
         sums = self._sums.read(task.shard.index, task.models.start)
         self.members.open(task.models)
-        block = self._block(found)
+        block = self._block(found, rows)
         for before, place in enumerate(task.models):
             with self.members.named(place):
                 member = self.members.score(place, block, before, len(task.models))
@@ -209,10 +233,19 @@ class ShardWork:
                     self._write_member(place, found, member, manifest)
         return sums, member
 
-    def _block(self, found: Scorable) -> Block:
+    def _block(self, found: Scorable, digests: Mapping[str, str]) -> Block:
         job, stretch = self.job, slice(found.shard.start, found.shard.stop)
         strings = [record.sequence for record in found.records if record.sequence is not None]
-        extras = tuple(np.asarray(array[stretch])[list(found.rows)] for array in job.extras.values())
+        read = {name: np.asarray(array[stretch]) for name, array in job.extras.items()}
+        for name, rows in read.items():
+            if name in digests and rows_digest(rows) != digests[name]:
+                # No error of what was asked for, which would end the job: it may be a matter of this worker alone.
+                raise AttributionBenchError(
+                    f"the further input {name!r}{_file_of(job.extras[name])} has other values {here()} than where the "
+                    "job was started, or has changed while it ran; give the same file everywhere, as it was, or begin "
+                    "anew"
+                )
+        extras = tuple(rows[list(found.rows)] for rows in read.values())
         turned = tuple(
             array.other_strand(extra) if isinstance(array, TrackRows) else extra
             for array, extra in zip(job.extras.values(), extras, strict=True)
@@ -279,7 +312,7 @@ class ShardWork:
         if self.store is None:
             # Another process may have laid it out since this one looked.
             if manifest is None or is_store(self.path):
-                self.store = ZarrStore.open(self.path)
+                self.store = ZarrStore.open(self.path, self._identity)
             else:
                 self.store = self._create(member, manifest)
         return self.store
@@ -296,6 +329,10 @@ class ShardWork:
             "models": [named.label for named in job.models],
         }
         arrays, words, methods = (member.arrays, member.words, member.methods) if member is not None else ({}, {}, {})
+        stored = Manifest.read(self.path)
+        if stored is not None:
+            # Another run may have begun another job there.
+            check_same(stored, manifest, self.path)
         manifest.write(self.path)
         return ZarrStore.create(
             self.path,
@@ -310,7 +347,15 @@ class ShardWork:
                 "position": ("position", np.arange(source.length)),
             },
             attributes=layout.store_attributes(methods, facts),
+            identity=self._identity,
         )
+
+
+def _file_of(rows: "NDArray[Any] | TrackRows") -> str:
+    """Return the files that rows are read from, for a message; nothing where they are in memory."""
+    if isinstance(rows, TrackRows):
+        return f" ({', '.join(map(str, rows.tracks.paths))})"
+    return f" ({rows.file})" if isinstance(rows, FileRows) and rows.file else ""
 
 
 def peak_memory_bytes() -> int:

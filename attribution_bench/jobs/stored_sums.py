@@ -1,9 +1,10 @@
 """Sums of a store: what the first models make of shards whose other models are still to come.
 
-    STORE/sums/<shard>-<models>.npz
+    STORE/sums/<shard>-<models>-<job>.npz
 
 Each file is written once and never changed, so that a process that was given up and comes to its end late writes the
-same bytes once more, and destroys nothing. The file of more models replaces those of fewer, which are removed.
+same bytes once more, and destroys nothing: one of another job, whose store was at the same path, has another name. The
+file of more models replaces those of fewer, which are removed.
 """
 
 import errno
@@ -18,6 +19,7 @@ from attribution_bench.errors import OutputError
 from attribution_bench.jobs.sums import Sums
 from attribution_bench.npz_files import NpzFile
 from attribution_bench.storage.durable import PARTIAL, durable_file, writing
+from attribution_bench.storage.identity import StoreIdentity
 from attribution_bench.storage.places import is_remote, remove_tree
 
 FOLDER = "sums"
@@ -36,10 +38,12 @@ class StoredSums:
     ----------
     store
         Folder of the store, or its address.
+    identity
+        SHA-256 of the manifest of its job; by default of the one that is there.
     """
 
-    def __init__(self, store: Path) -> None:
-        self._folder = store / FOLDER
+    def __init__(self, store: Path, identity: str | None = None) -> None:
+        self._folder, self._identity = store / FOLDER, StoreIdentity(store, identity)
 
     def counts(self, shard: int) -> list[int]:
         """Return how many models are in each of the files of a shard, ascending; they are not looked into."""
@@ -100,8 +104,8 @@ class StoredSums:
     def begun(self, shards: Collection[int]) -> dict[int, int]:
         """Return how many models are added up of each of some shards, where any are.
 
-        Whatever is of no use is removed: sums of other shards, damaged ones, those over fewer models, and what
-        killed processes left half written.
+        Whatever is of no use is removed: sums of other shards and jobs, damaged ones, those over fewer models, and
+        what killed processes left half written.
 
         Raises
         ------
@@ -111,8 +115,9 @@ class StoredSums:
         found: dict[int, int] = {}
         useless: list[Path] = []
         with writing(self._folder):
-            for path, count, shard in sorted(self._files(), key=lambda file: -file[1]):
-                if shard in shards and shard not in found and self._is_intact(shard, count):
+            for path, count, shard in sorted(self._all_files(), key=lambda file: -file[1]):
+                is_own = path.name == self._path(shard, count).name
+                if is_own and shard in shards and shard not in found and self._is_intact(shard, count):
                     found[shard] = count
                 else:
                     useless.append(path)
@@ -135,11 +140,18 @@ class StoredSums:
         return True
 
     def _path(self, shard: int, count: int) -> Path:
-        return self._folder / f"{shard:06d}-{count:06d}.npz"
+        mark = self._identity.mark
+        return self._folder / f"{shard:06d}-{count:06d}{f'-{mark}' if mark else ''}.npz"
 
-    def _files(self, shard: int | None = None) -> Iterator[tuple[Path, int, int]]:
-        """Yield file, models and shard of the sums that there are, of one shard or of all."""
-        for path in list(self._folder.glob("*.npz" if shard is None else f"{shard:06d}-*.npz")):
-            name, _, models = path.stem.partition("-")
-            if name.isdecimal() and models.isdecimal():
-                yield path, int(models), int(name)
+    def _files(self, shard: int) -> Iterator[tuple[Path, int, int]]:
+        """Yield file, models and shard of the sums that there are of one shard."""
+        for path, count, index in self._all_files(f"{shard:06d}-*.npz"):
+            if path.name == self._path(index, count).name:
+                yield path, count, index
+
+    def _all_files(self, pattern: str = "*.npz") -> Iterator[tuple[Path, int, int]]:
+        """Yield file, models and shard of the sums that there are, those of other jobs too."""
+        for path in list(self._folder.glob(pattern)):
+            shard, models, *_ = *path.stem.split("-"), ""
+            if shard.isdecimal() and models.isdecimal():
+                yield path, int(models), int(shard)

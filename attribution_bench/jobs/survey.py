@@ -26,8 +26,8 @@ class Survey:
     """Reason -> what was wrong with the first such record in particular, where that is known."""
     duplicates: int
     """Sequences that are equal to an earlier one; they are scored all the same."""
-    first_scorable: int
-    """Index of the first shard with a sequence to score."""
+    blank: frozenset[int]
+    """Indices of the shards without a sequence to score."""
 
 
 def survey(source: SequenceSource, shards: Sequence[Shard]) -> Survey:
@@ -38,7 +38,7 @@ def survey(source: SequenceSource, shards: Sequence[Shard]) -> Survey:
     SequenceError
         A file cannot be read, or no record has a sequence that can be scored; the message counts the reasons.
     """
-    digests, first = [], None
+    digests, blank = [], set[int]()
     set_aside: Counter[str] = Counter()
     examples: dict[str, str] = {}
     # Eight bytes a sequence tell them apart, so that memory does not grow by the sequences themselves.
@@ -47,24 +47,25 @@ def survey(source: SequenceSource, shards: Sequence[Shard]) -> Survey:
     for shard in shards:
         records = read_shard(source, shard)
         digests.append(digest_of(records))
+        if all(record.sequence is None for record in records):
+            blank.add(shard.index)
         for record in records:
             if record.sequence is None:
                 set_aside[str(record.reason)] += 1
                 if record.detail:
                     examples.setdefault(str(record.reason), record.detail)
             else:
-                first = shard.index if first is None else first
                 key = hashlib.blake2b(record.sequence.encode(), digest_size=8).digest()
                 keys[scorable] = int.from_bytes(key, "little")
                 scorable += 1
-    if first is None:
+    if not scorable:
         reasons = "; ".join(
             f"{count} {reason}{': ' * (reason in examples)}{examples.get(reason, '')}"
             for reason, count in set_aside.most_common()
         )
         raise SequenceError(f"{source.label}: no sequence can be scored ({reasons or 'there is none'})")
     duplicates = scorable - len(np.unique(keys[:scorable]))
-    return Survey(tuple(digests), set_aside, examples, duplicates, first)
+    return Survey(tuple(digests), set_aside, examples, duplicates, frozenset(blank))
 
 
 def read_shard(source: SequenceSource, shard: Shard) -> list[SourceRecord]:

@@ -6,12 +6,13 @@ import numpy as np
 
 from attribution_bench.described import digest_of_described
 from attribution_bench.models.sequence_model import SequenceModel
+from attribution_bench.own_code import class_name
 
 
 def weights_digest(model: SequenceModel) -> str:
     """Return the SHA-256 of a model's parameters and buffers: names, types, shapes and bytes, and the model's class."""
     kind = type(model.model)
-    digest = hashlib.sha256(f"{kind.__module__}.{kind.__qualname__}\n".encode())
+    digest = hashlib.sha256(f"{kind.__module__}.{class_name(kind)}\n".encode())
     for name, array in model.weights():
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from attribution_bench.errors import OutputError
+from attribution_bench.errors import AttributionBenchError, OutputError
 from attribution_bench.storage.places import is_remote
 
 PARTIAL = ".partial"
@@ -22,7 +22,12 @@ NAME_BYTES = 8
 
 def write_durable(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON as `write_text_durable` does; the bytes depend on the content alone. Raises OSError."""
-    write_text_durable(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text_durable(path, durable_text(content))
+
+
+def durable_text(content: Mapping[str, Any]) -> str:
+    """Return the JSON that `write_durable` writes."""
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def write_text_durable(path: Path, text: str) -> None:
@@ -96,6 +101,36 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def is_unreached(error: Exception, path: Path) -> bool:
+    """Tell whether an error is one of reaching a file, and not of what is done with it.
+
+    What reads addresses has errors of its own, which need not be those of the operating system.
+    """
+    return isinstance(error, OSError) or is_remote(path)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raise what goes wrong while files under a path are read as one OutputError that says how to go on.
+
+    Raises
+    ------
+    OutputError
+        The disk, the mount or the network is gone, or the files may not be read.
+    """
+    try:
+        yield
+    except AttributionBenchError:
+        raise
+    except Exception as error:
+        if not is_unreached(error, path):
+            raise
+        raise OutputError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}; the same command goes on once it can be "
+            "read"
+        ) from error
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Raise what goes wrong while files under a path are written as one OutputError that says how to go on.
@@ -103,14 +138,16 @@ def writing(path: Path) -> Iterator[None]:
     Raises
     ------
     OutputError
-        The disk is full, the mount is gone, or the folder may not be written.
+        The disk is full, the mount is gone, the network is away, or the folder may not be written.
     """
     try:
         yield
-    except OutputError:
+    except AttributionBenchError:
         raise
-    except OSError as error:
+    except Exception as error:
+        if not is_unreached(error, path):
+            raise
         raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; finished shards are kept, so that the same command goes "
-            "on from there once the disk has room and can be written"
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}; finished shards are kept, so that the "
+            "same command goes on from there once the disk has room and can be written"
         ) from error

@@ -3,12 +3,12 @@
     STORE/
       zarr.json                   the group: attributes, and the metadata of all arrays
       <array>/c/<shard>/...       one file a shard and array, or of each model's own values one a shard and model
-      markers/<shard>.json        digests of those files, and facts on the shard
+      markers/<shard>.json        digests of those files and of the manifest, and facts on the shard
       sums/                       of ensembles, while models are being added (`attribution_bench.jobs.stored_sums`)
       manifest.json, .lock        of the job (`attribution_bench.jobs`)
 
 A chunk on disk proves nothing, since a crash may leave a part of it, or a name without its bytes: a shard counts once
-its marker is there and the digests in it agree with the files. The same holds at an address (``s3://``),
+its marker is there and the digests in it agree with the files and the manifest. The same holds at an address (``s3://``),
 where one put is whole or not at all, and nothing is renamed.
 """
 
@@ -29,10 +29,13 @@ from attribution_bench.storage.durable import (
     durable_file,
     file_digest,
     is_partial,
+    is_unreached,
+    reading,
     sync_file,
     write_durable,
     writing,
 )
+from attribution_bench.storage.identity import StoreIdentity
 from attribution_bench.storage.places import is_remote, make_folder, zarr_place
 from attribution_bench.storage.sink import ArraySpec
 from attribution_bench.storage.zarr_layout import import_zarr, layout_files
@@ -57,10 +60,13 @@ class ZarrStore:
         Folder of the store.
     group
         Its Zarr group.
+    identity
+        SHA-256 of the manifest of the job that it is of, or None for the one that is there: no other job's store at
+        the same path is written, and no other job's shards count as finished.
     """
 
-    def __init__(self, path: Path, group: "zarr.Group") -> None:
-        self.path, self._group = path, group
+    def __init__(self, path: Path, group: "zarr.Group", identity: str | None = None) -> None:
+        self.path, self._group, self.identity = path, group, StoreIdentity(path, identity)
         self.attributes: dict[str, Any] = dict(group.attrs)
         # A chunk of fill values is a file like any other, so that its absence means that it is missing.
         self._arrays: dict[str, zarr.Array[Any]] = {
@@ -77,6 +83,7 @@ class ZarrStore:
         shard_size: int,
         coordinates: Mapping[str, tuple[str, NDArray[Any]]],
         attributes: Mapping[str, Any],
+        identity: str | None = None,
     ) -> "ZarrStore":
         """Lay out a store in a folder, and leave alone what is not of it.
 
@@ -95,6 +102,8 @@ class ZarrStore:
             Name -> (dimension, values): one-dimensional arrays that do not go by sequence.
         attributes
             JSON-able words on the whole.
+        identity
+            As of the class.
 
         Raises
         ------
@@ -112,11 +121,11 @@ class ZarrStore:
                     make_folder(file.parent)
                     with durable_file(file) as target:
                         target.write(files[name])
-        return cls.open(path)
+        return cls.open(path, identity)
 
     @classmethod
-    def open(cls, path: Path) -> "ZarrStore":
-        """Open a store to read it or to write more shards.
+    def open(cls, path: Path, identity: str | None = None) -> "ZarrStore":
+        """Open a store to read it or to write more shards; the parameters are those of the class.
 
         Raises
         ------
@@ -131,12 +140,16 @@ class ZarrStore:
             version = group.attrs["format"]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise OutputError(f"{path} is damaged and cannot be read: {error}") from error
+        except Exception as error:
+            if not is_unreached(error, path):
+                raise
+            raise OutputError(f"cannot read {path}: {error}; the same command goes on once it can be read") from error
         if not isinstance(version, int) or version > FORMAT:
             raise OutputError(
                 f"{path} has format {version}, but this release of attribution-bench reads formats up to {FORMAT}; "
                 "upgrade attribution-bench to read it"
             )
-        return cls(path, group)
+        return cls(path, group, identity)
 
     @property
     def sequences(self) -> int:
@@ -178,7 +191,8 @@ class ZarrStore:
 
     def marked(self) -> list[int]:
         """Return the shards that have a marker, in order; their files are not looked at."""
-        names = (path.stem for path in (self.path / MARKERS).glob("*.json"))
+        with reading(self.path):
+            names = [path.stem for path in (self.path / MARKERS).glob("*.json")]
         return sorted(int(name) for name in names if name.isdecimal() and int(name) < self.shards)
 
     def write(self, shard: int, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
@@ -193,7 +207,9 @@ class ZarrStore:
                 for file in self._files(name, shard):
                     sync_file(file)
                 digests[name] = self._digest(name, shard)
-            write_durable(self._marker(shard), {**facts, "shard": shard, "sha256": digests})
+            self.check_there()
+            content = {**facts, "shard": shard, "sha256": digests, "manifest": self.identity.mark}
+            write_durable(self._marker(shard), content)
             self._clear_up(shard)
 
     def _clear_up(self, shard: int) -> None:
@@ -235,19 +251,20 @@ class ZarrStore:
             sync_file(self.path / name / array.metadata.encode_chunk_key(key))
 
     def check_there(self) -> None:
-        """Check that the store was not removed since it was opened, before something of it is written.
+        """Check that the store was not removed or begun anew since it was opened, before something of it is written.
 
         Zarr makes folders that are missing: what is left of a store that was removed is no store, and in the way of a
-        new one. At addresses each look is a request, and nothing is looked for.
+        new one. At addresses only the manifest is looked for.
 
         Raises
         ------
         OutputError
-            It is gone, or cannot be seen.
+            It is gone, or of another job, or cannot be seen.
         """
         if not is_remote(self.path):
             with writing(self.path):
                 (self.path / GROUP).stat()
+        self.identity.check()
 
     def remove_partial(self) -> None:
         """Remove markers that killed processes left half written; raises OutputError."""
@@ -258,7 +275,9 @@ class ZarrStore:
     def facts(self, shards: Sequence[int]) -> Iterator[Mapping[str, Any]]:
         """Yield the markers' content; see `Sink`."""
         for shard in shards:
-            yield json.loads(self._marker(shard).read_text(encoding="utf-8"))
+            with reading(self.path):
+                text = self._marker(shard).read_text(encoding="utf-8")
+            yield json.loads(text)
 
     def read(self, name: str, rows: slice) -> NDArray[Any]:
         """Return some rows of an array; raises OutputError where they cannot be read."""
@@ -291,11 +310,15 @@ class ZarrStore:
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
     def _intact(self, shard: int) -> bool:
-        try:
-            stored = json.loads(self._marker(shard).read_text(encoding="utf-8"))["sha256"]
-            return all(stored[name] == self._digest(name, shard) for name, _ in self._sharded())
-        except (OSError, ValueError, LookupError, TypeError):
-            return False
+        with reading(self.path):
+            try:
+                stored = json.loads(self._marker(shard).read_text(encoding="utf-8"))
+                digests = stored["sha256"]
+                return stored["manifest"] == self.identity.mark and all(
+                    digests[name] == self._digest(name, shard) for name, _ in self._sharded()
+                )
+            except (OSError, ValueError, LookupError, TypeError):
+                return False
 
 
 def remove_partial_layout(path: Path) -> None:
@@ -331,12 +354,14 @@ def is_store(path: Path) -> bool:
             return True
         # Where another process completes the layout meanwhile, the shards come later.
         is_damaged = _holds_shards(path) and not _is_laid_out(path)
-    except OSError as error:
-        if error.errno in NO_NAME:
+    except Exception as error:
+        if not is_unreached(error, path):
+            raise
+        if getattr(error, "errno", None) in NO_NAME:
             return False
         raise OutputError(
-            f"cannot read {path / GROUP}: {error.strerror or error}; the same command goes on once it can be read, or "
-            "begin anew with --restart"
+            f"cannot read {path / GROUP}: {getattr(error, 'strerror', None) or error}; the same command goes on once "
+            "it can be read, or begin anew with --restart"
         ) from error
     if is_damaged:
         raise OutputError(

@@ -6,7 +6,8 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ from attribution_bench.sequences.genome import Genome
 from attribution_bench.sequences.variants import SetAside, VariantReason
 from attribution_bench.storage.durable import PARTIAL, write_text_durable, writing
 from attribution_bench.variants.cautions import TOLD, kind_of
-from attribution_bench.variants.identity import identity_of
+from attribution_bench.variants.identity import check_found, found_by_each, identity_of
 from attribution_bench.variants.options import ScoringOptions
 from attribution_bench.variants.rows import header_line, read_effects, row_line
 from attribution_bench.variants.score import (
+    BLOCK,
     Checked,
     Numbered,
     VariantScore,
@@ -49,6 +51,8 @@ class VariantParcel:
     genome: Genome
     options: ScoringOptions
     threads: int
+    found: Mapping[str, Any] = field(default_factory=dict)
+    """What each process finds for itself, as it is where the job was started; see `found_by_each`."""
 
     def open(self) -> "OpenedVariants":
         """Open models and genome; raises InvalidInputError where models are others."""
@@ -75,6 +79,8 @@ class BlockRecord:
 
     cautions: Mapping[str, str]
     """Kind -> the first caution of it."""
+    scored: int = 0
+    """Variants that have numbers; none where the block was done already."""
 
 
 @dataclass(frozen=True)
@@ -95,19 +101,30 @@ class OpenedVariants:
         self._bind(None)
 
     def facts(self) -> VariantFacts:
-        """Return what the numbers depend on."""
-        return VariantFacts(identity_of(self._scorer), self._options, Arithmetic.of(self._models[0]))
+        """Return what the numbers depend on.
+
+        Raises
+        ------
+        InvalidInputError
+            The genome, a track or the code of effects is another one than where the job was started.
+        SequenceError
+            The genome or a track cannot be read.
+        """
+        return VariantFacts(self._identity, self._options, Arithmetic.of(self._models[0]))
 
     def prepare(self, order: BlockOrder) -> None:
         """Look whether this worker can do a block; see `Preparing`.
 
         Raises
         ------
+        InvalidInputError, SequenceError
+            As `facts`.
         DeviceError
             It computes on another device than the first worker, or in another precision.
         OutputError
             The folder of the rows is not seen here.
         """
+        _ = self._identity  # is checked as it is found
         Arithmetic.of(self._models[0]).check(order.arithmetic)
         await_file(order.file.parent)
 
@@ -134,7 +151,13 @@ class OpenedVariants:
         cautions: dict[str, str] = {}
         for warning in (one.message for one in caught if issubclass(one.category, TOLD)):
             cautions.setdefault(kind_of(warning), str(warning))
-        return BlockRecord(cautions)
+        return BlockRecord(cautions, sum(score.set_aside is None for score in block))
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        found = identity_of(self._scorer)
+        check_found(found, self._parcel.found, self._parcel.genome)
+        return found
 
     def _bind(self, machine_options: Mapping[str, Any] | None) -> None:
         parcel = self._parcel
@@ -273,9 +296,14 @@ def posted(
     threads: int,
     tell: Callable[[Event], None],
 ) -> Dispatch:
-    """Return the dispatch of a run over variants, to be entered."""
-    parcel = VariantParcel(tuple(map(SentModel.of, models)), genome, options, threads)
-    return Dispatch(cluster, parcel, environment(cluster, threads), tell)
+    """Return the dispatch of a run over variants, to be entered; raises SequenceError where a file cannot be read."""
+    parcel = VariantParcel(tuple(map(SentModel.of, models)), genome, options, threads, found_by_each(genome, options))
+    return Dispatch(cluster, parcel, environment(cluster, threads), tell, share=_share)
+
+
+def _share(order: BlockOrder, record: BlockRecord) -> float:
+    """Return how much of the largest block a block was."""
+    return record.scored / BLOCK
 
 
 def _allele(one: Checked | VariantScore) -> Allele:

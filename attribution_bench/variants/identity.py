@@ -10,8 +10,12 @@ from attribution_bench.described import described
 from attribution_bench.errors import InvalidInputError
 from attribution_bench.files import write_whole
 from attribution_bench.jobs.differences import differences
+from attribution_bench.jobs.elsewhere import SAME_CODE, here
 from attribution_bench.models.digest import structure_digest, weights_digest
+from attribution_bench.sequences.genome import Genome
 from attribution_bench.variants.effects import ScalarEffects
+from attribution_bench.variants.further_inputs import further_inputs
+from attribution_bench.variants.options import ScoringOptions
 from attribution_bench.variants.score import VariantScorer
 
 NAMED = ("genome", "genes")
@@ -54,6 +58,42 @@ def identity_of(scorer: VariantScorer) -> dict[str, Any]:
         "precision": {"level": models[0].precision, **models[0].precision_state()},
         "versions": {"attribution-bench": __version__, **models[0].versions()},
     }
+
+
+def found_by_each(genome: Genome, options: ScoringOptions) -> dict[str, Any]:
+    """Return the part of an identity that each process reads or imports for itself; the rest travels to it as it is.
+
+    Raises
+    ------
+    SequenceError
+        The genome or a track cannot be read.
+    """
+    return {
+        "genome_sha256": genome.digest,
+        "effects": described(options.effects or ScalarEffects(options.target)),
+        "further_inputs": further_inputs(options.additional_forward_args).description,
+    }
+
+
+def check_found(identity: Mapping[str, Any], there: Mapping[str, Any], genome: Genome) -> None:
+    """Check that this process found what the one did that started the job, as far as it is known.
+
+    Raises
+    ------
+    InvalidInputError
+        It found something else; the message says what, and on which machine.
+    """
+    other = [name for name in there if there[name] != identity[name]]
+    if not other:
+        return
+    if "genome_sha256" in other:
+        what, advice = f"the genome {genome.path} is another file", "have the same file everywhere"
+    elif "further_inputs" in other:
+        shown = differences(there["further_inputs"], identity["further_inputs"], "job")
+        what, advice = f"further inputs are other ones ({shown})", "have the same files everywhere"
+    else:
+        what, advice = "the effects are made of other code or settings", SAME_CODE
+    raise InvalidInputError(f"{what} {here()} than where the job was started; {advice}")
 
 
 def settings_path(table: Path) -> Path:

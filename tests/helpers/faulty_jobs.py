@@ -103,6 +103,11 @@ def hung() -> None:
     time.sleep(600)
 
 
+def stopped() -> None:
+    """Be stopped from outside, where nothing of the process runs any more."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def greedy() -> None:
     """Take more memory than the process is allowed, and hold it."""
     held = np.ones(60_000_000)
@@ -134,6 +139,7 @@ FAULTS = {
     "killed": killed,
     "killed later": killed_later,
     "hung": hung,
+    "stopped": stopped,
     "greedy": greedy,
     "full disk": full_disk,
     "broken": broken,

@@ -37,6 +37,7 @@ from attribution_bench.jobs.shards import Shard
 from attribution_bench.jobs.stored_sums import StoredSums
 from attribution_bench.jobs.sums import Sum, Sums
 from attribution_bench.storage import StoredScores
+from attribution_bench.storage.identity import manifest_digest
 from attribution_bench.storage.places import store_path
 from numpy_jobs import NumpyModel, Weights, numpy_job, write_random_fasta
 
@@ -257,16 +258,17 @@ def test_damaged_sums_are_added_up_anew(fasta, tmp_path, few_open, bytes_of, dam
     asked = iter([None] * 5 + [signal.SIGTERM] * 2)
     store = tmp_path / "store"
     run(job, store, stop=lambda: next(asked))
+    mark = manifest_digest(store)[:16]
     assert sorted(path.name for path in (store / "sums").iterdir()) == [
-        "000000-000002.npz",
-        "000001-000002.npz",
-        "000002-000001.npz",
+        f"000000-000002-{mark}.npz",
+        f"000001-000002-{mark}.npz",
+        f"000002-000001-{mark}.npz",
     ]
-    sums = store / "sums" / "000001-000002.npz"
+    sums = store / "sums" / f"000001-000002-{mark}.npz"
     if damage == "torn":
         sums.write_bytes(sums.read_bytes()[:-100])
     elif damage == "left over":  # by a process that was given up, and came to its end later
-        sums.with_name("000001-000001.npz").write_bytes(b"")
+        sums.with_name(f"000001-000001-{mark}.npz").write_bytes(b"")
     else:
         sums.unlink()
         sums.with_name("tmp.partial").write_bytes(b"PK")

@@ -12,10 +12,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import pytest
 
 import numpy_jobs
-from attribution_bench.errors import OutputError
+from attribution_bench.errors import InvalidInputError, OutputError
+from attribution_bench.jobs import run as run_module
 from attribution_bench.jobs.events import Caution, ShardDone
 from attribution_bench.jobs.grid import Task
 from attribution_bench.jobs.interruption import stopping
@@ -27,6 +29,7 @@ from attribution_bench.jobs.runner import InProcess, ShardError
 from attribution_bench.jobs.shard_work import ShardWork
 from attribution_bench.jobs.shards import Shard
 from attribution_bench.storage import durable, zarr_store
+from attribution_bench.storage.places import remove_tree
 from attribution_bench.storage.zarr_store import ZarrStore
 from numpy_jobs import numpy_job
 
@@ -485,6 +488,79 @@ def test_a_run_whose_store_was_removed_writes_nothing_into_the_one_that_another_
     assert run(another, store).scored == 22
     run(another, tmp_path / "whole")
     assert bytes_of(store) == bytes_of(tmp_path / "whole")
+
+
+def test_what_a_failed_run_removes_is_locked_until_it_is_gone(fasta, tmp_path, monkeypatch):
+    store, met = tmp_path / "store", []
+
+    def late(path: Path) -> None:
+        met.append(path)
+        with pytest.raises(OutputError, match="another run writes into"), locked(path):
+            pass
+        remove_tree(path)
+
+    monkeypatch.setattr(run_module, "remove_tree", late)
+    with pytest.raises(InvalidInputError, match="colour"):
+        run(numpy_job(fasta, options={"colour": 1}), store)
+    assert met == [store]
+    assert not store.exists()
+
+
+def test_a_refused_run_leaves_the_lock_and_the_store_that_was_kept(fasta, tmp_path, monkeypatch):
+    """Both look before there is a store, and one gets the lock, whose model takes a while to be opened."""
+    job, store, check = numpy_job(fasta), tmp_path / "store", run_module._check_folder
+    run(numpy_job(fasta, methods=("reversed",)), store)
+    with contextlib.ExitStack() as stack, monkeypatch.context() as patch:
+
+        def late(path: Path) -> None:
+            check(path)
+            if not path.exists():
+                stack.enter_context(locked(path))
+
+        patch.setattr(run_module, "_check_folder", late)
+        with pytest.raises(OutputError, match="another run writes into"):
+            run(job, store, restart=True)
+        assert [*below(store)] == [".lock"]
+        with pytest.raises(OutputError, match="another run writes into"):
+            run(job, store)
+    assert (tmp_path / "store.old-1/manifest.json").exists()
+    assert run(job, store).complete
+
+
+def test_a_lock_that_is_removed_as_another_run_takes_it_is_taken_anew(tmp_path, monkeypatch):
+    store, acquire, met = tmp_path / "store", filelock.FileLock.acquire, []
+
+    def late(lock, **named):
+        found = acquire(lock, **named)
+        if not met:
+            met.append(lock)
+            shutil.rmtree(store)
+        return found
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", late)
+    with locked(store) as check_lock:
+        check_lock()
+        assert [*below(store)] == [".lock"]
+        with pytest.raises(OutputError, match="another run writes into"), locked(store):
+            pass
+    assert met
+
+
+class Overtaken(InProcess):
+    """Another run, which it did not see, begins meanwhile."""
+
+    def begin(self, begun):
+        shutil.copytree(begun.path.with_name("another"), begun.path, dirs_exist_ok=True)
+        return super().begin(begun)
+
+
+def test_a_store_that_another_run_begins_as_this_one_gets_ready_is_left(fasta, tmp_path):
+    run(numpy_job(fasta, methods=("reversed",)), tmp_path / "another")
+    (tmp_path / "another/.lock").unlink()
+    with pytest.raises(OutputError, match="another run has begun to write into"):
+        run(numpy_job(fasta), tmp_path / "store", runner=Overtaken(time.perf_counter))
+    (tmp_path / "store/.lock").unlink()
+    assert below(tmp_path / "store") == below(tmp_path / "another")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from attribution_bench.cli.app import app
 from attribution_bench.errors import InvalidInputError, MissingDependencyError, OutputError
+from attribution_bench.jobs.events import ShardDone
 from attribution_bench.jobs.lease import Lease
 from attribution_bench.jobs.lock import LOCK, locked
 from attribution_bench.jobs.run import run
@@ -26,7 +28,7 @@ from numpy_jobs import numpy_job
 
 pytest.importorskip("upath")
 SERVED = all(importlib.util.find_spec(name) for name in ("moto", "s3fs", "flask"))
-BEATS = {"beat": 0.05, "patience": 0.3}
+BEATS = {"beat": 0.05, "patience": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +171,7 @@ def test_what_names_no_file_is_no_store() -> None:
 def test_a_second_run_is_refused_and_the_lock_is_given_back(fasta: Path, address: str, monkeypatch: Any) -> None:
     store = store_path(address)
     monkeypatch.setattr("attribution_bench.jobs.lock.Lease", lambda path: Lease(path, **BEATS))
-    with locked(store), pytest.raises(OutputError, match="another run writes into"):
+    with locked(store), pytest.raises(OutputError, match=r"^another run writes into"):
         run(numpy_job(fasta), store)
     assert run(numpy_job(fasta), store).complete
 
@@ -213,6 +215,96 @@ def test_who_lost_a_lease_stops(fasta: Path, remote: Any) -> None:
         lease.check()
     lease.release()
     assert remote.read_bytes() == b'{"holder": "another run"}'
+
+
+class NetworkError(Exception):
+    """An error of what reads addresses, as botocore's, that is none of the operating system."""
+
+
+def unreachable(*_: Any, **__: Any) -> Any:
+    raise NetworkError("Could not connect to the endpoint")
+
+
+def test_a_lease_outlasts_a_gap_of_the_network(remote: Any) -> None:
+    lease = Lease(remote, **BEATS)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("cat_file", "pipe_file"):
+            patch.setattr(type(remote.fs), name, unreachable)
+        time.sleep(5 * BEATS["beat"])
+        lease.check()
+    before = remote.read_bytes()
+    deadline = time.monotonic() + 10
+    while remote.read_bytes() == before and time.monotonic() < deadline:
+        time.sleep(BEATS["beat"])
+    assert remote.read_bytes() != before
+    lease.check()
+    lease.release()
+    assert not remote.exists()
+
+
+def test_who_cannot_renew_a_lease_for_long_stops_until_it_can(remote: Any) -> None:
+    lease = Lease(remote, **BEATS)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("cat_file", "pipe_file"):
+            patch.setattr(type(remote.fs), name, unreachable)
+        time.sleep(2 * BEATS["patience"])
+        with pytest.raises(OutputError, match=r"has not been reached for .* same command goes on .*Could not connect"):
+            lease.check()
+    remote.write_bytes(b'{"holder": "another run"}')
+    lease._heart.join(10)
+    with pytest.raises(OutputError, match="another run has taken over"):
+        lease.check()
+    lease.release()
+    assert remote.read_bytes() == b'{"holder": "another run"}'
+
+
+def test_a_lease_at_an_address_that_cannot_be_reached_is_one_error(remote: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(type(remote.fs), "pipe_file", unreachable)
+    with pytest.raises(OutputError, match=r"cannot lock .*Could not connect"):
+        Lease(remote, **BEATS)
+
+
+@pytest.mark.parametrize(
+    ("first", "number"),
+    [("pipe_file", 1), ("pipe_file", 5), ("cat_file", 1), ("cat_file", 6), ("info", 3), ("info", 6), ("ls", 6)],
+)
+def test_a_gap_of_the_network_during_a_job_is_one_error(
+    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, number: int
+) -> None:
+    from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    store, calls = store_path(f"memory://scores/{uuid.uuid4().hex}.zarr"), ("pipe_file", "cat_file", "info", "ls")
+    away: list[str] = []
+    done: list[ShardDone] = []
+
+    def fragile(name: str) -> Any:
+        call = getattr(MemoryFileSystem, name)
+
+        def called(*given: Any, **named: Any) -> Any:
+            if away and (name == first or len(away) > 1):
+                away.append(name)
+                unreachable()
+            return call(*given, **named)
+
+        return called
+
+    def observer(event: Any) -> None:
+        if isinstance(event, ShardDone):
+            done.append(event)
+            away.extend(["the network"] * (len(done) == number))
+
+    with monkeypatch.context() as patch:
+        for name in (*calls, "exists", "_open"):
+            patch.setattr(MemoryFileSystem, name, fragile(name))
+        AsyncFileSystemWrapper.clear_instance_cache()
+        with pytest.raises(OutputError, match="Could not connect"):
+            run(numpy_job(fasta), store, observer=observer)
+    AsyncFileSystemWrapper.clear_instance_cache()
+    (store / LOCK).unlink(missing_ok=True)
+    assert run(numpy_job(fasta), store).complete
+    run(numpy_job(fasta), tmp_path / "here")
+    assert files(store) == files(tmp_path / "here")
 
 
 def test_of_runs_that_take_over_at_once_one_wins(remote: Any) -> None:

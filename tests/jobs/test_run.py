@@ -14,6 +14,8 @@ import xarray
 import numpy_jobs
 from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError, SequenceError, SetAsideError
 from attribution_bench.jobs.events import Caution, ShardDone, Started, Summary, Working
+from attribution_bench.jobs.file_rows import FileRows
+from attribution_bench.jobs.further_inputs import read_further_inputs
 from attribution_bench.jobs.job import NamedModel
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.run import run
@@ -441,6 +443,23 @@ def test_further_inputs_go_with_their_records(tmp_path):
     other[3] = 6
     with pytest.raises(InvalidInputError, match="further_inputs: factor: sha256"):
         run(numpy_job(fasta, extras={"factor": other}, shard_size=2), tmp_path / "store")
+
+
+def test_a_further_input_that_changes_while_the_job_runs_is_noticed(fasta, tmp_path):
+    rows = np.arange(22.0)[:, None]
+    np.save(tmp_path / "rows.npy", rows)
+
+    def stop():
+        rows[8] += 1
+        np.save(tmp_path / "other.npy", rows)
+        (tmp_path / "other.npy").replace(tmp_path / "rows.npy")
+        job.extras["rows"] = FileRows.open(tmp_path / "rows.npy")  # as another process that opens it then
+
+    job = numpy_job(fasta, extras=read_further_inputs(tmp_path / "rows.npy"))
+    asked = iter([None, None, None])
+    words = r"the further input 'rows' \(.*rows.npy\) has other values .* or has changed while it ran"
+    with pytest.raises(AttributionBenchError, match=words):
+        run(job, tmp_path / "store", stop=lambda: next(asked) or stop())
 
 
 def test_half_precision_is_kept_or_refused(fasta, tmp_path):

@@ -313,10 +313,13 @@ def test_cautions_of_effects_on_a_worker_come_with_its_block(genome: Genome, tmp
     alleles = tuple(Numbered(variant, number) for number, variant in enumerate((removed, removed, inserted)))
     facts = worker.facts()
     order = BlockOrder(0, alleles, facts.machine_options, facts.arithmetic, tmp_path / "block.tsv")
-    texts = worker.do(order).cautions
+    record = worker.do(order)
+    texts = record.cautions
     for words in ("longer than the distance of 3 letters", "after some insertions"):
         assert sum(words in text for text in texts) == 1
     assert [row.reason for row in read_effects(order.file)] == [None] * 3
+    assert record.scored == 3
+    assert worker.do(order).scored == 0  # it was there, which took no time
 
 
 def test_a_table_of_another_model_is_refused_by_itself(scorer: VariantScorer, genome: Genome, tmp_path: Path) -> None:

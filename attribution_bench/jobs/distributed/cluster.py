@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from attribution_bench.environment import available_cores
 from attribution_bench.errors import (
     AttributionBenchError,
@@ -72,8 +74,8 @@ class Workers:
     tries: int = 3
     """How often a piece of work is tried, on other processes where there are any, before it is set aside."""
     time_limit: float | None = None
-    """Seconds after which a piece of work is taken for hung and its process ended; by default 10 times what pieces
-    have taken so far, and no less than a minute."""
+    """Seconds after which a piece of work is taken for hung and its process ended; by default 10 times what a
+    full piece takes by those that were computed so far, and no less than a minute."""
 
     def __post_init__(self) -> None:
         given = [one for one in (self.number, self.address, self.gpus) if one is not None]
@@ -113,6 +115,13 @@ class Cluster:
         A cluster that runs already may have no worker yet; see `await_worker`.
         """
         return self.own_threads or min(self.client.nthreads().values(), default=1)
+
+    def kill(self, worker: str) -> None:
+        """Kill the child of this process that is a worker; another one is started. Nothing is done to other workers."""
+        for nanny in getattr(self.client.cluster, "workers", {}).values():
+            if getattr(nanny, "worker_address", None) == worker and nanny.pid is not None:
+                with contextlib.suppress(psutil.Error):
+                    psutil.Process(nanny.pid).kill()
 
     @property
     def dashboard(self) -> str | None:
@@ -218,7 +227,9 @@ def connected(workers: "Workers | Client | Starting", most: int | None = None) -
                     "of a Dask scheduler"
                 )
             # Before the processes start, which take these settings with them.
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="attribution-bench-"))
+            scratch = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="attribution-bench-", ignore_cleanup_errors=True)
+            )
             stack.enter_context(dask.config.set({**SETTINGS, "temporary-directory": scratch}))
             devices = [] if workers.gpus is None else visible_gpus(workers.gpus)
             wanted = workers.number or len(devices)
@@ -309,6 +320,20 @@ def fewer_started(work: str, cluster: Cluster) -> str:
         return ""
     started = len(cluster.client.nthreads())
     return f"{work} for {cluster.asked:,} processes, so that {started:,} {'is' if started == 1 else 'are'} started"
+
+
+def more_threads(threads: int, cluster: Cluster) -> str:
+    """Return what is said where processes use more threads than a worker of a cluster states, else nothing.
+
+    One thread of a worker says only that it does one piece of work at a time, as on Slurm, and not on how many cores.
+    """
+    stated = cluster.threads
+    if cluster.own_threads is not None or not 1 < stated < threads:
+        return ""
+    return (
+        f"{threads} threads are used on a worker that states {stated} (--nthreads): where it has fewer than {threads} "
+        f"cores for them, it is slower than with --threads {stated} (threads)"
+    )
 
 
 def import_distributed() -> Any:

@@ -1,5 +1,6 @@
 """Dispatch: pieces of work over the workers of a cluster, each tried again elsewhere a bounded number of times."""
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +26,12 @@ from attribution_bench.jobs.interruption import Stop, never
 
 MOST_GIVEN_UP = 3
 """Pieces that may be given up before any is done."""
+MOST_GIVEN_UP_LATER = 100
+"""Pieces that may be given up one after the other, with none done between, before the job ends: a stretch of the
+sequences may be bad, but where everything has begun to fail, going on would be of no use."""
+FROZEN_TIMES, FROZEN_SECONDS = 2.0, 60.0
+"""A process of this machine that sends no heartbeats is killed once a piece has taken so many times its limit, and so
+many seconds more: it should have ended by itself, but one that is stopped cannot."""
 NEED = "need this version of attribution-bench and its libraries"
 
 
@@ -45,6 +52,9 @@ class Dispatch:
         Asked whether to stop while no worker has the job, or has begun.
     alike
         Whether pieces take about as long as each other, so that one that takes many times as long is taken for hung.
+    share
+        Given the order and the record of a piece that is done, returns how much there was to compute, as a share of the
+        largest piece; by default it is as much for each.
     """
 
     def __init__(
@@ -56,15 +66,16 @@ class Dispatch:
         stop: Stop = never,
         *,
         alike: bool = True,
+        share: Callable[[Any, Any], float] = lambda order, record: 1.0,
     ) -> None:
         self._cluster, self._client, self._tell, self._stop = cluster, cluster.client, tell, stop
         self._job = WorkerJob(_pickled(parcel), environment, cluster.is_local)
-        self._pace = Pace(cluster.time_limit, alike)
+        self._pace, self._share = Pace(cluster.time_limit, alike), share
         self._workers = KnownWorkers(cluster, tell)
         self._tasks = Tasks(cluster, self._workers, new_name(self._client))
         self._limits = ToldLimits(self._client, self._tasks.name, self._pace)
         self._openings = Openings(cluster, self._workers, self._tasks, tell, stop)
-        self._done = self._given_up = 0
+        self._done = self._given_up = self._given_up_in_a_row = 0
 
     def __enter__(self) -> "Dispatch":
         try:
@@ -130,7 +141,7 @@ class Dispatch:
         Raises
         ------
         AttributionBenchError
-            The job ends as it would in one process; or every piece fails, and none was done before.
+            The job ends as it would in one process; or every piece fails, and none was done before or for long.
         ClusterError
             The cluster is lost, or every worker fails.
         """
@@ -142,6 +153,7 @@ class Dispatch:
             while True:
                 leave = stopped()
                 self._limits.tell(self._without_limit(flying))
+                self._kill_frozen(flying.values())
                 self._openings.meet()  # that there are no workers any more is told also where nothing is handed out
                 at_work = {future: flight.worker for future, flight in flying.items()}
                 for future, how in self._tasks.departed({**self._openings.at_work, **at_work}):
@@ -203,6 +215,20 @@ class Dispatch:
         """Return the workers that have a piece without a time limit."""
         return self._workers.known().intersection(flight.worker for flight in flying.values() if flight.limit is None)
 
+    def _kill_frozen(self, flights: Iterable[Flight]) -> None:
+        """Kill the processes of this machine that could not end themselves at the limit of their pieces."""
+        if not self._cluster.is_local:
+            return
+        now, overdue = time.monotonic(), set[str]()
+        for flight in flights:
+            limit = flight.limit or self._pace.limit
+            if limit is not None and now - flight.started > FROZEN_TIMES * limit + FROZEN_SECONDS:
+                overdue.add(flight.worker)
+        if overdue:
+            with contextlib.suppress(OSError):  # as in `KnownWorkers.known`
+                for worker in overdue.intersection(self._client.run_on_scheduler(silent)):
+                    self._cluster.kill(worker)
+
     def _hand_out(self, flight: Flight, workers: set[str], flying: dict[Future, Flight]) -> None:
         """Hand a piece to one of some free workers."""
         flight.started, flight.limit, flight.worker = time.monotonic(), self._pace.limit, min(workers)
@@ -213,8 +239,9 @@ class Dispatch:
     def _finished(self, flight: Flight, report: Report) -> Done:
         seconds = time.monotonic() - flight.started
         self._done += 1
-        self._workers.end_row(report.worker)
-        self._pace.note(seconds)
+        self._given_up_in_a_row = 0
+        self._workers.end_row(report.worker, flight.piece.name)
+        self._pace.note(seconds, self._share(flight.piece.order, report.record))
         return Done(flight.piece, report.record, seconds)
 
     def _tried(self, flight: Flight, failure: Failure, again: deque[Flight]) -> GivenUp | None:
@@ -244,9 +271,16 @@ class Dispatch:
             again.append(flight)
             return None
         self._given_up += 1
+        self._workers.take_in_bad(piece.name)
         if not self._done and self._given_up >= MOST_GIVEN_UP:
             raise AttributionBenchError(
                 f"none of the first {self._given_up} pieces of work could be done: {failure.error}"
+            )
+        self._given_up_in_a_row += not piece.failed_before
+        if self._given_up_in_a_row >= MOST_GIVEN_UP_LATER:
+            raise AttributionBenchError(
+                f"none of the last {self._given_up_in_a_row} pieces of work could be done: {failure.error}; finished "
+                "work is kept, so that the same command goes on"
             )
         return GivenUp(piece, failure.error, failure.of_output)
 

@@ -70,7 +70,7 @@ class Openings:
         KeyboardInterrupt
             A signal came before any worker began.
         ClusterError
-            No worker can open the job, or the cluster is lost.
+            No worker can open the job, the cluster is lost, or processes of this machine do not come again.
         """
         known = self._workers.known()
         if not known:

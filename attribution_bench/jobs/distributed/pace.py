@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 TIMES = 10
-"""A piece may take as many times what pieces have taken so far (their median)."""
+"""A piece may take as many times what the largest takes, from those that are done so far (the median)."""
 LEAST_SECONDS = 60.0
 REMEMBERED = 501
 
@@ -20,10 +20,19 @@ class Pace:
     """Whether pieces take about as long as each other; of others nothing is measured."""
     _seconds: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
-    def note(self, seconds: float) -> None:
-        """Take in what a piece took."""
-        if self.alike:
-            self._seconds.append(seconds)
+    def note(self, seconds: float, share: float = 1.0) -> None:
+        """Take in what a piece took.
+
+        Parameters
+        ----------
+        seconds
+            Since it was handed out.
+        share
+            How much there was to compute, as a share of the largest piece, of whose time an estimate is taken in; that
+            is too long rather than too short. Of a piece with nothing to compute, nothing is.
+        """
+        if self.alike and share > 0:
+            self._seconds.append(seconds / share)
 
     @property
     def limit(self) -> float | None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attribution_bench.environment import SHARED_BY, TENSORFLOW_THREADS, thread_count
 from attribution_bench.errors import AttributionBenchError, InvalidInputError, OutputError
 from attribution_bench.jobs.distributed.arithmetic import Arithmetic
-from attribution_bench.jobs.distributed.cluster import Cluster, fewer_started
+from attribution_bench.jobs.distributed.cluster import Cluster, fewer_started, more_threads
 from attribution_bench.jobs.distributed.dispatch import Dispatch
 from attribution_bench.jobs.distributed.first_worker import await_worker
 from attribution_bench.jobs.distributed.pieces import Done, NotReady, Piece
@@ -22,15 +22,16 @@ from attribution_bench.jobs.events import Cluster as ClusterEvent
 from attribution_bench.jobs.file_rows import FileRows
 from attribution_bench.jobs.grid import Grid, Task
 from attribution_bench.jobs.interruption import Stop, never
-from attribution_bench.jobs.job import Job
+from attribution_bench.jobs.job import Job, check_own_code, own_code
 from attribution_bench.jobs.manifest import FILE as MANIFEST
-from attribution_bench.jobs.manifest import Manifest, manifest_digest
+from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import ModelByRecipe, ModelDigests, NamedModel, Openable, OpenModels
 from attribution_bench.jobs.recipes import Recipe
 from attribution_bench.jobs.runner import Begun, MachineOptions, ShardError, Taken, Todo
 from attribution_bench.jobs.shard_work import ShardRecord, ShardWork
 from attribution_bench.jobs.track_rows import TrackRows
 from attribution_bench.models import SequenceModel
+from attribution_bench.storage.identity import manifest_digest
 from attribution_bench.storage.zarr_store import GROUP, is_store
 
 MOST_LAYOUTS = 3
@@ -99,6 +100,8 @@ class ShardParcel:
     strict: bool
     began: Arithmetic | None
     """That of the store's first run; None where it is new."""
+    code: Mapping[str, Any]
+    """See `own_code`."""
 
     def open(self) -> "OpenedShards":
         """Open the first model and inputs; the other models are opened as they are needed.
@@ -106,10 +109,11 @@ class ShardParcel:
         Raises
         ------
         InvalidInputError
-            A model has other weights or another structure.
+            A model has other weights or another structure; or a method or the target other code.
         SequenceError
             The sequences cannot be read.
         """
+        check_own_code(self.job, self.code)
         # A worker without the file can do no shard, and is to say so before it is given one.
         self.job.source.read(0, 1)
         extras = {name: one.open() if isinstance(one, SentRows) else one for name, one in self.extras.items()}
@@ -132,9 +136,11 @@ class ShardOrder:
     arithmetic: Arithmetic
     """That of the first worker, which every one is to have."""
     identity: str
-    """SHA-256 of the manifest that the store must have; empty while there is no store."""
+    """SHA-256 of the manifest that the store must have."""
     manifest: Manifest | None = None
-    """Of the store that is to be laid out for the shard."""
+    """Of the store that is to be laid out for the shard; None where there is one."""
+    rows: Mapping[str, str] = field(default_factory=dict)
+    """Further input -> SHA-256 of its rows for the shard."""
 
 
 class OpenedShards:
@@ -168,7 +174,7 @@ class OpenedShards:
             The store is not seen here.
         """
         self._arithmetic().check(order.arithmetic)
-        if order.identity and self._work.store is None:
+        if order.manifest is None and self._work.store is None:
             for name in (MANIFEST, GROUP):
                 await_file(self._parcel.path / name)
         if self._work.members.machine_options != order.machine_options:
@@ -179,16 +185,17 @@ class OpenedShards:
     def do(self, order: ShardOrder) -> ShardRecord:
         """Do a task that is prepared, unless it is done already; raises as `ShardWork.do`."""
         path, task = self._parcel.path, order.task
-        if order.identity and (found := manifest_digest(path)) != order.identity:
+        if order.manifest is None and (found := manifest_digest(path)) != order.identity:
             if not found:
                 raise OutputError(f"{path / MANIFEST} is not seen here any more; have the folder on every machine")
             raise InvalidInputError(f"{path} was begun anew by another run while this one wrote into it")
+        self._work.bind(order.identity)
         # A try that was given up may have come to its end all the same.
         there = self._work.finished(task)
         if there is not None:
             return there
         with self._threads():
-            record = self._work.do(task, order.digest, order.manifest)
+            record = self._work.do(task, order.digest, order.manifest, order.rows)
         cautions, self._cautions = self._cautions, {}
         return replace(record, cautions=cautions)
 
@@ -237,12 +244,17 @@ class OnCluster:
             threads,
             begun.strict,
             _began(self._path),
+            own_code(job),
         )
-        dispatch = Dispatch(self._cluster, parcel, environment(self._cluster, threads), begun.tell, self._stop)
+        variables = environment(self._cluster, threads)
+        dispatch = Dispatch(self._cluster, parcel, variables, begun.tell, self._stop, share=self._share)
         self._dispatch = self._stack.enter_context(dispatch)
         options, self._arithmetic = self._dispatch.facts()
         self._taken = Taken(threads, options, self._arithmetic.device, self._arithmetic.precision)
         begun.tell(ClusterEvent(self._dispatch.workers, threads, self._cluster.dashboard))
+        more = more_threads(threads, self._cluster)
+        if more:
+            begun.tell(Caution(more))
         self._caution = begun.caution
         self._sequences = len(job.source)
         return self._taken
@@ -252,15 +264,20 @@ class OnCluster:
     ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
         """Do tasks; see `Runner`."""
         grid = todo.grid(self._dispatch.workers)
+        self._rows_of = todo.rows_of
+        self._most = max(map(len, todo.shards), default=1) * max(map(len, todo.model_groups))
         new = not is_store(self._path)
         too_few = self._too_few(len(manifest.shards), new=new)
         if too_few:
             self._caution("shards", Caution(too_few))
         if new:
-            yield from self._first(grid, manifest, stopped)
-        identity = manifest_digest(self._path)
-        orders = (NotReady() if task is None else self._order(task, manifest, identity) for task in grid.tasks())
+            yield from self._first(grid, manifest, todo, stopped)
+        orders = (NotReady() if task is None else self._order(task, manifest, todo.identity) for task in grid.tasks())
         yield from self._each(orders, grid, stopped, len(manifest.shards) - len(todo.shards), todo.failed)
+
+    def _share(self, order: ShardOrder, record: ShardRecord) -> float:
+        """Return how much of the largest task a task was."""
+        return record.computed * len(order.task.models) / self._most
 
     def _too_few(self, shards: int, *, new: bool) -> str:
         """Return what is said where there is no shard for some processes, else nothing."""
@@ -274,12 +291,15 @@ class OnCluster:
         return f"{said}; {advice}" if advice else said
 
     def _first(
-        self, grid: Grid, manifest: Manifest, stopped: Callable[[], bool]
+        self, grid: Grid, manifest: Manifest, todo: Todo, stopped: Callable[[], bool]
     ) -> Iterator[tuple[Task, ShardRecord | ShardError]]:
-        """Do tasks one by one until one has laid the store out, for which the others wait."""
+        """Do tasks one by one until one has laid the store out, for which the others wait.
+
+        A shard without a sequence to score knows no arrays of scores: where every other one fails, nothing is stored.
+        """
         failed: list[tuple[Task, ShardError]] = []
-        while len(failed) < MOST_LAYOUTS and (task := grid.next()) is not None:
-            order = replace(self._order(task, manifest, ""), manifest=manifest)
+        while len(failed) < MOST_LAYOUTS and (task := grid.next()) is not None and task.shard.index not in todo.blank:
+            order = replace(self._order(task, manifest, todo.identity), manifest=manifest)
             for _, found in self._each([order], grid, stopped):
                 if isinstance(found, ShardRecord):
                     for name in (MANIFEST, GROUP):
@@ -300,7 +320,8 @@ class OnCluster:
 
     def _order(self, task: Task, manifest: Manifest, identity: str) -> ShardOrder:
         digest = manifest.shards[task.shard.index]
-        return ShardOrder(task, digest, self._taken.options, self._arithmetic, identity)
+        rows = self._rows_of(task)
+        return ShardOrder(task, digest, self._taken.options, self._arithmetic, identity, rows=rows)
 
     def _each(
         self,

@@ -1,6 +1,7 @@
 """What a worker has of a job: its models and inputs, opened once, and one piece of work at a time."""
 
 import contextlib
+import errno
 import pickle
 import signal
 import threading
@@ -26,6 +27,8 @@ from attribution_bench.jobs.distributed.versions import check_versions, versions
 
 TAKING_SECONDS = 120.0
 """Longest wait of a task for the job that it is of."""
+OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of disks that are full or cannot be written."""
 MOVED_SECONDS = 6.0
 """Wait of a task that Dask moved here, in which its client sees that the other worker is gone."""
 
@@ -78,6 +81,8 @@ class Failure:
     there."""
     of_output: bool = False
     """Whether results could not be written or read, which says nothing of what makes them."""
+    of_machine: bool = False
+    """Whether it is the fault of where it was tried, such as of a full disk, also if others have the same."""
     fatal: AttributionBenchError | None = None
     """The error with which the whole job ends, as it would in one process; of a worker that is unable, where every
     worker is."""
@@ -256,7 +261,9 @@ def failure_of(error: Exception | SystemExit, worker: str, *, unable: bool) -> F
     text = told if isinstance(error, AttributionBenchError) else f"{type(error).__name__}: {told}"
     of_the_job = isinstance(error, SetAsideError | InvalidInputError) and not isinstance(error, OutputError)
     fatal = _picklable(error) if of_the_job else None
-    return Failure(text, worker, unable, isinstance(error, OutputError), fatal)
+    of_output = isinstance(error, OutputError)
+    of_machine = of_output or (isinstance(error, OSError) and error.errno in OF_DISKS)
+    return Failure(text, worker, unable, of_output, of_machine, fatal)
 
 
 def _picklable(error: Exception) -> AttributionBenchError:

@@ -165,7 +165,7 @@ def processes(clean_variables, monkeypatch):
     [
         ("attribute", 50, 3, "there are only 3 shards for 50 processes, so that 3 are started; --shard-size 1 "),
         ("attribute", 3, 3, ""),
-        ("variants", 50, 2, "there are too few variants for 50 processes, so that 2 are started"),
+        ("variants", 50, 2, "there are only 2 blocks of up to 128 variants for 50 processes, so that 2 are started"),
         ("compare", 50, 4, "there are no more than 4 steps at a time for 50 processes, so that 4 are started"),
     ],
 )
@@ -187,6 +187,25 @@ def test_no_more_processes_are_started_than_there_is_work_for(command, folder, p
     assert said in err
     assert said or "caution" not in err
     assert f"{started} processes of 1 thread each" in err
+
+
+@pytest.mark.parametrize("name", ["attribute", "variants", "compare"])
+def test_more_threads_than_workers_state_come_with_a_caution(command, folder, clean_variables, name):
+    (folder / "peaks.fa").write_text(">one\nACGTACGTACGTACGTACGT\n>two\nACCTACGTACGTACGTTCGT\n")
+    given = {
+        "attribute": ["peaks.bed", "--genome", "genome.fa", "--length", 20, "--methods", "gradient_x_input"],
+        "variants": ["variants.vcf", "--genome", "genome.fa", "--length", 20],
+        "compare": ["peaks.fa", "--repeated", 0, "--methods", "gradient_x_input,standard_ism"],
+    }[name]
+    given += ["--target", 1, "--dask"]
+    options = {"n_workers": 1, "processes": False, "protocol": "tcp", "dashboard_address": "127.0.0.1:0"}
+    for stated, threads, said in ((2, 3, True), (2, 2, False), (1, 3, False)):
+        with LocalCluster(threads_per_worker=stated, **options) as cluster:
+            output = ["--threads", threads, "--output", f"output-{stated}-{threads}"]
+            code, _, err = command(name, "small_model_on_a_cluster:build", *given, cluster.scheduler_address, *output)
+        assert code == 0, err
+        assert ("3 threads are used on a worker that states 2 (--nthreads): " in err) == said, err
+        assert (err.count("--threads 2 (threads)")) == said
 
 
 def test_a_longer_file_goes_on_with_as_many_threads(command, folder, processes, monkeypatch):

@@ -227,7 +227,8 @@ def check_a_killed_client(results: Path, address: str, pause: float, seed: int) 
         # The first file names the processor.
         while len([*results.glob("unfinished/*.json")]) < 2 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(random.Random(seed).uniform(0, 10 * pause))
+        # The further runs that follow pause longer than this, so that it is not done before.
+        time.sleep(random.Random(seed).uniform(0, 5 * pause))
         process.send_signal(signal.SIGKILL)
         _, said = process.communicate()
     assert process.returncode == -signal.SIGKILL, said.decode()

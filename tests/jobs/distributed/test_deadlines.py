@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from attribution_bench.jobs.distributed import pace
+
 SCRIPT = """
 import ctypes, os, sys, threading, time
 from attribution_bench.jobs.distributed import process
@@ -66,3 +68,10 @@ def test_a_process_says_in_a_few_lines_where_it_hung(hang):
         assert len(calls) <= 30
         assert "of_no_matter" not in done.stderr
         assert calls[-1].endswith("in sleeping")
+
+
+def test_a_piece_with_little_to_compute_tells_what_the_largest_takes() -> None:
+    measured = pace.Pace()
+    for share in (0.0, 0.1, 0.0):
+        measured.note(2.0, share)
+    assert measured.limit == pytest.approx(200.0)

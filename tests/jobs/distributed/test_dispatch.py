@@ -710,10 +710,11 @@ def test_where_earlier_runs_did_pieces_those_that_are_left_may_all_be_bad(done_b
                 list(found)
 
 
-@pytest.mark.parametrize(("workers", "failed_before"), [([A], True), ([A, B], True), ([A], False), ([A, B], False)])
-def test_pieces_that_failed_before_use_up_no_worker(monkeypatch, workers, failed_before):
+@pytest.mark.parametrize("failed_before", [True, False])
+@pytest.mark.parametrize(("workers", "of_machine"), [([A], False), ([A], True), ([A, B], True)])
+def test_pieces_that_failed_before_use_up_no_worker(monkeypatch, workers, of_machine, failed_before):
     monkeypatch.setattr(known_workers, "PATIENCE_SECONDS", 0.05)
-    client = PlayedClient(workers, lambda task: task.end(Failure("bad", task.worker)))
+    client = PlayedClient(workers, lambda task: task.end(Failure("bad", task.worker, of_machine=of_machine)))
     cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, False, 2, None)
     with Dispatch(cluster, Steps(), {}, lambda event: None) as one:
         one.facts()
@@ -723,6 +724,70 @@ def test_pieces_that_failed_before_use_up_no_worker(monkeypatch, workers, failed
         else:
             with pytest.raises(ClusterError, match="every worker fails, at last with: bad"):
                 list(found)
+
+
+@pytest.mark.parametrize("workers", [[A, B], [A, B, C]])
+def test_pieces_that_fail_on_every_worker_are_given_up_one_by_one(workers):
+    def said(task: Task) -> None:
+        is_bad = 2 <= int(task.name) < 42
+        task.end(Failure("bad", task.worker) if is_bad else Report(None, task.worker))
+
+    events: list[Any] = []
+    found = done_by(PlayedClient(workers, said), [str(number) for number in range(60)], events)
+    assert sorted(int(one.piece.name) for one in found if isinstance(one, GivenUp)) == [*range(2, 42)]
+    assert sorted(int(one.piece.name) for one in found if isinstance(one, Done)) == [0, 1, *range(42, 60)]
+    assert [event for event in events if isinstance(event, Caution)] == []
+
+
+def test_a_worker_is_not_left_out_for_pieces_that_turn_out_to_be_bad():
+    """While the other one is at a long piece, they can be tried nowhere else."""
+
+    def said(task: Task) -> None:
+        if task.name == "long" and len(client.handed) < 3:
+            long.append(task)
+        elif task.name.startswith("bad"):
+            task.end(Failure("bad", task.worker))
+        else:
+            task.done()
+        if long and len(client.handed) == 5:
+            long.pop().done()
+
+    long: list[Task] = []
+    events: list[Any] = []
+    client = PlayedClient([A, B], said)
+    names = ["first", "long", *(f"bad {number}" for number in range(20)), *map(str, range(20))]
+    found = done_by(client, names, events)
+    assert sum(isinstance(one, GivenUp) for one in found) == 20
+    assert sum(isinstance(one, Done) for one in found) == 22
+    assert {worker for name, worker in client.handed if name in map(str, range(20))} == {A, B}
+    texts = [event.text for event in events if isinstance(event, Caution)]
+    assert texts == [
+        f"worker {A} gets no more work: bad",
+        f"worker {A} gets work again: what failed there fails on others as well",
+    ]
+
+
+def test_workers_that_fail_on_what_another_does_get_no_more():
+    def said(task: Task) -> None:
+        task.end(Report(None, task.worker) if task.worker == C else Failure("no GPU", task.worker))
+
+    events: list[Any] = []
+    found = done_by(PlayedClient([A, B, C], said), [str(number) for number in range(30)], events)
+    assert [type(one) for one in found] == [Done] * 30
+    texts = sorted(event.text for event in events if isinstance(event, Caution))
+    assert texts == [f"worker {worker} gets no more work: no GPU" for worker in (A, B)]
+
+
+def test_where_nothing_more_can_be_done_the_job_ends(monkeypatch):
+    monkeypatch.setattr(dispatch, "MOST_GIVEN_UP_LATER", 20)
+    client = PlayedClient(
+        [A, B],
+        lambda task: task.end(Failure("bad", task.worker) if int(task.name) % 15 else Report(None, task.worker)),
+    )
+    assert len(done_by(client, [str(number) for number in range(45)], [])) == 45
+    names = [str(number) for number in range(100) if number < 45 or number % 15]
+    with pytest.raises(AttributionBenchError, match=r"none of the last 20 pieces .*: bad; finished work is kept"):
+        done_by(client, names, [])
 
 
 def test_a_worker_that_is_unable_gets_no_more_whatever_failed_before() -> None:
@@ -780,6 +845,47 @@ def test_a_worker_that_comes_later_and_hangs_as_it_opens_the_job_has_no_piece(mo
     client = Opening([A], lambda task: None if task.worker == B else task.done(), said)
     assert [type(found) for found in done_by(client, list("abcde"), [])] == [Done] * 5
     assert {worker for _, worker in client.handed} == {A, C}
+
+
+@pytest.mark.parametrize("moment", ["as the job is opened", "at the last piece", "before another"])
+def test_processes_of_this_machine_that_do_not_come_again_end_the_job(monkeypatch, moment):
+    monkeypatch.setattr(known_workers, "WORKERS_SECONDS", 0.0)
+    monkeypatch.setattr(known_workers, "RESTART_SECONDS", 0.3)
+
+    handed: list[Task] = []
+    asked: list[bool] = []
+
+    def opened(task: Task) -> None:
+        if moment == "as the job is opened":
+            client.workers = []
+        else:
+            task.done()
+
+    def stopped() -> bool:
+        """Be asked; after some times, both workers have opened the job, and there is no piece left to hand out."""
+        asked.append(False)
+        if handed and len(asked) > 5:
+            client.workers = []
+            if moment == "before another" and handed[0].status == "pending":
+                handed[0].died(handed[0])
+        return False
+
+    def given_up_waiting() -> None:
+        client.status = "closed"
+
+    client = Opening([A, B], opened, handed.append)
+    timer = Timer(20, given_up_waiting)  # which is another error
+    timer.start()
+    cluster = Cluster(client, "tcp://10.0.0.9:8786", 1, True, 3, None)
+
+    def do() -> None:
+        with Dispatch(cluster, Steps(), {}, lambda event: None) as one:
+            one.facts()
+            list(one.run(pieces("only"), stopped))
+
+    with pytest.raises(ClusterError, match="the processes have ended and do not come again"):
+        do()
+    timer.cancel()
 
 
 @pytest.mark.parametrize("moment", ["as the job begins", "later"])

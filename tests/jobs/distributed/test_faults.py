@@ -19,7 +19,7 @@ from distributed import Client, LocalCluster
 
 import faulty_jobs
 from attribution_bench.errors import AttributionBenchError, ClusterError, InvalidInputError, OutputError, SetAsideError
-from attribution_bench.jobs.distributed import known_workers
+from attribution_bench.jobs.distributed import dispatch, known_workers, pace
 from attribution_bench.jobs.distributed.cluster import Workers, connected
 from attribution_bench.jobs.distributed.dispatch import Dispatch, never_stopped
 from attribution_bench.jobs.distributed.first_worker import await_worker
@@ -31,6 +31,8 @@ from attribution_bench.sequences import read_fasta
 from attribution_bench.storage import StoredScores
 from faulty_jobs import await_openings, faulty_job, posted_jobs
 from numpy_jobs import numpy_job
+
+NEEDS_SIGSTOP = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
 
 
 @pytest.fixture
@@ -215,16 +217,32 @@ def test_a_shard_that_always_fails_is_set_aside_and_tried_again_by_the_next_run(
     assert bytes_of(store) == whole
 
 
-def test_a_shard_that_hangs_is_ended_and_done_elsewhere(fasta, tmp_path, bytes_of, on_cluster, whole):
+@pytest.mark.parametrize("fault", ["hung", pytest.param("stopped", marks=NEEDS_SIGSTOP)])
+def test_a_shard_that_hangs_is_ended_and_done_elsewhere(
+    fasta, tmp_path, bytes_of, on_cluster, whole, fault, monkeypatch
+):
+    monkeypatch.setattr(dispatch, "FROZEN_SECONDS", 1.0)
     file = tmp_path / "fault"
     file.write_text("claim")
-    job = faulty_job(fasta, "hung", file, at=first_letters(fasta, 9))
+    job = faulty_job(fasta, fault, file, at=first_letters(fasta, 9))
     summary, events = on_cluster(job, tmp_path / "store", time_limit=6.0)
     assert (summary.scored, summary.failed_shards) == (22, {})
     assert [event.error for event in events if isinstance(event, Retry)] == [
         "it was not done after 6 s, and its process was ended"
     ]
     assert bytes_of(tmp_path / "store") == whole
+
+
+def test_shards_without_anything_to_score_are_no_measure_of_others(tmp_path, on_cluster, monkeypatch):
+    monkeypatch.setattr(pace, "LEAST_SECONDS", 0.4)
+    fasta = tmp_path / "some.fa"
+    texts = ["N" * 28 if 4 <= row < 32 else "ACGTGCA" * 4 for row in range(40)]
+    fasta.write_text("".join(f">{row}\n{text}\n" for row, text in enumerate(texts)))
+    job = numpy_job(fasta, threads=1, options={"pause": 0.3})
+    run(job, tmp_path / "store", stop=iter([None, None, signal.SIGTERM, signal.SIGTERM]).__next__)
+    summary, events = on_cluster(job, tmp_path / "store")
+    assert [event for event in events if isinstance(event, Retry)] == []
+    assert summary.scored == 12
 
 
 def test_a_worker_out_of_memory_is_ended_and_its_shard_done_elsewhere(
@@ -288,6 +306,27 @@ def test_bad_shards_do_not_use_up_the_only_worker(fasta, tmp_path, threaded_clus
             summary = run(job, tmp_path / "store", runner=runner, observer=lambda event: None)
         assert [row for row in range(22) if row not in summary.failed_shards] == good
         assert summary.scored == len(good)
+
+
+@pytest.mark.parametrize("others", [1, 0])
+def test_no_store_is_laid_out_by_a_shard_without_anything_to_score(tmp_path, bytes_of, on_cluster, others):
+    fasta, file, store = tmp_path / "some.fa", tmp_path / "fault", tmp_path / "store"
+    texts = ["AC" * 15, "N" * 30, *["GC" * 15] * others]
+    fasta.write_text("".join(f">{row}\n{text}\n" for row, text in enumerate(texts)))
+    file.touch()
+    job = faulty_job(fasta, "broken", file, at="AC", shard_size=1)
+    if others:
+        summary, events = on_cluster(job, store)
+        assert (summary.scored, [*summary.failed_shards]) == (1, [0])
+        assert [event.shard for event in events if isinstance(event, ShardDone)] == [2, 1]
+    else:
+        with pytest.raises(AttributionBenchError, match=r"the first shard could not be computed: .*divided by zero"):
+            on_cluster(job, store)
+        assert not store.exists()
+    file.unlink()
+    assert on_cluster(job, store)[0].scored == 1 + others
+    run(job, tmp_path / "one process")
+    assert bytes_of(store) == bytes_of(tmp_path / "one process")
 
 
 def test_a_store_that_is_removed_meanwhile_is_one_error_and_the_same_job_begins_again(

@@ -1,6 +1,7 @@
 """What travels to workers: the rows that were given, and models that are the same there."""
 
 import pickle
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,5 +105,9 @@ def test_a_worker_refuses_another_model(there: NumpyModel, words: str) -> None:
     assert same.open().model.seed == 0
     assert len(OpenModels([same.openable()], [same.digests]).open((0,))) == 1
     for opened in (other.open, lambda: OpenModels([other.openable()], [other.digests]).open((0,))):
-        with pytest.raises(InvalidInputError, match=f"the model numpy .*{words}.* than where the job was started"):
+        with pytest.raises(
+            InvalidInputError, match=f"the model numpy .*{words}.* than where the job was started"
+        ) as no:
             opened()
+        assert f" on the machine {platform.node()} than" in str(no.value)
+        assert "workers that imported code before it was changed keep it until they are started again" in str(no.value)

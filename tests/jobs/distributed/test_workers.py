@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import platform
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from distributed import LocalCluster
 
@@ -25,10 +27,21 @@ from attribution_bench.jobs.distributed.cluster import Workers, connected
 from attribution_bench.jobs.distributed.worker_job import WorkerJob
 from attribution_bench.jobs.events import Caution, ShardDone
 from attribution_bench.jobs.events import Cluster as ClusterEvent
+from attribution_bench.jobs.further_inputs import read_further_inputs
 from attribution_bench.jobs.manifest import Manifest
 from attribution_bench.jobs.open_models import NamedModel
 from attribution_bench.jobs.run import run
+from attribution_bench.jobs.scoring import Choice
+from attribution_bench.jobs.track_rows import TrackRows
+from attribution_bench.models import as_sequence_model
 from attribution_bench.sequences import lambda_windows
+from attribution_bench.sequences.genome import Genome
+from attribution_bench.sequences.regions import Region, RegionSource, Windows
+from attribution_bench.sequences.tracks import Tracks
+from attribution_bench.variants import ScalarEffects, ScoringOptions
+from attribution_bench.variants.distributed import BlocksOnCluster, posted
+from attribution_bench.variants.job import score_vcf
+from attribution_bench.variants.score import variant_scorer
 from faulty_jobs import await_openings
 from numpy_jobs import NumpyModel, Reversed, Weights, numpy_job
 
@@ -59,6 +72,24 @@ def first(cluster):
     cluster.client.run(import_module, "attribution_bench.evaluation.distributed")
     cluster.client.run(versions.versions_here)
     return min(cluster.client.nthreads())
+
+
+class Summed(Weights):
+    """As `Weights`, with one number of a track for each sequence."""
+
+    def _attribute(self, request):
+        return super()._attribute(replace(request, extras=summed(request.extras)))
+
+
+class SummedModel(NumpyModel):
+    """As `NumpyModel`, with the same number."""
+
+    def forward(self, x, extras=()):
+        return super().forward(x, summed(extras))
+
+
+def summed(extras):
+    return tuple(extra.sum((1, 2))[:, None] for extra in extras)
 
 
 def set_variable(name: str, value: str | None) -> None:
@@ -229,6 +260,140 @@ def test_a_worker_without_the_sequences_gets_no_work(cluster, apart, fasta, tmp_
     assert (summary.scored, summary.failed_shards) == (22, {})
     assert "gets no more work: " in said
     assert fasta.name in said
+
+
+@pytest.mark.parametrize("kind", ["array", "track"])
+def test_a_worker_whose_further_inputs_are_others_adds_no_number(cluster, apart, fasta, tmp_path, bytes_of, kind):
+    here, send_away = apart
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 600))
+    for folder, value in ((tmp_path, 2.0), (tmp_path / "elsewhere", 5.0)):
+        np.save(folder / "rows.npy", np.full((22, 1), value, np.float32))
+        if kind == "track":
+            pybigtools = pytest.importorskip("pybigtools")
+            pybigtools.open(str(folder / "track.bw"), "w").write({"chr1": 600}, iter([("chr1", 0, 600, value)]))
+    job = numpy_job(fasta, threads=1, options={"pause": 0.05}, extras=read_further_inputs(here / "rows.npy"))
+    if kind == "track":
+        (tmp_path / "genome.fa").write_text(f">chr1\n{letters}\n")
+        genome = Genome(tmp_path / "genome.fa")
+        regions = [Region("chr1", start, start + 20, f"region {start}", "+") for start in range(0, 440, 20)]
+        source = RegionSource(regions, genome, Windows(20), label="regions")
+        rows = {"track": TrackRows(Tracks(here / "track.bw", genome), source, 1)}
+        methods = {"weights": Choice(Summed, {"pause": 0.05})}
+        models = [NamedModel(SummedModel(), "numpy")]
+        job = replace(job, models=models, source=source, extras=rows, methods=methods)
+    run(job, tmp_path / "whole")
+    send_away()
+    summary, cautions = run_on(cluster, job, tmp_path / "store")
+    assert (summary.scored, summary.failed_shards) == (22, {})
+    assert summary.retries
+    file = "rows.npy" if kind == "array" else "track.bw"
+    (said,) = cautions
+    assert "gets no more work: the further input" in said
+    assert f"/proc/self/cwd/{file}) has other values on the machine {platform.node()} than where" in said
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
+
+
+OWN_CODE = """
+from attribution_bench import RawAttribution
+from numpy_jobs import Weights
+
+class Own(Weights):
+    def _attribute(self, request):
+        return RawAttribution(scores=super()._attribute(request).scores * {factor})
+
+def mean(outputs):
+    return outputs.mean(1) * {factor}
+"""
+
+
+def imported(name: str, folder: str) -> None:
+    """Have this process import a module from a folder for its first time."""
+    sys.path.insert(0, folder)
+    import_module(name)
+
+
+def forget(name: str, folder: str) -> None:
+    sys.modules.pop(name, None)
+    sys.path[:] = [path for path in sys.path if path != folder]
+
+
+@pytest.mark.parametrize("of", ["method", "target"])
+def test_a_worker_that_imported_code_before_it_was_changed_adds_no_number(
+    cluster, first, fasta, tmp_path, bytes_of, monkeypatch, of
+):
+    name, folder = f"own_{of}_of_workers", str(tmp_path)
+    monkeypatch.setattr(sys, "path", [folder, *sys.path])
+    (tmp_path / f"{name}.py").write_text(OWN_CODE.format(factor=1))
+    cluster.client.run(imported, name, folder, workers=[first])
+    (tmp_path / f"{name}.py").write_text(OWN_CODE.format(factor=20))
+    (other,) = set(cluster.client.nthreads()) - {first}
+    cluster.client.run(imported, name, folder, workers=[other])
+    module = import_module(name)
+    job = numpy_job(fasta, threads=1, options={"pause": 0.05})
+    if of == "method":
+        job = replace(job, methods={"weights": Choice(module.Own, {"pause": 0.05})})
+    else:
+        job = replace(job, asked=replace(job.asked, target=module.mean))
+    run(job, tmp_path / "whole")
+    try:
+        summary, (said,) = run_on(cluster, job, tmp_path / "store")
+    finally:
+        cluster.client.run(forget, name, folder)
+        sys.modules.pop(name)
+    assert (summary.scored, summary.failed_shards) == (22, {})
+    what = "method weights" if of == "method" else "target"
+    assert f"gets no more work: the {what} is made of other code or settings on the machine {platform.node()} " in said
+    assert "keep it until they are started again" in said
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "whole")
+
+
+@pytest.mark.filterwarnings("ignore:fastISM falls back")
+@pytest.mark.parametrize("differs", ["genome", "track"])
+def test_a_worker_whose_genome_or_track_is_another_scores_no_variants(cluster, apart, tmp_path, differs):
+    torch, pybigtools = pytest.importorskip("torch"), pytest.importorskip("pybigtools")
+
+    class TakesTrack(torch.nn.Module):
+        def forward(self, x, track):
+            return (x * (1 + track)).cumsum(2).square().sum((1, 2))[:, None]
+
+    here, send_away = apart
+    length = 3000
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), length))
+    for folder in (tmp_path, tmp_path / "elsewhere"):
+        is_other = folder.name == "elsewhere"
+        ours = [letter if place % 2 == 0 else "A" for place, letter in enumerate(letters)]
+        text = "".join(ours) if is_other and differs == "genome" else letters
+        (folder / "genome.fa").write_text(f">chr1\n{text}\n")
+        value = 5.0 if is_other and differs == "track" else 2.0
+        pybigtools.open(str(folder / "track.bw"), "w").write({"chr1": length}, iter([("chr1", 0, length, value)]))
+    records = [
+        f"chr1\t{place + 1}\t.\t{letters[place]}\t{'ACGT'['CGTA'.index(letters[place])]}\t.\t.\t.\n"
+        for place in range(0, length, 2)
+    ]
+    columns = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+    header = f"##fileformat=VCFv4.3\n##contig=<ID=chr1,length={length}>\n{columns}\n"
+    (tmp_path / "a.vcf").write_text(header + "".join(records))
+    named = NamedModel(as_sequence_model(TakesTrack(), device="cpu"), "a model that takes a track")
+    genome = Genome(here / "genome.fa")
+    options = ScoringOptions(20, ScalarEffects("all"), additional_forward_args=Tracks(here / "track.bw", genome))
+    scorer = variant_scorer(named.model, genome, options)
+    score_vcf(scorer, tmp_path / "a.vcf", tmp_path / "whole.tsv", settings={})
+    send_away()
+    said = []
+
+    def told(event):
+        said.extend([event.text] if isinstance(event, Caution) else [])
+
+    with posted(cluster, [named], genome, options, 1, told) as dispatch:
+        facts = dispatch.facts()
+        await_openings(cluster.client)
+        blocks = BlocksOnCluster(scorer, dispatch, tmp_path / "effects.tsv", {}, facts, told).blocks
+        score_vcf(scorer, tmp_path / "a.vcf", tmp_path / "effects.tsv", settings={}, blocks=blocks)
+    assert (tmp_path / "effects.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+    (refused,) = [text for text in said if "gets no more work" in text]
+    what = "the genome /proc/self/cwd/genome.fa is another file" if differs == "genome" else "further inputs are other"
+    assert what in refused
+    assert f"on the machine {platform.node()} than where the job was started" in refused
 
 
 @pytest.mark.parametrize("comes", ["late", "adaptive"])

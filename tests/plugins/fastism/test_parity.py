@@ -112,6 +112,52 @@ def test_extra_inputs_join_anywhere() -> None:
     assert_parity(dict(result.predictions), brute_force(module, x, (control, cell)), 1e-10)
 
 
+class Factors(nn.Module):
+    """Weights of positions times weights of channels, in one sum of three tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(4, 6, 5, padding=2)
+        self.channels, self.positions = nn.Parameter(torch.randn(6, 3)), nn.Parameter(torch.randn(6, 12))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("ncl,cl,co->no", self.first(x).relu(), self.positions, self.channels)
+
+
+def test_a_sum_of_three_tensors_is_captured() -> None:
+    """PyTorch has their order planned by the package opt_einsum where that is there, which looks at the batch."""
+    torch.manual_seed(0)
+    module, x, enabled = Factors().double().eval(), one_hot(2, 4, 12), torch.backends.opt_einsum.enabled
+    method = ab.get_method("fastism")(module, min_speedup=0.0)
+    result = method.attribute(x, target="all")
+    assert "fallback" not in result.metadata
+    assert_parity(result.predictions, brute_force(module, x), 1e-10)
+    assert torch.backends.opt_einsum.enabled == enabled
+
+
+class ContactMap(nn.Module):
+    """Features of every two positions together, as models of chromatin contacts have them."""
+
+    def __init__(self, pair: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Conv1d(4, 8, 5, padding=2), nn.ReLU(), nn.Conv1d(8, 6, 3, padding=1), nn.ReLU())
+        self.head, self.pair = nn.Conv2d(6, 1, 1), pair
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.trunk(x)
+        return self.head(self.pair(y[:, :, :, None], y[:, :, None, :])).relu().sum((2, 3))
+
+
+@pytest.mark.parametrize("pair", [torch.add, torch.sub, torch.mul, torch.maximum], ids=lambda pair: pair.__name__)
+def test_pairs_of_positions_run_whole_and_say_so(pair: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    module, x = ContactMap(pair).double().eval(), one_hot(2, 4, 12)
+    method = ab.get_method("fastism")(module, min_speedup=0.0, self_check=False)
+    assert_parity(method.attribute(x, target="all").predictions, brute_force(module, x), 1e-10)
+    if pair is not torch.mul:
+        assert "it pairs every position with every other one" in str(method.explain(12))
+
+
 def test_dense_layers_on_joint_features_keep_windows() -> None:
     module, x = joint_head().double().eval(), one_hot(3, 4, LENGTH)
     cell = torch.randn(3, 2, dtype=torch.float64)

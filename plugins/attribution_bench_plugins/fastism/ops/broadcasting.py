@@ -58,6 +58,8 @@ def _broadcast(node: Node, operands: Sequence[Operand]) -> tuple[Layout, dict[st
             mine = _signature(layout, axis)
             if mine and mine != _signature(widest, axis):
                 raise NoRuleError(f"its operands' axes differ: {' and '.join(str(one.axes) for one in layouts)}")
+    if any(sum(label in labels for labels in axes) > 1 for label in "np"):
+        raise NoRuleError("it pairs every position with every other one")
     for layout in sorted(layouts, key=lambda layout: -len(layout.order)):
         parts = _parts(layout)
         order += [part for part in parts if part not in order]
