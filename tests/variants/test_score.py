@@ -167,7 +167,9 @@ def test_gains_and_losses_equal_full_passes(
         for name, place in (("acceptor", 1), ("donor", 2)):
             for kind, signed in (("gain", change[:, place]), ("loss", -change[:, place])):
                 assert score.effects[f"{name}_{kind}"] == pytest.approx(signed.max(), abs=1e-10)
-                assert score.effects[f"{name}_{kind}_offset"] == offsets[signed.argmax()]
+                # Changes at two places may be equal but for their rounding.
+                at = offsets == score.effects[f"{name}_{kind}_offset"]
+                assert signed[at] == pytest.approx(signed.max(), abs=1e-10)
                 compared += 1
     assert compared > 100
     assert off_contig > 2

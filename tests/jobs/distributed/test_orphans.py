@@ -55,7 +55,9 @@ def orphan(job: Job, store: Path, models: range) -> tuple[OpenedShards, ShardOrd
     manifest = Manifest.read(store)
     assert manifest is not None
     sent = tuple(SentModel.of(named) for named in job.models)
-    parcel = ShardParcel(replace(job, models=(), extras={}), sent, {}, store, {}, "numpy", 1, False, None, own_code(job))
+    parcel = ShardParcel(
+        replace(job, models=(), extras={}), sent, {}, store, {}, "numpy", 1, False, None, own_code(job)
+    )
     opened = parcel.open()
     options, arithmetic = opened.facts()
     task = Task(Shard(5, 20, 22), models, len(job.models))
