@@ -9,7 +9,7 @@ import numpy as np
 
 from attribution_bench.errors import SequenceError
 from attribution_bench.jobs.shards import Shard
-from attribution_bench.sequences.alphabet import Alphabet
+from attribution_bench.sequences.alphabet import ALPHABETS, Alphabet
 from attribution_bench.sequences.source import Reason, SequenceSource, SourceRecord
 from attribution_bench.sequences.text_files import readable
 
@@ -60,9 +60,11 @@ def survey(source: SequenceSource, shards: Sequence[Shard]) -> Survey:
                 scorable += 1
     if not scorable:
         reasons = "; ".join(
-            f"{count} {reason}{': ' * (reason in examples)}{examples.get(reason, '')}"
+            f"{'1 sequence' if count == 1 else f'{count} sequences'}: {reason}" + _example(reason, examples)
             for reason, count in set_aside.most_common()
         )
+        if Reason.OTHER_LETTERS in set_aside:
+            reasons += f"; --alphabet takes {', '.join(ALPHABETS)}"
         raise SequenceError(f"{source.label}: no sequence can be scored ({reasons or 'there is none'})")
     duplicates = scorable - len(np.unique(keys[:scorable]))
     return Survey(tuple(digests), set_aside, examples, duplicates, frozenset(blank))
@@ -94,3 +96,7 @@ def _checked(record: SourceRecord, alphabet: Alphabet) -> SourceRecord:
     if record.sequence is not None and not record.sequence.strip(alphabet.unknown):
         return replace(record, sequence=None, reason=Reason.ONLY_UNKNOWN)
     return record
+
+
+def _example(reason: str, examples: Mapping[str, str]) -> str:
+    return f", the first {examples[reason]}" if reason in examples else ""

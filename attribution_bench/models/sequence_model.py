@@ -259,7 +259,9 @@ class SequenceModel(abc.ABC):
                 raise ModelError(
                     f"the model does not take sequences of length {x.shape[2]} "
                     f"(it was given {len(extras)} extra inputs, layout {self.layout}, {len(self.alphabet)} letters): "
-                    f"{type(error).__name__}: {_said(error)}"
+                    f"{type(error).__name__}: {_said(error)}. Where the length is right, it may take another layout "
+                    f"(--layout {'NLA' if self.layout == 'NAL' else 'NAL'}), other letters, further inputs, or tokens "
+                    "(see docs/models.md)"
                 ) from error
 
     def specified(self, outputs: Mapping[str, Tensor], rows: int) -> tuple[OutputSpec, ...]:

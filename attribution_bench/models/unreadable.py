@@ -178,9 +178,11 @@ def _json(path: Path) -> str | None:
         return None
     if not isinstance(found, dict) or "class_name" not in found:
         return None
+    # Keras 3 reads no architecture that Keras 2 wrote.
+    library = "tf_keras" if str(found.get("keras_version", "")).startswith("2.") else "keras"
     return (
         f"{path} holds the architecture of a Keras model without its weights; {FUNCTION}: "
-        f"def build(): import keras; model = keras.models.model_from_json(open({str(path)!r}).read()); "
+        f"def build(): import {library}; model = {library}.models.model_from_json(open({str(path)!r}).read()); "
         "model.load_weights(WEIGHTS); return model"
     )
 

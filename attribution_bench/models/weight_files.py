@@ -20,6 +20,8 @@ SAFETENSORS = ".safetensors"
 PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 WEIGHT_FILES = (SAFETENSORS, *PICKLED)
 KERAS_WEIGHTS = ".h5"
+LAYERS = "layer_names"
+"""Attribute of weights in the layout of Keras 2."""
 """Suffix of the files that a Keras model's save_weights() writes: Keras 3 wants ``.weights.h5``."""
 INSIDE = ("state_dict", "model_state_dict", "model", "module", "weights")
 """Keys under which training programs write the weights beside other things."""
@@ -65,7 +67,8 @@ def _load_keras_weights(model: Any, path: Path) -> None:
         weights = read_weights_alone(file.read())
     before = model.get_weights()
     with tempfile.TemporaryDirectory(prefix="attribution-bench-") as folder:
-        copy = Path(folder) / "model.weights.h5"
+        # Keras takes the layout of a file from its name: Keras 2 and whole models list layers, Keras 3 nests them.
+        copy = Path(folder) / ("model.h5" if LAYERS in weights.attributes else "model.weights.h5")
         with refusals(path, "weights", "model.save_weights()"):
             write_weights(weights, copy)
         try:

@@ -352,7 +352,11 @@ def test_strict_makes_it_fatal_before_and_while_scoring(tmp_path):
 def test_nothing_that_can_be_scored_is_an_error(tmp_path):
     fasta = tmp_path / "unknown.fa"
     fasta.write_text(">a\nNNNN\n>b\nNNNN\n")
-    with pytest.raises(SequenceError, match="2 unknown letters only"):
+    with pytest.raises(SequenceError, match="2 sequences: unknown letters only"):
+        run(numpy_job(fasta), tmp_path / "store")
+    fasta.write_text(">a\nACGU\n")
+    said = r"1 sequence: letters outside the alphabet, the first 'U' at position 3; --alphabet takes DNA, RNA, protein"
+    with pytest.raises(SequenceError, match=said):
         run(numpy_job(fasta), tmp_path / "store")
 
 

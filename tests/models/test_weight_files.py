@@ -175,9 +175,41 @@ def test_a_keras_model_that_a_callable_builds_takes_its_own_weights(
             np.testing.assert_array_equal(found, expected)
     trained.save(tmp_path / "whole.h5")
     torch.save({}, tmp_path / "other.pt")
-    for name, said in (("whole.h5", "it holds a whole model"), ("other.pt", r"takes weights of a \.weights\.h5 file")):
-        with pytest.raises(ModelError, match=said):
-            load_weights(opened.model, tmp_path / name)
+    with pytest.raises(ModelError, match=r"takes weights of a \.weights\.h5 file"):
+        load_weights(opened.model, tmp_path / "other.pt")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("writer", ["keras", "tf_keras"])
+@pytest.mark.parametrize("reader", ["keras", "tf_keras"])
+@pytest.mark.parametrize("part", ["whole", "weights alone"])
+def test_weights_in_the_layout_of_keras_2_go_into_either_library(
+    tmp_path: Path, writer: str, reader: str, part: str
+) -> None:
+    def build(library: str) -> Any:
+        layers = pytest.importorskip(library).layers
+        model = pytest.importorskip(library).Sequential(
+            [
+                layers.Conv1D(3, 5, activation="relu"),
+                layers.BatchNormalization(),
+                layers.GlobalMaxPooling1D(),
+                layers.Dense(2),
+            ]
+        )
+        model.build((None, 20, 4))
+        return model
+
+    trained, fresh, path = build(writer), build(reader), tmp_path / "model.h5"
+    trained.set_weights([np.random.default_rng(place).random(w.shape) for place, w in enumerate(trained.get_weights())])
+    if part == "whole":
+        trained.save(path)
+    elif writer == "tf_keras":
+        trained.save_weights(path)
+    else:
+        pytest.skip("Keras 3 writes weights alone in its own layout")
+    load_weights(fresh, path)
+    for found, expected in zip(fresh.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_damaged_and_missing_files_are_one_error(tmp_path: Path) -> None:

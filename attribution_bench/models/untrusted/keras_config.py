@@ -28,6 +28,7 @@ CLASSES = (
 CONSTANT = "_CONSTANT_VALUE"
 """Stands in the place of a layer's name before an argument that no layer computes."""
 OTHERWISE = "build the model in a function and name it as package.module:callable"
+OF_KERAS_2 = "(with tf_keras in the place of keras if Keras 2 wrote it)"
 
 
 def checked_config(text: bytes, registered: Container[str]) -> Any:
@@ -113,8 +114,8 @@ class _Checker:
             if code:
                 raise Refused(
                     f"it holds {code}; if you trust it, write a function in a file, say my_models.py, and name it as "
-                    "my_models:build: def build(): import keras; return keras.models.load_model(PATH, compile=False, "
-                    "safe_mode=False)"
+                    f"my_models:build {OF_KERAS_2}: def build(): import keras; "
+                    "return keras.models.load_model(PATH, compile=False, safe_mode=False)"
                 )
             if not _is_layer(config):
                 raise Refused(
@@ -156,7 +157,8 @@ def _unknown_layer(name: str, layer: str) -> str:
     """Say which class is missing, and how a model with layers of the user's own gets in."""
     return (
         f"its layer {shown(layer)} is a {shown(name)}, which Keras does not have: the code of that class is needed; "
-        "put it into a file, say my_models.py, beside a function, and name that as my_models:build: "
+        "put it into a file, say my_models.py, beside a function, and name that as my_models:build "
+        f"{OF_KERAS_2}: "
         "def build(): import keras; "
         f"return keras.models.load_model(PATH, custom_objects={{{name!r}: {name}}}, compile=False)"
         if name.isidentifier()

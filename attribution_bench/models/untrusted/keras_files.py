@@ -112,24 +112,22 @@ def read_single(content: bytes, registered: Container[str]) -> CheckedModel:
     if versions.get("keras_version", "").startswith("1."):
         raise Refused(
             f"Keras {shown(versions['keras_version'])} wrote it, whose layers have other arguments than today's: "
-            "build the model again from the code that made it, give it the weights, which stand in the file under "
-            "model_weights, and write it with model.save()"
+            "write a function that builds the model anew in a file, say my_models.py, and give it the weights of the "
+            "file: my_models:build?weights=FILE"
         )
     return CheckedModel(False, checked_config(text, registered), versions, root.groups["model_weights"])
 
 
 def read_weights_alone(content: bytes) -> Group:
-    """Return the weights in a file that a Keras model's save_weights() wrote.
+    """Return the weights in a file that a Keras model's save_weights() or save() wrote.
 
     Raises
     ------
     Refused
-        It is damaged, holds a whole model, or something that is not known to be harmless.
+        It is damaged, or holds something that is not known to be harmless.
     """
     root = read_hdf5(content)
-    if "model_config" in root.attributes:
-        raise Refused("it holds a whole model, not weights alone; name the file in the place of the model")
-    return root
+    return root.groups.get("model_weights", root) if "model_config" in root.attributes else root
 
 
 def write_weights(weights: Group, path: Path) -> None:
