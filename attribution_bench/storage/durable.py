@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
@@ -109,8 +110,7 @@ def is_unreached(error: Exception, path: Path) -> bool:
     return isinstance(error, OSError) or is_remote(path)
 
 
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> AbstractContextManager[None]:
     """Raise what goes wrong while files under a path are read as one OutputError that says how to go on.
 
     Raises
@@ -118,21 +118,10 @@ def reading(path: Path) -> Iterator[None]:
     OutputError
         The disk, the mount or the network is gone, or the files may not be read.
     """
-    try:
-        yield
-    except AttributionBenchError:
-        raise
-    except Exception as error:
-        if not is_unreached(error, path):
-            raise
-        raise OutputError(
-            f"cannot read {path}: {getattr(error, 'strerror', None) or error}; the same command goes on once it can be "
-            "read"
-        ) from error
+    return _as_one_error(path, "read", "the same command goes on once it can be read")
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> AbstractContextManager[None]:
     """Raise what goes wrong while files under a path are written as one OutputError that says how to go on.
 
     Raises
@@ -140,6 +129,15 @@ def writing(path: Path) -> Iterator[None]:
     OutputError
         The disk is full, the mount is gone, the network is away, or the folder may not be written.
     """
+    advice = (
+        "finished shards are kept, so that the same command goes on from there once the disk has room and can be "
+        "written"
+    )
+    return _as_one_error(path, "write", advice)
+
+
+@contextlib.contextmanager
+def _as_one_error(path: Path, deed: str, advice: str) -> Iterator[None]:
     try:
         yield
     except AttributionBenchError:
@@ -147,7 +145,5 @@ def writing(path: Path) -> Iterator[None]:
     except Exception as error:
         if not is_unreached(error, path):
             raise
-        raise OutputError(
-            f"cannot write {path}: {getattr(error, 'strerror', None) or error}; finished shards are kept, so that the "
-            "same command goes on from there once the disk has room and can be written"
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot {deed} {path}: {reason}; {advice}") from error
